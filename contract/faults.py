@@ -1,0 +1,25 @@
+"""The two kinds of validation fault the models raise, as Pydantic errors.
+
+A *wrong type* (text where an object is needed) means the body could not be read at all; an
+*invalid value* (a negative amount) was read and refused, with a `PaymentErrorCode` by name.
+"""
+
+from pydantic_core import PydanticCustomError
+
+WRONG_TYPE = "wire_wrong_type"
+INVALID_VALUE = "wire_invalid_value"
+
+
+def wrong_type(message: str) -> PydanticCustomError:
+    """A fault to raise for a JSON type that the member cannot take. `message` has no braces."""
+    return PydanticCustomError(WRONG_TYPE, message)  # type: ignore[arg-type, unused-ignore]
+
+
+def invalid(message: str, code: str = "InvalidData", member: str = "") -> PydanticCustomError:
+    """A fault to raise for a value that is not allowed.
+
+    `message` completes the sentence "<member> ..." and has no braces; `code` is the name of a
+    `PaymentErrorCode`; `member` is the JSON name when the fault is raised for a whole object.
+    """
+    context = {"code": code, "member": member}
+    return PydanticCustomError(INVALID_VALUE, message, context)  # type: ignore[arg-type, unused-ignore]

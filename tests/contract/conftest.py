@@ -1,0 +1,47 @@
+"""Fixtures of the contract's tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from contract import wire
+
+# A busy machine is no reason to fail.
+settings.register_profile("contract", deadline=None)
+settings.load_profile("contract")
+
+EXAMPLES = Path(__file__).parent / "examples"
+
+
+@pytest.fixture
+def example() -> Callable[[str], bytes]:
+    """Reads an example of the contract by its name, e.g. `e04_request`."""
+
+    def read(name: str) -> bytes:
+        return (EXAMPLES / f"{name}.json").read_bytes()
+
+    return read
+
+
+@pytest.fixture
+def preauth(example: Callable[[str], bytes]) -> dict[str, Any]:
+    """A valid direct debit preauth request with all nested objects, decoded, to be changed."""
+    body: dict[str, Any] = wire.decode(example("e04_request"))
+    return body
+
+
+@pytest.fixture
+def payment(example: Callable[[str], bytes]) -> dict[str, Any]:
+    """A valid recurring direct debit with an invoice, decoded, to be changed."""
+    body: dict[str, Any] = wire.decode(example("e10_request"))
+    return body
+
+
+@pytest.fixture
+def refund(example: Callable[[str], bytes]) -> dict[str, Any]:
+    """A valid refund request, decoded, to be changed."""
+    body: dict[str, Any] = wire.decode(example("e13_request"))
+    return body
