@@ -1,0 +1,147 @@
+"""What an operator can configure, and nothing else that reads the environment."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "INTEGRATOR_"
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """The settings of one process, from environment variables with the prefix `INTEGRATOR_`.
+
+    Raises `pydantic.ValidationError`, which never shows the values given.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    profile: Literal["development", "production"] = Field(
+        "development",
+        description="`production` refuses to start without encryption keys; "
+        "`development` makes a key of its own in the data folder",
+    )
+    data_dir: Path = Field(
+        Path(".data"), description="Folder of everything a local run keeps: databases, keys, logs"
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="Database, such as `postgresql://user:password@host/name`; "
+        "when not set, the SQLite file `integrator.db` in the data folder",
+    )
+    bind: str = Field("127.0.0.1", description="Address the servers listen on")
+    api_port: Port = Field(8080, description="Port of the API")
+    temporal_port: Port = Field(7233, description="Port of the local Temporal server")
+    temporal_ui_port: Port = Field(8233, description="Port of the local Temporal Web UI")
+    sandbox_port: Port = Field(8090, description="Port of the sandbox PSP")
+    codec_port: Port = Field(
+        8081,
+        description="Port of the codec server, which decrypts payloads for the Temporal Web UI",
+    )
+    temporal_address: str | None = Field(
+        None,
+        description="Temporal server to use, `host:port`; when not set, the local one",
+    )
+    temporal_namespace: str = Field("default", description="Temporal namespace")
+    temporal_bin: Path | None = Field(
+        None,
+        description="The `temporal` program of a local run; "
+        "when not set, the one of the package `temporal-bin`",
+    )
+    task_queue: str = Field("integrator", description="Temporal task queue of the worker")
+    keys: SecretStr | None = Field(
+        None,
+        description="Encryption keys, `id:base64` of 32 bytes each, separated by commas; the first "
+        "one encrypts, all of them decrypt",
+    )
+    keys_file: Path | None = Field(
+        None, description="File with the encryption keys, instead of the keys themselves"
+    )
+    sync_budget_seconds: Seconds = Field(
+        10.0, description="How long a call may wait for the PSP before it answers `Pending`"
+    )
+    query_timeout_seconds: Seconds = Field(
+        1.0, description="How long a GET waits for a workflow before the database answers"
+    )
+    webhook_form: Literal["pascal", "camel"] = Field(
+        "pascal", description="Spelling of the property names in change webhooks"
+    )
+    webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts that change webhooks may be sent to, separated by commas; "
+        "when not set, any host",
+    )
+    public_url: str | None = Field(
+        None,
+        description="Address of the API as PSPs and customers' browsers reach it; "
+        "when not set, `http://127.0.0.1:<API port>`",
+    )
+
+    @field_validator("webhook_allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(host.strip().lower() for host in value.split(",") if host.strip())
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if self.keys is not None and self.keys_file is not None:
+            raise ValueError(f"set {PREFIX}KEYS or {PREFIX}KEYS_FILE, not both")
+        if self.profile == "production" and self.keys is None and self.keys_file is None:
+            raise ValueError(
+                f"the production profile needs encryption keys: set {PREFIX}KEYS or "
+                f"{PREFIX}KEYS_FILE"
+            )
+        return self
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The URL for SQLAlchemy's async engine, password included: never log it."""
+        if self.database_url is None:
+            return f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'integrator.db'}"
+        url = self.database_url.get_secret_value()
+        scheme, separator, rest = url.partition("://")
+        return f"{_DRIVERS.get(scheme, scheme)}{separator}{rest}"
+
+    @property
+    def resolved_temporal_address(self) -> str:
+        """`host:port` of the Temporal server."""
+        return self.temporal_address or f"127.0.0.1:{self.temporal_port}"
+
+    @property
+    def resolved_public_url(self) -> str:
+        """The API's address from outside, without a slash at its end."""
+        return (self.public_url or f"http://127.0.0.1:{self.api_port}").rstrip("/")
+
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+}
+
+
+def configuration_table() -> str:
+    """All settings as a Markdown table: variable, default and meaning."""
+    rows = [
+        f"| `{PREFIX}{name.upper()}` | {_default(field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| Variable | Default | Meaning |", "|---|---|---|", *rows]) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    return "not set" if value is None or value == () else f"`{value}`"

@@ -1,0 +1,47 @@
+"""Connections to Temporal: one data converter and one set of policies for every process."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RetryConfig
+
+from runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+API_RETRY = RetryConfig(max_elapsed_time_millis=2_000)
+"""A caller of the API hears of an outage after about two seconds; it repeats its request anyway."""
+
+RECONNECT_PAUSE = timedelta(seconds=1)
+
+
+async def connect(settings: Settings, *, lazy: bool) -> Client:
+    """A client for the configured server and namespace.
+
+    A lazy client (for the API) boots without a server and gives up on a call after about two
+    seconds; an eager one (for the worker) raises RuntimeError when the server is away.
+    """
+    return await Client.connect(
+        settings.resolved_temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=pydantic_data_converter,
+        lazy=lazy,
+        retry_config=API_RETRY if lazy else None,
+    )
+
+
+async def connect_patiently(settings: Settings) -> Client:
+    """As `connect`, waiting for the server for as long as it takes: workers cannot be lazy."""
+    while True:
+        try:
+            return await connect(settings, lazy=False)
+        except RuntimeError as error:
+            log.warning(
+                "Temporal at %s is not reachable (%s); trying again",
+                settings.resolved_temporal_address,
+                error,
+            )
+            await asyncio.sleep(RECONNECT_PAUSE.total_seconds())

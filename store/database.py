@@ -1,0 +1,36 @@
+"""`Store`: everything the other packages may do with the database."""
+
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import select
+
+from store.merchants import Merchants
+from store.notifications import Notifications
+from store.tables import merchants
+from store.transactions import Transactions
+
+
+class Store(Merchants, Transactions, Notifications):
+    """One pool of connections to the database, shared by all callers of a process.
+
+    Opens nothing until first used. The schema is made by `store.migrate.upgrade`. Every method
+    raises `StoreUnavailable` when the database is out of reach; the cipher's own error passes
+    through when a stored secret does not open. Cancelling a write stops the waiting, not the write.
+    """
+
+    async def ping(self) -> None:
+        """Return when the database answers and has its schema; else raise `StoreUnavailable`."""
+        async with self._reading() as connection:
+            await connection.execute(select(merchants.c.id).limit(1))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

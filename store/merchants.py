@@ -1,0 +1,186 @@
+"""Merchants, their API tokens and their PSP settings."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, func, select, update
+
+from store.errors import AlreadyExists, NotFound
+from store.rows import ApiToken, Merchant
+from store.session import Session, to_the_end
+from store.tables import api_tokens, merchants, psp_settings
+
+# It is a part of workflow ids and of URLs.
+_MERCHANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class Merchants(Session):
+    """Who may call, and with which PSP and settings."""
+
+    @to_the_end
+    async def add_merchant(self, id: str, psp: str) -> Merchant:
+        """Create a merchant with a fresh PSP settings id of 24 hex digits.
+
+        `id`: 1 to 63 lower-case letters, digits, `-` or `_`, else `ValueError`. A taken one raises
+        `AlreadyExists`.
+        """
+        if not _MERCHANT_ID.fullmatch(id):
+            raise ValueError(f"not a merchant id: {id!r}")
+        merchant = Merchant(id, psp, secrets.token_hex(12), _now())
+        async with self._writing() as connection:
+            statement = self._insert(merchants).values(vars(merchant)).on_conflict_do_nothing()
+            if (await connection.execute(statement)).rowcount == 0:
+                raise AlreadyExists(f"merchant {id} exists")
+        return merchant
+
+    async def merchant(self, id: str) -> Merchant | None:
+        return await self._one_merchant(merchants.c.id == id)
+
+    async def merchants(self) -> list[Merchant]:
+        """All merchants, ordered by id."""
+        async with self._reading() as connection:
+            found = await connection.execute(select(merchants).order_by(merchants.c.id))
+            return [Merchant(**row) for row in found.mappings()]
+
+    async def merchant_by_settings(self, psp: str, psp_settings_id: str) -> Merchant | None:
+        """The merchant whose PSP and settings id a notification route names."""
+        return await self._one_merchant(
+            merchants.c.psp == psp, merchants.c.psp_settings_id == psp_settings_id
+        )
+
+    async def merchant_by_token(self, token: str) -> Merchant | None:
+        """The merchant a bearer token belongs to; None when it is unknown or revoked."""
+        digest = _digest(token)
+        statement = (
+            select(merchants, api_tokens.c.token_sha256)
+            .join(api_tokens, api_tokens.c.merchant_id == merchants.c.id)
+            .where(api_tokens.c.token_sha256 == digest, api_tokens.c.revoked_at.is_(None))
+        )
+        async with self._reading() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+        if row is None or not hmac.compare_digest(row["token_sha256"], digest):
+            return None
+        return Merchant(row["id"], row["psp"], row["psp_settings_id"], row["created_at"])
+
+    @to_the_end
+    async def issue_token(self, merchant_id: str, label: str, *, token: str | None = None) -> str:
+        """Create a bearer token, or store the given one, and return it; only its hash is kept.
+
+        Giving the merchant's own valid token again changes nothing. Raises `AlreadyExists` when
+        the token was revoked or belongs to another merchant, `NotFound` for an unknown merchant.
+        """
+        token = token if token is not None else f"itk_{secrets.token_urlsafe(32)}"
+        if not token:
+            raise ValueError("an empty token")
+        row = {
+            "id": secrets.token_hex(12),
+            "merchant_id": merchant_id,
+            "token_sha256": _digest(token),
+            "label": label,
+            "created_at": _now(),
+        }
+        if await self.merchant(merchant_id) is None:
+            raise NotFound(f"no merchant {merchant_id}")
+        async with self._writing() as connection:
+            statement = self._insert(api_tokens).values(row).on_conflict_do_nothing()
+            created = (await connection.execute(statement)).rowcount == 1
+        if not created:
+            owner = await self.merchant_by_token(token)
+            if owner is None or owner.id != merchant_id:
+                raise AlreadyExists("this token is revoked or not this merchant's")
+        return token
+
+    @to_the_end
+    async def revoke_token(self, merchant_id: str, token_id: str) -> bool:
+        """End a token's validity; False when there is no such valid token of the merchant."""
+        statement = (
+            update(api_tokens)
+            .where(
+                api_tokens.c.id == token_id,
+                api_tokens.c.merchant_id == merchant_id,
+                api_tokens.c.revoked_at.is_(None),
+            )
+            .values(revoked_at=_now())
+        )
+        async with self._writing() as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    async def tokens(self, merchant_id: str) -> list[ApiToken]:
+        """The merchant's tokens, revoked ones included, oldest first."""
+        statement = (
+            select(api_tokens)
+            .where(api_tokens.c.merchant_id == merchant_id)
+            .order_by(api_tokens.c.created_at, api_tokens.c.id)
+        )
+        async with self._reading() as connection:
+            found = (await connection.execute(statement)).mappings()
+            return [
+                ApiToken(**{key: row[key] for key in row if key != "token_sha256"}) for row in found
+            ]
+
+    @to_the_end
+    async def save_settings(self, merchant_id: str, values: Mapping[str, str]) -> int:
+        """Store the merchant's PSP settings as a new version and return its number, from 1.
+
+        Earlier versions stay. Raises `NotFound` for an unknown merchant.
+        """
+        async with self._writing() as connection:
+            # Locked, so that two writers cannot choose the same version on PostgreSQL.
+            owner = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
+            settings_id = await connection.scalar(owner.with_for_update())
+            if settings_id is None:
+                raise NotFound(f"no merchant {merchant_id}")
+            latest = await connection.scalar(
+                select(func.max(psp_settings.c.version)).where(
+                    psp_settings.c.psp_settings_id == settings_id
+                )
+            )
+            version: int = (latest or 0) + 1
+            place = _settings_place(settings_id, version)
+            await connection.execute(
+                self._insert(psp_settings).values(
+                    psp_settings_id=settings_id,
+                    version=version,
+                    merchant_id=merchant_id,
+                    sealed_values=self._vault.seal_json(values, *place),
+                    created_at=_now(),
+                )
+            )
+        return version
+
+    async def settings(self, merchant_id: str) -> dict[str, str] | None:
+        """The latest PSP settings of the merchant, None when there are none."""
+        statement = (
+            select(psp_settings)
+            .where(psp_settings.c.merchant_id == merchant_id)
+            .order_by(psp_settings.c.version.desc())
+            .limit(1)
+        )
+        async with self._reading() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+        if row is None:
+            return None
+        place = _settings_place(row["psp_settings_id"], row["version"])
+        return self._vault.open_json(row["sealed_values"], *place)
+
+    async def _one_merchant(self, *conditions: ColumnElement[bool]) -> Merchant | None:
+        async with self._reading() as connection:
+            found = await connection.execute(select(merchants).where(*conditions))
+            row = found.mappings().one_or_none()
+        return Merchant(**row) if row is not None else None
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _settings_place(psp_settings_id: str, version: int) -> tuple[str | int, ...]:
+    return ("psp_settings", "sealed_values", psp_settings_id, version)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

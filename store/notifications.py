@@ -1,0 +1,171 @@
+"""The inbox of PSP notifications: stored before they are acknowledged, never lost after."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.errors import NotFound
+from store.rows import NewNotification, NotificationRow, NotificationState
+from store.session import Session, to_the_end
+from store.tables import notifications
+
+_UNDELIVERED: tuple[NotificationState, ...] = ("stored", "parked")
+
+
+class Notifications(Session):
+    """One row per event a PSP sent; event ids are unique within PSP settings."""
+
+    @to_the_end
+    async def store_notification(self, new: NewNotification) -> tuple[int, bool]:
+        """Keep a notification in state `stored`; return its id and whether it is new.
+
+        An event id already known for these PSP settings gives the existing row's id and False.
+        """
+        statement = self._insert(notifications).values(self._new_notification_row(new))
+        async with self._writing() as connection:
+            created = await connection.scalar(
+                statement.on_conflict_do_nothing().returning(notifications.c.id)
+            )
+            id = created if created is not None else await _existing(connection, new)
+        return id, created is not None
+
+    async def notification(self, id: int) -> NotificationRow | None:
+        found = await self._list_notifications(
+            select(notifications).where(notifications.c.id == id)
+        )
+        return found[0] if found else None
+
+    @to_the_end
+    async def set_notification(
+        self,
+        id: int,
+        state: NotificationState,
+        outcome: str | None = None,
+        transaction_id: str | None = None,
+    ) -> None:
+        """Set what became of a notification and count the attempt; raises `NotFound`.
+
+        `outcome` replaces the stored one; a `transaction_id` of None keeps the stored one.
+        """
+        values: dict[str, Any] = {
+            "state": state,
+            "outcome": outcome,
+            "attempts": notifications.c.attempts + 1,
+            "updated_at": _now(),
+        }
+        if transaction_id is not None:
+            values["transaction_id"] = transaction_id
+        statement = update(notifications).where(notifications.c.id == id).values(values)
+        async with self._writing() as connection:
+            if (await connection.execute(statement)).rowcount == 0:
+                raise NotFound(f"no notification {id}")
+
+    async def undelivered_notifications(
+        self, older_than: datetime, limit: int = 100
+    ) -> list[NotificationRow]:
+        """Stored or parked notifications last touched before `older_than`, longest waiting first.
+
+        Setting a notification's state, even to the same one, puts it at the end of the line.
+        """
+        return await self._list_notifications(
+            select(notifications)
+            .where(notifications.c.state.in_(_UNDELIVERED), notifications.c.updated_at < older_than)
+            .order_by(notifications.c.updated_at, notifications.c.id)
+            .limit(limit)
+        )
+
+    async def parked_for(
+        self, merchant_id: str, psp_ids: Sequence[str], *, transaction_id: str | None = None
+    ) -> list[NotificationRow]:
+        """The merchant's parked notifications about any of these PSP ids, oldest first.
+
+        With `transaction_id` also those that named that transaction of ours.
+        """
+        mentions = [
+            notifications.c.psp_ids.contains(json.dumps(id), autoescape=True) for id in psp_ids
+        ]
+        if transaction_id is not None:
+            mentions.append(notifications.c.transaction_id == transaction_id)
+        if not mentions:
+            return []
+        candidates = await self._list_notifications(
+            select(notifications)
+            .where(
+                notifications.c.state == "parked",
+                notifications.c.merchant_id == merchant_id,
+                or_(*mentions),
+            )
+            .order_by(notifications.c.id)
+        )
+        # The text search ignores case on SQLite and may match inside an id; this is the exact test.
+        wanted = set(psp_ids)
+        return [
+            row
+            for row in candidates
+            if wanted.intersection(row.psp_ids)
+            or (transaction_id is not None and row.transaction_id == transaction_id)
+        ]
+
+    async def _list_notifications(self, statement: Select[Any]) -> list[NotificationRow]:
+        async with self._reading() as connection:
+            return [
+                self._notification_row(row)
+                for row in (await connection.execute(statement)).mappings()
+            ]
+
+    def _notification_row(self, row: RowMapping) -> NotificationRow:
+        key = (row["psp_settings_id"], row["event_id"])
+        sealed = row["headers"]
+        opened = {
+            "raw": self._vault.open(row["raw"], *_place("raw", *key)),
+            "headers": self._vault.open_json(sealed, *_place("headers", *key)) if sealed else None,
+            "psp_ids": tuple(json.loads(row["psp_ids"])),
+        }
+        return NotificationRow(**{**row, **opened})
+
+    def _new_notification_row(self, new: NewNotification) -> dict[str, Any]:
+        key = (new.psp_settings_id, new.event_id)
+        sealed = new.headers
+        now = _now()
+        return {
+            "psp_settings_id": new.psp_settings_id,
+            "event_id": new.event_id,
+            "merchant_id": new.merchant_id,
+            "transaction_id": new.transaction_id,
+            "psp_ids": json.dumps(new.psp_ids),
+            "raw": self._vault.seal(new.raw, *_place("raw", *key)),
+            "headers": (
+                self._vault.seal_json(sealed, *_place("headers", *key))
+                if sealed is not None
+                else None
+            ),
+            "received_at": new.received_at or now,
+            "state": "stored",
+            "attempts": 0,
+            "updated_at": now,
+        }
+
+
+async def _existing(connection: AsyncConnection, new: NewNotification) -> int:
+    found: int = (
+        await connection.execute(
+            select(notifications.c.id).where(
+                notifications.c.psp_settings_id == new.psp_settings_id,
+                notifications.c.event_id == new.event_id,
+            )
+        )
+    ).scalar_one()
+    return found
+
+
+def _place(column: str, psp_settings_id: str, event_id: str) -> tuple[str, ...]:
+    # The row's id is not known before it is inserted; its unique key is.
+    return ("notifications", column, psp_settings_id, event_id)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

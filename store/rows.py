@@ -1,0 +1,169 @@
+"""What goes into the store and what comes out of it: plain values, already decrypted.
+
+Amounts are `Decimal` in major units, times are aware and in UTC, `snapshot` is JSON text that the
+caller owns, and every `dict` must be plain JSON (text, numbers, booleans, lists, dicts, None).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+TransactionKind = Literal["preauth", "payment", "refund"]
+NotificationState = Literal["stored", "signalled", "applied", "known", "parked", "ignored"]
+
+FINAL_STATUSES = ("Succeeded", "Failed", "Cancelled", "Expired")
+
+
+@dataclass(frozen=True)
+class Merchant:
+    """`id` is the slug used in workflow ids; `psp` names the adapter."""
+
+    id: str
+    psp: str
+    psp_settings_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """What is known of a bearer token; the token itself is not kept."""
+
+    id: str
+    merchant_id: str
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class NewAgreement:
+    """The agreement an initial preauth opens."""
+
+    agreement_id: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What later payments charge; `transaction_id` is the preauth that last changed it."""
+
+    merchant_id: str
+    agreement_id: str
+    role: str
+    instrument: dict[str, Any] | None = field(repr=False)
+    usable: bool
+    updated_at: datetime
+    transaction_id: str
+
+
+@dataclass(frozen=True)
+class NewTransaction:
+    """A preauth, payment or refund seen for the first time.
+
+    `related_id` is the preauth a payment captures or the payment a refund returns. `agreement` is
+    given by an initial preauth only, and then names the same agreement as `agreement_id`.
+    """
+
+    merchant_id: str
+    transaction_id: str
+    kind: TransactionKind
+    fingerprint: str
+    psp: str
+    psp_settings_id: str
+    role: str
+    currency: str
+    requested_amount: Decimal
+    request: Mapping[str, Any] = field(repr=False)
+    external_id: str | None = None
+    agreement_id: str | None = None
+    related_id: str | None = None
+    status: str = "Initiated"
+    snapshot: str = "{}"
+    agreement: NewAgreement | None = None
+
+
+@dataclass(frozen=True)
+class TransactionRow:
+    """A transaction as last recorded.
+
+    `private` holds the keys "instrument" and "redirect", each present once it was saved.
+    """
+
+    merchant_id: str
+    transaction_id: str
+    kind: TransactionKind
+    fingerprint: str
+    external_id: str | None
+    agreement_id: str | None
+    related_id: str | None
+    psp: str
+    psp_settings_id: str
+    role: str
+    currency: str
+    requested_amount: Decimal
+    private: dict[str, Any] | None = field(repr=False)
+    psp_transaction_id: str | None
+    psp_session_id: str | None
+    status: str
+    version: int
+    snapshot: str
+    evidence: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class RecordUpdate:
+    """The state of a transaction after a change.
+
+    `version` grows with each change of the transaction. A PSP id of None keeps the stored one.
+    `evidence` says where a final status was learned and is required with one.
+    """
+
+    merchant_id: str
+    transaction_id: str
+    status: str
+    version: int
+    snapshot: str
+    evidence: str | None = None
+    psp_transaction_id: str | None = None
+    psp_session_id: str | None = None
+    activate_agreement: bool = False
+
+
+@dataclass(frozen=True)
+class NewNotification:
+    """A PSP's message as it arrived, before anything was done with it.
+
+    `event_id` identifies it within its PSP settings; `psp_ids` are the PSP objects it speaks of.
+    """
+
+    psp_settings_id: str
+    event_id: str
+    merchant_id: str
+    raw: bytes = field(repr=False)
+    psp_ids: tuple[str, ...] = ()
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    transaction_id: str | None = None
+    received_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class NotificationRow:
+    """A stored notification; `attempts` counts how often its state was set."""
+
+    id: int
+    psp_settings_id: str
+    event_id: str
+    merchant_id: str
+    transaction_id: str | None
+    psp_ids: tuple[str, ...]
+    raw: bytes = field(repr=False)
+    headers: dict[str, str] | None = field(repr=False)
+    received_at: datetime
+    state: NotificationState
+    outcome: str | None
+    attempts: int
+    updated_at: datetime

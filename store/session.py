@@ -1,0 +1,126 @@
+"""Reading and writing connections, and the one place where driver errors become the store's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.engine import open_engine
+from store.errors import ConstraintViolated, StoreUnavailable
+from store.sealing import Cipher, Vault
+
+# SQLSTATE prefixes. Transient: connection, rolled back, resources, operator intervention, and a
+# missing table, which a migration will bring.
+_TRANSIENT = ("08", "40", "53", "57", "42P01")
+_BAD_DATA = "22"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="Session")
+
+
+class Session:
+    """What every group of queries is built on: an engine and a vault.
+
+    Both connection kinds raise `StoreUnavailable` when the database is out of reach, and
+    `ConstraintViolated` when it refuses a row.
+    """
+
+    def __init__(self, database_url: str, cipher: Cipher) -> None:
+        engine = open_engine(database_url)
+        self._sqlite = engine.dialect.name == "sqlite"
+        self._engine = engine
+        self._writer = engine.execution_options(writes=True)
+        # A read is a single statement, so it needs no transaction and saves two round trips.
+        self._reader = (
+            engine if self._sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        )
+        # Writers of this process queue here in order; SQLite's own waiting polls and is unfair.
+        self._turn: AbstractAsyncContextManager[Any] = (
+            asyncio.Lock() if self._sqlite else nullcontext()
+        )
+        self._vault = Vault(cipher)
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Finish the writes under way, then close all connections; the store ends here."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        async with _translated(), self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        async with _translated(), self._turn, self._writer.begin() as connection:
+            yield connection
+
+    def _insert(self, table: Table) -> Any:
+        """An INSERT that can say ON CONFLICT in the dialect in use."""
+        return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+
+
+def to_the_end(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+    """Let a write run to its end even when its caller is cancelled meanwhile.
+
+    A cancelled statement leaves its cursor behind in the traceback. SQLite does not really close
+    a connection with such a cursor, and keeps its write lock until the garbage is collected.
+    """
+
+    @wraps(method)
+    async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        task = asyncio.create_task(method(self, *args, **kwargs))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    return run
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (PoolTimeout, OSError) as error:
+        raise StoreUnavailable(_reason(error)) from error
+    except DBAPIError as error:
+        if _is_refusal(error):
+            raise ConstraintViolated(_reason(error.orig)) from error
+        if _is_outage(error):
+            raise StoreUnavailable(_reason(error.orig)) from error
+        raise
+
+
+def _is_refusal(error: DBAPIError) -> bool:
+    if isinstance(error, IntegrityError) or _sqlstate(error).startswith(_BAD_DATA):
+        return True
+    # asyncpg reports a value it cannot encode as an interface error, which else is an outage.
+    return error.orig is not None and isinstance(error.orig.__cause__, ValueError)
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    return (
+        isinstance(error, OperationalError | InterfaceError)
+        or error.connection_invalidated
+        or _sqlstate(error).startswith(_TRANSIENT)
+    )
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def _reason(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}"

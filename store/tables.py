@@ -1,0 +1,132 @@
+"""The tables. Columns of type `LargeBinary` are encrypted; everything else is readable."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+from store.types import ExactDecimal, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+merchants = Table(
+    "merchants",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("psp", String(64), nullable=False),
+    Column("psp_settings_id", String(24), nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("merchant_id", ForeignKey("merchants.id"), nullable=False, index=True),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("label", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+
+psp_settings = Table(
+    "psp_settings",
+    metadata,
+    Column("psp_settings_id", ForeignKey("merchants.psp_settings_id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("merchant_id", ForeignKey("merchants.id"), nullable=False, index=True),
+    Column("sealed_values", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+agreements = Table(
+    "agreements",
+    metadata,
+    Column("merchant_id", ForeignKey("merchants.id"), primary_key=True),
+    Column("agreement_id", Text, primary_key=True),
+    Column("role", String(32), nullable=False),
+    Column("instrument", LargeBinary),
+    Column("usable", Boolean, nullable=False, server_default=false()),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("transaction_id", Text, nullable=False),
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("merchant_id", ForeignKey("merchants.id"), primary_key=True),
+    Column("transaction_id", Text, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("external_id", Text),
+    Column("agreement_id", Text),
+    Column("related_id", Text),
+    Column("psp", String(64), nullable=False),
+    Column("psp_settings_id", String(24), nullable=False),
+    Column("role", String(32), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("requested_amount", ExactDecimal, nullable=False),
+    Column("request", LargeBinary, nullable=False),
+    Column("private", LargeBinary),
+    Column("psp_transaction_id", Text),
+    Column("psp_session_id", Text),
+    Column("status", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("evidence", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    CheckConstraint("kind IN ('preauth', 'payment', 'refund')", name="kind"),
+    CheckConstraint(
+        "status NOT IN ('Succeeded', 'Failed', 'Cancelled', 'Expired') OR evidence IS NOT NULL",
+        name="final_needs_evidence",
+    ),
+    Index(None, "merchant_id", "related_id"),
+    Index(None, "merchant_id", "psp_transaction_id"),
+    Index(None, "merchant_id", "psp_session_id"),
+    Index(None, "created_at"),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    # SQLite numbers rows by itself only when the type is spelled INTEGER.
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("psp_settings_id", String(24), nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("merchant_id", ForeignKey("merchants.id"), nullable=False),
+    Column("transaction_id", Text),
+    Column("psp_ids", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("headers", LargeBinary),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("outcome", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("psp_settings_id", "event_id"),
+    CheckConstraint(
+        "state IN ('stored', 'signalled', 'applied', 'known', 'parked', 'ignored')", name="state"
+    ),
+    Index(None, "state", "updated_at"),
+)

@@ -1,0 +1,105 @@
+"""The settings."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from runtime.settings import Settings, configuration_table
+
+KEYS = SecretStr("k:not-shown")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(f"INTEGRATOR_{field.upper()}", raising=False)
+
+
+def test_the_defaults_are_a_local_run() -> None:
+    settings = Settings()
+    database = Path(".data").absolute() / "integrator.db"
+    assert settings.resolved_database_url == f"sqlite+aiosqlite:///{database}"
+    assert settings.resolved_temporal_address == "127.0.0.1:7233"
+    assert settings.resolved_public_url == "http://127.0.0.1:8080"
+
+
+def test_ports_move_the_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_API_PORT", "9000")
+    monkeypatch.setenv("INTEGRATOR_TEMPORAL_PORT", "9001")
+    monkeypatch.setenv("INTEGRATOR_DATA_DIR", "/srv/data")
+    settings = Settings()
+    assert settings.resolved_public_url == "http://127.0.0.1:9000"
+    assert settings.resolved_temporal_address == "127.0.0.1:9001"
+    assert settings.resolved_database_url == "sqlite+aiosqlite:////srv/data/integrator.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        ("postgresql://u:p%40@h/db?x=1", "postgresql+asyncpg://u:p%40@h/db?x=1"),
+        ("postgres://h/db", "postgresql+asyncpg://h/db"),
+        ("postgresql+asyncpg://h/db", "postgresql+asyncpg://h/db"),
+        ("sqlite:////srv/x.db", "sqlite+aiosqlite:////srv/x.db"),
+        ("sqlite+aiosqlite:////srv/x.db", "sqlite+aiosqlite:////srv/x.db"),
+    ],
+)
+def test_database_urls_get_the_async_driver(given: str, resolved: str) -> None:
+    assert Settings(database_url=SecretStr(given)).resolved_database_url == resolved
+
+
+def test_what_is_given_wins() -> None:
+    settings = Settings(temporal_address="temporal:7233", public_url="https://pay.example/")
+    assert settings.resolved_temporal_address == "temporal:7233"
+    assert settings.resolved_public_url == "https://pay.example"
+
+
+def test_hosts_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_WEBHOOK_ALLOWED_HOSTS", "Billwerk.com, hooks.example,")
+    assert Settings().webhook_allowed_hosts == ("billwerk.com", "hooks.example")
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_DATABASE_URL", "")
+    monkeypatch.setenv("INTEGRATOR_WEBHOOK_ALLOWED_HOSTS", "")
+    assert Settings() == Settings(database_url=None, webhook_allowed_hosts=())
+
+
+def test_production_needs_keys() -> None:
+    with pytest.raises(ValidationError, match="INTEGRATOR_KEYS or INTEGRATOR_KEYS_FILE"):
+        Settings(profile="production")
+    assert Settings(profile="production", keys=KEYS).keys == KEYS
+
+
+def test_two_sources_of_keys_are_refused() -> None:
+    with pytest.raises(ValidationError, match="not both") as caught:
+        Settings(keys=KEYS, keys_file=Path("keys"))
+    assert "not-shown" not in str(caught.value)
+
+
+def test_no_representation_shows_a_password() -> None:
+    settings = Settings(keys=KEYS, database_url=SecretStr("postgresql://u:hidden@h/db"))
+    assert "not-shown" not in repr(settings)
+    assert "hidden" not in repr(settings)
+
+
+def test_nonsense_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_API_PORT", "80800")
+    monkeypatch.setenv("INTEGRATOR_KEYS", "k:not-shown")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "api_port" in str(caught.value)
+    assert "not-shown" not in str(caught.value)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().api_port = 1  # type: ignore[misc]
+
+
+def test_every_setting_is_in_the_table() -> None:
+    lines = configuration_table().splitlines()
+    assert len(lines) == 2 + len(Settings.model_fields)
+    assert "| `INTEGRATOR_API_PORT` | `8080` | Port of the API |" in lines
+    assert all(field.description for field in Settings.model_fields.values())
+    assert not any("None" in line for line in lines)

@@ -1,0 +1,49 @@
+"""Rows with sensible defaults, so that a test names only what it is about."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from store import Merchant, NewNotification, NewTransaction, RecordUpdate
+
+IBAN = "DE89370400440532013000"
+
+
+def new_transaction(merchant: Merchant, transaction_id: str = "t1", **given: Any) -> NewTransaction:
+    defaults = NewTransaction(
+        merchant_id=merchant.id,
+        transaction_id=transaction_id,
+        kind="payment",
+        fingerprint="f" * 64,
+        psp=merchant.psp,
+        psp_settings_id=merchant.psp_settings_id,
+        role="Debit",
+        currency="EUR",
+        requested_amount=Decimal("10.50"),
+        request={"initialBearer": {"IBAN": IBAN}},
+        agreement_id="a1",
+    )
+    return replace(defaults, **given)
+
+
+def change(merchant: Merchant, transaction_id: str = "t1", **given: Any) -> RecordUpdate:
+    defaults = RecordUpdate(
+        merchant_id=merchant.id,
+        transaction_id=transaction_id,
+        status="Pending",
+        version=1,
+        snapshot='{"status": "Pending"}',
+    )
+    return replace(defaults, **given)
+
+
+def new_notification(merchant: Merchant, event_id: str = "e1", **given: Any) -> NewNotification:
+    defaults = NewNotification(
+        psp_settings_id=merchant.psp_settings_id,
+        event_id=event_id,
+        merchant_id=merchant.id,
+        raw=b'{"iban": "DE89370400440532013000"}',
+        psp_ids=("pay_1", "ses_1"),
+        headers={"X-Signature": "s3cret"},
+    )
+    return replace(defaults, **given)

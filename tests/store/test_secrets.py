@@ -1,0 +1,138 @@
+"""What a thief of the database, or a writer to it, can and cannot do."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Table, update
+
+from runtime.keys import DecryptionError, KeyRing
+from store import Merchant, NewAgreement, Store
+from store.engine import open_engine
+from store.tables import agreements, notifications, psp_settings, transactions
+from tests.store.builders import IBAN, change, new_notification, new_transaction
+
+API_KEY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
+
+
+async def _fill(store: Store, merchant: Merchant) -> None:
+    await store.save_settings(merchant.id, {"ApiKey": API_KEY})
+    for n in ("1", "2"):
+        await store.open_transaction(
+            new_transaction(
+                merchant,
+                f"t{n}",
+                kind="preauth",
+                agreement_id=f"a{n}",
+                agreement=NewAgreement(f"a{n}", "Debit"),
+            )
+        )
+        await store.save_private(merchant.id, f"t{n}", instrument={"IBAN": IBAN})
+        await store.record(
+            change(merchant, f"t{n}", status="Succeeded", evidence="e", activate_agreement=True)
+        )
+        await store.store_notification(new_notification(merchant, f"e{n}"))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+async def test_the_database_files_show_no_secret(
+    sqlite_url: str, tmp_path: Path, cipher: KeyRing
+) -> None:
+    async with Store(sqlite_url, cipher) as store:
+        merchant = await store.add_merchant("demo", "sandbox")
+        token = await store.issue_token("demo", "billing")
+        await _fill(store, merchant)
+        files = _files(tmp_path)
+    content = b"".join(files.values())
+    assert {"store.db", "store.db-wal"} <= set(files)
+    assert b"sandbox" in content
+    for secret in (IBAN, API_KEY, token, "s3cret", "initialBearer"):
+        assert secret.encode() not in content
+
+
+async def _swap(url: str, table: Table, column: str, key: str) -> None:
+    """Give every row the blob of the row with the highest key."""
+    engine = open_engine(url)
+    source = table.alias()
+    highest = (
+        source.select()
+        .with_only_columns(source.c[column])
+        .order_by(source.c[key].desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    async with engine.execution_options(writes=True).begin() as connection:
+        await connection.execute(update(table).values({column: highest}))
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("column", ["request", "private"])
+async def test_a_blob_of_another_transaction_does_not_open(
+    url: str, store: Store, merchant: Merchant, column: str
+) -> None:
+    await _fill(store, merchant)
+    await _swap(url, transactions, column, "transaction_id")
+    read = store.request if column == "request" else store.transaction
+    assert await read("demo", "t2") is not None
+    with pytest.raises(DecryptionError):
+        await read("demo", "t1")
+
+
+async def test_a_blob_of_another_column_does_not_open(
+    url: str, store: Store, merchant: Merchant
+) -> None:
+    await _fill(store, merchant)
+    engine = open_engine(url)
+    async with engine.execution_options(writes=True).begin() as connection:
+        await connection.execute(update(transactions).values(private=transactions.c.request))
+    await engine.dispose()
+    with pytest.raises(DecryptionError):
+        await store.transaction("demo", "t1")
+
+
+async def test_an_instrument_of_another_agreement_does_not_open(
+    url: str, store: Store, merchant: Merchant
+) -> None:
+    await _fill(store, merchant)
+    await _swap(url, agreements, "instrument", "agreement_id")
+    with pytest.raises(DecryptionError):
+        await store.agreement("demo", "a1")
+
+
+@pytest.mark.parametrize("column", ["raw", "headers"])
+async def test_a_body_of_another_notification_does_not_open(
+    url: str, store: Store, merchant: Merchant, column: str
+) -> None:
+    await _fill(store, merchant)
+    await _swap(url, notifications, column, "id")
+    id, _ = await store.store_notification(new_notification(merchant, "e1"))
+    with pytest.raises(DecryptionError):
+        await store.notification(id)
+
+
+async def test_settings_of_another_merchant_do_not_open(
+    url: str, store: Store, merchant: Merchant
+) -> None:
+    await store.add_merchant("zeta", "sandbox")
+    await store.save_settings("demo", {"ApiKey": "demo's"})
+    await store.save_settings("zeta", {"ApiKey": "zeta's"})
+    await _swap(url, psp_settings, "sealed_values", "merchant_id")
+    assert await store.settings("zeta") == {"ApiKey": "zeta's"}
+    with pytest.raises(DecryptionError):
+        await store.settings("demo")
+
+
+async def test_the_representation_of_rows_shows_no_secret(store: Store, merchant: Merchant) -> None:
+    await _fill(store, merchant)
+    id, _ = await store.store_notification(new_notification(merchant, "e1"))
+    rows = [
+        new_transaction(merchant),
+        new_notification(merchant),
+        await store.transaction("demo", "t1"),
+        await store.agreement("demo", "a1"),
+        await store.notification(id),
+    ]
+    assert IBAN not in repr(rows)
+    assert "s3cret" not in repr(rows)
