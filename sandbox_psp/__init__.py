@@ -1,0 +1,1 @@
+"""A stand-alone development PSP: REST API, hosted checkout, ledger, webhooks, faults."""

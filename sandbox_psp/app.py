@@ -1,0 +1,89 @@
+"""The application: routes, error form, and the clockwork that runs beside them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from sandbox_psp import api, authorizations, charges, checkout, control, jobs, refunds, sessions
+from sandbox_psp.connection import reset
+from sandbox_psp.context import Context
+from sandbox_psp.db import Database
+from sandbox_psp.errors import DropConnection, PspError, invalid
+from sandbox_psp.faults import FaultBook
+from sandbox_psp.settings import Settings
+from sandbox_psp.webhooks import WebhookSender
+
+_HANDLERS: dict[str, jobs.Handler] = {
+    "settle_charge": charges.settle,
+    "settle_refund": refunds.settle,
+    "charge_back": charges.charge_back,
+    "expire_session": sessions.expire,
+    "expire_authorization": authorizations.expire,
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The PSP; it opens its database when it starts and must be served by `OpenProtocol`."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        db = Database(settings.database)
+        ctx = Context(settings, db, FaultBook(db))
+        app.state.ctx = ctx
+        clockwork = [
+            asyncio.create_task(jobs.run(ctx, _HANDLERS)),
+            asyncio.create_task(WebhookSender(ctx).run()),
+        ]
+        try:
+            yield
+        finally:
+            await _stop([*clockwork, *ctx.tasks])
+            db.close()
+
+    app = FastAPI(title="Sandbox PSP", version="1", lifespan=lifespan)
+    app.include_router(api.router, tags=["merchant API"])
+    app.include_router(control.router, tags=["control"])
+    app.include_router(checkout.router, include_in_schema=False)
+    app.add_api_route("/healthz", _healthz, methods=["GET"], tags=["control"])
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    app.add_exception_handler(PspError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_body)
+    app.add_exception_handler(HTTPException, _refuse_route)
+    app.add_exception_handler(DropConnection, reset)
+    return app
+
+
+async def _stop(tasks: list["asyncio.Task[None]"] | list["asyncio.Task[object]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _healthz(request: Request) -> dict[str, str]:
+    request.app.state.ctx.db.one("SELECT 1")
+    return {"status": "ok"}
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    refusal = cast(PspError, error)
+    return JSONResponse(refusal.body(), refusal.status, refusal.headers)
+
+
+async def _refuse_body(request: Request, error: Exception) -> Response:
+    first = cast(RequestValidationError, error).errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])
+    return await _refuse(request, invalid("parameter_invalid", f"{place}: {first['msg']}"))
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    status = cast(HTTPException, error).status_code
+    refusal = invalid("not_found" if status == 404 else "not_allowed", str(error), status)
+    return await _refuse(request, refusal)

@@ -1,0 +1,25 @@
+"""Time as the PSP keeps it: milliseconds since the epoch inside, ISO 8601 UTC outside."""
+
+import time
+from datetime import UTC, date, datetime
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def after(seconds: float) -> int:
+    """The moment `seconds` from now, in milliseconds since the epoch."""
+    return now_ms() + round(seconds * 1000)
+
+
+def iso(ms: int) -> str:
+    """`2026-01-31T12:00:00.123Z`."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def today() -> date:
+    """The current day in UTC, the PSP's booking day."""
+    return datetime.now(UTC).date()

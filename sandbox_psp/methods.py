@@ -1,0 +1,38 @@
+"""What can be charged later: stored cards and mandates."""
+
+from sandbox_psp import debit, events, objects
+from sandbox_psp.cards import Card
+from sandbox_psp.context import Context
+from sandbox_psp.idempotency import Answer, answer
+from sandbox_psp.ids import new_id
+from sandbox_psp.records import Mandate, PaymentMethod
+
+
+def store_card(ctx: Context, account: str, card: Card, currency: str | None) -> PaymentMethod:
+    """Keep a card, without its number; later uses are declined as its issuer would."""
+    method = PaymentMethod(
+        id=new_id("pm"),
+        account=account,
+        reference=None,
+        currency=currency,
+        customer=new_id("cus"),
+        card=card.details(),
+        decline=card.decline(),
+    )
+    objects.save(ctx.db, method)
+    return method
+
+
+def sign_mandate(ctx: Context, account: str, *, reference: str, holder: str, iban: str) -> Answer:
+    """Make a mandate; PspError 422 for an invalid IBAN."""
+    mandate = Mandate(
+        id=new_id("mdt"),
+        account=account,
+        reference=reference,
+        holder=holder,
+        iban=debit.checked(iban),
+        customer=new_id("cus"),
+    )
+    objects.save(ctx.db, mandate)
+    events.emit(ctx, "mandate.active", mandate)
+    return answer(201, objects.show(ctx.db, mandate))

@@ -1,0 +1,88 @@
+"""Keeping records in the database and showing them to the outside."""
+
+from typing import Any, TypeVar
+
+from sandbox_psp.db import Database
+from sandbox_psp.errors import not_found
+from sandbox_psp.records import (
+    Authorization,
+    Charge,
+    CheckoutSession,
+    Mandate,
+    PaymentMethod,
+    Record,
+    Refund,
+)
+
+R = TypeVar("R", bound=Record)
+
+
+def save(db: Database, record: Record) -> None:
+    """Insert or replace by id."""
+    parent = record.charge if isinstance(record, Refund) else None
+    db.execute(
+        "INSERT INTO objects (id, kind, account, reference, parent, body) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        record.id,
+        record.kind,
+        record.account,
+        record.reference,
+        parent,
+        record.model_dump_json(),
+    )
+
+
+def get(db: Database, cls: type[R], id: str) -> R:
+    """The record with this id, whoever owns it; PspError 404 if there is none of that kind."""
+    row = db.one("SELECT body FROM objects WHERE id = ? AND kind = ?", id, cls.kind)
+    if row is None:
+        raise not_found(cls.kind, id)
+    return cls.model_validate_json(row["body"])
+
+
+def owned(db: Database, cls: type[R], account: str, id: str) -> R:
+    """The account's record with this id; PspError 404 also for somebody else's."""
+    record = get(db, cls, id)
+    if record.account != account:
+        raise not_found(cls.kind, id)
+    return record
+
+
+def by_reference(db: Database, cls: type[R], reference: str, account: str | None = None) -> list[R]:
+    """Records made with a reference, oldest first; of every account when none is named."""
+    rows = db.all(
+        "SELECT body FROM objects WHERE reference = ? AND kind = ?"
+        " AND account = coalesce(?, account) ORDER BY number",
+        reference,
+        cls.kind,
+        account,
+    )
+    return [cls.model_validate_json(row["body"]) for row in rows]
+
+
+def refunds_of(db: Database, charge: Charge) -> list[Refund]:
+    """The charge's refunds, failed ones included."""
+    rows = db.all("SELECT body FROM objects WHERE parent = ? AND kind = 'refund'", charge.id)
+    return [Refund.model_validate_json(row["body"]) for row in rows]
+
+
+def method(db: Database, account: str, id: str) -> PaymentMethod:
+    """A stored card (`pm_`) or a mandate (`mdt_`) in the shape of a payment method."""
+    if id.startswith("mdt_"):
+        return owned(db, Mandate, account, id).as_method()
+    return owned(db, PaymentMethod, account, id)
+
+
+def show(db: Database, record: Record) -> dict[str, Any]:
+    """The record as the API answers it, related objects included in full."""
+    shown = record.plain()
+    if isinstance(record, Authorization):
+        shown["payment_method"] = method(db, record.account, record.payment_method).plain()
+    if isinstance(record, CheckoutSession):
+        if record.authorization is not None:
+            authorization = get(db, Authorization, record.authorization)
+            shown["authorization"] = show(db, authorization)
+        if record.payment_method is not None:
+            stored = method(db, record.account, record.payment_method)
+            shown["payment_method"] = stored.plain()
+    return shown

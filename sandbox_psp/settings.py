@@ -1,0 +1,24 @@
+"""Where the process listens, where its ledger lives and how fast its clockwork runs."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All values come from the environment; the aliases are the variables' names."""
+
+    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", validation_alias="INTEGRATOR_BIND")
+    port: int = Field(8090, validation_alias="INTEGRATOR_SANDBOX_PORT")
+    data_dir: Path = Field(Path(".data"), validation_alias="INTEGRATOR_DATA_DIR")
+    settle_seconds: float = Field(2.0, ge=0, validation_alias="SANDBOX_SETTLE_SECONDS")
+    session_seconds: float = Field(1800.0, gt=0, validation_alias="SANDBOX_SESSION_SECONDS")
+    slow_seconds: float = Field(15.0, ge=0, validation_alias="SANDBOX_SLOW_SECONDS")
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file; its folder is made on start."""
+        return self.data_dir / "sandbox_psp.db"
