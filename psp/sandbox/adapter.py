@@ -1,0 +1,69 @@
+"""The sandbox PSP behind the port."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import httpx
+from pydantic import BaseModel
+
+from contract.enums import PublicPaymentProviderRole as Role
+from psp.port import Connection
+from psp.sandbox import notifications
+from psp.sandbox.bearer import bank_account
+from psp.sandbox.client import SandboxClient
+from psp.sandbox.config import SandboxConfig
+from psp.sandbox.connection import SandboxConnection
+from psp.sandbox.settings import SandboxSettings
+from psp.types import Capabilities, KeySemantics, MethodCapability, Notice
+
+
+class SandboxAdapter:
+    """Cards by hosted checkout, SEPA direct debits by typed IBAN.
+
+    `config` says where the PSP is; without it the environment does, at every connect.
+    """
+
+    name = "sandbox"
+    settings_model: type[BaseModel] = SandboxSettings
+    capabilities = Capabilities(
+        methods={
+            Role.CreditCard: MethodCapability(
+                capture=True, cancel=True, redirect=True, default_preauth_amount=Decimal(0)
+            ),
+            Role.Debit: MethodCapability(
+                initial_bearer=True, backend_payments=True, unconfirmed_ledger=True
+            ),
+        },
+        refunds=True,
+        migration=True,
+        order_data_in_preauth=True,
+        idempotency=KeySemantics(window_seconds=24 * 3600, consistent_lookup=True),
+    )
+
+    def __init__(self, config: SandboxConfig | None = None) -> None:
+        self._config = config
+
+    def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
+        """Refuse a debit without holder and valid IBAN; cards are typed at the PSP only."""
+        if role is Role.Debit:
+            bank_account(bearer)
+
+    def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
+        """Open the adapter with a `SandboxSettings`."""
+        merchant = _own(settings)
+        config = self._config or SandboxConfig()
+        client = SandboxClient(http, config.base_url, merchant.api_key)
+        return SandboxConnection(client, merchant.webhook_secret)
+
+    def parse_notification(
+        self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> Sequence[Notice]:
+        """Verify a webhook and read its event. Raises `NotificationRejected`."""
+        return notifications.parse(_own(settings).webhook_secret, headers, body, now)
+
+
+def _own(settings: BaseModel) -> SandboxSettings:
+    if not isinstance(settings, SandboxSettings):
+        raise TypeError(f"SandboxSettings needed, not {type(settings).__name__}")
+    return settings

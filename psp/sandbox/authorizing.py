@@ -1,0 +1,82 @@
+"""The ways an agreement begins or gets a new reservation, one function each."""
+
+import re
+
+from contract.enums import PaymentErrorCode as Code
+from contract.enums import PublicPaymentProviderRole as Role
+from psp.errors import BearerRefused
+from psp.sandbox import instruments, mapping
+from psp.sandbox.bearer import bank_account
+from psp.sandbox.client import SandboxClient
+from psp.sandbox.instruments import METHOD
+from psp.sandbox.wire import Authorization, CheckoutSession, Mandate, PaymentMethod
+from psp.types import Authorize, Declined, Outcome
+
+_TOKEN = re.compile(r"[a-z]{1,10}_[A-Za-z0-9]{1,64}")
+_MANDATE_CURRENCY = "EUR"
+
+
+async def authorize(client: SandboxClient, call: Authorize) -> Outcome:
+    """Choose the way. Raises `RefusedError`, `UnpayableError` or a `PspError`."""
+    if call.migration_token is not None:
+        return await _take_over(client, call, call.migration_token)
+    match call.role, call.initial:
+        case Role.CreditCard, True:
+            return await _checkout(client, call)
+        case Role.CreditCard, False:
+            return await _reserve(client, call)
+        case Role.Debit, True:
+            return await _sign(client, call)
+        case Role.Debit, False:
+            return await _verify(client, call)
+        case _:
+            return Declined(code=Code.InvalidData, message="The PSP has no such payment method.")
+
+
+async def _take_over(client: SandboxClient, call: Authorize, token: str) -> Outcome:
+    # Typed by a person: only what can be an id may become part of an address.
+    known = _TOKEN.fullmatch(token) is not None
+    method = await client.get(PaymentMethod, "payment_methods", token) if known else None
+    return instruments.taken_over(method, role=call.role, currency=call.currency)
+
+
+async def _checkout(client: SandboxClient, call: Authorize) -> Outcome:
+    if not (call.success_url and call.error_url and call.abort_url):
+        return Declined(code=Code.InvalidData, message="A checkout needs all three return URLs.")
+    body = mapping.checkout_body(call)
+    key = call.idempotency_key
+    session = await client.post(CheckoutSession, "checkout_sessions", body=body, key=key)
+    return mapping.session_outcome(mapping.ours(session, call))
+
+
+async def _reserve(client: SandboxClient, call: Authorize) -> Outcome:
+    token = call.instrument.token if call.instrument else {}
+    if METHOD not in token:
+        return instruments.still_usable(None)
+    if call.amount == 0:
+        return await _verify(client, call)
+    body = mapping.authorization_body(call, token)
+    key = call.idempotency_key
+    held = await client.post(Authorization, "authorizations", body=body, key=key)
+    return mapping.authorization_outcome(mapping.ours(held, call))
+
+
+async def _sign(client: SandboxClient, call: Authorize) -> Outcome:
+    if call.currency != _MANDATE_CURRENCY:
+        message = f"Direct debits are in {_MANDATE_CURRENCY} only."
+        return Declined(code=Code.InvalidCurrency, message=message)
+    try:
+        holder, iban = bank_account(call.initial_bearer)
+    except BearerRefused as refusal:
+        return Declined(code=refusal.code, message=str(refusal))
+    body = {"reference": call.reference, "holder": holder, "iban": iban}
+    mandate = await client.post(Mandate, "mandates", body=body, key=call.idempotency_key)
+    return instruments.signed(mapping.ours(mandate, call))
+
+
+async def _verify(client: SandboxClient, call: Authorize) -> Outcome:
+    """Nothing to reserve: the stored payment method only has to be good for later."""
+    token = call.instrument.token if call.instrument else {}
+    known = METHOD in token
+    method = await client.get(PaymentMethod, "payment_methods", token[METHOD]) if known else None
+    return instruments.still_usable(method)

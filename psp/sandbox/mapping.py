@@ -1,0 +1,278 @@
+"""Between the port and the PSP's dialect, both ways; pure.
+
+Only a status that says success or failure is final here: a word the PSP adds later is `Pending`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from contract.enums import PaymentErrorCode as Code
+from contract.enums import PaymentTransactionStatus as Status
+from psp.errors import ProtocolError
+from psp.sandbox import instruments
+from psp.sandbox.answers import RefusedError
+from psp.sandbox.instruments import METHOD
+from psp.sandbox.money import to_major, to_minor
+from psp.sandbox.wire import (
+    Authorization,
+    Charge,
+    Chargeback,
+    CheckoutSession,
+    Failure,
+    Refund,
+    WireObject,
+)
+from psp.sandbox.words import chargeback_reason, error_code, sentence
+from psp.types import (
+    Approved,
+    Authorize,
+    Call,
+    Capture,
+    Declined,
+    Fact,
+    FactKind,
+    Lookup,
+    Outcome,
+    Pending,
+    RedirectRequired,
+)
+from psp.types import Charge as ChargeCall
+from psp.types import Refund as RefundCall
+
+T = TypeVar("T", bound=WireObject)
+Body = Mapping[str, Any]
+
+_LONGEST_TEXT = 500
+_RANKS = ("declined", "pending", "redirect", "approved")
+
+
+def checkout_body(call: Authorize) -> Body:
+    """A hosted page that holds the amount, or for 0 only stores the card."""
+    amount = to_minor(call.amount, call.currency)
+    payer = {"name": call.payer.name, "email": call.payer.email}
+    return {
+        "reference": call.reference,
+        "mode": "authorize" if amount else "setup",
+        "amount": amount,
+        "currency": call.currency,
+        "success_url": call.success_url,
+        "error_url": call.error_url,
+        "cancel_url": call.abort_url,
+        "description": _text(call),
+        "language": call.payer.language.lower() if call.payer.language else None,
+        "customer": {key: value for key, value in payer.items() if value} or None,
+    }
+
+
+def authorization_body(call: Authorize, token: Mapping[str, str]) -> Body:
+    """A reservation on a stored card."""
+    return {
+        "reference": call.reference,
+        "amount": to_minor(call.amount, call.currency),
+        "currency": call.currency,
+        "payment_method": token[METHOD],
+    }
+
+
+def capture_body(call: Capture) -> Body:
+    """Part or all of a reservation."""
+    return {"reference": call.reference, "amount": to_minor(call.amount, call.currency)}
+
+
+def charge_body(call: ChargeCall, token: Mapping[str, str]) -> Body:
+    """A payment with a stored card or a mandate."""
+    return {
+        "reference": call.reference,
+        "amount": to_minor(call.amount, call.currency),
+        "currency": call.currency,
+        "payment_method": token[METHOD],
+        "execute_on": call.execute_on.isoformat() if call.execute_on else None,
+        "description": _text(call),
+    }
+
+
+def refund_body(call: RefundCall) -> Body:
+    """Part or all of a payment."""
+    return {
+        "reference": call.reference,
+        "charge": call.payment_psp_id,
+        "amount": to_minor(call.amount, call.currency),
+        "description": _text(call),
+    }
+
+
+def _text(call: Call) -> str | None:
+    return call.text[:_LONGEST_TEXT] if call.text else None
+
+
+def ours(found: T, asked: Call | Lookup) -> T:
+    """`found`, if it is what was asked for; raises `ProtocolError` for somebody else's object.
+
+    The amounts of another currency would be read with the wrong number of decimals.
+    """
+    if found.reference not in (None, asked.reference):
+        raise ProtocolError("The PSP answered with an object of another transaction.")
+    if getattr(found, "currency", None) not in (None, asked.currency):
+        raise ProtocolError("The PSP answered in another currency.")
+    return found
+
+
+def session_outcome(session: CheckoutSession) -> Outcome:
+    """What a checkout session has come to; once completed, its authorization speaks."""
+    match session.status:
+        case "open":
+            return RedirectRequired(
+                psp_id=session.id, url=session.url, expires_at=session.expires_at
+            )
+        case "completed":
+            return _completed(session)
+        case "failed":
+            return _failed(session.id, session.failure)
+        case "cancelled":
+            message = "The customer cancelled the checkout."
+            return _ended(session.id, Status.Cancelled, message)
+        case "expired":
+            return _ended(session.id, Status.Expired, "The checkout session expired.")
+        case _:
+            return Pending(psp_id=session.id)
+
+
+def _completed(session: CheckoutSession) -> Outcome:
+    if session.authorization is not None:
+        return authorization_outcome(session.authorization)
+    if session.mode == "authorize":
+        raise ProtocolError("A completed checkout session lacks its authorization.")
+    return Approved(psp_id=None, instrument=instruments.of_method(session.payment_method))
+
+
+def authorization_outcome(held: Authorization) -> Outcome:
+    """What is held; a captured authorization was one."""
+    match held.status:
+        case "authorized" | "captured":
+            fact = Fact(
+                kind=FactKind.AUTHORIZED,
+                id=held.id,
+                amount=to_major(held.amount, held.currency),
+                expires_at=held.expires_at,
+            )
+            instrument = instruments.of_method(held.payment_method)
+            return Approved(psp_id=held.id, facts=(fact,), instrument=instrument)
+        case "declined":
+            return _failed(held.id, held.failure)
+        case "voided":
+            return _ended(held.id, Status.Cancelled, "The authorization was voided.")
+        case "expired":
+            return _ended(held.id, Status.Expired, "The authorization expired.")
+        case _:
+            return Pending(psp_id=held.id)
+
+
+def void_outcome(held: Authorization) -> Outcome:
+    """Whether a reservation was given back."""
+    return _withdrawn(held, done="voided")
+
+
+def cancel_outcome(session: CheckoutSession) -> Outcome:
+    """Whether an open checkout session was closed."""
+    return _withdrawn(session, done="cancelled")
+
+
+def _withdrawn(found: Authorization | CheckoutSession, *, done: str) -> Outcome:
+    if found.status == done:
+        return Approved(psp_id=found.id)
+    if found.status in ("captured", "completed", "declined", "failed", "expired"):
+        message = "Nothing is left to be withdrawn."
+        return Declined(psp_id=found.id, code=Code.InvalidPreconditions, message=message)
+    return Pending(psp_id=found.id)
+
+
+def charge_outcome(charge: Charge) -> Outcome:
+    """What was paid and what the payer's bank took back."""
+    taken_back = tuple(_charged_back(item, charge.currency) for item in charge.chargebacks)
+    match charge.status:
+        case "succeeded":
+            paid = _moved(FactKind.PAID, charge)
+            return Approved(psp_id=charge.id, facts=(paid, *taken_back))
+        case "failed" | "declined":
+            return _failed(charge.id, charge.failure)
+        case _:
+            return Pending(psp_id=charge.id, facts=taken_back)
+
+
+def refund_outcome(refund: Refund) -> Outcome:
+    """What was given back."""
+    match refund.status:
+        case "succeeded":
+            return Approved(psp_id=refund.id, facts=(_moved(FactKind.REFUNDED, refund),))
+        case "failed" | "declined":
+            return _failed(refund.id, refund.failure)
+        case _:
+            return Pending(psp_id=refund.id)
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome for all objects of one reference: the furthest, with the facts of all.
+
+    There is more than one only after a repetition the PSP did not recognise; then every movement
+    has to show.
+    """
+    best = max(outcomes, key=lambda outcome: _RANKS.index(outcome.outcome))
+    if isinstance(best, RedirectRequired):
+        return best
+    facts = tuple(fact for outcome in outcomes for fact in getattr(outcome, "facts", ()))
+    return best.model_copy(update={"facts": facts})
+
+
+def refused(refusal: RefusedError, *, missing: Code) -> Declined:
+    """A definite refusal; `missing` is the code for an object the PSP does not have.
+
+    An issuer's unknown reason is a decline, an unknown one of the PSP's own must be wrong data.
+    """
+    default = Code.Rejected if refusal.by_issuer else Code.InvalidData
+    if refusal.code == "not_found":
+        default = missing
+    return Declined(
+        psp_id=refusal.object_id,
+        code=error_code(refusal.code, default=default),
+        psp_code=refusal.code,
+        message=sentence(refusal.text),
+    )
+
+
+def _failed(psp_id: str, failure: Failure | None) -> Declined:
+    if failure is None:
+        return Declined(psp_id=psp_id, code=Code.Rejected)
+    return Declined(
+        psp_id=psp_id,
+        code=error_code(failure.code, default=Code.Rejected),
+        psp_code=failure.code,
+        message=sentence(failure.message),
+    )
+
+
+def _ended(psp_id: str, status: Status, message: str) -> Declined:
+    code = Code.Canceled if status is Status.Cancelled else Code.UnmappedError
+    return Declined(psp_id=psp_id, code=code, status=status, message=message)
+
+
+def _moved(kind: FactKind, moved: Charge | Refund) -> Fact:
+    return Fact(
+        kind=kind,
+        id=moved.id,
+        amount=to_major(moved.amount, moved.currency),
+        booked_on=moved.booked_on,
+        description=moved.description,
+    )
+
+
+def _charged_back(item: Chargeback, currency: str) -> Fact:
+    return Fact(
+        kind=FactKind.CHARGED_BACK,
+        id=item.id,
+        amount=to_major(item.amount, currency),
+        fee=to_major(item.fee_amount, currency),
+        booked_on=item.booked_on,
+        reason=chargeback_reason(item.reason_code),
+        psp_reason_code=item.reason_code,
+        psp_reason_message=sentence(item.reason_message),
+    )

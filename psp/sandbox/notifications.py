@@ -1,0 +1,121 @@
+"""The PSP's webhooks: one signed event each, whose object is complete and so is believed."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import SecretStr, ValidationError
+
+from psp.errors import NotificationRejected, ProtocolError
+from psp.sandbox import instruments, mapping
+from psp.sandbox.wire import (
+    Authorization,
+    Charge,
+    CheckoutSession,
+    Event,
+    Mandate,
+    Refund,
+    WireObject,
+)
+from psp.types import Notice, Outcome
+
+T = TypeVar("T", bound=WireObject)
+Reader = Callable[[Mapping[str, Any]], Outcome]
+
+HEADER = "sandbox-signature"
+TOLERANCE_SECONDS = 300
+
+_TIME = re.compile(r"[0-9]{1,12}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def parse(
+    secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
+) -> Sequence[Notice]:
+    """The event of a notification. Raises `NotificationRejected`."""
+    _verify(secret, headers, body, now)
+    try:
+        event = Event.model_validate_json(body)
+    except ValidationError:
+        raise NotificationRejected("The notification is not an event of the PSP") from None
+    reader = _READERS.get(event.type)
+    if reader is None:
+        return [Notice(event_id=event.id, relevant=False)]
+    return [_notice(event, reader)]
+
+
+def _verify(secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+    signature = next((text for name, text in headers.items() if name.lower() == HEADER), "")
+    at, digests = _signature(signature)
+    if abs(int(now.timestamp()) - int(at)) > TOLERANCE_SECONDS:
+        raise NotificationRejected("The notification is too old, or from the future")
+    signed = f"{at}.".encode() + body
+    expected = hmac.new(secret.get_secret_value().encode(), signed, hashlib.sha256).hexdigest()
+    matches = [hmac.compare_digest(expected, digest) for digest in digests]
+    if not any(matches):
+        raise NotificationRejected("The notification's signature is wrong")
+
+
+def _signature(header: str) -> tuple[str, list[str]]:
+    """Time as sent, and all digests: the PSP signs with two secrets while one replaces another."""
+    parts = [part.strip().partition("=") for part in header.split(",")]
+    times = [value for name, _, value in parts if name == "t" and _TIME.fullmatch(value)]
+    digests = [value for name, _, value in parts if name == "v1" and _DIGEST.fullmatch(value)]
+    if len(times) != 1 or not digests:
+        raise NotificationRejected("The notification carries no signature")
+    return times[0], digests
+
+
+def _notice(event: Event, reader: Reader) -> Notice:
+    try:
+        named = WireObject.model_validate(event.data)
+    except ValidationError:
+        raise NotificationRejected("The notification's object has no id") from None
+    try:
+        result: Outcome | None = reader(event.data)
+    except (ValidationError, ProtocolError):
+        # Signed but not understood: the transaction is known, so its state can be fetched.
+        result = None
+    return Notice(
+        event_id=event.id, reference=named.reference, psp_ids=_ids(event, named), result=result
+    )
+
+
+def _ids(event: Event, named: WireObject) -> tuple[str, ...]:
+    """A completed checkout session is known by its authorization from then on."""
+    authorization = event.data.get("authorization")
+    if isinstance(authorization, Mapping) and isinstance(authorization.get("id"), str):
+        return (named.id, authorization["id"])
+    return (named.id,)
+
+
+def _reader(model: type[T], outcome: Callable[[T], Outcome]) -> Reader:
+    return lambda data: outcome(model.model_validate(data))
+
+
+_SESSION = _reader(CheckoutSession, mapping.session_outcome)
+_AUTHORIZATION = _reader(Authorization, mapping.authorization_outcome)
+_CHARGE = _reader(Charge, mapping.charge_outcome)
+_REFUND = _reader(Refund, mapping.refund_outcome)
+_MANDATE = _reader(Mandate, instruments.signed)
+
+_READERS: dict[str, Reader] = {
+    "checkout_session.completed": _SESSION,
+    "checkout_session.failed": _SESSION,
+    "checkout_session.cancelled": _SESSION,
+    "checkout_session.expired": _SESSION,
+    "authorization.authorized": _AUTHORIZATION,
+    "authorization.voided": _AUTHORIZATION,
+    "authorization.expired": _AUTHORIZATION,
+    "charge.succeeded": _CHARGE,
+    "charge.pending": _CHARGE,
+    "charge.failed": _CHARGE,
+    "charge.charged_back": _CHARGE,
+    "refund.succeeded": _REFUND,
+    "refund.pending": _REFUND,
+    "refund.failed": _REFUND,
+    "mandate.active": _MANDATE,
+}

@@ -1,0 +1,182 @@
+"""The PSP's own objects. Amounts are integers in minor units, times ISO 8601 with an offset.
+
+Unknown members are ignored and statuses are plain text, so that the PSP may add to both. Most
+objects hold personal data: `repr` shows their ids only.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+# Strict, so that neither text nor a fraction passes as money; bounded, so that it stays exact.
+Minor = Annotated[int, Field(strict=True, ge=0, le=10**15)]
+
+T = TypeVar("T", bound="WireObject")
+
+
+class Wire(BaseModel):
+    """Base of everything read from the PSP."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [("id", getattr(self, "id", None))]
+
+
+class WireObject(Wire):
+    """An object with an id of its own. `reference` is ours, if the PSP was told one."""
+
+    id: str = Field(min_length=1)
+    reference: str | None = None
+
+
+class Failure(Wire):
+    """Why something did not work."""
+
+    code: str
+    message: str | None = None
+
+
+class ErrorDetail(Wire):
+    """The heart of an error body; anything that does not fit this is not the PSP's error."""
+
+    type: Literal[
+        "authentication_error",
+        "invalid_request",
+        "card_error",
+        "rate_limit",
+        "conflict",
+        "api_error",
+    ]
+    code: str = Field(pattern=r"^[a-z0-9_]{1,64}$")
+    message: str | None = None
+
+
+class ErrorBody(Wire):
+    """An error; `object` is the record of a declined attempt."""
+
+    error: ErrorDetail
+    object: WireObject | None = None
+
+
+class Listed(Wire, Generic[T]):
+    """What a search by reference answers."""
+
+    data: list[T]
+
+
+class Account(Wire):
+    """The merchant's account; of the webhook secret only its SHA-256 in hex."""
+
+    id: str
+    webhook_secret_sha256: str | None = None
+
+
+class Card(Wire):
+    """A stored card, without its number."""
+
+    brand: str | None = None
+    country: str | None = None
+    exp_month: str | int | None = None
+    exp_year: str | int | None = None
+    holder: str | None = None
+    last4: str | None = None
+    masked: str | None = None
+
+
+class BankAccount(Wire):
+    """The account a mandate is for."""
+
+    holder: str
+    iban: str
+    bic: str | None = None
+
+
+class PaymentMethod(WireObject):
+    """A stored card, or a mandate seen as a payment method; bound to `currency` if it has one."""
+
+    type: str
+    currency: str | None = None
+    customer: str | None = None
+    status: str
+    card: Card | None = None
+    sepa_debit: BankAccount | None = None
+
+
+class Mandate(WireObject):
+    """A mandate for direct debits."""
+
+    status: str
+    holder: str
+    iban: str
+    bic: str | None = None
+    currency: str
+    customer: str | None = None
+
+
+class Authorization(WireObject):
+    """Money held on a card."""
+
+    status: str
+    amount: Minor
+    currency: str
+    expires_at: AwareDatetime
+    payment_method: PaymentMethod | None = None
+    failure: Failure | None = None
+
+
+class CheckoutSession(WireObject):
+    """One visit to the hosted page. `authorization` is missing after a mere set-up."""
+
+    status: str
+    mode: Literal["authorize", "setup"] | None = None
+    url: str
+    currency: str | None = None
+    expires_at: AwareDatetime
+    authorization: Authorization | None = None
+    payment_method: PaymentMethod | None = None
+    failure: Failure | None = None
+
+
+class Chargeback(Wire):
+    """Money the payer's bank took back, and what it charged for that."""
+
+    id: str = Field(min_length=1)
+    amount: Minor
+    fee_amount: Minor = 0
+    booked_on: date | None = None
+    reason_code: str | None = None
+    reason_message: str | None = None
+
+
+class Charge(WireObject):
+    """Money taken, by charge or capture."""
+
+    status: str
+    amount: Minor
+    currency: str
+    booked_on: date | None = None
+    description: str | None = None
+    chargebacks: tuple[Chargeback, ...] = ()
+    failure: Failure | None = None
+
+
+class Refund(WireObject):
+    """Money given back."""
+
+    status: str
+    amount: Minor
+    currency: str
+    booked_on: date | None = None
+    description: str | None = None
+    failure: Failure | None = None
+
+
+class Event(Wire):
+    """The envelope of a notification; what `data` is depends on `type`."""
+
+    id: str = Field(min_length=1)
+    type: str
+    data: dict[str, Any]

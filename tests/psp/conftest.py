@@ -1,0 +1,138 @@
+"""The sandbox PSP as a process of its own, and a merchant with an account there."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import HttpUrl
+
+from psp.port import Connection
+from psp.sandbox import SandboxAdapter
+from psp.sandbox.config import SandboxConfig
+from psp.sandbox.settings import SandboxSettings
+from psp.types import Instrument
+from tests.psp import builders
+
+ROOT = Path(__file__).parents[2]
+SETTLE_SECONDS = 0.2
+SLOW_SECONDS = 0.6
+START_SECONDS = 20
+
+
+@dataclass
+class Merchant:
+    """One account at the PSP, and the levers to play its customers."""
+
+    url: str
+    http: httpx.AsyncClient
+    settings: SandboxSettings
+    connection: Connection
+    adapter: SandboxAdapter
+
+    async def control(self, path: str, **body: Any) -> Any:
+        """Pull one of the PSP's levers."""
+        response = await self.http.post(f"{self.url}/_control/{path}", json=body)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    async def register(self, webhook_url: str) -> None:
+        """Have webhooks sent to this address."""
+        await put_account(self.http, self.url, self.settings, webhook_url)
+
+    async def stored_card(self, number: str = "4242424242424242") -> Instrument:
+        """A card the customer has entered some time ago."""
+        key = self.settings.api_key.get_secret_value()
+        stored = await self.control("payment_methods", api_key=key, card=number)
+        token = {"payment_method": stored["id"], "customer": stored["customer"]}
+        return Instrument(token=token, bearer={})
+
+    async def visit(self, url: str, number: str | None = "4242424242424242") -> None:
+        """Pay on the hosted page, or cancel."""
+        card = {"card_number": number, "holder": "Mia Kern", "expiry": "12/30", "cvc": "123"}
+        form = {"action": "cancel"} if number is None else {"action": "pay", **card}
+        response = await self.http.post(url, data=form)
+        assert response.is_redirect
+
+    async def booked(self, reference: str) -> list[tuple[str, str]]:
+        """(kind, amount) of every movement in the PSP's ledger."""
+        params = {"reference": reference}
+        response = await self.http.get(f"{self.url}/_control/ledger", params=params)
+        return [(entry["kind"], f"{entry['amount']:.2f}") for entry in response.json()["entries"]]
+
+
+@pytest.fixture(scope="session")
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a running sandbox PSP."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "INTEGRATOR_SANDBOX_PORT": str(port),
+        "INTEGRATOR_DATA_DIR": str(folder),
+        "SANDBOX_SETTLE_SECONDS": str(SETTLE_SECONDS),
+        "SANDBOX_SLOW_SECONDS": str(SLOW_SECONDS),
+    }
+    log = folder / "sandbox.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "sandbox_psp"]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _await_health(url, process, log)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@pytest.fixture(scope="session")
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    """A client as the worker has one."""
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+async def merchant(sandbox_url: str, http: httpx.AsyncClient) -> Merchant:
+    """A merchant of the sandbox PSP, all by itself."""
+    name = uuid4().hex
+    settings = builders.settings(ApiKey=f"sk_sandbox_{name}", WebhookSecret=f"whsec_{name}")
+    await put_account(http, sandbox_url, settings, None)
+    config = SandboxConfig.model_construct(url=HttpUrl(sandbox_url), port=0)
+    adapter = SandboxAdapter(config)
+    return Merchant(sandbox_url, http, settings, adapter.connect(settings, http), adapter)
+
+
+async def put_account(
+    http: httpx.AsyncClient, url: str, settings: SandboxSettings, webhook_url: str | None
+) -> None:
+    account = {
+        "api_key": settings.api_key.get_secret_value(),
+        "webhook_secret": settings.webhook_secret.get_secret_value(),
+        "webhook_url": webhook_url,
+    }
+    (await http.put(f"{url}/_control/accounts", json=account)).raise_for_status()
+
+
+def _await_health(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/healthz", trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    pytest.fail(f"The sandbox PSP did not start:\n{log.read_text()[-2000:]}")
