@@ -1,0 +1,73 @@
+"""Sees to it that every stored notification reaches its transaction.
+
+The API stores a notification, answers the PSP and then signals the workflow. Whatever keeps that
+signal from being sent (a crash, Temporal away) or its transaction from being known yet leaves the
+row in the inbox; this sweeper picks it up. Signalling twice is harmless.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+
+from activities.rows import start_of
+from store.database import Store
+from store.rows import NotificationRow, TransactionRow
+from workflows.gateway import Gateway
+from workflows.messages import NotificationSignal
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=5)
+"""The API is given this long to signal by itself."""
+
+
+class InboxSweeper:
+    """Delivers what lies in the inbox, for as long as the worker runs."""
+
+    def __init__(self, store: Store, gateway: Gateway) -> None:
+        self._store = store
+        self._gateway = gateway
+
+    async def run(self) -> None:
+        """Sweep until cancelled; an outage of store or Temporal only delays the next sweep."""
+        while True:
+            try:
+                await self.sweep(datetime.now(UTC) - PATIENCE)
+            except Exception as error:  # noqa: BLE001 - its end would be the worker's end
+                log.warning("The inbox could not be swept: %s", type(error).__name__)
+            await asyncio.sleep(SWEEP_EVERY.total_seconds())
+
+    async def sweep(self, older_than: datetime) -> int:
+        """Deliver the notifications last touched before `older_than`; returns how many."""
+        delivered = 0
+        for row in await self._store.undelivered_notifications(older_than=older_than):
+            try:
+                delivered += await self._deliver(row)
+            except (ValueError, LookupError) as error:
+                # This row's own fault, no outage: to the end of the line, out of the way.
+                log.error("Notification %d cannot be handed on: %s", row.id, type(error).__name__)
+                await self._store.set_notification(row.id, row.state, type(error).__name__)
+        return delivered
+
+    async def _deliver(self, row: NotificationRow) -> bool:
+        transaction = await self._transaction(row)
+        if transaction is None:
+            await self._store.set_notification(row.id, "parked")
+            return False
+        signal = NotificationSignal(notification_id=row.id, event_id=row.event_id)
+        await self._gateway.notify(start_of(transaction), signal)
+        await self._store.set_notification(
+            row.id, "signalled", transaction_id=transaction.transaction_id
+        )
+        return True
+
+    async def _transaction(self, row: NotificationRow) -> TransactionRow | None:
+        if row.transaction_id is not None:
+            return await self._store.transaction(row.merchant_id, row.transaction_id)
+        merchant = await self._store.merchant(row.merchant_id)
+        if merchant is None:
+            return None
+        return await self._store.find_transaction(
+            row.merchant_id, psp=merchant.psp, reference=None, psp_ids=row.psp_ids
+        )

@@ -1,0 +1,94 @@
+"""Reservations: before the PSP is asked, a capture holds its preauth, a refund its share.
+
+The owner's workflow decides. It may have closed long ago; then it is reopened from the store.
+Both calls are idempotent by the id of the transaction that asks.
+"""
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import plan
+from activities.rows import start_of
+from psp.types import Approved, Declined, FactKind
+from store.database import Store
+from store.rows import TransactionRow
+from workflows.gateway import Gateway
+from workflows.messages import (
+    PaymentInput,
+    PreauthInput,
+    PspReply,
+    ReserveReply,
+    ReserveRequest,
+    SettleCall,
+    Settlement,
+)
+from workflows.state import BookedRefund, Kind
+
+
+class Owners:
+    """Asks the owners of money to hold it and tells them how it ended."""
+
+    def __init__(self, store: Store, gateway: Gateway) -> None:
+        self._store = store
+        self._gateway = gateway
+
+    async def reserve(self, kind: Kind, row: TransactionRow) -> ReserveReply:
+        """Hold what the transaction `row` wants to take; its owner is its related transaction."""
+        if row.related_id is None:
+            raise ApplicationError("The transaction has no owner.", non_retryable=True)
+        request = ReserveRequest(
+            by=row.transaction_id, amount=row.requested_amount, currency=row.currency
+        )
+        owner = await self._owner(row.merchant_id, kind, row.related_id)
+        return await self._gateway.reserve(owner, request)
+
+    async def settle_if_certain(self, kind: Kind, row: TransactionRow, reply: PspReply) -> PspReply:
+        """Settle right away when the PSP's answer is certain; else the workflow will, later."""
+        settlement = settlement_of(kind, row, reply)
+        if settlement is None or row.related_id is None:
+            return reply
+        await self._settle(row.merchant_id, kind, row.related_id, settlement)
+        return reply.model_copy(update={"settled": True})
+
+    @activity.defn(name=plan.SETTLE_OWNER.name)
+    async def settle_owner(self, call: SettleCall) -> bool:
+        """Tell the owner how the reservation ended."""
+        await self._settle(call.merchant_id, call.owner_kind, call.owner_id, call.settlement)
+        return True
+
+    async def _settle(
+        self, merchant_id: str, kind: Kind, owner_id: str, settlement: Settlement
+    ) -> None:
+        await self._gateway.settle(await self._owner(merchant_id, kind, owner_id), settlement)
+
+    async def _owner(
+        self, merchant_id: str, kind: Kind, owner_id: str
+    ) -> PreauthInput | PaymentInput:
+        row = await self._store.transaction(merchant_id, owner_id)
+        if row is None or row.kind != kind.value:
+            raise ApplicationError("The store does not know the owner.", type="NotFound")
+        start = start_of(row)
+        if not isinstance(start, PreauthInput | PaymentInput):
+            raise ApplicationError("A refund owns nothing.", non_retryable=True)
+        return start
+
+
+def settlement_of(kind: Kind, row: TransactionRow, reply: PspReply) -> Settlement | None:
+    """How the reservation ended by the PSP's answer; None while that is open."""
+    match reply.outcome:
+        case Declined(facts=()):  # one with facts may have moved money: the state adds them up
+            return Settlement(by=row.transaction_id, booked=False)
+        case Approved() as approved if kind is Kind.PREAUTH and approved.facts:
+            return Settlement(by=row.transaction_id, booked=True)
+        case Approved() as approved:
+            booked = [fact for fact in approved.facts if fact.kind is FactKind.REFUNDED]
+            if sum(fact.amount for fact in booked) < row.requested_amount:
+                return None
+            refund = BookedRefund(
+                amount=row.requested_amount,
+                psp_id=approved.psp_id,
+                booked_on=booked[-1].booked_on,
+            )
+            return Settlement(by=row.transaction_id, booked=True, refund=refund)
+        case _:
+            return None

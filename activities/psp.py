@@ -1,0 +1,245 @@
+"""The PSP activities: load what the store keeps, call the adapter, keep what is private.
+
+An activity that is repeated sends the same idempotency key, so whatever happened after the PSP's
+answer (a lost worker, a store that was away) is made good by the PSP's own replay of it.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import httpx
+from pydantic import BaseModel
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import calls, plan
+from activities.errors import psp_errors
+from activities.owners import Owners
+from psp import registry
+from psp.description import SettingsRefused, parse_settings
+from psp.errors import PspError
+from psp.port import Adapter, Connection
+from psp.types import Approved, Declined, Instrument, Notice, Outcome, RedirectRequired
+from store.database import Store
+from store.rows import NotificationRow, TransactionRow
+from workflows.messages import (
+    CredentialsReply,
+    NotificationRead,
+    NotificationResult,
+    PspCall,
+    PspFailure,
+    PspReply,
+    ReserveReply,
+)
+from workflows.state import EvidenceKind, Kind
+
+Fetch = Callable[[Any], Awaitable[Outcome | None]]
+
+
+class PspActivities:
+    """All calls to PSPs; `http` is shared, so that connections are reused."""
+
+    def __init__(self, store: Store, http: httpx.AsyncClient, owners: Owners) -> None:
+        self._store = store
+        self._http = http
+        self._owners = owners
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """The activities to register with a worker."""
+        return [
+            self.authorize,
+            self.void,
+            self.capture,
+            self.charge,
+            self.refund,
+            self.fetch_authorization,
+            self.fetch_payment,
+            self.fetch_refund,
+            self.check_credentials,
+            self.read_notification,
+        ]
+
+    @activity.defn(name=plan.AUTHORIZE.name)
+    async def authorize(self, call: PspCall) -> PspReply:
+        """Reserve money, store a payment method or take a customer over."""
+        row, connection = await self._open(call)
+        request = await self._store.request(call.merchant_id, call.transaction_id)
+        instrument = None if request.get("isInitial") else await self._instrument(row)
+        with psp_errors():
+            outcome = await connection.authorize(calls.authorize(call, row, request, instrument))
+        return await self._answer(row, outcome)
+
+    @activity.defn(name=plan.CHARGE.name)
+    async def charge(self, call: PspCall) -> PspReply:
+        """Take a payment with the agreement's instrument."""
+        row, connection = await self._open(call)
+        request = await self._store.request(call.merchant_id, call.transaction_id)
+        instrument = await self._instrument(row)
+        with psp_errors():
+            outcome = await connection.charge(calls.charge(call, row, request, instrument))
+        return await self._answer(row, outcome)
+
+    @activity.defn(name=plan.CAPTURE.name)
+    async def capture(self, call: PspCall) -> PspReply:
+        """Hold the preauth, then take its reservation."""
+        row, connection = await self._open(call)
+        grant = await self._owners.reserve(Kind.PREAUTH, row)
+        if grant.refusal is not None:
+            return refused(grant)
+        with psp_errors():
+            outcome = await connection.capture(calls.capture(call, row, target(grant)))
+        reply = await self._answer(row, outcome)
+        return await self._owners.settle_if_certain(Kind.PREAUTH, row, reply)
+
+    @activity.defn(name=plan.REFUND.name)
+    async def refund(self, call: PspCall) -> PspReply:
+        """Hold a part of the payment, then give it back."""
+        row, connection = await self._open(call)
+        grant = await self._owners.reserve(Kind.PAYMENT, row)
+        if grant.refusal is not None:
+            return refused(grant)
+        with psp_errors():
+            outcome = await connection.refund(calls.refund(call, row, target(grant)))
+        reply = await self._answer(row, outcome)
+        return await self._owners.settle_if_certain(Kind.PAYMENT, row, reply)
+
+    @activity.defn(name=plan.VOID.name)
+    async def void(self, call: PspCall) -> PspReply:
+        """Give a reservation back, or close an open checkout session."""
+        row, connection = await self._open(call)
+        if call.psp_id is None:
+            raise ApplicationError("A void needs its target.", non_retryable=True)
+        with psp_errors():
+            outcome = await connection.void(calls.void(call, row, call.psp_id))
+        return await self._answer(row, outcome)
+
+    @activity.defn(name=plan.FETCH_AUTHORIZATION.name)
+    async def fetch_authorization(self, call: PspCall) -> PspReply:
+        """Ask for a preauth's state."""
+        row, connection = await self._open(call)
+        return await self._look_up(call, row, connection.fetch_authorization)
+
+    @activity.defn(name=plan.FETCH_PAYMENT.name)
+    async def fetch_payment(self, call: PspCall) -> PspReply:
+        """Ask for a payment's state."""
+        row, connection = await self._open(call)
+        return await self._look_up(call, row, connection.fetch_payment)
+
+    @activity.defn(name=plan.FETCH_REFUND.name)
+    async def fetch_refund(self, call: PspCall) -> PspReply:
+        """Ask for a refund's state."""
+        row, connection = await self._open(call)
+        return await self._look_up(call, row, connection.fetch_refund)
+
+    @activity.defn(name=plan.CHECK_CREDENTIALS.name)
+    async def check_credentials(self, call: PspCall) -> CredentialsReply:
+        """Read-only check whether the PSP accepts the merchant's credentials."""
+        _, connection = await self._open(call)
+        with psp_errors():
+            check = await connection.verify_settings()
+        return CredentialsReply(accepted=bool(check.roles))
+
+    @activity.defn(name=plan.READ_NOTIFICATION.name)
+    async def read_notification(self, read: NotificationRead) -> NotificationResult:
+        """What a stored notification says of this transaction.
+
+        It was verified before it was stored; it is read again here because its payment data must
+        not travel through Temporal. One that cannot be read any more (the webhook secret may have
+        been changed since) has the PSP asked instead: failing would hold up all that follows.
+        """
+        row = await self._row(read.merchant_id, read.transaction_id)
+        stored = await self._store.notification(read.notification_id)
+        if stored is None or stored.merchant_id != row.merchant_id:
+            return NotificationResult(outcome=None, event_id="", fetch=True)
+        notice = await self._reread(row, stored)
+        await self._store.set_notification(stored.id, "applied", transaction_id=row.transaction_id)
+        if notice is None or notice.result is None:
+            return NotificationResult(outcome=None, event_id=stored.event_id, fetch=True)
+        outcome = await self._keep_private(row, notice.result)
+        return NotificationResult(outcome=outcome, event_id=stored.event_id)
+
+    async def _reread(self, row: TransactionRow, stored: NotificationRow) -> Notice | None:
+        adapter = registry.adapter(row.psp)
+        values = await self._store.settings(row.merchant_id)
+        try:
+            settings = parse_settings(adapter, values or {})
+            notices = adapter.parse_notification(
+                settings, stored.headers or {}, stored.raw, stored.received_at
+            )
+        except (SettingsRefused, PspError):
+            return None
+        return next((n for n in notices if n.event_id == stored.event_id), None)
+
+    async def _look_up(self, call: PspCall, row: TransactionRow, fetch: Fetch) -> PspReply:
+        with psp_errors():
+            outcome = await fetch(calls.lookup(call, row))
+        semantics = registry.adapter(row.psp).capabilities.idempotency
+        return PspReply(
+            outcome=await self._keep_private(row, outcome) if outcome is not None else None,
+            evidence=EvidenceKind.READ,
+            absence_proven=outcome is None and semantics.consistent_lookup,
+        )
+
+    async def _open(self, call: PspCall) -> tuple[TransactionRow, Connection]:
+        row = await self._row(call.merchant_id, call.transaction_id)
+        adapter, settings = await self._settings(row)
+        return row, adapter.connect(settings, self._http)
+
+    async def _row(self, merchant_id: str, transaction_id: str) -> TransactionRow:
+        row = await self._store.transaction(merchant_id, transaction_id)
+        if row is None:
+            raise ApplicationError("The store does not know the transaction.", type="NotFound")
+        return row
+
+    async def _settings(self, row: TransactionRow) -> tuple[Adapter, BaseModel]:
+        adapter = registry.adapter(row.psp)
+        values = await self._store.settings(row.merchant_id)
+        try:
+            return adapter, parse_settings(adapter, values or {})
+        except SettingsRefused as error:
+            raise ApplicationError(
+                str(error), type=PspFailure.CONFIGURATION, non_retryable=True
+            ) from None
+
+    async def _instrument(self, row: TransactionRow) -> Instrument:
+        agreement = None
+        if row.agreement_id is not None:
+            agreement = await self._store.agreement(row.merchant_id, row.agreement_id)
+        if agreement is None or agreement.instrument is None:
+            raise ApplicationError("The agreement holds no payment method.", type="NotFound")
+        return Instrument.model_validate(agreement.instrument)
+
+    async def _answer(self, row: TransactionRow, outcome: Outcome) -> PspReply:
+        return PspReply(
+            outcome=await self._keep_private(row, outcome), evidence=EvidenceKind.ANSWER
+        )
+
+    async def _keep_private(self, row: TransactionRow, outcome: Outcome) -> Outcome:
+        """Save payment data and redirect addresses in the store and strip them from the outcome."""
+        key = (row.merchant_id, row.transaction_id)
+        match outcome:
+            case Approved(instrument=Instrument() as instrument):
+                await self._store.save_private(*key, instrument=instrument.model_dump())
+                return outcome.model_copy(update={"instrument": None})
+            case RedirectRequired():
+                if outcome.url is not None:
+                    redirect = {"url": outcome.url, "data": outcome.data}
+                    await self._store.save_private(*key, redirect=redirect)
+                return outcome.model_copy(update={"url": None, "data": None})
+            case _:
+                return outcome
+
+
+def refused(grant: ReserveReply) -> PspReply:
+    """The reservation was refused: nothing was sent to the PSP."""
+    if grant.refusal is None:
+        raise ValueError("The reservation was granted.")
+    declined = Declined(code=grant.refusal.code, message=grant.refusal.message)
+    return PspReply(outcome=declined, evidence=EvidenceKind.NOT_SENT, settled=True)
+
+
+def target(grant: ReserveReply) -> str:
+    """The PSP's id of what was reserved."""
+    if grant.psp_id is None:
+        raise ApplicationError("The owner has no id at the PSP.", type="NotFound")
+    return grant.psp_id

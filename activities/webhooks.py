@@ -1,0 +1,98 @@
+"""Delivery of change notifications to Billwerk+: one attempt per call, the pauses are ours."""
+
+import random
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import plan
+from contract.enums import WebhookType
+from contract.webhook import ChangeNotification, WebhookForm, encode_webhook
+from store.database import Store
+from workflows.messages import WebhookCall, WebhookReply
+from workflows.state import Kind
+
+FIRST_PAUSE = timedelta(seconds=5)
+GROWTH = 3
+LONGEST_PAUSE = timedelta(hours=4)
+JITTER = 0.2
+
+SECONDS = re.compile(r"[0-9]+")
+
+TYPES = {
+    Kind.PREAUTH: WebhookType.Preauth,
+    Kind.PAYMENT: WebhookType.Payment,
+    Kind.REFUND: WebhookType.Refund,
+}
+
+
+class WebhookActivities:
+    """Posts change notifications; `http` follows no redirects and carries the timeouts."""
+
+    def __init__(self, store: Store, http: httpx.AsyncClient, form: WebhookForm) -> None:
+        self._store = store
+        self._http = http
+        self._form = form
+
+    @activity.defn(name=plan.DELIVER_WEBHOOK.name)
+    async def deliver_webhook(self, call: WebhookCall) -> WebhookReply:
+        """Tell Billwerk+ to read the transaction again; any 2xx is success."""
+        row = await self._store.transaction(call.merchant_id, call.transaction_id)
+        if row is None:
+            raise ApplicationError("The store does not know the transaction.", type="NotFound")
+        request = await self._store.request(call.merchant_id, call.transaction_id)
+        notification = ChangeNotification(
+            transaction_id=call.transaction_id, type=TYPES[Kind(row.kind)]
+        )
+        attempt = activity.info().attempt
+        body = encode_webhook(notification, self._form)
+        response = await self._post(request["webhookTarget"], body, attempt)
+        if not response.is_success:
+            raise failed(f"The target answered {response.status_code}.", attempt, response)
+        return WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)
+
+    async def _post(self, target: str, body: bytes, attempt: int) -> httpx.Response:
+        try:
+            return await self._http.post(
+                target,
+                content=body,
+                headers={"Content-Type": "application/json; charset=utf-8"},
+                follow_redirects=False,
+            )
+        except httpx.TimeoutException:
+            raise failed("The target did not answer in time.", attempt) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise failed(
+                f"The target is not reachable ({type(error).__name__}).", attempt
+            ) from None
+
+
+def failed(message: str, attempt: int, response: httpx.Response | None = None) -> ApplicationError:
+    """A failed attempt, with the pause before the next one; texts never hold the address."""
+    delay = pause(attempt, random.uniform(-JITTER, JITTER))  # noqa: S311 - spreads load, no secret
+    wish = retry_after(response, datetime.now(UTC)) if response is not None else None
+    if wish is not None:
+        delay = min(max(wish, FIRST_PAUSE), LONGEST_PAUSE)
+    return ApplicationError(message, type="WebhookNotDelivered", next_retry_delay=delay)
+
+
+def pause(attempt: int, jitter: float) -> timedelta:
+    """Pause after a failed attempt (from 1): growing to four hours, plus a share of jitter."""
+    grown = FIRST_PAUSE.total_seconds() * GROWTH ** min(attempt - 1, 12)
+    return timedelta(seconds=min(grown, LONGEST_PAUSE.total_seconds()) * (1 + jitter))
+
+
+def retry_after(response: httpx.Response, now: datetime) -> timedelta | None:
+    """The receiver's wish, in seconds or as an HTTP date; None without a readable one."""
+    text = response.headers.get("Retry-After", "").strip()
+    if SECONDS.fullmatch(text):
+        return timedelta(seconds=min(int(text[:9]), LONGEST_PAUSE.total_seconds()))
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) - now

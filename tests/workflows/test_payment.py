@@ -1,0 +1,350 @@
+"""PaymentWorkflow on a real server with virtual time."""
+
+import asyncio
+from datetime import date, timedelta
+from decimal import Decimal
+
+from temporalio.exceptions import ApplicationError
+
+from activities import plan
+from activities.webhooks import failed
+from contract.enums import PaymentErrorCode, PublicPaymentProviderRole
+from contract.enums import PaymentTransactionStatus as Status
+from psp.types import Approved, Declined, Fact, FactKind, Pending
+from tests.workflows.conftest import World, approved, eventually
+from workflows.messages import (
+    DeliveryState,
+    NotificationResult,
+    PspFailure,
+    PspReply,
+    ReserveRequest,
+    Settlement,
+)
+from workflows.state import BookedRefund, EvidenceKind, Kind
+
+PAYMENT = Kind.PAYMENT
+
+
+def says(outcome: Approved | Declined | Pending, event_id: str = "evt_1") -> NotificationResult:
+    return NotificationResult(outcome=outcome, event_id=event_id)
+
+
+def paid(id: str = "ch_1", amount: str = "10.00") -> Approved:
+    reply = approved(id, amount=amount, psp_id="ch_1")
+    assert isinstance(reply.outcome, Approved)
+    return reply.outcome
+
+
+PENDING = PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
+
+
+async def test_a_captured_payment_costs_few_events_and_bytes(world: World) -> None:
+    world.answers[plan.CAPTURE.name] = [approved("ch_1").model_copy(update={"settled": True})]
+    state = await world.create(world.payment(preauth_id="a1"))
+    assert state.status is Status.Succeeded
+    await eventually(lambda: world.records)
+    history = await world.handle(PAYMENT).fetch_history()
+    assert len(history.events) <= 16
+    assert sum(event.ByteSize() for event in history.events) < 16 * 1024
+    scheduled = [
+        e for e in history.events if e.HasField("activity_task_scheduled_event_attributes")
+    ]
+    assert len(scheduled) == 1
+
+
+async def test_what_the_caller_was_answered_is_not_announced(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    await world.create(world.payment())
+    await eventually(lambda: world.records)
+    assert (await world.delivery(PAYMENT)).announced == 0
+    assert world.webhooks == []
+
+
+async def test_a_repeat_joins_and_does_not_call_the_psp_again(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    first = await world.create(world.payment())
+    assert await world.create(world.payment()) == first
+    assert len(world.called(plan.CHARGE)) == 1
+
+
+async def test_a_decline_ends_the_workflow_with_its_evidence(world: World) -> None:
+    declined = Declined(
+        code=PaymentErrorCode.InsufficientBalance, psp_code="insufficient_funds", message="no"
+    )
+    world.answers[plan.CHARGE.name] = [PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)]
+    state = await world.create(world.payment())
+    assert state.status is Status.Failed
+    assert state.failure.code is PaymentErrorCode.InsufficientBalance
+    assert state.evidence.kind is EvidenceKind.ANSWER
+    assert await world.handle(PAYMENT).result() == "Failed"
+    assert world.webhooks == []
+
+
+async def test_a_debit_settles_after_five_days(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[plan.FETCH_PAYMENT.name] = [
+        PENDING.model_copy(update={"evidence": EvidenceKind.READ})
+    ]
+    start = world.payment(role=PublicPaymentProviderRole.Debit, execute_on=date(2026, 1, 20))
+    state = await world.create(start)
+    assert state.status is Status.Pending
+    assert state.due_date == date(2026, 1, 20)
+
+    await world.later(PAYMENT, timedelta(days=5))
+    await world.notify(start, says(paid()))
+    await eventually(lambda: world.webhooks)
+
+    state = await world.state(PAYMENT)
+    assert state.status is Status.Succeeded
+    assert state.evidence.kind is EvidenceKind.NOTIFICATION
+    assert len(world.webhooks) == 1
+    assert len(world.called(plan.FETCH_PAYMENT)) >= 5
+
+
+async def test_a_debit_whose_notification_is_lost_is_found_by_asking(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[plan.FETCH_PAYMENT.name] = [
+        PENDING.model_copy(update={"evidence": EvidenceKind.READ}),
+        approved("ch_1", evidence=EvidenceKind.READ),
+    ]
+    await world.create(world.payment())
+    await world.later(PAYMENT, timedelta(hours=1))
+    await eventually(lambda: world.webhooks)
+    state = await world.state(PAYMENT)
+    assert state.status is Status.Succeeded
+    assert state.evidence.kind is EvidenceKind.READ
+
+
+async def test_a_chargeback_after_300_days(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    start = world.payment()
+    await world.create(start)
+    await world.later(PAYMENT, timedelta(days=300))
+    back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"), fee=Decimal("3.50"))
+    outcome = paid().model_copy(update={"facts": (*paid().facts, back)})
+    await world.notify(start, says(outcome))
+    await eventually(lambda: world.webhooks)
+    state = await world.state(PAYMENT)
+    assert state.status is Status.Succeeded
+    assert state.refundable == 0
+    assert [fact.id for fact in state.facts_of(FactKind.CHARGED_BACK)] == ["cb_1"]
+
+
+async def test_it_ends_when_no_chargeback_can_come_any_more(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    await world.create(world.payment())
+    await world.later(PAYMENT, timedelta(days=401))
+    assert await world.handle(PAYMENT).result() == "Succeeded"
+
+
+async def test_a_closed_payment_is_reopened_by_a_late_chargeback(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    start = world.payment()
+    state = await world.create(start)
+    await world.later(PAYMENT, timedelta(days=401))
+    await world.handle(PAYMENT).result()
+
+    back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
+    await world.notify(
+        start.model_copy(update={"resume": state}),
+        says(paid().model_copy(update={"facts": (back,)})),
+    )
+    await eventually(lambda: world.webhooks)
+    reopened = await world.state(PAYMENT)
+    assert [fact.id for fact in reopened.facts_of(FactKind.CHARGED_BACK)] == ["cb_1"]
+    assert reopened.version > state.version
+
+
+async def test_a_caller_who_left_is_told_by_webhook(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [
+        ApplicationError("down", type=PspFailure.UNAVAILABLE),
+        approved("ch_1"),
+    ]
+    start = world.payment()
+    with world.env.with_time_skipping_disabled():
+        await world.env.client.start_workflow(
+            "PaymentWorkflow",
+            start,
+            id=world.handle(PAYMENT).id,
+            task_queue=world.queue,
+        )
+    await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
+    await eventually(lambda: world.webhooks)
+    assert (await world.state(PAYMENT)).status is Status.Succeeded
+    statuses = [record.snapshot for record in world.records]
+    assert '"Pending"' in statuses[0]
+
+
+async def test_without_a_caller_nothing_is_sent_to_the_psp(world: World) -> None:
+    with world.env.with_time_skipping_disabled():
+        handle = await world.env.client.start_workflow(
+            "PaymentWorkflow", world.payment(), id=world.handle(PAYMENT).id, task_queue=world.queue
+        )
+    await world.later(PAYMENT, timedelta(hours=2))
+    assert await handle.result() == "Failed"
+    assert world.called(plan.CHARGE) == []
+    assert len(world.webhooks) == 1
+
+
+async def test_an_outcome_that_stays_unknown_is_looked_up_and_proven_absent(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [ApplicationError("lost", type=PspFailure.UNKNOWN)]
+    absent = PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
+    world.answers[plan.FETCH_PAYMENT.name] = [
+        ApplicationError("down", type=PspFailure.UNAVAILABLE, non_retryable=True),
+        absent,
+    ]
+    with world.env.with_time_skipping_disabled():
+        await world.env.client.start_workflow(
+            "PaymentWorkflow",
+            world.payment(key_window_seconds=3600),
+            id=world.handle(PAYMENT).id,
+            task_queue=world.queue,
+        )
+    await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
+    await eventually(lambda: world.called(plan.CHARGE))
+    assert (await world.state(PAYMENT)).status is Status.Pending
+
+    await world.later(PAYMENT, timedelta(hours=2))
+    assert await world.handle(PAYMENT).result() == "Failed"
+    keys = {call.idempotency_key for call in world.called(plan.CHARGE)}
+    assert len(keys) == 1
+    assert len(world.webhooks) == 1
+
+
+async def test_refunds_reserve_and_are_booked_once(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    start = world.payment()
+    state = await world.create(start)
+    open_start = start.model_copy(update={"resume": state})
+
+    async def reserve(by: str, amount: str) -> PaymentErrorCode | None:
+        request = ReserveRequest(by=by, amount=Decimal(amount), currency="EUR")
+        reply = await world.gateway.reserve(open_start, request)
+        return reply.refusal.code if reply.refusal else None
+
+    assert await reserve("r1", "6.00") is None
+    assert await reserve("r2", "6.00") is PaymentErrorCode.InvalidAmount
+    assert await reserve("r1", "6.00") is None
+    booked = BookedRefund(amount=Decimal("6.00"), psp_id="re_1", booked_on=date(2026, 1, 16))
+    for _ in range(2):
+        await world.gateway.settle(open_start, Settlement(by="r1", booked=True, refund=booked))
+    assert await reserve("r3", "4.00") is None
+    await world.gateway.settle(open_start, Settlement(by="r3", booked=False))
+    assert await reserve("r4", "4.01") is PaymentErrorCode.InvalidAmount
+    state = await world.state(PAYMENT)
+    assert state.refunded == Decimal("6.00")
+    assert state.refundable == Decimal("4.00")
+
+
+async def test_credentials_must_be_refused_twice_before_the_caller_hears_of_it(
+    world: World,
+) -> None:
+    refused = ApplicationError("401", type=PspFailure.CREDENTIALS, non_retryable=True)
+    world.answers[plan.CHARGE.name] = [refused]
+    world.credentials_accepted = False
+    with world.env.with_time_skipping_disabled():
+        await world.env.client.start_workflow(
+            "PaymentWorkflow", world.payment(), id=world.handle(PAYMENT).id, task_queue=world.queue
+        )
+    await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
+    await eventually(lambda: world.called(plan.CHECK_CREDENTIALS))
+    assert (await world.state(PAYMENT)).status is Status.Pending
+    await world.later(PAYMENT, timedelta(minutes=2))
+    await world.handle(PAYMENT).result()
+    assert len(world.called(plan.CHARGE)) == 2
+    assert len(world.called(plan.CHECK_CREDENTIALS)) == 2
+
+
+async def test_a_failed_capture_gives_the_preauth_back(world: World) -> None:
+    world.answers[plan.CAPTURE.name] = [PENDING]
+    start = world.payment(preauth_id="a1")
+    await world.create(start)
+    await world.notify(start, says(Declined(code=PaymentErrorCode.Rejected)))
+    assert await world.handle(PAYMENT).result() == "Failed"
+    (call,) = world.settlements
+    assert (call.owner_kind, call.owner_id) == (Kind.PREAUTH, "a1")
+    assert call.settlement == Settlement(by=world.transaction_id, booked=False)
+
+
+async def test_a_dead_webhook_target_is_tried_for_76_hours_and_not_forgotten(
+    world: World,
+) -> None:
+    world.answers[plan.CHARGE.name] = [PENDING]
+    attempts: list[int] = []
+
+    def dead(attempt: int) -> ApplicationError | None:
+        attempts.append(attempt)
+        return failed("The target answered 500.", attempt)
+
+    world.webhook_failure = dead
+    start = world.payment()
+    await world.create(start)
+    await world.notify(start, says(paid()))
+    await eventually(lambda: attempts)
+    delivery = await world.delivery(PAYMENT)
+    assert delivery.state is DeliveryState.DELIVERING
+
+    await world.later(PAYMENT, timedelta(hours=76))
+    delivery = await world.delivery(PAYMENT)
+    assert delivery.state is DeliveryState.DELIVERING
+    assert len(attempts) > 20
+    await world.later(PAYMENT, timedelta(hours=9))
+    delivery = await world.delivery(PAYMENT)
+    assert delivery.state is DeliveryState.UNDELIVERED
+    assert delivery.last_error == "The target answered 500."
+
+    world.webhook_failure = lambda attempt: None
+    await world.handle(PAYMENT).signal("redeliver")
+    await eventually(lambda: world.webhooks)
+    await eventually_idle(world)
+
+
+async def eventually_idle(world: World) -> None:
+    for _ in range(100):
+        if (await world.delivery(PAYMENT)).state is DeliveryState.IDLE:
+            return
+    raise AssertionError("the delivery did not come to rest")
+
+
+async def until_attempt(world: World, number: int) -> None:
+    """Time may only be skipped once the server knows that the attempt before has failed."""
+    for _ in range(200):
+        pending = (await world.handle(PAYMENT).describe()).raw_description.pending_activities
+        if any(activity.attempt == number for activity in pending):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"attempt {number} was never planned")
+
+
+async def test_changes_during_a_delivery_are_folded_into_one_more(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[plan.FETCH_PAYMENT.name] = [PENDING]
+    refusals = [
+        ApplicationError("busy", type="WebhookNotDelivered", next_retry_delay=timedelta(minutes=1))
+    ]
+    world.webhook_failure = lambda attempt: refusals.pop() if refusals else None
+    start = world.payment(requested_amount=Decimal("30.00"))
+    await world.create(start)
+    await world.notify(start, says(paid("ch_1"), "evt_1"))
+    await until_attempt(world, 2)
+    await world.notify(start, says(paid("ch_2"), "evt_2"))
+    await world.notify(start, says(paid("ch_3"), "evt_3"))
+    await eventually(lambda: len(world.records) == 4)
+    await world.later(PAYMENT, timedelta(minutes=5))
+    await eventually(lambda: len(world.webhooks) == 2)
+    await eventually_idle(world)
+    assert len(world.webhooks) == 2
+    assert (await world.state(PAYMENT)).status is Status.Succeeded
+
+
+async def test_notifications_do_not_wait_behind_a_psp_that_is_away(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[plan.FETCH_PAYMENT.name] = [
+        ApplicationError("away", type=PspFailure.UNAVAILABLE, next_retry_delay=timedelta(seconds=9))
+    ]
+    start = world.payment()
+    await world.create(start)
+    await world.later(PAYMENT, timedelta(seconds=61))
+    await eventually(lambda: world.called(plan.FETCH_PAYMENT))
+    await world.notify(start, says(paid()))
+    await eventually(lambda: world.webhooks, seconds=5)

@@ -1,0 +1,68 @@
+"""RefundWorkflow on a real server with virtual time."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from activities import plan
+from contract.enums import PaymentErrorCode
+from contract.enums import PaymentTransactionStatus as Status
+from psp.types import Declined, FactKind, Pending
+from tests.workflows.conftest import World, approved, eventually
+from workflows.messages import NotificationResult, PspReply
+from workflows.state import EvidenceKind, Kind
+
+REFUND = Kind.REFUND
+DONE = approved("re_1", kind=FactKind.REFUNDED, psp_id="re_1")
+PENDING = PspReply(outcome=Pending(psp_id="re_1"), evidence=EvidenceKind.ANSWER)
+
+
+async def test_a_refund_names_its_payment_and_settles_with_the_answer(world: World) -> None:
+    world.answers[plan.REFUND.name] = [DONE.model_copy(update={"settled": True})]
+    state = await world.create(world.refund())
+    assert state.status is Status.Succeeded
+    assert state.refunded == Decimal("10.00")
+    assert await world.handle(REFUND).result() == "Succeeded"
+    assert world.called(plan.REFUND)[0].owner_id == "p1"
+    assert world.settlements == []
+    assert world.webhooks == []
+
+
+async def test_a_pending_refund_settles_with_its_payment_when_it_is_known(world: World) -> None:
+    world.answers[plan.REFUND.name] = [PENDING]
+    start = world.refund()
+    assert (await world.create(start)).status is Status.Pending
+    await world.notify(start, NotificationResult(outcome=DONE.outcome, event_id="evt_1"))
+    assert await world.handle(REFUND).result() == "Succeeded"
+    (call,) = world.settlements
+    assert (call.owner_kind, call.owner_id) == (Kind.PAYMENT, "p1")
+    assert call.settlement.booked
+    assert call.settlement.refund is not None
+    assert call.settlement.refund.amount == Decimal("10.00")
+    assert len(world.webhooks) == 1
+
+
+async def test_a_refund_that_fails_later_gives_its_reservation_back(world: World) -> None:
+    world.answers[plan.REFUND.name] = [PENDING]
+    world.answers[plan.FETCH_REFUND.name] = [
+        PspReply(outcome=Declined(code=PaymentErrorCode.Rejected), evidence=EvidenceKind.READ)
+    ]
+    await world.create(world.refund())
+    await world.later(REFUND, timedelta(minutes=5))
+    assert await world.handle(REFUND).result() == "Failed"
+    (call,) = world.settlements
+    assert not call.settlement.booked
+    assert call.settlement.refund is None
+
+
+async def test_a_refused_reservation_is_a_failed_refund(world: World) -> None:
+    refused = PspReply(
+        outcome=Declined(code=PaymentErrorCode.InvalidAmount, message="Too much."),
+        evidence=EvidenceKind.NOT_SENT,
+        settled=True,
+    )
+    world.answers[plan.REFUND.name] = [refused]
+    state = await world.create(world.refund())
+    assert state.status is Status.Failed
+    assert state.failure.code is PaymentErrorCode.InvalidAmount
+    await eventually(lambda: world.records)
+    assert world.settlements == []

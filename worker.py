@@ -1,0 +1,127 @@
+"""The Temporal worker process: runs the workflows, calls PSPs and delivers change notifications."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from datetime import timedelta
+
+import httpx
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities import plan
+from activities.inbox import InboxSweeper
+from activities.owners import Owners
+from activities.psp import PspActivities
+from activities.records import RecordActivities
+from activities.webhooks import WebhookActivities
+from contract.webhook import WebhookForm
+from runtime.keys import KeyRing
+from runtime.settings import Settings
+from runtime.temporal import connect_patiently
+from store.database import Store
+from workflows.gateway import Gateway
+from workflows.payment import PaymentWorkflow
+from workflows.preauth import PreauthWorkflow
+from workflows.refund import RefundWorkflow
+
+log = logging.getLogger("worker")
+
+WORKFLOWS = [PreauthWorkflow, PaymentWorkflow, RefundWorkflow]
+
+PASSED_THROUGH = (
+    "activities.plan",  # constants and type names only
+    "contract",  # models and enums, no state
+    "psp",  # only its value types are imported by workflows
+    "workflows.messages",
+    "workflows.state",
+    "workflows.timers",
+)
+"""Our own pure modules: importing them anew for every workflow run would cost time and memory."""
+
+SHUTDOWN_GRACE = plan.PSP_HTTP_TIMEOUT + timedelta(seconds=1)
+"""A PSP call in flight may end; a cancelled one would leave its outcome unknown."""
+
+
+def runner() -> SandboxedWorkflowRunner:
+    """The workflow sandbox, without re-importing what is pure."""
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
+
+
+def build_worker(
+    client: Client,
+    settings: Settings,
+    store: Store,
+    psp_http: httpx.AsyncClient,
+    webhook_http: httpx.AsyncClient,
+) -> Worker:
+    """A worker with every workflow and activity registered."""
+    owners = Owners(store, Gateway(client, settings.task_queue))
+    psp = PspActivities(store, psp_http, owners)
+    records = RecordActivities(store)
+    webhooks = WebhookActivities(store, webhook_http, WebhookForm(settings.webhook_form))
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=WORKFLOWS,
+        activities=[
+            *psp.all(),
+            owners.settle_owner,
+            records.record,
+            webhooks.deliver_webhook,
+        ],
+        workflow_runner=runner(),
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        graceful_shutdown_timeout=SHUTDOWN_GRACE,
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    client = await connect_patiently(settings)
+    async with (
+        Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store,
+        httpx.AsyncClient(timeout=plan.PSP_HTTP_TIMEOUT.total_seconds()) as psp_http,
+        httpx.AsyncClient(timeout=plan.WEBHOOK_HTTP_TIMEOUT.total_seconds()) as webhook_http,
+        build_worker(client, settings, store, psp_http, webhook_http),
+    ):
+        sweeper = asyncio.create_task(
+            InboxSweeper(store, Gateway(client, settings.task_queue)).run()
+        )
+        log.info("worker ready on task queue %s", settings.task_queue)
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, sweeper}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        sweeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeper
+
+
+def main() -> None:
+    """Entry point of `python -m worker`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    code = 0
+    try:
+        asyncio.run(run(Settings()))
+    except KeyboardInterrupt:
+        code = 130
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The SDK's native threads can abort the interpreter's own exit (temporalio/sdk-python#300).
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,512 @@
+"""What the three workflows share: the order of things around the pure state.
+
+A transaction's workflow runs four concerns side by side, all on one state:
+
+* the *operation*: the PSP call that the request asked for;
+* the *inbox*: PSP notifications and due look-ups, one at a time;
+* the *recorder*: every version of the state goes to the store;
+* the *announcer*: one change notification at a time, changes in between folded into one more.
+
+It ends when nothing can change any more and everything is recorded and announced.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from activities import plan
+from contract.enums import PaymentErrorCode
+from psp.types import Declined, Outcome, Pending
+from workflows import timers
+from workflows.messages import (
+    CALLER_LEFT,
+    CREATE,
+    DELIVERY,
+    FAILURE_CODES,
+    NOTIFY,
+    REDELIVER,
+    STATE,
+    AnyInput,
+    Delivery,
+    DeliveryState,
+    NotificationRead,
+    NotificationSignal,
+    PspCall,
+    PspFailure,
+    PspReply,
+    Record,
+    SettleCall,
+    Settlement,
+    WebhookCall,
+)
+from workflows.state import Change, Evidence, EvidenceKind, Kind, TransactionState
+
+S = TypeVar("S", bound=TransactionState)
+I = TypeVar("I", bound=AnyInput)  # noqa: E741 - stands beside S
+
+
+class TransactionWorkflow(ABC, Generic[I, S]):
+    """Base of the workflows; a subclass brings its state, its operation and its deadlines."""
+
+    state: S
+
+    def _prepare(self, start: I, state: S, fetch: plan.Plan[PspCall, PspReply]) -> None:
+        self._start = start
+        self.state = state
+        self._fetch = fetch
+        resumed = start.resume is not None
+        self._released = resumed
+        self._operating = False
+        self._errand = False
+        self._caller_waits = False
+        self._inbox: list[NotificationSignal] = []
+        self._recorded = state.version
+        self._announced = state.version
+        self._to_announce = state.version
+        self._delivery = Delivery(to_announce=state.version, announced=state.version)
+        self._redelivery_wanted = False
+        self._owner_settled = False
+        self._look_ups = 0
+        self._next_look_up: datetime | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- messages -------------------------------------------------------------------------
+
+    @workflow.update(name=CREATE)
+    async def create(self) -> S:
+        """Release the operation and answer with its first outcome.
+
+        An update, because the caller waits for the answer; without a validator, because every
+        check is done before the workflow is started.
+        """
+        self._released = True
+        self._caller_waits = True
+        await workflow.wait_condition(lambda: self.state.answered)
+        self._caller_waits = False
+        return self.state
+
+    @workflow.signal(name=CALLER_LEFT)
+    def caller_left(self) -> None:
+        """The caller has been told Pending: from now on every change must be announced.
+
+        A signal, because it must be durable even while no worker runs.
+        """
+        self._released = True
+        answered_unheard = self.state.answered
+        self._caller_waits = False
+        self.state.hand_over(workflow.now())
+        if answered_unheard:
+            self._to_announce = self.state.version
+
+    @workflow.signal(name=NOTIFY)
+    def notify(self, notification: NotificationSignal) -> None:
+        """A stored PSP notification is waiting to be read."""
+        self._inbox.append(notification)
+
+    @workflow.signal(name=REDELIVER)
+    def redeliver(self) -> None:
+        """Announce the present state once more, whatever was delivered before."""
+        self._redelivery_wanted = True
+        self._announced = min(self._announced, self.state.version - 1)
+        self._to_announce = self.state.version
+
+    @workflow.query(name=STATE)
+    def current_state(self) -> S:
+        """The state as it is now."""
+        return self.state
+
+    @workflow.query(name=DELIVERY)
+    def delivery(self) -> Delivery:
+        """Where the change notifications stand."""
+        return self._delivery
+
+    # --- what a subclass brings -----------------------------------------------------------
+
+    @abstractmethod
+    async def _operate(self) -> None:
+        """The PSP operation the request asked for."""
+
+    def _deadline(self) -> datetime | None:
+        """When the subclass wants `_on_deadline`; None for never."""
+        return None
+
+    async def _on_deadline(self) -> None:
+        """Called once the deadline has passed."""
+
+    def _owner(self) -> tuple[Kind, str] | None:
+        """The transaction that holds a reservation for this one."""
+        return None
+
+    def _settlement(self) -> Settlement:
+        """How this transaction's reservation ended; asked only when it has."""
+        return Settlement(by=self._start.transaction_id, booked=not self.state.ended)
+
+    def _activates_agreement(self) -> bool:
+        """Whether the record to be written makes the agreement usable."""
+        return False
+
+    def _on_recorded(self, activated: bool) -> None:
+        """Called after every record."""
+
+    # --- the life of a transaction --------------------------------------------------------
+
+    async def _live(self) -> None:
+        """Run to the end of the transaction's life."""
+        if not await self._released_in_time():
+            self._withdraw()
+        elif not self.state.answered:
+            self._operating = True
+            self._spawn(self._operate_once())
+        self._spawn(self._record_changes())
+        self._spawn(self._announce_changes())
+        while not self._finished():
+            if workflow.info().is_continue_as_new_suggested() and self._at_rest():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(self._start.model_copy(update={"resume": self.state}))
+            await self._wait_for_work()
+            await self._work()
+        for task in self._tasks:
+            task.cancel()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    async def _released_in_time(self) -> bool:
+        await asyncio.sleep(0)  # messages of the starting activation are handled first
+        try:
+            if not self._released:
+                await workflow.wait_condition(
+                    lambda: self._released,
+                    timeout=timers.CREATE_GRACE,
+                    timeout_summary="waits for the caller's create",
+                )
+        except TimeoutError:
+            return False
+        return True
+
+    def _withdraw(self) -> None:
+        """Nobody ever asked for the outcome, and nothing was sent: end it truthfully."""
+        refused = Declined(
+            code=PaymentErrorCode.InternalError,
+            message="The request was never confirmed and nothing was sent to the PSP.",
+        )
+        self._apply(refused, EvidenceKind.NOT_SENT, "no create")
+
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+        self._tasks = [task for task in self._tasks if not task.done() or task.exception()]
+        self._tasks.append(asyncio.create_task(coroutine))
+
+    def _raise_failures(self) -> None:
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    def _finished(self) -> bool:
+        return self.state.settled and self._at_rest()
+
+    def _at_rest(self) -> bool:
+        """Nothing in flight, everything recorded and announced."""
+        self._raise_failures()
+        return (
+            not self._operating
+            and not self._errand
+            and not self._caller_waits
+            and not self._inbox
+            and self._recorded >= self.state.version
+            and self._announced >= self._to_announce
+        )
+
+    async def _wait_for_work(self) -> None:
+        self._plan_look_up()
+        due = [at for at in (self._deadline(), self._next_look_up) if at is not None]
+        waits = due and not self._errand
+        pause = max(min(due) - workflow.now(), timedelta(0)) if waits else None
+        before = self._signs_of_life()
+        try:
+            await workflow.wait_condition(
+                lambda: bool(self._inbox) or before != self._signs_of_life(),
+                timeout=pause,
+                timeout_summary="next look-up or deadline" if waits else None,
+            )
+        except TimeoutError:
+            return
+
+    def _signs_of_life(self) -> tuple[object, ...]:
+        """Whatever makes the main loop look again."""
+        failed = any(task.done() and task.exception() for task in self._tasks)
+        busy = (self._operating, self._errand, self._caller_waits)
+        return (self.state.version, self._recorded, self._announced, busy, failed)
+
+    async def _work(self) -> None:
+        while self._inbox:
+            await self._read(self._inbox.pop(0))
+        if self._errand:
+            return
+        now = workflow.now()
+        deadline = self._deadline()
+        if self._next_look_up is not None and self._next_look_up <= now:
+            self._look_ups += 1
+            self._next_look_up = None
+            self._run_errand(self._look_up())
+        elif deadline is not None and deadline <= now:
+            self._run_errand(self._on_deadline())
+
+    def _run_errand(self, errand: Coroutine[object, object, object]) -> None:
+        """One look-up or deadline at a time, beside the inbox: the PSP may be away."""
+
+        async def run() -> None:
+            try:
+                await errand
+            finally:
+                self._errand = False
+
+        self._errand = True
+        self._spawn(run())
+
+    # --- the operation --------------------------------------------------------------------
+
+    async def _operate_once(self) -> None:
+        try:
+            await self._operate()
+        finally:
+            self._operating = False
+
+    async def _call(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> None:
+        """Run a money operation and fold its answer; the outcome may stay unknown."""
+        reply = await self._psp_write(step, call)
+        if reply is None:
+            self._apply(Pending(psp_id=None), EvidenceKind.ANSWER, step.name)
+            self.state.note("The PSP has not answered for as long as it remembers our key.")
+        elif reply.outcome is not None:
+            self._owner_settled = self._owner_settled or reply.settled
+            self._apply(reply.outcome, reply.evidence, step.name)
+            await self._settle_owner()
+
+    async def _psp_write(
+        self, step: plan.Plan[PspCall, PspReply], call: PspCall
+    ) -> PspReply | None:
+        """Repeat with the same key for as long as the PSP remembers it; None: still unknown.
+
+        LoginError makes Billwerk+ switch the PSP off: it takes two refusals, a minute apart, each
+        confirmed by a read-only check in the PSP's own error format.
+        """
+        budget = timedelta(seconds=self._start.key_window_seconds * 0.8)
+        refusals = 0
+        while refusals < 2:
+            try:
+                return await step(call, summary=f"{step.name} at the PSP", budget=budget)
+            except ActivityError as error:
+                failure = failure_type(error)
+            if failure is PspFailure.CONFIGURATION:
+                return refused_by_us(
+                    PaymentErrorCode.InvalidConfiguration, "No usable PSP settings."
+                )
+            if failure is not PspFailure.CREDENTIALS:
+                return None
+            refusals = refusals + 1 if await self._credentials_refused(call) else 0
+            if refusals < 2:
+                await workflow.sleep(timers.CREDENTIALS_PAUSE, summary="credentials in doubt")
+        return PspReply(
+            outcome=Declined(
+                code=PaymentErrorCode.LoginError,
+                message="The PSP rejects the merchant's credentials.",
+            ),
+            evidence=EvidenceKind.ANSWER,
+        )
+
+    async def _credentials_refused(self, call: PspCall) -> bool:
+        try:
+            reply = await plan.CHECK_CREDENTIALS(call, summary="credential check")
+        except ActivityError:
+            return False
+        return not reply.accepted
+
+    def _psp_call(
+        self, step: str, *, psp_id: str | None = None, owner_id: str | None = None
+    ) -> PspCall:
+        """The key is derived from the workflow's id and the step: the same in every repetition."""
+        return PspCall(
+            merchant_id=self._start.merchant_id,
+            transaction_id=self._start.transaction_id,
+            idempotency_key=f"{workflow.info().workflow_id}/{step}",
+            psp_id=psp_id,
+            owner_id=owner_id,
+        )
+
+    # --- the inbox ------------------------------------------------------------------------
+
+    async def _read(self, notification: NotificationSignal) -> None:
+        result = await plan.READ_NOTIFICATION(
+            NotificationRead(
+                merchant_id=self._start.merchant_id,
+                transaction_id=self._start.transaction_id,
+                notification_id=notification.notification_id,
+            )
+        )
+        if result.fetch:
+            await self._look_up()
+        elif result.outcome is not None:
+            self._apply(result.outcome, EvidenceKind.NOTIFICATION, result.event_id)
+            await self._settle_owner()
+
+    def _plan_look_up(self) -> None:
+        """Undecided transactions are asked for at the PSP, at growing intervals, for ever."""
+        if not self.state.undecided or self._operating or not self.state.answered:
+            self._next_look_up = None
+        elif self._next_look_up is None:
+            step = min(self._look_ups, len(timers.RECONCILE_STEPS) - 1)
+            self._next_look_up = workflow.now() + timers.RECONCILE_STEPS[step]
+
+    async def _look_up(self) -> bool:
+        """Ask the PSP for the truth; False when it is away, which only means asking again later."""
+        psp_id = self.state.psp_transaction_id or self.state.psp_session_id
+        call = self._psp_call(self._fetch.name, psp_id=psp_id)
+        try:
+            reply = await self._fetch(call, summary="look-up at the PSP")
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return False
+        if reply.outcome is not None:
+            self._apply(reply.outcome, reply.evidence, self._fetch.name)
+        elif reply.absence_proven and not self._operating and self.state.undecided:
+            never_arrived = Declined(
+                code=PaymentErrorCode.PSPConnectionTimeout,
+                message="The PSP never received the request.",
+            )
+            self._apply(never_arrived, EvidenceKind.READ, self._fetch.name)
+        await self._settle_owner()
+        return True
+
+    async def _settle_owner(self) -> None:
+        """Tell the owner of the reservation once the outcome is certain."""
+        owner = self._owner()
+        if owner is None or self._owner_settled or self.state.undecided:
+            return
+        kind, owner_id = owner
+        await plan.SETTLE_OWNER(
+            SettleCall(
+                merchant_id=self._start.merchant_id,
+                owner_kind=kind,
+                owner_id=owner_id,
+                settlement=self._settlement(),
+            ),
+            summary=f"settle with the {kind.value}",
+        )
+        self._owner_settled = True
+
+    # --- what follows from a change -------------------------------------------------------
+
+    def _apply(self, outcome: Outcome, kind: EvidenceKind, source: str) -> Change:
+        evidence = Evidence(kind=kind, source=source, at=workflow.now())
+        return self._note(lambda: self.state.apply(outcome, evidence))
+
+    def _note(self, change_state: Callable[[], Change]) -> Change:
+        """Change the state; what the waiting caller will be told needs no announcement."""
+        change = change_state()
+        if change is Change.VISIBLE and not self._caller_waits:
+            self._to_announce = self.state.version
+        return change
+
+    async def _record_changes(self) -> None:
+        while True:
+            await workflow.wait_condition(lambda: self._recorded < self.state.version)
+            version = self.state.version
+            record = Record(
+                merchant_id=self._start.merchant_id,
+                kind=self.state.kind,
+                transaction_id=self._start.transaction_id,
+                snapshot=self.state.model_dump_json(),
+                activate_agreement=self._activates_agreement(),
+            )
+            try:
+                await plan.RECORD(record)
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise
+                await plan.RECORD_PATIENTLY(record, summary="record, store was slow")
+            self._recorded = version
+            self._on_recorded(record.activate_agreement)
+
+    async def _announce_changes(self) -> None:
+        """One notification at a time; what changes meanwhile is folded into one more."""
+        while True:
+            await workflow.wait_condition(
+                lambda: self._announced < self._to_announce <= self._recorded
+            )
+            version = self.state.version
+            now = workflow.now()
+            self._delivery = self._delivery.model_copy(
+                update={
+                    "state": DeliveryState.DELIVERING,
+                    "to_announce": version,
+                    "since": now,
+                    "gives_up_at": now + plan.WEBHOOK_BUDGET,
+                }
+            )
+            await self._deliver(version)
+
+    async def _deliver(self, version: int) -> None:
+        call = WebhookCall(
+            merchant_id=self._start.merchant_id,
+            transaction_id=self._start.transaction_id,
+            version=version,
+        )
+        try:
+            reply = await plan.DELIVER_WEBHOOK(call, summary=f"announce version {version}")
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            self._delivery = self._delivery.model_copy(
+                update={"state": DeliveryState.UNDELIVERED, "last_error": cause_text(error)}
+            )
+            # Given up for now, never forgotten: the workflow stays open until somebody
+            # redelivers, or the next change tries again.
+            await self._wait_for_redelivery()
+            return
+        self._announced = version
+        self._delivery = self._delivery.model_copy(
+            update={
+                "state": DeliveryState.IDLE,
+                "announced": version,
+                "delivered_at": reply.delivered_at,
+                "last_error": None,
+                "gives_up_at": None,
+            }
+        )
+
+    async def _wait_for_redelivery(self) -> None:
+        given_up = self._to_announce
+        self._redelivery_wanted = False
+        self.state.note("A change notification could not be delivered.")
+        await workflow.wait_condition(
+            lambda: self._to_announce > given_up or self._redelivery_wanted
+        )
+
+
+def refused_by_us(code: PaymentErrorCode, message: str) -> PspReply:
+    """A refusal decided before anything was sent."""
+    return PspReply(outcome=Declined(code=code, message=message), evidence=EvidenceKind.NOT_SENT)
+
+
+def failure_type(error: ActivityError) -> PspFailure:
+    """The type of the failure behind an activity error; a timeout means an unknown outcome."""
+    if is_cancelled_exception(error):
+        raise error
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type in FAILURE_CODES:
+        return PspFailure(cause.type)
+    return PspFailure.UNKNOWN
+
+
+def cause_text(error: ActivityError) -> str:
+    """What the last attempt said, also when the time for further ones ran out."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ApplicationError):
+            return cause.message
+        cause = cause.__cause__
+    return "no attempt was answered in time"

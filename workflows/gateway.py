@@ -1,0 +1,207 @@
+"""The one place that talks to transactions' workflows from outside, for the API and activities.
+
+It knows ids, message names and policies; callers know none of them.
+"""
+
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.messages import (
+    CALLER_LEFT,
+    CANCEL,
+    CREATE,
+    DELIVERY,
+    FINALIZE,
+    NOTIFY,
+    RESERVE,
+    SETTLE,
+    STATE,
+    WORKFLOW_NAMES,
+    AnyInput,
+    CancelReply,
+    Delivery,
+    NotificationSignal,
+    PaymentInput,
+    PreauthInput,
+    ReserveReply,
+    ReserveRequest,
+    Settlement,
+    workflow_id,
+)
+from workflows.state import AnyState, Kind, PaymentState, PreauthState, RefundState
+
+STATE_TYPES: dict[Kind, type[AnyState]] = {
+    Kind.PREAUTH: PreauthState,
+    Kind.PAYMENT: PaymentState,
+    Kind.REFUND: RefundState,
+}
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+def kind_of(start: AnyInput) -> Kind:
+    """The kind of transaction an input starts."""
+    if isinstance(start, PreauthInput):
+        return Kind.PREAUTH
+    return Kind.PAYMENT if isinstance(start, PaymentInput) else Kind.REFUND
+
+
+class Gateway:
+    """Starts, asks and tells transactions' workflows on one task queue.
+
+    Every method may raise `RPCError` or `RuntimeError` (Temporal away) and the SDK's
+    `WorkflowUpdateRPCTimeoutOrCancelledError` (no worker answered in time).
+    """
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    async def create(self, start: AnyInput) -> AnyState:
+        """Start the transaction and wait for its first outcome.
+
+        The update id is constant: repeats of the same request join the first one.
+        """
+        kind = kind_of(start)
+        operation = self._operation(start, WorkflowIDReusePolicy.REJECT_DUPLICATE)
+        return await self._update_with_start(
+            CREATE, None, operation, STATE_TYPES[kind], update_id=CREATE
+        )
+
+    async def state(
+        self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
+    ) -> AnyState:
+        """Ask the workflow itself."""
+        handle = self._handle(merchant_id, kind, transaction_id)
+        state: AnyState = await handle.query(
+            STATE, result_type=STATE_TYPES[kind], rpc_timeout=timeout
+        )
+        return state
+
+    async def delivery(
+        self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
+    ) -> Delivery:
+        """Where the transaction's change notifications stand."""
+        handle = self._handle(merchant_id, kind, transaction_id)
+        found: Delivery = await handle.query(DELIVERY, result_type=Delivery, rpc_timeout=timeout)
+        return found
+
+    async def caller_left(self, merchant_id: str, kind: Kind, transaction_id: str) -> None:
+        """Durably tell the workflow that its caller was answered Pending."""
+        await self._handle(merchant_id, kind, transaction_id).signal(CALLER_LEFT)
+
+    async def finalize(self, start: PreauthInput) -> PreauthState:
+        """Have the PSP asked for the result of a redirect; `start` reopens a closed workflow."""
+        return await self._update_with_start(FINALIZE, None, self._reopening(start), PreauthState)
+
+    async def cancel(self, start: PreauthInput) -> CancelReply:
+        """Give a reservation back."""
+        return await self._update_with_start(CANCEL, None, self._reopening(start), CancelReply)
+
+    async def reserve(
+        self, start: PreauthInput | PaymentInput, request: ReserveRequest
+    ) -> ReserveReply:
+        """Reserve money of a preauth or a payment; the same request repeated is the same one."""
+        return await self._update_with_start(
+            RESERVE,
+            request,
+            self._reopening(start),
+            ReserveReply,
+            update_id=f"{RESERVE}/{request.by}",
+        )
+
+    async def settle(self, start: PreauthInput | PaymentInput, settlement: Settlement) -> None:
+        """Tell the owner of a reservation how it ended."""
+        await self._signal(start, SETTLE, settlement)
+
+    async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
+        """Hand a stored notification to its transaction, reopening it if it has closed."""
+        await self._signal(start, NOTIFY, notification)
+
+    def _handle(
+        self, merchant_id: str, kind: Kind, transaction_id: str
+    ) -> WorkflowHandle[Any, Any]:
+        return self._client.get_workflow_handle(workflow_id(merchant_id, kind, transaction_id))
+
+    def _operation(
+        self, start: AnyInput, reuse: WorkflowIDReusePolicy
+    ) -> WithStartWorkflowOperation[Any, Any]:
+        kind = kind_of(start)
+        return WithStartWorkflowOperation(
+            WORKFLOW_NAMES[kind],
+            start,
+            id=workflow_id(start.merchant_id, kind, start.transaction_id),
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=reuse,
+            static_summary=summary(start),
+        )
+
+    def _reopening(self, start: AnyInput) -> WithStartWorkflowOperation[Any, Any]:
+        """A closed transaction may live again, but only from its stored state."""
+        if start.resume is None:
+            raise ValueError("A transaction can only be reopened from a stored state.")
+        return self._operation(start, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+
+    async def _update_with_start(
+        self,
+        update: str,
+        arg: BaseModel | None,
+        operation: WithStartWorkflowOperation[Any, Any],
+        reply: type[Reply],
+        update_id: str | None = None,
+    ) -> Reply:
+        args = [] if arg is None else [arg]
+        try:
+            answer: Reply = await self._client.execute_update_with_start_workflow(
+                update,
+                args=args,
+                start_workflow_operation=operation,
+                id=update_id,
+                result_type=reply,
+            )
+        finally:
+            await _consume(operation)
+        return answer
+
+    async def _signal(self, start: AnyInput, signal: str, arg: BaseModel) -> None:
+        kind = kind_of(start)
+        handle = self._handle(start.merchant_id, kind, start.transaction_id)
+        try:
+            await handle.signal(signal, arg)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            if start.resume is None:
+                raise ValueError(
+                    "A transaction can only be reopened from a stored state."
+                ) from None
+            await self._client.start_workflow(
+                WORKFLOW_NAMES[kind],
+                start,
+                id=workflow_id(start.merchant_id, kind, start.transaction_id),
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                start_signal=signal,
+                start_signal_args=[arg],
+                static_summary=summary(start),
+            )
+
+
+async def _consume(operation: WithStartWorkflowOperation[Any, Any]) -> None:
+    """The SDK keeps a failed start as an exception that somebody must look at."""
+    try:
+        await operation.workflow_handle()
+    except (RPCError, RuntimeError, WorkflowAlreadyStartedError):
+        return
+
+
+def summary(start: AnyInput) -> str:
+    """What an operator reads in the list of workflows; nothing personal."""
+    return f"{kind_of(start).value} {start.requested_amount} {start.currency} via {start.psp}"

@@ -1,0 +1,264 @@
+"""Every input and output of the workflows and of their activities, and the names they go by.
+
+Nothing here is secret or personal: payment data, customer data, redirect and webhook addresses
+stay in the store, from where activities read them by transaction id.
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from contract.enums import (
+    PaymentCancellationStatus,
+    PaymentErrorCode,
+    PublicPaymentProviderRole,
+)
+from psp.types import Outcome
+from workflows.state import (
+    BookedRefund,
+    EvidenceKind,
+    Kind,
+    PaymentState,
+    PreauthState,
+    RefundState,
+    Refusal,
+)
+
+CREATE = "create"
+FINALIZE = "finalize"
+CANCEL = "cancel"
+RESERVE = "reserve"
+SETTLE = "settle"
+NOTIFY = "notify"
+CALLER_LEFT = "caller_left"
+REDELIVER = "redeliver"
+STATE = "state"
+DELIVERY = "delivery"
+
+WORKFLOW_NAMES = {
+    Kind.PREAUTH: "PreauthWorkflow",
+    Kind.PAYMENT: "PaymentWorkflow",
+    Kind.REFUND: "RefundWorkflow",
+}
+
+
+class Message(BaseModel):
+    """Base of everything that travels through Temporal."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def workflow_id(merchant_id: str, kind: Kind, transaction_id: str) -> str:
+    """The one workflow of a transaction."""
+    return f"{merchant_id}/{kind.value}/{transaction_id}"
+
+
+class TransactionInput(Message):
+    """What a transaction's workflow is told at its start; amounts in major units.
+
+    `key_window_seconds` is how long the PSP remembers an idempotency key.
+    """
+
+    merchant_id: str
+    psp: str
+    psp_settings_id: str
+    transaction_id: str
+    external_id: str
+    role: PublicPaymentProviderRole
+    currency: str
+    requested_amount: Decimal
+    key_window_seconds: int
+
+
+class PreauthInput(TransactionInput):
+    """Start of a PreauthWorkflow; `resume` continues or reopens one."""
+
+    resume: PreauthState | None = None
+
+
+class PaymentInput(TransactionInput):
+    """Start of a PaymentWorkflow: a capture if `preauth_id` is given, else a charge."""
+
+    preauth_id: str | None = None
+    execute_on: date | None = None
+    resume: PaymentState | None = None
+
+
+class RefundInput(TransactionInput):
+    """Start of a RefundWorkflow."""
+
+    payment_id: str
+    resume: RefundState | None = None
+
+
+AnyInput = PreauthInput | PaymentInput | RefundInput
+
+
+class NotificationSignal(BaseModel):
+    """Envelope of a stored PSP notification; tolerant: a signal that does not parse is lost."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    notification_id: int
+    event_id: str = ""
+
+
+class CancelReply(Message):
+    """Answer to a cancel: the contract's status, or why the state forbids it."""
+
+    status: PaymentCancellationStatus
+    refusal: Refusal | None = None
+
+
+class ReserveRequest(Message):
+    """A capture asks its preauth, or a refund its payment, to hold `amount` for it."""
+
+    by: str
+    amount: Decimal
+    currency: str
+
+
+class ReserveReply(Message):
+    """The PSP's id to work on, or why not."""
+
+    psp_id: str | None = None
+    refusal: Refusal | None = None
+
+
+class Settlement(Message):
+    """How a reservation ended; `refund` carries the movement when a refund was booked."""
+
+    by: str
+    booked: bool
+    refund: BookedRefund | None = None
+
+
+class DeliveryState(StrEnum):
+    """Where the change notifications of a transaction stand."""
+
+    IDLE = "idle"
+    DELIVERING = "delivering"
+    UNDELIVERED = "undelivered"
+
+
+class Delivery(Message):
+    """Answer of the delivery query: versions are those of the transaction's state."""
+
+    state: DeliveryState = DeliveryState.IDLE
+    to_announce: int = 0
+    announced: int = 0
+    since: datetime | None = None
+    delivered_at: datetime | None = None
+    gives_up_at: datetime | None = None
+    last_error: str | None = None
+
+
+class PspCall(Message):
+    """One operation of a transaction at its PSP; the rest is read from the store.
+
+    `psp_id` names the object to work on, where one is known; `owner_id` the preauth of a capture
+    or the payment of a refund, which must grant the reservation first.
+    """
+
+    merchant_id: str
+    transaction_id: str
+    idempotency_key: str
+    psp_id: str | None = None
+    owner_id: str | None = None
+
+
+class PspReply(Message):
+    """What the PSP said.
+
+    `outcome` is None when the PSP knows nothing of the transaction; `absence_proven` says that
+    this proves that nothing ever arrived. `evidence` is what the outcome rests on. `settled` is
+    True when the reservation behind it has been settled already.
+    """
+
+    outcome: Outcome | None
+    evidence: EvidenceKind
+    absence_proven: bool = False
+    settled: bool = False
+
+
+class CredentialsReply(Message):
+    """Result of the read-only check of a merchant's credentials at the PSP."""
+
+    accepted: bool
+
+
+class NotificationRead(Message):
+    """A stored notification to be read for one transaction."""
+
+    merchant_id: str
+    transaction_id: str
+    notification_id: int
+
+
+class NotificationResult(Message):
+    """What the notification says; None and `fetch` when the PSP has to be asked instead."""
+
+    outcome: Outcome | None
+    event_id: str
+    fetch: bool = False
+
+
+class Record(Message):
+    """The state to be kept in the store, as JSON text of its model."""
+
+    merchant_id: str
+    kind: Kind
+    transaction_id: str
+    snapshot: str
+    activate_agreement: bool = False
+
+
+class WebhookCall(Message):
+    """Tell Billwerk+ that a transaction changed."""
+
+    merchant_id: str
+    transaction_id: str
+    version: int
+
+
+class WebhookReply(Message):
+    """A delivered change notification."""
+
+    delivered_at: datetime
+    attempt: int
+
+
+class SettleCall(Message):
+    """Tell the owner of a reservation how it ended."""
+
+    merchant_id: str
+    owner_kind: Kind
+    owner_id: str
+    settlement: Settlement
+
+
+class PspFailure(StrEnum):
+    """Types of the application errors that PSP activities raise."""
+
+    UNAVAILABLE = "PspUnavailable"
+    UNKNOWN = "OutcomeUnknown"
+    TIMEOUT = "PspTimeout"
+    CREDENTIALS = "CredentialsRejected"
+    CONFIGURATION = "InvalidConfiguration"
+
+
+FAILURE_CODES: dict[str, PaymentErrorCode] = {
+    PspFailure.UNAVAILABLE: PaymentErrorCode.PSPConnectionProblem,
+    PspFailure.UNKNOWN: PaymentErrorCode.InternalProviderError,
+    PspFailure.TIMEOUT: PaymentErrorCode.PSPConnectionTimeout,
+    PspFailure.CREDENTIALS: PaymentErrorCode.InternalProviderError,
+    PspFailure.CONFIGURATION: PaymentErrorCode.InvalidConfiguration,
+}
+
+
+def reopened(start: AnyInput, snapshot: dict[str, Any]) -> AnyInput:
+    """The same start, continuing from a stored snapshot."""
+    return type(start).model_validate(start.model_dump() | {"resume": snapshot})

@@ -1,0 +1,145 @@
+"""A preauth: a reservation, a stored payment method or a mandate, from sign-up to its end."""
+
+import asyncio
+from datetime import datetime
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities import plan
+    from contract.enums import (
+        PaymentCancellationStatus,
+        PaymentErrorCode,
+        PaymentTransactionStatus,
+    )
+    from psp.types import Approved, Declined
+    from workflows import timers
+    from workflows.base import TransactionWorkflow
+    from workflows.messages import (
+        CANCEL,
+        FINALIZE,
+        RESERVE,
+        SETTLE,
+        CancelReply,
+        PreauthInput,
+        PspReply,
+        ReserveReply,
+        ReserveRequest,
+        Settlement,
+    )
+    from workflows.state import EvidenceKind, PreauthState
+
+Status = PaymentTransactionStatus
+CancelStatus = PaymentCancellationStatus
+
+
+@workflow.defn(name="PreauthWorkflow")
+class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
+    """Messages of its own: `finalize`, `cancel` and `reserve` are updates, because their callers
+    need the answer; `settle` is a signal, because it must be kept whoever runs."""
+
+    @workflow.init
+    def __init__(self, start: PreauthInput) -> None:
+        state = start.resume or PreauthState(
+            transaction_id=start.transaction_id,
+            external_id=start.external_id,
+            role=start.role,
+            currency=start.currency,
+            requested_amount=start.requested_amount,
+            last_updated=workflow.now(),
+        )
+        self._prepare(start, state, plan.FETCH_AUTHORIZATION)
+        self._psp_turn = asyncio.Lock()
+        self._agreement_active = state.status is Status.Succeeded
+        self._ask_again_at: datetime | None = None
+
+    @workflow.run
+    async def run(self, start: PreauthInput) -> str:
+        """Live until captured, cancelled, expired or failed; returns the last status."""
+        await self._live()
+        return self.state.status.name
+
+    @workflow.update(name=FINALIZE)
+    async def finalize(self) -> PreauthState:
+        """The customer came back: ask the PSP, never the parameters of the return address."""
+        async with self._psp_turn:
+            if self.state.undecided:
+                await self._look_up()
+        return self.state
+
+    @workflow.update(name=CANCEL)
+    async def cancel(self) -> CancelReply:
+        """Give the reservation back."""
+        async with self._psp_turn:
+            if self.state.status is Status.Cancelled:
+                return CancelReply(status=CancelStatus.Succeeded)
+            refusal = self.state.refuse_cancel()
+            if refusal is not None:
+                return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)
+            return CancelReply(status=await self._void())
+
+    @workflow.update(name=RESERVE)
+    def reserve(self, request: ReserveRequest) -> ReserveReply:
+        """A capture wants the reservation."""
+        refusal = self.state.reserve(request.by, request.amount, request.currency)
+        return ReserveReply(psp_id=self.state.authorization_id, refusal=refusal)
+
+    @workflow.signal(name=SETTLE)
+    def settle(self, settlement: Settlement) -> None:
+        """The capture is done, or has failed and gives the reservation back."""
+        self.state.settle(settlement.by, settlement.booked)
+
+    async def _operate(self) -> None:
+        await self._call(plan.AUTHORIZE, self._psp_call("authorize"))
+
+    def _activates_agreement(self) -> bool:
+        """Only the record of the success itself: a later one must not undo a newer sign-up."""
+        return self.state.status is Status.Succeeded and not self._agreement_active
+
+    def _on_recorded(self, activated: bool) -> None:
+        self._agreement_active = self._agreement_active or activated
+
+    async def _void(self) -> CancelStatus:
+        target = self.state.void_target
+        if target is None:
+            self._cancelled(EvidenceKind.NOT_SENT)
+            return CancelStatus.Succeeded
+        # No capture may slip in between: captures are refused while this is set.
+        self.state.mark_cancelling(True)
+        reply = await self._psp_write(plan.VOID, self._psp_call("void", psp_id=target))
+        return self._fold_void(reply)
+
+    def _fold_void(self, reply: PspReply | None) -> CancelStatus:
+        match reply.outcome if reply is not None else None:
+            case Approved() | Declined(status=Status.Cancelled):
+                self._cancelled(EvidenceKind.VOID)
+                return CancelStatus.Succeeded
+            case Declined():
+                self.state.mark_cancelling(False)
+                return CancelStatus.Failed
+            case _:
+                return CancelStatus.Pending
+
+    def _cancelled(self, evidence: EvidenceKind) -> None:
+        withdrawn = Declined(
+            code=PaymentErrorCode.Canceled, message="Cancelled.", status=Status.Cancelled
+        )
+        self._apply(withdrawn, evidence, "void")
+
+    def _deadline(self) -> datetime | None:
+        ends = self.state.ends_at
+        return max(ends, self._ask_again_at or ends) if ends else None
+
+    async def _on_deadline(self) -> None:
+        """The PSP has the last word on whether time ran out; ours is its own declared end."""
+        answered = await self._look_up()
+        ends, now = self.state.ends_at, workflow.now()
+        if ends is None or ends > now:
+            return
+        if answered and now >= ends + timers.EXPIRY_GRACE:
+            ran_out = Declined(
+                code=PaymentErrorCode.Canceled, message="Expired.", status=Status.Expired
+            )
+            self._apply(ran_out, EvidenceKind.READ, "expiry")
+        else:
+            self._ask_again_at = now + timers.EXPIRY_RETRY

@@ -1,0 +1,27 @@
+"""How long a workflow waits for what, with the reason of each figure."""
+
+from datetime import timedelta
+
+RECONCILE_STEPS = (
+    timedelta(minutes=1),  # a lost notification of a slow but synchronous PSP
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=8),
+    timedelta(hours=24),  # and then every day, for as long as the transaction is open
+)
+
+CHARGEBACK_WINDOW = timedelta(days=400)
+"""SEPA refunds of unauthorised debits are possible for 13 months; card schemes stay below that."""
+
+CREDENTIALS_PAUSE = timedelta(seconds=61)
+"""Two refusals at least a minute apart are needed before the caller hears LoginError."""
+
+CREATE_GRACE = timedelta(hours=1)
+"""A workflow whose caller vanished before asking for the outcome ends with nothing sent."""
+
+EXPIRY_RETRY = timedelta(minutes=5)
+"""Clocks differ, and a PSP may be away when a reservation runs out: ask again after this."""
+
+EXPIRY_GRACE = timedelta(hours=1)
+"""A PSP that still shows something as open this long after the end it declared has let it lapse."""
