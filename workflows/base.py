@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 from activities import plan
 from contract.enums import PaymentErrorCode
@@ -156,7 +156,17 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     # --- the life of a transaction --------------------------------------------------------
 
     async def _live(self) -> None:
-        """Run to the end of the transaction's life."""
+        """Run to the end of the transaction's life.
+
+        A failure nobody expected must not fail the workflow, which would end the only record of
+        money in flight: it stops the run where it is until the code is mended.
+        """
+        try:
+            await self._live_on()
+        except FailureError as error:
+            raise RuntimeError(f"Unexpected failure: {error}") from error
+
+    async def _live_on(self) -> None:
         if not await self._released_in_time():
             self._withdraw()
         elif not self.state.answered:
@@ -164,15 +174,17 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             self._spawn(self._operate_once())
         self._spawn(self._record_changes())
         self._spawn(self._announce_changes())
-        while not self._finished():
-            if workflow.info().is_continue_as_new_suggested() and self._at_rest():
-                await workflow.wait_condition(workflow.all_handlers_finished)
+        while not (self._finished() and workflow.all_handlers_finished()):
+            if workflow.info().is_continue_as_new_suggested() and self._may_move():
                 workflow.continue_as_new(self._start.model_copy(update={"resume": self.state}))
-            await self._wait_for_work()
-            await self._work()
+            try:
+                await self._wait_for_work()
+                await self._work()
+            except asyncio.CancelledError:
+                # A transaction ends when its money is at rest, not when somebody presses a button.
+                self.state.note("A cancellation of the workflow was requested and ignored.")
         for task in self._tasks:
             task.cancel()
-        await workflow.wait_condition(workflow.all_handlers_finished)
 
     async def _released_in_time(self) -> bool:
         await asyncio.sleep(0)  # messages of the starting activation are handled first
@@ -207,6 +219,10 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     def _finished(self) -> bool:
         return self.state.settled and self._at_rest()
 
+    def _may_move(self) -> bool:
+        """Nothing would be lost by continuing as a new run."""
+        return self._at_rest() and workflow.all_handlers_finished()
+
     def _at_rest(self) -> bool:
         """Nothing in flight, everything recorded and announced."""
         self._raise_failures()
@@ -237,7 +253,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     def _signs_of_life(self) -> tuple[object, ...]:
         """Whatever makes the main loop look again."""
         failed = any(task.done() and task.exception() for task in self._tasks)
-        busy = (self._operating, self._errand, self._caller_waits)
+        busy = (self._operating, self._errand, workflow.all_handlers_finished())
         return (self.state.version, self._recorded, self._announced, busy, failed)
 
     async def _work(self) -> None:
@@ -298,7 +314,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         while refusals < 2:
             try:
                 return await step(call, summary=f"{step.name} at the PSP", budget=budget)
-            except ActivityError as error:
+            except FailureError as error:
                 failure = failure_type(error)
             if failure is PspFailure.CONFIGURATION:
                 return refused_by_us(
@@ -320,7 +336,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     async def _credentials_refused(self, call: PspCall) -> bool:
         try:
             reply = await plan.CHECK_CREDENTIALS(call, summary="credential check")
-        except ActivityError:
+        except FailureError:
             return False
         return not reply.accepted
 
@@ -339,13 +355,19 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     # --- the inbox ------------------------------------------------------------------------
 
     async def _read(self, notification: NotificationSignal) -> None:
-        result = await plan.READ_NOTIFICATION(
-            NotificationRead(
-                merchant_id=self._start.merchant_id,
-                transaction_id=self._start.transaction_id,
-                notification_id=notification.notification_id,
-            )
+        read = NotificationRead(
+            merchant_id=self._start.merchant_id,
+            transaction_id=self._start.transaction_id,
+            notification_id=notification.notification_id,
         )
+        try:
+            result = await plan.READ_NOTIFICATION(read)
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
+            self.state.note("A notification could not be read; the PSP was asked instead.")
+            await self._look_up()
+            return
         if result.fetch:
             await self._look_up()
         elif result.outcome is not None:
@@ -366,7 +388,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         call = self._psp_call(self._fetch.name, psp_id=psp_id)
         try:
             reply = await self._fetch(call, summary="look-up at the PSP")
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 raise
             return False
@@ -424,7 +446,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             )
             try:
                 await plan.RECORD(record)
-            except ActivityError as error:
+            except FailureError as error:
                 if is_cancelled_exception(error):
                     raise
                 await plan.RECORD_PATIENTLY(record, summary="record, store was slow")
@@ -457,7 +479,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         )
         try:
             reply = await plan.DELIVER_WEBHOOK(call, summary=f"announce version {version}")
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 raise
             self._delivery = self._delivery.model_copy(
@@ -492,7 +514,7 @@ def refused_by_us(code: PaymentErrorCode, message: str) -> PspReply:
     return PspReply(outcome=Declined(code=code, message=message), evidence=EvidenceKind.NOT_SENT)
 
 
-def failure_type(error: ActivityError) -> PspFailure:
+def failure_type(error: FailureError) -> PspFailure:
     """The type of the failure behind an activity error; a timeout means an unknown outcome."""
     if is_cancelled_exception(error):
         raise error
@@ -502,7 +524,7 @@ def failure_type(error: ActivityError) -> PspFailure:
     return PspFailure.UNKNOWN
 
 
-def cause_text(error: ActivityError) -> str:
+def cause_text(error: FailureError) -> str:
     """What the last attempt said, also when the time for further ones ran out."""
     cause: BaseException | None = error
     while cause is not None:

