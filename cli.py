@@ -1,0 +1,160 @@
+"""The `integrator` command: runs the stack on this machine and administers merchants."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from local import merchants
+from local.errors import LocalError
+from runtime.keys import DecryptionError, KeyConfigurationError
+from runtime.settings import PREFIX, Settings
+from store import StoreUnavailable
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Payment integrator between Billwerk+ Transform and payment service providers.",
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback could show what must not be seen.
+    pretty_exceptions_enable=False,
+)
+merchant_app = typer.Typer(help="Merchants and the PSP of each.", no_args_is_help=True)
+token_app = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True)
+settings_app = typer.Typer(help="PSP settings of a merchant.", no_args_is_help=True)
+app.add_typer(merchant_app, name="merchant")
+app.add_typer(token_app, name="token")
+app.add_typer(settings_app, name="settings")
+
+MerchantName = Annotated[str, typer.Argument(metavar="MERCHANT", help="Name of the merchant.")]
+
+
+@app.command()
+def run() -> None:
+    """Run everything on this machine until Ctrl-C: Temporal, sandbox PSP, worker and API."""
+    from local.run import run as run_stack
+
+    _leave_after(lambda: run_stack(Settings(), Console()))
+
+
+@app.command()
+def demo() -> None:
+    """Play one customer's life against the running stack, or one started for it."""
+    from local.demo.main import demo as play
+
+    _leave_after(lambda: play(Settings(), Console()))
+
+
+@app.command()
+def migrate() -> None:
+    """Create the database schema or bring it up to date."""
+    _do(merchants.migrate(_settings()))
+    typer.echo("The database schema is up to date.")
+
+
+@merchant_app.command("add")
+def add_merchant(
+    name: MerchantName,
+    psp: Annotated[str, typer.Option(help="Name of the PSP adapter.")] = "sandbox",
+) -> None:
+    """Create a merchant."""
+    settings = _settings()
+    merchant = _do(merchants.add(settings, name, psp))
+    route = f"{settings.resolved_public_url}/api/notifications/{psp}/{merchant.psp_settings_id}"
+    typer.echo(f"Merchant {merchant.id} created; its PSP sends notifications to {route}")
+
+
+@merchant_app.command("list")
+def list_merchants() -> None:
+    """Show all merchants."""
+    table = Table("Merchant", "PSP", "PSP settings id", "Created")
+    for merchant in _do(merchants.every(_settings())):
+        created = f"{merchant.created_at:%Y-%m-%d %H:%M}"
+        table.add_row(merchant.id, merchant.psp, merchant.psp_settings_id, created)
+    Console().print(table)
+
+
+@token_app.command("issue")
+def issue_token(
+    name: MerchantName,
+    label: Annotated[str, typer.Option(help="What the token is for.")] = "command line",
+) -> None:
+    """Create a bearer token and show it, this once."""
+    typer.echo(_do(merchants.issue_token(_settings(), name, label)))
+
+
+@settings_app.command("show")
+def show_settings(name: MerchantName) -> None:
+    """Show which PSP settings of a merchant are filled in, not their values."""
+    table = Table("Setting", "Value")
+    for state in _do(merchants.setting_states(_settings(), name)):
+        table.add_row(state.key, "********" if state.is_set else "not set")
+    Console().print(table)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turns what an operator can act on into one message and exit code 1."""
+    try:
+        yield
+    except ValidationError as error:
+        _fail("\n".join(_configuration_errors(error)))
+    except (LocalError, KeyConfigurationError) as error:
+        _fail(str(error))
+    except DecryptionError as error:
+        _fail(f"{error}. Are these the encryption keys that the database was written with?")
+    except StoreUnavailable as error:
+        _fail(f"The database does not answer ({error}). Has `integrator migrate` been run?")
+    except (SQLAlchemyError, OSError) as error:
+        # Without the statement, its parameters or the address, which may hold secrets.
+        cause = getattr(error, "orig", None) or error
+        _fail(f"It did not work: {type(cause).__name__}: {cause}")
+
+
+def _settings() -> Settings:
+    with plain_errors():
+        return Settings()
+
+
+def _do(work: Coroutine[Any, Any, T]) -> T:
+    with plain_errors():
+        return asyncio.run(work)
+
+
+def _configuration_errors(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        place = "".join(f"{PREFIX}{part}".upper() + ": " for part in problem["loc"][:1])
+        yield place + problem["msg"]
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(1)
+
+
+def _leave_after(work: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+    """Do the work and end the process with the exit code it returns."""
+    try:
+        with plain_errors():
+            code = asyncio.run(work())
+    except typer.Exit as ending:
+        code = ending.exit_code
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The Temporal SDK's native threads can abort the interpreter's own exit (sdk-python#300).
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,40 @@
+"""Where the parts of a local run are found."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from local.config import LocalConfig
+from runtime.settings import Settings
+
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """URLs without a trailing slash; `temporal` is `host:port`."""
+
+    api: str
+    sandbox_psp: str
+    temporal: str
+    temporal_ui: str | None
+
+    @classmethod
+    def of(cls, settings: Settings, config: LocalConfig) -> Self:
+        """The addresses as seen from this machine."""
+        host = reachable(settings.bind)
+        if settings.temporal_address is None:
+            temporal_ui: str | None = f"http://{host}:{settings.temporal_ui_port}"
+        else:
+            temporal_ui = config.temporal_ui.rstrip("/") if config.temporal_ui else None
+        return cls(
+            api=f"http://{host}:{settings.api_port}",
+            sandbox_psp=f"http://{host}:{settings.sandbox_port}",
+            temporal=settings.temporal_address or f"{host}:{settings.temporal_port}",
+            temporal_ui=temporal_ui,
+        )
+
+
+def reachable(bind: str) -> str:
+    """The host, as in a URL, under which a server that listens on `bind` is reached from here."""
+    host = _EVERYWHERE.get(bind, bind)
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,1 @@
+"""One customer's life, played against a running stack and shown as a timeline."""

@@ -1,0 +1,81 @@
+"""What an operator does with merchants, on the configured database."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from local.errors import LocalError
+from psp import registry
+from psp.description import setting_keys
+from runtime.keys import KeyRing
+from runtime.settings import Settings
+from store import AlreadyExists, Merchant, NotFound, Store
+from store.migrate import upgrade
+
+
+@dataclass(frozen=True)
+class SettingState:
+    """A key of a merchant's settings form and whether it has a value."""
+
+    key: str
+    is_set: bool
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database to the current schema."""
+    await upgrade(settings.resolved_database_url)
+
+
+async def add(settings: Settings, name: str, psp: str) -> Merchant:
+    """Create a merchant; raises `LocalError`."""
+    try:
+        registry.adapter(psp)
+        async with _store(settings) as store:
+            return await store.add_merchant(name, psp)
+    except registry.UnknownPsp as error:
+        raise LocalError(str(error)) from None
+    except AlreadyExists:
+        raise LocalError(f"Merchant {name!r} exists already.") from None
+    except ValueError:
+        raise LocalError(
+            f"{name!r} is no merchant name: 1 to 63 lower-case letters, digits, '-' or '_'."
+        ) from None
+
+
+async def every(settings: Settings) -> list[Merchant]:
+    """All merchants, by name."""
+    async with _store(settings) as store:
+        return await store.merchants()
+
+
+async def issue_token(settings: Settings, name: str, label: str) -> str:
+    """A new bearer token of the merchant; raises `LocalError`."""
+    try:
+        async with _store(settings) as store:
+            return await store.issue_token(name, label)
+    except NotFound:
+        raise _unknown(name) from None
+
+
+async def setting_states(settings: Settings, name: str) -> list[SettingState]:
+    """The keys of the merchant's settings form; raises `LocalError`."""
+    async with _store(settings) as store:
+        merchant = await store.merchant(name)
+        if merchant is None:
+            raise _unknown(name)
+        values = await store.settings(name) or {}
+    try:
+        keys = setting_keys(registry.adapter(merchant.psp))
+    except registry.UnknownPsp as error:
+        raise LocalError(str(error)) from None
+    return [SettingState(key, bool(values.get(key))) for key in keys]
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Store]:
+    async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
+        yield store
+
+
+def _unknown(name: str) -> LocalError:
+    return LocalError(f"There is no merchant {name!r}; `integrator merchant list` shows them.")

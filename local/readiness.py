@@ -1,0 +1,93 @@
+"""Waiting until every part of a stack that is being started answers."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import httpx
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from local import health, temporal
+from local.address import Addresses
+from local.errors import LocalError
+from local.layout import Layout
+from local.supervisor import Supervisor
+from runtime.settings import Settings
+from runtime.temporal import connect
+
+START_TIMEOUT_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
+_PAUSE_SECONDS = 0.05
+
+
+async def until_ready(
+    settings: Settings,
+    addresses: Addresses,
+    layout: Layout,
+    supervisor: Supervisor,
+    http: httpx.AsyncClient,
+) -> None:
+    """Return when everything answers; raises `LocalError` when a part cannot, or in the end."""
+    parts = {
+        "the sandbox PSP": _answering(http, f"{addresses.sandbox_psp}/healthz"),
+        "the API": _answering(http, f"{addresses.api}/readyz"),
+        "the worker at Temporal": _working(settings, addresses, supervisor),
+    }
+    late = await all_done(parts, supervisor.require_alive, START_TIMEOUT_SECONDS)
+    if late:
+        raise LocalError(
+            f"Not ready after {START_TIMEOUT_SECONDS:g} s: {', '.join(late)}. "
+            f"See the logs in {layout.log('api').parent}."
+        )
+
+
+async def all_done(
+    parts: Mapping[str, Coroutine[Any, Any, None]], check: Callable[[], None], timeout: float
+) -> list[str]:
+    """Run all parts at once, `check` meanwhile; the names of those not done in time.
+
+    What a part or `check` raises ends it all.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout
+    waiting = {asyncio.create_task(part, name=name) for name, part in parts.items()}
+    try:
+        while waiting and asyncio.get_running_loop().time() < deadline:
+            done, waiting = await asyncio.wait(
+                waiting, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+            check()
+        return sorted(task.get_name() for task in waiting)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+async def _answering(http: httpx.AsyncClient, url: str) -> None:
+    await health.until(lambda: health.answers(http, url))
+
+
+async def _working(settings: Settings, addresses: Addresses, supervisor: Supervisor) -> None:
+    client = await _connected(settings, addresses)
+
+    async def polled() -> bool:
+        pid = supervisor.pids().get("worker", 0)
+        return await health.has_worker(client, settings.task_queue, pid)
+
+    await health.until(polled)
+
+
+async def _connected(settings: Settings, addresses: Addresses) -> Client:
+    """A client, as soon as there is a server; the local one has its retention set then."""
+    resolved = settings.model_copy(update={"temporal_address": addresses.temporal})
+    while True:
+        try:
+            client = await connect(resolved, lazy=False)
+            if settings.temporal_address is None:
+                await temporal.keep_closed_workflows(client)
+        except (RuntimeError, RPCError):
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return client

@@ -1,0 +1,117 @@
+"""The whole stack: in which order its parts start, and how it ends."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from local import lock, ports, seed, temporal
+from local.address import Addresses
+from local.config import LocalConfig
+from local.environment import child_environment
+from local.files import write_private
+from local.layout import Layout
+from local.process import Command, Report
+from local.readiness import until_ready
+from local.runfile import MerchantAccess, RunInfo
+from local.supervisor import Supervisor
+from runtime.keys import KeyRing
+from runtime.settings import Settings
+from store.migrate import upgrade
+
+STOP_ORDER = ("api", "worker", "sandbox_psp", "temporal")
+"""Who asks stops before who answers."""
+
+_REQUEST_TIMEOUT_SECONDS = 15.0
+
+
+class Stack:
+    """One stack on one data folder. `report` is told what happens to its processes."""
+
+    def __init__(self, settings: Settings, report: Report) -> None:
+        self._settings = settings
+        self._own_temporal = settings.temporal_address is None
+        self._addresses = Addresses.of(settings, LocalConfig())
+        self._env = child_environment(settings, self._addresses)
+        self._info: RunInfo | None = None
+        self.layout = Layout(settings.data_dir.absolute())
+        self._report = report
+        self._supervisor = Supervisor(self.layout, report=report, pids_changed=self._renew)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[RunInfo]:
+        """Everything answers inside, everything is stopped after.
+
+        Raises `LocalError`, `KeyConfigurationError`, and what the database raises.
+        """
+        self.layout.make_folders()
+        with lock.held(self.layout.lock_file):
+            self.layout.run_file.unlink(missing_ok=True)
+            try:
+                yield await self._start()
+            finally:
+                self._info = None
+                self.layout.run_file.unlink(missing_ok=True)
+                await self._supervisor.stop(STOP_ORDER)
+
+    def hurry(self) -> None:
+        """Have a stop that is under way or to come happen at once."""
+        self._supervisor.hurry()
+
+    async def _start(self) -> RunInfo:
+        binary = temporal.find_binary(self._settings) if self._own_temporal else None
+        keys = KeyRing.from_settings(self._settings)
+        await ports.require_free(self._settings.bind, self._ports())
+        self.layout.turn_logs()
+        if binary is not None:
+            self._start_temporal(binary)
+        self._start_module("sandbox_psp")
+        await upgrade(self._settings.resolved_database_url)
+        # Only now, so that neither ever meets an old schema.
+        self._start_module("worker")
+        self._start_module("api")
+        demo = seed.demo_secrets(self.layout)
+        access = await seed.seed_merchant(self._settings, keys, demo)
+        # Everything asked is on this machine, so no proxy has a part in it.
+        async with httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_SECONDS, trust_env=False) as http:
+            await until_ready(self._settings, self._addresses, self.layout, self._supervisor, http)
+            await seed.seed_psp(http, self._addresses, access, demo)
+        return self._publish(access)
+
+    def _ports(self) -> dict[str, int]:
+        settings = self._settings
+        needed = {
+            "INTEGRATOR_API_PORT": settings.api_port,
+            "INTEGRATOR_SANDBOX_PORT": settings.sandbox_port,
+        }
+        if self._own_temporal:
+            needed["INTEGRATOR_TEMPORAL_PORT"] = settings.temporal_port
+            needed["INTEGRATOR_TEMPORAL_UI_PORT"] = settings.temporal_ui_port
+        return needed
+
+    def _start_temporal(self, binary: Path) -> None:
+        argv = temporal.command_line(binary, self._settings, self.layout)
+        self._supervisor.start(Command("temporal", argv, self._env))
+
+    def _start_module(self, name: str) -> None:
+        self._supervisor.start(Command(name, (sys.executable, "-m", name), self._env))
+
+    def _publish(self, access: MerchantAccess) -> RunInfo:
+        info = self._info = RunInfo(self._addresses, {seed.MERCHANT: access})
+        self._write(info)
+        return info
+
+    def _renew(self) -> None:
+        """There are new pids; before everything answers there is nothing to publish them in."""
+        if self._info is None:
+            return
+        try:
+            self._write(self._info)
+        except OSError as error:
+            # Must not keep a process from being looked after.
+            self._report(f"cannot write {self.layout.run_file}: {error.strerror}")
+
+    def _write(self, info: RunInfo) -> None:
+        write_private(self.layout.run_file, info.to_json(self._supervisor.pids()))

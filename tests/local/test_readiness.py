@@ -1,0 +1,37 @@
+"""Waiting for all parts of a stack."""
+
+import asyncio
+
+import pytest
+
+from local.errors import LocalError
+from local.readiness import all_done
+
+
+async def done() -> None:
+    await asyncio.sleep(0)
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+def nothing() -> None:
+    """All is well."""
+
+
+async def test_names_what_is_late() -> None:
+    parts = {"the API": never(), "Temporal": done(), "a worker": never()}
+    assert await all_done(parts, nothing, 0.3) == ["a worker", "the API"]
+
+
+async def test_ends_when_everything_is_done() -> None:
+    assert await all_done({"a": done(), "b": done()}, nothing, 60) == []
+
+
+async def test_looks_meanwhile_whether_it_can_still_succeed() -> None:
+    def dead() -> None:
+        raise LocalError("the API does not start")
+
+    with pytest.raises(LocalError, match="does not start"):
+        await all_done({"the API": never()}, dead, 60)

@@ -1,0 +1,110 @@
+"""What the merchant `demo` is seeded with."""
+
+import json
+
+import httpx
+import pytest
+
+from local.address import Addresses
+from local.errors import LocalError
+from local.layout import Layout
+from local.runfile import MerchantAccess
+from local.seed import DemoSecrets, demo_secrets, seed_merchant, seed_psp
+from runtime.keys import KeyRing
+from runtime.settings import Settings
+from store import Store
+from store.migrate import upgrade
+
+ADDRESSES = Addresses("http://api", "http://psp", "temporal:1", None)
+ACCESS = MerchantAccess("token", "sandbox", "5e77")
+DEMO = DemoSecrets("token", "key", "secret")
+KEYS = KeyRing({"k": bytes(32)})
+
+
+class Servers:
+    """The API and the sandbox PSP, with the calls they received."""
+
+    def __init__(self, stored: str | None, refuse: str | None = None) -> None:
+        self.stored = stored
+        self.refuse = refuse
+        self.calls: list[tuple[str, str, object]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content) if request.content else None
+        self.calls.append((request.method, str(request.url), body))
+        if self.refuse is not None and str(request.url).startswith(self.refuse):
+            return httpx.Response(422)
+        entry = {"keyName": "ApiKey", "keyValue": self.stored}
+        return httpx.Response(200, json={"merchantSettings": [entry]})
+
+
+async def seed(servers: Servers) -> None:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(servers)) as http:
+        await seed_psp(http, ADDRESSES, ACCESS, DEMO)
+
+
+ACCOUNT = (
+    "PUT",
+    "http://psp/_control/accounts",
+    {
+        "api_key": "key",
+        "webhook_secret": "secret",
+        "webhook_url": "http://api/api/notifications/sandbox/5e77",
+    },
+)
+
+
+async def test_account_and_settings_are_made() -> None:
+    servers = Servers(stored=None)
+    await seed(servers)
+    values = [
+        {"keyName": "ApiKey", "keyValue": "key"},
+        {"keyName": "WebhookSecret", "keyValue": "secret"},
+    ]
+    assert servers.calls == [
+        ACCOUNT,
+        ("GET", "http://api/api/Settings", None),
+        ("PUT", "http://api/api/Settings", {"merchantSettings": values}),
+    ]
+
+
+async def test_stored_settings_stay() -> None:
+    servers = Servers(stored="other")
+    await seed(servers)
+    assert servers.calls == [ACCOUNT, ("GET", "http://api/api/Settings", None)]
+
+
+@pytest.mark.parametrize("server", ["http://psp", "http://api"])
+async def test_a_refusal_says_whose_and_shows_no_secret(server: str) -> None:
+    with pytest.raises(LocalError, match=r"refused .*HTTP 422") as caught:
+        await seed(Servers(stored=None, refuse=server))
+    assert "key" not in str(caught.value).split()
+
+
+def test_secrets_are_made_once(layout: Layout) -> None:
+    first = demo_secrets(layout)
+    assert demo_secrets(layout) == first
+    assert len({first.token, first.api_key, first.webhook_secret}) == 3
+    assert first.token not in repr(first)
+
+
+def test_a_broken_file_is_not_overwritten(layout: Layout) -> None:
+    layout.demo_file.write_text('{"token": "t"}')
+    with pytest.raises(LocalError, match=r"demo\.json"):
+        demo_secrets(layout)
+
+
+async def test_the_merchant_is_made_once(layout: Layout) -> None:
+    settings = Settings(data_dir=layout.root, database_url=None)
+    await upgrade(settings.resolved_database_url)
+    first = await seed_merchant(settings, KEYS, DEMO)
+    assert await seed_merchant(settings, KEYS, DEMO) == first
+    async with Store(settings.resolved_database_url, KEYS) as store:
+        owner = await store.merchant_by_token("token")
+        assert owner is not None
+        assert (owner.id, owner.psp_settings_id) == ("demo", first.psp_settings_id)
+        assert len(await store.tokens("demo")) == 1
+        (token,) = await store.tokens("demo")
+        await store.revoke_token("demo", token.id)
+    with pytest.raises(LocalError, match="revoked"):
+        await seed_merchant(settings, KEYS, DEMO)

@@ -1,0 +1,176 @@
+"""The supervisor and its processes, with dummies in place of servers."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from local.errors import LocalError
+from local.layout import Layout
+from local.process import Command
+from local.supervisor import Supervisor
+from tests.local.waiting import eventually, is_running
+
+Dummy = Callable[..., Command]
+Up = Callable[..., Awaitable[None]]
+
+ROOT = Path(__file__).parents[2]
+
+ORPHANING = """
+import asyncio, os, sys
+from pathlib import Path
+from local.layout import Layout
+from local.process import Command
+from local.supervisor import Supervisor
+
+async def main():
+    layout = Layout(Path(sys.argv[1]))
+    layout.make_folders()
+    supervisor = Supervisor(layout, report=print, pids_changed=lambda: None)
+    supervisor.start(Command("orphan", tuple(sys.argv[2:]), dict(os.environ)))
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_process_is_started_again(
+    supervisor: Supervisor, dummy: Dummy, up: Up, reports: list[str]
+) -> None:
+    supervisor.start(dummy("api"))
+    await up("api")
+    first = supervisor.pids()["api"]
+    os.kill(first, signal.SIGKILL)
+    await up("api", 2)
+    assert supervisor.pids()["api"] != first
+    assert reports == ["api was ended by SIGKILL; starting it again in 0.2 s"]
+
+
+async def test_the_wait_grows_with_every_death(
+    supervisor: Supervisor, dummy: Dummy, reports: list[str]
+) -> None:
+    supervisor.start(dummy("api", "dies"))
+    await eventually(lambda: len(reports) == 3)
+    assert reports == [
+        f"api ended with code 1; starting it again in {wait} s" for wait in ("0.2", "0.4", "0.8")
+    ]
+
+
+async def test_a_process_that_cannot_start_is_named_with_the_end_of_its_log(
+    supervisor: Supervisor, dummy: Dummy, up: Up, reports: list[str]
+) -> None:
+    supervisor.start(dummy("worker"))
+    supervisor.start(dummy("api", "dies"))
+    await up("worker")
+    supervisor.require_alive()
+    await eventually(lambda: len(reports) == 3)
+    with pytest.raises(LocalError, match=r"api does not start(.|\n)*cannot go on"):
+        supervisor.require_alive()
+
+
+async def test_a_missing_program_is_reported_in_the_log(
+    supervisor: Supervisor, layout: Layout, reports: list[str]
+) -> None:
+    supervisor.start(Command("temporal", ("/does/not/exist",), {}))
+    await eventually(lambda: reports)
+    assert "cannot run /does/not/exist" in layout.log("temporal").read_text()
+
+
+async def test_the_new_pid_is_known_when_the_change_is_announced(
+    layout: Layout, dummy: Dummy, up: Up
+) -> None:
+    seen: list[int] = []
+    supervisor = Supervisor(
+        layout,
+        report=lambda _: None,
+        pids_changed=lambda: seen.append(supervisor.pids()["api"]),
+    )
+    supervisor.start(dummy("api"))
+    await up("api")
+    os.kill(supervisor.pids()["api"], signal.SIGKILL)
+    await up("api", 2)
+    assert len(set(seen)) == 2
+    assert seen[-1] == supervisor.pids()["api"]
+    await supervisor.stop(())
+
+
+async def test_processes_stop_one_after_the_other_in_order(
+    supervisor: Supervisor, dummy: Dummy, up: Up, diary: Path, reports: list[str]
+) -> None:
+    names = ["temporal", "other", "worker", "api"]
+    for name in names:
+        supervisor.start(dummy(name))
+        await up(name)
+    pids = supervisor.pids().values()
+    await supervisor.stop(["api", "worker", "absent", "temporal"])
+    assert lines(diary, "down") == ["api down", "worker down", "temporal down", "other down"]
+    assert not any(is_running(pid) for pid in pids)
+    assert reports == []
+
+
+async def test_a_process_that_does_not_stop_is_killed(
+    supervisor: Supervisor, dummy: Dummy, up: Up, reports: list[str]
+) -> None:
+    supervisor.start(dummy("worker", "stubborn"))
+    await up("worker")
+    await supervisor.stop(["worker"], grace=0.3)
+    assert not is_running(supervisor.pids()["worker"])
+    assert reports == ["worker did not stop within 0.3 s and was killed"]
+
+
+async def test_hurry_ends_a_stop_under_way(supervisor: Supervisor, dummy: Dummy, up: Up) -> None:
+    supervisor.start(dummy("worker", "stubborn"))
+    supervisor.start(dummy("api", "stubborn"))
+    await up("worker")
+    await up("api")
+    supervisor.hurry()
+    began = time.monotonic()
+    await supervisor.stop(["api", "worker"], grace=60)
+    assert time.monotonic() - began < 5
+    assert not any(is_running(pid) for pid in supervisor.pids().values())
+
+
+async def test_a_stop_right_after_the_start_leaves_nothing_behind(
+    supervisor: Supervisor, dummy: Dummy
+) -> None:
+    supervisor.start(dummy("api"))
+    await supervisor.stop(["api"])
+    assert not any(is_running(pid) for pid in supervisor.pids().values())
+
+
+async def test_processes_have_sessions_of_their_own(
+    supervisor: Supervisor, dummy: Dummy, up: Up
+) -> None:
+    supervisor.start(dummy("api"))
+    await up("api")
+    pid = supervisor.pids()["api"]
+    assert os.getsid(pid) == pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+async def test_no_process_outlives_a_killed_supervisor(
+    tmp_path: Path, dummy: Dummy, diary: Path
+) -> None:
+    command = dummy("orphan", "stubborn")
+    supervising = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ORPHANING, str(tmp_path / "data"), *command.argv), cwd=ROOT
+    )
+    await eventually(lambda: lines(diary, "up"))
+    (orphan,) = children(supervising.pid)
+    supervising.kill()
+    await supervising.wait()
+    await eventually(lambda: not is_running(orphan))
+
+
+def lines(diary: Path, word: str) -> list[str]:
+    return [line for line in diary.read_text().splitlines() if line.endswith(word)]
+
+
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]

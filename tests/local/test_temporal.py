@@ -1,0 +1,112 @@
+"""The Temporal server's program and command line, and the environment of all processes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from local import temporal
+from local.address import Addresses
+from local.config import LocalConfig
+from local.environment import child_environment
+from local.errors import LocalError
+from local.layout import Layout
+from runtime.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
+    settings = Settings(bind="127.0.0.1", temporal_port=1, temporal_ui_port=2)
+    argv = temporal.command_line(Path("/opt/temporal"), settings, Layout(tmp_path))
+    assert argv == (
+        "/opt/temporal",
+        "server",
+        "start-dev",
+        *("--ip", "127.0.0.1", "--port", "1", "--ui-port", "2"),
+        *("--db-filename", str(tmp_path / "temporal.db")),
+        *("--namespace", "default"),
+        *("--log-level", "warn"),
+        "--ui-disable-news-fetch",
+        *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=full"),
+        *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=100"),
+        *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=100"),
+        *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="50ms"'),
+    )
+
+
+def test_compose_uses_the_same_dynamic_configuration() -> None:
+    content = yaml.safe_load((ROOT / "deploy/temporal/dynamicconfig.yaml").read_text())
+    values = {key: yaml.safe_load(value) for key, value in temporal.DYNAMIC_CONFIG.items()}
+    assert {key: entries[0]["value"] for key, entries in content.items()} == values
+
+
+def test_a_named_program_is_used(tmp_path: Path) -> None:
+    program = tmp_path / "temporal"
+    program.touch(mode=0o755)
+    assert temporal.find_binary(Settings(temporal_bin=program)) == program
+
+
+def test_a_named_program_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="INTEGRATOR_TEMPORAL_BIN"):
+        temporal.find_binary(Settings(temporal_bin=tmp_path / "none"))
+
+
+def test_the_interpreters_neighbour_comes_before_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("venv", "path"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "temporal").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv/python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    settings = Settings(temporal_bin=None)
+    assert temporal.find_binary(settings) == tmp_path / "venv/temporal"
+    (tmp_path / "venv/temporal").unlink()
+    assert temporal.find_binary(settings) == tmp_path / "path/temporal"
+    (tmp_path / "path/temporal").unlink()
+    with pytest.raises(LocalError, match="INTEGRATOR_TEMPORAL_BIN"):
+        temporal.find_binary(settings)
+
+
+def test_children_see_the_settings_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTEGRATOR_DATABASE_URL", "postgresql://elsewhere/db")
+    monkeypatch.setenv("INTEGRATOR_WHATEVER", "kept")
+    settings = Settings(
+        database_url=None,
+        data_dir=Path("relative"),
+        api_port=5,
+        keys=SecretStr("k:secret"),
+        webhook_allowed_hosts=("a.example", "b.example"),
+    )
+    monkeypatch.chdir(tmp_path)
+    env = child_environment(settings, Addresses.of(settings, LocalConfig()))
+    assert "INTEGRATOR_DATABASE_URL" not in env
+    assert env["INTEGRATOR_WHATEVER"] == "kept"
+    assert env["INTEGRATOR_DATA_DIR"] == str(tmp_path / "relative")
+    assert env["INTEGRATOR_API_PORT"] == "5"
+    assert env["INTEGRATOR_KEYS"] == "k:secret"
+    assert env["INTEGRATOR_WEBHOOK_ALLOWED_HOSTS"] == "a.example,b.example"
+    assert env["INTEGRATOR_SANDBOX_URL"] == "http://127.0.0.1:8090"
+
+
+@pytest.mark.parametrize(
+    ("bind", "host"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]")],  # noqa: S104 - only named
+)
+def test_addresses_are_those_that_can_be_reached(bind: str, host: str) -> None:
+    addresses = Addresses.of(Settings(bind=bind), LocalConfig())
+    assert addresses.api == f"http://{host}:8080"
+    assert addresses.temporal == f"{host}:7233"
+
+
+def test_another_temporal_has_its_own_web_ui() -> None:
+    settings = Settings(temporal_address="temporal.example:7233")
+    known = LocalConfig(temporal_ui="https://temporal.example/")
+    assert Addresses.of(settings, LocalConfig(temporal_ui=None)).temporal_ui is None
+    assert Addresses.of(settings, known).temporal_ui == "https://temporal.example"
+    assert Addresses.of(settings, known).temporal == "temporal.example:7233"
