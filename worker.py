@@ -1,7 +1,6 @@
 """The Temporal worker process: runs the workflows, calls PSPs and delivers change notifications."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -13,11 +12,13 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities import plan
+from activities import inbox, orphans, plan
 from activities.inbox import InboxSweeper
+from activities.orphans import OrphanSweeper
 from activities.owners import Owners
 from activities.psp import PspActivities
 from activities.records import RecordActivities
+from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
 from runtime.keys import KeyRing
@@ -95,16 +96,18 @@ async def run(settings: Settings) -> None:
         httpx.AsyncClient(timeout=plan.WEBHOOK_HTTP_TIMEOUT.total_seconds()) as webhook_http,
         build_worker(client, settings, store, psp_http, webhook_http),
     ):
-        sweeper = asyncio.create_task(
-            InboxSweeper(store, Gateway(client, settings.task_queue)).run()
-        )
+        gateway = Gateway(client, settings.task_queue)
+        sweeps = [
+            asyncio.create_task(repeat("inbox", inbox.EVERY, InboxSweeper(store, gateway).sweep)),
+            asyncio.create_task(
+                repeat("orphans", orphans.EVERY, OrphanSweeper(store, gateway).sweep)
+            ),
+        ]
         log.info("worker ready on task queue %s", settings.task_queue)
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopped, sweeper}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        sweeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sweeper
+        await stop.wait()
+        for sweep in sweeps:
+            sweep.cancel()
+        await asyncio.gather(*sweeps, return_exceptions=True)
 
 
 def main() -> None:

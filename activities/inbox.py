@@ -5,11 +5,10 @@ signal from being sent (a crash, Temporal away) or its transaction from being kn
 row in the inbox; this sweeper picks it up. Signalling twice is harmless.
 """
 
-import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 
-from activities.rows import start_of
+from runtime.rows import resuming
 from store.database import Store
 from store.rows import NotificationRow, TransactionRow
 from workflows.gateway import Gateway
@@ -17,7 +16,7 @@ from workflows.messages import NotificationSignal
 
 log = logging.getLogger(__name__)
 
-SWEEP_EVERY = timedelta(seconds=5)
+EVERY = timedelta(seconds=5)
 PATIENCE = timedelta(seconds=5)
 """The API is given this long to signal by itself."""
 
@@ -29,17 +28,9 @@ class InboxSweeper:
         self._store = store
         self._gateway = gateway
 
-    async def run(self) -> None:
-        """Sweep until cancelled; an outage of store or Temporal only delays the next sweep."""
-        while True:
-            try:
-                await self.sweep(datetime.now(UTC) - PATIENCE)
-            except Exception as error:  # noqa: BLE001 - its end would be the worker's end
-                log.warning("The inbox could not be swept: %s", type(error).__name__)
-            await asyncio.sleep(SWEEP_EVERY.total_seconds())
-
-    async def sweep(self, older_than: datetime) -> int:
-        """Deliver the notifications last touched before `older_than`; returns how many."""
+    async def sweep(self, patience: timedelta = PATIENCE) -> int:
+        """Deliver the notifications nobody touched for `patience`; returns how many."""
+        older_than = datetime.now(UTC) - patience
         delivered = 0
         for row in await self._store.undelivered_notifications(older_than=older_than):
             try:
@@ -56,18 +47,16 @@ class InboxSweeper:
             await self._store.set_notification(row.id, "parked")
             return False
         signal = NotificationSignal(notification_id=row.id, event_id=row.event_id)
-        await self._gateway.notify(start_of(transaction), signal)
+        await self._gateway.notify(resuming(transaction), signal)
         await self._store.set_notification(
             row.id, "signalled", transaction_id=transaction.transaction_id
         )
         return True
 
     async def _transaction(self, row: NotificationRow) -> TransactionRow | None:
-        if row.transaction_id is not None:
-            return await self._store.transaction(row.merchant_id, row.transaction_id)
         merchant = await self._store.merchant(row.merchant_id)
         if merchant is None:
             return None
         return await self._store.find_transaction(
-            row.merchant_id, psp=merchant.psp, reference=None, psp_ids=row.psp_ids
+            row.merchant_id, psp=merchant.psp, reference=row.transaction_id, psp_ids=row.psp_ids
         )

@@ -8,8 +8,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import plan
-from activities.rows import start_of
 from psp.types import Approved, Declined, FactKind
+from runtime.rows import resuming
 from store.database import Store
 from store.rows import TransactionRow
 from workflows.gateway import Gateway
@@ -67,7 +67,7 @@ class Owners:
         row = await self._store.transaction(merchant_id, owner_id)
         if row is None or row.kind != kind.value:
             raise ApplicationError("The store does not know the owner.", type="NotFound")
-        start = start_of(row)
+        start = resuming(row)
         if not isinstance(start, PreauthInput | PaymentInput):
             raise ApplicationError("A refund owns nothing.", non_retryable=True)
         return start

@@ -177,7 +177,8 @@ class PspActivities:
         return PspReply(
             outcome=await self._keep_private(row, outcome) if outcome is not None else None,
             evidence=EvidenceKind.READ,
-            absence_proven=outcome is None and semantics.consistent_lookup,
+            # An id of its own means that the PSP did know it: then its absence proves nothing.
+            absence_proven=outcome is None and call.psp_id is None and semantics.consistent_lookup,
         )
 
     async def _open(self, call: PspCall) -> tuple[TransactionRow, Connection]:

@@ -5,8 +5,8 @@ from temporalio import activity
 from activities import plan
 from store.database import Store
 from store.rows import RecordUpdate
-from workflows.gateway import STATE_TYPES
 from workflows.messages import Record
+from workflows.starts import read_state
 
 
 class RecordActivities:
@@ -18,7 +18,7 @@ class RecordActivities:
     @activity.defn(name=plan.RECORD.name)
     async def record(self, record: Record) -> bool:
         """Keep the snapshot; False when the store holds a newer one already."""
-        state = STATE_TYPES[record.kind].model_validate_json(record.snapshot)
+        state = read_state(record.kind, record.snapshot)
         evidence = state.evidence.model_dump_json() if state.evidence else None
         return await self._store.record(
             RecordUpdate(

@@ -76,7 +76,7 @@ def failed(message: str, attempt: int, response: httpx.Response | None = None) -
     delay = pause(attempt, random.uniform(-JITTER, JITTER))  # noqa: S311 - spreads load, no secret
     wish = retry_after(response, datetime.now(UTC)) if response is not None else None
     if wish is not None:
-        delay = min(max(wish, FIRST_PAUSE), LONGEST_PAUSE)
+        delay = max(min(wish, LONGEST_PAUSE), delay)
     return ApplicationError(message, type="WebhookNotDelivered", next_retry_delay=delay)
 
 

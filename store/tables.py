@@ -105,6 +105,7 @@ transactions = Table(
     Index(None, "merchant_id", "psp_transaction_id"),
     Index(None, "merchant_id", "psp_session_id"),
     Index(None, "created_at"),
+    Index(None, "version", "created_at"),
 )
 
 notifications = Table(

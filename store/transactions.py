@@ -103,6 +103,20 @@ class Transactions(Session):
                 for row in (await connection.execute(statement)).mappings()
             ]
 
+    async def unstarted_transactions(
+        self, older_than: datetime, limit: int = 100
+    ) -> list[TransactionRow]:
+        """Transactions opened before `older_than` of which no state was ever recorded."""
+        statement = (
+            select(*_COLUMNS)
+            .where(transactions.c.version == 0, transactions.c.created_at < older_than)
+            .order_by(transactions.c.created_at)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return [self._transaction_row(row) for row in rows]
+
     @to_the_end
     async def record(self, change: RecordUpdate) -> bool:
         """Write a transaction's state unless a newer version is stored; say whether it was written.
@@ -117,7 +131,7 @@ class Transactions(Session):
             update(transactions)
             .where(_is(*key), transactions.c.version <= change.version)
             .values(_changes(change))
-            .returning(transactions.c.agreement_id, transactions.c.private)
+            .returning(transactions.c.agreement_id, transactions.c.role, transactions.c.private)
         )
         async with self._writing() as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()
@@ -209,6 +223,8 @@ class Transactions(Session):
         merchant_id, agreement_id = change.merchant_id, row["agreement_id"]
         values: dict[str, Any] = {
             "usable": True,
+            # A sign-up that failed with another role may have opened the agreement.
+            "role": row["role"],
             "updated_at": _now(),
             "transaction_id": change.transaction_id,
         }

@@ -71,6 +71,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         self._delivery = Delivery(to_announce=state.version, announced=state.version)
         self._redelivery_wanted = False
         self._owner_settled = False
+        self._look_up_owed = False
         self._look_ups = 0
         self._next_look_up: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,6 +89,8 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         self._caller_waits = True
         await workflow.wait_condition(lambda: self.state.answered)
         self._caller_waits = False
+        if workflow.now() - workflow.info().start_time > timers.CALLER_PATIENCE:
+            self._to_announce = self.state.version  # whoever asked has left, perhaps by a crash
         return self.state
 
     @workflow.signal(name=CALLER_LEFT)
@@ -172,6 +175,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         elif not self.state.answered:
             self._operating = True
             self._spawn(self._operate_once())
+        self._spawn(self._read_inbox())
         self._spawn(self._record_changes())
         self._spawn(self._announce_changes())
         while not (self._finished() and workflow.all_handlers_finished()):
@@ -179,10 +183,10 @@ class TransactionWorkflow(ABC, Generic[I, S]):
                 workflow.continue_as_new(self._start.model_copy(update={"resume": self.state}))
             try:
                 await self._wait_for_work()
-                await self._work()
             except asyncio.CancelledError:
                 # A transaction ends when its money is at rest, not when somebody presses a button.
                 self.state.note("A cancellation of the workflow was requested and ignored.")
+            self._start_what_is_due()
         for task in self._tasks:
             task.cancel()
 
@@ -229,6 +233,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         return (
             not self._operating
             and not self._errand
+            and not self._look_up_owed
             and not self._caller_waits
             and not self._inbox
             and self._recorded >= self.state.version
@@ -243,7 +248,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         before = self._signs_of_life()
         try:
             await workflow.wait_condition(
-                lambda: bool(self._inbox) or before != self._signs_of_life(),
+                lambda: before != self._signs_of_life(),
                 timeout=pause,
                 timeout_summary="next look-up or deadline" if waits else None,
             )
@@ -254,11 +259,10 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         """Whatever makes the main loop look again."""
         failed = any(task.done() and task.exception() for task in self._tasks)
         busy = (self._operating, self._errand, workflow.all_handlers_finished())
-        return (self.state.version, self._recorded, self._announced, busy, failed)
+        to_do = (len(self._inbox), self._look_up_owed)
+        return (self.state.version, self._recorded, self._announced, busy, to_do, failed)
 
-    async def _work(self) -> None:
-        while self._inbox:
-            await self._read(self._inbox.pop(0))
+    def _start_what_is_due(self) -> None:
         if self._errand:
             return
         now = workflow.now()
@@ -354,6 +358,13 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     # --- the inbox ------------------------------------------------------------------------
 
+    async def _read_inbox(self) -> None:
+        """A notification leaves the inbox only after it has been dealt with."""
+        while True:
+            await workflow.wait_condition(lambda: bool(self._inbox))
+            await self._read(self._inbox[0])
+            self._inbox.pop(0)
+
     async def _read(self, notification: NotificationSignal) -> None:
         read = NotificationRead(
             merchant_id=self._start.merchant_id,
@@ -366,17 +377,24 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             if is_cancelled_exception(error):
                 raise
             self.state.note("A notification could not be read; the PSP was asked instead.")
-            await self._look_up()
+            self._owe_look_up()
             return
         if result.fetch:
-            await self._look_up()
+            self._owe_look_up()
         elif result.outcome is not None:
             self._apply(result.outcome, EvidenceKind.NOTIFICATION, result.event_id)
             await self._settle_owner()
 
+    def _owe_look_up(self) -> None:
+        """Something happened at the PSP: ask now, and again until it answers."""
+        self._look_up_owed = True
+        self._look_ups = -1  # this one comes before the schedule's first step
+        self._next_look_up = workflow.now()
+
     def _plan_look_up(self) -> None:
         """Undecided transactions are asked for at the PSP, at growing intervals, for ever."""
-        if not self.state.undecided or self._operating or not self.state.answered:
+        open_question = self.state.undecided and self.state.answered and not self._operating
+        if not open_question and not self._look_up_owed:
             self._next_look_up = None
         elif self._next_look_up is None:
             step = min(self._look_ups, len(timers.RECONCILE_STEPS) - 1)
@@ -392,6 +410,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             if is_cancelled_exception(error):
                 raise
             return False
+        self._look_up_owed = False
         if reply.outcome is not None:
             self._apply(reply.outcome, reply.evidence, self._fetch.name)
         elif reply.absence_proven and not self._operating and self.state.undecided:

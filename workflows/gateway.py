@@ -73,6 +73,22 @@ class Gateway:
             CREATE, None, operation, STATE_TYPES[kind], update_id=CREATE
         )
 
+    async def begin(self, start: AnyInput) -> None:
+        """See to it that the transaction's workflow exists; it waits for its `create`."""
+        kind = kind_of(start)
+        try:
+            await self._client.start_workflow(
+                WORKFLOW_NAMES[kind],
+                start,
+                id=workflow_id(start.merchant_id, kind, start.transaction_id),
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                static_summary=summary(start),
+            )
+        except WorkflowAlreadyStartedError:
+            return
+
     async def state(
         self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
     ) -> AnyState:

@@ -163,17 +163,17 @@ class TransactionState(BaseModel):
         before = self.model_copy(deep=True)
         self.answered = True
         target = self._target(outcome)
-        if target is not self.status and target not in TRANSITIONS[self.kind].get(
-            self.status, frozenset()
-        ):
-            return self._contradiction(outcome, target)
-        match outcome:
-            case Declined():
-                self._decline(outcome, target, evidence)
-            case Approved() | Pending() | RedirectRequired():
-                self._accept(outcome, target, evidence)
-            case _:
-                assert_never(outcome)
+        allowed = TRANSITIONS[self.kind].get(self.status, frozenset())
+        if target is not self.status and target not in allowed:
+            return self._contradiction(outcome, target, before, evidence.at)
+        if isinstance(outcome, Declined) and target is Status.Succeeded is self.status:
+            return self._contradiction(outcome, outcome.status, before, evidence.at)
+        self._merge(outcome)
+        if target is not self.status and target in TERMINAL:
+            self.evidence = evidence
+            if isinstance(outcome, Declined) and target is not Status.Succeeded:
+                self._fail(outcome, evidence.at)
+        self.status = target
         return self._close(before, evidence.at)
 
     def knows(self, outcome: Outcome) -> bool:
@@ -202,11 +202,19 @@ class TransactionState(BaseModel):
     def _target(self, outcome: Outcome) -> Status:
         raise NotImplementedError
 
-    def _merge(self, outcome: Approved | Pending | RedirectRequired) -> None:
+    def _merge(self, outcome: Outcome) -> None:
+        """Keep what the report says, whatever becomes of the status."""
         if not isinstance(outcome, RedirectRequired):
-            for fact in outcome.facts:
-                self.facts[fact.id] = fact
+            self.facts |= {fact.id: fact for fact in outcome.facts}
             self.psp_transaction_id = outcome.psp_id or self.psp_transaction_id
+
+    def _fail(self, outcome: Declined, now: datetime) -> None:
+        self.failure = Failure(
+            code=outcome.code,
+            psp_code=outcome.psp_code,
+            message=outcome.message,
+            received_at=now,
+        )
 
     def _target_by_sum(self, outcome: Outcome, kind: FactKind) -> Status:
         """Succeeded once the facts of `kind` cover the requested amount."""
@@ -218,35 +226,16 @@ class TransactionState(BaseModel):
             return Status.Succeeded
         return outcome.status if isinstance(outcome, Declined) else Status.Pending
 
-    def _decline(self, outcome: Declined, target: Status, evidence: Evidence) -> None:
-        if target is Status.Succeeded:  # the money was here before the object ended
-            for fact in outcome.facts:
-                self.facts[fact.id] = fact
-        elif self.status is not target:
-            self.failure = Failure(
-                code=outcome.code,
-                psp_code=outcome.psp_code,
-                message=outcome.message,
-                received_at=evidence.at,
-            )
-            self.evidence = evidence
-            self.psp_transaction_id = outcome.psp_id or self.psp_transaction_id
-        self.status = target
+    def _contradiction(
+        self, outcome: Outcome, target: Status, before: "TransactionState", now: datetime
+    ) -> Change:
+        """Two proofs against each other are for a person; an overtaken report is none.
 
-    def _accept(
-        self, outcome: Approved | Pending | RedirectRequired, target: Status, evidence: Evidence
-    ) -> None:
-        self._merge(outcome)
-        if target in TERMINAL and self.status is not target:
-            self.evidence = evidence
-        self.status = target
-
-    def _contradiction(self, outcome: Outcome, target: Status) -> Change:
-        overtaken = isinstance(outcome, RedirectRequired) or (
-            isinstance(outcome, Pending) and all(f.id in self.facts for f in outcome.facts)
-        )
-        if overtaken:  # an older report that comes after a newer one says nothing new
-            return Change.NONE
+        A report that was overtaken by a newer one holds no fact that is not known already.
+        """
+        facts = () if isinstance(outcome, RedirectRequired) else outcome.facts
+        if not isinstance(outcome, Declined) and all(fact.id in self.facts for fact in facts):
+            return self._close(before, now)
         return self.note(
             f"The PSP reports {target.name} for a transaction that is {self.status.name}."
         )
@@ -316,6 +305,12 @@ class PreauthState(TransactionState):
     def settled(self) -> bool:
         nothing_reserved = self.status is Status.Succeeded and not self.facts
         return self.ended or self.captured or nothing_reserved
+
+    def apply(self, outcome: Outcome, evidence: Evidence) -> Change:
+        """As for all kinds; what is left of a captured reservation may lapse unnoticed."""
+        if self.captured and isinstance(outcome, Declined):
+            return Change.NONE
+        return super().apply(outcome, evidence)
 
     def refuse_capture(self, amount: Decimal, currency: str, by: str) -> Refusal | None:
         """Why the payment `by` may not capture, or None."""
@@ -387,7 +382,7 @@ class PreauthState(TransactionState):
             case _:
                 assert_never(outcome)
 
-    def _merge(self, outcome: Approved | Pending | RedirectRequired) -> None:
+    def _merge(self, outcome: Outcome) -> None:
         super()._merge(outcome)
         if isinstance(outcome, RedirectRequired):
             self.psp_session_id = outcome.psp_id
@@ -505,7 +500,9 @@ class RefundState(TransactionState):
         return self.ended or self.status is Status.Succeeded
 
     def _target(self, outcome: Outcome) -> Status:
-        return self._target_by_sum(outcome, FactKind.REFUNDED)
+        target = self._target_by_sum(outcome, FactKind.REFUNDED)
+        # The contract knows no expired refund: its time ran out, so it failed.
+        return Status.Failed if target is Status.Expired else target
 
 
 AnyState = PreauthState | PaymentState | RefundState

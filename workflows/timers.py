@@ -25,3 +25,6 @@ EXPIRY_RETRY = timedelta(minutes=5)
 
 EXPIRY_GRACE = timedelta(hours=1)
 """A PSP that still shows something as open this long after the end it declared has let it lapse."""
+
+CALLER_PATIENCE = timedelta(seconds=10)
+"""The API answers Pending after this; a later outcome is announced, even if it never said so."""

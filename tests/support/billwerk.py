@@ -4,7 +4,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -20,15 +21,29 @@ RETURN_URLS = {
 }
 
 
+Reply = int | tuple[int, Mapping[str, str]]
+"""A status, or a status with headers."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A notification that came in, `at` on the monotonic clock, and what it was answered."""
+
+    at: float
+    body: dict[str, Any]
+    status: int
+
+
 def new_id() -> str:
     """A transaction id as the platform makes them."""
     return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(12)}"
 
 
 class Billwerk:
-    """One merchant's view: `client` is authorised, `webhooks` is what was received, in order.
+    """One merchant's view: `client` is authorised, `webhooks` is what was accepted, in order.
 
-    `answer` decides the status of each received notification; it may be replaced while running.
+    `answer` decides how each notification is answered; it may be replaced while running.
+    `attempts` holds the refused ones as well.
     """
 
     def __init__(self, api: str, token: str) -> None:
@@ -36,7 +51,8 @@ class Billwerk:
             base_url=api, headers={"Authorization": f"Bearer {token}"}, timeout=30
         )
         self.webhooks: list[dict[str, Any]] = []
-        self.answer: Callable[[dict[str, Any]], int] = lambda body: 200
+        self.attempts: list[Attempt] = []
+        self.answer: Callable[[dict[str, Any]], Reply] = lambda body: 200
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -182,10 +198,14 @@ class Billwerk:
         class Receiver(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status = outer.answer(body)
+                reply = outer.answer(body)
+                status, headers = (reply, {}) if isinstance(reply, int) else reply
+                outer.attempts.append(Attempt(time.monotonic(), body, status))
                 if 200 <= status < 300:
                     outer.webhooks.append(body)
                 self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -46,8 +47,9 @@ from workflows.state import EvidenceKind, Kind
 Answer = PspReply | ApplicationError | Callable[[PspCall], PspReply]
 
 
-@pytest.fixture(scope="session")
-async def env() -> AsyncIterator[WorkflowEnvironment]:
+@asynccontextmanager
+async def started() -> AsyncIterator[WorkflowEnvironment]:
+    """A Temporal server of our own, with a clock per workflow."""
     dynamic = {
         "frontend.WorkflowTimeSkippingEnabled": "true",
         "history.transferProcessorMaxPollRPS": "100",
@@ -60,8 +62,16 @@ async def env() -> AsyncIterator[WorkflowEnvironment]:
         dev_server_existing_path=temporal_binary(),
         dev_server_extra_args=[arg for flag in flags for arg in ("--dynamic-config-value", flag)],
     )
-    yield environment
-    await environment.shutdown()
+    try:
+        yield environment
+    finally:
+        await environment.shutdown()
+
+
+@pytest.fixture(scope="session")
+async def env() -> AsyncIterator[WorkflowEnvironment]:
+    async with started() as environment:
+        yield environment
 
 
 def approved(
@@ -223,6 +233,13 @@ PSP_STEPS = (
 
 @pytest.fixture
 async def world(env: WorkflowEnvironment) -> AsyncIterator[World]:
+    async with opened(env) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(env: WorkflowEnvironment) -> AsyncIterator[World]:
+    """A world of its own, with a worker on its own task queue."""
     queue = f"test-{uuid4().hex}"
     made = World(env=env, gateway=Gateway(env.client, queue), queue=queue)
     async with Worker(

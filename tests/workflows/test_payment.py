@@ -380,3 +380,25 @@ async def test_a_store_that_is_away_delays_the_record_and_loses_nothing(world: W
     await eventually(lambda: world.records, seconds=20)
     assert PaymentState.model_validate_json(world.records[0].snapshot) == state
     assert await world.state(PAYMENT) == state
+
+
+async def test_a_look_up_that_a_notification_asked_for_is_owed_until_the_psp_answers(
+    world: World,
+) -> None:
+    back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
+    charged_back = PspReply(
+        outcome=paid().model_copy(update={"facts": (*paid().facts, back)}),
+        evidence=EvidenceKind.READ,
+    )
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[plan.FETCH_PAYMENT.name] = [
+        ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
+        charged_back,
+    ]
+    start = world.payment()
+    await world.create(start)
+    await world.notify(start, NotificationResult(outcome=None, event_id="evt_1", fetch=True))
+    await eventually(lambda: world.called(plan.FETCH_PAYMENT))
+    await world.later(PAYMENT, timedelta(hours=1))
+    await eventually(lambda: world.webhooks)
+    assert (await world.state(PAYMENT)).refundable == 0

@@ -119,6 +119,7 @@ def _transactions() -> None:
             f"ix_transactions_merchant_id_{column}", "transactions", ["merchant_id", column]
         )
     op.create_index("ix_transactions_created_at", "transactions", ["created_at"])
+    op.create_index("ix_transactions_version_created_at", "transactions", ["version", "created_at"])
 
 
 def _notifications() -> None:

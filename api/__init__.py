@@ -1,0 +1,1 @@
+"""The HTTP side: the platform's contract and the PSPs' notifications."""

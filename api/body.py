@@ -1,0 +1,38 @@
+"""From the raw bytes of a request to a model of the contract."""
+
+import re
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from api.errors import BodyTooLarge, UnsupportedBody, contract_errors
+from contract import wire
+from contract.base import WireModel
+
+MAX_BODY_BYTES = 256 * 1024
+
+_JSON_TYPE = re.compile(r"(?:application|text)/json|application/[^\s/;]+\+json", re.IGNORECASE)
+_Model = TypeVar("_Model", bound=WireModel)
+
+
+async def read_model(request: Request, model_type: type[_Model]) -> _Model:
+    """The request's body as `model_type`; refused by type, then by size, then by content."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if not _JSON_TYPE.fullmatch(content_type):
+        raise UnsupportedBody
+    raw = await read_raw(request)
+    with contract_errors():
+        return wire.parse(model_type, raw)
+
+
+async def read_raw(request: Request) -> bytes:
+    """The body, never more of it than allowed."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+        raise BodyTooLarge(MAX_BODY_BYTES)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(MAX_BODY_BYTES)
+    return bytes(body)

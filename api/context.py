@@ -1,0 +1,85 @@
+"""What one API process shares between its requests."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import httpx
+
+from api.breaker import Breaker
+from runtime.keys import KeyRing
+from runtime.settings import Settings
+from runtime.temporal import connect
+from store import Store
+from workflows.gateway import Gateway
+
+PSP_TIMEOUT = httpx.Timeout(8.0, connect=3.0)
+READY_WITHIN = timedelta(seconds=1)
+
+T = TypeVar("T")
+
+
+class Background:
+    """Runs work to its end even if the request that wants it is cancelled.
+
+    A start that stops half way would leave a transaction that nobody follows.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for `work`; it goes on if the waiting is cancelled."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    async def drain(self) -> None:
+        """Wait for whatever still runs."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody complains that it never was
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a request may need; `rejected` counts refused notifications per PSP."""
+
+    settings: Settings
+    store: Store
+    gateway: Gateway
+    http: httpx.AsyncClient = field(repr=False)
+    temporal_ready: Callable[[], Awaitable[bool]]
+    breaker: Breaker = field(default_factory=Breaker)
+    background: Background = field(default_factory=Background)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+@asynccontextmanager
+async def open_context(settings: Settings) -> AsyncIterator[Context]:
+    """Open what lives as long as the process; nothing is connected before it is used."""
+    keys = KeyRing.from_settings(settings)
+    client = await connect(settings, lazy=True)
+
+    async def ready() -> bool:
+        return await client.service_client.check_health(timeout=READY_WITHIN)
+
+    async with (
+        Store(settings.resolved_database_url, keys) as store,
+        httpx.AsyncClient(timeout=PSP_TIMEOUT, follow_redirects=False) as http,
+    ):
+        gateway = Gateway(client, settings.task_queue)
+        context = Context(settings, store, gateway, http, ready)
+        try:
+            yield context
+        finally:
+            await context.background.drain()

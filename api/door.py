@@ -1,0 +1,131 @@
+"""How a POST of a preauth, payment or refund enters.
+
+One unique row per transaction decides who was first: only its inserter has checked the request,
+and repeats are recognised before any check, because a repeated capture or refund would be refused
+for the money its own first try has taken. Whoever finds the row still at version 0 asks for the
+start again (the first may have crashed in between): starts join, so it happens once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.responses import Response
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.checks import AnyRequest, opening
+from api.context import Context
+from api.errors import Away, Refused, temporal_errors
+from api.reads import Reading, current
+from api.render import respond
+from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, wire
+from psp.port import Adapter
+from runtime.rows import first_start
+from store import Merchant, RecordUpdate, TransactionRow
+from workflows.state import AnyState, Change, Kind
+
+log = logging.getLogger(__name__)
+
+CallerGone = Callable[[], Awaitable[bool]]
+
+
+async def enter(
+    context: Context,
+    merchant: Merchant,
+    adapter: Adapter,
+    request: AnyRequest,
+    caller_gone: CallerGone,
+) -> Response:
+    """Let a request in and answer within the budget; `caller_gone` says if nobody reads it."""
+    row = await context.store.transaction(merchant.id, request.transaction_id)
+    created = False
+    if row is None:
+        new = await opening(context, merchant, adapter, request)
+        row, created = await context.store.open_transaction(new)
+    if not created:
+        _require_same(row, request)
+        if row.version > 0:
+            return await respond(context, await current(context, row))
+    return await respond(context, await _first_outcome(context, row, caller_gone))
+
+
+def _kind(request: AnyRequest) -> Kind:
+    if isinstance(request, PreauthRequest):
+        return Kind.PREAUTH
+    return Kind.PAYMENT if isinstance(request, PaymentRequest) else Kind.REFUND
+
+
+def _require_same(row: TransactionRow, request: AnyRequest) -> None:
+    same = row.kind == _kind(request).value and row.fingerprint == wire.fingerprint(request)
+    if not same:
+        raise Refused(
+            PaymentErrorCode.AlreadyExecuted,
+            "transactionId was used before, for another request.",
+        )
+
+
+async def _first_outcome(context: Context, row: TransactionRow, caller_gone: CallerGone) -> Reading:
+    """The outcome of the PSP call, or what is known when the budget is spent."""
+    try:
+        with temporal_errors():
+            async with asyncio.timeout(context.settings.sync_budget_seconds):
+                state = await context.gateway.create(first_start(row))
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        return await _hand_over(context, row)
+    except (WorkflowAlreadyStartedError, WorkflowUpdateFailedError) as error:
+        log.info("%s %s was begun before: %s", row.kind, row.transaction_id, type(error).__name__)
+        return await current(context, await _again(context, row))
+    if await caller_gone():
+        await _tell_caller_left(context, row)
+    return Reading(await _again(context, row), state)
+
+
+async def _hand_over(context: Context, row: TransactionRow) -> Reading:
+    """The PSP has not answered in time: say Pending, and have everything later announced."""
+    known = await _tell_caller_left(context, row)
+    reading = await current(context, await _again(context, row))
+    if not known and reading.row.version == 0:
+        # Not closed (a closed workflow has recorded something) but never started.
+        raise Away
+    await _record_pending(context, reading.row, reading.state)
+    return reading
+
+
+async def _tell_caller_left(context: Context, row: TransactionRow) -> bool:
+    """False when the workflow does not exist or has closed."""
+    with temporal_errors():
+        try:
+            await context.gateway.caller_left(row.merchant_id, Kind(row.kind), row.transaction_id)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+    return True
+
+
+async def _record_pending(context: Context, row: TransactionRow, state: AnyState) -> None:
+    """Turn an Initiated state into Pending, here and in the store.
+
+    It keeps its version, so that whatever the workflow records wins over it, and moves its time
+    by one tick only, so that whatever the workflow announces is newer.
+    """
+    version = state.version
+    if state.hand_over(state.last_updated) is Change.NONE:
+        return
+    state.version = version
+    await context.store.record(
+        RecordUpdate(
+            merchant_id=row.merchant_id,
+            transaction_id=row.transaction_id,
+            status=state.status.name,
+            version=version,
+            snapshot=state.model_dump_json(),
+        )
+    )
+
+
+async def _again(context: Context, row: TransactionRow) -> TransactionRow:
+    """The row as it is now: the PSP call may have added private parts to it."""
+    return await context.store.transaction(row.merchant_id, row.transaction_id) or row

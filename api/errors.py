@@ -1,0 +1,164 @@
+"""Why a request is not answered with a transaction's state, as one tree.
+
+ApiError                 has a status, a code of the contract and a text for a person
+├── Unauthorized         401  no bearer token, or a wrong one
+├── NotGenuine           401  a notification that does not prove where it comes from
+├── Unreadable           400  the body is not what its type says
+├── NotFound             404  no such resource for this caller
+├── BodyTooLarge         413
+├── UnsupportedBody      415
+├── Refused              the contract's own mapping of an error code
+└── Away                 503  store or Temporal cannot be reached; try again
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import ClassVar
+
+from temporalio.service import RPCError, RPCStatusCode
+
+from contract import InvalidField, PaymentErrorCode, WireError, http_status
+from workflows.state import Refusal
+
+RETRY_AFTER_SECONDS = 2
+
+_AWAY = frozenset(
+    {
+        RPCStatusCode.ABORTED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.INTERNAL,
+        RPCStatusCode.NOT_FOUND,  # the namespace, where a call creates what it names
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.UNKNOWN,
+    }
+)
+
+
+class ApiError(Exception):
+    """Base of all refusals. `message` is shown to the caller and holds no secret."""
+
+    status = 500
+    headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, code: PaymentErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Unauthorized(ApiError):
+    """Never `LoginError`: that code makes the platform switch the merchant's PSP off."""
+
+    status = 401
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+    def __init__(self) -> None:
+        super().__init__(PaymentErrorCode.UnmappedError, "A valid bearer token is required.")
+
+
+class NotGenuine(ApiError):
+    """The PSP's signature is missing, wrong or too old."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        message = "The notification could not be verified."
+        super().__init__(PaymentErrorCode.UnmappedError, message)
+
+
+class Unreadable(ApiError):
+    """The body is not JSON, or a member has the wrong JSON type."""
+
+    status = 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__(PaymentErrorCode.InvalidData, message)
+
+
+class NotFound(ApiError):
+    """Says the same for what never existed and for what belongs to somebody else."""
+
+    status = 404
+
+    def __init__(self, message: str) -> None:
+        super().__init__(PaymentErrorCode.InvalidData, message)
+
+
+class BodyTooLarge(ApiError):
+    """The body is larger than any request of the contract."""
+
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        message = f"The body is larger than {limit // 1024} KB."
+        super().__init__(PaymentErrorCode.InvalidData, message)
+
+
+class UnsupportedBody(ApiError):
+    """The body is not declared as JSON."""
+
+    status = 415
+
+    def __init__(self) -> None:
+        super().__init__(PaymentErrorCode.InvalidData, "The content type must be application/json.")
+
+
+class Refused(ApiError):
+    """A request that was understood and may not be done; nothing was stored or sent."""
+
+    def __init__(self, code: PaymentErrorCode, message: str) -> None:
+        super().__init__(code, message)
+        self.status = http_status(code)
+
+
+class Away(ApiError):
+    """Something this service needs cannot be reached; the request may be repeated as it is."""
+
+    status = 503
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+    def __init__(self) -> None:
+        message = "The service is not available at the moment; try again."
+        super().__init__(PaymentErrorCode.InternalError, message)
+
+
+def invalid_data(message: str) -> Refused:
+    """The request names or contains something that cannot be right."""
+    return Refused(PaymentErrorCode.InvalidData, message)
+
+
+def precondition(message: str) -> Refused:
+    """The state of things forbids the operation."""
+    return Refused(PaymentErrorCode.InvalidPreconditions, message)
+
+
+def raise_if(refusal: Refusal | None) -> None:
+    """Turn a state's refusal into the caller's."""
+    if refusal is not None:
+        raise Refused(refusal.code, refusal.message)
+
+
+@contextmanager
+def contract_errors() -> Iterator[None]:
+    """What the contract's reader found, in this tree."""
+    try:
+        yield
+    except WireError as error:
+        raise Unreadable(error.message) from error
+    except InvalidField as error:
+        raise Refused(error.code, error.message) from error
+
+
+@contextmanager
+def temporal_errors() -> Iterator[None]:
+    """`Away` for every way in which Temporal shows that it cannot be reached."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status in _AWAY:
+            raise Away from error
+        raise
+    except RuntimeError as error:  # what a lazy client raises until its first connection
+        raise Away from error

@@ -1,0 +1,73 @@
+"""A merchant's PSP settings: the form, its verification, and their use."""
+
+import asyncio
+
+from pydantic import BaseModel
+
+from api.context import Context
+from api.errors import Refused, invalid_data
+from contract import (
+    IntegrationSettingsResponse,
+    MerchantSettingValue,
+    PaymentErrorCode,
+    ThirdPartyMerchantPspSettings,
+)
+from psp.description import SettingsRefused, parse_settings, setting_keys, settings_response
+from psp.errors import CredentialsRejected, PspError, PspTimeout
+from psp.port import Adapter
+from psp.types import SettingsCheck
+from store import Merchant
+
+
+async def load(context: Context, merchant: Merchant, adapter: Adapter) -> BaseModel:
+    """The saved settings, ready for the adapter. Raises `InvalidConfiguration`."""
+    values = await context.store.settings(merchant.id)
+    if values is None:
+        raise Refused(PaymentErrorCode.InvalidConfiguration, "No PSP settings are saved yet.")
+    try:
+        return parse_settings(adapter, values)
+    except SettingsRefused as error:
+        raise Refused(PaymentErrorCode.InvalidConfiguration, str(error)) from error
+
+
+async def shown(
+    context: Context, merchant: Merchant, adapter: Adapter
+) -> ThirdPartyMerchantPspSettings:
+    """One entry per key of the form, in its order; without a value where none is saved."""
+    values = await context.store.settings(merchant.id) or {}
+    entries = tuple(
+        MerchantSettingValue(key_name=key, key_value=values.get(key))
+        for key in setting_keys(adapter)
+    )
+    return ThirdPartyMerchantPspSettings(merchant_settings=entries)
+
+
+async def verify_and_save(
+    context: Context, merchant: Merchant, adapter: Adapter, form: ThirdPartyMerchantPspSettings
+) -> IntegrationSettingsResponse:
+    """Ask the PSP about a copy; only what it accepts replaces the saved settings."""
+    given = {entry.key_name: (entry.key_value or "").strip() for entry in form.merchant_settings}
+    try:
+        settings = parse_settings(adapter, given)
+    except SettingsRefused as error:
+        raise invalid_data(str(error)) from error
+    check = await _verify(context, adapter, settings)
+    if check.roles:
+        values = {key: given[key] for key in setting_keys(adapter) if given.get(key)}
+        await context.store.save_settings(merchant.id, values)
+    return settings_response(check)
+
+
+async def _verify(context: Context, adapter: Adapter, settings: BaseModel) -> SettingsCheck:
+    connection = adapter.connect(settings, context.http)
+    try:
+        async with asyncio.timeout(context.settings.sync_budget_seconds):
+            return await connection.verify_settings()
+    except CredentialsRejected:
+        return SettingsCheck()
+    except (PspTimeout, TimeoutError) as error:
+        message = "The PSP did not answer in time; the settings were not saved."
+        raise Refused(PaymentErrorCode.PSPConnectionTimeout, message) from error
+    except PspError as error:
+        message = "The PSP could not be reached; the settings were not saved."
+        raise Refused(PaymentErrorCode.PSPConnectionProblem, message) from error

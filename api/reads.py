@@ -1,0 +1,81 @@
+"""The state of a transaction: from its workflow if that answers in time, else from the store."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import RPCTimeoutOrCancelledError, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.context import Context
+from contract.ids import is_transaction_id
+from store import TransactionRow
+from workflows.starts import read_state
+from workflows.state import AnyState, Kind
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A transaction as known now; `gone` when Temporal says that it has no workflow."""
+
+    row: TransactionRow
+    state: AnyState
+    gone: bool = False
+
+
+async def find(
+    context: Context, merchant_id: str, kind: Kind, transaction_id: str
+) -> TransactionRow | None:
+    """The merchant's transaction of that kind, None for anything else."""
+    if not is_transaction_id(transaction_id):
+        return None
+    row = await context.store.transaction(merchant_id, transaction_id)
+    return row if row is not None and row.kind == kind.value else None
+
+
+async def read(
+    context: Context, merchant_id: str, kind: Kind, transaction_id: str
+) -> Reading | None:
+    """The current state of the merchant's transaction of that kind."""
+    row = await find(context, merchant_id, kind, transaction_id)
+    return None if row is None else await current(context, row)
+
+
+async def current(context: Context, row: TransactionRow) -> Reading:
+    """The newest state of a transaction: nobody is asked when nothing can change any more."""
+    stored = read_state(row.kind, row.snapshot)
+    if stored.settled or context.breaker.tripped:
+        return Reading(row, stored)
+    try:
+        asked = await _ask(context, row)
+    except LookupError:
+        return Reading(row, stored, gone=True)
+    # Both may have moved while we waited: private parts and snapshot belong together.
+    fresh = await context.store.transaction(row.merchant_id, row.transaction_id) or row
+    stored = read_state(fresh.kind, fresh.snapshot)
+    if asked is None or asked.version < stored.version:
+        return Reading(fresh, stored)
+    return Reading(fresh, asked)
+
+
+async def _ask(context: Context, row: TransactionRow) -> AnyState | None:
+    """The workflow's answer, None if there is none in time; LookupError without a workflow."""
+    limit = timedelta(seconds=context.settings.query_timeout_seconds)
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            return await context.gateway.state(
+                row.merchant_id, Kind(row.kind), row.transaction_id, limit
+            )
+    except WorkflowQueryFailedError:
+        log.warning("Workflow of %s %s refused a query.", row.kind, row.transaction_id)
+        return None
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise LookupError(row.transaction_id) from error
+        context.breaker.trip()
+    except (TimeoutError, RuntimeError, RPCTimeoutOrCancelledError):
+        context.breaker.trip()
+    return None

@@ -1,0 +1,35 @@
+"""Where PSPs report changes; they prove who they are in their own way."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from api import inbox
+from api.body import read_raw
+from api.deps import ContextDep
+from api.openapi import failures
+
+router = APIRouter(tags=["Notifications"])
+
+
+@router.post(
+    "/notifications/{psp}/{pspSettingsId}",
+    response_class=Response,
+    responses={
+        200: {"description": "Stored; nothing is lost from here on"},
+        **failures(401, 404, 413, 422, 500, 503),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": {"*/*": {"schema": {}}}}},
+)
+async def receive_notification(
+    psp: Annotated[str, Path(description="Name of the PSP adapter")],
+    psp_settings_id: Annotated[str, Path(alias="pspSettingsId", description="Whose secret signs")],
+    request: Request,
+    context: ContextDep,
+) -> Response:
+    """A PSP's notification, in its own format and with its own signature."""
+    raw = await read_raw(request)
+    headers = dict(request.headers)
+    await context.background.finish(inbox.receive(context, psp, psp_settings_id, headers, raw))
+    return Response()

@@ -1,0 +1,43 @@
+"""Payments: captures of preauths and charges of agreements."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.body import read_model
+from api.deps import AdapterDep, ContextDep, MerchantDep, TransactionIdPath
+from api.door import enter
+from api.openapi import answers, body
+from api.render import shown
+from contract import PaymentRequest, PaymentResponse
+from workflows.state import Kind
+
+router = APIRouter(tags=["Payment"])
+
+
+@router.post(
+    "/Payment",
+    responses=answers(PaymentResponse, 400, 401, 413, 415, 422, 429, 500, 503),
+    openapi_extra=body(PaymentRequest),
+)
+async def post_payment(
+    request: Request, context: ContextDep, merchant: MerchantDep, adapter: AdapterDep
+) -> Response:
+    """Capture a preauth (with `preauthTransactionId`) or charge an agreement (without).
+
+    A direct debit is executed on `plannedExecutionDate` and stays Pending until it settles.
+    Repeating a request returns its current state and moves no money.
+    """
+    wanted = await read_model(request, PaymentRequest)
+    entry = enter(context, merchant, adapter, wanted, request.is_disconnected)
+    return await context.background.finish(entry)
+
+
+@router.get(
+    "/Payment/{transactionId}",
+    responses=answers(PaymentResponse, 401, 404, 422, 429, 500, 503),
+)
+async def get_payment(
+    transaction_id: TransactionIdPath, context: ContextDep, merchant: MerchantDep
+) -> Response:
+    """The current state of a payment with its refunds and chargebacks; an error if it failed."""
+    return await shown(context, merchant.id, Kind.PAYMENT, transaction_id)

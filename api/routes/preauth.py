@@ -1,0 +1,90 @@
+"""Preauths: reservations, stored payment data and mandates."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api import preauths
+from api.body import read_model, read_raw
+from api.deps import AdapterDep, ContextDep, MerchantDep, TransactionIdPath
+from api.door import enter
+from api.openapi import answers, body
+from api.render import shown
+from contract import (
+    FinalizePreauthRequest,
+    PaymentCancellationRequest,
+    PaymentCancellationResponse,
+    PreauthRequest,
+    PreauthResponse,
+)
+from workflows.state import Kind
+
+router = APIRouter(tags=["Preauth"])
+
+
+@router.post(
+    "/Preauth",
+    responses=answers(PreauthResponse, 400, 401, 413, 415, 422, 429, 500, 503),
+    openapi_extra=body(PreauthRequest),
+)
+async def post_preauth(
+    request: Request, context: ContextDep, merchant: MerchantDep, adapter: AdapterDep
+) -> Response:
+    """Reserve an amount, or store payment data if it is 0.
+
+    With `isInitial` the agreement is set up, by typed payment data or by a redirect: then the
+    status is Initiated and `redirectUrl` is where the customer must go. Without it, the stored
+    payment data of the agreement is used. Repeating a request returns its current state.
+    """
+    wanted = await read_model(request, PreauthRequest)
+    entry = enter(context, merchant, adapter, wanted, request.is_disconnected)
+    return await context.background.finish(entry)
+
+
+@router.post(
+    "/Preauth/Finalize",
+    responses=answers(PreauthResponse, 400, 401, 413, 415, 422, 429, 500, 503),
+    openapi_extra=body(FinalizePreauthRequest),
+)
+async def finalize_preauth(
+    request: Request, context: ContextDep, merchant: MerchantDep, adapter: AdapterDep
+) -> Response:
+    """The customer has returned from the PSP's page: ask the PSP how it ended.
+
+    The parameters of the return address are not relied upon. A preauth that is decided already
+    is returned as it is.
+    """
+    wanted = await read_model(request, FinalizePreauthRequest)
+    finish = preauths.finalize(context, merchant, adapter, wanted.transaction_id)
+    return await context.background.finish(finish)
+
+
+@router.get(
+    "/Preauth/{transactionId}",
+    responses=answers(PreauthResponse, 401, 404, 422, 429, 500, 503),
+)
+async def get_preauth(
+    transaction_id: TransactionIdPath, context: ContextDep, merchant: MerchantDep
+) -> Response:
+    """The current state of a preauth; an error if it failed."""
+    return await shown(context, merchant.id, Kind.PREAUTH, transaction_id)
+
+
+@router.post(
+    "/Preauth/{transactionId}/Cancel",
+    responses=answers(PaymentCancellationResponse, 401, 404, 413, 422, 429, 500, 503),
+    openapi_extra=body(PaymentCancellationRequest, required=False),
+)
+async def cancel_preauth(
+    transaction_id: TransactionIdPath,
+    request: Request,
+    context: ContextDep,
+    merchant: MerchantDep,
+    adapter: AdapterDep,
+) -> Response:
+    """Give a reservation back. The body is ignored and may be absent.
+
+    With cancellation status Pending the preauth keeps its status until the PSP has confirmed.
+    """
+    await read_raw(request)
+    cancel = preauths.cancel(context, merchant, adapter, transaction_id)
+    return await context.background.finish(cancel)

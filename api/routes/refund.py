@@ -1,0 +1,43 @@
+"""Refunds of payments."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.body import read_model
+from api.deps import AdapterDep, ContextDep, MerchantDep, TransactionIdPath
+from api.door import enter
+from api.openapi import answers, body
+from api.render import shown
+from contract import RefundRequest, RefundResponse
+from workflows.state import Kind
+
+router = APIRouter(tags=["Refund"])
+
+
+@router.post(
+    "/Refund",
+    responses=answers(RefundResponse, 400, 401, 413, 415, 422, 429, 500, 503),
+    openapi_extra=body(RefundRequest),
+)
+async def post_refund(
+    request: Request, context: ContextDep, merchant: MerchantDep, adapter: AdapterDep
+) -> Response:
+    """Pay a payment back, in whole or in part.
+
+    Several refunds of one payment never exceed what it brought in. Repeating a request returns
+    its current state and moves no money.
+    """
+    wanted = await read_model(request, RefundRequest)
+    entry = enter(context, merchant, adapter, wanted, request.is_disconnected)
+    return await context.background.finish(entry)
+
+
+@router.get(
+    "/Refund/{transactionId}",
+    responses=answers(RefundResponse, 401, 404, 422, 429, 500, 503),
+)
+async def get_refund(
+    transaction_id: TransactionIdPath, context: ContextDep, merchant: MerchantDep
+) -> Response:
+    """The current state of a refund; an error if it failed."""
+    return await shown(context, merchant.id, Kind.REFUND, transaction_id)

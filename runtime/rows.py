@@ -1,0 +1,36 @@
+"""From a stored transaction to the input of its workflow."""
+
+from psp import registry
+from store import TransactionRow
+from workflows.messages import AnyInput
+from workflows.starts import build_start, read_state
+from workflows.state import AnyState, PaymentState
+
+
+def first_start(row: TransactionRow) -> AnyInput:
+    """The start of a transaction that has not begun."""
+    return _start(row, None)
+
+
+def resuming(row: TransactionRow, state: AnyState | None = None) -> AnyInput:
+    """A start that continues from `state`, or from the stored one."""
+    return _start(row, state.model_dump_json() if state else row.snapshot)
+
+
+def _start(row: TransactionRow, snapshot: str | None) -> AnyInput:
+    first = read_state(row.kind, row.snapshot)
+    return build_start(
+        merchant_id=row.merchant_id,
+        psp=row.psp,
+        psp_settings_id=row.psp_settings_id,
+        transaction_id=row.transaction_id,
+        external_id=row.external_id,
+        kind=row.kind,
+        role=row.role,
+        currency=row.currency,
+        requested_amount=row.requested_amount,
+        key_window_seconds=registry.adapter(row.psp).capabilities.idempotency.window_seconds,
+        related_id=row.related_id,
+        snapshot=snapshot,
+        execute_on=first.due_date if isinstance(first, PaymentState) else None,
+    )

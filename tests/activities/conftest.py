@@ -1,0 +1,352 @@
+"""A real store, a PSP that says what a test wrote down, and owners that grant or refuse."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel, Field, SecretStr
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.owners import Owners
+from activities.psp import PspActivities
+from contract import PaymentRequest, PreauthRequest, RefundRequest, wire
+from contract.base import MoneyRequest
+from contract.enums import PublicPaymentProviderRole as Role
+from psp import registry
+from psp.port import Connection
+from psp.types import Authorize as AuthorizeCall
+from psp.types import (
+    Capabilities,
+    Capture,
+    Charge,
+    KeySemantics,
+    Lookup,
+    Notice,
+    Outcome,
+    SettingsCheck,
+)
+from psp.types import Refund as RefundCall
+from psp.types import Void as VoidCall
+from runtime.keys import KeyRing
+from store import Merchant, NewAgreement, NewTransaction, RecordUpdate, Store, TransactionRow
+from store.migrate import upgrade
+from workflows.gateway import Gateway
+from workflows.messages import (
+    AnyInput,
+    NotificationSignal,
+    PaymentInput,
+    PreauthInput,
+    PspCall,
+    ReserveReply,
+    ReserveRequest,
+    Settlement,
+)
+from workflows.state import AnyState, PaymentState, PreauthState, RefundState
+
+EXAMPLES = Path(__file__).parents[1] / "contract" / "examples"
+NOW = datetime(2026, 1, 15, 9, tzinfo=UTC)
+API_KEY = "sk_very_secret"
+PREAUTH = "20260115-65a7f1c2c2d3e4f506172a02"
+CAPTURE = "20260115-65a7f2d3c2d3e4f506172c01"
+CHARGE = "20260215-65ce8a11c2d3e4f506172c02"
+REFUND = "20260220-65d4f7b2c2d3e4f506172d01"
+PRIVATE = {"token": {"payment_method": "pm_secret"}, "bearer": {"Last4": "1111"}}
+
+
+class FakeSettings(BaseModel):
+    api_key: SecretStr = Field(alias="ApiKey")
+
+
+@dataclass
+class FakePsp:
+    """Adapter and connection in one; answers are popped, the last one stays."""
+
+    name: str = "fake"
+    consistent: bool = True
+    answers: list[Outcome | Exception | None] = field(default_factory=list)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    notices: list[Notice] | Exception = field(default_factory=list)
+    roles: frozenset[Role] | Exception = frozenset({Role.CreditCard})
+    settings_model: type[BaseModel] = FakeSettings
+    connected_with: BaseModel | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        semantics = KeySemantics(window_seconds=3600, consistent_lookup=self.consistent)
+        return Capabilities(methods={}, refunds=True, idempotency=semantics)
+
+    def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
+        return None
+
+    def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
+        self.connected_with = settings
+        return self
+
+    def parse_notification(
+        self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> Sequence[Notice]:
+        self.calls.append(("parse_notification", (dict(headers), body, now)))
+        if isinstance(self.notices, Exception):
+            raise self.notices
+        return self.notices
+
+    def _say(self, operation: str, call: Any) -> Outcome | None:
+        self.calls.append((operation, call))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _definitely(self, operation: str, call: Any) -> Outcome:
+        answer = self._say(operation, call)
+        assert answer is not None
+        return answer
+
+    async def authorize(self, call: AuthorizeCall) -> Outcome:
+        return self._definitely("authorize", call)
+
+    async def void(self, call: VoidCall) -> Outcome:
+        return self._definitely("void", call)
+
+    async def capture(self, call: Capture) -> Outcome:
+        return self._definitely("capture", call)
+
+    async def charge(self, call: Charge) -> Outcome:
+        return self._definitely("charge", call)
+
+    async def refund(self, call: RefundCall) -> Outcome:
+        return self._definitely("refund", call)
+
+    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+        return self._say("fetch_authorization", lookup)
+
+    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+        return self._say("fetch_payment", lookup)
+
+    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+        return self._say("fetch_refund", lookup)
+
+    async def verify_settings(self) -> SettingsCheck:
+        if isinstance(self.roles, Exception):
+            raise self.roles
+        return SettingsCheck(roles=self.roles)
+
+
+@dataclass
+class FakeGateway(Gateway):
+    """Owners of money; `log` is shared with the PSP's calls to show their order."""
+
+    log: list[tuple[str, Any]] = field(default_factory=list)
+    reply: ReserveReply = field(default_factory=lambda: ReserveReply(psp_id="owner_psp_id"))
+    failures: list[Exception] = field(default_factory=list)
+    lose_settlements: int = 0
+    owners: list[AnyInput] = field(default_factory=list)
+    notified: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def _fail(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def reserve(
+        self, start: PreauthInput | PaymentInput, request: ReserveRequest
+    ) -> ReserveReply:
+        self._fail()
+        self.owners.append(start)
+        self.log.append(("reserve", request))
+        return self.reply
+
+    async def settle(self, start: PreauthInput | PaymentInput, settlement: Settlement) -> None:
+        if self.lose_settlements:
+            self.lose_settlements -= 1
+            raise RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
+        self.owners.append(start)
+        self.log.append(("settle", settlement))
+
+    async def begin(self, start: AnyInput) -> None:
+        self._fail()
+        self.log.append(("begin", start))
+
+    async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
+        self._fail()
+        self.owners.append(start)
+        self.log.append(("notify", notification))
+        self.notified.set()
+
+    def logged(self, step: str) -> list[Any]:
+        return [entry for name, entry in self.log if name == step]
+
+
+@pytest.fixture(scope="session")
+async def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database with the current schema and no rows, made once and copied for every test."""
+    file = tmp_path_factory.mktemp("store") / "store.db"
+    await upgrade(f"sqlite+aiosqlite:///{file}")
+    return file.read_bytes()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, empty_database: bytes) -> AsyncIterator[Store]:
+    file = tmp_path / "store.db"
+    file.write_bytes(empty_database)
+    async with Store(f"sqlite+aiosqlite:///{file}", KeyRing({"test": bytes(32)})) as store:
+        yield store
+
+
+@pytest.fixture
+async def merchant(store: Store) -> Merchant:
+    made = await store.add_merchant("demo", "fake")
+    await store.save_settings("demo", {"ApiKey": API_KEY})
+    return made
+
+
+@pytest.fixture
+def psp(monkeypatch: pytest.MonkeyPatch) -> FakePsp:
+    fake = FakePsp()
+    monkeypatch.setattr(registry, "adapter", lambda name: fake)
+    return fake
+
+
+@pytest.fixture
+def gateway(psp: FakePsp) -> FakeGateway:
+    return FakeGateway(log=psp.calls)
+
+
+@pytest.fixture
+async def activities(store: Store, gateway: FakeGateway) -> AsyncIterator[PspActivities]:
+    async with httpx.AsyncClient() as http:
+        yield PspActivities(store, http, Owners(store, gateway))
+
+
+def example(name: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((EXAMPLES / f"{name}.json").read_bytes())
+    return body
+
+
+def stored(model: type[MoneyRequest], name: str) -> dict[str, Any]:
+    """A request of the contract in the form in which the store keeps it."""
+    request = wire.parse(model, (EXAMPLES / f"{name}.json").read_bytes())
+    return request.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def call(transaction_id: str, **given: Any) -> PspCall:
+    defaults = {"merchant_id": "demo", "idempotency_key": f"demo/{transaction_id}/step"}
+    return PspCall(transaction_id=transaction_id, **(defaults | given))
+
+
+@dataclass
+class Book:
+    """Opens the transactions of the contract's examples in the store."""
+
+    store: Store
+    merchant: Merchant
+
+    async def preauth(self, name: str = "e05_request") -> TransactionRow:
+        request = stored(PreauthRequest, name)
+        initial = request["isInitial"]
+        agreement = NewAgreement(request["agreementId"], _role(request)) if initial else None
+        return await self._open(PreauthState, request, agreement=agreement)
+
+    async def charge(self) -> TransactionRow:
+        return await self._open(PaymentState, stored(PaymentRequest, "e10_request"))
+
+    async def capture(self) -> TransactionRow:
+        await self.preauth()
+        request = stored(PaymentRequest, "e09_request")
+        return await self._open(PaymentState, request, related_id=request["preauthTransactionId"])
+
+    async def refund(self) -> TransactionRow:
+        await self.capture()
+        request = stored(RefundRequest, "e13_request")
+        related = request["paymentTransactionId"]
+        return await self._open(RefundState, request, related_id=related, payment_id=related)
+
+    async def agreement(self, agreement_id: str, instrument: dict[str, Any] | None) -> None:
+        """An agreement made usable by a preauth of its own."""
+        request = stored(PreauthRequest, "e04_request")
+        request["transactionId"] = f"20260101-{agreement_id}"
+        request["agreementId"] = agreement_id
+        agreement = NewAgreement(agreement_id, _role(request))
+        row = await self._open(PreauthState, request, agreement=agreement)
+        key = (row.merchant_id, row.transaction_id)
+        await self.store.save_private(*key, instrument=instrument)
+        await self.store.record(
+            RecordUpdate(
+                *key,
+                status="Succeeded",
+                version=1,
+                snapshot=row.snapshot,
+                evidence="{}",
+                activate_agreement=True,
+            )
+        )
+
+    async def _open(
+        self,
+        state_type: type[AnyState],
+        request: dict[str, Any],
+        *,
+        agreement: NewAgreement | None = None,
+        related_id: str | None = None,
+        **more: Any,
+    ) -> TransactionRow:
+        state = state_type(
+            transaction_id=request["transactionId"],
+            external_id="e" * 24,
+            role=Role[_role(request)],
+            currency=request["currency"],
+            requested_amount=Decimal(request["requestedAmount"]),
+            last_updated=NOW,
+            **more,
+        )
+        new = NewTransaction(
+            merchant_id=self.merchant.id,
+            transaction_id=state.transaction_id,
+            kind=state.kind.value,
+            fingerprint="f" * 64,
+            psp=self.merchant.psp,
+            psp_settings_id=self.merchant.psp_settings_id,
+            role=state.role.name,
+            currency=state.currency,
+            requested_amount=state.requested_amount,
+            request=request,
+            external_id=state.external_id,
+            agreement_id=request.get("agreementId"),
+            related_id=related_id,
+            snapshot=state.model_dump_json(),
+            agreement=agreement,
+        )
+        row, _ = await self.store.open_transaction(new)
+        return row
+
+
+def _role(request: dict[str, Any]) -> str:
+    role: str = request.get("paymentMeansReference", {}).get("role", "CreditCard")
+    return role
+
+
+@pytest.fixture
+def book(store: Store, merchant: Merchant) -> Book:
+    return Book(store, merchant)
+
+
+@pytest.fixture
+def break_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store, str, Exception], None]:
+    """Makes the next call of one method of the store fail."""
+
+    def broken(store: Store, method: str, error: Exception) -> None:
+        working = getattr(store, method)
+
+        async def fail(*args: Any, **given: Any) -> Any:
+            monkeypatch.setattr(store, method, working)
+            raise error
+
+        monkeypatch.setattr(store, method, fail)
+
+    return broken

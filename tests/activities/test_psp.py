@@ -1,0 +1,658 @@
+"""The PSP activities on a real store, with a PSP and owners that say what a test wrote down."""
+
+from collections.abc import Callable, Coroutine
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.owners import Owners
+from activities.psp import PspActivities
+from contract.enums import PaymentErrorCode
+from psp.errors import (
+    CredentialsRejected,
+    NotificationRejected,
+    OutcomeUnknown,
+    ProtocolError,
+    PspError,
+    PspUnavailable,
+)
+from psp.types import (
+    Approved,
+    Declined,
+    Fact,
+    FactKind,
+    Instrument,
+    Notice,
+    Outcome,
+    Pending,
+    RedirectRequired,
+)
+from store import Merchant, NewNotification, Store, StoreUnavailable
+from tests.activities.conftest import (
+    API_KEY,
+    CAPTURE,
+    CHARGE,
+    NOW,
+    PREAUTH,
+    PRIVATE,
+    REFUND,
+    Book,
+    FakeGateway,
+    FakePsp,
+    FakeSettings,
+    call,
+)
+from workflows.messages import (
+    NotificationRead,
+    NotificationResult,
+    PaymentInput,
+    PreauthInput,
+    PspFailure,
+    PspReply,
+    ReserveReply,
+    ReserveRequest,
+    SettleCall,
+    Settlement,
+)
+from workflows.state import BookedRefund, EvidenceKind, Kind, Refusal
+
+UPGRADE = "20260301-65e1a0d4c2d3e4f506172b01"
+CARD_AGREEMENT = "65a7f0b1c2d3e4f506172839"
+DEBIT_AGREEMENT = "65a7f0b1c2d3e4f506172840"
+CARD = Instrument.model_validate(PRIVATE)
+ENDS = datetime(2026, 1, 16, tzinfo=UTC)
+AWAY = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
+NO = Declined(code=PaymentErrorCode.InsufficientBalance, message="No.")
+REFUSED = ReserveReply(refusal=Refusal(code=PaymentErrorCode.InvalidAmount, message="Too much."))
+BreakStore = Callable[[Store, str, Exception], None]
+
+
+def fact(kind: FactKind, amount: str, id: str = "f1") -> Fact:
+    return Fact(kind=kind, id=id, amount=Decimal(amount), booked_on=date(2026, 2, 20))
+
+
+def held() -> Approved:
+    return Approved(psp_id="auth_1", facts=(fact(FactKind.AUTHORIZED, "119.00"),), instrument=CARD)
+
+
+def captured(amount: str = "119.00") -> Approved:
+    return Approved(psp_id="ch_1", facts=(fact(FactKind.PAID, amount),))
+
+
+def given_back(amount: str = "19.00") -> Approved:
+    return Approved(psp_id="re_1", facts=(fact(FactKind.REFUNDED, amount),))
+
+
+def redirect(url: str | None = "https://checkout.psp.example/s/cs_1") -> RedirectRequired:
+    return RedirectRequired(psp_id="cs_1", url=url, data={"token": "t"}, expires_at=ENDS)
+
+
+async def refused(running: Coroutine[Any, Any, Any]) -> ApplicationError:
+    with pytest.raises(ApplicationError) as caught:
+        await running
+    return caught.value
+
+
+async def private(store: Store, transaction_id: str) -> dict[str, Any]:
+    row = await store.transaction("demo", transaction_id)
+    assert row is not None
+    return row.private or {}
+
+
+def operations(psp: FakePsp) -> list[str]:
+    return [name for name, _ in psp.calls]
+
+
+# --- what is private stays in the store ---------------------------------------------------------
+
+
+async def test_a_redirect_is_kept_in_the_store_and_stripped_from_the_reply(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.answers = [redirect()]
+    reply = await activities.authorize(call(PREAUTH))
+    assert reply.outcome == RedirectRequired(psp_id="cs_1", expires_at=ENDS)
+    assert (await private(store, PREAUTH))["redirect"] == {
+        "url": "https://checkout.psp.example/s/cs_1",
+        "data": {"token": "t"},
+    }
+
+
+async def test_an_instrument_is_kept_in_the_store_and_stripped_from_the_reply(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.answers = [held()]
+    reply = await activities.authorize(call(PREAUTH))
+    assert reply.outcome == held().model_copy(update={"instrument": None})
+    assert reply.evidence is EvidenceKind.ANSWER
+    assert "pm_secret" not in reply.model_dump_json()
+    assert (await private(store, PREAUTH))["instrument"] == PRIVATE
+
+
+async def test_a_redirect_without_an_address_keeps_the_one_that_is_known(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.answers = [redirect(), redirect(url=None)]
+    await activities.authorize(call(PREAUTH))
+    reply = await activities.fetch_authorization(call(PREAUTH))
+    assert reply.outcome == RedirectRequired(psp_id="cs_1", expires_at=ENDS)
+    assert (await private(store, PREAUTH))["redirect"]["url"].endswith("cs_1")
+
+
+async def test_an_instrument_found_by_a_look_up_is_kept_too(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.answers = [held()]
+    reply = await activities.fetch_authorization(call(PREAUTH))
+    assert reply.outcome == held().model_copy(update={"instrument": None})
+    assert (await private(store, PREAUTH))["instrument"] == PRIVATE
+
+
+@pytest.mark.parametrize("outcome", [NO, Pending(psp_id="auth_1")])
+async def test_other_answers_leave_nothing_in_the_store(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities, outcome: Outcome
+) -> None:
+    await book.preauth()
+    psp.answers = [outcome]
+    assert (await activities.authorize(call(PREAUTH))).outcome == outcome
+    assert await private(store, PREAUTH) == {}
+
+
+async def test_after_a_failure_of_the_store_the_same_key_is_sent_again(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities, break_store: BreakStore
+) -> None:
+    await book.preauth()
+    psp.answers = [held()]
+    break_store(store, "save_private", StoreUnavailable("locked"))
+    with pytest.raises(StoreUnavailable):
+        await activities.authorize(call(PREAUTH))
+    reply = await activities.authorize(call(PREAUTH))
+    assert isinstance(reply.outcome, Approved)
+    first, second = [told for _, told in psp.calls]
+    assert first == second
+    assert first.idempotency_key == f"demo/{PREAUTH}/step"
+
+
+# --- what the PSP is told -----------------------------------------------------------------------
+
+
+async def test_a_sign_up_needs_no_instrument(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.answers = [redirect()]
+    await activities.authorize(call(PREAUTH))
+    assert psp.calls[0][1].instrument is None
+
+
+async def test_an_upgrade_uses_the_agreements_instrument(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.agreement(CARD_AGREEMENT, PRIVATE)
+    await book.preauth("e07_request")
+    psp.answers = [held()]
+    await activities.authorize(call(UPGRADE))
+    assert psp.calls[0][1].instrument == CARD
+
+
+async def test_a_charge_uses_the_agreements_instrument(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.agreement(DEBIT_AGREEMENT, PRIVATE)
+    await book.charge()
+    psp.answers = [Pending(psp_id="dd_1")]
+    reply = await activities.charge(call(CHARGE))
+    told = psp.calls[0][1]
+    assert (told.instrument, told.execute_on) == (CARD, date(2026, 2, 19))
+    assert (reply.outcome, reply.settled) == (Pending(psp_id="dd_1"), False)
+
+
+async def test_without_an_instrument_nothing_is_sent(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.charge()
+    error = await refused(activities.charge(call(CHARGE)))
+    assert (error.type, error.non_retryable) == ("NotFound", False)
+    assert psp.calls == []
+
+
+async def test_the_psp_is_opened_with_the_merchants_settings(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.answers = [redirect()]
+    await activities.authorize(call(PREAUTH))
+    assert isinstance(psp.connected_with, FakeSettings)
+    assert psp.connected_with.api_key.get_secret_value() == API_KEY
+
+
+async def test_a_void_names_its_target(book: Book, psp: FakePsp, activities: PspActivities) -> None:
+    await book.preauth()
+    psp.answers = [Approved(psp_id="auth_1")]
+    reply = await activities.void(call(PREAUTH, psp_id="auth_1"))
+    assert psp.calls[0][1].authorization_id == "auth_1"
+    assert reply.outcome == Approved(psp_id="auth_1")
+
+
+async def test_a_void_without_a_target_is_never_sent(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    assert (await refused(activities.void(call(PREAUTH)))).non_retryable
+    assert psp.calls == []
+
+
+ERRORS = [
+    (PspUnavailable("away"), PspFailure.UNAVAILABLE, False),
+    (OutcomeUnknown("lost"), PspFailure.UNKNOWN, False),
+    (CredentialsRejected("no"), PspFailure.CREDENTIALS, True),
+]
+
+
+@pytest.mark.parametrize(("error", "expected", "final"), ERRORS)
+@pytest.mark.parametrize("step", ["authorize", "void", "fetch_authorization"])
+async def test_a_psps_error_is_translated(
+    book: Book,
+    psp: FakePsp,
+    activities: PspActivities,
+    error: PspError,
+    expected: PspFailure,
+    final: bool,
+    step: str,
+) -> None:
+    await book.preauth()
+    psp.answers = [error]
+    raised = await refused(getattr(activities, step)(call(PREAUTH, psp_id="auth_1")))
+    assert (raised.type, raised.non_retryable) == (expected, final)
+
+
+# --- missing rows and settings ------------------------------------------------------------------
+
+STEPS = ["authorize", "charge", "capture", "refund", "void", "fetch_payment", "check_credentials"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_without_settings_nothing_is_sent(
+    store: Store, psp: FakePsp, activities: PspActivities, step: str
+) -> None:
+    await Book(store, await store.add_merchant("demo", "fake")).charge()
+    error = await refused(getattr(activities, step)(call(CHARGE)))
+    assert (error.type, error.non_retryable) == (PspFailure.CONFIGURATION, True)
+    assert psp.calls == []
+    assert psp.connected_with is None
+
+
+async def test_unusable_settings_are_named_without_their_values(
+    store: Store, book: Book, activities: PspActivities
+) -> None:
+    await book.charge()
+    await store.save_settings("demo", {"ApiKey": "  ", "apikey": API_KEY})
+    error = await refused(activities.charge(call(CHARGE)))
+    assert error.message == "Setting 'ApiKey' is required."
+    assert error.__cause__ is None
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_an_unknown_transaction_is_an_error(
+    merchant: Merchant, psp: FakePsp, activities: PspActivities, step: str
+) -> None:
+    error = await refused(getattr(activities, step)(call(CHARGE)))
+    assert (error.type, psp.calls) == ("NotFound", [])
+
+
+async def test_another_merchants_transaction_is_unknown(
+    book: Book, activities: PspActivities
+) -> None:
+    await book.charge()
+    assert (await refused(activities.charge(call(CHARGE, merchant_id="other")))).type == "NotFound"
+
+
+# --- captures and refunds reserve first ---------------------------------------------------------
+
+
+async def test_a_capture_reserves_then_calls_then_settles(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities
+) -> None:
+    await book.capture()
+    psp.answers = [captured()]
+    reply = await activities.capture(call(CAPTURE, owner_id=PREAUTH))
+    assert operations(psp) == ["reserve", "capture", "settle"]
+    assert psp.calls[1][1].authorization_id == "owner_psp_id"
+    assert gateway.logged("reserve") == [
+        ReserveRequest(by=CAPTURE, amount=Decimal("119.00"), currency="EUR")
+    ]
+    assert gateway.logged("settle") == [Settlement(by=CAPTURE, booked=True)]
+    assert (reply.outcome, reply.settled) == (captured(), True)
+
+
+async def test_a_captures_owner_is_its_preauth_in_its_stored_state(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities
+) -> None:
+    await book.capture()
+    psp.answers = [captured()]
+    await activities.capture(call(CAPTURE))
+    for owner in gateway.owners:
+        assert isinstance(owner, PreauthInput)
+        assert owner.transaction_id == PREAUTH
+        assert owner.resume is not None
+
+
+async def test_a_refund_reserves_then_calls_then_settles(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities
+) -> None:
+    await book.refund()
+    psp.answers = [given_back()]
+    reply = await activities.refund(call(REFUND, owner_id=CAPTURE))
+    assert operations(psp) == ["reserve", "refund", "settle"]
+    assert psp.calls[1][1].payment_psp_id == "owner_psp_id"
+    booked = BookedRefund(amount=Decimal("19.00"), psp_id="re_1", booked_on=date(2026, 2, 20))
+    assert gateway.logged("settle") == [Settlement(by=REFUND, booked=True, refund=booked)]
+    assert all(isinstance(owner, PaymentInput) for owner in gateway.owners)
+    assert reply.settled
+
+
+@pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
+async def test_a_refused_reservation_never_reaches_the_psp(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+) -> None:
+    await book.refund()
+    gateway.reply = REFUSED
+    reply = await getattr(activities, step)(call(id))
+    assert operations(psp) == ["reserve"]
+    assert reply == PspReply(
+        outcome=Declined(code=PaymentErrorCode.InvalidAmount, message="Too much."),
+        evidence=EvidenceKind.NOT_SENT,
+        settled=True,
+    )
+
+
+@pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
+async def test_a_grant_without_the_psps_id_never_reaches_the_psp(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+) -> None:
+    await book.refund()
+    gateway.reply = ReserveReply()
+    assert (await refused(getattr(activities, step)(call(id)))).type == "NotFound"
+    assert operations(psp) == ["reserve"]
+
+
+@pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
+async def test_without_an_answer_of_the_owner_the_psp_is_not_called(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+) -> None:
+    await book.refund()
+    gateway.failures = [AWAY]
+    with pytest.raises(RPCError):
+        await getattr(activities, step)(call(id))
+    assert psp.calls == []
+
+
+async def test_a_transaction_without_owner_cannot_be_captured(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.charge()
+    assert (await refused(activities.capture(call(CHARGE)))).non_retryable
+    assert psp.calls == []
+
+
+async def test_an_owner_of_another_kind_is_none(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.refund()
+    assert (await refused(activities.capture(call(REFUND)))).type == "NotFound"
+    assert psp.calls == []
+
+
+UNCERTAIN: list[tuple[str, str, Outcome]] = [
+    ("capture", CAPTURE, Pending(psp_id="ch_1")),
+    ("capture", CAPTURE, Approved(psp_id="ch_1")),
+    ("capture", CAPTURE, NO.model_copy(update={"facts": captured().facts})),
+    ("refund", REFUND, Pending(psp_id="re_1")),
+    ("refund", REFUND, Approved(psp_id="re_1")),
+    ("refund", REFUND, given_back("18.99")),
+    ("refund", REFUND, NO.model_copy(update={"facts": given_back().facts})),
+]
+
+
+@pytest.mark.parametrize(("step", "id", "outcome"), UNCERTAIN)
+async def test_an_uncertain_answer_leaves_the_reservation_held(
+    book: Book,
+    psp: FakePsp,
+    gateway: FakeGateway,
+    activities: PspActivities,
+    step: str,
+    id: str,
+    outcome: Outcome,
+) -> None:
+    await book.refund()
+    psp.answers = [outcome]
+    reply = await getattr(activities, step)(call(id))
+    assert not reply.settled
+    assert gateway.logged("settle") == []
+
+
+@pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
+async def test_an_unknown_outcome_leaves_the_reservation_held(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+) -> None:
+    await book.refund()
+    psp.answers = [OutcomeUnknown("lost")]
+    await refused(getattr(activities, step)(call(id)))
+    assert gateway.logged("settle") == []
+
+
+@pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
+async def test_a_decline_gives_the_reservation_back(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+) -> None:
+    await book.refund()
+    psp.answers = [NO]
+    reply = await getattr(activities, step)(call(id))
+    assert (reply.outcome, reply.settled) == (NO, True)
+    assert gateway.logged("settle") == [Settlement(by=id, booked=False)]
+
+
+async def test_a_settlement_that_did_not_arrive_is_made_good_with_the_same_key(
+    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities
+) -> None:
+    await book.refund()
+    psp.answers = [given_back()]
+    gateway.lose_settlements = 1
+    with pytest.raises(RPCError):
+        await activities.refund(call(REFUND))
+    assert (await activities.refund(call(REFUND))).settled
+    assert operations(psp) == ["reserve", "refund", "reserve", "refund", "settle"]
+    first, second = [told for name, told in psp.calls if name == "refund"]
+    assert first == second
+
+
+async def test_the_workflow_can_settle_later(
+    store: Store, book: Book, gateway: FakeGateway
+) -> None:
+    await book.refund()
+    settlement = Settlement(by=REFUND, booked=False)
+    told = SettleCall(
+        merchant_id="demo", owner_kind=Kind.PAYMENT, owner_id=CAPTURE, settlement=settlement
+    )
+    assert await Owners(store, gateway).settle_owner(told)
+    assert gateway.logged("settle") == [settlement]
+
+
+# --- look-ups -----------------------------------------------------------------------------------
+
+LOOK_UPS = ["fetch_authorization", "fetch_payment", "fetch_refund"]
+
+
+@pytest.mark.parametrize("step", LOOK_UPS)
+async def test_a_look_up_is_evidence_of_its_own(
+    book: Book, psp: FakePsp, activities: PspActivities, step: str
+) -> None:
+    await book.charge()
+    psp.answers = [Pending(psp_id="x")]
+    reply = await getattr(activities, step)(call(CHARGE, psp_id="x"))
+    assert reply == PspReply(outcome=Pending(psp_id="x"), evidence=EvidenceKind.READ)
+    assert psp.calls[0][0] == step
+    assert (psp.calls[0][1].reference, psp.calls[0][1].psp_id) == (CHARGE, "x")
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+@pytest.mark.parametrize("step", LOOK_UPS)
+async def test_absence_is_proven_by_a_consistent_look_up_only(
+    book: Book, psp: FakePsp, activities: PspActivities, step: str, consistent: bool
+) -> None:
+    await book.charge()
+    psp.consistent = consistent
+    psp.answers = [None]
+    reply = await getattr(activities, step)(call(CHARGE))
+    assert (reply.outcome, reply.absence_proven) == (None, consistent)
+
+
+@pytest.mark.parametrize(
+    ("roles", "accepted"), [(frozenset({"CreditCard"}), True), (frozenset(), False)]
+)
+async def test_credentials_are_accepted_when_any_role_may_be_offered(
+    book: Book, psp: FakePsp, activities: PspActivities, roles: frozenset[Any], accepted: bool
+) -> None:
+    await book.charge()
+    psp.roles = roles
+    assert (await activities.check_credentials(call(CHARGE))).accepted is accepted
+
+
+async def test_an_outage_says_nothing_about_credentials(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.charge()
+    psp.roles = PspUnavailable("away")
+    error = await refused(activities.check_credentials(call(CHARGE)))
+    assert error.type == PspFailure.UNAVAILABLE
+
+
+# --- notifications ------------------------------------------------------------------------------
+
+
+async def arrive(store: Store, merchant: Merchant, event_id: str = "evt_1") -> NotificationRead:
+    id, _ = await store.store_notification(
+        NewNotification(
+            psp_settings_id=merchant.psp_settings_id,
+            event_id=event_id,
+            merchant_id=merchant.id,
+            raw=b"the raw body",
+            headers={"X-Signature": "s"},
+            received_at=NOW,
+        )
+    )
+    return NotificationRead(merchant_id="demo", transaction_id=PREAUTH, notification_id=id)
+
+
+async def test_a_notification_is_read_as_it_arrived(
+    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.notices = [Notice(event_id="evt_1", result=Pending(psp_id="x"))]
+    result = await activities.read_notification(await arrive(store, merchant))
+    assert result == NotificationResult(outcome=Pending(psp_id="x"), event_id="evt_1")
+    assert psp.calls == [("parse_notification", ({"X-Signature": "s"}, b"the raw body", NOW))]
+
+
+async def test_what_is_private_in_a_notification_stays_in_the_store(
+    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.notices = [Notice(event_id="evt_1", result=held())]
+    result = await activities.read_notification(await arrive(store, merchant))
+    assert result.outcome == held().model_copy(update={"instrument": None})
+    assert (await private(store, PREAUTH))["instrument"] == PRIVATE
+
+
+async def test_a_read_notification_is_applied_to_its_transaction(
+    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.notices = [Notice(event_id="evt_1", result=Pending(psp_id="x"))]
+    read = await arrive(store, merchant)
+    await activities.read_notification(read)
+    row = await store.notification(read.notification_id)
+    assert row is not None
+    assert (row.state, row.transaction_id) == ("applied", PREAUTH)
+
+
+async def test_of_several_events_the_stored_one_is_read(
+    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.notices = [
+        Notice(event_id="evt_1", result=Pending(psp_id="x")),
+        Notice(event_id="evt_2", result=NO),
+    ]
+    result = await activities.read_notification(await arrive(store, merchant, "evt_2"))
+    assert (result.outcome, result.event_id) == (NO, "evt_2")
+
+
+async def test_reading_twice_says_the_same(
+    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    psp.notices = [Notice(event_id="evt_1", result=held())]
+    read = await arrive(store, merchant)
+    assert await activities.read_notification(read) == await activities.read_notification(read)
+
+
+UNREADABLE: list[list[Notice] | Exception] = [
+    [Notice(event_id="evt_1")],
+    [Notice(event_id="evt_1", relevant=False)],
+    [],
+    NotificationRejected("The notification's signature is wrong"),
+    ProtocolError("not understood"),
+]
+
+
+@pytest.mark.parametrize("notices", UNREADABLE)
+async def test_a_notification_that_says_nothing_has_the_psp_asked(
+    store: Store,
+    merchant: Merchant,
+    book: Book,
+    psp: FakePsp,
+    activities: PspActivities,
+    notices: list[Notice] | Exception,
+) -> None:
+    await book.preauth()
+    psp.notices = notices
+    result = await activities.read_notification(await arrive(store, merchant))
+    assert result == NotificationResult(outcome=None, event_id="evt_1", fetch=True)
+
+
+async def test_a_notification_read_without_settings_has_the_psp_asked(
+    store: Store, psp: FakePsp, activities: PspActivities
+) -> None:
+    merchant = await store.add_merchant("demo", "fake")
+    await Book(store, merchant).preauth()
+    result = await activities.read_notification(await arrive(store, merchant))
+    assert (result.outcome, result.fetch) == (None, True)
+
+
+async def test_another_merchants_notification_is_not_read(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    read = await arrive(store, await store.add_merchant("other", "fake"))
+    result = await activities.read_notification(read)
+    assert (result.outcome, result.fetch, psp.calls) == (None, True, [])
+    row = await store.notification(read.notification_id)
+    assert row is not None
+    assert (row.state, row.transaction_id) == ("stored", None)
+
+
+async def test_a_notification_that_is_gone_has_the_psp_asked(
+    book: Book, activities: PspActivities
+) -> None:
+    await book.preauth()
+    read = NotificationRead(merchant_id="demo", transaction_id=PREAUTH, notification_id=99)
+    assert (await activities.read_notification(read)).fetch

@@ -1,0 +1,101 @@
+"""Snapshots in the store."""
+
+from datetime import UTC, datetime
+
+from activities.records import RecordActivities
+from psp.types import Approved, Fact, FactKind, RedirectRequired
+from store import Store, TransactionRow
+from tests.activities.conftest import NOW, PRIVATE, Book
+from workflows.messages import Record
+from workflows.starts import read_state
+from workflows.state import AnyState, Evidence, EvidenceKind, PreauthState
+
+PROOF = Evidence(kind=EvidenceKind.ANSWER, source="authorize", at=NOW)
+
+
+def record(state: AnyState, *, activate: bool = False) -> Record:
+    return Record(
+        merchant_id="demo",
+        kind=state.kind,
+        transaction_id=state.transaction_id,
+        snapshot=state.model_dump_json(),
+        activate_agreement=activate,
+    )
+
+
+def approved(row: TransactionRow) -> AnyState:
+    state = read_state(row.kind, row.snapshot)
+    fact = Fact(kind=FactKind.AUTHORIZED, id="auth_1", amount=row.requested_amount)
+    state.apply(Approved(psp_id="auth_1", facts=(fact,)), PROOF)
+    return state
+
+
+async def kept(store: Store, row: TransactionRow) -> TransactionRow:
+    found = await store.transaction(row.merchant_id, row.transaction_id)
+    assert found is not None
+    return found
+
+
+async def test_a_snapshot_is_kept_with_its_ids_and_evidence(store: Store, book: Book) -> None:
+    row = await book.preauth()
+    state = approved(row)
+    assert await RecordActivities(store).record(record(state))
+    found = await kept(store, row)
+    assert (found.status, found.version) == ("Succeeded", state.version)
+    assert found.psp_transaction_id == "auth_1"
+    assert read_state(found.kind, found.snapshot) == state
+    assert Evidence.model_validate_json(found.evidence or "") == PROOF
+
+
+async def test_the_session_is_kept_to_be_found_by(store: Store, book: Book) -> None:
+    row = await book.preauth()
+    state = read_state(row.kind, row.snapshot)
+    ends = datetime(2026, 1, 16, tzinfo=UTC)
+    state.apply(RedirectRequired(psp_id="cs_1", expires_at=ends), PROOF)
+    await RecordActivities(store).record(record(state))
+    found = await kept(store, row)
+    assert (found.psp_session_id, found.evidence) == ("cs_1", None)
+
+
+async def test_a_repeated_record_is_written_again(store: Store, book: Book) -> None:
+    state = approved(await book.preauth())
+    records = RecordActivities(store)
+    assert await records.record(record(state))
+    assert await records.record(record(state))
+
+
+async def test_an_older_version_does_not_overwrite_a_newer_one(store: Store, book: Book) -> None:
+    row = await book.preauth()
+    older = read_state(row.kind, row.snapshot)
+    older.note("look")
+    newer = older.model_copy(deep=True)
+    newer.note("look again")
+    records = RecordActivities(store)
+    assert await records.record(record(newer))
+    assert not await records.record(record(older))
+    assert read_state(row.kind, (await kept(store, row)).snapshot) == newer
+
+
+async def test_the_record_of_a_success_makes_its_agreement_usable(store: Store, book: Book) -> None:
+    row = await book.preauth()
+    await store.save_private(row.merchant_id, row.transaction_id, instrument=PRIVATE)
+    await RecordActivities(store).record(record(approved(row), activate=True))
+    agreement = await store.agreement("demo", row.agreement_id or "")
+    assert agreement is not None
+    assert (agreement.usable, agreement.instrument) == (True, PRIVATE)
+
+
+async def test_other_records_leave_the_agreement_alone(store: Store, book: Book) -> None:
+    row = await book.preauth()
+    await RecordActivities(store).record(record(approved(row)))
+    agreement = await store.agreement("demo", row.agreement_id or "")
+    assert agreement is not None
+    assert not agreement.usable
+
+
+async def test_the_snapshot_is_kept_as_the_workflow_wrote_it(store: Store, book: Book) -> None:
+    row = await book.preauth()
+    told = record(approved(row))
+    await RecordActivities(store).record(told)
+    assert (await kept(store, row)).snapshot == told.snapshot
+    assert isinstance(read_state("preauth", told.snapshot), PreauthState)

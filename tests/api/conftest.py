@@ -1,0 +1,174 @@
+"""The app on a real store, with a fake PSP and fake workflows."""
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.context import Context
+from psp import registry
+from runtime.keys import KeyRing
+from runtime.settings import Settings
+from store import Store
+from store.migrate import upgrade
+from tests.api.builders import (
+    MERCHANT,
+    SETTINGS,
+    STRANGER,
+    STRANGERS_TOKEN,
+    TOKEN,
+    Body,
+    auth,
+    payment,
+    preauth,
+)
+from tests.api.fakes import FakeAdapter, FakeGateway
+
+KEYS = KeyRing({"k": bytes(32)})
+TABLES = ("transactions", "agreements", "notifications", "psp_settings")
+
+
+@pytest.fixture(scope="session")
+async def seeded_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two merchants with tokens and settings; made once, copied for every test."""
+    file = tmp_path_factory.mktemp("api") / "seeded.db"
+    url = f"sqlite+aiosqlite:///{file}"
+    await upgrade(url)
+    async with Store(url, KEYS) as store:
+        for merchant, token in ((MERCHANT, TOKEN), (STRANGER, STRANGERS_TOKEN)):
+            await store.add_merchant(merchant, "fake")
+            await store.issue_token(merchant, "test", token=token)
+            await store.save_settings(merchant, SETTINGS)
+    return file
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        data_dir=tmp_path,
+        profile="development",
+        sync_budget_seconds=0.3,
+        query_timeout_seconds=0.2,
+    )
+
+
+@pytest.fixture
+async def store(settings: Settings, seeded_database: Path) -> AsyncIterator[Store]:
+    shutil.copy(seeded_database, settings.data_dir / "integrator.db")
+    async with Store(settings.resolved_database_url, KEYS) as store:
+        yield store
+
+
+@pytest.fixture
+def adapter(monkeypatch: pytest.MonkeyPatch) -> FakeAdapter:
+    fake = FakeAdapter()
+
+    def find(name: str) -> FakeAdapter:
+        if name != fake.name:
+            raise registry.UnknownPsp(name)
+        return fake
+
+    monkeypatch.setattr(registry, "adapter", find)
+    return fake
+
+
+@pytest.fixture
+def gateway(store: Store) -> FakeGateway:
+    return FakeGateway(store)
+
+
+@pytest.fixture
+async def context(
+    settings: Settings, store: Store, gateway: FakeGateway, adapter: FakeAdapter
+) -> AsyncIterator[Context]:
+    async def ready() -> bool:
+        return True
+
+    async with httpx.AsyncClient() as http:
+        yield Context(settings, store, gateway, http, ready)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def app(settings: Settings, context: Context) -> FastAPI:
+    app = create_app(settings)
+    app.state.context = context
+    return app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://api", headers=auth()
+    ) as client:
+        yield client
+
+
+class Rows:
+    """What is in the tables, so that a test can say that nothing was stored."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def count(self) -> Counter[str]:
+        database = sqlite3.connect(self._file)
+        try:
+            return Counter(
+                {
+                    table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+                    for table in TABLES
+                }
+            )
+        finally:
+            database.close()
+
+
+@pytest.fixture
+def rows(settings: Settings, store: Store) -> Rows:
+    return Rows(settings.data_dir / "integrator.db")
+
+
+class World:
+    """What has happened before a test begins, by the same doors as in life."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def preauth(self, **given: object) -> Body:
+        return await self._post("/api/Preauth", preauth(**given))
+
+    async def payment(self, **given: object) -> Body:
+        return await self._post("/api/Payment", payment(**given))
+
+    async def capture(self, **given: object) -> Body:
+        """A preauth, and the payment that captures it."""
+        before = await self.preauth()
+        return await self.payment(preauthTransactionId=before["transactionId"], **given)
+
+    async def _post(self, path: str, body: Body) -> Body:
+        response = await self._client.post(path, json=body)
+        assert response.status_code == 200, response.text
+        return body
+
+
+@pytest.fixture
+def world(client: httpx.AsyncClient) -> World:
+    return World(client)
+
+
+def assert_error(response: httpx.Response, status: int, code: str) -> Body:
+    """The one shape of every error."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    body: Body = response.json()
+    assert body["errorCode"] == code, body
+    assert body["status"] == "Failed"
+    assert body["receivedAt"].endswith("Z")
+    assert set(body) <= {"errorCode", "errorMessage", "pspErrorCode", "receivedAt", "status"}
+    return body

@@ -1,0 +1,177 @@
+"""The document, the pages beside it, and the two health checks."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from temporalio.service import RPCError
+
+from api.app import create_app
+from api.context import Context
+from contract import PaymentRequest, PreauthRequest, RefundRequest, wire
+from runtime.settings import Settings
+from store import Store, StoreUnavailable
+from tests.api.fakes import away
+
+OPERATIONS = {
+    ("get", "/api/IntegrationInfo"),
+    ("get", "/api/Settings"),
+    ("put", "/api/Settings"),
+    ("post", "/api/Preauth"),
+    ("get", "/api/Preauth/{transactionId}"),
+    ("post", "/api/Preauth/{transactionId}/Cancel"),
+    ("post", "/api/Preauth/Finalize"),
+    ("post", "/api/Payment"),
+    ("get", "/api/Payment/{transactionId}"),
+    ("post", "/api/Refund"),
+    ("get", "/api/Refund/{transactionId}"),
+    ("post", "/api/notifications/{psp}/{pspSettingsId}"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return create_app(Settings()).openapi()
+
+
+class TestDocument:
+    def test_is_valid(self, document: dict[str, Any]) -> None:
+        schemathesis.openapi.from_dict(document).validate()
+
+    def test_has_the_contracts_endpoints_and_no_others(self, document: dict[str, Any]) -> None:
+        found = {(m, path) for path, methods in document["paths"].items() for m in methods}
+        assert found == OPERATIONS
+
+    def test_every_reference_leads_somewhere(self, document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+        names = {ref.removeprefix("#/components/schemas/") for ref in references(document)}
+        assert names <= set(schemas)
+        assert "HTTPValidationError" not in schemas
+
+    def test_errors_are_payment_errors(self, document: dict[str, Any]) -> None:
+        for method, path in OPERATIONS:
+            if not path.startswith("/api/"):
+                continue
+            responses = document["paths"][path][method]["responses"]
+            errors = {status for status in responses if status != "200"}
+            assert {"401", "500", "503"} <= errors
+            for status in errors:
+                schema = responses[status]["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/PaymentError"}
+
+    def test_the_platform_needs_a_token_and_psps_do_not(self, document: dict[str, Any]) -> None:
+        for method, path in OPERATIONS:
+            operation = document["paths"][path][method]
+            ours = path.startswith("/api/") and "notifications" not in path
+            assert bool(operation.get("security")) is ours
+            assert operation["description"]
+        schemes = document["components"]["securitySchemes"]
+        assert [s["scheme"] for s in schemes.values()] == ["bearer"]
+
+    @pytest.mark.parametrize(
+        ("path", "model"),
+        [("Preauth", PreauthRequest), ("Payment", PaymentRequest), ("Refund", RefundRequest)],
+    )
+    def test_examples_are_requests(
+        self,
+        document: dict[str, Any],
+        path: str,
+        model: type[PreauthRequest | PaymentRequest | RefundRequest],
+    ) -> None:
+        body = document["paths"][f"/api/{path}"]["post"]["requestBody"]
+        media = body["content"]["application/json"]
+        assert media["examples"]
+        for example in media["examples"].values():
+            text = wire.dump(_exact(example["value"]))
+            assert wire.parse(model, text).webhook_target
+
+    async def test_is_served_with_its_page(self, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/openapi.json")).json()["info"]["title"]
+        assert "swagger" in (await client.get("/docs")).text
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, list):
+        return {ref for item in node for ref in references(item)}
+    if not isinstance(node, dict):
+        return set()
+    own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+    return own | {ref for value in node.values() for ref in references(value)}
+
+
+def _exact(value: Any) -> Any:
+    """The examples' floats as quoted numbers, which the contract allows."""
+    if isinstance(value, float):
+        return str(value)
+    if isinstance(value, list):
+        return [_exact(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _exact(item) for key, item in value.items()}
+    return value
+
+
+class TestHealth:
+    async def _ready(self, app: FastAPI, context: Context, temporal: Any) -> httpx.Response:
+        app.state.context = Context(
+            context.settings, context.store, context.gateway, context.http, temporal
+        )
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://api"
+        ) as client:
+            return await client.get("/readyz")
+
+    async def test_needs_no_token(self, client: httpx.AsyncClient) -> None:
+        client.headers.pop("authorization")
+        assert (await client.get("/healthz")).json() == {"status": "ok"}
+        assert (await client.get("/readyz")).json() == {"store": "ok", "temporal": "ok"}
+
+    @pytest.mark.parametrize("error", [away(), RuntimeError("no"), TimeoutError(), None])
+    async def test_names_temporal(
+        self, app: FastAPI, context: Context, error: RPCError | None
+    ) -> None:
+        async def temporal() -> bool:
+            if error is not None:
+                raise error
+            return False
+
+        response = await self._ready(app, context, temporal)
+        assert response.status_code == 503
+        assert response.json() == {"store": "ok", "temporal": "unreachable"}
+
+    async def test_waits_a_second_at_most(
+        self, app: FastAPI, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def temporal() -> bool:
+            await asyncio.Event().wait()
+            return True
+
+        async with asyncio.timeout(1.5):
+            assert (await self._ready(app, context, temporal)).status_code == 503
+
+    async def test_names_the_store(
+        self, client: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def unavailable() -> None:
+            raise StoreUnavailable("no schema")
+
+        monkeypatch.setattr(store, "ping", unavailable)
+        response = await client.get("/readyz")
+        assert response.status_code == 503
+        assert response.json() == {"store": "unreachable", "temporal": "ok"}
+
+
+async def test_the_app_opens_and_closes_by_itself(settings: Settings, store: Store) -> None:
+    """With its real context; Temporal is not there."""
+    alone = settings.model_copy(update={"temporal_address": "127.0.0.1:9"})
+    app = create_app(alone)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client,
+    ):
+        response = await client.get("/readyz")
+        assert response.json() == {"store": "ok", "temporal": "unreachable"}

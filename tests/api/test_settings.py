@@ -1,0 +1,131 @@
+"""The settings form: what is shown, what is verified, what is saved."""
+
+import httpx
+import pytest
+
+from psp.errors import CredentialsRejected, OutcomeUnknown, PspTimeout, PspUnavailable
+from psp.types import SettingsCheck
+from store import Store
+from tests.api.builders import MERCHANT, SETTINGS, Body, auth, preauth
+from tests.api.conftest import Rows, assert_error
+from tests.api.fakes import FakeAdapter
+
+FLAGS = (
+    "isCreditCardValid",
+    "isDebitValid",
+    "isOnAccountValid",
+    "isBlackLabelValid",
+    "isAutogiroValid",
+    "isAvtalegiroValid",
+    "isBetalingsserviceValid",
+)
+
+
+def form(**values: str | None) -> Body:
+    entries = [{"keyName": key, "keyValue": value} for key, value in values.items()]
+    return {"merchantSettings": entries}
+
+
+async def test_are_shown_in_the_forms_order(client: httpx.AsyncClient) -> None:
+    response = await client.get("/api/Settings")
+    assert response.json() == {
+        "merchantSettings": [
+            {"keyName": "Key", "keyValue": "k_1"},
+            {"keyName": "Secret", "keyValue": "s_1"},
+            {"keyName": "Mode"},
+        ]
+    }
+
+
+async def test_are_shown_without_values_at_first(client: httpx.AsyncClient, store: Store) -> None:
+    await store.add_merchant("fresh", "fake")
+    await store.issue_token("fresh", "test", token="token-of-fresh")
+    headers = auth("token-of-fresh")
+    response = await client.get("/api/Settings", headers=headers)
+    keys = [{"keyName": "Key"}, {"keyName": "Secret"}, {"keyName": "Mode"}]
+    assert response.json() == {"merchantSettings": keys}
+    info = await client.get("/api/IntegrationInfo", headers=headers)
+    assert info.status_code == 200
+    assert [s["keyName"] for s in info.json()["merchantSettings"]] == ["Key", "Secret", "Mode"]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_are_verified_and_saved(
+    client: httpx.AsyncClient, store: Store, adapter: FakeAdapter, wrapped: bool
+) -> None:
+    body = form(Key=" k_2 ", Secret="s_2", Mode="", Other="x")
+    body = {"MerchantPspSettings": body} if wrapped else body
+    response = await client.put("/api/Settings", json=body)
+    assert response.status_code == 200
+    expected = dict.fromkeys(FLAGS, False) | {"isCreditCardValid": True, "isDebitValid": True}
+    assert response.json() == expected
+    assert adapter.calls == ["verify_settings"]
+    assert await store.settings(MERCHANT) == {"Key": "k_2", "Secret": "s_2"}
+
+
+@pytest.mark.parametrize("verdict", [SettingsCheck(), CredentialsRejected("no")])
+async def test_that_the_psp_rejects_are_not_saved(
+    client: httpx.AsyncClient, store: Store, adapter: FakeAdapter, verdict: SettingsCheck
+) -> None:
+    adapter.verdict = verdict
+    response = await client.put("/api/Settings", json=form(Key="bad", Secret="bad"))
+    assert response.status_code == 200
+    assert response.json() == dict.fromkeys(FLAGS, False)
+    assert await store.settings(MERCHANT) == SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PspTimeout("t"), "PSPConnectionTimeout"),
+        (PspUnavailable("u"), "PSPConnectionProblem"),
+        (OutcomeUnknown("o"), "PSPConnectionProblem"),
+    ],
+)
+async def test_that_could_not_be_verified_are_not_saved(
+    client: httpx.AsyncClient, store: Store, adapter: FakeAdapter, error: Exception, code: str
+) -> None:
+    adapter.verdict = error
+    response = await client.put("/api/Settings", json=form(Key="k_2", Secret="s_2"))
+    assert_error(response, 500, code)
+    assert await store.settings(MERCHANT) == SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (form(Key="k_2"), "Secret"),
+        (form(Key="k_2", Secret=" "), "Secret"),
+        (form(key="k_2", Secret="s_2"), "Key"),
+        (form(Key=None, Secret="s_2"), "Key"),
+        ({"merchantSettings": []}, "Key"),
+        ({}, "merchantSettings"),
+    ],
+)
+async def test_without_a_required_key_are_refused(
+    client: httpx.AsyncClient, adapter: FakeAdapter, rows: Rows, body: Body, named: str
+) -> None:
+    stored = rows.count()
+    error = assert_error(await client.put("/api/Settings", json=body), 422, "InvalidData")
+    assert named in error["errorMessage"]
+    assert "k_2" not in error["errorMessage"]
+    assert adapter.calls == []
+    assert rows.count() == stored
+
+
+async def test_no_longer_readable_settings_are_a_configuration_error(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+
+    await store.save_settings(MERCHANT, {"Key": "k_1"})
+    response = await client.post("/api/Preauth", json=preauth())
+    assert_error(response, 500, "InvalidConfiguration")
+
+
+async def test_a_merchant_whose_psp_is_not_installed(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    await store.add_merchant("gone", "nobody")
+    await store.issue_token("gone", "test", token="token-of-gone")
+    response = await client.get("/api/IntegrationInfo", headers=auth("token-of-gone"))
+    assert_error(response, 500, "InvalidConfiguration")

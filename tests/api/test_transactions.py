@@ -1,0 +1,253 @@
+"""The good way of preauths, payments and refunds, and what a failed one answers."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import httpx
+import pytest
+
+from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, wire
+from psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
+from store import Store
+from tests.api.builders import MERCHANT, Body, debit, payment, preauth, refund
+from tests.api.conftest import World, assert_error
+from tests.api.fakes import FakeAdapter, FakeGateway
+from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
+from workflows.state import Evidence, EvidenceKind, Kind
+
+
+async def test_a_preauth_is_reserved(client: httpx.AsyncClient, gateway: FakeGateway) -> None:
+    expires = datetime(2026, 1, 22, 9, tzinfo=UTC)
+    fact = Fact(kind=FactKind.AUTHORIZED, id="auth_1", amount=Decimal("119"), expires_at=expires)
+    gateway.psp = lambda _: Approved(psp_id="auth_1", facts=(fact,))
+    body = preauth()
+    response = await client.post("/api/Preauth", json=body)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    found = response.json()
+    assert found["transactionId"] == body["transactionId"]
+    assert len(found["externalTransactionId"]) == 24
+    assert found["pspTransactionId"] == "auth_1"
+    assert found["status"] == "Succeeded"
+    assert found["expiresAt"] == "2026-01-22T09:00:00.0000000Z"
+    assert '"requestedAmount":119.00,' in response.text
+    assert '"authorizedAmount":119.00' in response.text
+    assert (await client.get(f"/api/Preauth/{body['transactionId']}")).json() == found
+
+
+async def test_the_workflow_is_told_no_payment_data(
+    client: httpx.AsyncClient, gateway: FakeGateway
+) -> None:
+    body = preauth(paymentMeansReference=debit(), requestedAmount=0)
+    await client.post("/api/Preauth", json=body)
+    (start,) = gateway.starts
+    assert isinstance(start, PreauthInput)
+    assert start.resume is None
+    assert (start.merchant_id, start.psp, start.key_window_seconds) == (MERCHANT, "fake", 3600)
+    text = start.model_dump_json()
+    assert "IBAN" not in text
+    assert "example" not in text
+
+
+async def test_a_redirect_is_told_while_it_is_open(
+    client: httpx.AsyncClient, gateway: FakeGateway, store: Store
+) -> None:
+    body = preauth()
+    key = (MERCHANT, body["transactionId"])
+
+    async def opens_a_session() -> None:
+        await store.save_private(
+            *key, redirect={"url": "https://psp.example/s/1", "data": {"a": "b"}}
+        )
+
+    gateway.before["create"] = opens_a_session
+    expires = datetime(2099, 1, 1, tzinfo=UTC)
+    gateway.psp = lambda _: RedirectRequired(psp_id="ses_1", expires_at=expires)
+    first = (await client.post("/api/Preauth", json=body)).json()
+    assert first["status"] == "Initiated"
+    assert first["redirectUrl"] == "https://psp.example/s/1"
+    assert first["redirectData"] == {"a": "b"}
+    assert "pspTransactionId" not in first
+    assert "bearer" not in first
+    assert (await client.get(f"/api/Preauth/{body['transactionId']}")).json() == first
+
+    state = gateway.states[(MERCHANT, Kind.PREAUTH, body["transactionId"])]
+    proof = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
+    state.apply(Approved(psp_id="auth_1"), proof)
+    await store.save_private(*key, instrument={"token": {"t": "x"}, "bearer": {"Last4": "4242"}})
+    await gateway.record(MERCHANT, state)
+    later = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
+    assert later["status"] == "Succeeded"
+    assert later["bearer"] == {"Last4": "4242"}
+    assert "redirectUrl" not in later
+
+
+async def test_an_upgrade_uses_the_agreement(
+    client: httpx.AsyncClient, world: World, store: Store, gateway: FakeGateway
+) -> None:
+    first = await world.preauth()
+    key = (MERCHANT, first["transactionId"])
+    await store.save_private(*key, instrument={"token": {}, "bearer": {"Last4": "4242"}})
+    await gateway.record(MERCHANT, gateway.states[(MERCHANT, Kind.PREAUTH, key[1])])
+    upgrade = preauth(isInitial=False, paymentMeansReference={"role": "CreditCard"})
+    response = await client.post("/api/Preauth", json=upgrade)
+    assert response.status_code == 200
+    assert response.json()["bearer"] == {"Last4": "4242"}
+
+
+async def test_a_capture_and_its_refund(
+    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+) -> None:
+    captured = await world.capture()
+    start = gateway.starts[-1]
+    assert isinstance(start, PaymentInput)
+    assert start.preauth_id == captured["preauthTransactionId"]
+    found = (await client.get(f"/api/Payment/{captured['transactionId']}")).json()
+    assert found["status"] == "Succeeded"
+    assert [item["amount"] for item in found["payments"]] == [119]
+    assert found["chargebacks"] == []
+    assert found["refundableAmount"] == 119
+    assert "dueDate" not in found
+
+    wanted = refund(captured["transactionId"], requestedAmount=19)
+    response = await client.post("/api/Refund", json=wanted)
+    start = gateway.starts[-1]
+    assert isinstance(start, RefundInput)
+    assert start.payment_id == captured["transactionId"]
+    assert start.role.name == "CreditCard"
+    body = response.json()
+    assert body["transactionId"] == wanted["transactionId"]
+    assert body["refundedAmount"] == 19
+    assert body["bookingDate"]
+    assert (await client.get(f"/api/Refund/{wanted['transactionId']}")).json() == body
+
+
+async def test_a_refund_counts_nothing_before_it_is_done(
+    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+) -> None:
+    captured = await world.capture()
+    gateway.psp = lambda _: Pending(psp_id="rf_1")
+    response = await client.post("/api/Refund", json=refund(captured["transactionId"]))
+    assert response.json()["status"] == "Pending"
+    assert '"refundedAmount":0.00' in response.text
+
+
+async def test_a_debit_is_due_on_its_day(
+    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+) -> None:
+    await world.preauth(paymentMeansReference=debit(), requestedAmount=0)
+    gateway.psp = lambda _: Pending(psp_id="dd_1")
+    body = payment(paymentMeansReference={"role": "Debit"}, plannedExecutionDate="2026-02-19")
+    found = (await client.post("/api/Payment", json=body)).json()
+    assert found["status"] == "Pending"
+    assert found["payments"] == []
+    assert found["dueDate"] == "2026-02-19T00:00:00.0000000Z"
+    start = gateway.starts[-1]
+    assert isinstance(start, PaymentInput)
+    assert start.execute_on == date(2026, 2, 19)
+
+
+async def test_a_payment_shows_its_chargeback(
+    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+) -> None:
+    captured = await world.capture()
+    state = gateway.states[(MERCHANT, Kind.PAYMENT, captured["transactionId"])]
+    back = Fact(
+        kind=FactKind.CHARGED_BACK,
+        id="cb_1",
+        amount=Decimal("119.00"),
+        booked_on=date(2026, 3, 3),
+        fee=Decimal("3.5"),
+        psp_reason_code="AM04",
+    )
+    proof = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
+    facts = (*state.facts.values(), back)
+    state.apply(Approved(psp_id=state.psp_transaction_id, facts=facts), proof)
+    response = await client.get(f"/api/Payment/{captured['transactionId']}")
+    (item,) = response.json()["chargebacks"]
+    assert item == {
+        "externalItemId": "cb_1",
+        "amount": 119,
+        "bookingDate": "2026-03-03",
+        "feeAmount": 3.5,
+        "reason": "Unknown",
+        "pspReasonCode": "AM04",
+    }
+    assert response.json()["refundableAmount"] == 0
+    assert '"feeAmount":3.50' in response.text
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("InsufficientBalance", 422), ("LimitExceeded", 429), ("LoginError", 401), ("RateLimit", 500)],
+)
+async def test_a_failed_payment_is_an_error_each_time(
+    client: httpx.AsyncClient, world: World, gateway: FakeGateway, code: str, status: int
+) -> None:
+    await world.preauth()
+    gateway.psp = lambda _: Declined(
+        code=PaymentErrorCode[code], psp_code="05", message="No.", psp_id="ch_1"
+    )
+    body = payment()
+    first = await client.post("/api/Payment", json=body)
+    error = assert_error(first, status, code)
+    assert error["pspErrorCode"] == "05"
+    assert error["errorMessage"] == "No."
+    gateway.states.clear()
+    for _ in range(2):
+        again = await client.get(f"/api/Payment/{body['transactionId']}")
+        assert again.status_code == status
+        assert again.json() == error
+
+
+async def test_a_cancelled_transaction_is_no_error(
+    client: httpx.AsyncClient, gateway: FakeGateway
+) -> None:
+    def withdrawn(_: AnyInput) -> Declined:
+        return Declined.model_validate({"outcome": "declined", "status": "Cancelled"})
+
+    gateway.psp = withdrawn
+    response = await client.post("/api/Preauth", json=preauth())
+    assert response.status_code == 200
+    assert response.json()["status"] == "Cancelled"
+
+
+async def test_yen_have_no_decimals(client: httpx.AsyncClient) -> None:
+    response = await client.post("/api/Preauth", json=preauth(currency="JPY", requestedAmount=500))
+    assert '"requestedAmount":500,' in response.text
+
+
+async def test_the_request_is_kept_as_it_was_read(
+    client: httpx.AsyncClient, world: World, store: Store
+) -> None:
+    order: Body = {
+        "planName": "Basic",
+        "nextPaymentDate": "2026-02-15T00:00:00.1234567Z",
+        "recurringFee": "49.90",
+        "feePeriod": {"unit": "Month", "quantity": 1},
+    }
+    given = await world.preauth(orderData=order, paymentMeansReference=debit())
+    kept = await store.request(MERCHANT, given["transactionId"])
+    expected = wire.validate(PreauthRequest, given | {"requestedAmount": Decimal("119.0")})
+    assert PreauthRequest.model_validate(kept) == expected
+    assert wire.validate(PreauthRequest, kept) == expected
+
+    paid = await world.payment(
+        paymentMeansReference={"role": "Debit"}, plannedExecutionDate="2026-02-19"
+    )
+    kept = await store.request(MERCHANT, paid["transactionId"])
+    assert PaymentRequest.model_validate(kept).planned_execution_date == date(2026, 2, 19)
+
+
+async def test_a_blank_migration_token_is_none(world: World, store: Store) -> None:
+    given = await world.preauth(migrationToken=" ")
+    assert "migrationToken" not in await store.request(MERCHANT, given["transactionId"])
+
+
+async def test_a_migration_needs_no_return_urls_and_no_payment_data(
+    client: httpx.AsyncClient, adapter: FakeAdapter
+) -> None:
+    adapter.capabilities = adapter.capabilities.model_copy(update={"migration": True})
+    for role in ("CreditCard", "Debit"):
+        body = preauth(migrationToken="cus_9", paymentMeansReference={"role": role})
+        assert (await client.post("/api/Preauth", json=body)).status_code == 200
