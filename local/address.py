@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Self
 
-from local.config import LocalConfig
 from runtime.settings import Settings
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
@@ -19,13 +18,13 @@ class Addresses:
     temporal_ui: str | None
 
     @classmethod
-    def of(cls, settings: Settings, config: LocalConfig) -> Self:
+    def of(cls, settings: Settings) -> Self:
         """The addresses as seen from this machine."""
         host = reachable(settings.bind)
         if settings.temporal_address is None:
             temporal_ui: str | None = f"http://{host}:{settings.temporal_ui_port}"
         else:
-            temporal_ui = config.temporal_ui.rstrip("/") if config.temporal_ui else None
+            temporal_ui = settings.temporal_ui.rstrip("/") if settings.temporal_ui else None
         return cls(
             api=f"http://{host}:{settings.api_port}",
             sandbox_psp=f"http://{host}:{settings.sandbox_port}",

@@ -9,7 +9,6 @@ import httpx
 
 from local import lock, ports, seed, temporal
 from local.address import Addresses
-from local.config import LocalConfig
 from local.environment import child_environment
 from local.files import write_private
 from local.layout import Layout
@@ -33,7 +32,7 @@ class Stack:
     def __init__(self, settings: Settings, report: Report) -> None:
         self._settings = settings
         self._own_temporal = settings.temporal_address is None
-        self._addresses = Addresses.of(settings, LocalConfig())
+        self._addresses = Addresses.of(settings)
         self._env = child_environment(settings, self._addresses)
         self._info: RunInfo | None = None
         self.layout = Layout(settings.data_dir.absolute())

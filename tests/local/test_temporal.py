@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from local import temporal
 from local.address import Addresses
-from local.config import LocalConfig
 from local.environment import child_environment
 from local.errors import LocalError
 from local.layout import Layout
@@ -84,7 +83,7 @@ def test_children_see_the_settings_in_force(
         webhook_allowed_hosts=("a.example", "b.example"),
     )
     monkeypatch.chdir(tmp_path)
-    env = child_environment(settings, Addresses.of(settings, LocalConfig()))
+    env = child_environment(settings, Addresses.of(settings))
     assert "INTEGRATOR_DATABASE_URL" not in env
     assert env["INTEGRATOR_WHATEVER"] == "kept"
     assert env["INTEGRATOR_DATA_DIR"] == str(tmp_path / "relative")
@@ -99,14 +98,14 @@ def test_children_see_the_settings_in_force(
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]")],  # noqa: S104 - only named
 )
 def test_addresses_are_those_that_can_be_reached(bind: str, host: str) -> None:
-    addresses = Addresses.of(Settings(bind=bind), LocalConfig())
+    addresses = Addresses.of(Settings(bind=bind))
     assert addresses.api == f"http://{host}:8080"
     assert addresses.temporal == f"{host}:7233"
 
 
 def test_another_temporal_has_its_own_web_ui() -> None:
     settings = Settings(temporal_address="temporal.example:7233")
-    known = LocalConfig(temporal_ui="https://temporal.example/")
-    assert Addresses.of(settings, LocalConfig(temporal_ui=None)).temporal_ui is None
-    assert Addresses.of(settings, known).temporal_ui == "https://temporal.example"
-    assert Addresses.of(settings, known).temporal == "temporal.example:7233"
+    assert Addresses.of(settings).temporal_ui is None
+    known = settings.model_copy(update={"temporal_ui": "https://temporal.example/"})
+    assert Addresses.of(known).temporal_ui == "https://temporal.example"
+    assert Addresses.of(known).temporal == "temporal.example:7233"
