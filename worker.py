@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import httpx
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities import inbox, orphans, plan
@@ -17,17 +17,22 @@ from activities.inbox import InboxSweeper
 from activities.orphans import OrphanSweeper
 from activities.owners import Owners
 from activities.psp import PspActivities
+from activities.reconciliation import schedules
+from activities.reconciliation.schedules import ScheduleKeeper
+from activities.reconciliation.steps import ReconcileActivities
 from activities.records import RecordActivities
 from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
 from runtime.keys import KeyRing
+from runtime.rows import refresher
 from runtime.settings import Settings
 from runtime.temporal import connect_patiently
 from store.database import Store
 from workflows.gateway import Gateway
 from workflows.payment import PaymentWorkflow
 from workflows.preauth import PreauthWorkflow
+from workflows.reconcile import ReconcileWorkflow
 from workflows.refund import RefundWorkflow
 
 log = logging.getLogger("worker")
@@ -43,6 +48,9 @@ PASSED_THROUGH = (
     "workflows.timers",
 )
 """Our own pure modules: importing them anew for every workflow run would cost time and memory."""
+
+RECONCILE_AT_ONCE = 4
+"""So many merchants are reconciled at once; the others' runs wait in the queue."""
 
 SHUTDOWN_GRACE = plan.PSP_HTTP_TIMEOUT + timedelta(seconds=1)
 """A PSP call in flight may end; a cancelled one would leave its outcome unknown."""
@@ -62,7 +70,7 @@ def build_worker(
     webhook_http: httpx.AsyncClient,
 ) -> Worker:
     """A worker with every workflow and activity registered."""
-    owners = Owners(store, Gateway(client, settings.task_queue))
+    owners = Owners(store, Gateway(client, settings.task_queue, refresher(store)))
     psp = PspActivities(store, psp_http, owners)
     records = RecordActivities(store)
     webhooks = WebhookActivities(store, webhook_http, WebhookForm(settings.webhook_form))
@@ -83,6 +91,26 @@ def build_worker(
     )
 
 
+def build_reconciler(
+    client: Client, settings: Settings, store: Store, psp_http: httpx.AsyncClient
+) -> Worker:
+    """A small worker on a queue of its own: whoever waits for an answer never waits behind it."""
+    gateway = Gateway(client, settings.task_queue, refresher(store))
+    return Worker(
+        client,
+        task_queue=settings.reconcile_queue,
+        workflows=[ReconcileWorkflow],
+        activities=ReconcileActivities(store, psp_http, gateway).all(),
+        workflow_runner=runner(),
+        max_cached_workflows=RECONCILE_AT_ONCE * 2,
+        max_concurrent_workflow_tasks=RECONCILE_AT_ONCE,
+        max_concurrent_activities=RECONCILE_AT_ONCE,
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=2),
+        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=1),
+        graceful_shutdown_timeout=SHUTDOWN_GRACE,
+    )
+
+
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT."""
     stop = asyncio.Event()
@@ -95,13 +123,17 @@ async def run(settings: Settings) -> None:
         httpx.AsyncClient(timeout=plan.PSP_HTTP_TIMEOUT.total_seconds()) as psp_http,
         httpx.AsyncClient(timeout=plan.WEBHOOK_HTTP_TIMEOUT.total_seconds()) as webhook_http,
         build_worker(client, settings, store, psp_http, webhook_http),
+        build_reconciler(client, settings, store, psp_http),
     ):
-        gateway = Gateway(client, settings.task_queue)
+        gateway = Gateway(client, settings.task_queue, refresher(store))
+        every = timedelta(seconds=settings.reconcile_every_seconds)
+        keeper = ScheduleKeeper(store, client, settings.reconcile_queue, every)
         sweeps = [
             asyncio.create_task(repeat("inbox", inbox.EVERY, InboxSweeper(store, gateway).sweep)),
             asyncio.create_task(
                 repeat("orphans", orphans.EVERY, OrphanSweeper(store, gateway).sweep)
             ),
+            asyncio.create_task(repeat("schedules", schedules.EVERY, keeper.sweep)),
         ]
         log.info("worker ready on task queue %s", settings.task_queue)
         await stop.wait()

@@ -69,11 +69,11 @@ def void(call: PspCall, row: TransactionRow, target: str) -> Void:
     return Void(**_common(call, row), authorization_id=target)
 
 
-def lookup(call: PspCall, row: TransactionRow) -> Lookup:
-    """Ask for the state of the transaction."""
+def lookup(row: TransactionRow, psp_id: str | None, reference: str) -> Lookup:
+    """Ask for the state of the transaction, which the PSP knows by `reference`."""
     return Lookup(
-        reference=row.transaction_id,
-        psp_id=call.psp_id,
+        reference=reference,
+        psp_id=psp_id,
         currency=row.currency,
         role=PublicPaymentProviderRole[row.role],
     )

@@ -1,35 +1,52 @@
-"""Sees to it that every transaction that was opened gets its workflow.
+"""Takes care of transactions whose caller was lost on the way in or on the way out.
 
-The API opens the store's row and then starts the workflow. A crash or an outage in between, and a
-caller who never repeats its request, would leave the row without one. The workflow that is begun
-here waits for its caller as any other, and ends truthfully if nobody comes.
+The API opens the store's row, starts the workflow and sends the answer. A crash in between, and a
+caller who never repeats its request, would leave a row without a workflow or an outcome that
+nobody has heard of. The first is begun here: it waits for its caller as any other, and ends
+truthfully if nobody comes. The second is announced.
 """
 
 import logging
 from datetime import UTC, datetime, timedelta
 
-from runtime.rows import first_start
+from runtime.rows import first_start, resuming
 from store.database import Store
 from workflows.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
 EVERY = timedelta(minutes=1)
-PATIENCE = timedelta(minutes=10)
+BEGIN_AFTER = timedelta(minutes=10)
 """Callers repeat a request whose answer was lost well before that."""
+ANNOUNCE_AFTER = timedelta(minutes=1)
+"""No answer takes that long; announcing what was answered after all does no harm."""
 
 
 class OrphanSweeper:
-    """Begins the workflows that nobody began."""
+    """Begins what nobody began and announces what nobody heard."""
 
     def __init__(self, store: Store, gateway: Gateway) -> None:
         self._store = store
         self._gateway = gateway
 
-    async def sweep(self, patience: timedelta = PATIENCE) -> int:
+    async def sweep(self) -> None:
+        """One round of both."""
+        await self.announce()
+        await self.begin()
+
+    async def begin(self, patience: timedelta = BEGIN_AFTER) -> int:
         """Begin what has waited for `patience`; returns how many rows that were."""
         rows = await self._store.unstarted_transactions(datetime.now(UTC) - patience)
         for row in rows:
-            log.warning("%s %s was opened and never begun", row.kind, row.transaction_id)
-            await self._gateway.begin(first_start(row))
+            if await self._gateway.begin(first_start(row)):
+                log.warning("%s %s was opened and never begun", row.kind, row.transaction_id)
+        return len(rows)
+
+    async def announce(self, patience: timedelta = ANNOUNCE_AFTER) -> int:
+        """Announce what was opened before `patience` and never answered."""
+        rows = await self._store.untold_transactions(datetime.now(UTC) - patience)
+        for row in rows:
+            log.warning("%s %s was never answered; announced", row.kind, row.transaction_id)
+            await self._gateway.redeliver(resuming(row))
+            await self._store.mark_told(row.merchant_id, row.transaction_id)
         return len(rows)

@@ -17,8 +17,10 @@ from workflows.messages import (
     NotificationResult,
     PspCall,
     PspReply,
+    ReconcileInput,
     Record,
     SettleCall,
+    StepReport,
     WebhookCall,
     WebhookReply,
 )
@@ -149,3 +151,29 @@ DELIVER_WEBHOOK: Plan[WebhookCall, WebhookReply] = Plan(
     PATIENT_RETRY,
     WEBHOOK_BUDGET,
 )
+
+RECONCILE_SHARE = timedelta(seconds=20)
+"""After this a step of reconciliation reports back and is asked again if there is more to do."""
+
+
+def _reconciliation(name: str) -> Plan[ReconcileInput, StepReport]:
+    """Each step remembers how far it came, so a repetition goes on where the last one stopped.
+
+    A PSP that stays away is not waited for: the next scheduled run comes soon enough.
+    """
+    return Plan(
+        name,
+        StepReport,
+        RECONCILE_SHARE + PSP_ATTEMPT,
+        RetryPolicy(
+            initial_interval=timedelta(seconds=5),
+            backoff_coefficient=2,
+            maximum_interval=timedelta(seconds=30),
+        ),
+        timedelta(minutes=2),
+    )
+
+
+REPAIR_EVENTS = _reconciliation("repair_events")
+SWEEP_MOVEMENTS = _reconciliation("sweep_movements")
+SAMPLE_FINAL = _reconciliation("sample_final")

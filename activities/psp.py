@@ -13,11 +13,13 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import calls, plan
-from activities.errors import psp_errors
+from activities.errors import attempt, psp_errors
 from activities.owners import Owners
+from activities.reconciliation.accounts import reference_of
+from contract import PaymentErrorCode
 from psp import registry
 from psp.description import SettingsRefused, parse_settings
-from psp.errors import PspError
+from psp.errors import CredentialsRejected, PspError
 from psp.port import Adapter, Connection
 from psp.types import Approved, Declined, Instrument, Notice, Outcome, RedirectRequired
 from store.database import Store
@@ -32,6 +34,13 @@ from workflows.messages import (
     ReserveReply,
 )
 from workflows.state import EvidenceKind, Kind
+
+NO_INSTRUMENT = PspReply(
+    outcome=Declined(
+        code=PaymentErrorCode.BearerInvalid, message="The agreement holds no payment method."
+    ),
+    evidence=EvidenceKind.NOT_SENT,
+)
 
 Fetch = Callable[[Any], Awaitable[Outcome | None]]
 
@@ -65,6 +74,8 @@ class PspActivities:
         row, connection = await self._open(call)
         request = await self._store.request(call.merchant_id, call.transaction_id)
         instrument = None if request.get("isInitial") else await self._instrument(row)
+        if instrument is None and not request.get("isInitial"):
+            return NO_INSTRUMENT
         with psp_errors():
             outcome = await connection.authorize(calls.authorize(call, row, request, instrument))
         return await self._answer(row, outcome)
@@ -75,6 +86,8 @@ class PspActivities:
         row, connection = await self._open(call)
         request = await self._store.request(call.merchant_id, call.transaction_id)
         instrument = await self._instrument(row)
+        if instrument is None:
+            return NO_INSTRUMENT
         with psp_errors():
             outcome = await connection.charge(calls.charge(call, row, request, instrument))
         return await self._answer(row, outcome)
@@ -86,6 +99,8 @@ class PspActivities:
         grant = await self._owners.reserve(Kind.PREAUTH, row)
         if grant.refusal is not None:
             return refused(grant)
+        if grant.taken_by is not None:
+            return await self._captured_already(row, connection, grant.taken_by)
         with psp_errors():
             outcome = await connection.capture(calls.capture(call, row, target(grant)))
         reply = await self._answer(row, outcome)
@@ -136,8 +151,11 @@ class PspActivities:
         """Read-only check whether the PSP accepts the merchant's credentials."""
         _, connection = await self._open(call)
         with psp_errors():
-            check = await connection.verify_settings()
-        return CredentialsReply(accepted=bool(check.roles))
+            try:
+                await connection.verify_settings()
+            except CredentialsRejected:
+                return CredentialsReply(accepted=False)
+        return CredentialsReply(accepted=True)
 
     @activity.defn(name=plan.READ_NOTIFICATION.name)
     async def read_notification(self, read: NotificationRead) -> NotificationResult:
@@ -158,21 +176,37 @@ class PspActivities:
         outcome = await self._keep_private(row, notice.result)
         return NotificationResult(outcome=outcome, event_id=stored.event_id)
 
+    async def _captured_already(
+        self, row: TransactionRow, connection: Connection, psp_id: str
+    ) -> PspReply:
+        """Answer from a capture that was made without us; the money must not be taken twice."""
+        lookup = calls.lookup(row, psp_id, await reference_of(self._store, row, psp_id))
+        with psp_errors():
+            outcome = await connection.fetch_payment(lookup)
+        if outcome is None:
+            raise ApplicationError("The PSP does not show the capture.", type=PspFailure.UNKNOWN)
+        reply = PspReply(outcome=await self._keep_private(row, outcome), evidence=EvidenceKind.READ)
+        return await self._owners.settle_if_certain(Kind.PREAUTH, row, reply)
+
     async def _reread(self, row: TransactionRow, stored: NotificationRow) -> Notice | None:
         adapter = registry.adapter(row.psp)
-        values = await self._store.settings(row.merchant_id)
+        values = await self._store.settings(row.merchant_id, row.created_at)
         try:
-            settings = parse_settings(adapter, values or {})
-            notices = adapter.parse_notification(
-                settings, stored.headers or {}, stored.raw, stored.received_at
-            )
+            if stored.source == "listed":
+                notices = adapter.read_event(stored.raw)
+            else:
+                settings = parse_settings(adapter, values or {})
+                notices = adapter.parse_notification(
+                    settings, stored.headers or {}, stored.raw, stored.received_at
+                )
         except (SettingsRefused, PspError):
             return None
         return next((n for n in notices if n.event_id == stored.event_id), None)
 
     async def _look_up(self, call: PspCall, row: TransactionRow, fetch: Fetch) -> PspReply:
+        lookup = calls.lookup(row, call.psp_id, await reference_of(self._store, row, call.psp_id))
         with psp_errors():
-            outcome = await fetch(calls.lookup(call, row))
+            outcome = await fetch(lookup)
         semantics = registry.adapter(row.psp).capabilities.idempotency
         return PspReply(
             outcome=await self._keep_private(row, outcome) if outcome is not None else None,
@@ -194,20 +228,23 @@ class PspActivities:
 
     async def _settings(self, row: TransactionRow) -> tuple[Adapter, BaseModel]:
         adapter = registry.adapter(row.psp)
-        values = await self._store.settings(row.merchant_id)
+        values = await self._store.settings(row.merchant_id, row.created_at)
         try:
             return adapter, parse_settings(adapter, values or {})
         except SettingsRefused as error:
             raise ApplicationError(
-                str(error), type=PspFailure.CONFIGURATION, non_retryable=True
+                str(error),
+                attempt(),
+                type=PspFailure.CONFIGURATION,
+                non_retryable=True,
             ) from None
 
-    async def _instrument(self, row: TransactionRow) -> Instrument:
+    async def _instrument(self, row: TransactionRow) -> Instrument | None:
         agreement = None
         if row.agreement_id is not None:
             agreement = await self._store.agreement(row.merchant_id, row.agreement_id)
         if agreement is None or agreement.instrument is None:
-            raise ApplicationError("The agreement holds no payment method.", type="NotFound")
+            return None
         return Instrument.model_validate(agreement.instrument)
 
     async def _answer(self, row: TransactionRow, outcome: Outcome) -> PspReply:

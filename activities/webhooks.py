@@ -1,5 +1,6 @@
 """Delivery of change notifications to Billwerk+: one attempt per call, the pauses are ours."""
 
+import logging
 import random
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import plan
 from contract.enums import WebhookType
@@ -15,6 +16,8 @@ from contract.webhook import ChangeNotification, WebhookForm, encode_webhook
 from store.database import Store
 from workflows.messages import WebhookCall, WebhookReply
 from workflows.state import Kind
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE = timedelta(seconds=5)
 GROWTH = 3
@@ -77,7 +80,13 @@ def failed(message: str, attempt: int, response: httpx.Response | None = None) -
     wish = retry_after(response, datetime.now(UTC)) if response is not None else None
     if wish is not None:
         delay = max(min(wish, LONGEST_PAUSE), delay)
-    return ApplicationError(message, type="WebhookNotDelivered", next_retry_delay=delay)
+    log.info("Change notification, attempt %d: %s", attempt, message)
+    return ApplicationError(
+        message,
+        type="WebhookNotDelivered",
+        next_retry_delay=delay,
+        category=ApplicationErrorCategory.BENIGN,
+    )
 
 
 def pause(attempt: int, jitter: float) -> timedelta:

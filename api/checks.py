@@ -9,15 +9,23 @@ from datetime import UTC, date, datetime
 
 from api import merchant_settings
 from api.context import Context
-from api.errors import Refused, invalid_data, precondition, raise_if
-from api.reads import read
+from api.errors import Away, Refused, invalid_data, precondition, raise_if
+from api.reads import Reading, read
 from api.targets import check_webhook_target
-from contract import PaymentRequest, PreauthRequest, PublicPaymentProviderRole, RefundRequest, wire
+from contract import (
+    PaymentErrorCode,
+    PaymentRequest,
+    PaymentTransactionStatus,
+    PreauthRequest,
+    PublicPaymentProviderRole,
+    RefundRequest,
+    wire,
+)
 from psp.errors import BearerRefused
 from psp.port import Adapter
 from psp.types import MethodCapability
 from store import Merchant, NewAgreement, NewTransaction
-from workflows.state import Kind, PaymentState, PreauthState, RefundState
+from workflows.state import Kind, PaymentState, PreauthState, RefundState, Refusal
 
 Role = PublicPaymentProviderRole
 AnyRequest = PreauthRequest | PaymentRequest | RefundRequest
@@ -97,10 +105,11 @@ async def _open_refund(
         raise invalid_data("paymentTransactionId names no payment.")
     if not adapter.capabilities.refunds:
         raise precondition("The PSP does not support refunds.")
-    raise_if(
+    _raise_if_sure(
+        reading,
         reading.state.refuse_refund(
             request.requested_amount, request.currency, request.transaction_id
-        )
+        ),
     )
     state = RefundState(
         transaction_id=request.transaction_id,
@@ -162,7 +171,12 @@ async def _check_agreement(
     if agreement.role != request.payment_means_reference.role.name:
         raise invalid_data(f"The agreement is for {agreement.role}.")
     if not agreement.usable:
-        raise precondition("No preauth of the agreement has succeeded.")
+        opened = await read(context, merchant.id, Kind.PREAUTH, agreement.transaction_id)
+        if opened is not None and opened.state.status is PaymentTransactionStatus.Succeeded:
+            raise Away  # the store hears of it in a moment
+        message = "No preauth of the agreement has succeeded."
+        refusal = Refusal(code=PaymentErrorCode.InvalidPreconditions, message=message)
+        _raise_if_sure(opened, refusal)
 
 
 async def _check_capture(
@@ -181,11 +195,23 @@ async def _check_capture(
         raise precondition("The preauth belongs to another agreement.")
     if not method.capture:
         raise precondition(f"There is nothing to capture for {reading.state.role.name}.")
-    raise_if(
+    _raise_if_sure(
+        reading,
         reading.state.refuse_capture(
             request.requested_amount, request.currency, request.transaction_id
-        )
+        ),
     )
+
+
+def _raise_if_sure(reading: Reading | None, refusal: Refusal | None) -> None:
+    """Refuse for good only what the newest state forbids.
+
+    The store hears of a change a moment after the caller; what it alone would refuse may be
+    allowed by then.
+    """
+    if refusal is not None and reading is not None and not reading.sure:
+        raise Away
+    raise_if(refusal)
 
 
 def _execute_on(request: PaymentRequest) -> date | None:

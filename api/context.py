@@ -12,6 +12,7 @@ import httpx
 
 from api.breaker import Breaker
 from runtime.keys import KeyRing
+from runtime.rows import refresher
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store import Store
@@ -77,7 +78,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         Store(settings.resolved_database_url, keys) as store,
         httpx.AsyncClient(timeout=PSP_TIMEOUT, follow_redirects=False) as http,
     ):
-        gateway = Gateway(client, settings.task_queue)
+        gateway = Gateway(client, settings.task_queue, refresher(store))
         context = Context(settings, store, gateway, http, ready)
         try:
             yield context

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -23,7 +24,7 @@ from api.render import respond
 from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, wire
 from psp.port import Adapter
 from runtime.rows import first_start
-from store import Merchant, RecordUpdate, TransactionRow
+from store import Merchant, RecordUpdate, StoreError, TransactionRow
 from workflows.state import AnyState, Change, Kind
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,23 @@ async def enter(
     if not created:
         _require_same(row, request)
         if row.version > 0:
-            return await respond(context, await current(context, row))
-    return await respond(context, await _first_outcome(context, row, caller_gone))
+            return _telling(context, row, await respond(context, await current(context, row)))
+    reading = await _first_outcome(context, row, caller_gone)
+    return _telling(context, row, await respond(context, reading))
+
+
+def _telling(context: Context, row: TransactionRow, response: Response) -> Response:
+    """Note once the answer is out; an answer that never gets out is announced by the worker."""
+    if row.told_at is None:
+        response.background = BackgroundTask(_mark_told, context, row)
+    return response
+
+
+async def _mark_told(context: Context, row: TransactionRow) -> None:
+    try:
+        await context.store.mark_told(row.merchant_id, row.transaction_id)
+    except StoreError as error:
+        log.warning("%s will be announced as well: %s", row.transaction_id, type(error).__name__)
 
 
 def _kind(request: AnyRequest) -> Kind:

@@ -54,7 +54,7 @@ async def verify_and_save(
     check = await _verify(context, adapter, settings)
     if check.roles:
         values = {key: given[key] for key in setting_keys(adapter) if given.get(key)}
-        await context.store.save_settings(merchant.id, values)
+        await context.store.save_settings(merchant.id, values, check.account)
     return settings_response(check)
 
 

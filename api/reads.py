@@ -19,11 +19,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reading:
-    """A transaction as known now; `gone` when Temporal says that it has no workflow."""
+    """A transaction as known now; `gone` when Temporal says that it has no workflow.
+
+    Not `sure`: the store's state, while the workflow may know more.
+    """
 
     row: TransactionRow
     state: AnyState
     gone: bool = False
+    sure: bool = True
 
 
 async def find(
@@ -48,7 +52,7 @@ async def current(context: Context, row: TransactionRow) -> Reading:
     """The newest state of a transaction: nobody is asked when nothing can change any more."""
     stored = read_state(row.kind, row.snapshot)
     if stored.settled or context.breaker.tripped:
-        return Reading(row, stored)
+        return Reading(row, stored, sure=stored.settled)
     try:
         asked = await _ask(context, row)
     except LookupError:
@@ -57,7 +61,7 @@ async def current(context: Context, row: TransactionRow) -> Reading:
     fresh = await context.store.transaction(row.merchant_id, row.transaction_id) or row
     stored = read_state(fresh.kind, fresh.snapshot)
     if asked is None or asked.version < stored.version:
-        return Reading(fresh, stored)
+        return Reading(fresh, stored, sure=asked is not None or stored.settled)
     return Reading(fresh, asked)
 
 

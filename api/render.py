@@ -101,7 +101,8 @@ def _preauth(
 ) -> PreauthResponse:
     private = row.private or {}
     redirect: dict[str, Any] = {}
-    if state.status is PaymentTransactionStatus.Initiated:
+    # Also while Pending: a page that opened only after the caller had been told so.
+    if state.undecided:
         redirect = private.get("redirect") or {}
     # Its own first: the agreement's is written a moment after the PSP's answer is known.
     instrument = private.get("instrument")

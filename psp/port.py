@@ -24,7 +24,9 @@ from psp.types import (
     Capabilities,
     Capture,
     Charge,
+    EventPage,
     Lookup,
+    MovementPage,
     Notice,
     Outcome,
     Refund,
@@ -61,7 +63,26 @@ class Connection(Protocol):
         """As `fetch_authorization`, for refunds."""
 
     async def verify_settings(self) -> SettingsCheck:
-        """Read-only check of the credentials; rejected credentials are an empty result."""
+        """Read-only check of the settings.
+
+        Credentials that the PSP refuses raise `CredentialsRejected`; settings that are wrong in
+        another way (a webhook secret that is not the PSP's) are an empty result.
+        """
+
+    async def list_events(self, cursor: str | None) -> EventPage:
+        """What the PSP has reported or would have, behind `cursor`; None: from the beginning.
+
+        Called only with the capability `event_list`. An entry that is no event is left out.
+        """
+
+    async def list_movements(
+        self, since: datetime, until: datetime, cursor: str | None
+    ) -> MovementPage:
+        """Everything made at the PSP from `since` until before `until`, whoever made it.
+
+        Called only with the capability `movement_list`. `cursor` is None for the first part of a
+        window, then the one of the part before.
+        """
 
 
 class Adapter(Protocol):
@@ -91,4 +112,10 @@ class Adapter(Protocol):
         """Verify a notification over its raw body and split it into its events.
 
         Raises `NotificationRejected`. Pure: no I/O, no clock of its own.
+        """
+
+    def read_event(self, raw: bytes) -> Sequence[Notice]:
+        """Read an entry of the PSP's event list, which needs no signature: we asked for it.
+
+        Raises `NotificationRejected` for what is no event.
         """

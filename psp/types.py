@@ -189,9 +189,13 @@ class Lookup(Value):
 
 
 class SettingsCheck(Value):
-    """Result of a settings verification: the roles that may be offered; empty = rejected."""
+    """Result of a settings verification: the roles that may be offered; empty: none.
+
+    `account` is the PSP's own id of the account the settings open.
+    """
 
     roles: frozenset[PublicPaymentProviderRole] = frozenset()
+    account: str | None = None
 
 
 class Notice(Value):
@@ -207,6 +211,56 @@ class Notice(Value):
     reference: str | None = None
     psp_ids: tuple[str, ...] = ()
     result: Outcome | None = None
+
+
+class ListedEvent(Value):
+    """One entry of the PSP's event list; `raw` is what `Adapter.read_event` reads again."""
+
+    raw: bytes = Field(repr=False)
+    notices: tuple[Notice, ...] = ()
+
+
+class EventPage(Value):
+    """A part of the PSP's event list, oldest first, and where the next part begins.
+
+    `cursor` is as given when there was nothing new; `more` says that the next part is there.
+    """
+
+    events: tuple[ListedEvent, ...] = ()
+    cursor: str | None = None
+    more: bool = False
+
+
+class MovementKind(StrEnum):
+    """What a PSP's list of movements holds."""
+
+    AUTHORIZATION = "authorization"
+    PAYMENT = "payment"
+    REFUND = "refund"
+
+
+class Movement(Value):
+    """Money held, taken or given back, as the PSP lists it, whoever caused it.
+
+    `parent_psp_id` is the authorization of a capture or the payment of a refund. `outcome` is what
+    a look-up of the same object would answer; `amount` is in major units of `currency`.
+    """
+
+    kind: MovementKind
+    psp_id: str
+    reference: str | None
+    parent_psp_id: str | None
+    amount: Decimal
+    currency: str
+    booked_at: datetime
+    outcome: Outcome = Field(repr=False)
+
+
+class MovementPage(Value):
+    """A part of the movements of a time window; `cursor` leads to the next, None after the last."""
+
+    movements: tuple[Movement, ...] = ()
+    cursor: str | None = None
 
 
 class MethodCapability(Value):
@@ -236,13 +290,18 @@ class KeySemantics(Value):
 
 
 class Capabilities(Value):
-    """The declared capability sheet of an adapter."""
+    """The declared capability sheet of an adapter.
+
+    `event_list` and `movement_list` say whether the PSP can be asked for what has happened.
+    """
 
     methods: dict[PublicPaymentProviderRole, MethodCapability]
     refunds: bool
     migration: bool = False
     order_data_in_preauth: bool = False
     invoice_data: bool = False
+    event_list: bool = False
+    movement_list: bool = False
     idempotency: KeySemantics
 
 

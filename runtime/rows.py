@@ -1,7 +1,9 @@
 """From a stored transaction to the input of its workflow."""
 
+from collections.abc import Awaitable, Callable
+
 from psp import registry
-from store import TransactionRow
+from store import Store, TransactionRow
 from workflows.messages import AnyInput
 from workflows.starts import build_start, read_state
 from workflows.state import AnyState, PaymentState
@@ -15,6 +17,16 @@ def first_start(row: TransactionRow) -> AnyInput:
 def resuming(row: TransactionRow, state: AnyState | None = None) -> AnyInput:
     """A start that continues from `state`, or from the stored one."""
     return _start(row, state.model_dump_json() if state else row.snapshot)
+
+
+def refresher(store: Store) -> Callable[[AnyInput], Awaitable[AnyInput]]:
+    """Brings a start's state up to date with the store, for a workflow that has closed."""
+
+    async def refresh(start: AnyInput) -> AnyInput:
+        row = await store.transaction(start.merchant_id, start.transaction_id)
+        return resuming(row) if row is not None else start
+
+    return refresh
 
 
 def _start(row: TransactionRow, snapshot: str | None) -> AnyInput:

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         description="Hosts that change webhooks may be sent to, separated by commas; "
         "when not set, any host",
     )
+    reconcile_every_seconds: Seconds = Field(
+        300.0, description="Pause between two comparisons of a merchant's books with its PSP's"
+    )
     public_url: str | None = Field(
         None,
         description="Address of the API as PSPs and customers' browsers reach it; "
@@ -123,6 +126,11 @@ class Settings(BaseSettings):
     def resolved_temporal_address(self) -> str:
         """`host:port` of the Temporal server."""
         return self.temporal_address or f"127.0.0.1:{self.temporal_port}"
+
+    @property
+    def reconcile_queue(self) -> str:
+        """A task queue of its own, so that reconciliation takes nobody's place in the main one."""
+        return f"{self.task_queue}-reconcile"
 
     @property
     def resolved_public_url(self) -> str:

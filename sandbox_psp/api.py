@@ -14,7 +14,7 @@ from sandbox_psp import (
     sessions,
     steering,
 )
-from sandbox_psp.caller import Authenticated
+from sandbox_psp.caller import Authenticated, Listed
 from sandbox_psp.records import Authorization, Charge, CheckoutSession, Mandate, Refund
 from sandbox_psp.requests import (
     AuthorizationRequest,
@@ -88,9 +88,9 @@ async def show_authorization(id: str, caller: Authenticated) -> Response:
 
 
 @router.get("/authorizations")
-async def find_authorizations(reference: Reference, caller: Authenticated) -> Response:
-    """The authorizations of a reference."""
-    return await caller.many(Authorization, reference)
+async def find_authorizations(wanted: Listed, caller: Authenticated) -> Response:
+    """The authorizations of a reference, or of a span of time."""
+    return await caller.listed(Authorization, wanted)
 
 
 @router.post("/authorizations/{id}/void")
@@ -188,9 +188,9 @@ async def show_charge(id: str, caller: Authenticated) -> Response:
 
 
 @router.get("/charges")
-async def find_charges(reference: Reference, caller: Authenticated) -> Response:
-    """The charges and captures of a reference."""
-    return await caller.many(Charge, reference)
+async def find_charges(wanted: Listed, caller: Authenticated) -> Response:
+    """The charges and captures of a reference, or of a span of time."""
+    return await caller.listed(Charge, wanted)
 
 
 @router.post("/refunds", status_code=201)
@@ -219,9 +219,9 @@ async def show_refund(id: str, caller: Authenticated) -> Response:
 
 
 @router.get("/refunds")
-async def find_refunds(reference: Reference, caller: Authenticated) -> Response:
-    """The refunds of a reference."""
-    return await caller.many(Refund, reference)
+async def find_refunds(wanted: Listed, caller: Authenticated) -> Response:
+    """The refunds of a reference, or of a span of time."""
+    return await caller.listed(Refund, wanted)
 
 
 @router.get("/events")

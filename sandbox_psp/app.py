@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from sandbox_psp import api, authorizations, charges, checkout, control, jobs, refunds, sessions
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
             await _stop([*clockwork, *ctx.tasks])
             db.close()
 
-    app = FastAPI(title="Sandbox PSP", version="1", lifespan=lifespan)
+    app = FastAPIOffline(title="Sandbox PSP", version="1", lifespan=lifespan, redoc_url=None)
     app.include_router(api.router, tags=["merchant API"])
     app.include_router(control.router, tags=["control"])
     app.include_router(checkout.router, include_in_schema=False)

@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import AwareDatetime
 
 from sandbox_psp import accounts, gateway, idempotency, objects
 from sandbox_psp.accounts import Account
+from sandbox_psp.clock import iso, ms
 from sandbox_psp.context import Context
+from sandbox_psp.errors import invalid
 from sandbox_psp.faults import Operation
 from sandbox_psp.idempotency import Answer, answer
-from sandbox_psp.objects import R
+from sandbox_psp.objects import R, Span
 from sandbox_psp.steering import Ending
 
 _bearer = HTTPBearer(auto_error=False)
@@ -21,6 +24,29 @@ def context(request: Request) -> Context:
     """The PSP this request came to."""
     ctx: Context = request.app.state.ctx
     return ctx
+
+
+class Listing:
+    """What a list was asked for: a reference, or else a span of time and a place in it."""
+
+    def __init__(
+        self,
+        reference: Annotated[str | None, Query(min_length=1)] = None,
+        created_from: AwareDatetime | None = None,
+        created_to: AwareDatetime | None = None,
+        after: Annotated[str, Query(pattern=r"^[0-9]{0,18}$")] = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> None:
+        self.reference = reference
+        self._from, self._to = created_from, created_to
+        self._after, self._limit = int(after or 0), limit
+
+    def span(self) -> Span:
+        """The span asked for; PspError 400 unless both its ends are named."""
+        if self._from is None or self._to is None:
+            raise invalid("parameter_missing", "Name a reference, or created_from and created_to.")
+        ends = (iso(ms(self._from)), iso(ms(self._to)))
+        return Span(*ends, self._after, self._limit)
 
 
 class Caller:
@@ -59,6 +85,13 @@ class Caller:
 
         return await self.get(look)
 
+    async def listed(self, cls: type[R], wanted: "Listing") -> Response:
+        """Answer with the caller's records of a reference, or else of a span of time."""
+        if wanted.reference is not None:
+            return await self.many(cls, wanted.reference)
+        span, db = wanted.span(), self.ctx.db
+        return await self.get(lambda: objects.window(db, cls, self.account.id, span))
+
 
 def _respond(given: Answer) -> Response:
     return Response(given.body, given.status, given.headers, media_type="application/json")
@@ -75,4 +108,5 @@ async def _caller(
 
 
 Authenticated = Annotated[Caller, Depends(_caller)]
+Listed = Annotated[Listing, Depends()]
 InContext = Annotated[Context, Depends(context)]

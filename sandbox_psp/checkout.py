@@ -126,7 +126,7 @@ def _redirect(url: str) -> Response:
 def _form(session: CheckoutSession, form: dict[str, str], errors: dict[str, str]) -> Response:
     typed = {
         "card_number": form.get("card_number", ""),
-        "holder": form.get("holder") or (session.customer and session.customer.name) or "",
+        "holder": form.get("holder", (session.customer and session.customer.name) or ""),
         "expiry": form.get("expiry", ""),
     }
     status = 422 if errors else 200

@@ -1,7 +1,9 @@
 """Time as the PSP keeps it: milliseconds since the epoch inside, ISO 8601 UTC outside."""
 
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now_ms() -> int:
@@ -12,6 +14,11 @@ def now_ms() -> int:
 def after(seconds: float) -> int:
     """The moment `seconds` from now, in milliseconds since the epoch."""
     return now_ms() + round(seconds * 1000)
+
+
+def ms(moment: datetime) -> int:
+    """Milliseconds since the epoch; what is finer is cut off."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def iso(ms: int) -> str:

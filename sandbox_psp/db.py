@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS objects (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     account TEXT NOT NULL, reference TEXT, parent TEXT, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS objects_reference ON objects (reference, kind);
+CREATE INDEX IF NOT EXISTS objects_created
+    ON objects (account, kind, json_extract(body, '$.created_at'));
 CREATE INDEX IF NOT EXISTS objects_parent ON objects (parent);
 CREATE TABLE IF NOT EXISTS ledger (
     number INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, reference TEXT NOT NULL,

@@ -1,5 +1,6 @@
 """Keeping records in the database and showing them to the outside."""
 
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sandbox_psp.db import Database
@@ -15,6 +16,16 @@ from sandbox_psp.records import (
 )
 
 R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Records created from one moment until before another, behind the place `after`."""
+
+    created_from: str
+    created_to: str
+    after: int
+    limit: int
 
 
 def save(db: Database, record: Record) -> None:
@@ -58,6 +69,32 @@ def by_reference(db: Database, cls: type[R], reference: str, account: str | None
         account,
     )
     return [cls.model_validate_json(row["body"]) for row in rows]
+
+
+def window(
+    db: Database,
+    cls: type[R],
+    account: str,
+    span: Span,
+) -> dict[str, Any]:
+    """A page of the account's records of a span of time, oldest first, as the API answers it."""
+    rows = db.all(
+        "SELECT number, body FROM objects WHERE account = ? AND kind = ? AND number > ?"
+        " AND json_extract(body, '$.created_at') >= ? AND json_extract(body, '$.created_at') < ?"
+        " ORDER BY number LIMIT ?",
+        account,
+        cls.kind,
+        span.after,
+        span.created_from,
+        span.created_to,
+        span.limit + 1,
+    )
+    shown = rows[: span.limit]
+    return {
+        "data": [show(db, cls.model_validate_json(row["body"])) for row in shown],
+        "next": str(shown[-1]["number"]) if shown else None,
+        "has_more": len(rows) > span.limit,
+    }
 
 
 def refunds_of(db: Database, charge: Charge) -> list[Refund]:

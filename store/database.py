@@ -7,11 +7,11 @@ from sqlalchemy import select
 
 from store.merchants import Merchants
 from store.notifications import Notifications
+from store.reconciliation import Reconciliation
 from store.tables import merchants
-from store.transactions import Transactions
 
 
-class Store(Merchants, Transactions, Notifications):
+class Store(Merchants, Reconciliation, Notifications):
     """One pool of connections to the database, shared by all callers of a process.
 
     Opens nothing until first used. The schema is made by `store.migrate.upgrade`. Every method

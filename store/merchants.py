@@ -4,10 +4,10 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, func, select, update
 
 from store.errors import AlreadyExists, NotFound
 from store.rows import ApiToken, Merchant
@@ -123,10 +123,13 @@ class Merchants(Session):
             ]
 
     @to_the_end
-    async def save_settings(self, merchant_id: str, values: Mapping[str, str]) -> int:
+    async def save_settings(
+        self, merchant_id: str, values: Mapping[str, str], account: str | None = None
+    ) -> int:
         """Store the merchant's PSP settings as a new version and return its number, from 1.
 
-        Earlier versions stay. Raises `NotFound` for an unknown merchant.
+        `account` is the PSP's own id of the account they open. Earlier versions stay. Raises
+        `NotFound` for an unknown merchant.
         """
         async with self._writing() as connection:
             # Locked, so that two writers cannot choose the same version on PostgreSQL.
@@ -146,24 +149,31 @@ class Merchants(Session):
                     psp_settings_id=settings_id,
                     version=version,
                     merchant_id=merchant_id,
+                    account=account,
                     sealed_values=self._vault.seal_json(values, *place),
                     created_at=_now(),
                 )
             )
         return version
 
-    async def settings(self, merchant_id: str) -> dict[str, str] | None:
-        """The latest PSP settings of the merchant, None when there are none."""
+    async def settings(
+        self, merchant_id: str, begun_at: datetime | None = None
+    ) -> dict[str, str] | None:
+        """The latest PSP settings of the merchant, None when there are none.
+
+        With `begun_at` the latest for the account that was in use then: what was begun on one
+        account of a PSP must not be repeated on another.
+        """
         statement = (
             select(psp_settings)
             .where(psp_settings.c.merchant_id == merchant_id)
             .order_by(psp_settings.c.version.desc())
-            .limit(1)
         )
         async with self._reading() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
-        if row is None:
+            rows = (await connection.execute(statement)).mappings().all()
+        if not rows:
             return None
+        row = rows[0] if begun_at is None else _for_account(rows, begun_at)
         place = _settings_place(row["psp_settings_id"], row["version"])
         return self._vault.open_json(row["sealed_values"], *place)
 
@@ -172,6 +182,14 @@ class Merchants(Session):
             found = await connection.execute(select(merchants).where(*conditions))
             row = found.mappings().one_or_none()
         return Merchant(**row) if row is not None else None
+
+
+def _for_account(rows: Sequence[RowMapping], begun_at: datetime) -> RowMapping:
+    """The newest of `rows` (newest first) with the account that was in use at `begun_at`."""
+    in_use = next((row for row in rows if row["created_at"] <= begun_at), rows[-1])
+    if in_use["account"] is None:
+        return rows[0]
+    return next(row for row in rows if row["account"] == in_use["account"])
 
 
 def _digest(token: str) -> str:

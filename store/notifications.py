@@ -1,11 +1,11 @@
 """The inbox of PSP notifications: stored before they are acknowledged, never lost after."""
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, or_, select, update
+from sqlalchemy import RowMapping, Select, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import NotFound
@@ -13,6 +13,9 @@ from store.rows import NewNotification, NotificationRow, NotificationState
 from store.session import Session, to_the_end
 from store.tables import notifications
 
+_OFTEN = 60
+_UNREAD = timedelta(minutes=10)
+_LONG_PAUSE = timedelta(hours=1)
 _UNDELIVERED: tuple[NotificationState, ...] = ("stored", "parked")
 
 
@@ -32,6 +35,15 @@ class Notifications(Session):
             )
             id = created if created is not None else await _existing(connection, new)
         return id, created is not None
+
+    async def known_events(self, psp_settings_id: str, event_ids: Collection[str]) -> set[str]:
+        """Those of the event ids that are in the inbox already, whatever became of them."""
+        statement = select(notifications.c.event_id).where(
+            notifications.c.psp_settings_id == psp_settings_id,
+            notifications.c.event_id.in_(event_ids),
+        )
+        async with self._reading() as connection:
+            return set((await connection.execute(statement)).scalars())
 
     async def notification(self, id: int) -> NotificationRow | None:
         found = await self._list_notifications(
@@ -69,11 +81,28 @@ class Notifications(Session):
     ) -> list[NotificationRow]:
         """Stored or parked notifications last touched before `older_than`, longest waiting first.
 
-        Setting a notification's state, even to the same one, puts it at the end of the line.
+        So are those that were signalled a while ago and never read: their workflow was ended by
+        force, or the engine came back from a backup.
+
+        Setting a notification's state, even to the same one, puts it at the end of the line. One
+        that was tried often waits longer: what others do on the same account is never ours.
         """
         return await self._list_notifications(
             select(notifications)
-            .where(notifications.c.state.in_(_UNDELIVERED), notifications.c.updated_at < older_than)
+            .where(
+                or_(
+                    notifications.c.state.in_(_UNDELIVERED),
+                    and_(
+                        notifications.c.state == "signalled",
+                        notifications.c.updated_at < older_than - _UNREAD,
+                    ),
+                ),
+                notifications.c.updated_at < older_than,
+                or_(
+                    notifications.c.attempts < _OFTEN,
+                    notifications.c.updated_at < older_than - _LONG_PAUSE,
+                ),
+            )
             .order_by(notifications.c.updated_at, notifications.c.id)
             .limit(limit)
         )
@@ -145,6 +174,7 @@ class Notifications(Session):
             ),
             "received_at": new.received_at or now,
             "state": "stored",
+            "source": new.source,
             "attempts": 0,
             "updated_at": now,
         }

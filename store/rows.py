@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 TransactionKind = Literal["preauth", "payment", "refund"]
 NotificationState = Literal["stored", "signalled", "applied", "known", "parked", "ignored"]
+NotificationSource = Literal["notification", "listed"]
 
 FINAL_STATUSES = ("Succeeded", "Failed", "Cancelled", "Expired")
 
@@ -89,6 +90,8 @@ class TransactionRow:
     """A transaction as last recorded.
 
     `private` holds the keys "instrument" and "redirect", each present once it was saved.
+    `told_at` is when its caller was sent an answer, `checked_at` when it was last compared with
+    the PSP, at first its creation.
     """
 
     merchant_id: str
@@ -112,6 +115,8 @@ class TransactionRow:
     evidence: str | None
     created_at: datetime
     updated_at: datetime
+    told_at: datetime | None
+    checked_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ class NewNotification:
     """A PSP's message as it arrived, before anything was done with it.
 
     `event_id` identifies it within its PSP settings; `psp_ids` are the PSP objects it speaks of.
+    `source` says whether the PSP sent it or we found it in the PSP's list of events.
     """
 
     psp_settings_id: str
@@ -148,6 +154,7 @@ class NewNotification:
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     transaction_id: str | None = None
     received_at: datetime | None = None
+    source: NotificationSource = "notification"
 
 
 @dataclass(frozen=True)
@@ -167,3 +174,43 @@ class NotificationRow:
     outcome: str | None
     attempts: int
     updated_at: datetime
+    source: NotificationSource = "notification"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the reconciliation of one account has come.
+
+    `cursor` is the place in the PSP's event list, `checked_until` the end of the last time window
+    in which movements were compared; both None before the first time.
+    """
+
+    cursor: str | None = None
+    checked_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class NewStray:
+    """A movement at the PSP that none of our transactions asked for.
+
+    `owner_id` is our transaction that it was made on, if there is one.
+    """
+
+    psp_settings_id: str
+    psp_id: str
+    kind: str
+    amount: Decimal
+    currency: str
+    reference: str | None
+    parent_psp_id: str | None
+    owner_id: str | None
+    booked_at: datetime
+
+
+@dataclass(frozen=True)
+class Stray(NewStray):
+    """A stray as kept; `resolved_at` is when it was found to belong somewhere after all."""
+
+    seen_at: datetime
+    checked_at: datetime
+    resolved_at: datetime | None

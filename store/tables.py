@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 from store.types import ExactDecimal, UtcDateTime
@@ -55,6 +56,8 @@ psp_settings = Table(
     Column("psp_settings_id", ForeignKey("merchants.psp_settings_id"), primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("merchant_id", ForeignKey("merchants.id"), nullable=False, index=True),
+    # The PSP's own id of the account that these settings open.
+    Column("account", Text),
     Column("sealed_values", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -96,6 +99,10 @@ transactions = Table(
     Column("evidence", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # When the caller was sent the answer to its request.
+    Column("told_at", UtcDateTime),
+    # When it was last compared with the PSP; its creation counts as the first time.
+    Column("checked_at", UtcDateTime),
     CheckConstraint("kind IN ('preauth', 'payment', 'refund')", name="kind"),
     CheckConstraint(
         "status NOT IN ('Succeeded', 'Failed', 'Cancelled', 'Expired') OR evidence IS NOT NULL",
@@ -106,6 +113,13 @@ transactions = Table(
     Index(None, "merchant_id", "psp_session_id"),
     Index(None, "created_at"),
     Index(None, "version", "created_at"),
+    Index(None, "merchant_id", "checked_at"),
+    Index(
+        "ix_transactions_untold",
+        "created_at",
+        sqlite_where=text("told_at IS NULL"),
+        postgresql_where=text("told_at IS NULL"),
+    ),
 )
 
 notifications = Table(
@@ -125,9 +139,37 @@ notifications = Table(
     Column("outcome", Text),
     Column("attempts", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("source", String(16), nullable=False, server_default="notification"),
     UniqueConstraint("psp_settings_id", "event_id"),
     CheckConstraint(
         "state IN ('stored', 'signalled', 'applied', 'known', 'parked', 'ignored')", name="state"
     ),
     Index(None, "state", "updated_at"),
+)
+
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("psp_settings_id", ForeignKey("merchants.psp_settings_id"), primary_key=True),
+    Column("cursor", Text),
+    Column("checked_until", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+strays = Table(
+    "strays",
+    metadata,
+    Column("psp_settings_id", ForeignKey("merchants.psp_settings_id"), primary_key=True),
+    Column("psp_id", Text, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("amount", ExactDecimal, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("reference", Text),
+    Column("parent_psp_id", Text),
+    Column("owner_id", Text),
+    Column("booked_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("resolved_at", UtcDateTime),
+    Index(None, "psp_settings_id", "resolved_at", "checked_at"),
 )

@@ -19,7 +19,7 @@ from store.session import Session, to_the_end
 from store.tables import agreements, transactions
 
 # The request is large and rarely wanted: `Transactions.request` reads it alone.
-_COLUMNS = [column for column in transactions.c if column.name != "request"]
+COLUMNS = [column for column in transactions.c if column.name != "request"]
 _NEWEST_FIRST = (transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
 
 
@@ -41,7 +41,7 @@ class Transactions(Session):
             created = result.rowcount == 1
             if created and new.agreement is not None:
                 await self._open_agreement(connection, new)
-            found = await connection.execute(select(*_COLUMNS).where(_is(*key)))
+            found = await connection.execute(select(*COLUMNS).where(_is(*key)))
             row = found.mappings().one()
         return self._transaction_row(row), created
 
@@ -88,7 +88,7 @@ class Transactions(Session):
         limit: int = 100,
     ) -> list[TransactionRow]:
         """The newest transactions that meet all given conditions, newest first."""
-        statement = select(*_COLUMNS).order_by(*_NEWEST_FIRST).limit(limit)
+        statement = select(*COLUMNS).order_by(*_NEWEST_FIRST).limit(limit)
         if merchant_id is not None:
             statement = statement.where(transactions.c.merchant_id == merchant_id)
         if kind is not None:
@@ -108,8 +108,35 @@ class Transactions(Session):
     ) -> list[TransactionRow]:
         """Transactions opened before `older_than` of which no state was ever recorded."""
         statement = (
-            select(*_COLUMNS)
+            select(*COLUMNS)
             .where(transactions.c.version == 0, transactions.c.created_at < older_than)
+            .order_by(transactions.c.created_at)
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return [self._transaction_row(row) for row in rows]
+
+    @to_the_end
+    async def mark_told(self, merchant_id: str, transaction_id: str) -> None:
+        """The caller was sent an answer, or has been promised a change notification."""
+        statement = (
+            update(transactions).where(_is(merchant_id, transaction_id)).values(told_at=_now())
+        )
+        async with self._writing() as connection:
+            await connection.execute(statement)
+
+    async def untold_transactions(
+        self, older_than: datetime, limit: int = 100
+    ) -> list[TransactionRow]:
+        """Transactions opened before `older_than`, begun, whose caller got no answer."""
+        statement = (
+            select(*COLUMNS)
+            .where(
+                transactions.c.told_at.is_(None),
+                transactions.c.version > 0,
+                transactions.c.created_at < older_than,
+            )
             .order_by(transactions.c.created_at)
             .limit(limit)
         )
@@ -183,7 +210,7 @@ class Transactions(Session):
         return Agreement(**{**row, "instrument": instrument})
 
     async def _one_transaction(self, *conditions: ColumnElement[bool]) -> TransactionRow | None:
-        statement = select(*_COLUMNS).where(*conditions).order_by(*_NEWEST_FIRST).limit(1)
+        statement = select(*COLUMNS).where(*conditions).order_by(*_NEWEST_FIRST).limit(1)
         async with self._reading() as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()
         return self._transaction_row(row) if row is not None else None
@@ -203,6 +230,7 @@ class Transactions(Session):
             "version": 0,
             "created_at": now,
             "updated_at": now,
+            "checked_at": now,
         }
 
     async def _open_agreement(self, connection: AsyncConnection, new: NewTransaction) -> None:

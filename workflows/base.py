@@ -13,37 +13,37 @@ It ends when nothing can change any more and everything is recorded and announce
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from activities import plan
 from contract.enums import PaymentErrorCode
 from psp.types import Declined, Outcome, Pending
 from workflows import timers
+from workflows.announcer import Announcer
 from workflows.messages import (
     CALLER_LEFT,
     CREATE,
     DELIVERY,
-    FAILURE_CODES,
+    LOOK_UP,
     NOTIFY,
     REDELIVER,
     STATE,
     AnyInput,
     Delivery,
-    DeliveryState,
+    LookUpSignal,
     NotificationRead,
     NotificationSignal,
     PspCall,
-    PspFailure,
     PspReply,
     Record,
     SettleCall,
     Settlement,
-    WebhookCall,
 )
+from workflows.sending import send
 from workflows.state import Change, Evidence, EvidenceKind, Kind, TransactionState
 
 S = TypeVar("S", bound=TransactionState)
@@ -64,17 +64,20 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         self._operating = False
         self._errand = False
         self._caller_waits = False
+        self._caller_left = False
         self._inbox: list[NotificationSignal] = []
         self._recorded = state.version
-        self._announced = state.version
-        self._to_announce = state.version
-        self._delivery = Delivery(to_announce=state.version, announced=state.version)
-        self._redelivery_wanted = False
+        self._announcer = Announcer(start, lambda: self.state, lambda: self._recorded)
         self._owner_settled = False
         self._look_up_owed = False
+        self._look_up_ids: list[str] = []
         self._look_ups = 0
         self._next_look_up: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_at: datetime | None = None
+        self._alarm_rang = False
+        self._cancellation_seen = False
 
     # --- messages -------------------------------------------------------------------------
 
@@ -86,11 +89,10 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         check is done before the workflow is started.
         """
         self._released = True
-        self._caller_waits = True
+        # With no worker at hand the caller may have been told Pending before this begins.
+        self._caller_waits = not self._caller_left
         await workflow.wait_condition(lambda: self.state.answered)
         self._caller_waits = False
-        if workflow.now() - workflow.info().start_time > timers.CALLER_PATIENCE:
-            self._to_announce = self.state.version  # whoever asked has left, perhaps by a crash
         return self.state
 
     @workflow.signal(name=CALLER_LEFT)
@@ -101,22 +103,28 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         """
         self._released = True
         answered_unheard = self.state.answered
+        self._caller_left = True
         self._caller_waits = False
         self.state.hand_over(workflow.now())
         if answered_unheard:
-            self._to_announce = self.state.version
+            self._announcer.announce()
 
     @workflow.signal(name=NOTIFY)
     def notify(self, notification: NotificationSignal) -> None:
         """A stored PSP notification is waiting to be read."""
         self._inbox.append(notification)
 
+    @workflow.signal(name=LOOK_UP)
+    def look_up(self, wanted: LookUpSignal) -> None:
+        """Reconciliation has seen something at the PSP that the state does not show."""
+        if wanted.psp_id is not None and wanted.psp_id not in self._look_up_ids:
+            self._look_up_ids.append(wanted.psp_id)
+        self._owe_look_up()
+
     @workflow.signal(name=REDELIVER)
     def redeliver(self) -> None:
         """Announce the present state once more, whatever was delivered before."""
-        self._redelivery_wanted = True
-        self._announced = min(self._announced, self.state.version - 1)
-        self._to_announce = self.state.version
+        self._announcer.redeliver()
 
     @workflow.query(name=STATE)
     def current_state(self) -> S:
@@ -126,7 +134,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     @workflow.query(name=DELIVERY)
     def delivery(self) -> Delivery:
         """Where the change notifications stand."""
-        return self._delivery
+        return self._announcer.delivery
 
     # --- what a subclass brings -----------------------------------------------------------
 
@@ -173,22 +181,42 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         if not await self._released_in_time():
             self._withdraw()
         elif not self.state.answered:
-            self._operating = True
-            self._spawn(self._operate_once())
+            self._begin_operation()
         self._spawn(self._read_inbox())
         self._spawn(self._record_changes())
-        self._spawn(self._announce_changes())
+        self._spawn(self._announcer.run())
         while not (self._finished() and workflow.all_handlers_finished()):
+            self._raise_failures()
             if workflow.info().is_continue_as_new_suggested() and self._may_move():
                 workflow.continue_as_new(self._start.model_copy(update={"resume": self.state}))
             try:
                 await self._wait_for_work()
             except asyncio.CancelledError:
-                # A transaction ends when its money is at rest, not when somebody presses a button.
-                self.state.note("A cancellation of the workflow was requested and ignored.")
+                self._ignore_cancellation()
             self._start_what_is_due()
-        for task in self._tasks:
-            task.cancel()
+        for task in (*self._tasks, self._alarm):
+            if task is not None:
+                task.cancel()
+
+    def _begin_operation(self) -> None:
+        """Only a first run sends: whether an earlier one has sent, only the PSP can tell."""
+        if self._start.resume is not None:
+            self._apply(Pending(psp_id=None), EvidenceKind.READ, "reopened unanswered")
+            self.state.note("The workflow was reopened before the PSP's answer was known.")
+            return
+        self._operating = True
+        self._spawn(self._operate_once())
+
+    def _ignore_cancellation(self) -> None:
+        """A transaction ends when its money is at rest, not when somebody presses a button.
+
+        To be called where CancelledError is caught; it is raised again when it means that the
+        worker drops the workflow from its memory.
+        """
+        if self._cancellation_seen or workflow.cancellation_reason() is None:
+            raise
+        self._cancellation_seen = True
+        self.state.note("A cancellation of the workflow was requested and ignored.")
 
     async def _released_in_time(self) -> bool:
         await asyncio.sleep(0)  # messages of the starting activation are handled first
@@ -201,6 +229,9 @@ class TransactionWorkflow(ABC, Generic[I, S]):
                 )
         except TimeoutError:
             return False
+        except asyncio.CancelledError:
+            self._ignore_cancellation()
+            return await self._released_in_time()
         return True
 
     def _withdraw(self) -> None:
@@ -229,7 +260,6 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     def _at_rest(self) -> bool:
         """Nothing in flight, everything recorded and announced."""
-        self._raise_failures()
         return (
             not self._operating
             and not self._errand
@@ -237,30 +267,42 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             and not self._caller_waits
             and not self._inbox
             and self._recorded >= self.state.version
-            and self._announced >= self._to_announce
+            and not self._announcer.behind
         )
 
     async def _wait_for_work(self) -> None:
         self._plan_look_up()
         due = [at for at in (self._deadline(), self._next_look_up) if at is not None]
-        waits = due and not self._errand
-        pause = max(min(due) - workflow.now(), timedelta(0)) if waits else None
+        if not self._errand:
+            self._set_alarm(min(due) if due else None)
         before = self._signs_of_life()
-        try:
-            await workflow.wait_condition(
-                lambda: before != self._signs_of_life(),
-                timeout=pause,
-                timeout_summary="next look-up or deadline" if waits else None,
-            )
-        except TimeoutError:
+        await workflow.wait_condition(lambda: self._alarm_rang or before != self._signs_of_life())
+        self._alarm_rang = False
+
+    def _set_alarm(self, at: datetime | None) -> None:
+        """Keep one timer, and the one that runs if it is right: each costs two history events."""
+        if at is not None and at <= workflow.now():
+            self._alarm_rang = True
             return
+        if at == self._alarm_at:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = asyncio.create_task(self._ring(at)) if at is not None else None
+
+    async def _ring(self, at: datetime) -> None:
+        await workflow.sleep(at - workflow.now(), summary="next look-up or deadline")
+        self._alarm_at = None
+        self._alarm_rang = True
 
     def _signs_of_life(self) -> tuple[object, ...]:
         """Whatever makes the main loop look again."""
         failed = any(task.done() and task.exception() for task in self._tasks)
         busy = (self._operating, self._errand, workflow.all_handlers_finished())
         to_do = (len(self._inbox), self._look_up_owed)
-        return (self.state.version, self._recorded, self._announced, busy, to_do, failed)
+        versions = (self.state.version, self._recorded, self._announcer.announced)
+        return (*versions, self._next_look_up, busy, to_do, failed)
 
     def _start_what_is_due(self) -> None:
         if self._errand:
@@ -296,7 +338,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     async def _call(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> None:
         """Run a money operation and fold its answer; the outcome may stay unknown."""
-        reply = await self._psp_write(step, call)
+        reply = await send(step, call, self._start.key_window_seconds)
         if reply is None:
             self._apply(Pending(psp_id=None), EvidenceKind.ANSWER, step.name)
             self.state.note("The PSP has not answered for as long as it remembers our key.")
@@ -304,45 +346,6 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             self._owner_settled = self._owner_settled or reply.settled
             self._apply(reply.outcome, reply.evidence, step.name)
             await self._settle_owner()
-
-    async def _psp_write(
-        self, step: plan.Plan[PspCall, PspReply], call: PspCall
-    ) -> PspReply | None:
-        """Repeat with the same key for as long as the PSP remembers it; None: still unknown.
-
-        LoginError makes Billwerk+ switch the PSP off: it takes two refusals, a minute apart, each
-        confirmed by a read-only check in the PSP's own error format.
-        """
-        budget = timedelta(seconds=self._start.key_window_seconds * 0.8)
-        refusals = 0
-        while refusals < 2:
-            try:
-                return await step(call, summary=f"{step.name} at the PSP", budget=budget)
-            except FailureError as error:
-                failure = failure_type(error)
-            if failure is PspFailure.CONFIGURATION:
-                return refused_by_us(
-                    PaymentErrorCode.InvalidConfiguration, "No usable PSP settings."
-                )
-            if failure is not PspFailure.CREDENTIALS:
-                return None
-            refusals = refusals + 1 if await self._credentials_refused(call) else 0
-            if refusals < 2:
-                await workflow.sleep(timers.CREDENTIALS_PAUSE, summary="credentials in doubt")
-        return PspReply(
-            outcome=Declined(
-                code=PaymentErrorCode.LoginError,
-                message="The PSP rejects the merchant's credentials.",
-            ),
-            evidence=EvidenceKind.ANSWER,
-        )
-
-    async def _credentials_refused(self, call: PspCall) -> bool:
-        try:
-            reply = await plan.CHECK_CREDENTIALS(call, summary="credential check")
-        except FailureError:
-            return False
-        return not reply.accepted
 
     def _psp_call(
         self, step: str, *, psp_id: str | None = None, owner_id: str | None = None
@@ -393,24 +396,29 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     def _plan_look_up(self) -> None:
         """Undecided transactions are asked for at the PSP, at growing intervals, for ever."""
-        open_question = self.state.undecided and self.state.answered and not self._operating
-        if not open_question and not self._look_up_owed:
+        if not self._is_open_question() and not self._look_up_owed:
             self._next_look_up = None
         elif self._next_look_up is None:
             step = min(self._look_ups, len(timers.RECONCILE_STEPS) - 1)
             self._next_look_up = workflow.now() + timers.RECONCILE_STEPS[step]
 
-    async def _look_up(self) -> bool:
-        """Ask the PSP for the truth; False when it is away, which only means asking again later."""
-        psp_id = self.state.psp_transaction_id or self.state.psp_session_id
+    async def _look_up(self) -> PspReply | None:
+        """Ask the PSP for the truth; None when it is away, which only means asking again later."""
+        for psp_id in list(self._look_up_ids):
+            if await self._look_up_under(psp_id) is None:
+                return None
+            self._look_up_ids = [other for other in self._look_up_ids if other != psp_id]
+        return await self._look_up_under(self.state.psp_transaction_id or self.state.psp_session_id)
+
+    async def _look_up_under(self, psp_id: str | None) -> PspReply | None:
         call = self._psp_call(self._fetch.name, psp_id=psp_id)
         try:
             reply = await self._fetch(call, summary="look-up at the PSP")
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            return False
-        self._look_up_owed = False
+            return None
+        self._look_up_owed = bool(self._look_up_ids)
         if reply.outcome is not None:
             self._apply(reply.outcome, reply.evidence, self._fetch.name)
         elif reply.absence_proven and not self._operating and self.state.undecided:
@@ -419,8 +427,22 @@ class TransactionWorkflow(ABC, Generic[I, S]):
                 message="The PSP never received the request.",
             )
             self._apply(never_arrived, EvidenceKind.READ, self._fetch.name)
+        if self.state.undecided and workflow.now() > self._too_late():
+            self.state.note("The PSP has not decided for a long time; somebody should ask it why.")
+        self._on_looked_up(reply)
         await self._settle_owner()
-        return True
+        return reply
+
+    def _on_looked_up(self, reply: PspReply) -> None:
+        """Called after every answered look-up."""
+
+    def _is_open_question(self) -> bool:
+        """Whether the PSP is to be asked on the schedule."""
+        return self.state.undecided and self.state.answered and not self._operating
+
+    def _too_late(self) -> datetime:
+        """From when on an open answer of the PSP is no longer normal."""
+        return workflow.info().start_time + timers.UNDECIDED_TOO_LONG
 
     async def _settle_owner(self) -> None:
         """Tell the owner of the reservation once the outcome is certain."""
@@ -449,7 +471,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         """Change the state; what the waiting caller will be told needs no announcement."""
         change = change_state()
         if change is Change.VISIBLE and not self._caller_waits:
-            self._to_announce = self.state.version
+            self._announcer.announce()
         return change
 
     async def _record_changes(self) -> None:
@@ -471,83 +493,3 @@ class TransactionWorkflow(ABC, Generic[I, S]):
                 await plan.RECORD_PATIENTLY(record, summary="record, store was slow")
             self._recorded = version
             self._on_recorded(record.activate_agreement)
-
-    async def _announce_changes(self) -> None:
-        """One notification at a time; what changes meanwhile is folded into one more."""
-        while True:
-            await workflow.wait_condition(
-                lambda: self._announced < self._to_announce <= self._recorded
-            )
-            version = self.state.version
-            now = workflow.now()
-            self._delivery = self._delivery.model_copy(
-                update={
-                    "state": DeliveryState.DELIVERING,
-                    "to_announce": version,
-                    "since": now,
-                    "gives_up_at": now + plan.WEBHOOK_BUDGET,
-                }
-            )
-            await self._deliver(version)
-
-    async def _deliver(self, version: int) -> None:
-        call = WebhookCall(
-            merchant_id=self._start.merchant_id,
-            transaction_id=self._start.transaction_id,
-            version=version,
-        )
-        try:
-            reply = await plan.DELIVER_WEBHOOK(call, summary=f"announce version {version}")
-        except FailureError as error:
-            if is_cancelled_exception(error):
-                raise
-            self._delivery = self._delivery.model_copy(
-                update={"state": DeliveryState.UNDELIVERED, "last_error": cause_text(error)}
-            )
-            # Given up for now, never forgotten: the workflow stays open until somebody
-            # redelivers, or the next change tries again.
-            await self._wait_for_redelivery()
-            return
-        self._announced = version
-        self._delivery = self._delivery.model_copy(
-            update={
-                "state": DeliveryState.IDLE,
-                "announced": version,
-                "delivered_at": reply.delivered_at,
-                "last_error": None,
-                "gives_up_at": None,
-            }
-        )
-
-    async def _wait_for_redelivery(self) -> None:
-        given_up = self._to_announce
-        self._redelivery_wanted = False
-        self.state.note("A change notification could not be delivered.")
-        await workflow.wait_condition(
-            lambda: self._to_announce > given_up or self._redelivery_wanted
-        )
-
-
-def refused_by_us(code: PaymentErrorCode, message: str) -> PspReply:
-    """A refusal decided before anything was sent."""
-    return PspReply(outcome=Declined(code=code, message=message), evidence=EvidenceKind.NOT_SENT)
-
-
-def failure_type(error: FailureError) -> PspFailure:
-    """The type of the failure behind an activity error; a timeout means an unknown outcome."""
-    if is_cancelled_exception(error):
-        raise error
-    cause = error.cause
-    if isinstance(cause, ApplicationError) and cause.type in FAILURE_CODES:
-        return PspFailure(cause.type)
-    return PspFailure.UNKNOWN
-
-
-def cause_text(error: FailureError) -> str:
-    """What the last attempt said, also when the time for further ones ran out."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ApplicationError):
-            return cause.message
-        cause = cause.__cause__
-    return "no attempt was answered in time"

@@ -3,22 +3,31 @@
 It knows ids, message names and policies; callers know none of them.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.messages import (
+    ADOPT,
     CALLER_LEFT,
     CANCEL,
     CREATE,
     DELIVERY,
     FINALIZE,
+    LOOK_UP,
     NOTIFY,
+    REDELIVER,
     RESERVE,
     SETTLE,
     STATE,
@@ -26,6 +35,7 @@ from workflows.messages import (
     AnyInput,
     CancelReply,
     Delivery,
+    LookUpSignal,
     NotificationSignal,
     PaymentInput,
     PreauthInput,
@@ -34,7 +44,7 @@ from workflows.messages import (
     Settlement,
     workflow_id,
 )
-from workflows.state import AnyState, Kind, PaymentState, PreauthState, RefundState
+from workflows.state import Adoption, AnyState, Kind, PaymentState, PreauthState, RefundState
 
 STATE_TYPES: dict[Kind, type[AnyState]] = {
     Kind.PREAUTH: PreauthState,
@@ -42,6 +52,7 @@ STATE_TYPES: dict[Kind, type[AnyState]] = {
     Kind.REFUND: RefundState,
 }
 Reply = TypeVar("Reply", bound=BaseModel)
+Refresh = Callable[[AnyInput], Awaitable[AnyInput]]
 
 
 def kind_of(start: AnyInput) -> Kind:
@@ -58,9 +69,11 @@ class Gateway:
     `WorkflowUpdateRPCTimeoutOrCancelledError` (no worker answered in time).
     """
 
-    def __init__(self, client: Client, task_queue: str) -> None:
+    def __init__(self, client: Client, task_queue: str, refresh: Refresh) -> None:
+        """`refresh` brings the state that a start resumes from up to date with the store."""
         self._client = client
         self._task_queue = task_queue
+        self._refresh = refresh
 
     async def create(self, start: AnyInput) -> AnyState:
         """Start the transaction and wait for its first outcome.
@@ -68,13 +81,15 @@ class Gateway:
         The update id is constant: repeats of the same request join the first one.
         """
         kind = kind_of(start)
-        operation = self._operation(start, WorkflowIDReusePolicy.REJECT_DUPLICATE)
         return await self._update_with_start(
-            CREATE, None, operation, STATE_TYPES[kind], update_id=CREATE
+            start, WorkflowIDReusePolicy.REJECT_DUPLICATE, CREATE, None, STATE_TYPES[kind], CREATE
         )
 
-    async def begin(self, start: AnyInput) -> None:
-        """See to it that the transaction's workflow exists; it waits for its `create`."""
+    async def begin(self, start: AnyInput) -> bool:
+        """See to it that the transaction's workflow exists; True if it did not.
+
+        It waits for its `create`.
+        """
         kind = kind_of(start)
         try:
             await self._client.start_workflow(
@@ -82,12 +97,13 @@ class Gateway:
                 start,
                 id=workflow_id(start.merchant_id, kind, start.transaction_id),
                 task_queue=self._task_queue,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 static_summary=summary(start),
             )
         except WorkflowAlreadyStartedError:
-            return
+            return False
+        return True
 
     async def state(
         self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
@@ -112,24 +128,24 @@ class Gateway:
         await self._handle(merchant_id, kind, transaction_id).signal(CALLER_LEFT)
 
     async def finalize(self, start: PreauthInput) -> PreauthState:
-        """Have the PSP asked for the result of a redirect; `start` reopens a closed workflow."""
-        return await self._update_with_start(FINALIZE, None, self._reopening(start), PreauthState)
+        """Have the PSP asked for the result of a redirect."""
+        return await self._update(start, FINALIZE, None, PreauthState)
 
     async def cancel(self, start: PreauthInput) -> CancelReply:
         """Give a reservation back."""
-        return await self._update_with_start(CANCEL, None, self._reopening(start), CancelReply)
+        return await self._update(start, CANCEL, None, CancelReply)
 
     async def reserve(
         self, start: PreauthInput | PaymentInput, request: ReserveRequest
     ) -> ReserveReply:
         """Reserve money of a preauth or a payment; the same request repeated is the same one."""
-        return await self._update_with_start(
-            RESERVE,
-            request,
-            self._reopening(start),
-            ReserveReply,
-            update_id=f"{RESERVE}/{request.by}",
+        return await self._update(
+            start, RESERVE, request, ReserveReply, update_id=f"{RESERVE}/{request.by}"
         )
+
+    async def redeliver(self, start: AnyInput) -> None:
+        """Announce the transaction's present state once more."""
+        await self._signal(start, REDELIVER, None)
 
     async def settle(self, start: PreauthInput | PaymentInput, settlement: Settlement) -> None:
         """Tell the owner of a reservation how it ended."""
@@ -138,6 +154,14 @@ class Gateway:
     async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
         """Hand a stored notification to its transaction, reopening it if it has closed."""
         await self._signal(start, NOTIFY, notification)
+
+    async def look_up(self, start: AnyInput, psp_id: str | None = None) -> None:
+        """Have the transaction ask the PSP, reopening it if it has closed."""
+        await self._signal(start, LOOK_UP, LookUpSignal(psp_id=psp_id))
+
+    async def adopt(self, start: PreauthInput | PaymentInput, adoption: Adoption) -> None:
+        """Tell the owner of money about a movement on it that was made without us."""
+        await self._signal(start, ADOPT, adoption)
 
     def _handle(
         self, merchant_id: str, kind: Kind, transaction_id: str
@@ -158,25 +182,50 @@ class Gateway:
             static_summary=summary(start),
         )
 
-    def _reopening(self, start: AnyInput) -> WithStartWorkflowOperation[Any, Any]:
-        """A closed transaction may live again, but only from its stored state."""
-        if start.resume is None:
-            raise ValueError("A transaction can only be reopened from a stored state.")
-        return self._operation(start, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
-
-    async def _update_with_start(
+    async def _update(
         self,
+        start: AnyInput,
         update: str,
         arg: BaseModel | None,
-        operation: WithStartWorkflowOperation[Any, Any],
         reply: type[Reply],
         update_id: str | None = None,
     ) -> Reply:
+        """Update the transaction; one that has closed is reopened from what the store says then.
+
+        The state in `start` may be older than what the workflow did before it closed.
+        """
+        handle = self._handle(start.merchant_id, kind_of(start), start.transaction_id)
         args = [] if arg is None else [arg]
+        try:
+            answer: Reply = await handle.execute_update(
+                update, args=args, id=update_id, result_type=reply
+            )
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+        except WorkflowUpdateFailedError as error:
+            if not _closed_meanwhile(error):
+                raise
+        else:
+            return answer
+        fresh = await self._refresh(_must_resume(start))
+        policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        return await self._update_with_start(fresh, policy, update, arg, reply, update_id)
+
+    async def _update_with_start(
+        self,
+        start: AnyInput,
+        reuse: WorkflowIDReusePolicy,
+        update: str,
+        arg: BaseModel | None,
+        reply: type[Reply],
+        update_id: str | None = None,
+    ) -> Reply:
+        operation = self._operation(start, reuse)
         try:
             answer: Reply = await self._client.execute_update_with_start_workflow(
                 update,
-                args=args,
+                args=[] if arg is None else [arg],
                 start_workflow_operation=operation,
                 id=update_id,
                 result_type=reply,
@@ -185,29 +234,37 @@ class Gateway:
             await _consume(operation)
         return answer
 
-    async def _signal(self, start: AnyInput, signal: str, arg: BaseModel) -> None:
+    async def _signal(self, start: AnyInput, signal: str, arg: BaseModel | None) -> None:
         kind = kind_of(start)
         handle = self._handle(start.merchant_id, kind, start.transaction_id)
         try:
-            await handle.signal(signal, arg)
+            await handle.signal(signal, args=[] if arg is None else [arg])
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            if start.resume is None:
-                raise ValueError(
-                    "A transaction can only be reopened from a stored state."
-                ) from None
+            fresh = await self._refresh(_must_resume(start))
             await self._client.start_workflow(
                 WORKFLOW_NAMES[kind],
-                start,
+                fresh,
                 id=workflow_id(start.merchant_id, kind, start.transaction_id),
                 task_queue=self._task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 start_signal=signal,
-                start_signal_args=[arg],
+                start_signal_args=[] if arg is None else [arg],
                 static_summary=summary(start),
             )
+
+
+def _must_resume(start: AnyInput) -> AnyInput:
+    if start.resume is None:
+        raise ValueError("A transaction can only be reopened from a stored state.")
+    return start
+
+
+def _closed_meanwhile(error: WorkflowUpdateFailedError) -> bool:
+    cause = error.cause
+    return isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow"
 
 
 async def _consume(operation: WithStartWorkflowOperation[Any, Any]) -> None:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.enums import (
     PaymentCancellationStatus,
-    PaymentErrorCode,
     PublicPaymentProviderRole,
 )
 from psp.types import Outcome
@@ -35,6 +34,8 @@ SETTLE = "settle"
 NOTIFY = "notify"
 CALLER_LEFT = "caller_left"
 REDELIVER = "redeliver"
+LOOK_UP = "look_up"
+ADOPT = "adopt"
 STATE = "state"
 DELIVERY = "delivery"
 
@@ -106,6 +107,14 @@ class NotificationSignal(BaseModel):
     event_id: str = ""
 
 
+class LookUpSignal(BaseModel):
+    """Reconciliation saw at the PSP what the state does not show, under `psp_id` if given."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    psp_id: str | None = None
+
+
 class CancelReply(Message):
     """Answer to a cancel: the contract's status, or why the state forbids it."""
 
@@ -122,10 +131,15 @@ class ReserveRequest(Message):
 
 
 class ReserveReply(Message):
-    """The PSP's id to work on, or why not."""
+    """The PSP's id to work on, or why not.
+
+    `taken_by` is the PSP's id of a capture made without us that took the money already: then
+    nothing may be captured any more, and that one is the capture.
+    """
 
     psp_id: str | None = None
     refusal: Refusal | None = None
+    taken_by: str | None = None
 
 
 class Settlement(Message):
@@ -240,6 +254,28 @@ class SettleCall(Message):
     settlement: Settlement
 
 
+class ReconcileInput(Message):
+    """Whose books are to be compared with the PSP's."""
+
+    merchant_id: str
+
+
+class StepReport(Message):
+    """What one step of reconciliation did, as counts; `more` when there is more to do at once."""
+
+    counts: dict[str, int] = {}
+    more: bool = False
+
+
+class ReconcileReport(Message):
+    """The result of a whole run: counts by step, and why a step stopped early."""
+
+    events: dict[str, int] = {}
+    movements: dict[str, int] = {}
+    sample: dict[str, int] = {}
+    problems: dict[str, str] = {}
+
+
 class PspFailure(StrEnum):
     """Types of the application errors that PSP activities raise."""
 
@@ -248,15 +284,6 @@ class PspFailure(StrEnum):
     TIMEOUT = "PspTimeout"
     CREDENTIALS = "CredentialsRejected"
     CONFIGURATION = "InvalidConfiguration"
-
-
-FAILURE_CODES: dict[str, PaymentErrorCode] = {
-    PspFailure.UNAVAILABLE: PaymentErrorCode.PSPConnectionProblem,
-    PspFailure.UNKNOWN: PaymentErrorCode.InternalProviderError,
-    PspFailure.TIMEOUT: PaymentErrorCode.PSPConnectionTimeout,
-    PspFailure.CREDENTIALS: PaymentErrorCode.InternalProviderError,
-    PspFailure.CONFIGURATION: PaymentErrorCode.InvalidConfiguration,
-}
 
 
 def reopened(start: AnyInput, snapshot: dict[str, Any]) -> AnyInput:

@@ -1,6 +1,6 @@
 """A payment: a capture or a charge, its refunds and chargebacks, until nothing more can come."""
 
-from datetime import datetime
+from datetime import UTC, datetime, time
 
 from temporalio import workflow
 
@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import timers
     from workflows.base import TransactionWorkflow
     from workflows.messages import (
+        ADOPT,
         RESERVE,
         SETTLE,
         PaymentInput,
@@ -17,12 +18,13 @@ with workflow.unsafe.imports_passed_through():
         ReserveRequest,
         Settlement,
     )
-    from workflows.state import Kind, PaymentState
+    from workflows.state import Adoption, Kind, PaymentState
 
 
 @workflow.defn(name="PaymentWorkflow")
 class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
-    """Messages of its own: `reserve` (update: the refund needs the answer), `settle` (signal)."""
+    """Messages of its own: `reserve` (update: the refund needs the answer), `settle` and `adopt`
+    (signals)."""
 
     @workflow.init
     def __init__(self, start: PaymentInput) -> None:
@@ -58,12 +60,23 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
         """
         self.state.settle(settlement.by, settlement.refund, workflow.now())
 
+    @workflow.signal(name=ADOPT)
+    def adopt(self, adoption: Adoption) -> None:
+        """A refund was made without us; Billwerk+ hears of it by the payment's notification."""
+        self._note(lambda: self.state.adopt(adoption, workflow.now()))
+
     async def _operate(self) -> None:
         if self._start.preauth_id is None:
             await self._call(plan.CHARGE, self._psp_call("charge"))
         else:
             call = self._psp_call("capture", owner_id=self._start.preauth_id)
             await self._call(plan.CAPTURE, call)
+
+    def _too_late(self) -> datetime:
+        if self.state.due_date is None:
+            return super()._too_late()
+        due = datetime.combine(self.state.due_date, time(), UTC)
+        return max(super()._too_late(), due + timers.UNDECIDED_TOO_LONG)
 
     def _owner(self) -> tuple[Kind, str] | None:
         if self._start.preauth_id is None:

@@ -12,10 +12,11 @@ with workflow.unsafe.imports_passed_through():
         PaymentErrorCode,
         PaymentTransactionStatus,
     )
-    from psp.types import Approved, Declined
+    from psp.types import Approved, Declined, Pending
     from workflows import timers
     from workflows.base import TransactionWorkflow
     from workflows.messages import (
+        ADOPT,
         CANCEL,
         FINALIZE,
         RESERVE,
@@ -27,7 +28,8 @@ with workflow.unsafe.imports_passed_through():
         ReserveRequest,
         Settlement,
     )
-    from workflows.state import EvidenceKind, PreauthState
+    from workflows.sending import send
+    from workflows.state import Adoption, EvidenceKind, PreauthState, Refusal
 
 Status = PaymentTransactionStatus
 CancelStatus = PaymentCancellationStatus
@@ -36,7 +38,7 @@ CancelStatus = PaymentCancellationStatus
 @workflow.defn(name="PreauthWorkflow")
 class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     """Messages of its own: `finalize`, `cancel` and `reserve` are updates, because their callers
-    need the answer; `settle` is a signal, because it must be kept whoever runs."""
+    need the answer; `settle` and `adopt` are signals, because they must be kept whoever runs."""
 
     @workflow.init
     def __init__(self, start: PreauthInput) -> None:
@@ -76,18 +78,27 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
             refusal = self.state.refuse_cancel()
             if refusal is not None:
                 return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)
-            return CancelReply(status=await self._void())
+            return await self._void()
 
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
         """A capture wants the reservation."""
         refusal = self.state.reserve(request.by, request.amount, request.currency)
-        return ReserveReply(psp_id=self.state.authorization_id, refusal=refusal)
+        return ReserveReply(
+            psp_id=self.state.authorization_id,
+            refusal=refusal,
+            taken_by=self.state.taken_by(request.by),
+        )
 
     @workflow.signal(name=SETTLE)
     def settle(self, settlement: Settlement) -> None:
         """The capture is done, or has failed and gives the reservation back."""
         self.state.settle(settlement.by, settlement.booked)
+
+    @workflow.signal(name=ADOPT)
+    def adopt(self, adoption: Adoption) -> None:
+        """A capture was made without us and has taken the reservation."""
+        self._note(lambda: self.state.adopt(adoption, workflow.now()))
 
     async def _operate(self) -> None:
         await self._call(plan.AUTHORIZE, self._psp_call("authorize"))
@@ -99,26 +110,36 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     def _on_recorded(self, activated: bool) -> None:
         self._agreement_active = self._agreement_active or activated
 
-    async def _void(self) -> CancelStatus:
+    async def _void(self) -> CancelReply:
         target = self.state.void_target
         if target is None:
             self._cancelled(EvidenceKind.NOT_SENT)
-            return CancelStatus.Succeeded
+            return CancelReply(status=CancelStatus.Succeeded)
         # No capture may slip in between: captures are refused while this is set.
-        self.state.mark_cancelling(True)
-        reply = await self._psp_write(plan.VOID, self._psp_call("void", psp_id=target))
-        return self._fold_void(reply)
+        self.state.begin_void()
+        call = self._psp_call(f"void/{self.state.voids}", psp_id=target)
+        return self._fold_void(await send(plan.VOID, call, self._start.key_window_seconds))
 
-    def _fold_void(self, reply: PspReply | None) -> CancelStatus:
+    def _fold_void(self, reply: PspReply | None) -> CancelReply:
         match reply.outcome if reply is not None else None:
             case Approved() | Declined(status=Status.Cancelled):
                 self._cancelled(EvidenceKind.VOID)
-                return CancelStatus.Succeeded
-            case Declined():
-                self.state.mark_cancelling(False)
-                return CancelStatus.Failed
+                return CancelReply(status=CancelStatus.Succeeded)
+            case Declined() as declined:
+                self.state.end_void()
+                return refused(declined)
             case _:
-                return CancelStatus.Pending
+                return CancelReply(status=CancelStatus.Pending)
+
+    def _is_open_question(self) -> bool:
+        """A void whose outcome is not known is one, too."""
+        void_is_open = self.state.cancelling and not self.state.ended
+        return super()._is_open_question() or (void_is_open and not self._psp_turn.locked())
+
+    def _on_looked_up(self, reply: PspReply) -> None:
+        still_held = isinstance(reply.outcome, Approved)
+        if self.state.cancelling and still_held and not self._psp_turn.locked():
+            self.state.end_void()
 
     def _cancelled(self, evidence: EvidenceKind) -> None:
         withdrawn = Declined(
@@ -132,14 +153,23 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
 
     async def _on_deadline(self) -> None:
         """The PSP has the last word on whether time ran out; ours is its own declared end."""
-        answered = await self._look_up()
+        reply = await self._look_up()
         ends, now = self.state.ends_at, workflow.now()
         if ends is None or ends > now:
             return
-        if answered and now >= ends + timers.EXPIRY_GRACE:
+        lapsed = reply is not None and not isinstance(reply.outcome, Pending)
+        if lapsed and now >= ends + timers.EXPIRY_GRACE:
             ran_out = Declined(
                 code=PaymentErrorCode.Canceled, message="Expired.", status=Status.Expired
             )
             self._apply(ran_out, EvidenceKind.READ, "expiry")
         else:
             self._ask_again_at = now + timers.EXPIRY_RETRY
+
+
+def refused(declined: Declined) -> CancelReply:
+    """The PSP does not give the reservation back; bad credentials are an error of their own."""
+    if declined.code is PaymentErrorCode.LoginError:
+        refusal = Refusal(code=declined.code, message=declined.message or "")
+        return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)
+    return CancelReply(status=CancelStatus.Failed)

@@ -26,5 +26,8 @@ EXPIRY_RETRY = timedelta(minutes=5)
 EXPIRY_GRACE = timedelta(hours=1)
 """A PSP that still shows something as open this long after the end it declared has let it lapse."""
 
-CALLER_PATIENCE = timedelta(seconds=10)
-"""The API answers Pending after this; a later outcome is announced, even if it never said so."""
+UNDECIDED_TOO_LONG = timedelta(days=14)
+"""Direct debits settle or fail within two weeks of their day; look-ups go on all the same."""
+
+LONGEST_CREDENTIALS_PAUSE = timedelta(hours=1)
+"""A PSP that keeps refusing what it says it accepts is not asked every minute for ever."""

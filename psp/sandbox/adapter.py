@@ -38,6 +38,8 @@ class SandboxAdapter:
         refunds=True,
         migration=True,
         order_data_in_preauth=True,
+        event_list=True,
+        movement_list=True,
         idempotency=KeySemantics(window_seconds=24 * 3600, consistent_lookup=True),
     )
 
@@ -61,6 +63,10 @@ class SandboxAdapter:
     ) -> Sequence[Notice]:
         """Verify a webhook and read its event. Raises `NotificationRejected`."""
         return notifications.parse(_own(settings).webhook_secret, headers, body, now)
+
+    def read_event(self, raw: bytes) -> Sequence[Notice]:
+        """Read an entry of the event list. Raises `NotificationRejected`."""
+        return notifications.read(raw)
 
 
 def _own(settings: BaseModel) -> SandboxSettings:

@@ -49,6 +49,16 @@ class SandboxClient:
             message = f"The PSP refused to be searched: {refusal.code}"
             raise ProtocolError(message, psp_code=refusal.code) from None
 
+    async def page(self, model: type[W], kind: str, **params: str | None) -> W:
+        """One part of a list; parameters that are None are left out."""
+        given = {name: value for name, value in params.items() if value is not None}
+        response = await self._send("GET", (kind,), params=given)
+        try:
+            return read(response, model)
+        except RefusedError as refusal:
+            message = f"The PSP refused to list: {refusal.code}"
+            raise ProtocolError(message, psp_code=refusal.code) from None
+
     async def post(self, model: type[W], *path: str, body: Mapping[str, Any], key: str) -> W:
         """Do something at `/v1/<path>`; at most once per `key`. Nulls in `body` are left out."""
         content = {name: value for name, value in body.items() if value is not None}

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
 from typing import Any, Generic, TypeVar
 
@@ -11,8 +12,8 @@ from pydantic import SecretStr
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.errors import CredentialsRejected, ProtocolError
-from psp.sandbox import authorizing, instruments, mapping
+from psp.errors import ProtocolError
+from psp.sandbox import authorizing, instruments, listing, mapping
 from psp.sandbox.answers import RefusedError
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.instruments import METHOD
@@ -26,7 +27,9 @@ from psp.types import (
     Capture,
     Charge,
     Declined,
+    EventPage,
     Lookup,
+    MovementPage,
     Outcome,
     Refund,
     SettingsCheck,
@@ -143,17 +146,25 @@ class SandboxConnection:
 
     async def verify_settings(self) -> SettingsCheck:
         """Both secrets, with one read: the webhook secret is known to the PSP by its hash."""
-        try:
-            account = await self._client.get(Account, "account")
-        except CredentialsRejected:
-            return SettingsCheck()
+        account = await self._client.get(Account, "account")
         if account is None:
             raise ProtocolError("The PSP has no account for an API key it accepts.")
         secret = self._webhook_secret.get_secret_value().encode()
         known = (account.webhook_secret_sha256 or "").encode()
         if not hmac.compare_digest(hashlib.sha256(secret).hexdigest().encode(), known):
             return SettingsCheck()
-        return SettingsCheck(roles=frozenset({Role.CreditCard, Role.Debit}))
+        roles = frozenset({Role.CreditCard, Role.Debit})
+        return SettingsCheck(roles=roles, account=account.id)
+
+    async def list_events(self, cursor: str | None) -> EventPage:
+        """The event list behind a cursor."""
+        return await listing.events(self._client, cursor)
+
+    async def list_movements(
+        self, since: datetime, until: datetime, cursor: str | None
+    ) -> MovementPage:
+        """Authorizations, then charges and captures, then refunds."""
+        return await listing.movements(self._client, since, until, cursor)
 
     async def _fetch(self, lookup: Lookup, *kinds: _Kind[Any]) -> Outcome | None:
         """By the PSP's id; by our reference if there is none or the PSP does not know it."""

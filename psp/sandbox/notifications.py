@@ -37,6 +37,11 @@ def parse(
 ) -> Sequence[Notice]:
     """The event of a notification. Raises `NotificationRejected`."""
     _verify(secret, headers, body, now)
+    return read(body)
+
+
+def read(body: bytes) -> Sequence[Notice]:
+    """The event in a body whose origin is certain. Raises `NotificationRejected`."""
     try:
         event = Event.model_validate_json(body)
     except ValidationError:

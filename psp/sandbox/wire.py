@@ -67,6 +67,22 @@ class Listed(Wire, Generic[T]):
     data: list[T]
 
 
+class EventList(Wire):
+    """A part of the event list, oldest first; `next` is the cursor to go on with."""
+
+    data: list[dict[str, Any]]
+    next: str | None = None
+    has_more: bool = False
+
+
+class Window(Wire, Generic[T]):
+    """A part of what was made in a time window; `next` is the cursor to go on with."""
+
+    data: list[T]
+    next: str | None = None
+    has_more: bool = False
+
+
 class Account(Wire):
     """The merchant's account; of the webhook secret only its SHA-256 in hex."""
 
@@ -125,6 +141,7 @@ class Authorization(WireObject):
     expires_at: AwareDatetime
     payment_method: PaymentMethod | None = None
     failure: Failure | None = None
+    created_at: AwareDatetime | None = None
 
 
 class CheckoutSession(WireObject):
@@ -152,7 +169,7 @@ class Chargeback(Wire):
 
 
 class Charge(WireObject):
-    """Money taken, by charge or capture."""
+    """Money taken, by charge or capture; `authorization` is the id of what was captured."""
 
     status: str
     amount: Minor
@@ -161,10 +178,12 @@ class Charge(WireObject):
     description: str | None = None
     chargebacks: tuple[Chargeback, ...] = ()
     failure: Failure | None = None
+    authorization: str | None = None
+    created_at: AwareDatetime | None = None
 
 
 class Refund(WireObject):
-    """Money given back."""
+    """Money given back; `charge` is the id of what it was taken from."""
 
     status: str
     amount: Minor
@@ -172,6 +191,8 @@ class Refund(WireObject):
     booked_on: date | None = None
     description: str | None = None
     failure: Failure | None = None
+    charge: str | None = None
+    created_at: AwareDatetime | None = None
 
 
 class Event(Wire):

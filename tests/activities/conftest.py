@@ -20,14 +20,19 @@ from contract import PaymentRequest, PreauthRequest, RefundRequest, wire
 from contract.base import MoneyRequest
 from contract.enums import PublicPaymentProviderRole as Role
 from psp import registry
+from psp.errors import PspError
 from psp.port import Connection
 from psp.types import Authorize as AuthorizeCall
 from psp.types import (
     Capabilities,
     Capture,
     Charge,
+    EventPage,
     KeySemantics,
+    ListedEvent,
     Lookup,
+    Movement,
+    MovementPage,
     Notice,
     Outcome,
     SettingsCheck,
@@ -48,7 +53,7 @@ from workflows.messages import (
     ReserveRequest,
     Settlement,
 )
-from workflows.state import AnyState, PaymentState, PreauthState, RefundState
+from workflows.state import Adoption, AnyState, PaymentState, PreauthState, RefundState
 
 EXAMPLES = Path(__file__).parents[1] / "contract" / "examples"
 NOW = datetime(2026, 1, 15, 9, tzinfo=UTC)
@@ -76,11 +81,21 @@ class FakePsp:
     roles: frozenset[Role] | Exception = frozenset({Role.CreditCard})
     settings_model: type[BaseModel] = FakeSettings
     connected_with: BaseModel | None = None
+    events: list[tuple[bytes, Notice]] = field(default_factory=list)
+    movements: list[Movement] = field(default_factory=list)
+    away: PspError | None = None
+    per_page: int = 2
 
     @property
     def capabilities(self) -> Capabilities:
         semantics = KeySemantics(window_seconds=3600, consistent_lookup=self.consistent)
-        return Capabilities(methods={}, refunds=True, idempotency=semantics)
+        return Capabilities(
+            methods={},
+            refunds=True,
+            idempotency=semantics,
+            event_list=True,
+            movement_list=True,
+        )
 
     def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
         return None
@@ -96,6 +111,34 @@ class FakePsp:
         if isinstance(self.notices, Exception):
             raise self.notices
         return self.notices
+
+    def read_event(self, raw: bytes) -> Sequence[Notice]:
+        self.calls.append(("read_event", raw))
+        return [notice for known, notice in self.events if known == raw]
+
+    async def list_events(self, cursor: str | None) -> EventPage:
+        self.calls.append(("list_events", cursor))
+        if self.away is not None:
+            raise self.away
+        begin = int(cursor or 0)
+        end = min(begin + self.per_page, len(self.events))
+        page = [ListedEvent(raw=raw, notices=(notice,)) for raw, notice in self.events[begin:end]]
+        return EventPage(
+            events=tuple(page), cursor=str(end) if end else None, more=end < len(self.events)
+        )
+
+    async def list_movements(
+        self, since: datetime, until: datetime, cursor: str | None
+    ) -> MovementPage:
+        self.calls.append(("list_movements", (since, until)))
+        if self.away is not None:
+            raise self.away
+        found = [made for made in self.movements if since <= made.booked_at < until]
+        begin = int(cursor or 0)
+        end = begin + self.per_page
+        return MovementPage(
+            movements=tuple(found[begin:end]), cursor=str(end) if end < len(found) else None
+        )
 
     def _say(self, operation: str, call: Any) -> Outcome | None:
         self.calls.append((operation, call))
@@ -169,9 +212,24 @@ class FakeGateway(Gateway):
         self.owners.append(start)
         self.log.append(("settle", settlement))
 
-    async def begin(self, start: AnyInput) -> None:
+    async def begin(self, start: AnyInput) -> bool:
         self._fail()
         self.log.append(("begin", start))
+        return True
+
+    async def redeliver(self, start: AnyInput) -> None:
+        self._fail()
+        self.log.append(("redeliver", start))
+
+    async def look_up(self, start: AnyInput, psp_id: str | None = None) -> None:
+        self._fail()
+        self.owners.append(start)
+        self.log.append(("look_up", (start.transaction_id, psp_id)))
+
+    async def adopt(self, start: PreauthInput | PaymentInput, adoption: Adoption) -> None:
+        self._fail()
+        self.owners.append(start)
+        self.log.append(("adopt", (start.transaction_id, adoption)))
 
     async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
         self._fail()

@@ -42,6 +42,7 @@ def row(request: dict[str, Any], role: str = "CreditCard") -> TransactionRow:
         evidence=None,
         created_at=NOW,
         updated_at=NOW,
+        told_at=None,
     )
 
 
@@ -130,8 +131,8 @@ def test_every_operation_carries_key_reference_and_exact_money(
 
 @pytest.mark.parametrize("psp_id", [None, "ch_1"])
 def test_a_look_up_names_what_is_known(psp_id: str | None) -> None:
-    told_call, told_row, _ = told("e10_request", PaymentRequest)
-    built = calls.lookup(told_call.model_copy(update={"psp_id": psp_id}), told_row)
+    _told_call, told_row, _ = told("e10_request", PaymentRequest)
+    built = calls.lookup(told_row, psp_id, told_row.transaction_id)
     assert (built.reference, built.psp_id) == (told_row.transaction_id, psp_id)
     assert (built.currency, built.role) == ("EUR", Role.Debit)
 

@@ -20,7 +20,7 @@ from psp.errors import (
     PspUnavailable,
     RateLimited,
 )
-from workflows.messages import FAILURE_CODES, PspFailure
+from workflows.messages import PspFailure
 
 MAPPED: list[tuple[PspError, PspFailure, bool]] = [
     (PspUnavailable("x"), PspFailure.UNAVAILABLE, False),
@@ -44,14 +44,6 @@ def test_each_error_has_its_type_and_only_rejected_credentials_are_final(
 ) -> None:
     mapped = application_error(error)
     assert (mapped.type, mapped.non_retryable, mapped.message) == (expected, final, "x")
-
-
-@pytest.mark.parametrize("expected", PspFailure)
-def test_each_type_has_its_contract_code(expected: PspFailure) -> None:
-    assert FAILURE_CODES[expected.value] not in (
-        PaymentErrorCode.LoginError,
-        PaymentErrorCode.PermissionDenied,
-    )
 
 
 @pytest.mark.parametrize(

@@ -210,8 +210,8 @@ async def test_a_transaction_that_nobody_began_is_begun_after_a_while(
 ) -> None:
     row = await book.charge()
     orphans = OrphanSweeper(store, gateway)
-    assert await orphans.sweep() == 0
-    assert await orphans.sweep(timedelta(seconds=-1)) == 1
+    assert await orphans.begin() == 0
+    assert await orphans.begin(timedelta(seconds=-1)) == 1
     (start,) = gateway.logged("begin")
     assert (start.transaction_id, start.resume) == (row.transaction_id, None)
 
@@ -221,4 +221,36 @@ async def test_a_transaction_with_a_recorded_state_is_no_orphan(
 ) -> None:
     row = await book.charge()
     await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
-    assert await OrphanSweeper(store, gateway).sweep(timedelta(seconds=-1)) == 0
+    assert await OrphanSweeper(store, gateway).begin(timedelta(seconds=-1)) == 0
+
+
+async def test_an_outcome_whose_answer_never_got_out_is_announced_once(
+    store: Store, book: Book, gateway: FakeGateway
+) -> None:
+    row = await book.charge()
+    await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
+    orphans = OrphanSweeper(store, gateway)
+    assert await orphans.announce() == 0
+    assert await orphans.announce(timedelta(seconds=-1)) == 1
+    assert await orphans.announce(timedelta(seconds=-1)) == 0
+    (start,) = gateway.logged("redeliver")
+    assert start.resume is not None
+
+
+async def test_an_outcome_that_was_answered_is_not_announced_again(
+    store: Store, book: Book, gateway: FakeGateway
+) -> None:
+    row = await book.charge()
+    await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
+    await store.mark_told("demo", CHARGE)
+    assert await OrphanSweeper(store, gateway).announce(timedelta(seconds=-1)) == 0
+
+
+async def test_a_signal_that_was_never_read_is_sent_again(
+    store: Store, merchant: Merchant, book: Book, gateway: FakeGateway, sweeper: InboxSweeper
+) -> None:
+    await book.charge()
+    await arrive(store, merchant, transaction_id=CHARGE)
+    await sweep(sweeper)
+    assert await sweeper.sweep(timedelta(minutes=-20)) == 1
+    assert len(gateway.logged("notify")) == 2

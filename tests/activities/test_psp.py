@@ -219,8 +219,10 @@ async def test_without_an_instrument_nothing_is_sent(
     book: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
     await book.charge()
-    error = await refused(activities.charge(call(CHARGE)))
-    assert (error.type, error.non_retryable) == ("NotFound", False)
+    reply = await activities.charge(call(CHARGE))
+    assert isinstance(reply.outcome, Declined)
+    assert reply.outcome.code is PaymentErrorCode.BearerInvalid
+    assert reply.evidence is EvidenceKind.NOT_SENT
     assert psp.calls == []
 
 
@@ -515,15 +517,21 @@ async def test_absence_is_proven_by_a_consistent_look_up_only(
     assert (reply.outcome, reply.absence_proven) == (None, consistent)
 
 
-@pytest.mark.parametrize(
-    ("roles", "accepted"), [(frozenset({"CreditCard"}), True), (frozenset(), False)]
-)
-async def test_credentials_are_accepted_when_any_role_may_be_offered(
-    book: Book, psp: FakePsp, activities: PspActivities, roles: frozenset[Any], accepted: bool
+@pytest.mark.parametrize("roles", [frozenset({"CreditCard"}), frozenset()])
+async def test_credentials_that_the_psp_does_not_refuse_are_accepted(
+    book: Book, psp: FakePsp, activities: PspActivities, roles: frozenset[Any]
 ) -> None:
     await book.charge()
     psp.roles = roles
-    assert (await activities.check_credentials(call(CHARGE))).accepted is accepted
+    assert (await activities.check_credentials(call(CHARGE))).accepted
+
+
+async def test_credentials_that_the_psp_refuses_are_not_accepted(
+    book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.charge()
+    psp.roles = CredentialsRejected("no")
+    assert not (await activities.check_credentials(call(CHARGE))).accepted
 
 
 async def test_an_outage_says_nothing_about_credentials(

@@ -99,7 +99,10 @@ class FakeAdapter:
         assert isinstance(settings, FakeSettings)
         if headers.get("x-signature") != settings.secret.get_secret_value():
             raise NotificationRejected("The signature is wrong")
-        return NOTICES.validate_python(json.loads(body)["events"])
+        return self.read_event(body)
+
+    def read_event(self, raw: bytes) -> Sequence[Notice]:
+        return NOTICES.validate_python(json.loads(raw)["events"])
 
 
 def approved(start: AnyInput) -> Outcome:

@@ -149,6 +149,7 @@ class TestRendering:
             evidence=None,
             created_at=NOW,
             updated_at=NOW,
+            told_at=None,
         )
 
     def payment(self, *facts: Fact, **given: Any) -> PaymentResponse:

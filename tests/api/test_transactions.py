@@ -82,6 +82,23 @@ async def test_a_redirect_is_told_while_it_is_open(
     assert "redirectUrl" not in later
 
 
+async def test_a_redirect_that_came_after_the_caller_was_told_pending_is_shown(
+    client: httpx.AsyncClient, gateway: FakeGateway, store: Store
+) -> None:
+    body = preauth()
+    key = (MERCHANT, body["transactionId"])
+    gateway.psp = lambda _: None
+    await client.post("/api/Preauth", json=body)
+    state = gateway.states[(MERCHANT, Kind.PREAUTH, body["transactionId"])]
+    state.hand_over(datetime.now(UTC))
+    await store.save_private(*key, redirect={"url": "https://psp.example/s/1", "data": None})
+    session = RedirectRequired(psp_id="ses_1", expires_at=datetime(2099, 1, 1, tzinfo=UTC))
+    state.apply(session, Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC)))
+    await gateway.record(MERCHANT, state)
+    later = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
+    assert (later["status"], later["redirectUrl"]) == ("Pending", "https://psp.example/s/1")
+
+
 async def test_an_upgrade_uses_the_agreement(
     client: httpx.AsyncClient, world: World, store: Store, gateway: FakeGateway
 ) -> None:

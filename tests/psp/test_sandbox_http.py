@@ -312,9 +312,10 @@ async def test_a_read_without_the_list_proves_nothing() -> None:
         await answering(200, {}).fetch_refund(builders.lookup())
 
 
-async def test_rejected_credentials_are_an_empty_check() -> None:
+async def test_rejected_credentials_are_no_verdict_on_the_other_settings() -> None:
     connection = answering(401, error("authentication_error", "invalid_api_key"))
-    assert await connection.verify_settings() == SettingsCheck()
+    with pytest.raises(CredentialsRejected):
+        await connection.verify_settings()
 
 
 @pytest.mark.parametrize("body", [{"id": "acc_1"}, {"id": "acc_1", "webhook_secret_sha256": "é"}])

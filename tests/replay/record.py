@@ -19,7 +19,7 @@ from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
 from tests.workflows.conftest import World, approved, eventually, opened, started
 from workflows.messages import NotificationResult, PspReply, ReserveRequest, Settlement
-from workflows.state import BookedRefund, EvidenceKind, Kind
+from workflows.state import Adoption, BookedRefund, EvidenceKind, Kind, Standing
 
 FOLDER = Path(__file__).parent / "histories"
 Scenario = Callable[[World], Awaitable[Kind]]
@@ -143,7 +143,7 @@ async def payment_webhook_dead(world: World) -> Kind:
 
 
 async def payment_credentials_refused(world: World) -> Kind:
-    refused = ApplicationError("401", type="CredentialsRejected", non_retryable=True)
+    refused = ApplicationError("401", 1, type="CredentialsRejected", non_retryable=True)
     world.answers[plan.CHARGE.name] = [refused]
     world.credentials_accepted = False
     with world.env.with_time_skipping_disabled():
@@ -158,6 +158,39 @@ async def payment_credentials_refused(world: World) -> Kind:
     await world.later(Kind.PAYMENT, timedelta(minutes=3))
     await world.handle(Kind.PAYMENT).result()
     return Kind.PAYMENT
+
+
+async def payment_refunded_elsewhere(world: World) -> Kind:
+    """Reconciliation has it looked up and tells it of a refund made in the PSP's dashboard."""
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[plan.FETCH_PAYMENT.name] = [approved("ch_1", evidence=EvidenceKind.READ)]
+    start = world.payment()
+    await world.create(start)
+    await world.gateway.look_up(start)
+    await eventually(lambda: world.called(plan.FETCH_PAYMENT))
+    await world.gateway.adopt(start, made_elsewhere("re_9", "4.00"))
+    await eventually(lambda: world.webhooks)
+    return Kind.PAYMENT
+
+
+async def preauth_captured_elsewhere(world: World) -> Kind:
+    """A capture made in the PSP's dashboard, announced, ends the preauth."""
+    world.answers[plan.AUTHORIZE.name] = [reservation()]
+    start = world.preauth()
+    await world.create(start)
+    await world.gateway.adopt(start, made_elsewhere("ch_9", "10.00"))
+    await world.handle(Kind.PREAUTH).result()
+    return Kind.PREAUTH
+
+
+def made_elsewhere(psp_id: str, amount: str) -> Adoption:
+    return Adoption(
+        psp_id=psp_id,
+        amount=Decimal(amount),
+        currency="EUR",
+        standing=Standing.BOOKED,
+        booked_on=date(2026, 1, 16),
+    )
 
 
 async def preauth_redirect_finalized_captured(world: World) -> Kind:
@@ -239,6 +272,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     payment_outage_then_unknown,
     payment_webhook_dead,
     payment_credentials_refused,
+    payment_refunded_elsewhere,
+    preauth_captured_elsewhere,
     preauth_redirect_finalized_captured,
     preauth_redirect_notified_open,
     preauth_abandoned,

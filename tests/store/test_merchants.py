@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from datetime import UTC, datetime
 
 import pytest
 
@@ -96,3 +97,22 @@ async def test_concurrent_settings_get_versions_of_their_own(
 ) -> None:
     saves = (store.save_settings("demo", {"n": str(n)}) for n in range(8))
     assert sorted(await asyncio.gather(*saves)) == list(range(1, 9))
+
+
+async def test_what_was_begun_on_one_account_of_a_psp_stays_there(store: Store) -> None:
+    await store.add_merchant("demo", "sandbox")
+    await store.save_settings("demo", {"ApiKey": "a1"}, "acc_a")
+    on_a = datetime.now(UTC)
+    await store.save_settings("demo", {"ApiKey": "a2"}, "acc_a")
+    await store.save_settings("demo", {"ApiKey": "b1"}, "acc_b")
+    assert await store.settings("demo") == {"ApiKey": "b1"}
+    assert await store.settings("demo", on_a) == {"ApiKey": "a2"}
+    assert await store.settings("demo", datetime.now(UTC)) == {"ApiKey": "b1"}
+
+
+async def test_settings_of_an_unknown_account_are_replaced_by_the_latest(store: Store) -> None:
+    await store.add_merchant("demo", "sandbox")
+    await store.save_settings("demo", {"ApiKey": "one"})
+    begun = datetime.now(UTC)
+    await store.save_settings("demo", {"ApiKey": "two"}, "acc_a")
+    assert await store.settings("demo", begun) == {"ApiKey": "two"}

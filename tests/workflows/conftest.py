@@ -1,6 +1,7 @@
 """A real Temporal server with virtual time, and activities whose answers a test writes down."""
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ from workflows.messages import (
     WebhookReply,
     workflow_id,
 )
+from workflows.starts import read_state
 from workflows.state import EvidenceKind, Kind
 
 Answer = PspReply | ApplicationError | Callable[[PspCall], PspReply]
@@ -237,11 +239,25 @@ async def world(env: WorkflowEnvironment) -> AsyncIterator[World]:
         yield made
 
 
+@pytest.fixture
+async def forgetful_world(env: WorkflowEnvironment) -> AsyncIterator[World]:
+    """A world whose worker keeps no workflow in memory: every step replays the whole history."""
+    async with opened(env, max_cached_workflows=0) as made:
+        yield made
+
+
 @asynccontextmanager
-async def opened(env: WorkflowEnvironment) -> AsyncIterator[World]:
+async def opened(env: WorkflowEnvironment, **options: Any) -> AsyncIterator[World]:
     """A world of its own, with a worker on its own task queue."""
     queue = f"test-{uuid4().hex}"
-    made = World(env=env, gateway=Gateway(env.client, queue), queue=queue)
+    records: list[Record] = []
+
+    async def refresh(start: AnyInput) -> AnyInput:
+        newest = max(records, key=lambda record: json.loads(record.snapshot)["version"])
+        return start.model_copy(update={"resume": read_state(newest.kind, newest.snapshot)})
+
+    gateway = Gateway(env.client, queue, refresh)
+    made = World(env=env, gateway=gateway, queue=queue, records=records)
     async with Worker(
         env.client,
         task_queue=queue,
@@ -249,6 +265,7 @@ async def opened(env: WorkflowEnvironment) -> AsyncIterator[World]:
         activities=made.activities(),
         workflow_runner=runner(),
         graceful_shutdown_timeout=timedelta(seconds=1),
+        **options,
     ):
         yield made
 

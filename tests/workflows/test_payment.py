@@ -13,6 +13,7 @@ from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Approved, Declined, Fact, FactKind, Pending
 from tests.workflows.conftest import World, approved, eventually
 from workflows.messages import (
+    CALLER_LEFT,
     DeliveryState,
     NotificationResult,
     PspFailure,
@@ -155,6 +156,21 @@ async def test_a_closed_payment_is_reopened_by_a_late_chargeback(world: World) -
     assert reopened.version > state.version
 
 
+async def test_a_payment_is_not_begun_again_from_a_state_read_before_its_end(world: World) -> None:
+    declined = Declined(code=PaymentErrorCode.Rejected)
+    world.answers[plan.CHARGE.name] = [PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)]
+    start = world.payment()
+    state = await world.create(start)
+    assert await world.handle(PAYMENT).result() == "Failed"
+    unanswered = state.model_copy(update={"answered": False, "status": Status.Initiated})
+    stale = start.model_copy(update={"resume": unanswered})
+    await world.notify(stale, says(declined))
+    assert await world.handle(PAYMENT).result() == "Failed"
+    assert (await world.state(PAYMENT)) == state
+    assert len(world.called(plan.CHARGE)) == 1
+    assert world.webhooks == []
+
+
 async def test_a_caller_who_left_is_told_by_webhook(world: World) -> None:
     world.answers[plan.CHARGE.name] = [
         ApplicationError("down", type=PspFailure.UNAVAILABLE),
@@ -173,6 +189,24 @@ async def test_a_caller_who_left_is_told_by_webhook(world: World) -> None:
     assert (await world.state(PAYMENT)).status is Status.Succeeded
     statuses = [record.snapshot for record in world.records]
     assert '"Pending"' in statuses[0]
+
+
+async def test_a_create_that_begins_after_its_caller_left_is_announced(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [
+        ApplicationError("down", type=PspFailure.UNAVAILABLE),
+        approved("ch_1"),
+    ]
+    start = world.payment()
+    with world.env.with_time_skipping_disabled():
+        await world.env.client.start_workflow(
+            "PaymentWorkflow",
+            start,
+            id=world.handle(PAYMENT).id,
+            task_queue=world.queue,
+            start_signal=CALLER_LEFT,
+        )
+    assert (await world.create(start)).status is Status.Succeeded
+    await eventually(lambda: world.webhooks)
 
 
 async def test_without_a_caller_nothing_is_sent_to_the_psp(world: World) -> None:
@@ -239,7 +273,7 @@ async def test_refunds_reserve_and_are_booked_once(world: World) -> None:
 async def test_credentials_must_be_refused_twice_before_the_caller_hears_of_it(
     world: World,
 ) -> None:
-    refused = ApplicationError("401", type=PspFailure.CREDENTIALS, non_retryable=True)
+    refused = ApplicationError("401", 1, type=PspFailure.CREDENTIALS, non_retryable=True)
     world.answers[plan.CHARGE.name] = [refused]
     world.credentials_accepted = False
     with world.env.with_time_skipping_disabled():
@@ -402,3 +436,97 @@ async def test_a_look_up_that_a_notification_asked_for_is_owed_until_the_psp_ans
     await world.later(PAYMENT, timedelta(hours=1))
     await eventually(lambda: world.webhooks)
     assert (await world.state(PAYMENT)).refundable == 0
+
+
+async def test_four_hundred_days_with_refunds_and_chargebacks_stay_small(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [approved("ch_1", amount="120.00")]
+    start = world.payment(requested_amount=Decimal("120.00"))
+    state = await world.create(start)
+    resumed = start.model_copy(update={"resume": state})
+    for number in range(12):
+        by = f"r{number}"
+        await world.later(PAYMENT, timedelta(days=25))
+        request = ReserveRequest(by=by, amount=Decimal("5.00"), currency="EUR")
+        assert (await world.gateway.reserve(resumed, request)).refusal is None
+        refund = BookedRefund(amount=Decimal("5.00"), psp_id=by, booked_on=date(2026, 1, 16))
+        await world.gateway.settle(resumed, Settlement(by=by, booked=True, refund=refund))
+    backs = [
+        Fact(kind=FactKind.CHARGED_BACK, id=f"cb_{number}", amount=Decimal("5.00"))
+        for number in range(3)
+    ]
+    for number, back in enumerate(backs):
+        await world.later(PAYMENT, timedelta(days=25))
+        outcome = Approved(psp_id="ch_1", facts=(back,))
+        await world.notify(start, says(outcome, f"evt_{number}"))
+        await eventually(lambda: len(world.webhooks) > number)  # noqa: B023 - awaited here
+    state = await world.state(PAYMENT)
+    assert state.refundable == Decimal("45.00")
+    await world.later(PAYMENT, timedelta(days=26))
+    assert await world.handle(PAYMENT).result() == "Succeeded"
+    history = await world.handle(PAYMENT).fetch_history()
+    assert len(history.events) <= 300
+    assert sum(event.ByteSize() for event in history.events) <= 256 * 1024
+
+
+async def test_a_debit_that_stays_open_for_weeks_asks_for_attention(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[plan.FETCH_PAYMENT.name] = [PENDING]
+    await world.create(world.payment())
+    await world.later(PAYMENT, timedelta(days=13))
+    assert (await world.state(PAYMENT)).attention is None
+    await world.later(PAYMENT, timedelta(days=3))
+    state = await world.state(PAYMENT)
+    assert state.status is Status.Pending
+    assert state.attention is not None
+
+
+async def test_a_worker_without_memory_comes_to_the_same_end(forgetful_world: World) -> None:
+    world = forgetful_world
+    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[plan.FETCH_PAYMENT.name] = [PENDING]
+    start = world.payment()
+    state = await world.create(start)
+    await world.later(PAYMENT, timedelta(days=2))
+    await world.handle(PAYMENT).cancel()
+    await world.notify(start, says(paid()))
+    await eventually(lambda: world.webhooks)
+    resumed = start.model_copy(update={"resume": state})
+    request = ReserveRequest(by="r1", amount=Decimal("4.00"), currency="EUR")
+    assert (await world.gateway.reserve(resumed, request)).refusal is None
+    await world.gateway.settle(resumed, Settlement(by="r1", booked=False))
+    await world.later(PAYMENT, timedelta(days=401))
+    assert await world.handle(PAYMENT).result() == "Succeeded"
+
+
+async def test_a_payment_reopened_without_an_answer_asks_instead_of_sending_again(
+    world: World,
+) -> None:
+    world.answers[plan.CHARGE.name] = [ApplicationError("lost", type=PspFailure.UNKNOWN)]
+    world.answers[plan.FETCH_PAYMENT.name] = [approved("ch_1", evidence=EvidenceKind.READ)]
+    start = world.payment()
+    with world.env.with_time_skipping_disabled():
+        handle = await world.env.client.start_workflow(
+            "PaymentWorkflow", start, id=world.handle(PAYMENT).id, task_queue=world.queue
+        )
+    await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
+    await eventually(lambda: world.called(plan.CHARGE) and world.records)
+    await handle.terminate("by an operator")
+    sent = len(world.called(plan.CHARGE))
+
+    state = PaymentState.model_validate_json(world.records[-1].snapshot)
+    with world.env.with_time_skipping_disabled():
+        await world.gateway.redeliver(start.model_copy(update={"resume": state}))
+    await world.later(PAYMENT, timedelta(minutes=2))
+    await eventually(lambda: world.webhooks)
+    assert (await world.state(PAYMENT)).status is Status.Succeeded
+    assert len(world.called(plan.CHARGE)) == sent
+
+
+async def test_a_refusal_after_an_attempt_without_an_answer_proves_nothing(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [
+        ApplicationError("401", 2, type=PspFailure.CREDENTIALS, non_retryable=True)
+    ]
+    world.credentials_accepted = False
+    state = await world.create(world.payment())
+    assert state.status is Status.Pending
+    assert state.failure is None

@@ -653,14 +653,14 @@ def test_only_a_succeeded_preauth_can_be_captured(status: Status) -> None:
 
 def test_no_capture_while_a_cancel_is_on_its_way() -> None:
     state = succeeded_preauth()
-    state.mark_cancelling(True)
+    state.begin_void()
     assert refused_capture(state) is PaymentErrorCode.InvalidPreconditions
 
 
 def test_captures_are_possible_again_after_a_refused_cancel() -> None:
     state = succeeded_preauth()
-    state.mark_cancelling(True)
-    state.mark_cancelling(False)
+    state.begin_void()
+    state.end_void()
     assert state.reserve("c1", Decimal("10.00"), "EUR") is None
 
 
@@ -1067,7 +1067,7 @@ def test_a_reservation_is_captured_or_cancelled_never_both(steps: list[tuple[str
             state.reserve(by, Decimal("10.00"), "EUR")
         elif step == "cancel":
             if state.refuse_cancel() is None:
-                state.mark_cancelling(True)
+                state.begin_void()
         else:
             state.settle(by, booked=step == "booked")
             taken |= {by} if state.captured and state.captured_by == by else set()

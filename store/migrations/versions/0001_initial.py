@@ -51,6 +51,7 @@ def _merchants() -> None:
         sa.Column("psp_settings_id", sa.String(24), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("merchant_id", sa.String(64), nullable=False),
+        sa.Column("account", sa.Text()),
         sa.Column("sealed_values", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("psp_settings_id", "version", name="pk_psp_settings"),
@@ -104,6 +105,7 @@ def _transactions() -> None:
         sa.Column("evidence", sa.Text()),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("updated_at", _TIME, nullable=False),
+        sa.Column("told_at", _TIME),
         sa.PrimaryKeyConstraint("merchant_id", "transaction_id", name="pk_transactions"),
         sa.CheckConstraint(
             "kind IN ('preauth', 'payment', 'refund')", name=op.f("ck_transactions_kind")
@@ -119,6 +121,13 @@ def _transactions() -> None:
             f"ix_transactions_merchant_id_{column}", "transactions", ["merchant_id", column]
         )
     op.create_index("ix_transactions_created_at", "transactions", ["created_at"])
+    op.create_index(
+        "ix_transactions_untold",
+        "transactions",
+        ["created_at"],
+        sqlite_where=sa.text("told_at IS NULL"),
+        postgresql_where=sa.text("told_at IS NULL"),
+    )
     op.create_index("ix_transactions_version_created_at", "transactions", ["version", "created_at"])
 
 

@@ -1,0 +1,75 @@
+"""The activities of reconciliation: one per step, each on one merchant's account."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from temporalio import activity
+
+from activities import plan
+from activities.errors import psp_errors
+from activities.reconciliation.accounts import open_account
+from activities.reconciliation.dealing import Dealer
+from activities.reconciliation.repair import EventRepair
+from activities.reconciliation.sample import Sample
+from activities.reconciliation.share import Share
+from activities.reconciliation.strays import StrayCheck
+from activities.reconciliation.sweep import LAG, MovementSweep
+from store.database import Store
+from workflows.gateway import Gateway
+from workflows.messages import ReconcileInput, StepReport
+
+
+class ReconcileActivities:
+    """Steps that may be repeated, stopped half way and run twice at once."""
+
+    def __init__(
+        self, store: Store, http: httpx.AsyncClient, gateway: Gateway, lag: timedelta = LAG
+    ) -> None:
+        """`lag` is how old a movement must be to be compared."""
+        dealer = Dealer(store, gateway)
+        self._store = store
+        self._http = http
+        self._repair = EventRepair(store, gateway)
+        self._sweep = MovementSweep(store, dealer, lag)
+        self._strays = StrayCheck(store, dealer)
+        self._sample = Sample(store, gateway)
+
+    def all(self) -> Sequence[Callable[..., Any]]:
+        """The activities to register with a worker."""
+        return [self.repair_events, self.sweep_movements, self.sample_final]
+
+    @activity.defn(name=plan.REPAIR_EVENTS.name)
+    async def repair_events(self, start: ReconcileInput) -> StepReport:
+        """Take in the events whose notification never came."""
+        with psp_errors():
+            account = await open_account(self._store, self._http, start.merchant_id)
+            if account is None or not account.adapter.capabilities.event_list:
+                return StepReport()
+            return await self._repair.run(account, Share())
+
+    @activity.defn(name=plan.SWEEP_MOVEMENTS.name)
+    async def sweep_movements(self, start: ReconcileInput) -> StepReport:
+        """Compare what the PSP has booked with our books."""
+        with psp_errors():
+            account = await open_account(self._store, self._http, start.merchant_id)
+            if account is None or not account.adapter.capabilities.movement_list:
+                return StepReport()
+            began = datetime.now(UTC)
+            swept = await self._sweep.run(account, Share())
+            if swept.more:
+                return swept
+            # Those found just now have not had the time to find their place.
+            looked_at = await self._strays.run(account, began)
+        return StepReport(counts=dict(Counter(swept.counts) + Counter(looked_at.counts)))
+
+    @activity.defn(name=plan.SAMPLE_FINAL.name)
+    async def sample_final(self, start: ReconcileInput) -> StepReport:
+        """Compare open transactions and a sample of the finished ones with the PSP's view."""
+        with psp_errors():
+            account = await open_account(self._store, self._http, start.merchant_id)
+            if account is None:
+                return StepReport()
+            return await self._sample.run(account, Share())

@@ -1,0 +1,52 @@
+"""An operator looks up a payment in the Temporal UI by the transaction id of a ticket."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import OpenPage, Shoot
+from tests.support.billwerk import Billwerk, new_id
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def payment(billwerk: Billwerk) -> str:
+    """The transaction id of a payment among others."""
+    agreement = f"browser-{new_id()}"
+    billwerk.sign_up_card(agreement)
+    ids = []
+    for _ in range(2):
+        body = billwerk.payment(agreement, "49.90")
+        assert billwerk.post("Payment", body).json()["status"] == "Succeeded"
+        ids.append(body["transactionId"])
+    return str(ids[0])
+
+
+async def test_finding_a_payment(
+    stack: Stack, open_page: OpenPage, shoot: Shoot, payment: str
+) -> None:
+    page = await open_page(viewport={"width": 1440, "height": 1200})
+    await page.goto(stack.run["temporal_ui"])
+    links = page.get_by_role("link", name="demo/payment/")
+    await expect(links.nth(1)).to_be_visible()
+    await shoot(page, "temporal-list")
+
+    await page.get_by_role("button", name="Add Filter").click()
+    await page.get_by_role("menuitem", name="WorkflowId Keyword", exact=True).click()
+    await page.get_by_role("button", name="Starts with").click()
+    await page.get_by_placeholder("Enter value...").fill(f"demo/payment/{payment}")
+    await page.get_by_role("button", name="Apply").click()
+    await expect(links).to_have_count(1)
+    await expect(links).to_have_text(f"demo/payment/{payment}")
+    await shoot(page, "temporal-search")
+
+    await links.click()
+    await expect(page.get_by_role("heading", name=f"demo/payment/{payment}")).to_be_visible()
+    await expect(page.get_by_role("link", name="PaymentWorkflow").first).to_be_visible()
+    await shoot(page, "temporal-payment")
+    await page.get_by_role("tab", name="Event History").click()
+    for event in ("Workflow Execution Started", "Activity Task Completed"):
+        await expect(page.get_by_text(event).first).to_be_visible()
+    await expect(page.get_by_text("charge", exact=True).first).to_be_visible()
+    await shoot(page, "temporal-history")

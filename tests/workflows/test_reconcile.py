@@ -1,0 +1,327 @@
+"""Reconciliation on a real server: adoption, look-ups from outside, the run and its schedule."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client, ScheduleOverlapPolicy, WorkflowHistory
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities import plan
+from activities.reconciliation.schedules import ScheduleKeeper
+from contract.enums import PaymentCancellationStatus, PaymentErrorCode
+from contract.enums import PaymentTransactionStatus as Status
+from psp.types import Approved, Fact, FactKind
+from store import Merchant, Store
+from tests.workflows.conftest import World, approved, eventually
+from worker import runner
+from workflows.messages import (
+    PspFailure,
+    PspReply,
+    ReconcileInput,
+    ReconcileReport,
+    ReserveRequest,
+    StepReport,
+)
+from workflows.reconcile import ROUNDS, ReconcileWorkflow, schedule_id
+from workflows.state import Adoption, EvidenceKind, Kind, Standing
+
+START = ReconcileInput(merchant_id="m")
+TEN = Decimal("10.00")
+
+
+def made(psp_id: str, amount: str, standing: Standing = Standing.BOOKED) -> Adoption:
+    return Adoption(
+        psp_id=psp_id,
+        amount=Decimal(amount),
+        currency="EUR",
+        standing=standing,
+        booked_on=date(2026, 1, 16),
+    )
+
+
+def reservation() -> PspReply:
+    ends = datetime.now(UTC) + timedelta(days=7)
+    return approved("auth_1", kind=FactKind.AUTHORIZED, expires_at=ends, psp_id="auth_1")
+
+
+class TestRefundOfTheDashboard:
+    async def test_it_is_booked_and_announced_once(self, world: World) -> None:
+        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        start = world.payment()
+        await world.create(start)
+        for _ in range(3):
+            await world.gateway.adopt(start, made("re_9", "4.00"))
+        await eventually(lambda: world.webhooks)
+        state = await world.state(Kind.PAYMENT)
+        assert (state.refunded, state.refundable) == (Decimal("4.00"), Decimal("6.00"))
+        assert [webhook.transaction_id for webhook in world.webhooks] == [world.transaction_id]
+        assert '"psp:re_9"' in world.records[-1].snapshot
+
+    async def test_a_refund_of_ours_then_gets_what_is_left(self, world: World) -> None:
+        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        start = world.payment()
+        state = await world.create(start)
+        await world.gateway.adopt(start, made("re_9", "4.00", Standing.OPEN))
+        resumed = start.model_copy(update={"resume": state})
+        too_much = ReserveRequest(by="r1", amount=Decimal("6.01"), currency="EUR")
+        reply = await world.gateway.reserve(resumed, too_much)
+        assert reply.refusal is not None
+        assert reply.refusal.code is PaymentErrorCode.InvalidAmount
+        rest = ReserveRequest(by="r2", amount=Decimal("6.00"), currency="EUR")
+        assert (await world.gateway.reserve(resumed, rest)).refusal is None
+        assert world.webhooks == []
+
+    async def test_a_closed_payment_is_reopened(self, world: World) -> None:
+        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        start = world.payment()
+        state = await world.create(start)
+        await world.later(Kind.PAYMENT, timedelta(days=401))
+        await world.handle(Kind.PAYMENT).result()
+        await world.gateway.adopt(start.model_copy(update={"resume": state}), made("re_9", "4.00"))
+        await eventually(lambda: world.webhooks)
+        assert (await world.state(Kind.PAYMENT)).refunded == Decimal("4.00")
+
+
+class TestCaptureOfTheDashboard:
+    async def test_it_is_announced_and_ends_the_preauth(self, world: World) -> None:
+        world.answers[plan.AUTHORIZE.name] = [reservation()]
+        start = world.preauth()
+        before = await world.create(start)
+        await world.gateway.adopt(start, made("ch_9", "10.00"))
+        assert await world.handle(Kind.PREAUTH).result() == "Succeeded"
+        assert len(world.webhooks) == 1
+        state = await world.state(Kind.PREAUTH)
+        assert state.last_updated > before.last_updated
+        resumed = start.model_copy(update={"resume": state})
+        cancelled = await world.gateway.cancel(resumed)
+        assert cancelled.status is PaymentCancellationStatus.NotCancelled
+        assert world.called(plan.VOID) == []
+
+    async def test_a_payment_of_the_same_amount_is_told_of_it(self, world: World) -> None:
+        world.answers[plan.AUTHORIZE.name] = [reservation()]
+        start = world.preauth()
+        await world.create(start)
+        await world.gateway.adopt(start, made("ch_9", "6.00"))
+        await world.handle(Kind.PREAUTH).result()
+        resumed = start.model_copy(update={"resume": await world.state(Kind.PREAUTH)})
+        other = ReserveRequest(by="p1", amount=TEN, currency="EUR")
+        reply = await world.gateway.reserve(resumed, other)
+        assert reply.refusal is not None
+        assert reply.refusal.code is PaymentErrorCode.InvalidPreconditions
+        same = ReserveRequest(by="p2", amount=Decimal("6.00"), currency="EUR")
+        for _ in range(2):
+            reply = await world.gateway.reserve(resumed, same)
+            assert (reply.taken_by, reply.refusal) == ("ch_9", None)
+
+    async def test_it_does_not_expire_any_more(self, world: World) -> None:
+        world.answers[plan.AUTHORIZE.name] = [reservation()]
+        start = world.preauth()
+        await world.create(start)
+        await world.gateway.adopt(start, made("ch_9", "10.00", Standing.OPEN))
+        await world.later(Kind.PREAUTH, timedelta(days=8))
+        state = await world.state(Kind.PREAUTH)
+        assert (state.status, state.captured_by) == (Status.Succeeded, "psp:ch_9")
+        assert world.called(plan.FETCH_AUTHORIZATION) == []
+
+
+class TestLookUp:
+    async def test_an_open_transaction_asks_the_psp(self, world: World) -> None:
+        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=TEN)
+        world.answers[plan.FETCH_PAYMENT.name] = [
+            PspReply(outcome=Approved(psp_id="psp_1", facts=(back,)), evidence=EvidenceKind.READ)
+        ]
+        start = world.payment()
+        await world.create(start)
+        await world.gateway.look_up(start)
+        await eventually(lambda: world.webhooks)
+        assert (await world.state(Kind.PAYMENT)).refundable == 0
+        assert [call.psp_id for call in world.called(plan.FETCH_PAYMENT)] == ["psp_1"]
+
+    async def test_a_second_movement_shows_by_its_own_id(self, world: World) -> None:
+        world.answers[plan.CHARGE.name] = [approved("ch_1", psp_id="ch_1")]
+        world.answers[plan.FETCH_PAYMENT.name] = [
+            lambda call: approved(
+                call.psp_id or "", psp_id=call.psp_id or "", evidence=EvidenceKind.READ
+            )
+        ]
+        start = world.payment()
+        await world.create(start)
+        await world.gateway.look_up(start, "ch_2")
+        await eventually(lambda: world.webhooks)
+        state = await world.state(Kind.PAYMENT)
+        assert state.paid == Decimal("20.00")
+        assert "ch_2" in {call.psp_id for call in world.called(plan.FETCH_PAYMENT)}
+
+    async def test_it_is_owed_until_the_psp_answers(self, world: World) -> None:
+        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=TEN)
+        world.answers[plan.FETCH_PAYMENT.name] = [
+            ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
+            PspReply(outcome=Approved(psp_id="psp_1", facts=(back,)), evidence=EvidenceKind.READ),
+        ]
+        start = world.payment()
+        await world.create(start)
+        await world.gateway.look_up(start)
+        await eventually(lambda: world.called(plan.FETCH_PAYMENT))
+        await world.later(Kind.PAYMENT, timedelta(minutes=2))
+        await eventually(lambda: world.webhooks)
+
+
+class Steps:
+    """The three activities, saying what a test wrote down; the last answer stays."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[StepReport | ApplicationError]] = {
+            step.name: [StepReport()]
+            for step in (plan.REPAIR_EVENTS, plan.SWEEP_MOVEMENTS, plan.SAMPLE_FINAL)
+        }
+        self.called: list[str] = []
+
+    def activities(self) -> list[Callable[..., Any]]:
+        return [self._activity(name) for name in self.answers]
+
+    def _activity(self, name: str) -> Callable[..., Any]:
+        @activity.defn(name=name)
+        async def run(start: ReconcileInput) -> StepReport:
+            self.called.append(name)
+            script = self.answers[name]
+            answer = script.pop(0) if len(script) > 1 else script[0]
+            if isinstance(answer, ApplicationError):
+                raise answer
+            return answer
+
+        return run
+
+
+@pytest.fixture
+async def steps(env: WorkflowEnvironment) -> AsyncIterator[tuple[Steps, str]]:
+    made, queue = Steps(), f"test-{uuid4().hex}"
+    async with Worker(
+        env.client,
+        task_queue=queue,
+        workflows=[ReconcileWorkflow],
+        activities=made.activities(),
+        workflow_runner=runner(),
+    ):
+        yield made, queue
+
+
+async def reconciled(
+    env: WorkflowEnvironment, queue: str
+) -> tuple[ReconcileReport, WorkflowHistory]:
+    handle = await env.client.start_workflow(
+        ReconcileWorkflow.run, START, id=f"m/reconcile-{uuid4().hex}", task_queue=queue
+    )
+    report = await handle.result()
+    return report, await handle.fetch_history()
+
+
+class TestRun:
+    async def test_it_adds_up_what_its_steps_counted(
+        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+    ) -> None:
+        made, queue = steps
+        made.answers[plan.REPAIR_EVENTS.name] = [
+            StepReport(counts={"listed": 100}, more=True),
+            StepReport(counts={"listed": 7, "repaired": 1}),
+        ]
+        made.answers[plan.SWEEP_MOVEMENTS.name] = [StepReport(counts={"matched": 3})]
+        report, history = await reconciled(env, queue)
+        assert report == ReconcileReport(
+            events={"listed": 107, "repaired": 1}, movements={"matched": 3}
+        )
+        assert sum(event.ByteSize() for event in history.events) < 12 * 1024
+
+    async def test_a_step_without_end_goes_on_in_the_next_run(
+        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+    ) -> None:
+        made, queue = steps
+        made.answers[plan.SWEEP_MOVEMENTS.name] = [StepReport(counts={"matched": 1}, more=True)]
+        report, _ = await reconciled(env, queue)
+        assert report.movements == {"matched": ROUNDS}
+        assert made.called[-1] == plan.SAMPLE_FINAL.name
+
+    async def test_a_psp_that_is_away_fails_no_run_and_no_other_step(
+        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+    ) -> None:
+        made, queue = steps
+        away = ApplicationError("The PSP was not reached", type=PspFailure.UNAVAILABLE)
+        made.answers[plan.REPAIR_EVENTS.name] = [away]
+        made.answers[plan.SAMPLE_FINAL.name] = [StepReport(counts={"matched": 2})]
+        report, _ = await reconciled(env, queue)
+        assert report.problems == {plan.REPAIR_EVENTS.name: "The PSP was not reached"}
+        assert report.sample == {"matched": 2}
+        made.answers[plan.REPAIR_EVENTS.name] = [StepReport(counts={"listed": 1})]
+        report, _ = await reconciled(env, queue)
+        assert (report.events, report.problems) == ({"listed": 1}, {})
+
+
+class Merchants:
+    """The part of the store that schedules are made from."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    async def merchants(self) -> list[Merchant]:
+        return [Merchant(name, "fake", "s", datetime.now(UTC)) for name in self.names]
+
+
+@asynccontextmanager
+async def kept(
+    client: Client, queue: str, minutes: int, *names: str
+) -> AsyncIterator[tuple[ScheduleKeeper, Merchants]]:
+    merchants = Merchants(*names)
+    store = cast(Store, merchants)
+    yield ScheduleKeeper(store, client, queue, timedelta(minutes=minutes)), merchants
+
+
+class TestSchedule:
+    async def test_every_merchant_has_one_also_one_that_is_added_later(
+        self, env: WorkflowEnvironment
+    ) -> None:
+        first, second = f"a-{uuid4().hex}", f"b-{uuid4().hex}"
+        async with kept(env.client, "q", 5, first) as (keeper, merchants):
+            assert await keeper.sweep() == 1
+            merchants.names.append(second)
+            assert await keeper.sweep() == 1
+            assert await keeper.sweep() == 0
+        for name in (first, second):
+            described = await env.client.get_schedule_handle(schedule_id(name)).describe()
+            assert described.schedule.spec.intervals[0].every == timedelta(minutes=5)
+            assert described.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
+
+    async def test_a_worker_started_with_another_pause_changes_it_and_nothing_else(
+        self, env: WorkflowEnvironment
+    ) -> None:
+        name = f"c-{uuid4().hex}"
+        handle = env.client.get_schedule_handle(schedule_id(name))
+        async with kept(env.client, "q", 5, name) as (keeper, _):
+            await keeper.sweep()
+        await handle.pause(note="the PSP asked us to")
+        async with kept(env.client, "q", 7, name) as (keeper, _):
+            await keeper.sweep()
+        described = await handle.describe()
+        assert described.schedule.spec.intervals[0].every == timedelta(minutes=7)
+        assert described.schedule.state.paused
+        assert described.schedule.state.note == "the PSP asked us to"
+
+    async def test_it_runs_the_workflow(
+        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+    ) -> None:
+        made, queue = steps
+        name = f"d-{uuid4().hex}"
+        async with kept(env.client, queue, 60, name) as (keeper, _):
+            await keeper.sweep()
+        handle = env.client.get_schedule_handle(schedule_id(name))
+        await handle.trigger()
+        await eventually(lambda: len(made.called) >= 3, 20)
+        await handle.delete()

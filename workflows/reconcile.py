@@ -1,0 +1,63 @@
+"""Reconciliation of one merchant's books with its PSP's, both ways; started by a schedule.
+
+It looks and tells; what is true of a transaction is decided by that transaction's own workflow.
+"""
+
+from collections import Counter
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities import plan
+    from workflows.failures import cause_text
+    from workflows.messages import ReconcileInput, ReconcileReport, StepReport
+
+ROUNDS = 10
+"""A step with more to do than this goes on in the next run: no run may live for ever."""
+
+RECONCILE = "ReconcileWorkflow"
+
+
+def reconcile_id(merchant_id: str) -> str:
+    """The workflow's id; the schedule adds the time of each run."""
+    return f"{merchant_id}/reconcile"
+
+
+def schedule_id(merchant_id: str) -> str:
+    """The schedule that starts it."""
+    return f"reconcile/{merchant_id}"
+
+
+@workflow.defn(name=RECONCILE)
+class ReconcileWorkflow:
+    """Three steps, one after the other; one that fails does not keep the others from running."""
+
+    def __init__(self) -> None:
+        self._problems: dict[str, str] = {}
+
+    @workflow.run
+    async def run(self, start: ReconcileInput) -> ReconcileReport:
+        """One run; returns what was counted."""
+        return ReconcileReport(
+            events=await self._step(plan.REPAIR_EVENTS, start),
+            movements=await self._step(plan.SWEEP_MOVEMENTS, start),
+            sample=await self._step(plan.SAMPLE_FINAL, start),
+            problems=self._problems,
+        )
+
+    async def _step(
+        self, step: plan.Plan[ReconcileInput, StepReport], start: ReconcileInput
+    ) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        try:
+            for _ in range(ROUNDS):
+                report = await step(start)
+                counts.update(report.counts)
+                if not report.more:
+                    break
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
+            self._problems[step.name] = cause_text(error)
+        return dict(counts)

@@ -1,0 +1,234 @@
+"""The state of a preauth: a reservation, a stored payment method or a mandate."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Literal, assert_never
+
+from pydantic import BaseModel, ConfigDict
+
+from contract.enums import PaymentErrorCode
+from psp.types import Approved, Declined, FactKind, Outcome, Pending, RedirectRequired
+from workflows.state.adoption import Adoption, Standing, adopted_by
+from workflows.state.common import (
+    TICK,
+    Change,
+    Evidence,
+    Kind,
+    Refusal,
+    Status,
+    TransactionState,
+    precondition,
+)
+
+
+class AdoptedCapture(BaseModel):
+    """A capture that was made without us and took the reservation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    psp_id: str
+    amount: Decimal
+
+
+class PreauthState(TransactionState):
+    """A reservation, a stored payment method or a mandate; its currency amounts are major units."""
+
+    kind: Literal[Kind.PREAUTH] = Kind.PREAUTH
+    session_expires_at: datetime | None = None
+    captured_by: str | None = None
+    captured: bool = False
+    cancelling: bool = False
+    voids: int = 0
+    adopted: AdoptedCapture | None = None
+
+    @property
+    def authorized_amount(self) -> Decimal:
+        """Amount really reserved, in major units; 0 if the PSP reserves nothing."""
+        return self.total(FactKind.AUTHORIZED)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """End of the reservation; None when nothing is reserved or it has no end."""
+        ends = [f.expires_at for f in self.facts_of(FactKind.AUTHORIZED) if f.expires_at]
+        return min(ends) if ends else None
+
+    @property
+    def authorization_id(self) -> str | None:
+        """The PSP's id of the reservation."""
+        facts = self.facts_of(FactKind.AUTHORIZED)
+        return facts[0].id if facts else None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the open session or the uncaptured reservation runs out."""
+        if self.undecided:
+            return self.session_expires_at
+        if self.status is Status.Succeeded and self.captured_by is None:
+            return self.expires_at
+        return None
+
+    @property
+    def void_target(self) -> str | None:
+        """What to void at the PSP; None when nothing is held there."""
+        if self.undecided:
+            return self.psp_session_id or self.psp_transaction_id
+        return self.authorization_id
+
+    @property
+    def settled(self) -> bool:
+        nothing_reserved = self.status is Status.Succeeded and not self.facts
+        return self.ended or self.captured or nothing_reserved
+
+    def apply(self, outcome: Outcome, evidence: Evidence) -> Change:
+        """As for all kinds; what is left of a captured reservation may lapse unnoticed."""
+        if self.captured and isinstance(outcome, Declined):
+            return Change.NONE
+        return super().apply(outcome, evidence)
+
+    def refuse_capture(self, amount: Decimal, currency: str, by: str) -> Refusal | None:
+        """Why the payment `by` may not capture, or None."""
+        if self.captured_by == by:
+            return None
+        if self.status is not Status.Succeeded:
+            return precondition(f"The preauth is {self.status.name}, not Succeeded.")
+        if self.captured_by is not None and not self._offers(amount):
+            return precondition("The preauth is captured already.")
+        if self.cancelling:
+            return precondition("The preauth is being cancelled.")
+        if self.authorization_id is None:
+            return precondition("The preauth has no reservation to capture.")
+        if currency != self.currency:
+            return Refusal(
+                code=PaymentErrorCode.InvalidCurrency,
+                message=f"The preauth is in {self.currency}, not in {currency}.",
+            )
+        if amount > self.authorized_amount:
+            return Refusal(
+                code=PaymentErrorCode.InvalidAmount,
+                message=f"Requested {amount} {currency}, authorised "
+                f"{self.authorized_amount} {self.currency}.",
+            )
+        return None
+
+    def reserve(self, by: str, amount: Decimal, currency: str) -> Refusal | None:
+        """Hold the reservation for the payment `by`; a repeat of the same payment is fine."""
+        refusal = self.refuse_capture(amount, currency, by)
+        if refusal is None and self.captured_by != by:
+            self.captured_by = by
+            self.version += 1
+        return refusal
+
+    def taken_by(self, by: str) -> str | None:
+        """The PSP's id of the capture made without us that the payment `by` stands for."""
+        return self.adopted.psp_id if self.adopted and self.captured_by == by else None
+
+    def has_adopted(self, psp_id: str) -> bool:
+        """Whether that movement at the PSP is in this state."""
+        return self.adopted is not None and self.adopted.psp_id == psp_id
+
+    def adopt(self, adoption: Adoption, now: datetime) -> Change:
+        """A capture made without us takes the reservation.
+
+        Nothing on the wire shows it, yet Billwerk+ must hear of it: what it plans with the
+        reservation will not work.
+        """
+        if self.has_adopted(adoption.psp_id) or self.undecided:
+            return Change.NONE
+        if adoption.standing is Standing.FAILED:
+            return self._hold_for(adoption, None)
+        if self.captured_by not in (None, adoption.by):
+            return self._second_capture(adoption)
+        if self.ended or adoption.currency != self.currency:
+            return self.note(
+                f"The PSP reports the capture {adoption.psp_id} of {adoption.amount} "
+                f"{adoption.currency} on a reservation that is {self.status.name}."
+            )
+        if adoption.standing is Standing.OPEN:
+            return self._hold_for(adoption, adoption.by)
+        self.adopted = AdoptedCapture(psp_id=adoption.psp_id, amount=adoption.amount)
+        self.captured_by, self.captured = adoption.by, True
+        self.version += 1
+        self.last_updated = max(now.astimezone(UTC), self.last_updated + TICK)
+        return Change.VISIBLE
+
+    def settle(self, by: str, booked: bool) -> None:
+        """The capture `by` succeeded, or failed and gives the reservation back."""
+        if self.taken_by(by) is not None and not booked:
+            self._give_back()
+        if self.captured_by != by or self.captured:
+            return
+        self.captured = booked
+        if not booked:
+            self.captured_by = None
+        self.version += 1
+
+    def ignores(self, adoption: Adoption) -> bool:
+        """True when adopting would change nothing, now."""
+        trial = self.model_copy(deep=True)
+        return trial.adopt(adoption, self.last_updated) is Change.NONE
+
+    def _offers(self, amount: Decimal) -> bool:
+        """Whether a capture made without us waits for a payment of its amount to stand for it."""
+        adopted = self.adopted
+        if adopted is None or self.captured_by != adopted_by(adopted.psp_id):
+            return False
+        return amount == adopted.amount
+
+    def _give_back(self) -> None:
+        if self.adopted is not None:
+            self.captured_by = adopted_by(self.adopted.psp_id)
+            self.version += 1
+
+    def _hold_for(self, adoption: Adoption, holder: str | None) -> Change:
+        """While the PSP has not decided a capture made without us, nobody else may capture."""
+        if self.captured_by not in (None, adoption.by) or self.captured_by == holder:
+            return Change.NONE
+        self.captured_by = holder
+        self.version += 1
+        return Change.INTERNAL
+
+    def _second_capture(self, adoption: Adoption) -> Change:
+        """Our own capture, still open, may turn out to be this one; a finished one is another."""
+        if not self.captured or adoption.standing is not Standing.BOOKED:
+            return Change.NONE
+        return self.note(f"The PSP reports the capture {adoption.psp_id} besides an earlier one.")
+
+    def refuse_cancel(self) -> Refusal | None:
+        """Why the preauth cannot be cancelled, or None."""
+        if self.status in (Status.Failed, Status.Expired):
+            return precondition(f"The preauth is {self.status.name}.")
+        if self.captured_by is not None:
+            return precondition("The preauth is captured.")
+        if self.undecided and self.void_target is None:
+            return precondition("The PSP has not answered the preauth yet.")
+        return None
+
+    def begin_void(self) -> None:
+        """A void is on its way to the PSP: captures are refused until it has ended."""
+        self.cancelling = True
+        self.version += 1
+
+    def end_void(self) -> None:
+        """The PSP keeps the reservation; another void is another operation, with its own key."""
+        self.cancelling = False
+        self.voids += 1
+        self.version += 1
+
+    def _target(self, outcome: Outcome) -> Status:
+        match outcome:
+            case Approved():
+                return Status.Succeeded
+            case Pending():
+                return Status.Pending
+            case RedirectRequired():
+                return self.status
+            case Declined():
+                return outcome.status
+            case _:
+                assert_never(outcome)
+
+    def _merge(self, outcome: Outcome) -> None:
+        super()._merge(outcome)
+        if isinstance(outcome, RedirectRequired):
+            self.psp_session_id = outcome.psp_id
+            self.session_expires_at = outcome.expires_at
