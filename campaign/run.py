@@ -1,0 +1,180 @@
+"""One campaign from start to end."""
+
+import asyncio
+import json
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from campaign.audit import audit
+from campaign.billwerk import Billwerk, Unanswered
+from campaign.books import IntegratorBooks
+from campaign.chaos import Chaos
+from campaign.config import Config
+from campaign.customer import Customer
+from campaign.faultplan import strikes
+from campaign.lives import Lives
+from campaign.plan import Preauth
+from campaign.planner import Planner
+from campaign.psp import Psp
+from campaign.quiet import Quiet
+from campaign.report import Result
+from campaign.stack import Stack
+from campaign.story import Storyteller
+
+_LIVES_AT_ONCE = 40
+_PRODUCT = (
+    *("activities", "api", "contract", "local", "psp"),
+    *("runtime", "sandbox_psp", "store", "workflows"),
+)
+_HOOK = Path(__file__).with_name("hook")
+
+
+def stack_environment(config: Config) -> dict[str, str]:
+    """How the stack of a campaign is set up."""
+    env = {
+        "SANDBOX_SETTLE_SECONDS": str(config.settle_seconds),
+        "SANDBOX_SLOW_SECONDS": str(config.slow_seconds),
+        "INTEGRATOR_RECONCILE_EVERY_SECONDS": str(config.reconcile_seconds),
+        "INTEGRATOR_SYNC_BUDGET_SECONDS": str(config.sync_budget_seconds),
+    }
+    if config.planted is not None:
+        env |= {"CAMPAIGN_PLANTED": config.planted, "PYTHONPATH": str(_HOOK)}
+    return env
+
+
+def snapshot(target: Path) -> Path:
+    """A copy of the product: processes that are started again must find the same code."""
+    source = Path(__file__).parents[1]
+    target.mkdir()
+    for name in _PRODUCT:
+        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in source.glob("*.py"):
+        shutil.copy(file, target)
+    return target
+
+
+def run(config: Config) -> Result:
+    """Start a stack, run the campaign on it and stop it."""
+    folder = Path(tempfile.mkdtemp(prefix="campaign-"))
+    clean = False
+    try:
+        code = snapshot(folder / "code")
+        stack = Stack(folder / "data", stack_environment(config), code)
+        try:
+            stack.start()
+            result = asyncio.run(Campaign(config, stack).run())
+        finally:
+            stack.stop()
+        clean = result.clean and not result.unquiet
+        return result
+    finally:
+        if clean or not config.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Campaign:
+    """The order of things: traffic under faults, healing, silence, balance."""
+
+    def __init__(self, config: Config, stack: Stack) -> None:
+        self._config = config
+        self._stack = stack
+        self._seconds: dict[str, float] = {}
+        run = stack.run
+        end = time.monotonic() + config.minutes * 60
+        self._billwerk = Billwerk(run["api"], stack.token, end)
+        self._psp = Psp(run["sandbox_psp"], _api_key(stack))
+        self._books = IntegratorBooks(stack.env)
+        self._customer = Customer()
+        self._lives = Lives(self._billwerk, self._customer)
+        self._chaos = Chaos(stack, self._psp, self._billwerk.receiver)
+
+    async def run(self) -> Result:
+        """Everything; the stack must be running."""
+        config = self._config
+        async with AsyncExitStack() as cleanup:
+            for part in (self._billwerk, self._psp, self._books, self._customer):
+                cleanup.push_async_callback(part.close)
+            await self._billwerk.receiver.start()
+            lives, plan = plans(config)
+            began = time.monotonic()
+            over = asyncio.Event()
+            raging = asyncio.create_task(self._chaos.rage(plan, self._lives.progress, over))
+            await self._traffic(lives, began)
+            over.set()
+            await raging
+            await self._chaos.heal()
+            self._seconds["traffic under faults"] = time.monotonic() - began
+            quiet = Quiet(self._billwerk, self._books, self._psp)
+            began = time.monotonic()
+            await asyncio.sleep(2 * config.reconcile_seconds)
+            unquiet = await quiet.wait(config.quiet_seconds)
+            self._seconds["until quiet"] = time.monotonic() - began
+            return await self._balance(unquiet)
+
+    async def _traffic(self, lives: Sequence[Preauth], began: float) -> None:
+        gate = asyncio.Semaphore(_LIVES_AT_ONCE)
+        end = began + self._config.minutes * 60 * 0.7
+
+        async def one(life: Preauth) -> None:
+            async with gate:
+                if time.monotonic() > end:
+                    self._lives.skipped += life.transactions
+                    return
+                try:
+                    await self._lives.live(life)
+                except Unanswered as error:
+                    self._billwerk.lost[f"for ever: {error}"] += 1
+
+        await asyncio.gather(*(one(life) for life in lives))
+
+    async def _balance(self, unquiet: str) -> Result:
+        began = time.monotonic()
+        books = self._billwerk.books
+        await asyncio.gather(*(self._read(id) for id in books))
+        rows = await self._books.rows()
+        ledger = await self._psp.ledger()
+        workflows = await self._books.workflows(books.values())
+        findings = audit(books, rows, workflows, ledger)
+        teller = Storyteller(books, rows, workflows, ledger, self._books, self._chaos.log)
+        events = await self._psp.events() if findings else []
+        stories = await teller.tell(findings, events, self._config.stories)
+        self._seconds["balancing"] = time.monotonic() - began
+        return Result(
+            seed=self._config.seed,
+            seconds=self._seconds,
+            made=self._lives.made,
+            skipped=self._lives.skipped,
+            requests_lost=self._billwerk.lost,
+            injected=self._chaos.injected,
+            webhooks=sum(len(of.webhooks) for of in books.values()),
+            entries=len(ledger),
+            findings=findings,
+            strangers=self._billwerk.strangers,
+            unquiet=unquiet,
+            stories=stories,
+        )
+
+    async def _read(self, id: str) -> None:
+        of = self._billwerk.books[id]
+        of.final = await self._billwerk.read(of, "at the end")
+
+
+def plans(config: Config) -> tuple[list[Preauth], Any]:
+    """What will be done and what will be broken; the same for the same seed."""
+    # Chance for a plan that can be repeated, nothing secret.
+    dice = random.Random(config.seed)  # noqa: S311 - repeatable on purpose
+    lives = list(Planner(dice, f"{datetime.now(UTC):%Y%m%d}").lives(config.transactions))
+    total = sum(life.transactions for life in lives)
+    return lives, strikes(dice, total, config.rounds, config.only)
+
+
+def _api_key(stack: Stack) -> str:
+    demo: Mapping[str, str] = json.loads((stack.data_dir / "demo.json").read_text())
+    return demo["api_key"]
