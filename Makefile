@@ -4,13 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-CODE := activities api contract local psp runtime sandbox_psp store workflows worker.py cli.py
+CODE := activities api campaign contract local psp runtime sandbox_psp store workflows worker.py cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format lock clean
+.PHONY: help run demo test check campaign campaign-control format lock clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 run: $(VENV)/.run ## start Temporal, the sandbox PSP, the worker and the API on loopback; Ctrl-C stops them
 	@$(BIN)/integrator run
@@ -26,6 +26,12 @@ check: $(VENV)/.dev ## format, lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(CODE) tests
 	$(BIN)/lint-imports
+
+campaign: $(VENV)/.dev ## money under injected faults: CAMPAIGN_N, CAMPAIGN_SEED, CAMPAIGN_MINUTES
+	@$(BIN)/python -m campaign
+
+campaign-control: $(VENV)/.dev ## the campaign must find every planted bug
+	@$(BIN)/python -m campaign --control
 
 format: $(VENV)/.dev ## rewrite the code in the project's format
 	$(BIN)/ruff format .
