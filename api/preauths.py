@@ -8,7 +8,7 @@ from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 
 from api.answers import answer
 from api.context import Context
-from api.errors import NotFound, invalid_data, precondition, raise_if, temporal_errors
+from api.errors import Away, NotFound, invalid_data, precondition, raise_if, temporal_errors
 from api.reads import Reading, current, read
 from api.render import respond
 from contract import (
@@ -78,9 +78,22 @@ async def _cancel(context: Context, reading: Reading, state: PreauthState) -> Ca
             async with asyncio.timeout(context.settings.sync_budget_seconds):
                 reply = await context.gateway.cancel(_start(reading))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-        return Cancellation.Pending
+        return await _cancel_unanswered(context, reading)
     raise_if(reply.refusal)
     return reply.status
+
+
+async def _cancel_unanswered(context: Context, before: Reading) -> Cancellation:
+    """Pending only if the workflow has taken it on: what it never saw is lost and must be repeated.
+
+    Temporal keeps an update in memory until a worker has accepted it.
+    """
+    reading = await current(context, before.row)
+    if reading.state.status is PaymentTransactionStatus.Cancelled:
+        return Cancellation.Succeeded
+    if reading.sure and isinstance(reading.state, PreauthState) and reading.state.cancelling:
+        return Cancellation.Pending
+    raise Away
 
 
 async def _finalize(context: Context, reading: Reading) -> Reading:

@@ -67,5 +67,10 @@ class Transaction:
             return
         elif seen.decided:
             self.claims.append(seen.outcome)
-        if self.known is None or seen.stamp > self.known.stamp:
+        if self.known is None or _newer(seen, self.known, final=answer.status != 200):
             self.known = seen
+
+
+def _newer(seen: View, known: View, *, final: bool) -> bool:
+    """An error has the time it was received at, which a state before it may share."""
+    return seen.stamp > known.stamp or (final and seen.stamp == known.stamp)

@@ -22,7 +22,8 @@ def plant(name: str) -> None:
 
 
 def swap(owner: Any, name: str, function: Any) -> None:
-    """Put another function in the place of one of the product's."""
+    """Put another function in the place of one of the product's; AttributeError without it."""
+    getattr(owner, name)
     setattr(owner, name, function)
 
 
@@ -255,7 +256,7 @@ def _answer_instead_of_outage(answer: Callable[[Any], Any]) -> None:
         return called
 
     for name in ("capture", "charge", "refund"):
-        setattr(SandboxConnection, name, sure(getattr(SandboxConnection, name)))
+        swap(SandboxConnection, name, sure(getattr(SandboxConnection, name)))
 
 
 def _replace_activity(owner: Any, name: str, function: Any) -> None:
@@ -263,4 +264,4 @@ def _replace_activity(owner: Any, name: str, function: Any) -> None:
     from temporalio import activity
 
     function.__annotations__ = getattr(owner, name).__annotations__
-    setattr(owner, name, activity.defn(name=name)(function))
+    swap(owner, name, activity.defn(name=name)(function))

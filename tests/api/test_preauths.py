@@ -12,7 +12,7 @@ from tests.api.builders import MERCHANT, UNKNOWN, auth, debit, preauth
 from tests.api.conftest import World, assert_error
 from tests.api.fakes import FakeGateway, away
 from workflows.messages import AnyInput, CancelReply
-from workflows.state import Kind, Refusal
+from workflows.state import Kind, PreauthState, Refusal
 
 SESSION = RedirectRequired(psp_id="ses_1", expires_at=datetime(2099, 1, 1, tzinfo=UTC))
 
@@ -50,9 +50,20 @@ class TestCancel:
         self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
     ) -> None:
         made = await world.preauth()
+        state = gateway.states[(MERCHANT, Kind.PREAUTH, made["transactionId"])]
+        assert isinstance(state, PreauthState)
+        state.cancelling = True
         gateway.before["cancel"] = never
         response = await client.post(f"/api/Preauth/{made['transactionId']}/Cancel")
         assert response.json()["cancellationStatus"] == "Pending"
+
+    async def test_that_its_workflow_never_saw_is_to_be_repeated(
+        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+    ) -> None:
+        made = await world.preauth()
+        gateway.before["cancel"] = never
+        response = await client.post(f"/api/Preauth/{made['transactionId']}/Cancel")
+        assert_error(response, 503, "InternalError")
 
     async def test_is_refused_by_the_workflow(
         self, client: httpx.AsyncClient, world: World, gateway: FakeGateway

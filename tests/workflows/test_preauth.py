@@ -224,3 +224,21 @@ async def test_a_closed_preauth_without_reservation_can_still_be_cancelled(world
     assert reply.status is CancelStatus.Succeeded
     assert world.called(plan.VOID) == []
     assert (await world.state(PREAUTH)).status is Status.Cancelled
+
+
+async def test_a_reservation_that_lapsed_during_a_failed_capture_expires_afterwards(
+    world: World,
+) -> None:
+    world.answers[plan.AUTHORIZE.name] = [reserved()]
+    world.answers[plan.FETCH_AUTHORIZATION.name] = [ended(Status.Expired)]
+    start = world.preauth()
+    state = await world.create(start)
+    resumed = reopening(start, state)
+    request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
+    await world.gateway.reserve(resumed, request)
+    await world.later(PREAUTH, timedelta(days=8))
+    lapsed = NotificationResult(outcome=ended(Status.Expired).outcome, event_id="evt_1")
+    await world.notify(start, lapsed)
+    await world.gateway.settle(resumed, Settlement(by="p1", booked=False))
+    assert await world.handle(PREAUTH).result() == "Expired"
+    assert len(world.webhooks) == 1

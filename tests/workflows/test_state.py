@@ -186,10 +186,11 @@ def test_an_allowed_transition_is_made(kind: Kind, before: Status, after: Status
 @pytest.mark.parametrize(("kind", "before", "after"), FORBIDDEN)
 def test_a_forbidden_transition_is_not_made(kind: Kind, before: Status, after: Status) -> None:
     state = brought_to(kind, before)
-    view = state.model_dump(exclude={"attention", "version", "answered"})
-    change = state.apply(report(kind, after), evidence(2 * SECOND))
-    assert change is not Change.VISIBLE
-    assert state.model_dump(exclude={"attention", "version", "answered"}) == view
+    # The amount of a reservation that has ended may still become known.
+    ours = {"attention", "version", "answered", "facts", "last_updated"}
+    view = state.model_dump(exclude=ours)
+    state.apply(report(kind, after), evidence(2 * SECOND))
+    assert state.model_dump(exclude=ours) == view
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_a_contradicting_report_asks_for_attention(
     kind: Kind, before: Status, after: Status
 ) -> None:
     state = brought_to(kind, before)
-    assert state.apply(report(kind, after), evidence(2 * SECOND)) is Change.INTERNAL
+    assert state.apply(report(kind, after), evidence(2 * SECOND)) is not Change.NONE
     assert state.attention is not None
     assert before.name in state.attention
     assert after.name in state.attention

@@ -248,8 +248,12 @@ class TransactionState(BaseModel):
         facts = () if isinstance(outcome, RedirectRequired) else outcome.facts
         news = isinstance(outcome, Approved) and not self.approved
         if isinstance(outcome, Declined) or news or not all(map(self._holds, facts)):
-            return self.note(contradiction(target, self.status))
+            self._attend(contradiction(target, self.status))
+        self._keep(facts)
         return self._close(before, now)
+
+    def _keep(self, facts: tuple[Fact, ...]) -> None:
+        """What becomes of the facts of a report that cannot change the status any more."""
 
     def _holds(self, fact: Fact) -> bool:
         """Whether this movement is known with this amount; its other members are only words."""

@@ -7,7 +7,7 @@ from typing import Literal, assert_never
 from pydantic import BaseModel, ConfigDict
 
 from contract.enums import PaymentErrorCode
-from psp.types import Approved, Declined, FactKind, Outcome, Pending, RedirectRequired
+from psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending, RedirectRequired
 from workflows.state.adoption import Adoption, Standing, adopted_by
 from workflows.state.common import (
     TICK,
@@ -80,10 +80,17 @@ class PreauthState(TransactionState):
         return self.ended or self.captured or nothing_reserved
 
     def apply(self, outcome: Outcome, evidence: Evidence) -> Change:
-        """As for all kinds; what is left of a captured reservation may lapse unnoticed."""
-        if self.captured and isinstance(outcome, Declined):
-            return Change.NONE
+        """As for all kinds; what a capture has left, or is about to take, may lapse unnoticed."""
+        if isinstance(outcome, Declined):
+            being_taken = self.captured_by is not None and outcome.status is Status.Expired
+            if self.captured or being_taken:
+                return Change.NONE
         return super().apply(outcome, evidence)
+
+    def _keep(self, facts: tuple[Fact, ...]) -> None:
+        """A reservation that has ended still shows its amount, told before its end or after."""
+        if self.status in (Status.Cancelled, Status.Expired):
+            self.facts |= {fact.id: fact for fact in facts}
 
     def refuse_capture(self, amount: Decimal, currency: str, by: str) -> Refusal | None:
         """Why the payment `by` may not capture, or None."""
