@@ -11,7 +11,7 @@ class Config:
     """`transactions` planned, faults drawn from `seed`; `only` limits the kinds of faults.
 
     `quiet_seconds` is how long things may take to settle after the last fault; what is undecided
-    then counts as stuck; reconciliation gets two rounds in any case. `planted` names a bug to
+    then counts as stuck; reconciliation gets its rounds in any case. `planted` names a bug to
     switch on in the product's processes. `keep`: leave the data folder when something is wrong.
     """
 
@@ -23,6 +23,7 @@ class Config:
     settle_seconds: float = 1.0
     slow_seconds: float = 4.0
     reconcile_seconds: float = 15.0
+    reconcile_rounds: int = 2
     rounds: int | None = None
     only: frozenset[str] | None = None
     planted: str | None = None

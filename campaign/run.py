@@ -113,7 +113,7 @@ class Campaign:
             self._seconds["traffic under faults"] = time.monotonic() - began
             quiet = Quiet(self._billwerk, self._books, self._psp)
             began = time.monotonic()
-            await asyncio.sleep(2 * config.reconcile_seconds)
+            await asyncio.sleep(config.reconcile_rounds * config.reconcile_seconds)
             unquiet = await quiet.wait(config.quiet_seconds)
             self._seconds["until quiet"] = time.monotonic() - began
             return await self._balance(unquiet)

@@ -418,7 +418,10 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             if is_cancelled_exception(error):
                 raise
             return None
-        self._look_up_owed = bool(self._look_up_ids)
+        # A read may lag behind the event that asked for it, though not for ever.
+        lags = reply.outcome is None and not reply.absence_proven
+        patient = self._look_ups < len(timers.RECONCILE_STEPS)
+        self._look_up_owed = bool(self._look_up_ids) or (self._look_up_owed and lags and patient)
         if reply.outcome is not None:
             self._apply(reply.outcome, reply.evidence, self._fetch.name)
         elif reply.absence_proven and not self._operating and self.state.undecided:

@@ -94,6 +94,8 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     def settle(self, settlement: Settlement) -> None:
         """The capture is done, or has failed and gives the reservation back."""
         self.state.settle(settlement.by, settlement.booked)
+        if not settlement.booked:
+            self._owe_look_up()
 
     @workflow.signal(name=ADOPT)
     def adopt(self, adoption: Adoption) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -98,6 +98,32 @@ def approved(
     return PspReply(outcome=Approved(psp_id=psp_id, facts=facts), evidence=evidence)
 
 
+class StandingStill:
+    """Workflows started inside do not skip time; several tasks may be inside at once.
+
+    The environment's own switch, entered by two at once, would stay off after both have left.
+    """
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._switch = ExitStack()
+
+    @contextmanager
+    def __call__(self, env: WorkflowEnvironment) -> Iterator[None]:
+        if self._inside == 0:
+            self._switch.enter_context(env.with_time_skipping_disabled())
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if self._inside == 0:
+                self._switch.close()
+
+
+standing_still = StandingStill()
+
+
 @dataclass
 class World:
     """Everything outside the workflows: a PSP, a store and Billwerk+, as lists and dictionaries."""
@@ -147,7 +173,7 @@ class World:
 
     async def create(self, start: AnyInput) -> Any:
         """As the API does; the workflow's clock stands until `later` moves it."""
-        with self.env.with_time_skipping_disabled():
+        with standing_still(self.env):
             return await self.gateway.create(start)
 
     async def later(self, kind: Kind, passed: timedelta) -> None:

@@ -5,7 +5,6 @@ import json
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities import plan
@@ -76,7 +75,6 @@ async def test_money_that_moved_while_the_psp_could_not_find_it_shows_by_the_nex
     assert (await world.state(PAYMENT)).status is Status.Succeeded
 
 
-@pytest.mark.xfail(reason="a look-up that finds nothing is not repeated once a payment is decided")
 async def test_a_chargeback_the_psp_could_not_find_at_first_is_asked_for_again(
     world: World,
 ) -> None:

@@ -80,11 +80,12 @@ class PreauthState(TransactionState):
         return self.ended or self.captured or nothing_reserved
 
     def apply(self, outcome: Outcome, evidence: Evidence) -> Change:
-        """As for all kinds; what a capture has left, or is about to take, may lapse unnoticed."""
-        if isinstance(outcome, Declined):
-            being_taken = self.captured_by is not None and outcome.status is Status.Expired
-            if self.captured or being_taken:
-                return Change.NONE
+        """As for all kinds; what a capture has left, or is about to take, may end unnoticed.
+
+        A capture that fails lets go of it, and then the PSP is asked again.
+        """
+        if isinstance(outcome, Declined) and self.captured_by is not None:
+            return Change.NONE
         return super().apply(outcome, evidence)
 
     def _keep(self, facts: tuple[Fact, ...]) -> None:
