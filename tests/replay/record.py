@@ -4,11 +4,14 @@ Existing files are left alone: they stand for transactions that are open somewhe
 """
 
 import asyncio
+import json
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from temporalio.exceptions import ApplicationError
 
@@ -23,6 +26,9 @@ from workflows.state import Adoption, BookedRefund, EvidenceKind, Kind, Standing
 
 FOLDER = Path(__file__).parent / "histories"
 Scenario = Callable[[World], Awaitable[Kind]]
+
+MACHINE = {"stackTrace", "identity"}
+PROCESS = re.compile(r"^\d+@[\w.]+")  # begins the names of workers' own queues
 
 PENDING = PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
 
@@ -295,7 +301,16 @@ async def main(names: list[str]) -> None:
             async with opened(env) as world:
                 kind = await scenario(world)
                 history = await world.handle(kind).fetch_history()
-            path.write_text(history.to_json() + "\n")
+            path.write_text(json.dumps(anonymous(history.to_json_dict()), indent=1) + "\n")
+
+
+def anonymous(part: Any) -> Any:
+    """The same without what tells of the machine it was recorded on; replaying needs none of it."""
+    if isinstance(part, dict):
+        return {key: anonymous(value) for key, value in part.items() if key not in MACHINE}
+    if isinstance(part, list):
+        return [anonymous(item) for item in part]
+    return PROCESS.sub("worker", part) if isinstance(part, str) else part
 
 
 if __name__ == "__main__":

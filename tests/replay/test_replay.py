@@ -21,6 +21,11 @@ def test_there_are_histories_of_every_workflow() -> None:
     assert kinds == {"preauth", "payment", "refund"}
 
 
+def test_no_history_tells_of_the_machine_it_was_recorded_on() -> None:
+    told = [path.name for path in HISTORIES if "site-packages" in path.read_text()]
+    assert told == []
+
+
 @pytest.fixture(params=HISTORIES, ids=lambda path: path.stem)
 def history(request: pytest.FixtureRequest) -> WorkflowHistory:
     return WorkflowHistory.from_json(request.param.stem, request.param.read_text())
