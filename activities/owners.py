@@ -5,7 +5,7 @@ Both calls are idempotent by the id of the transaction that asks.
 """
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import plan
 from psp.types import Approved, Declined, FactKind
@@ -16,6 +16,7 @@ from workflows.gateway import Gateway
 from workflows.messages import (
     PaymentInput,
     PreauthInput,
+    PspFailure,
     PspReply,
     ReserveReply,
     ReserveRequest,
@@ -40,7 +41,14 @@ class Owners:
             by=row.transaction_id, amount=row.requested_amount, currency=row.currency
         )
         owner = await self._owner(row.merchant_id, kind, row.related_id)
-        return await self._gateway.reserve(owner, request)
+        grant = await self._gateway.reserve(owner, request)
+        if grant.undecided:
+            raise ApplicationError(
+                f"The {kind.value} has not been decided yet.",
+                type=PspFailure.UNAVAILABLE,
+                category=ApplicationErrorCategory.BENIGN,
+            )
+        return grant
 
     async def settle_if_certain(self, kind: Kind, row: TransactionRow, reply: PspReply) -> PspReply:
         """Settle right away when the PSP's answer is certain; else the workflow will, later."""

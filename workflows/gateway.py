@@ -139,9 +139,7 @@ class Gateway:
         self, start: PreauthInput | PaymentInput, request: ReserveRequest
     ) -> ReserveReply:
         """Reserve money of a preauth or a payment; the same request repeated is the same one."""
-        return await self._update(
-            start, RESERVE, request, ReserveReply, update_id=f"{RESERVE}/{request.by}"
-        )
+        return await self._update(start, RESERVE, request, ReserveReply)
 
     async def redeliver(self, start: AnyInput) -> None:
         """Announce the transaction's present state once more."""
@@ -188,7 +186,6 @@ class Gateway:
         update: str,
         arg: BaseModel | None,
         reply: type[Reply],
-        update_id: str | None = None,
     ) -> Reply:
         """Update the transaction; one that has closed is reopened from what the store says then.
 
@@ -197,9 +194,7 @@ class Gateway:
         handle = self._handle(start.merchant_id, kind_of(start), start.transaction_id)
         args = [] if arg is None else [arg]
         try:
-            answer: Reply = await handle.execute_update(
-                update, args=args, id=update_id, result_type=reply
-            )
+            answer: Reply = await handle.execute_update(update, args=args, result_type=reply)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
@@ -210,7 +205,7 @@ class Gateway:
             return answer
         fresh = await self._refresh(_must_resume(start))
         policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
-        return await self._update_with_start(fresh, policy, update, arg, reply, update_id)
+        return await self._update_with_start(fresh, policy, update, arg, reply)
 
     async def _update_with_start(
         self,

@@ -131,7 +131,7 @@ class ReserveRequest(Message):
 
 
 class ReserveReply(Message):
-    """The PSP's id to work on, or why not.
+    """The PSP's id to work on, or why not; `undecided` means that it is too early to say.
 
     `taken_by` is the PSP's id of a capture made without us that took the money already: then
     nothing may be captured any more, and that one is the capture.
@@ -140,6 +140,7 @@ class ReserveReply(Message):
     psp_id: str | None = None
     refusal: Refusal | None = None
     taken_by: str | None = None
+    undecided: bool = False
 
 
 class Settlement(Message):

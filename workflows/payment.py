@@ -48,7 +48,12 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
 
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
-        """A refund wants a part of the money."""
+        """A refund wants a part of the money.
+
+        Its caller has seen the payment succeed, so an open question is one of order only.
+        """
+        if self.state.undecided:
+            return ReserveReply(undecided=True)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(psp_id=self.state.psp_transaction_id, refusal=refusal)
 

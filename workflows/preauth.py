@@ -82,7 +82,12 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
 
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
-        """A capture wants the reservation."""
+        """A capture wants the reservation.
+
+        Its caller has seen it succeed, so an open question is one of order only: ask again.
+        """
+        if self.state.undecided:
+            return ReserveReply(undecided=True)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(
             psp_id=self.state.authorization_id,

@@ -242,3 +242,16 @@ async def test_a_reservation_that_lapsed_during_a_failed_capture_expires_afterwa
     await world.gateway.settle(resumed, Settlement(by="p1", booked=False))
     assert await world.handle(PREAUTH).result() == "Expired"
     assert len(world.webhooks) == 1
+
+
+async def test_a_capture_that_comes_before_the_answer_is_asked_to_come_again(world: World) -> None:
+    world.answers[plan.AUTHORIZE.name] = [redirect()]
+    start = world.preauth()
+    state = await world.create(start)
+    request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
+    grant = await world.gateway.reserve(reopening(start, state), request)
+    assert grant.undecided
+    await world.notify(start, NotificationResult(outcome=reserved().outcome, event_id="evt_1"))
+    await eventually(lambda: world.webhooks)
+    grant = await world.gateway.reserve(reopening(start, state), request)
+    assert (grant.psp_id, grant.refusal, grant.undecided) == ("auth_1", None, False)

@@ -1111,3 +1111,11 @@ def test_a_preauths_snapshot_comes_back_as_it_was() -> None:
     state.reserve("c1", Decimal("10.00"), "EUR")
     state.settle("c1", booked=True)
     assert read_state("preauth", state.model_dump_json()) == state
+
+
+def test_a_failure_is_dated_later_than_the_state_it_ends() -> None:
+    state = payment()
+    state.hand_over(T0 + SECOND)
+    state.apply(declined(), evidence(SECOND))
+    assert state.failure is not None
+    assert state.failure.received_at == state.last_updated > T0 + SECOND

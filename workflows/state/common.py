@@ -178,7 +178,7 @@ class TransactionState(BaseModel):
         if target is not self.status and target in TERMINAL:
             self.evidence = evidence
             if isinstance(outcome, Declined) and target is not Status.Succeeded:
-                self._fail(outcome, evidence.at)
+                self._fail(outcome, self._moment(evidence.at))
         self.status = target
         return self._close(before, evidence.at)
 
@@ -271,8 +271,12 @@ class TransactionState(BaseModel):
         self.version = before.version + 1
         if self._view() == before._view():
             return Change.INTERNAL
-        self.last_updated = max(now.astimezone(UTC), before.last_updated + TICK)
+        self.last_updated = before._moment(now)
         return Change.VISIBLE
+
+    def _moment(self, now: datetime) -> datetime:
+        """The time of a change: later than that of every change before, since readers compare."""
+        return max(now.astimezone(UTC), self.last_updated + TICK)
 
     def _view(self) -> dict[str, object]:
         """What Billwerk+ can see of it; a change elsewhere is only ours."""
