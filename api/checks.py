@@ -100,7 +100,7 @@ async def _open_refund(
 ) -> NewTransaction:
     await merchant_settings.load(context, merchant, adapter)
     payment_id = request.payment_transaction_id
-    reading = await read(context, merchant.id, Kind.PAYMENT, payment_id)
+    reading = await read(context, merchant.id, Kind.PAYMENT, payment_id, insist=True)
     if reading is None or not isinstance(reading.state, PaymentState):
         raise invalid_data("paymentTransactionId names no payment.")
     if not adapter.capabilities.refunds:
@@ -171,7 +171,9 @@ async def _check_agreement(
     if agreement.role != request.payment_means_reference.role.name:
         raise invalid_data(f"The agreement is for {agreement.role}.")
     if not agreement.usable:
-        opened = await read(context, merchant.id, Kind.PREAUTH, agreement.transaction_id)
+        opened = await read(
+            context, merchant.id, Kind.PREAUTH, agreement.transaction_id, insist=True
+        )
         if opened is not None and opened.state.status is PaymentTransactionStatus.Succeeded:
             raise Away  # the store hears of it in a moment
         message = "No preauth of the agreement has succeeded."
@@ -186,7 +188,7 @@ async def _check_capture(
     request: PaymentRequest,
     preauth_id: str,
 ) -> None:
-    reading = await read(context, merchant.id, Kind.PREAUTH, preauth_id)
+    reading = await read(context, merchant.id, Kind.PREAUTH, preauth_id, insist=True)
     if reading is None or not isinstance(reading.state, PreauthState):
         raise invalid_data("preauthTransactionId names no preauth.")
     if reading.state.role is not request.payment_means_reference.role:

@@ -41,17 +41,21 @@ async def find(
 
 
 async def read(
-    context: Context, merchant_id: str, kind: Kind, transaction_id: str
+    context: Context, merchant_id: str, kind: Kind, transaction_id: str, *, insist: bool = False
 ) -> Reading | None:
     """The current state of the merchant's transaction of that kind."""
     row = await find(context, merchant_id, kind, transaction_id)
-    return None if row is None else await current(context, row)
+    return None if row is None else await current(context, row, insist=insist)
 
 
-async def current(context: Context, row: TransactionRow) -> Reading:
-    """The newest state of a transaction: nobody is asked when nothing can change any more."""
+async def current(context: Context, row: TransactionRow, *, insist: bool = False) -> Reading:
+    """The newest state of a transaction: nobody is asked when nothing can change any more.
+
+    A read need not wait for a worker that did not answer just now; who wants to refuse something
+    for good has to `insist`.
+    """
     stored = read_state(row.kind, row.snapshot)
-    if stored.settled or context.breaker.tripped:
+    if stored.settled or (context.breaker.tripped and not insist):
         return Reading(row, stored, sure=stored.settled)
     try:
         asked = await _ask(context, row)

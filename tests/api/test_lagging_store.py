@@ -1,6 +1,7 @@
 """The store hears of a change a moment after the caller: nothing is refused on its word alone."""
 
 import httpx
+from temporalio.service import RPCError, RPCStatusCode
 
 from api.context import Context
 from psp.types import Pending
@@ -21,14 +22,30 @@ async def _pending(client: httpx.AsyncClient, gateway: FakeGateway, world: World
     return str(body["transactionId"])
 
 
+def nobody_answers(gateway: FakeGateway) -> None:
+    async def away() -> None:
+        raise RPCError("timeout", RPCStatusCode.DEADLINE_EXCEEDED, b"")
+
+    gateway.before["state"] = away
+
+
 async def test_a_refund_of_what_the_store_alone_calls_pending_is_to_be_repeated(
+    client: httpx.AsyncClient, gateway: FakeGateway, world: World
+) -> None:
+    paid = await _pending(client, gateway, world)
+    nobody_answers(gateway)
+    response = await client.post("/api/Refund", json=refund(paid))
+    assert_error(response, 503, "InternalError")
+    assert response.headers["Retry-After"]
+
+
+async def test_a_refusal_asks_the_workflow_even_if_a_read_would_not(
     client: httpx.AsyncClient, gateway: FakeGateway, world: World, context: Context
 ) -> None:
     paid = await _pending(client, gateway, world)
     context.breaker.trip()
     response = await client.post("/api/Refund", json=refund(paid))
-    assert_error(response, 503, "InternalError")
-    assert response.headers["Retry-After"]
+    assert_error(response, 500, "InvalidPreconditions")
 
 
 async def test_a_refund_of_what_the_workflow_calls_pending_is_refused(
@@ -40,12 +57,12 @@ async def test_a_refund_of_what_the_workflow_calls_pending_is_refused(
 
 
 async def test_a_capture_of_what_the_store_alone_calls_pending_is_to_be_repeated(
-    client: httpx.AsyncClient, gateway: FakeGateway, context: Context
+    client: httpx.AsyncClient, gateway: FakeGateway
 ) -> None:
     gateway.psp = lambda _: Pending(psp_id="auth_1")
     held = preauth()
     await client.post("/api/Preauth", json=held)
-    context.breaker.trip()
+    nobody_answers(gateway)
     body = payment(preauthTransactionId=held["transactionId"])
     assert_error(await client.post("/api/Payment", json=body), 503, "InternalError")
 
