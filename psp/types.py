@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from contract.enums import (
     PaymentChargebackReason,
@@ -303,6 +303,3 @@ class Capabilities(Value):
     event_list: bool = False
     movement_list: bool = False
     idempotency: KeySemantics
-
-
-Secrets = dict[str, SecretStr]

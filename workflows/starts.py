@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from contract.enums import PublicPaymentProviderRole
+from workflows.gateway import STATE_TYPES
 from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
 from workflows.state import AnyState, Kind, PaymentState, PreauthState, RefundState
 
@@ -23,13 +24,7 @@ class _Common(TypedDict):
 
 def read_state(kind: Kind | str, snapshot: str) -> AnyState:
     """The state a stored snapshot stands for."""
-    match Kind(kind):
-        case Kind.PREAUTH:
-            return PreauthState.model_validate_json(snapshot)
-        case Kind.PAYMENT:
-            return PaymentState.model_validate_json(snapshot)
-        case Kind.REFUND:
-            return RefundState.model_validate_json(snapshot)
+    return STATE_TYPES[Kind(kind)].model_validate_json(snapshot)
 
 
 def build_start(
