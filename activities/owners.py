@@ -4,6 +4,8 @@ The owner's workflow decides. It may have closed long ago; then it is reopened f
 Both calls are idempotent by the id of the transaction that asks.
 """
 
+from datetime import datetime
+
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
@@ -38,13 +40,16 @@ class Owners:
         if row.related_id is None:
             raise ApplicationError("The transaction has no owner.", non_retryable=True)
         request = ReserveRequest(
-            by=row.transaction_id, amount=row.requested_amount, currency=row.currency
+            by=row.transaction_id,
+            amount=row.requested_amount,
+            currency=row.currency,
+            at=attempt_time(),
         )
         owner = await self._owner(row.merchant_id, kind, row.related_id)
         grant = await self._gateway.reserve(owner, request)
-        if grant.undecided:
+        if grant.undecided or grant.overtaken:
             raise ApplicationError(
-                f"The {kind.value} has not been decided yet.",
+                f"The {kind.value} is undecided yet, or knows of a later attempt.",
                 type=PspFailure.UNAVAILABLE,
                 category=ApplicationErrorCategory.BENIGN,
             )
@@ -81,13 +86,18 @@ class Owners:
         return start
 
 
+def attempt_time() -> datetime | None:
+    """When this attempt was scheduled, which orders it among those of its transaction."""
+    return activity.info().current_attempt_scheduled_time if activity.in_activity() else None
+
+
 def settlement_of(kind: Kind, row: TransactionRow, reply: PspReply) -> Settlement | None:
     """How the reservation ended by the PSP's answer; None while that is open."""
     match reply.outcome:
         case Declined(facts=()):  # one with facts may have moved money: the state adds them up
-            return Settlement(by=row.transaction_id, booked=False)
+            return Settlement(by=row.transaction_id, booked=False, at=attempt_time())
         case Approved() as approved if kind is Kind.PREAUTH and approved.facts:
-            return Settlement(by=row.transaction_id, booked=True)
+            return Settlement(by=row.transaction_id, booked=True, at=attempt_time())
         case Approved() as approved:
             booked = [fact for fact in approved.facts if fact.kind is FactKind.REFUNDED]
             if sum(fact.amount for fact in booked) < row.requested_amount:
@@ -97,6 +107,6 @@ def settlement_of(kind: Kind, row: TransactionRow, reply: PspReply) -> Settlemen
                 psp_id=approved.psp_id,
                 booked_on=booked[-1].booked_on,
             )
-            return Settlement(by=row.transaction_id, booked=True, refund=refund)
+            return Settlement(by=row.transaction_id, booked=True, refund=refund, at=attempt_time())
         case _:
             return None

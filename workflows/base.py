@@ -62,6 +62,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         resumed = start.resume is not None
         self._released = resumed
         self._operating = False
+        self._sending = False
         self._errand = False
         self._caller_waits = False
         self._caller_left = False
@@ -155,7 +156,9 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     def _settlement(self) -> Settlement:
         """How this transaction's reservation ended; asked only when it has."""
-        return Settlement(by=self._start.transaction_id, booked=not self.state.ended)
+        return Settlement(
+            by=self._start.transaction_id, booked=not self.state.ended, at=workflow.now()
+        )
 
     def _activates_agreement(self) -> bool:
         """Whether the record to be written makes the agreement usable."""
@@ -338,14 +341,16 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     async def _call(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> None:
         """Run a money operation and fold its answer; the outcome may stay unknown."""
+        self._sending = True
         reply = await send(step, call, self._start.key_window_seconds)
+        self._sending = False
         if reply is None:
             self._apply(Pending(psp_id=None), EvidenceKind.ANSWER, step.name)
             self.state.note("The PSP has not answered for as long as it remembers our key.")
         elif reply.outcome is not None:
             self._owner_settled = self._owner_settled or reply.settled
             self._apply(reply.outcome, reply.evidence, step.name)
-            await self._settle_owner()
+        await self._settle_owner()
 
     def _psp_call(
         self, step: str, *, psp_id: str | None = None, owner_id: str | None = None
@@ -448,9 +453,15 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         return workflow.info().start_time + timers.UNDECIDED_TOO_LONG
 
     async def _settle_owner(self) -> None:
-        """Tell the owner of the reservation once the outcome is certain."""
+        """Tell the owner of the reservation once the outcome is certain.
+
+        What has failed gives nothing back while attempts are still being made: the next one
+        would only reserve again.
+        """
         owner = self._owner()
         if owner is None or self._owner_settled or self.state.undecided:
+            return
+        if self._sending and self.state.ended:
             return
         kind, owner_id = owner
         await plan.SETTLE_OWNER(

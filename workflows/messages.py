@@ -123,32 +123,42 @@ class CancelReply(Message):
 
 
 class ReserveRequest(Message):
-    """A capture asks its preauth, or a refund its payment, to hold `amount` for it."""
+    """A capture asks its preauth, or a refund its payment, to hold `amount` for it.
+
+    `at` orders the attempts of one transaction: when this one was scheduled.
+    """
 
     by: str
     amount: Decimal
     currency: str
+    at: datetime | None = None
 
 
 class ReserveReply(Message):
     """The PSP's id to work on, or why not; `undecided` means that it is too early to say.
 
     `taken_by` is the PSP's id of a capture made without us that took the money already: then
-    nothing may be captured any more, and that one is the capture.
+    nothing may be captured any more, and that one is the capture. `overtaken` means that a later
+    attempt is known, or that this one has ended: it must not go on.
     """
 
     psp_id: str | None = None
     refusal: Refusal | None = None
     taken_by: str | None = None
     undecided: bool = False
+    overtaken: bool = False
 
 
 class Settlement(Message):
-    """How a reservation ended; `refund` carries the movement when a refund was booked."""
+    """How a reservation ended; `refund` carries the movement when a refund was booked.
+
+    `at` is the time of the attempt that ended it, or when the workflow learned of the end.
+    """
 
     by: str
     booked: bool
     refund: BookedRefund | None = None
+    at: datetime | None = None
 
 
 class DeliveryState(StrEnum):

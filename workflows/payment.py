@@ -54,6 +54,9 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
         """
         if self.state.undecided:
             return ReserveReply(undecided=True)
+        if self.state.overtaken(request.by, request.at):
+            return ReserveReply(overtaken=True)
+        self.state.attempted(request.by, request.at)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(psp_id=self.state.psp_transaction_id, refusal=refusal)
 
@@ -63,6 +66,9 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
 
         Billwerk+ hears of it by the refund's own notification.
         """
+        if not settlement.booked and self.state.superseded(settlement.by, settlement.at):
+            return
+        self.state.attempted(settlement.by, settlement.at)
         self.state.settle(settlement.by, settlement.refund, workflow.now())
 
     @workflow.signal(name=ADOPT)

@@ -88,6 +88,9 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
         """
         if self.state.undecided:
             return ReserveReply(undecided=True)
+        if self.state.overtaken(request.by, request.at):
+            return ReserveReply(overtaken=True)
+        self.state.attempted(request.by, request.at)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(
             psp_id=self.state.authorization_id,
@@ -98,6 +101,9 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     @workflow.signal(name=SETTLE)
     def settle(self, settlement: Settlement) -> None:
         """The capture is done, or has failed and gives the reservation back."""
+        if not settlement.booked and self.state.superseded(settlement.by, settlement.at):
+            return
+        self.state.attempted(settlement.by, settlement.at)
         self.state.settle(settlement.by, settlement.booked)
         if not settlement.booked:
             self._owe_look_up()

@@ -40,4 +40,9 @@ class RefundWorkflow(TransactionWorkflow[RefundInput, RefundState]):
 
     def _settlement(self) -> Settlement:
         refund = self.state.booked()
-        return Settlement(by=self._start.transaction_id, booked=refund is not None, refund=refund)
+        return Settlement(
+            by=self._start.transaction_id,
+            booked=refund is not None,
+            refund=refund,
+            at=workflow.now(),
+        )

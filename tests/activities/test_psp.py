@@ -1,6 +1,7 @@
 """The PSP activities on a real store, with a PSP and owners that say what a test wrote down."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment
 
 from activities.owners import Owners
 from activities.psp import PspActivities
@@ -359,6 +361,45 @@ async def test_a_refund_reserves_then_calls_then_settles(
     assert gateway.logged("settle") == [Settlement(by=REFUND, booked=True, refund=booked)]
     assert all(isinstance(owner, PaymentInput) for owner in gateway.owners)
     assert reply.settled
+
+
+@pytest.mark.parametrize(
+    ("step", "id", "answer"), [("capture", CAPTURE, captured()), ("refund", REFUND, given_back())]
+)
+async def test_owners_are_told_which_attempt_asks_and_settles(
+    book: Book,
+    psp: FakePsp,
+    gateway: FakeGateway,
+    activities: PspActivities,
+    step: str,
+    id: str,
+    answer: Approved,
+) -> None:
+    await book.refund() if step == "refund" else await book.capture()
+    scheduled = datetime(2026, 1, 16, 10, tzinfo=UTC)
+    for outcome, booked in ((answer, True), (NO, False)):
+        psp.answers = [outcome]
+        environment = ActivityEnvironment()
+        environment.info = replace(environment.info, current_attempt_scheduled_time=scheduled)
+        await environment.run(getattr(activities, step), call(id))
+        assert gateway.logged("reserve")[-1].at == scheduled
+        settlement = gateway.logged("settle")[-1]
+        assert (settlement.booked, settlement.at) == (booked, scheduled)
+
+
+@pytest.mark.parametrize("reply", [ReserveReply(overtaken=True), ReserveReply(undecided=True)])
+async def test_an_attempt_that_may_not_reserve_now_comes_again_and_sends_nothing(
+    book: Book,
+    psp: FakePsp,
+    gateway: FakeGateway,
+    activities: PspActivities,
+    reply: ReserveReply,
+) -> None:
+    await book.refund()
+    gateway.reply = reply
+    error = await refused(activities.refund(call(REFUND)))
+    assert not error.non_retryable
+    assert operations(psp) == ["reserve"]
 
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])

@@ -1,7 +1,7 @@
 """PaymentWorkflow on a real server with virtual time."""
 
 import asyncio
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from temporalio.exceptions import ApplicationError
@@ -18,6 +18,7 @@ from workflows.messages import (
     NotificationResult,
     PspFailure,
     PspReply,
+    ReserveReply,
     ReserveRequest,
     Settlement,
 )
@@ -270,6 +271,34 @@ async def test_refunds_reserve_and_are_booked_once(world: World) -> None:
     assert state.refundable == Decimal("4.00")
 
 
+async def test_an_attempt_that_arrives_after_the_end_of_a_later_one_holds_nothing(
+    world: World,
+) -> None:
+    """It was given up while its message was on the way; nobody would ever settle for it."""
+    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    start = world.payment()
+    resumed = start.model_copy(update={"resume": await world.create(start)})
+    first, second = (datetime(2026, 1, 16, hour, tzinfo=UTC) for hour in (10, 11))
+
+    async def reserve(at: datetime) -> ReserveReply:
+        request = ReserveRequest(by="r1", amount=Decimal("6.00"), currency="EUR", at=at)
+        return await world.gateway.reserve(resumed, request)
+
+    async def give_back(at: datetime) -> None:
+        await world.gateway.settle(resumed, Settlement(by="r1", booked=False, at=at))
+
+    assert not (await reserve(second)).overtaken
+    assert (await reserve(first)).overtaken
+    await give_back(first)
+    assert (await world.state(PAYMENT)).available == Decimal("4.00")
+    assert not (await reserve(second)).overtaken
+    await give_back(second)
+    for late in (first, second):
+        assert (await reserve(late)).overtaken
+    state = await world.state(PAYMENT)
+    assert (state.reservations, state.available) == ({}, Decimal("10.00"))
+
+
 async def test_credentials_must_be_refused_twice_before_the_caller_hears_of_it(
     world: World,
 ) -> None:
@@ -297,7 +326,7 @@ async def test_a_failed_capture_gives_the_preauth_back(world: World) -> None:
     assert await world.handle(PAYMENT).result() == "Failed"
     (call,) = world.settlements
     assert (call.owner_kind, call.owner_id) == (Kind.PREAUTH, "a1")
-    assert call.settlement == Settlement(by=world.transaction_id, booked=False)
+    assert (call.settlement.by, call.settlement.booked) == (world.transaction_id, False)
 
 
 async def test_a_dead_webhook_target_is_tried_for_76_hours_and_not_forgotten(

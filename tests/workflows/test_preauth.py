@@ -255,3 +255,20 @@ async def test_a_capture_that_comes_before_the_answer_is_asked_to_come_again(wor
     await eventually(lambda: world.webhooks)
     grant = await world.gateway.reserve(reopening(start, state), request)
     assert (grant.psp_id, grant.refusal, grant.undecided) == ("auth_1", None, False)
+
+
+async def test_a_capture_that_arrives_after_its_own_end_does_not_hold_the_preauth(
+    world: World,
+) -> None:
+    world.answers[plan.AUTHORIZE.name] = [reserved()]
+    world.answers[plan.FETCH_AUTHORIZATION.name] = [reserved()]
+    start = world.preauth()
+    resumed = reopening(start, await world.create(start))
+    at = datetime(2026, 1, 16, 10, tzinfo=UTC)
+    request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR", at=at)
+    assert not (await world.gateway.reserve(resumed, request)).overtaken
+    await world.gateway.settle(resumed, Settlement(by="p1", booked=False, at=at))
+    assert (await world.gateway.reserve(resumed, request)).overtaken
+    assert (await world.state(PREAUTH)).captured_by is None
+    again = request.model_copy(update={"at": at + timedelta(seconds=1)})
+    assert (await world.gateway.reserve(resumed, again)).psp_id == "auth_1"

@@ -106,6 +106,7 @@ BOOKKEEPING = {
         "voids",
         "reservations",
         "adopted",
+        "attempts",
     ),
 }
 """Members of a state that appear nowhere on the wire."""

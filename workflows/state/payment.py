@@ -9,15 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract.enums import PaymentErrorCode
 from psp.types import FactKind, Outcome
 from workflows.state.adoption import Adoption, Standing, adopted_by
-from workflows.state.common import (
-    ZERO,
-    Change,
-    Kind,
-    Refusal,
-    Status,
-    TransactionState,
-    precondition,
-)
+from workflows.state.common import ZERO, Change, Kind, Refusal, Status, precondition
+from workflows.state.owner import OwnerState
 
 
 class BookedRefund(BaseModel):
@@ -30,7 +23,7 @@ class BookedRefund(BaseModel):
     booked_on: date | None
 
 
-class PaymentState(TransactionState):
+class PaymentState(OwnerState):
     """Money taken: movements, chargebacks, refunds and what refunds have reserved."""
 
     kind: Literal[Kind.PAYMENT] = Kind.PAYMENT
@@ -67,7 +60,7 @@ class PaymentState(TransactionState):
 
     def refuse_refund(self, amount: Decimal, currency: str, by: str) -> Refusal | None:
         """Why the refund `by` may not be made, or None; checks in the contract's order."""
-        if by in self.reservations or by in self.refunds:
+        if self._holds_for(by):
             return None
         if self.status is not Status.Succeeded:
             return precondition(f"The payment is {self.status.name}, not Succeeded.")
@@ -87,7 +80,7 @@ class PaymentState(TransactionState):
     def reserve(self, by: str, amount: Decimal, currency: str) -> Refusal | None:
         """Hold `amount` for the refund `by`; a repeat of the same refund is fine."""
         refusal = self.refuse_refund(amount, currency, by)
-        if refusal is None and by not in self.reservations and by not in self.refunds:
+        if refusal is None and not self._holds_for(by):
             self.reservations[by] = amount
             self.version += 1
         return refusal
@@ -130,6 +123,9 @@ class PaymentState(TransactionState):
         """True when adopting would change nothing, now."""
         trial = self.model_copy(deep=True)
         return trial.adopt(adoption, self.last_updated) is Change.NONE
+
+    def _holds_for(self, by: str) -> bool:
+        return by in self.reservations or by in self.refunds
 
     def _overdrawn(self) -> bool:
         open_refunds = sum(self.reservations.values(), ZERO)

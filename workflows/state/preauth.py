@@ -16,9 +16,9 @@ from workflows.state.common import (
     Kind,
     Refusal,
     Status,
-    TransactionState,
     precondition,
 )
+from workflows.state.owner import OwnerState
 
 
 class AdoptedCapture(BaseModel):
@@ -30,7 +30,7 @@ class AdoptedCapture(BaseModel):
     amount: Decimal
 
 
-class PreauthState(TransactionState):
+class PreauthState(OwnerState):
     """A reservation, a stored payment method or a mandate; its currency amounts are major units."""
 
     kind: Literal[Kind.PREAUTH] = Kind.PREAUTH
@@ -95,7 +95,7 @@ class PreauthState(TransactionState):
 
     def refuse_capture(self, amount: Decimal, currency: str, by: str) -> Refusal | None:
         """Why the payment `by` may not capture, or None."""
-        if self.captured_by == by:
+        if self._holds_for(by):
             return None
         if self.status is not Status.Succeeded:
             return precondition(f"The preauth is {self.status.name}, not Succeeded.")
@@ -121,7 +121,7 @@ class PreauthState(TransactionState):
     def reserve(self, by: str, amount: Decimal, currency: str) -> Refusal | None:
         """Hold the reservation for the payment `by`; a repeat of the same payment is fine."""
         refusal = self.refuse_capture(amount, currency, by)
-        if refusal is None and self.captured_by != by:
+        if refusal is None and not self._holds_for(by):
             self.captured_by = by
             self.version += 1
         return refusal
@@ -174,6 +174,9 @@ class PreauthState(TransactionState):
         """True when adopting would change nothing, now."""
         trial = self.model_copy(deep=True)
         return trial.adopt(adoption, self.last_updated) is Change.NONE
+
+    def _holds_for(self, by: str) -> bool:
+        return self.captured_by == by
 
     def _offers(self, amount: Decimal) -> bool:
         """Whether a capture made without us waits for a payment of its amount to stand for it."""
