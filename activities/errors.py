@@ -13,7 +13,6 @@ from psp.errors import (
     PspError,
     PspTimeout,
     PspUnavailable,
-    RateLimited,
 )
 from workflows.messages import PspFailure
 
@@ -38,7 +37,7 @@ def application_error(error: PspError, attempt: int = 1) -> ApplicationError:
     The attempt's number is the error's detail: a refusal after an attempt whose answer was lost
     proves nothing about that one.
     """
-    wish = error.retry_after if isinstance(error, RateLimited) else None
+    wish = error.retry_after
     return ApplicationError(
         str(error),
         attempt,

@@ -66,7 +66,9 @@ class Owners:
     @activity.defn(name=plan.SETTLE_OWNER.name)
     async def settle_owner(self, call: SettleCall) -> bool:
         """Tell the owner how the reservation ended."""
-        await self._settle(call.merchant_id, call.owner_kind, call.owner_id, call.settlement)
+        # Later than every attempt that was made before this was scheduled.
+        settlement = call.settlement.model_copy(update={"at": attempt_time()})
+        await self._settle(call.merchant_id, call.owner_kind, call.owner_id, settlement)
         return True
 
     async def _settle(

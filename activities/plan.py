@@ -3,7 +3,7 @@
 Workflows call activities through these plans and never see their code.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -75,9 +75,17 @@ class Plan(Generic[Arg, Result]):
     local: bool = False
 
     async def __call__(
-        self, arg: Arg, *, summary: str | None = None, budget: timedelta | None = None
+        self,
+        arg: Arg,
+        *,
+        summary: str | None = None,
+        budget: timedelta | None = None,
+        once: bool = False,
     ) -> Result:
-        """Run the activity from a workflow; `budget` replaces `schedule_to_close`."""
+        """Run the activity from a workflow.
+
+        `budget` replaces `schedule_to_close`; with `once` it is attempted a single time.
+        """
         if self.local:
             local: Result = await workflow.execute_local_activity(
                 self.name,
@@ -94,7 +102,7 @@ class Plan(Generic[Arg, Result]):
             result_type=self.result,
             start_to_close_timeout=self.start_to_close,
             schedule_to_close_timeout=budget or self.schedule_to_close,
-            retry_policy=self.retry,
+            retry_policy=replace(self.retry, maximum_attempts=1) if once else self.retry,
             summary=summary,
         )
         return regular

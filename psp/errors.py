@@ -2,7 +2,7 @@
 
     PspError
     ├── PspUnavailable        the request surely did not take effect; try again
-    │   └── RateLimited       ... not before `retry_after` seconds
+    │   └── RateLimited       ... it, or our own budget for it, allows no more calls now
     ├── OutcomeUnknown        it may have taken effect: same key again, then look up
     ├── CredentialsRejected   the PSP says, in its own error format, that our key is wrong
     ├── ProtocolError         an answer this adapter cannot read; its outcome is unknown too
@@ -17,11 +17,17 @@ from contract.enums import PaymentErrorCode
 
 
 class PspError(Exception):
-    """Base of all of them; `psp_code` is the PSP's own code, if it sent one."""
+    """Base of all of them.
 
-    def __init__(self, message: str, *, psp_code: str | None = None) -> None:
+    `psp_code` is the PSP's own code, if it sent one, `retry_after` its own wish in seconds.
+    """
+
+    def __init__(
+        self, message: str, *, psp_code: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.psp_code = psp_code
+        self.retry_after = retry_after
 
 
 class PspUnavailable(PspError):
@@ -29,13 +35,7 @@ class PspUnavailable(PspError):
 
 
 class RateLimited(PspUnavailable):
-    """The PSP throttles; `retry_after` is its own wish in seconds, if it named one."""
-
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, psp_code: str | None = None
-    ) -> None:
-        super().__init__(message, psp_code=psp_code)
-        self.retry_after = retry_after
+    """The PSP throttles, or would: nothing was carried out."""
 
 
 class OutcomeUnknown(PspError):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contract.enums import (
     PaymentChargebackReason,
@@ -31,6 +31,7 @@ class FactKind(StrEnum):
     AUTHORIZED = "authorized"
     PAID = "paid"
     REFUNDED = "refunded"
+    RETURNED = "returned"  # a refund that came back, though it had been done
     CHARGED_BACK = "charged_back"
 
 
@@ -277,26 +278,74 @@ class MethodCapability(Value):
     external_mandate_reference_size: int = 0
 
 
-class KeySemantics(Value):
-    """How the PSP treats a repeated idempotency key.
+class Operation(StrEnum):
+    """The operations of a connection that change something at the PSP."""
 
-    `window_seconds` is how long a key is remembered at least; a repetition later than that must
-    look up first. `consistent_lookup` says whether "not found by reference" is proof that the
-    request never arrived.
+    AUTHORIZE = "authorize"
+    VOID = "void"
+    CAPTURE = "capture"
+    CHARGE = "charge"
+    REFUND = "refund"
+
+
+class KeyStyle(StrEnum):
+    """What protects a repeated call at the PSP."""
+
+    KEY = "key"  # a key of its own, in a header or in the body
+    NATURAL = "natural"  # the object's own unique name, which is derived from our reference
+    NONE = "none"  # nothing: a call whose outcome is unknown is never sent again
+
+
+class OnRepeat(StrEnum):
+    """What a repeated call gets from the adapter."""
+
+    SAME_ANSWER = "same_answer"  # the first call's outcome, replayed by the PSP
+    EXISTING = "existing"  # the outcome of the object the first call made, read by the adapter
+    UNKNOWN = "unknown"  # OutcomeUnknown: the PSP refuses and names nothing; a look-up finds it
+
+
+class KeySemantics(Value):
+    """How the PSP treats a repetition of the same operation.
+
+    `window_seconds` is how long it recognises one at least; later than that only look-ups are
+    made. 0 says that it recognises none (`KeyStyle.NONE`). `consistent_lookup` says whether "not
+    found by reference" is proof that the request never arrived.
     """
 
+    style: KeyStyle = KeyStyle.KEY
+    on_repeat: OnRepeat = OnRepeat.SAME_ANSWER
     window_seconds: int
     consistent_lookup: bool
+
+    @model_validator(mode="after")
+    def _unprotected_calls_have_no_window(self) -> "KeySemantics":
+        if (self.style is KeyStyle.NONE) != (self.window_seconds == 0):
+            raise ValueError("A window of 0 seconds belongs to the style NONE, and to it alone.")
+        return self
+
+
+class CallRate(Value):
+    """What the PSP allows one account per second; kept by `psp.common.budget`."""
+
+    reads: int
+    writes: int
 
 
 class Capabilities(Value):
     """The declared capability sheet of an adapter.
 
-    `event_list` and `movement_list` say whether the PSP can be asked for what has happened.
+    `event_list` and `movement_list` say whether the PSP can be asked for what has happened,
+    `can_read` whether it can be asked for one transaction's state: if not, `fetch_*` are never
+    called and only its answers and notifications tell. `asynchronous` names the operations it
+    merely accepts, to tell the outcome later: for a void, "still held" is then no answer yet.
     """
 
     methods: dict[PublicPaymentProviderRole, MethodCapability]
     refunds: bool
+    partial_capture: bool = True
+    can_read: bool = True
+    asynchronous: frozenset[Operation] = frozenset()
+    rate: CallRate | None = None
     migration: bool = False
     order_data_in_preauth: bool = False
     invoice_data: bool = False

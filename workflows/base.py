@@ -156,9 +156,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     def _settlement(self) -> Settlement:
         """How this transaction's reservation ended; asked only when it has."""
-        return Settlement(
-            by=self._start.transaction_id, booked=not self.state.ended, at=workflow.now()
-        )
+        return Settlement(by=self._start.transaction_id, booked=not self.state.ended)
 
     def _activates_agreement(self) -> bool:
         """Whether the record to be written makes the agreement usable."""
@@ -341,16 +339,33 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     async def _call(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> None:
         """Run a money operation and fold its answer; the outcome may stay unknown."""
-        self._sending = True
-        reply = await send(step, call, self._start.key_window_seconds)
-        self._sending = False
-        if reply is None:
+        reply = await self._send(step, call)
+        if reply is None and not self.state.ended:
             self._apply(Pending(psp_id=None), EvidenceKind.ANSWER, step.name)
             self.state.note("The PSP has not answered for as long as it remembers our key.")
-        elif reply.outcome is not None:
+        elif reply is not None and reply.outcome is not None:
             self._owner_settled = self._owner_settled or reply.settled
             self._apply(reply.outcome, reply.evidence, step.name)
         await self._settle_owner()
+
+    async def _send(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> PspReply | None:
+        """Send until there is an answer, or until the PSP itself has told that it failed.
+
+        Then the attempts are called off, so that what they hold can be given back; what the last
+        of them may have done is looked up.
+        """
+        sending = asyncio.create_task(send(step, call, self._start.key_window_seconds))
+        self._sending = True
+        await workflow.wait_condition(lambda: sending.done() or self.state.ended)
+        self._sending = False
+        if sending.done():
+            return sending.result()
+        sending.cancel()
+        await workflow.wait_condition(sending.done)
+        if not sending.cancelled():
+            sending.exception()  # asked for, or asyncio reports it as forgotten
+        self._owe_look_up()
+        return None
 
     def _psp_call(
         self, step: str, *, psp_id: str | None = None, owner_id: str | None = None
@@ -455,8 +470,8 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     async def _settle_owner(self) -> None:
         """Tell the owner of the reservation once the outcome is certain.
 
-        What has failed gives nothing back while attempts are still being made: the next one
-        would only reserve again.
+        What has failed gives nothing back before the attempts have been called off: the next
+        one would only reserve again.
         """
         owner = self._owner()
         if owner is None or self._owner_settled or self.state.undecided:

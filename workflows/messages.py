@@ -152,7 +152,7 @@ class ReserveReply(Message):
 class Settlement(Message):
     """How a reservation ended; `refund` carries the movement when a refund was booked.
 
-    `at` is the time of the attempt that ended it, or when the workflow learned of the end.
+    `at` is the time of the attempt that ended it; the sending activity fills it in.
     """
 
     by: str

@@ -141,6 +141,9 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
             case Declined() as declined:
                 self.state.end_void()
                 return refused(declined)
+            case Pending():
+                self.state.accept_void(workflow.now())
+                return CancelReply(status=CancelStatus.Pending)
             case _:
                 return CancelReply(status=CancelStatus.Pending)
 
@@ -151,7 +154,13 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
 
     def _on_looked_up(self, reply: PspReply) -> None:
         still_held = isinstance(reply.outcome, Approved)
-        if self.state.cancelling and still_held and not self._psp_turn.locked():
+        if not self.state.cancelling or not still_held or self._psp_turn.locked():
+            return
+        accepted_at = self.state.void_accepted_at
+        if accepted_at is None:
+            self.state.end_void()
+        elif workflow.now() - accepted_at > timers.VOID_PATIENCE:
+            self.state.note("The PSP accepted a cancellation and never carried it out.")
             self.state.end_void()
 
     def _cancelled(self, evidence: EvidenceKind) -> None:

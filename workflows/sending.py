@@ -34,16 +34,25 @@ async def send(
 ) -> PspReply | None:
     """Repeat with the same key for as long as the PSP remembers it; None: still unknown.
 
+    With a window of 0 the PSP recognises no repetition: then only what surely was not sent, or
+    surely was refused, is sent again.
+
     LoginError makes Billwerk+ switch the PSP off: it takes two refusals, a minute apart, each
     confirmed by a read-only check in the PSP's own error format.
     """
-    ends = workflow.now() + timedelta(seconds=key_window_seconds * KEY_WINDOW_SHARE)
+    once = key_window_seconds == 0
+    window = timedelta(seconds=key_window_seconds * KEY_WINDOW_SHARE)
+    ends = workflow.now() + (timers.UNREPEATABLE_WINDOW if once else window)
     pause, refusals = timers.CREDENTIALS_PAUSE, 0
     while (left := ends - workflow.now()) > timedelta(0):
         try:
-            return await step(call, summary=f"{step.name} at the PSP", budget=left)
+            return await step(call, summary=f"{step.name} at the PSP", budget=left, once=once)
         except FailureError as error:
             failure, first = failure_type(error), is_first_attempt(error)
+        if once and failure is PspFailure.UNAVAILABLE:
+            await workflow.sleep(pause, summary="the PSP is away")
+            pause = min(pause * 2, timers.LONGEST_CREDENTIALS_PAUSE)
+            continue
         # After an attempt without an answer, a refusal of the next one proves nothing.
         if not first or failure not in (PspFailure.CONFIGURATION, PspFailure.CREDENTIALS):
             return None

@@ -29,5 +29,11 @@ EXPIRY_GRACE = timedelta(hours=1)
 UNDECIDED_TOO_LONG = timedelta(days=14)
 """Direct debits settle or fail within two weeks of their day; look-ups go on all the same."""
 
+UNREPEATABLE_WINDOW = timedelta(hours=12)
+"""For a PSP that recognises no repetition: how long an outage may last before we stop trying."""
+
+VOID_PATIENCE = timedelta(days=2)
+"""A PSP that accepted a void and still holds the money this long after has not carried it out."""
+
 LONGEST_CREDENTIALS_PAUSE = timedelta(hours=1)
 """A PSP that keeps refusing what it says it accepts is not asked every minute for ever."""

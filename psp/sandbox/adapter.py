@@ -8,9 +8,10 @@ import httpx
 from pydantic import BaseModel
 
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.bearer import bank_account
+from psp.common.http import PspHttp
 from psp.port import Connection
 from psp.sandbox import notifications
-from psp.sandbox.bearer import bank_account
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.config import SandboxConfig
 from psp.sandbox.connection import SandboxConnection
@@ -55,7 +56,8 @@ class SandboxAdapter:
         """Open the adapter with a `SandboxSettings`."""
         merchant = _own(settings)
         config = self._config or SandboxConfig()
-        client = SandboxClient(http, config.base_url, merchant.api_key)
+        headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
+        client = SandboxClient(PspHttp(http, config.base_url, headers))
         return SandboxConnection(client, merchant.webhook_secret)
 
     def parse_notification(

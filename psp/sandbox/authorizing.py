@@ -4,9 +4,9 @@ import re
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.bearer import bank_account
 from psp.errors import BearerRefused
 from psp.sandbox import instruments, mapping
-from psp.sandbox.bearer import bank_account
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.instruments import METHOD
 from psp.sandbox.wire import Authorization, CheckoutSession, Mandate, PaymentMethod

@@ -12,12 +12,13 @@ from pydantic import SecretStr
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.money import UnpayableError
+from psp.common.secrets import split
 from psp.errors import ProtocolError
 from psp.sandbox import authorizing, instruments, listing, mapping
 from psp.sandbox.answers import RefusedError
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.instruments import METHOD
-from psp.sandbox.money import UnpayableError
 from psp.sandbox.wire import Account, Authorization, CheckoutSession, Mandate, WireObject
 from psp.sandbox.wire import Charge as WireCharge
 from psp.sandbox.wire import Refund as WireRefund
@@ -149,9 +150,9 @@ class SandboxConnection:
         account = await self._client.get(Account, "account")
         if account is None:
             raise ProtocolError("The PSP has no account for an API key it accepts.")
-        secret = self._webhook_secret.get_secret_value().encode()
         known = (account.webhook_secret_sha256 or "").encode()
-        if not hmac.compare_digest(hashlib.sha256(secret).hexdigest().encode(), known):
+        hashes = [hashlib.sha256(one.encode()).hexdigest() for one in split(self._webhook_secret)]
+        if not any(hmac.compare_digest(one.encode(), known) for one in hashes):
             return SettingsCheck()
         roles = frozenset({Role.CreditCard, Role.Debit})
         return SettingsCheck(roles=roles, account=account.id)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from psp.common.money import to_major
 from psp.errors import NotificationRejected, ProtocolError
 from psp.sandbox import mapping, notifications
 from psp.sandbox.client import SandboxClient
-from psp.sandbox.money import to_major
 from psp.sandbox.wire import Authorization, Charge, EventList, Refund, Window
 from psp.types import EventPage, ListedEvent, Movement, MovementKind, MovementPage, Outcome
 

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
+from psp.common.money import to_major, to_minor
+from psp.common.texts import sentence
 from psp.errors import ProtocolError
 from psp.sandbox import instruments
 from psp.sandbox.answers import RefusedError
 from psp.sandbox.instruments import METHOD
-from psp.sandbox.money import to_major, to_minor
 from psp.sandbox.wire import (
     Authorization,
     Charge,
@@ -22,7 +23,7 @@ from psp.sandbox.wire import (
     Refund,
     WireObject,
 )
-from psp.sandbox.words import chargeback_reason, error_code, sentence
+from psp.sandbox.words import chargeback_reason, error_code
 from psp.types import (
     Approved,
     Authorize,

@@ -1,14 +1,13 @@
 """The PSP's webhooks: one signed event each, whose object is complete and so is believed."""
 
-import hashlib
-import hmac
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import SecretStr, ValidationError
 
+from psp.common.secrets import split
+from psp.common.signatures import header, require_fresh, require_hmac_sha256, timestamped
 from psp.errors import NotificationRejected, ProtocolError
 from psp.sandbox import instruments, mapping
 from psp.sandbox.wire import (
@@ -26,17 +25,13 @@ T = TypeVar("T", bound=WireObject)
 Reader = Callable[[Mapping[str, Any]], Outcome]
 
 HEADER = "sandbox-signature"
-TOLERANCE_SECONDS = 300
-
-_TIME = re.compile(r"[0-9]{1,12}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def parse(
-    secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
+    secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> Sequence[Notice]:
     """The event of a notification. Raises `NotificationRejected`."""
-    _verify(secret, headers, body, now)
+    _verify(secrets, headers, body, now)
     return read(body)
 
 
@@ -52,26 +47,10 @@ def read(body: bytes) -> Sequence[Notice]:
     return [_notice(event, reader)]
 
 
-def _verify(secret: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-    signature = next((text for name, text in headers.items() if name.lower() == HEADER), "")
-    at, digests = _signature(signature)
-    if abs(int(now.timestamp()) - int(at)) > TOLERANCE_SECONDS:
-        raise NotificationRejected("The notification is too old, or from the future")
-    signed = f"{at}.".encode() + body
-    expected = hmac.new(secret.get_secret_value().encode(), signed, hashlib.sha256).hexdigest()
-    matches = [hmac.compare_digest(expected, digest) for digest in digests]
-    if not any(matches):
-        raise NotificationRejected("The notification's signature is wrong")
-
-
-def _signature(header: str) -> tuple[str, list[str]]:
-    """Time as sent, and all digests: the PSP signs with two secrets while one replaces another."""
-    parts = [part.strip().partition("=") for part in header.split(",")]
-    times = [value for name, _, value in parts if name == "t" and _TIME.fullmatch(value)]
-    digests = [value for name, _, value in parts if name == "v1" and _DIGEST.fullmatch(value)]
-    if len(times) != 1 or not digests:
-        raise NotificationRejected("The notification carries no signature")
-    return times[0], digests
+def _verify(secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+    at, digests = timestamped(header(headers, HEADER))
+    require_fresh(int(at), now)
+    require_hmac_sha256(split(secrets), f"{at}.".encode() + body, digests)
 
 
 def _notice(event: Event, reader: Reader) -> Notice:

@@ -1,18 +1,8 @@
 """What a merchant enters to use the sandbox PSP."""
 
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-
-
-def _printable(secret: SecretStr) -> SecretStr:
-    # Anything else cannot travel in a header, and the error of the HTTP library would show it.
-    if not all("!" <= character <= "~" for character in secret.get_secret_value()):
-        raise ValueError("printable ASCII without blanks")
-    return secret
-
-
-Secret = Annotated[SecretStr, Field(min_length=1), AfterValidator(_printable)]
+from psp.common.secrets import Secret, Secrets
 
 
 class SandboxSettings(BaseModel):
@@ -25,4 +15,4 @@ class SandboxSettings(BaseModel):
         title="API key",
         json_schema_extra={"placeHolder": "sk_sandbox_..."},
     )
-    webhook_secret: Secret = Field(alias="WebhookSecret", title="Webhook secret")
+    webhook_secret: Secrets = Field(alias="WebhookSecret", title="Webhook secret")

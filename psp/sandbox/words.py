@@ -34,14 +34,6 @@ _REASONS = {
     "SL01": Reason.Rejected,
 }
 _DISPUTE = re.compile(r"1[03]\.[0-9]{1,2}")
-# What a sentence for people must not repeat: e-mail addresses, account and card numbers, keys.
-_PRIVATE = re.compile(
-    r"\S+@\S+"
-    r"|\b[A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)\b"
-    r"|\b[0-9](?:[ -]?[0-9]){7,}\b"
-    r"|\b(?:pm|mdt|cus|sk|whsec)_\w+"
-)
-_LONGEST = 200
 
 
 def error_code(psp_code: str, *, default: Code) -> Code:
@@ -54,10 +46,3 @@ def chargeback_reason(psp_code: str | None) -> Reason:
     if psp_code is not None and _DISPUTE.fullmatch(psp_code):
         return Reason.UserInitiated
     return _REASONS.get(psp_code or "", Reason.Unknown)
-
-
-def sentence(text: str | None) -> str | None:
-    """The PSP's explanation, fit for the platform and for logs: short and without payment data."""
-    if not text:
-        return None
-    return _PRIVATE.sub("…", text)[:_LONGEST]

@@ -525,8 +525,11 @@ async def test_the_workflow_can_settle_later(
     told = SettleCall(
         merchant_id="demo", owner_kind=Kind.PAYMENT, owner_id=CAPTURE, settlement=settlement
     )
-    assert await Owners(store, gateway).settle_owner(told)
-    assert gateway.logged("settle") == [settlement]
+    environment = ActivityEnvironment()
+    scheduled = datetime(2026, 1, 16, 10, tzinfo=UTC)
+    environment.info = replace(environment.info, current_attempt_scheduled_time=scheduled)
+    assert await environment.run(Owners(store, gateway).settle_owner, told)
+    assert gateway.logged("settle") == [settlement.model_copy(update={"at": scheduled})]
 
 
 # --- look-ups -----------------------------------------------------------------------------------

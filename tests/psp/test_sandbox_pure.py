@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from contract.enums import PaymentChargebackReason as Reason
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.money import UnpayableError, to_major, to_minor
+from psp.common.texts import sentence
 from psp.errors import BearerRefused, ProtocolError
 from psp.sandbox import ADAPTER
 from psp.sandbox.config import SandboxConfig
-from psp.sandbox.money import UnpayableError, to_major, to_minor
-from psp.sandbox.words import chargeback_reason, error_code, sentence
+from psp.sandbox.words import chargeback_reason, error_code
 from tests.psp.builders import GOOD_IBAN
 
 

@@ -10,7 +10,7 @@ from contract.enums import PaymentErrorCode
 from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Declined, FactKind, Pending
 from tests.workflows.conftest import World, approved, eventually, standing_still
-from workflows.messages import NotificationResult, PspCall, PspFailure, PspReply
+from workflows.messages import NotificationResult, PspFailure, PspReply
 from workflows.state import EvidenceKind, Kind
 
 REFUND = Kind.REFUND
@@ -70,46 +70,22 @@ async def test_a_refused_reservation_is_a_failed_refund(world: World) -> None:
     assert world.settlements == []
 
 
-async def test_a_failure_told_between_two_attempts_gives_nothing_back_before_the_last(
-    world: World,
-) -> None:
-    """The next attempt would reserve again, and nobody would ever give that back."""
+async def test_a_failure_told_between_two_attempts_calls_off_the_next_one(world: World) -> None:
+    """It would reserve once more, and nobody would ever give that back."""
     lost = ApplicationError("lost", 1, type=PspFailure.UNKNOWN)
     declined = Declined(code=PaymentErrorCode.Rejected)
-    open_settlements: list[int] = []
-
-    def second(call: PspCall) -> PspReply:
-        open_settlements.append(len(world.settlements))
-        return PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)
-
-    world.answers[plan.REFUND.name] = [lost, second]
+    world.answers[plan.REFUND.name] = [lost]
+    world.answers[plan.FETCH_REFUND.name] = [PspReply(outcome=declined, evidence=EvidenceKind.READ)]
     start = world.refund()
     with standing_still(world.env):
         await world.gateway.begin(start)
         await world.gateway.caller_left("m", REFUND, world.transaction_id)
         await eventually(lambda: world.called(plan.REFUND))
         await world.notify(start, NotificationResult(outcome=declined, event_id="evt_1"))
-        await eventually(lambda: world.records)
+        await eventually(lambda: world.settlements)
+        sent = len(world.called(plan.REFUND))
     assert await world.handle(REFUND).result() == "Failed"
-    assert open_settlements == [0]
-    (call,) = world.settlements
-    assert not call.settlement.booked
-
-
-async def test_what_the_psp_never_answered_is_settled_by_what_it_told_meanwhile(
-    world: World,
-) -> None:
-    lost = ApplicationError("lost", 1, type=PspFailure.UNKNOWN)
-    world.answers[plan.REFUND.name] = [lost]
-    start = world.refund(key_window_seconds=60)
-    with standing_still(world.env):
-        await world.gateway.begin(start)
-        await world.gateway.caller_left("m", REFUND, world.transaction_id)
-        await eventually(lambda: world.called(plan.REFUND))
-        told = NotificationResult(
-            outcome=Declined(code=PaymentErrorCode.Rejected), event_id="evt_1"
-        )
-        await world.notify(start, told)
-    assert await world.handle(REFUND).result() == "Failed"
+    assert len(world.called(plan.REFUND)) == sent
+    assert len(world.called(plan.FETCH_REFUND)) == 1
     (call,) = world.settlements
     assert not call.settlement.booked

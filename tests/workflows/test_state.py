@@ -215,10 +215,33 @@ def test_money_that_moved_is_not_undone_by_a_later_report(
     assert state.status is Status.Succeeded
     if after is Status.Pending:
         assert (change, state.attention) == (Change.NONE, None)
+        return
+    assert state.attention is not None
+    if isinstance(state, RefundState):
+        assert change is Change.VISIBLE
+        assert state.refunded == 0
     else:
         assert change is Change.INTERNAL
-        assert state.attention is not None
         assert after.name in state.attention
+
+
+def test_a_refund_that_came_back_is_told_to_its_payment() -> None:
+    state = brought_to(Kind.REFUND, Status.Succeeded)
+    assert isinstance(state, RefundState)
+    payment = succeeded_payment()
+    told_first = state.booked()
+    state.apply(report(Kind.REFUND, Status.Failed), evidence(2 * SECOND))
+    again = state.apply(report(Kind.REFUND, Status.Failed), evidence(3 * SECOND))
+    assert again is Change.NONE
+    told_then = state.booked()
+    assert told_first is not None
+    assert told_then is not None
+    assert told_then.amount == 0
+    for order in ((told_first, told_then), (told_then, told_first)):
+        payment = succeeded_payment()
+        for told in order:
+            payment.settle("r1", told, T0)
+        assert (payment.refunded, payment.refundable) == money(0, 10)
 
 
 @pytest.mark.parametrize("before", [Status.Initiated, Status.Pending])
@@ -521,11 +544,13 @@ def test_a_booked_refund_is_counted_once() -> None:
     assert state.last_updated == T0 + 2 * SECOND
 
 
-def test_a_booked_refund_keeps_its_first_amount() -> None:
+def test_a_booked_refund_only_ever_grows_smaller() -> None:
     state = succeeded_payment()
-    state.settle("r1", booked("6.00"), T0)
-    assert state.settle("r1", booked("5.00"), T0) is Change.NONE
-    assert state.refunded == 6
+    state.settle("r1", booked("5.00"), T0)
+    assert state.settle("r1", booked("6.00"), T0) is Change.NONE
+    assert state.refunded == 5
+    assert state.settle("r1", booked("2.00"), T0) is Change.VISIBLE
+    assert state.refunded == 2
 
 
 def test_a_booked_refund_is_not_undone_by_a_late_failure() -> None:

@@ -104,6 +104,7 @@ BOOKKEEPING = {
         "captured",
         "cancelling",
         "voids",
+        "void_accepted_at",
         "reservations",
         "adopted",
         "attempts",

@@ -86,11 +86,12 @@ class PaymentState(OwnerState):
         return refusal
 
     def settle(self, by: str, booked: BookedRefund | None, now: datetime) -> Change:
-        """The refund `by` was done, once and for all, or gives its reservation back."""
+        """The refund `by` was done, in whole or but for what came back; or it failed."""
         before = self.model_copy(deep=True)
         self.reservations.pop(by, None)
         if booked is not None:
-            self.refunds.setdefault(by, booked)
+            # Told twice, the smaller one is the newer: money of a refund came back.
+            self.refunds[by] = min(self.refunds.get(by, booked), booked, key=lambda b: b.amount)
             if booked.psp_id is not None:
                 # Adopted before its own answer came: it is one refund, and it is ours.
                 self.refunds.pop(adopted_by(booked.psp_id), None)

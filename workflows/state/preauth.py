@@ -39,6 +39,7 @@ class PreauthState(OwnerState):
     captured: bool = False
     cancelling: bool = False
     voids: int = 0
+    void_accepted_at: datetime | None = None
     adopted: AdoptedCapture | None = None
 
     @property
@@ -219,9 +220,16 @@ class PreauthState(OwnerState):
         self.cancelling = True
         self.version += 1
 
+    def accept_void(self, now: datetime) -> None:
+        """The PSP will carry the void out later: until then "still held" is no answer."""
+        if self.void_accepted_at is None:
+            self.void_accepted_at = now
+            self.version += 1
+
     def end_void(self) -> None:
         """The PSP keeps the reservation; another void is another operation, with its own key."""
         self.cancelling = False
+        self.void_accepted_at = None
         self.voids += 1
         self.version += 1
 

@@ -3,12 +3,8 @@
 from decimal import Decimal
 from typing import Literal
 
-from psp.types import FactKind, Outcome
-from workflows.state.common import (
-    Kind,
-    Status,
-    TransactionState,
-)
+from psp.types import Declined, Fact, FactKind, Outcome
+from workflows.state.common import Change, Evidence, Kind, Status, TransactionState
 from workflows.state.payment import BookedRefund
 
 
@@ -20,8 +16,25 @@ class RefundState(TransactionState):
 
     @property
     def refunded(self) -> Decimal:
-        """Amount really given back."""
-        return self.total(FactKind.REFUNDED)
+        """Amount really given back, less what came back to us."""
+        return self.total(FactKind.REFUNDED) - self.total(FactKind.RETURNED)
+
+    def apply(self, outcome: Outcome, evidence: Evidence) -> Change:
+        """As for all kinds; a refund that was done and has failed has come back in whole.
+
+        A refund is one object at the PSP, so that its failure cannot be an older report.
+        """
+        if isinstance(outcome, Declined) and self.status is Status.Succeeded:
+            return self._come_back(outcome, evidence)
+        return super().apply(outcome, evidence)
+
+    def _come_back(self, outcome: Declined, evidence: Evidence) -> Change:
+        before = self.model_copy(deep=True)
+        id = f"{self.psp_transaction_id or self.transaction_id}/returned"
+        if self.refunded > 0:
+            self.facts[id] = Fact(kind=FactKind.RETURNED, id=id, amount=self.refunded)
+            self._attend(f"The refund came back; its payer still waits for the money: {id}")
+        return self._close(before, evidence.at)
 
     def booked(self) -> BookedRefund | None:
         """What the payment is told of a refund that succeeded; None for one that did not."""

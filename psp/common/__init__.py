@@ -1,0 +1,1 @@
+"""What adapters share: HTTP, money, secrets, signatures and texts. Nothing here knows a PSP."""
