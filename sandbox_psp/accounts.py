@@ -1,6 +1,7 @@
 """Merchant accounts and the bearer keys that open them."""
 
 import hashlib
+import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ class AccountRequest(BaseModel):
     api_key: str = Field(min_length=1)
     webhook_secret: str = Field(min_length=1)
     webhook_url: str | None = Field(None, pattern=r"^https?://")
+    dialect: str = "sandbox"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Account:
     id: str
     webhook_secret: str
     webhook_url: str | None
+    dialect: str
 
     def shown(self) -> dict[str, Any]:
         """The account as the API answers it; of the secret only its hash."""
@@ -37,6 +40,10 @@ class Account:
         }
 
 
+def _account(row: sqlite3.Row) -> Account:
+    return Account(row["id"], row["webhook_secret"], row["webhook_url"], row["dialect"])
+
+
 def _hash(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()
 
@@ -44,13 +51,15 @@ def _hash(api_key: str) -> str:
 def put(db: Database, request: AccountRequest) -> Account:
     """Make the account of this key, or give it a new webhook address and secret."""
     db.execute(
-        "INSERT INTO accounts (id, key_hash, webhook_secret, webhook_url) VALUES (?, ?, ?, ?)"
+        "INSERT INTO accounts (id, key_hash, webhook_secret, webhook_url, dialect)"
+        " VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (key_hash) DO UPDATE SET webhook_secret = excluded.webhook_secret,"
-        " webhook_url = excluded.webhook_url",
+        " webhook_url = excluded.webhook_url, dialect = excluded.dialect",
         new_id("acc"),
         _hash(request.api_key),
         request.webhook_secret,
         request.webhook_url,
+        request.dialect,
     )
     return by_key(db, request.api_key)
 
@@ -60,7 +69,7 @@ def by_key(db: Database, api_key: str | None) -> Account:
     row = db.one("SELECT * FROM accounts WHERE key_hash = ?", _hash(api_key or ""))
     if row is None:
         raise PspError(401, "authentication_error", "invalid_api_key", "This API key is not known.")
-    return Account(row["id"], row["webhook_secret"], row["webhook_url"])
+    return _account(row)
 
 
 def by_id(db: Database, id: str) -> Account:
@@ -68,4 +77,4 @@ def by_id(db: Database, id: str) -> Account:
     row = db.one("SELECT * FROM accounts WHERE id = ?", id)
     if row is None:
         raise LookupError(id)
-    return Account(row["id"], row["webhook_secret"], row["webhook_url"])
+    return _account(row)

@@ -17,6 +17,7 @@ from sandbox_psp import api, authorizations, charges, checkout, control, jobs, r
 from sandbox_psp.connection import reset
 from sandbox_psp.context import Context
 from sandbox_psp.db import Database
+from sandbox_psp.dialects import DIALECTS
 from sandbox_psp.errors import DropConnection, PspError, invalid
 from sandbox_psp.faults import FaultBook
 from sandbox_psp.settings import Settings
@@ -34,11 +35,15 @@ _HANDLERS: dict[str, jobs.Handler] = {
 def create_app(settings: Settings) -> FastAPI:
     """The PSP; it opens its database when it starts and must be served by `OpenProtocol`."""
 
+    mounted = {name: dialect.app() for name, dialect in DIALECTS.items()}
+
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         db = Database(settings.database)
         ctx = Context(settings, db, FaultBook(db))
-        app.state.ctx = ctx
+        for part in (app, *mounted.values()):
+            if part is not None:
+                part.state.ctx = ctx
         clockwork = [
             asyncio.create_task(jobs.run(ctx, _HANDLERS)),
             asyncio.create_task(WebhookSender(ctx).run()),
@@ -54,6 +59,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(control.router, tags=["control"])
     app.include_router(checkout.router, include_in_schema=False)
     app.add_api_route("/healthz", _healthz, methods=["GET"], tags=["control"])
+    for name, part in mounted.items():
+        if part is not None:
+            app.mount(f"/{name}", part)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.add_exception_handler(PspError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_body)

@@ -23,6 +23,7 @@ from sandbox_psp.caller import InContext
 from sandbox_psp.cards import Card, parse_number
 from sandbox_psp.clock import today
 from sandbox_psp.context import Context
+from sandbox_psp.dialects import DIALECTS
 from sandbox_psp.errors import invalid, not_found
 from sandbox_psp.faults import FaultRequest
 from sandbox_psp.idempotency import Answer
@@ -69,6 +70,8 @@ class Expiration(BaseModel):
 @router.put("/accounts")
 async def put_account(body: AccountRequest, ctx: InContext) -> dict[str, Any]:
     """Make an account, or change the webhook address and secret of the one with this key."""
+    if body.dialect not in DIALECTS:
+        raise invalid("unknown_dialect", f"Known dialects: {', '.join(sorted(DIALECTS))}.")
     return accounts.put(ctx.db, body).shown()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
     id TEXT PRIMARY KEY, key_hash TEXT NOT NULL UNIQUE,
-    webhook_secret TEXT NOT NULL, webhook_url TEXT);
+    webhook_secret TEXT NOT NULL, webhook_url TEXT, dialect TEXT NOT NULL DEFAULT 'sandbox');
 CREATE TABLE IF NOT EXISTS objects (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     account TEXT NOT NULL, reference TEXT, parent TEXT, body TEXT NOT NULL);
@@ -61,6 +61,10 @@ class Database:
         # FULL, because WAL's usual NORMAL may lose the last commits when the machine dies.
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.executescript(_SCHEMA)
+        columns = self.all("SELECT name FROM pragma_table_info('accounts')")
+        if "dialect" not in {column["name"] for column in columns}:
+            # A ledger of an older run.
+            self.execute("ALTER TABLE accounts ADD dialect TEXT NOT NULL DEFAULT 'sandbox'")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

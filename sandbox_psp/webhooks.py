@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import json
 import sqlite3
-import time
 from typing import Any
 
 import httpx
@@ -14,6 +11,7 @@ import httpx
 from sandbox_psp import accounts
 from sandbox_psp.clock import after, iso, now_ms
 from sandbox_psp.context import Context
+from sandbox_psp.dialects import DIALECTS
 from sandbox_psp.events import with_sequence
 
 _DELAYS = (1, 2, 4, 8, 15, 30, 60, 120, 300)
@@ -21,12 +19,6 @@ _GIVE_UP_MS = 3 * 24 * 3600 * 1000
 _AT_ONCE = 32
 _POLL_SECONDS = 0.05
 _TIMEOUT_SECONDS = 10.0
-
-
-def signature(secret: str, body: bytes, at: int) -> str:
-    """The value of `Sandbox-Signature` for a body sent at `at` (unix seconds)."""
-    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={digest}"
 
 
 class WebhookSender:
@@ -83,14 +75,15 @@ class WebhookSender:
             self._finish(row, "undeliverable", "no webhook_url")
             return
         event = with_sequence(row["body"], row["sequence"])
-        body = json.dumps(event, ensure_ascii=False).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "Sandbox-Event-Id": row["event"],
-            "Sandbox-Signature": signature(account.webhook_secret, body, int(time.time())),
-        }
+        outgoing = DIALECTS[account.dialect].webhook(self._ctx, account, event)
+        if outgoing is None:
+            self._finish(row, "undeliverable", "not told in this dialect")
+            return
+        headers = {"Content-Type": "application/json", **outgoing.headers}
         try:
-            response = await self._http.post(account.webhook_url, content=body, headers=headers)
+            response = await self._http.post(
+                account.webhook_url, content=outgoing.body, headers=headers
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._retry(row, type(error).__name__)
             return
