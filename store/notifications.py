@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, or_, select, update
+from sqlalchemy import RowMapping, Select, and_, case, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import NotFound
@@ -61,10 +61,12 @@ class Notifications(Session):
     ) -> None:
         """Set what became of a notification and count the attempt; raises `NotFound`.
 
-        `outcome` replaces the stored one; a `transaction_id` of None keeps the stored one.
+        `outcome` replaces the stored one; a `transaction_id` of None keeps the stored one. One
+        that was applied stays so: its transaction may be faster than who signalled it.
         """
+        kept = and_(notifications.c.state == "applied", literal(state) == "signalled")
         values: dict[str, Any] = {
-            "state": state,
+            "state": case((kept, notifications.c.state), else_=state),
             "outcome": outcome,
             "attempts": notifications.c.attempts + 1,
             "updated_at": _now(),

@@ -104,7 +104,8 @@ async def test_a_capture_of_the_dashboard_is_what_a_later_payment_is_answered_fr
     assert await live.account.booked(taken["reference"]) == [("capture", "119.00")]
 
     async def taken_over() -> bool | None:
-        return (await live.state(preauth)).captured_by == CAPTURE or None
+        recorded = (await live.state(payment)).status is Status.Succeeded
+        return (recorded and (await live.state(preauth)).captured_by == CAPTURE) or None
 
     await until(taken_over)
     # From now on it is a payment like any other, under the reference it has at the PSP.

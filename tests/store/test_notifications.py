@@ -65,6 +65,17 @@ async def test_what_became_of_it_is_kept(store: Store, merchant: Merchant) -> No
         await store.set_notification(id, "lost")  # type: ignore[arg-type]
 
 
+async def test_an_applied_one_is_not_merely_signalled_afterwards(
+    store: Store, merchant: Merchant
+) -> None:
+    id, _ = await store.store_notification(new_notification(merchant))
+    await store.set_notification(id, "applied", transaction_id="t1")
+    await store.set_notification(id, "signalled", transaction_id="t1")
+    row = await store.notification(id)
+    assert row is not None
+    assert row.state == "applied"
+
+
 async def test_undelivered_ones_come_longest_waiting_first(
     store: Store, merchant: Merchant
 ) -> None:

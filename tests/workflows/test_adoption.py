@@ -137,6 +137,16 @@ class TestRefunds:
         assert state.adopt(refund(), LATER) is Change.VISIBLE
         assert (state.refunded, state.reservations) == (Decimal("4.00"), {})
 
+    def test_one_that_was_done_and_came_back_is_no_refund_any_more(self) -> None:
+        state = paid()
+        state.adopt(refund(), LATER)
+        failed = refund(standing=Standing.FAILED)
+        assert not state.ignores(failed)
+        assert state.adopt(failed, LATER + timedelta(days=3)) is Change.VISIBLE
+        assert (state.refunded, state.refundable) == (Decimal(0), Decimal("10.00"))
+        assert state.attention is not None
+        assert state.ignores(failed)
+
     def test_one_that_failed_gives_its_share_back(self) -> None:
         state = paid()
         state.adopt(refund(standing=Standing.OPEN), LATER)

@@ -105,7 +105,7 @@ class PaymentState(OwnerState):
     def adopt(self, adoption: Adoption, now: datetime) -> Change:
         """A refund made without us counts like one of ours, keyed by the PSP's id."""
         if self.has_adopted(adoption.psp_id):
-            return Change.NONE
+            return self._come_back(adoption, now)
         if adoption.currency != self.currency:
             return self.note(f"The PSP reports the refund {adoption.psp_id} in another currency.")
         before = self.model_copy(deep=True)
@@ -118,6 +118,15 @@ class PaymentState(OwnerState):
             )
         if self._overdrawn():
             self._attend("Refunds made and under way exceed what is left of the payment.")
+        return self._close(before, now)
+
+    def _come_back(self, adoption: Adoption, now: datetime) -> Change:
+        """A refund made without us had been done and has failed; ours report that themselves."""
+        if adoption.standing is not Standing.FAILED or adoption.by not in self.refunds:
+            return Change.NONE
+        before = self.model_copy(deep=True)
+        del self.refunds[adoption.by]
+        self._attend(f"The refund {adoption.psp_id} came back; its payer waits for the money.")
         return self._close(before, now)
 
     def ignores(self, adoption: Adoption) -> bool:
