@@ -63,13 +63,14 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         self._released = resumed
         self._operating = False
         self._sending = False
+        self._failing = False
         self._errand = False
         self._caller_waits = False
         self._caller_left = False
         self._inbox: list[NotificationSignal] = []
         self._recorded = state.version
         self._announcer = Announcer(start, lambda: self.state, lambda: self._recorded)
-        self._owner_settled = False
+        self._owner_knows: Settlement | None = None
         self._look_up_owed = False
         self._look_up_ids: list[str] = []
         self._look_ups = 0
@@ -154,9 +155,9 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         """The transaction that holds a reservation for this one."""
         return None
 
-    def _settlement(self) -> Settlement:
+    def _settlement(self, state: S) -> Settlement:
         """How this transaction's reservation ended; asked only when it has."""
-        return Settlement(by=self._start.transaction_id, booked=not self.state.ended)
+        return Settlement(by=self._start.transaction_id, booked=not state.ended)
 
     def _activates_agreement(self) -> bool:
         """Whether the record to be written makes the agreement usable."""
@@ -340,13 +341,12 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     async def _call(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> None:
         """Run a money operation and fold its answer; the outcome may stay unknown."""
         reply = await self._send(step, call)
-        if reply is None and not self.state.ended:
-            self._apply(Pending(psp_id=None), EvidenceKind.ANSWER, step.name)
-            self.state.note("The PSP has not answered for as long as it remembers our key.")
-        elif reply is not None and reply.outcome is not None:
-            self._owner_settled = self._owner_settled or reply.settled
-            self._apply(reply.outcome, reply.evidence, step.name)
-        await self._settle_owner()
+        if reply is None:
+            if not self._failing:
+                self._apply(Pending(psp_id=None), EvidenceKind.ANSWER, step.name)
+                self.state.note("The PSP has not answered for as long as it remembers our key.")
+        elif reply.outcome is not None:
+            await self._fold(reply.outcome, reply.evidence, step.name, settled=reply.settled)
 
     async def _send(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> PspReply | None:
         """Send until there is an answer, or until the PSP itself has told that it failed.
@@ -356,7 +356,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         """
         sending = asyncio.create_task(send(step, call, self._start.key_window_seconds))
         self._sending = True
-        await workflow.wait_condition(lambda: sending.done() or self.state.ended)
+        await workflow.wait_condition(lambda: sending.done() or self._failing)
         self._sending = False
         if sending.done():
             return sending.result()
@@ -405,8 +405,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         if result.fetch:
             self._owe_look_up()
         elif result.outcome is not None:
-            self._apply(result.outcome, EvidenceKind.NOTIFICATION, result.event_id)
-            await self._settle_owner()
+            await self._fold(result.outcome, EvidenceKind.NOTIFICATION, result.event_id)
 
     def _owe_look_up(self) -> None:
         """Something happened at the PSP: ask now, and again until it answers."""
@@ -443,17 +442,16 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         patient = self._look_ups < len(timers.RECONCILE_STEPS)
         self._look_up_owed = bool(self._look_up_ids) or (self._look_up_owed and lags and patient)
         if reply.outcome is not None:
-            self._apply(reply.outcome, reply.evidence, self._fetch.name)
+            await self._fold(reply.outcome, reply.evidence, self._fetch.name)
         elif reply.absence_proven and not self._operating and self.state.undecided:
             never_arrived = Declined(
                 code=PaymentErrorCode.PSPConnectionTimeout,
                 message="The PSP never received the request.",
             )
-            self._apply(never_arrived, EvidenceKind.READ, self._fetch.name)
+            await self._fold(never_arrived, EvidenceKind.READ, self._fetch.name)
         if self.state.undecided and workflow.now() > self._too_late():
             self.state.note("The PSP has not decided for a long time; somebody should ask it why.")
         self._on_looked_up(reply)
-        await self._settle_owner()
         return reply
 
     def _on_looked_up(self, reply: PspReply) -> None:
@@ -467,16 +465,33 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         """From when on an open answer of the PSP is no longer normal."""
         return workflow.info().start_time + timers.UNDECIDED_TOO_LONG
 
-    async def _settle_owner(self) -> None:
-        """Tell the owner of the reservation once the outcome is certain.
+    async def _fold(
+        self, outcome: Outcome, kind: EvidenceKind, source: str, *, settled: bool = False
+    ) -> None:
+        """Take in what the PSP says, and settle with the owner of the reservation.
 
-        What has failed gives nothing back before the attempts have been called off: the next
-        one would only reserve again.
+        A failure gives the reservation back before anybody can see it: who does may ask for the
+        same money at once. And before that the attempts are called off: the next one would only
+        reserve again.
         """
+        then = self.state.model_copy(deep=True)
+        then.apply(outcome, Evidence(kind=kind, source=source, at=workflow.now()))
+        if settled:
+            self._owner_knows = self._settlement(then)
+        if then.ended and not self.state.ended:
+            self._failing = True
+            await workflow.wait_condition(lambda: not self._sending)
+            await self._settle_owner(then)
+        self._apply(outcome, kind, source)
+        await self._settle_owner(self.state)
+
+    async def _settle_owner(self, state: S) -> None:
+        """Tell the owner of the reservation once the outcome is certain."""
         owner = self._owner()
-        if owner is None or self._owner_settled or self.state.undecided:
+        if owner is None or state.undecided:
             return
-        if self._sending and self.state.ended:
+        settlement = self._settlement(state)
+        if settlement == self._owner_knows:
             return
         kind, owner_id = owner
         await plan.SETTLE_OWNER(
@@ -484,11 +499,11 @@ class TransactionWorkflow(ABC, Generic[I, S]):
                 merchant_id=self._start.merchant_id,
                 owner_kind=kind,
                 owner_id=owner_id,
-                settlement=self._settlement(),
+                settlement=settlement,
             ),
             summary=f"settle with the {kind.value}",
         )
-        self._owner_settled = True
+        self._owner_knows = settlement
 
     # --- what follows from a change -------------------------------------------------------
 

@@ -4,10 +4,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities import plan
-    from psp.types import Outcome
     from workflows.base import TransactionWorkflow
     from workflows.messages import RefundInput, Settlement
-    from workflows.state import Change, EvidenceKind, Kind, RefundState
+    from workflows.state import Kind, RefundState
 
 
 @workflow.defn(name="RefundWorkflow")
@@ -36,16 +35,9 @@ class RefundWorkflow(TransactionWorkflow[RefundInput, RefundState]):
     async def _operate(self) -> None:
         await self._call(plan.REFUND, self._psp_call("refund", owner_id=self._start.payment_id))
 
-    def _apply(self, outcome: Outcome, kind: EvidenceKind, source: str) -> Change:
-        before = self.state.refunded
-        change = super()._apply(outcome, kind, source)
-        if self.state.refunded < before:
-            self._owner_settled = False  # money came back: the payment must hear of it, too
-        return change
-
     def _owner(self) -> tuple[Kind, str] | None:
         return Kind.PAYMENT, self._start.payment_id
 
-    def _settlement(self) -> Settlement:
-        refund = self.state.booked()
+    def _settlement(self, state: RefundState) -> Settlement:
+        refund = state.booked()
         return Settlement(by=self._start.transaction_id, booked=refund is not None, refund=refund)

@@ -20,7 +20,7 @@ from activities.webhooks import failed
 from contract.enums import PaymentErrorCode, PublicPaymentProviderRole
 from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
-from tests.workflows.conftest import World, approved, eventually, opened, started
+from tests.workflows.conftest import World, approved, eventually, opened, standing_still, started
 from workflows.messages import NotificationResult, PspReply, ReserveRequest, Settlement
 from workflows.state import Adoption, BookedRefund, EvidenceKind, Kind, Standing
 
@@ -253,6 +253,24 @@ async def preauth_expired(world: World) -> Kind:
     return Kind.PREAUTH
 
 
+async def refund_failed_between_attempts(world: World) -> Kind:
+    """The PSP told of the failure while its answer was still being asked for again."""
+    declined = PspReply(
+        outcome=Declined(code=PaymentErrorCode.Rejected), evidence=EvidenceKind.READ
+    )
+    world.answers[plan.REFUND.name] = [ApplicationError("lost", 1, type="OutcomeUnknown")]
+    world.answers[plan.FETCH_REFUND.name] = [declined]
+    start = world.refund()
+    with standing_still(world.env):
+        await world.gateway.begin(start)
+        await world.gateway.caller_left("m", Kind.REFUND, world.transaction_id)
+        await eventually(lambda: world.called(plan.REFUND))
+        await world.notify(start, notice(declined))
+        await eventually(lambda: world.settlements)
+    await world.handle(Kind.REFUND).result()
+    return Kind.REFUND
+
+
 async def refund_succeeded(world: World) -> Kind:
     done = approved("re_1", kind=FactKind.REFUNDED, psp_id="re_1")
     world.answers[plan.REFUND.name] = [done.model_copy(update={"settled": True})]
@@ -287,6 +305,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     preauth_expired,
     refund_succeeded,
     refund_pending_then_failed,
+    refund_failed_between_attempts,
 )
 
 

@@ -140,6 +140,7 @@ class World:
     store_failures: list[ApplicationError] = field(default_factory=list)
     unreadable: ApplicationError | None = None
     settlements: list[SettleCall] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
     credentials_accepted: bool = True
     transaction_id: str = field(default_factory=lambda: f"20260115-{uuid4().hex[:24]}")
 
@@ -230,11 +231,13 @@ class World:
         if self.store_failures:
             raise self.store_failures.pop()
         self.records.append(record)
+        self.order.append(f"recorded {json.loads(record.snapshot)['status']}")
         return True
 
     @activity.defn(name=plan.SETTLE_OWNER.name)
     async def settle_owner(self, call: SettleCall) -> bool:
         self.settlements.append(call)
+        self.order.append("settled")
         return True
 
     @activity.defn(name=plan.DELIVER_WEBHOOK.name)

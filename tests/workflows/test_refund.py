@@ -54,6 +54,27 @@ async def test_a_refund_that_fails_later_gives_its_reservation_back(world: World
     (call,) = world.settlements
     assert not call.settlement.booked
     assert call.settlement.refund is None
+    # Who hears of the failure may ask for the same money at once.
+    assert world.order.index("settled") < world.order.index("recorded Failed")
+
+
+async def test_a_refund_that_came_back_is_settled_once_more(world: World) -> None:
+    world.answers[plan.REFUND.name] = [PENDING]
+    start = world.refund()
+    state = await world.create(start)
+    await world.notify(start, NotificationResult(outcome=DONE.outcome, event_id="evt_1"))
+    await world.handle(REFUND).result()
+    bounced = Declined(code=PaymentErrorCode.Rejected, psp_id="re_1")
+    reopening = start.model_copy(update={"resume": state})
+    await world.notify(reopening, NotificationResult(outcome=bounced, event_id="evt_2"))
+    await eventually(lambda: len(world.settlements) == 2)
+    await world.handle(REFUND).result()
+    refund = world.settlements[-1].settlement.refund
+    assert refund is not None
+    assert refund.amount == 0
+    state = await world.state(REFUND)
+    assert (state.status, state.refunded) == (Status.Succeeded, Decimal(0))
+    assert len(world.webhooks) == 2
 
 
 async def test_a_refused_reservation_is_a_failed_refund(world: World) -> None:
