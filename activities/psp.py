@@ -204,6 +204,9 @@ class PspActivities:
         return next((n for n in notices if n.event_id == stored.event_id), None)
 
     async def _look_up(self, call: PspCall, row: TransactionRow, fetch: Fetch) -> PspReply:
+        if not registry.adapter(row.psp).capabilities.can_read:
+            # Only its notifications tell; they are applied as they come, and nothing is proven.
+            return PspReply(outcome=None, evidence=EvidenceKind.READ)
         lookup = calls.lookup(row, call.psp_id, await reference_of(self._store, row, call.psp_id))
         with psp_errors():
             outcome = await fetch(lookup)

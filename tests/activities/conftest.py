@@ -75,6 +75,7 @@ class FakePsp:
 
     name: str = "fake"
     consistent: bool = True
+    readable: bool = True
     answers: list[Outcome | Exception | None] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     notices: list[Notice] | Exception = field(default_factory=list)
@@ -92,6 +93,7 @@ class FakePsp:
         return Capabilities(
             methods={},
             refunds=True,
+            can_read=self.readable,
             idempotency=semantics,
             event_list=True,
             movement_list=True,

@@ -549,6 +549,17 @@ async def test_a_look_up_is_evidence_of_its_own(
     assert (psp.calls[0][1].reference, psp.calls[0][1].psp_id) == (CHARGE, "x")
 
 
+@pytest.mark.parametrize("step", LOOK_UPS)
+async def test_a_psp_that_cannot_be_read_is_not_asked_and_nothing_is_proven(
+    book: Book, psp: FakePsp, activities: PspActivities, step: str
+) -> None:
+    await book.charge()
+    psp.readable = False
+    reply = await getattr(activities, step)(call(CHARGE))
+    assert reply == PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=False)
+    assert psp.calls == []
+
+
 @pytest.mark.parametrize("consistent", [True, False])
 @pytest.mark.parametrize("step", LOOK_UPS)
 async def test_absence_is_proven_by_a_consistent_look_up_only(

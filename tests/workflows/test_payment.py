@@ -11,7 +11,7 @@ from activities.webhooks import failed
 from contract.enums import PaymentErrorCode, PublicPaymentProviderRole
 from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Approved, Declined, Fact, FactKind, Pending
-from tests.workflows.conftest import World, approved, eventually
+from tests.workflows.conftest import World, approved, eventually, standing_still
 from workflows.messages import (
     CALLER_LEFT,
     DeliveryState,
@@ -559,3 +559,31 @@ async def test_a_refusal_after_an_attempt_without_an_answer_proves_nothing(world
     state = await world.create(world.payment())
     assert state.status is Status.Pending
     assert state.failure is None
+
+
+async def test_a_psp_that_recognises_no_repetition_is_sent_nothing_twice(world: World) -> None:
+    world.answers[plan.CHARGE.name] = [ApplicationError("lost", 1, type=PspFailure.UNKNOWN)]
+    world.answers[plan.FETCH_PAYMENT.name] = [PspReply(outcome=None, evidence=EvidenceKind.READ)]
+    start = world.payment(key_window_seconds=0)
+    assert (await world.create(start)).status is Status.Pending
+    await world.later(PAYMENT, timedelta(days=20))
+    state = await world.state(PAYMENT)
+    assert (state.status, len(world.called(plan.CHARGE))) == (Status.Pending, 1)
+    assert len(world.called(plan.FETCH_PAYMENT)) > 5
+    assert "has not decided for a long time" in state.attention
+    await world.notify(start, says(paid()))
+    await eventually(lambda: len(world.webhooks) == 1)
+    assert (await world.state(PAYMENT)).status is Status.Succeeded
+
+
+async def test_what_surely_was_not_sent_is_sent_again_even_then(world: World) -> None:
+    away = ApplicationError("away", 1, type=PspFailure.UNAVAILABLE)
+    world.answers[plan.CHARGE.name] = [away, away, approved("ch_1")]
+    start = world.payment(key_window_seconds=0)
+    with standing_still(world.env):
+        await world.gateway.begin(start)
+        await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
+        await eventually(lambda: world.called(plan.CHARGE))
+    await world.later(PAYMENT, timedelta(hours=1))
+    assert (await world.state(PAYMENT)).status is Status.Succeeded
+    assert len(world.called(plan.CHARGE)) == 3

@@ -10,7 +10,7 @@ from activities import plan
 from contract.enums import PaymentCancellationStatus as CancelStatus
 from contract.enums import PaymentErrorCode
 from contract.enums import PaymentTransactionStatus as Status
-from psp.types import Approved, Declined, Fact, FactKind, RedirectRequired
+from psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
 from tests.workflows.conftest import World, eventually
 from workflows.messages import (
     NotificationResult,
@@ -272,3 +272,40 @@ async def test_a_capture_that_arrives_after_its_own_end_does_not_hold_the_preaut
     assert (await world.state(PREAUTH)).captured_by is None
     again = request.model_copy(update={"at": at + timedelta(seconds=1)})
     assert (await world.gateway.reserve(resumed, again)).psp_id == "auth_1"
+
+
+async def test_a_void_that_was_only_accepted_keeps_captures_out_until_it_is_done(
+    world: World,
+) -> None:
+    accepted = PspReply(outcome=Pending(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
+    world.answers[plan.AUTHORIZE.name] = [reserved(days=30)]
+    world.answers[plan.VOID.name] = [accepted]
+    world.answers[plan.FETCH_AUTHORIZATION.name] = [
+        *[reserved(EvidenceKind.READ, days=30)] * 3,
+        ended(Status.Cancelled),
+    ]
+    start = world.preauth()
+    resumed = reopening(start, await world.create(start))
+    assert (await world.gateway.cancel(resumed)).status is CancelStatus.Pending
+    await world.later(PREAUTH, timedelta(minutes=10))
+    request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
+    refusal = (await world.gateway.reserve(resumed, request)).refusal
+    assert refusal is not None
+    assert "being cancelled" in refusal.message
+    await world.later(PREAUTH, timedelta(hours=12))
+    assert await world.handle(PREAUTH).result() == "Cancelled"
+    assert len(world.called(plan.VOID)) == 1
+
+
+async def test_a_void_that_was_accepted_and_forgotten_asks_for_attention(world: World) -> None:
+    accepted = PspReply(outcome=Pending(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
+    world.answers[plan.AUTHORIZE.name] = [reserved(days=30)]
+    world.answers[plan.VOID.name] = [accepted]
+    world.answers[plan.FETCH_AUTHORIZATION.name] = [reserved(EvidenceKind.READ, days=30)]
+    start = world.preauth()
+    resumed = reopening(start, await world.create(start))
+    await world.gateway.cancel(resumed)
+    await world.later(PREAUTH, timedelta(days=4))
+    state = await world.state(PREAUTH)
+    assert (state.status, state.cancelling) == (Status.Succeeded, False)
+    assert "never carried it out" in state.attention
