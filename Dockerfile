@@ -14,6 +14,7 @@ COPY contract contract
 COPY local local
 COPY psp psp
 COPY runtime runtime
+COPY codec_server codec_server
 COPY sandbox_psp sandbox_psp
 COPY store store
 COPY workflows workflows

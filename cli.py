@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from codec_server.__main__ import main as serve_codec
 from local import merchants
 from local.errors import LocalError
 from runtime.keys import DecryptionError, KeyConfigurationError
@@ -60,6 +61,12 @@ def migrate() -> None:
     """Create the database schema or bring it up to date."""
     _do(merchants.migrate(_settings()))
     typer.echo("The database schema is up to date.")
+
+
+@app.command("codec-server")
+def codec_server() -> None:
+    """Serve decrypted payloads to the Temporal Web UI, for holders of the operators' token."""
+    serve_codec()
 
 
 @merchant_app.command("add")

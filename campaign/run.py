@@ -30,7 +30,7 @@ from campaign.story import Storyteller
 
 _LIVES_AT_ONCE = 40
 _PRODUCT = (
-    *("activities", "api", "contract", "local", "psp"),
+    *("activities", "api", "codec_server", "contract", "local", "psp"),
     *("runtime", "sandbox_psp", "store", "workflows"),
 )
 _HOOK = Path(__file__).with_name("hook")

@@ -16,6 +16,7 @@ class Addresses:
     sandbox_psp: str
     temporal: str
     temporal_ui: str | None
+    codec_server: str
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -30,6 +31,7 @@ class Addresses:
             sandbox_psp=f"http://{host}:{settings.sandbox_port}",
             temporal=settings.temporal_address or f"{host}:{settings.temporal_port}",
             temporal_ui=temporal_ui,
+            codec_server=f"http://{host}:{settings.codec_port}",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from local.address import Addresses
+from local.standins import stand_in
 from runtime.settings import PREFIX, Settings
 
 
@@ -24,6 +25,8 @@ def child_environment(settings: Settings, addresses: Addresses) -> dict[str, str
     # Explicitly, so that a bind address other than loopback works too.
     env[f"{PREFIX}TEMPORAL_ADDRESS"] = addresses.temporal
     env[f"{PREFIX}SANDBOX_URL"] = addresses.sandbox_psp
+    for name, path in stand_in(settings.demo_psp).addresses.items():
+        env.setdefault(name, f"{addresses.sandbox_psp}{path}")
     env["PYTHONUNBUFFERED"] = "1"
     return env
 

@@ -27,6 +27,11 @@ class Layout:
         return self.root / "demo.json"
 
     @property
+    def codec_token_file(self) -> Path:
+        """The operators' token for the codec server of a local run."""
+        return self.root / "codec-token"
+
+    @property
     def temporal_file(self) -> Path:
         return self.root / "temporal.db"
 

@@ -31,6 +31,7 @@ async def until_ready(
     """Return when everything answers; raises `LocalError` when a part cannot, or in the end."""
     parts = {
         "the sandbox PSP": _answering(http, f"{addresses.sandbox_psp}/healthz"),
+        "the codec server": _answering(http, f"{addresses.codec_server}/healthz"),
         "the API": _answering(http, f"{addresses.api}/readyz"),
         "the worker at Temporal": _working(settings, addresses, supervisor),
     }

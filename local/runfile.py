@@ -31,6 +31,7 @@ class RunInfo:
             "temporal": addresses.temporal,
             "temporal_ui": addresses.temporal_ui,
             "sandbox_psp": addresses.sandbox_psp,
+            "codec_server": addresses.codec_server,
             "merchants": {name: vars(access) for name, access in self.merchants.items()},
             "pids": dict(pids),
         }
@@ -38,7 +39,7 @@ class RunInfo:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Reads the file's content; raises `KeyError` or `TypeError` for anything else."""
-        names = ("api", "sandbox_psp", "temporal", "temporal_ui")
+        names = ("api", "sandbox_psp", "temporal", "temporal_ui", "codec_server")
         return cls(
             Addresses(**{name: value[name] for name in names}),
             {name: MerchantAccess(**access) for name, access in value["merchants"].items()},

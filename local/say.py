@@ -33,6 +33,8 @@ def announce(console: Console, info: RunInfo, layout: Layout) -> None:
         "Swagger UI": f"{at.api}/docs",
         "Temporal": at.temporal,
         "Temporal UI": at.temporal_ui,
+        "Codec server": at.codec_server,
+        "Token of the codec server": str(layout.codec_token_file),
         "Sandbox PSP": f"{at.sandbox_psp}/docs",
         "Token of merchant demo": str(layout.demo_file),
         "Logs": str(layout.log("api").parent),

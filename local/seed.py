@@ -10,12 +10,12 @@ from local.errors import LocalError
 from local.files import read_json, write_private
 from local.layout import Layout
 from local.runfile import MerchantAccess
+from local.standins import stand_in
 from runtime.keys import KeyRing
 from runtime.settings import Settings
 from store import AlreadyExists, Merchant, Store
 
 MERCHANT = "demo"
-PSP = "sandbox"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def demo_secrets(layout: Layout) -> DemoSecrets:
 async def seed_merchant(settings: Settings, keys: KeyRing, demo: DemoSecrets) -> MerchantAccess:
     """Make sure that the merchant and its token are in the database."""
     async with Store(settings.resolved_database_url, keys) as store:
-        merchant = await _merchant(store)
+        merchant = await _merchant(store, settings.demo_psp)
         try:
             await store.issue_token(MERCHANT, "local run", token=demo.token)
         except AlreadyExists:
@@ -66,10 +66,12 @@ async def seed_psp(
     Settings that were saved already are left as they are.
     """
     target = f"{addresses.api}/api/notifications/{access.psp}/{access.psp_settings_id}"
+    played = stand_in(access.psp)
     account = {
         "api_key": demo.api_key,
         "webhook_secret": demo.webhook_secret,
         "webhook_url": target,
+        "dialect": played.dialect,
     }
     opened = await http.put(f"{addresses.sandbox_psp}/_control/accounts", json=account)
     _require_success(opened, "The sandbox PSP refused the demo account")
@@ -79,17 +81,22 @@ async def seed_psp(
     _require_success(current, "The API refused to show the settings of the merchant `demo`")
     if any(entry.get("keyValue") for entry in current.json()["merchantSettings"]):
         return
-    wanted = {"ApiKey": demo.api_key, "WebhookSecret": demo.webhook_secret}
+    wanted = played.filled(demo.api_key, demo.webhook_secret)
     body = {"merchantSettings": [{"keyName": k, "keyValue": v} for k, v in wanted.items()]}
     saved = await http.put(url, headers=headers, json=body)
     _require_success(saved, "The API refused the settings of the merchant `demo`")
 
 
-async def _merchant(store: Store) -> Merchant:
+async def _merchant(store: Store, psp: str) -> Merchant:
     merchant = await store.merchant(MERCHANT)
-    if merchant is not None:
-        return merchant
-    return await store.add_merchant(MERCHANT, PSP)
+    if merchant is None:
+        return await store.add_merchant(MERCHANT, psp)
+    if merchant.psp != psp:
+        raise LocalError(
+            f"The merchant {MERCHANT!r} of this data folder uses the PSP {merchant.psp!r}; "
+            f"set INTEGRATOR_DEMO_PSP={merchant.psp} or another INTEGRATOR_DATA_DIR."
+        )
+    return merchant
 
 
 def _require_success(response: httpx.Response, complaint: str) -> None:

@@ -1,7 +1,7 @@
 """The whole stack: in which order its parts start, and how it ends."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import httpx
 
 from local import lock, ports, seed, temporal
 from local.address import Addresses
+from local.codec import codec_token
 from local.environment import child_environment
 from local.files import write_private
 from local.layout import Layout
@@ -17,10 +18,10 @@ from local.readiness import until_ready
 from local.runfile import MerchantAccess, RunInfo
 from local.supervisor import Supervisor
 from runtime.keys import KeyRing
-from runtime.settings import Settings
+from runtime.settings import PREFIX, Settings
 from store.migrate import upgrade
 
-STOP_ORDER = ("api", "worker", "sandbox_psp", "temporal")
+STOP_ORDER = ("api", "worker", "sandbox_psp", "codec_server", "temporal")
 """Who asks stops before who answers."""
 
 _REQUEST_TIMEOUT_SECONDS = 15.0
@@ -67,6 +68,8 @@ class Stack:
         if binary is not None:
             self._start_temporal(binary)
         self._start_module("sandbox_psp")
+        token = codec_token(self._settings, self.layout)
+        self._start_module("codec_server", {f"{PREFIX}CODEC_TOKEN": token})
         await upgrade(self._settings.resolved_database_url)
         # Only now, so that neither ever meets an old schema.
         self._start_module("worker")
@@ -84,6 +87,7 @@ class Stack:
         needed = {
             "INTEGRATOR_API_PORT": settings.api_port,
             "INTEGRATOR_SANDBOX_PORT": settings.sandbox_port,
+            "INTEGRATOR_CODEC_PORT": settings.codec_port,
         }
         if self._own_temporal:
             needed["INTEGRATOR_TEMPORAL_PORT"] = settings.temporal_port
@@ -91,11 +95,14 @@ class Stack:
         return needed
 
     def _start_temporal(self, binary: Path) -> None:
-        argv = temporal.command_line(binary, self._settings, self.layout)
+        argv = temporal.command_line(
+            binary, self._settings, self.layout, self._addresses.codec_server
+        )
         self._supervisor.start(Command("temporal", argv, self._env))
 
-    def _start_module(self, name: str) -> None:
-        self._supervisor.start(Command(name, (sys.executable, "-m", name), self._env))
+    def _start_module(self, name: str, more: Mapping[str, str] | None = None) -> None:
+        env = {**self._env, **(more or {})}
+        self._supervisor.start(Command(name, (sys.executable, "-m", name), env))
 
     def _publish(self, access: MerchantAccess) -> RunInfo:
         info = self._info = RunInfo(self._addresses, {seed.MERCHANT: access})

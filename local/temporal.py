@@ -48,7 +48,9 @@ def find_binary(settings: Settings) -> Path:
     return Path(found)
 
 
-def command_line(binary: Path, settings: Settings, layout: Layout) -> tuple[str, ...]:
+def command_line(
+    binary: Path, settings: Settings, layout: Layout, codec_server: str
+) -> tuple[str, ...]:
     """The development server with all its data in one file."""
     arguments = [
         str(binary),
@@ -67,6 +69,8 @@ def command_line(binary: Path, settings: Settings, layout: Layout) -> tuple[str,
         "--log-level",
         "warn",
         "--ui-disable-news-fetch",
+        "--ui-codec-endpoint",
+        codec_server,
     ]
     for pragma in SQLITE_PRAGMAS:
         arguments += ["--sqlite-pragma", pragma]

@@ -49,6 +49,15 @@ class Settings(BaseSettings):
         8081,
         description="Port of the codec server, which decrypts payloads for the Temporal Web UI",
     )
+    demo_psp: str = Field(
+        "sandbox",
+        description="PSP of the merchant `demo` of a local run; the sandbox PSP plays it",
+    )
+    codec_token: SecretStr | None = Field(
+        None,
+        description="Token with which operators let the codec server decrypt; "
+        "a local run makes one of its own",
+    )
     temporal_address: str | None = Field(
         None,
         description="Temporal server to use, `host:port`; when not set, the local one",

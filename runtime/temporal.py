@@ -5,9 +5,10 @@ import logging
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RetryConfig
 
+from runtime.codec import encrypting_converter
+from runtime.keys import KeyRing
 from runtime.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,12 +23,13 @@ async def connect(settings: Settings, *, lazy: bool) -> Client:
     """A client for the configured server and namespace.
 
     A lazy client (for the API) boots without a server and gives up on a call after about two
-    seconds; an eager one (for the worker) raises RuntimeError when the server is away.
+    seconds; an eager one (for the worker) raises RuntimeError when the server is away. Raises
+    `KeyConfigurationError`.
     """
     return await Client.connect(
         settings.resolved_temporal_address,
         namespace=settings.temporal_namespace,
-        data_converter=pydantic_data_converter,
+        data_converter=encrypting_converter(KeyRing.from_settings(settings)),
         lazy=lazy,
         retry_config=API_RETRY if lazy else None,
     )

@@ -62,6 +62,7 @@ def test_the_configuration_is_valid_and_complete(services: dict[str, Any]) -> No
         "migrate",
         "api",
         "worker",
+        "codec-server",
         "sandbox-psp",
     }
 
@@ -71,6 +72,7 @@ def test_the_configuration_is_valid_and_complete(services: dict[str, Any]) -> No
     "name",
     [
         "INTEGRATOR_KEYS",
+        "INTEGRATOR_CODEC_TOKEN",
         "INTEGRATOR_PUBLIC_URL",
         "POSTGRES_PASSWORD",
         "INTEGRATOR_DB_PASSWORD",

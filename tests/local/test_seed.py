@@ -15,7 +15,7 @@ from runtime.settings import Settings
 from store import Store
 from store.migrate import upgrade
 
-ADDRESSES = Addresses("http://api", "http://psp", "temporal:1", None)
+ADDRESSES = Addresses("http://api", "http://psp", "temporal:1", None, "http://codec")
 ACCESS = MerchantAccess("token", "sandbox", "5e77")
 DEMO = DemoSecrets("token", "key", "secret")
 KEYS = KeyRing({"k": bytes(32)})
@@ -50,6 +50,7 @@ ACCOUNT = (
         "api_key": "key",
         "webhook_secret": "secret",
         "webhook_url": "http://api/api/notifications/sandbox/5e77",
+        "dialect": "sandbox",
     },
 )
 
@@ -108,3 +109,12 @@ async def test_the_merchant_is_made_once(layout: Layout) -> None:
         await store.revoke_token("demo", token.id)
     with pytest.raises(LocalError, match="revoked"):
         await seed_merchant(settings, KEYS, DEMO)
+
+
+async def test_the_psp_of_a_data_folder_stays(layout: Layout) -> None:
+    settings = Settings(data_dir=layout.root, database_url=None)
+    await upgrade(settings.resolved_database_url)
+    await seed_merchant(settings, KEYS, DEMO)
+    other = settings.model_copy(update={"demo_psp": "stripe"})
+    with pytest.raises(LocalError, match="INTEGRATOR_DEMO_PSP=sandbox"):
+        await seed_merchant(other, KEYS, DEMO)

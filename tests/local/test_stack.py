@@ -48,7 +48,7 @@ def dummies(
     async def seeded(*_: object) -> None:
         return
 
-    def start(self: Stack, name: str) -> None:
+    def start(self: Stack, name: str, more: object = None) -> None:
         self._supervisor.start(dummy(name))
 
     monkeypatch.setattr(Stack, "_start_module", start)
@@ -67,10 +67,11 @@ async def test_run_json_is_there_only_while_the_stack_is(settings: Settings) -> 
         assert stat.S_IMODE(stack.layout.root.stat().st_mode) == 0o700
         content = json.loads(file.read_text())
         access = info.merchants["demo"]
-        assert set(content.pop("pids")) == {"sandbox_psp", "worker", "api"}
+        assert set(content.pop("pids")) == {"sandbox_psp", "codec_server", "worker", "api"}
         assert content == {
             "api": f"http://127.0.0.1:{settings.api_port}",
             "sandbox_psp": f"http://127.0.0.1:{settings.sandbox_port}",
+            "codec_server": f"http://127.0.0.1:{settings.codec_port}",
             "temporal": OWN_TEMPORAL,
             "temporal_ui": None,
             "merchants": {

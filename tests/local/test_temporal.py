@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
     settings = Settings(bind="127.0.0.1", temporal_port=1, temporal_ui_port=2)
-    argv = temporal.command_line(Path("/opt/temporal"), settings, Layout(tmp_path))
+    argv = temporal.command_line(Path("/opt/temporal"), settings, Layout(tmp_path), "http://codec")
     assert argv == (
         "/opt/temporal",
         "server",
@@ -28,7 +28,7 @@ def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
         *("--db-filename", str(tmp_path / "temporal.db")),
         *("--namespace", "default"),
         *("--log-level", "warn"),
-        "--ui-disable-news-fetch",
+        *("--ui-disable-news-fetch", "--ui-codec-endpoint", "http://codec"),
         *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=full"),
         *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=100"),

@@ -1,0 +1,23 @@
+"""The operators' token for the codec server of a local run."""
+
+import secrets
+
+from local.errors import LocalError
+from local.files import read_json, write_private
+from local.layout import Layout
+from runtime.settings import Settings
+
+
+def codec_token(settings: Settings, layout: Layout) -> str:
+    """The configured one, or one made at first use and kept in the data folder."""
+    if settings.codec_token is not None:
+        return settings.codec_token.get_secret_value()
+    kept = read_json(layout.codec_token_file)
+    if kept is not None:
+        try:
+            return str(kept["token"])
+        except (KeyError, TypeError):
+            raise LocalError(f"{layout.codec_token_file} is not readable; delete it.") from None
+    token = f"ict_{secrets.token_urlsafe(24)}"
+    write_private(layout.codec_token_file, {"token": token})
+    return token

@@ -1,0 +1,121 @@
+"""The codec server: no token, no plaintext."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from google.protobuf.json_format import MessageToDict
+from pydantic import SecretStr
+from temporalio.api.common.v1 import Payload, Payloads
+
+from codec_server.app import LARGEST_REQUEST, ConfigurationError, create_app
+from runtime.codec import EncryptingCodec
+from runtime.keys import KeyRing, generate_key
+from runtime.settings import Settings
+
+TOKEN = "operators-token"
+UI = "http://127.0.0.1:8233"
+KEY = generate_key()
+PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'{"amount": "49.90"}')
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(
+        keys=SecretStr(f"k1:{KEY}"), codec_token=SecretStr(TOKEN), temporal_ui=f"{UI}/namespaces"
+    )
+
+
+def browser(settings: Settings, url: str = "http://127.0.0.1:8081") -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(create_app(settings))
+    return httpx.AsyncClient(transport=transport, base_url=url)
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with browser(settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def sealed() -> dict[str, Any]:
+    payloads = await EncryptingCodec(KeyRing.parse(f"k1:{KEY}")).encode([PLAIN])
+    return MessageToDict(Payloads(payloads=payloads))
+
+
+def bearer(token: str = TOKEN) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_the_token_opens_payloads(client: httpx.AsyncClient, sealed: dict[str, Any]) -> None:
+    response = await client.post("/decode", json=sealed, headers=bearer())
+    assert response.status_code == 200
+    assert response.json() == MessageToDict(Payloads(payloads=[PLAIN]))
+
+
+@pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(""), {"Authorization": "Basic x"}])
+async def test_without_it_there_is_nothing_to_see(
+    client: httpx.AsyncClient, sealed: dict[str, Any], headers: dict[str, str]
+) -> None:
+    response = await client.post("/decode", json=sealed, headers=headers)
+    assert response.status_code == 401
+    assert "49.90" not in response.text
+
+
+async def test_a_browser_signs_in_once(client: httpx.AsyncClient, sealed: dict[str, Any]) -> None:
+    assert (await client.post("/", data={"token": "wrong"})).status_code == 403
+    assert (await client.post("/decode", json=sealed)).status_code == 401
+    entered = await client.post("/", data={"token": TOKEN})
+    cookie = entered.headers["set-cookie"]
+    assert TOKEN not in cookie
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert (await client.post("/decode", json=sealed)).status_code == 200
+    assert "signed in" in (await client.get("/")).text
+
+
+async def test_a_cookie_over_https_is_secure_and_reaches_the_ui(settings: Settings) -> None:
+    async with browser(settings, "https://codec.example") as client:
+        entered = await client.post("/", data={"token": TOKEN})
+    assert "SameSite=none; Secure" in entered.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(("origin", "allowed"), [(UI, True), ("http://evil.example", False)])
+async def test_only_the_ui_may_ask_from_a_browser(
+    client: httpx.AsyncClient, origin: str, allowed: bool
+) -> None:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type,x-namespace",
+    }
+    answer = await client.options("/decode", headers=asked)
+    assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
+    assert answer.status_code == (200 if allowed else 400)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"payloads": 1}', b'{"payloads": [{"x": 1}]}', b'"x"']
+)
+async def test_nonsense_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
+    assert (await client.post("/decode", content=body, headers=bearer())).status_code == 400
+
+
+async def test_too_much_at_once_is_refused(client: httpx.AsyncClient) -> None:
+    body = json.dumps({"payloads": [{"data": "A" * LARGEST_REQUEST}]})
+    assert (await client.post("/decode", content=body, headers=bearer())).status_code == 413
+
+
+async def test_payloads_of_other_keys_stay_shut(client: httpx.AsyncClient) -> None:
+    other = EncryptingCodec(KeyRing({"k2": os.urandom(32)}))
+    payloads = MessageToDict(Payloads(payloads=await other.encode([PLAIN])))
+    response = await client.post("/decode", json=payloads, headers=bearer())
+    assert (response.status_code, response.json()) == (422, {"message": "unknown key id 'k2'"})
+
+
+def test_without_a_token_it_does_not_start() -> None:
+    with pytest.raises(ConfigurationError, match="INTEGRATOR_CODEC_TOKEN"):
+        create_app(Settings(keys=SecretStr(f"k1:{KEY}"), codec_token=None))
