@@ -12,11 +12,20 @@ from contract import (
     PaymentErrorCode,
     ThirdPartyMerchantPspSettings,
 )
-from psp.description import SettingsRefused, parse_settings, setting_keys, settings_response
+from psp.description import (
+    SettingsRefused,
+    parse_settings,
+    secret_keys,
+    setting_keys,
+    settings_response,
+)
 from psp.errors import CredentialsRejected, PspError, PspTimeout
 from psp.port import Adapter
 from psp.types import SettingsCheck
 from store import Merchant
+
+MASK = "********"
+"""Stands for a secret that is saved; sent back, it leaves the secret as it is."""
 
 
 async def load(context: Context, merchant: Merchant, adapter: Adapter) -> BaseModel:
@@ -33,8 +42,12 @@ async def load(context: Context, merchant: Merchant, adapter: Adapter) -> BaseMo
 async def shown(
     context: Context, merchant: Merchant, adapter: Adapter
 ) -> ThirdPartyMerchantPspSettings:
-    """One entry per key of the form, in its order; without a value where none is saved."""
+    """One entry per key of the form, in its order; without a value where none is saved.
+
+    Secrets are masked.
+    """
     values = await context.store.settings(merchant.id) or {}
+    values |= {key: MASK for key in secret_keys(adapter) if key in values}
     entries = tuple(
         MerchantSettingValue(key_name=key, key_value=values.get(key))
         for key in setting_keys(adapter)
@@ -45,8 +58,15 @@ async def shown(
 async def verify_and_save(
     context: Context, merchant: Merchant, adapter: Adapter, form: ThirdPartyMerchantPspSettings
 ) -> IntegrationSettingsResponse:
-    """Ask the PSP about a copy; only what it accepts replaces the saved settings."""
+    """Ask the PSP about a copy; only what it accepts replaces the saved settings.
+
+    A masked secret is the saved one.
+    """
     given = {entry.key_name: (entry.key_value or "").strip() for entry in form.merchant_settings}
+    masked = {key for key in secret_keys(adapter) if given.get(key) == MASK}
+    if masked:
+        saved = await context.store.settings(merchant.id) or {}
+        given |= {key: saved.get(key, "") for key in masked}
     try:
         settings = parse_settings(adapter, given)
     except SettingsRefused as error:

@@ -1,12 +1,11 @@
 """One campaign from start to end."""
 
 import asyncio
-import json
 import random
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +88,7 @@ class Campaign:
         run = stack.run
         end = time.monotonic() + config.minutes * 60
         self._billwerk = Billwerk(run["api"], stack.token, end)
-        self._psp = Psp(run["sandbox_psp"], _api_key(stack))
+        self._psp = Psp(run["sandbox_psp"], stack.demo["api_key"])
         self._books = IntegratorBooks(stack.env)
         self._customer = Customer()
         self._lives = Lives(self._billwerk, self._customer)
@@ -173,8 +172,3 @@ def plans(config: Config) -> tuple[list[Preauth], Any]:
     lives = list(Planner(dice, f"{datetime.now(UTC):%Y%m%d}").lives(config.transactions))
     total = sum(life.transactions for life in lives)
     return lives, strikes(dice, total, config.rounds, config.only)
-
-
-def _api_key(stack: Stack) -> str:
-    demo: Mapping[str, str] = json.loads((stack.data_dir / "demo.json").read_text())
-    return demo["api_key"]

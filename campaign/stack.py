@@ -65,6 +65,12 @@ class Stack:
         """The demo merchant's bearer token."""
         return str(self.run["merchants"]["demo"]["token"])
 
+    @property
+    def demo(self) -> dict[str, str]:
+        """The demo merchant's secrets: `token`, `api_key` and `webhook_secret`."""
+        content: dict[str, str] = json.loads((self.data_dir / "demo.json").read_text())
+        return content
+
     def start(self, seconds: float = 60) -> float:
         """Start and wait until everything answers; returns how long that took, in seconds."""
         began = time.monotonic()

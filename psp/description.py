@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from contract.enums import PublicPaymentProviderRole as Role
@@ -64,6 +64,11 @@ def settings_response(check: SettingsCheck) -> IntegrationSettingsResponse:
 def setting_keys(adapter: Adapter) -> list[str]:
     """The keys of the settings form, in its order."""
     return [key for key, _ in _fields(adapter)]
+
+
+def secret_keys(adapter: Adapter) -> frozenset[str]:
+    """The keys of the settings form whose values are nobody's to see again."""
+    return frozenset(key for key, field in _fields(adapter) if field.annotation is SecretStr)
 
 
 def parse_settings(adapter: Adapter, values: Mapping[str, str]) -> BaseModel:

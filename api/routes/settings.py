@@ -15,7 +15,10 @@ router = APIRouter(tags=["Settings"])
 
 @router.get("/Settings", responses=answers(ThirdPartyMerchantPspSettings, 401, 500, 503))
 async def get_settings(context: ContextDep, merchant: MerchantDep, adapter: AdapterDep) -> Response:
-    """The saved settings: one entry per declared key, without a value where none is saved."""
+    """The saved settings: one entry per declared key, without a value where none is saved.
+
+    Secrets are shown as `********`; sent back like that, they stay as they are.
+    """
     return answer(await merchant_settings.shown(context, merchant, adapter))
 
 

@@ -26,15 +26,41 @@ def form(**values: str | None) -> Body:
     return {"merchantSettings": entries}
 
 
-async def test_are_shown_in_the_forms_order(client: httpx.AsyncClient) -> None:
+async def test_are_shown_in_the_forms_order_with_secrets_masked(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    await store.save_settings(MERCHANT, {"Key": "k_1", "Secret": "s_1", "Mode": "live"})
     response = await client.get("/api/Settings")
     assert response.json() == {
         "merchantSettings": [
-            {"keyName": "Key", "keyValue": "k_1"},
-            {"keyName": "Secret", "keyValue": "s_1"},
-            {"keyName": "Mode"},
+            {"keyName": "Key", "keyValue": "********"},
+            {"keyName": "Secret", "keyValue": "********"},
+            {"keyName": "Mode", "keyValue": "live"},
         ]
     }
+
+
+async def test_a_masked_secret_is_left_as_it_is(
+    client: httpx.AsyncClient, store: Store, adapter: FakeAdapter
+) -> None:
+    shown = (await client.get("/api/Settings")).json()
+    shown["merchantSettings"][1]["keyValue"] = "s_2"
+    assert (await client.put("/api/Settings", json=shown)).status_code == 200
+    assert await store.settings(MERCHANT) == SETTINGS | {"Secret": "s_2"}
+    assert adapter.calls == ["verify_settings"]
+
+
+async def test_a_mask_for_what_was_never_saved_is_a_missing_value(
+    client: httpx.AsyncClient, store: Store, adapter: FakeAdapter
+) -> None:
+    await store.add_merchant("fresh", "fake")
+    await store.issue_token("fresh", "test", token="token-of-fresh")
+    response = await client.put(
+        "/api/Settings", json=form(Key="********", Secret="s"), headers=auth("token-of-fresh")
+    )
+    error = assert_error(response, 422, "InvalidData")
+    assert error["errorMessage"] == "Setting 'Key' is required."
+    assert adapter.calls == []
 
 
 async def test_are_shown_without_values_at_first(client: httpx.AsyncClient, store: Store) -> None:

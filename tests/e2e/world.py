@@ -196,9 +196,7 @@ def around(stack: Stack) -> Iterator[World]:
     """The platform and the PSP's control of a running stack."""
     run = stack.run
     with Billwerk(run["api"], stack.token) as billwerk:
-        settings = billwerk.client.get("/api/Settings").json()["merchantSettings"]
-        values = {entry["keyName"]: entry["keyValue"] for entry in settings}
-        psp = SandboxPsp(run["sandbox_psp"], values["ApiKey"])
+        psp = SandboxPsp(run["sandbox_psp"], stack.demo["api_key"])
         try:
             yield World(stack, billwerk, psp)
         finally:
