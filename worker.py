@@ -24,6 +24,7 @@ from activities.records import RecordActivities
 from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
+from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
 from runtime.settings import Settings
@@ -54,6 +55,10 @@ RECONCILE_AT_ONCE = 4
 
 SHUTDOWN_GRACE = plan.PSP_HTTP_TIMEOUT + timedelta(seconds=1)
 """A PSP call in flight may end; a cancelled one would leave its outcome unknown."""
+
+
+def _seconds(timeout: timedelta) -> httpx.Timeout:
+    return httpx.Timeout(timeout.total_seconds())
 
 
 def runner() -> SandboxedWorkflowRunner:
@@ -120,8 +125,8 @@ async def run(settings: Settings) -> None:
     client = await connect_patiently(settings)
     async with (
         Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store,
-        httpx.AsyncClient(timeout=plan.PSP_HTTP_TIMEOUT.total_seconds()) as psp_http,
-        httpx.AsyncClient(timeout=plan.WEBHOOK_HTTP_TIMEOUT.total_seconds()) as webhook_http,
+        outbound_client(settings, _seconds(plan.PSP_HTTP_TIMEOUT)) as psp_http,
+        outbound_client(settings, _seconds(plan.WEBHOOK_HTTP_TIMEOUT)) as webhook_http,
         build_worker(client, settings, store, psp_http, webhook_http),
         build_reconciler(client, settings, store, psp_http),
     ):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import httpx
 
 from api.breaker import Breaker
+from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
 from runtime.settings import Settings
@@ -76,7 +77,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
 
     async with (
         Store(settings.resolved_database_url, keys) as store,
-        httpx.AsyncClient(timeout=PSP_TIMEOUT, follow_redirects=False) as http,
+        outbound_client(settings, PSP_TIMEOUT) as http,
     ):
         gateway = Gateway(client, settings.task_queue, refresher(store))
         context = Context(settings, store, gateway, http, ready)

@@ -1,5 +1,6 @@
 """What an operator can configure, and nothing else that reads the environment."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -95,6 +96,11 @@ class Settings(BaseSettings):
         description="Hosts that change webhooks may be sent to, separated by commas; "
         "when not set, any host",
     )
+    outbound_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Networks such as `10.1.0.0/16` that PSPs and webhook targets may be in, "
+        "separated by commas, besides public addresses; `development` adds loopback",
+    )
     reconcile_every_seconds: Seconds = Field(
         300.0, description="Pause between two comparisons of a merchant's books with its PSP's"
     )
@@ -104,12 +110,19 @@ class Settings(BaseSettings):
         "when not set, `http://127.0.0.1:<API port>`",
     )
 
-    @field_validator("webhook_allowed_hosts", mode="before")
+    @field_validator("webhook_allowed_hosts", "outbound_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(host.strip().lower() for host in value.split(",") if host.strip())
+        return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+    @field_validator("outbound_networks")
+    @classmethod
+    def _check_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            ip_network(network)
+        return networks
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
