@@ -117,6 +117,10 @@ class IntegratorBooks:
             found = await handle.describe()
         except RPCError:
             return "", ()
+        status = found.status or WorkflowExecutionStatus.RUNNING
+        if status is not WorkflowExecutionStatus.RUNNING:
+            # Temporal still shows the attempt that was called off.
+            return status.name, ()
         raw = found.raw_description
         busy = [
             f"{activity.activity_type.name}, attempt {activity.attempt}"
@@ -124,7 +128,6 @@ class IntegratorBooks:
         ]
         if raw.HasField("pending_workflow_task"):
             busy.append(f"workflow task, attempt {raw.pending_workflow_task.attempt}")
-        status = found.status or WorkflowExecutionStatus.RUNNING
         return status.name, tuple(busy)
 
     async def _handle(self, of: Transaction) -> WorkflowHandle[Any, Any]:
