@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -19,7 +20,7 @@ from local import merchants
 from local.errors import LocalError
 from runtime.keys import DecryptionError, KeyConfigurationError
 from runtime.settings import PREFIX, Settings
-from store import StoreUnavailable
+from store import ApiToken, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -86,18 +87,59 @@ def list_merchants() -> None:
     """Show all merchants."""
     table = Table("Merchant", "PSP", "PSP settings id", "Created")
     for merchant in _do(merchants.every(_settings())):
-        created = f"{merchant.created_at:%Y-%m-%d %H:%M}"
+        created = _minute(merchant.created_at)
         table.add_row(merchant.id, merchant.psp, merchant.psp_settings_id, created)
     Console().print(table)
+
+
+@merchant_app.command("hosts")
+def allow_webhook_hosts(
+    name: MerchantName,
+    hosts: Annotated[
+        list[str] | None, typer.Argument(help="Host names; none: back to all.")
+    ] = None,
+) -> None:
+    """Set the hosts that the merchant's change webhooks may go to."""
+    _do(merchants.allow_webhook_hosts(_settings(), name, hosts or []))
+    shown = ", ".join(sorted(hosts)) if hosts else "those allowed for all merchants"
+    typer.echo(f"Change webhooks of {name} may go to: {shown}")
 
 
 @token_app.command("issue")
 def issue_token(
     name: MerchantName,
     label: Annotated[str, typer.Option(help="What the token is for.")] = "command line",
+    days: Annotated[
+        float | None, typer.Option(min=0, help="How long it is valid; for ever if not given.")
+    ] = None,
 ) -> None:
-    """Create a bearer token and show it, this once."""
-    typer.echo(_do(merchants.issue_token(_settings(), name, label)))
+    """Create a bearer token and show it, this once. Tokens issued before stay valid."""
+    valid_for = timedelta(days=days) if days is not None else None
+    typer.echo(_do(merchants.issue_token(_settings(), name, label, valid_for)))
+
+
+@token_app.command("list")
+def list_tokens(name: MerchantName) -> None:
+    """Show a merchant's tokens: not themselves, but what is known of them."""
+    table = Table("Id", "Label", "State", "Created", "Last used", "Expires")
+    for token in _do(merchants.tokens(_settings(), name)):
+        table.add_row(
+            token.id,
+            token.label,
+            _token_state(token),
+            *(_minute(at) for at in (token.created_at, token.last_used_at, token.expires_at)),
+        )
+    Console().print(table)
+
+
+@token_app.command("revoke")
+def revoke_token(
+    name: MerchantName,
+    token_id: Annotated[str, typer.Argument(help="Id as `token list` shows it.")],
+) -> None:
+    """End a token's validity, at once and for ever."""
+    _do(merchants.revoke_token(_settings(), name, token_id))
+    typer.echo(f"Token {token_id} is revoked.")
 
 
 @settings_app.command("show")
@@ -126,6 +168,17 @@ def plain_errors() -> Iterator[None]:
         # Without the statement, its parameters or the address, which may hold secrets.
         cause = getattr(error, "orig", None) or error
         _fail(f"It did not work: {type(cause).__name__}: {cause}")
+
+
+def _token_state(token: ApiToken) -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    expired = token.expires_at is not None and token.expires_at <= datetime.now(UTC)
+    return "expired" if expired else "valid"
+
+
+def _minute(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M}" if at is not None else "-"
 
 
 def _settings() -> Settings:

@@ -35,7 +35,7 @@ async def opening(
     context: Context, merchant: Merchant, adapter: Adapter, request: AnyRequest
 ) -> NewTransaction:
     """The row for a transaction seen for the first time. Raises `Refused`."""
-    check_webhook_target(request.webhook_target, context.settings)
+    check_webhook_target(request.webhook_target, merchant, context.settings)
     match request:
         case PreauthRequest():
             return await _open_preauth(context, merchant, adapter, _without_blanks(request))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import httpx
 
 from api.breaker import Breaker
+from api.token_use import TokenUse
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
@@ -61,6 +62,7 @@ class Context:
     gateway: Gateway
     http: httpx.AsyncClient = field(repr=False)
     temporal_ready: Callable[[], Awaitable[bool]]
+    token_use: TokenUse = field(repr=False)
     breaker: Breaker = field(default_factory=Breaker)
     background: Background = field(default_factory=Background)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -80,8 +82,12 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         outbound_client(settings, PSP_TIMEOUT) as http,
     ):
         gateway = Gateway(client, settings.task_queue, refresher(store))
-        context = Context(settings, store, gateway, http, ready)
+        token_use = TokenUse(store)
+        context = Context(settings, store, gateway, http, ready, token_use)
+        writing = asyncio.create_task(token_use.run())
         try:
             yield context
         finally:
+            writing.cancel()
             await context.background.drain()
+            await token_use.write()

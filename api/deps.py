@@ -26,11 +26,13 @@ async def authenticated(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Merchant:
     """The merchant whose token the request carries. Raises `Unauthorized`."""
-    merchant = None
+    found = None
     if credentials is not None and credentials.credentials:
-        merchant = await context.store.merchant_by_token(credentials.credentials)
-    if merchant is None:
+        found = await context.store.authenticate(credentials.credentials)
+    if found is None:
         raise Unauthorized
+    merchant, token_id = found
+    context.token_use.note(token_id)
     return merchant
 
 

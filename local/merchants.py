@@ -1,16 +1,20 @@
 """What an operator does with merchants, on the configured database."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from local.errors import LocalError
 from psp import registry
 from psp.description import setting_keys
 from runtime.keys import KeyRing
 from runtime.settings import Settings
-from store import AlreadyExists, Merchant, NotFound, Store
+from store import AlreadyExists, ApiToken, Merchant, NotFound, Store
 from store.migrate import upgrade
+
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,44 @@ async def every(settings: Settings) -> list[Merchant]:
         return await store.merchants()
 
 
-async def issue_token(settings: Settings, name: str, label: str) -> str:
+async def issue_token(
+    settings: Settings, name: str, label: str, valid_for: timedelta | None
+) -> str:
     """A new bearer token of the merchant; raises `LocalError`."""
+    expires_at = datetime.now(UTC) + valid_for if valid_for is not None else None
     try:
         async with _store(settings) as store:
-            return await store.issue_token(name, label)
+            return await store.issue_token(name, label, expires_at=expires_at)
+    except NotFound:
+        raise _unknown(name) from None
+
+
+async def tokens(settings: Settings, name: str) -> list[ApiToken]:
+    """The merchant's tokens, oldest first; raises `LocalError`."""
+    async with _store(settings) as store:
+        if await store.merchant(name) is None:
+            raise _unknown(name)
+        return await store.tokens(name)
+
+
+async def revoke_token(settings: Settings, name: str, token_id: str) -> None:
+    """End a token's validity; raises `LocalError`."""
+    async with _store(settings) as store:
+        if not await store.revoke_token(name, token_id):
+            raise LocalError(
+                f"Merchant {name!r} has no valid token {token_id!r}; "
+                f"`integrator token list {name}` shows them."
+            )
+
+
+async def allow_webhook_hosts(settings: Settings, name: str, hosts: list[str]) -> None:
+    """Replace the hosts of the merchant's change webhooks; raises `LocalError`."""
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise LocalError(f"{host!r} is no host name, such as `hooks.example.com`.")
+    try:
+        async with _store(settings) as store:
+            await store.allow_webhook_hosts(name, [host.lower() for host in hosts])
     except NotFound:
         raise _unknown(name) from None
 

@@ -5,13 +5,13 @@ from typing import Self
 
 from sqlalchemy import select
 
-from store.merchants import Merchants
 from store.notifications import Notifications
 from store.reconciliation import Reconciliation
 from store.tables import merchants
+from store.tokens import Tokens
 
 
-class Store(Merchants, Reconciliation, Notifications):
+class Store(Tokens, Reconciliation, Notifications):
     """One pool of connections to the database, shared by all callers of a process.
 
     Opens nothing until first used. The schema is made by `store.migrate.upgrade`. Every method

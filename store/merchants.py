@@ -1,7 +1,5 @@
-"""Merchants, their API tokens and their PSP settings."""
+"""Merchants and their PSP settings."""
 
-import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -10,9 +8,9 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, RowMapping, func, select, update
 
 from store.errors import AlreadyExists, NotFound
-from store.rows import ApiToken, Merchant
+from store.rows import Merchant
 from store.session import Session, to_the_end
-from store.tables import api_tokens, merchants, psp_settings
+from store.tables import merchants, psp_settings
 
 # It is a part of workflow ids and of URLs.
 _MERCHANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -31,8 +29,9 @@ class Merchants(Session):
         if not _MERCHANT_ID.fullmatch(id):
             raise ValueError(f"not a merchant id: {id!r}")
         merchant = Merchant(id, psp, secrets.token_hex(12), _now())
+        row = {name: value for name, value in vars(merchant).items() if name != "webhook_hosts"}
         async with self._writing() as connection:
-            statement = self._insert(merchants).values(vars(merchant)).on_conflict_do_nothing()
+            statement = self._insert(merchants).values(row).on_conflict_do_nothing()
             if (await connection.execute(statement)).rowcount == 0:
                 raise AlreadyExists(f"merchant {id} exists")
         return merchant
@@ -44,7 +43,7 @@ class Merchants(Session):
         """All merchants, ordered by id."""
         async with self._reading() as connection:
             found = await connection.execute(select(merchants).order_by(merchants.c.id))
-            return [Merchant(**row) for row in found.mappings()]
+            return [merchant_of(row) for row in found.mappings()]
 
     async def merchant_by_settings(self, psp: str, psp_settings_id: str) -> Merchant | None:
         """The merchant whose PSP and settings id a notification route names."""
@@ -52,75 +51,20 @@ class Merchants(Session):
             merchants.c.psp == psp, merchants.c.psp_settings_id == psp_settings_id
         )
 
-    async def merchant_by_token(self, token: str) -> Merchant | None:
-        """The merchant a bearer token belongs to; None when it is unknown or revoked."""
-        digest = _digest(token)
-        statement = (
-            select(merchants, api_tokens.c.token_sha256)
-            .join(api_tokens, api_tokens.c.merchant_id == merchants.c.id)
-            .where(api_tokens.c.token_sha256 == digest, api_tokens.c.revoked_at.is_(None))
-        )
-        async with self._reading() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
-        if row is None or not hmac.compare_digest(row["token_sha256"], digest):
-            return None
-        return Merchant(row["id"], row["psp"], row["psp_settings_id"], row["created_at"])
-
     @to_the_end
-    async def issue_token(self, merchant_id: str, label: str, *, token: str | None = None) -> str:
-        """Create a bearer token, or store the given one, and return it; only its hash is kept.
+    async def allow_webhook_hosts(self, merchant_id: str, hosts: Sequence[str]) -> None:
+        """Replace the hosts that the merchant's change webhooks may go to; none: those of all.
 
-        Giving the merchant's own valid token again changes nothing. Raises `AlreadyExists` when
-        the token was revoked or belongs to another merchant, `NotFound` for an unknown merchant.
+        Raises `NotFound`.
         """
-        token = token if token is not None else f"itk_{secrets.token_urlsafe(32)}"
-        if not token:
-            raise ValueError("an empty token")
-        row = {
-            "id": secrets.token_hex(12),
-            "merchant_id": merchant_id,
-            "token_sha256": _digest(token),
-            "label": label,
-            "created_at": _now(),
-        }
-        if await self.merchant(merchant_id) is None:
-            raise NotFound(f"no merchant {merchant_id}")
-        async with self._writing() as connection:
-            statement = self._insert(api_tokens).values(row).on_conflict_do_nothing()
-            created = (await connection.execute(statement)).rowcount == 1
-        if not created:
-            owner = await self.merchant_by_token(token)
-            if owner is None or owner.id != merchant_id:
-                raise AlreadyExists("this token is revoked or not this merchant's")
-        return token
-
-    @to_the_end
-    async def revoke_token(self, merchant_id: str, token_id: str) -> bool:
-        """End a token's validity; False when there is no such valid token of the merchant."""
         statement = (
-            update(api_tokens)
-            .where(
-                api_tokens.c.id == token_id,
-                api_tokens.c.merchant_id == merchant_id,
-                api_tokens.c.revoked_at.is_(None),
-            )
-            .values(revoked_at=_now())
+            update(merchants)
+            .where(merchants.c.id == merchant_id)
+            .values(webhook_hosts=",".join(sorted(set(hosts))) or None)
         )
         async with self._writing() as connection:
-            return (await connection.execute(statement)).rowcount == 1
-
-    async def tokens(self, merchant_id: str) -> list[ApiToken]:
-        """The merchant's tokens, revoked ones included, oldest first."""
-        statement = (
-            select(api_tokens)
-            .where(api_tokens.c.merchant_id == merchant_id)
-            .order_by(api_tokens.c.created_at, api_tokens.c.id)
-        )
-        async with self._reading() as connection:
-            found = (await connection.execute(statement)).mappings()
-            return [
-                ApiToken(**{key: row[key] for key in row if key != "token_sha256"}) for row in found
-            ]
+            if (await connection.execute(statement)).rowcount == 0:
+                raise NotFound(f"no merchant {merchant_id}")
 
     @to_the_end
     async def save_settings(
@@ -181,7 +125,7 @@ class Merchants(Session):
         async with self._reading() as connection:
             found = await connection.execute(select(merchants).where(*conditions))
             row = found.mappings().one_or_none()
-        return Merchant(**row) if row is not None else None
+        return merchant_of(row) if row is not None else None
 
 
 def _for_account(rows: Sequence[RowMapping], begun_at: datetime) -> RowMapping:
@@ -192,8 +136,10 @@ def _for_account(rows: Sequence[RowMapping], begun_at: datetime) -> RowMapping:
     return next(row for row in rows if row["account"] == in_use["account"])
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+def merchant_of(row: RowMapping) -> Merchant:
+    """The merchant in a row that has all its columns."""
+    hosts = tuple((row["webhook_hosts"] or "").split(",")) if row["webhook_hosts"] else ()
+    return Merchant(row["id"], row["psp"], row["psp_settings_id"], row["created_at"], hosts)
 
 
 def _settings_place(psp_settings_id: str, version: int) -> tuple[str | int, ...]:

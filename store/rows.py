@@ -19,12 +19,16 @@ FINAL_STATUSES = ("Succeeded", "Failed", "Cancelled", "Expired")
 
 @dataclass(frozen=True)
 class Merchant:
-    """`id` is the slug used in workflow ids; `psp` names the adapter."""
+    """`id` is the slug used in workflow ids; `psp` names the adapter.
+
+    `webhook_hosts`: where its change webhooks may go; empty: wherever those of all may.
+    """
 
     id: str
     psp: str
     psp_settings_id: str
     created_at: datetime
+    webhook_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class ApiToken:
     label: str
     created_at: datetime
     revoked_at: datetime | None
+    expires_at: datetime | None
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ merchants = Table(
     Column("psp", String(64), nullable=False),
     Column("psp_settings_id", String(24), nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
+    # Host names, separated by commas.
+    Column("webhook_hosts", Text),
 )
 
 api_tokens = Table(
@@ -48,6 +50,8 @@ api_tokens = Table(
     Column("label", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
 )
 
 psp_settings = Table(

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import Context
+from api.token_use import TokenUse
 from psp import registry
 from runtime.keys import KeyRing
 from runtime.settings import Settings
@@ -91,7 +92,7 @@ async def context(
         return True
 
     async with httpx.AsyncClient() as http:
-        yield Context(settings, store, gateway, http, ready)  # type: ignore[arg-type]
+        yield Context(settings, store, gateway, http, ready, TokenUse(store))  # type: ignore[arg-type]
 
 
 @pytest.fixture

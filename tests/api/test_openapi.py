@@ -1,6 +1,7 @@
 """The document, the pages beside it, and the two health checks."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -117,9 +118,7 @@ def _exact(value: Any) -> Any:
 
 class TestHealth:
     async def _ready(self, app: FastAPI, context: Context, temporal: Any) -> httpx.Response:
-        app.state.context = Context(
-            context.settings, context.store, context.gateway, context.http, temporal
-        )
+        app.state.context = replace(context, temporal_ready=temporal)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://api"
         ) as client:

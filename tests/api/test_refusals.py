@@ -1,7 +1,7 @@
 """Every refusal of the contract: its status and code, and that nothing came of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -288,10 +288,7 @@ class TestWebhookTargets:
 
     async def _post(self, context: Context, settings: Settings, target: str) -> httpx.Response:
         app: FastAPI = create_app(settings)
-        context = Context(
-            settings, context.store, context.gateway, context.http, context.temporal_ready
-        )
-        app.state.context = context
+        app.state.context = replace(context, settings=settings)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://api", headers=auth()
         ) as client:
@@ -340,3 +337,12 @@ class TestWebhookTargets:
     ) -> None:
         listed = settings.model_copy(update={"webhook_allowed_hosts": ("hooks.example",)})
         assert (await self._post(context, listed, target)).status_code == status
+
+    async def test_a_merchants_own_list_decides_for_it(
+        self, context: Context, settings: Settings
+    ) -> None:
+        listed = settings.model_copy(update={"webhook_allowed_hosts": ("hooks.example",)})
+        await context.store.allow_webhook_hosts(MERCHANT, ["own.example"])
+        for host, status in (("own.example", 200), ("hooks.example", 422)):
+            response = await self._post(context, listed, f"https://{host}/x")
+            assert response.status_code == status

@@ -268,7 +268,7 @@ class TestFailures:
         ):
             assert_error(response, 503, "InternalError")
             assert response.headers["retry-after"] == "2"
-        monkeypatch.setattr(store, "merchant_by_token", unavailable)
+        monkeypatch.setattr(store, "authenticate", unavailable)
         assert_error(await client.get("/api/Settings"), 503, "InternalError")
 
     async def test_request_ids_and_the_access_log(

@@ -62,7 +62,7 @@ def test_merchants_that_cannot_be_added_are_refused_with_the_reason() -> None:
     call("merchant", "add", "acme")
     assert "exists already" in call("merchant", "add", "acme", code=1)
     assert "no merchant name" in call("merchant", "add", "A B", code=1)
-    assert "known: sandbox" in call("merchant", "add", "other", "--psp", "none", code=1)
+    assert "known:" in call("merchant", "add", "other", "--psp", "none", code=1)
 
 
 @pytest.mark.usefixtures("migrated")
@@ -72,6 +72,34 @@ def test_tokens_are_issued_to_known_merchants() -> None:
     assert first.strip().startswith("itk_")
     assert first != second
     assert "no merchant" in call("token", "issue", "nobody", code=1)
+
+
+@pytest.mark.usefixtures("migrated")
+def test_tokens_are_listed_and_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    call("merchant", "add", "acme")
+    token = call("token", "issue", "acme", "--label", "first", "--days", "30").strip()
+    call("token", "issue", "acme", "--label", "second", "--days", "0")
+    listed = call("token", "list", "acme")
+    assert token not in listed
+    first, second = (line for line in listed.splitlines() if "first" in line or "second" in line)
+    assert "valid" in first
+    assert "expired" in second
+    id = re.search(r"[0-9a-f]{24}", first)
+    assert id is not None
+    call("token", "revoke", "acme", id[0])
+    assert "revoked" in call("token", "list", "acme")
+    assert "no valid token" in call("token", "revoke", "acme", id[0], code=1)
+    assert "no merchant" in call("token", "list", "nobody", code=1)
+
+
+@pytest.mark.usefixtures("migrated")
+def test_hosts_of_webhooks_are_set_and_forgotten() -> None:
+    call("merchant", "add", "acme")
+    assert "a.example" in call("merchant", "hosts", "acme", "a.example", "B.example")
+    assert "allowed for all" in call("merchant", "hosts", "acme")
+    assert "no host name" in call("merchant", "hosts", "acme", "https://a.example/", code=1)
+    assert "no merchant" in call("merchant", "hosts", "nobody", "a.example", code=1)
 
 
 @pytest.mark.usefixtures("migrated")

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -46,6 +46,42 @@ async def test_a_token_names_its_merchant_until_revoked(store: Store, merchant: 
     assert await store.merchant_by_token(token) is None
     assert await store.merchant_by_token(kept) == merchant
     assert (await store.tokens("demo"))[0].revoked_at is not None
+
+
+async def test_a_token_ends_by_itself(store: Store, merchant: Merchant) -> None:
+    now = datetime.now(UTC)
+    ended = await store.issue_token("demo", "old", expires_at=now - timedelta(seconds=1))
+    valid = await store.issue_token("demo", "new", expires_at=now + timedelta(hours=1))
+    assert await store.merchant_by_token(ended) is None
+    assert await store.merchant_by_token(valid) == merchant
+
+
+async def test_the_last_use_of_a_token_is_kept(store: Store, merchant: Merchant) -> None:
+    token = await store.issue_token("demo", "billing")
+    found = await store.authenticate(token)
+    assert found is not None
+    owner, id = found
+    assert owner == merchant
+    now = datetime.now(UTC)
+    await store.record_token_use({id: now, "unknown": now})
+    await store.record_token_use({id: now - timedelta(hours=1)})
+    [known] = await store.tokens("demo")
+    assert (known.id, known.last_used_at) == (id, now)
+
+
+async def test_the_hosts_of_a_merchants_webhooks_are_its_own(
+    store: Store, merchant: Merchant
+) -> None:
+    other = await store.add_merchant("other", "sandbox")
+    await store.allow_webhook_hosts("demo", ["b.example", "a.example", "b.example"])
+    changed = await store.merchant("demo")
+    assert changed is not None
+    assert changed.webhook_hosts == ("a.example", "b.example")
+    assert await store.merchant("other") == other
+    await store.allow_webhook_hosts("demo", [])
+    assert await store.merchant("demo") == merchant
+    with pytest.raises(NotFound):
+        await store.allow_webhook_hosts("nobody", ["a.example"])
 
 
 async def test_a_token_is_revoked_by_its_owner_only(store: Store, merchant: Merchant) -> None:

@@ -1,0 +1,124 @@
+"""Bearer tokens of the API: only their hashes are kept."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import or_, select, update
+
+from store.errors import AlreadyExists, NotFound
+from store.merchants import Merchants, merchant_of
+from store.rows import ApiToken, Merchant
+from store.session import to_the_end
+from store.tables import api_tokens, merchants
+
+
+class Tokens(Merchants):
+    """A merchant may have several valid tokens, so that one can replace another in peace."""
+
+    async def merchant_by_token(self, token: str) -> Merchant | None:
+        """The merchant a bearer token belongs to; None when it is unknown, revoked or expired."""
+        found = await self.authenticate(token)
+        return found[0] if found is not None else None
+
+    async def authenticate(self, token: str) -> tuple[Merchant, str] | None:
+        """The merchant a bearer token belongs to and the token's id, as `merchant_by_token`."""
+        digest = _digest(token)
+        columns = (api_tokens.c.token_sha256, api_tokens.c.id.label("token_id"))
+        statement = (
+            select(merchants, *columns)
+            .join(api_tokens, api_tokens.c.merchant_id == merchants.c.id)
+            .where(
+                api_tokens.c.token_sha256 == digest,
+                api_tokens.c.revoked_at.is_(None),
+                or_(api_tokens.c.expires_at.is_(None), api_tokens.c.expires_at > _now()),
+            )
+        )
+        async with self._reading() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+        if row is None or not hmac.compare_digest(row["token_sha256"], digest):
+            return None
+        return merchant_of(row), row["token_id"]
+
+    @to_the_end
+    async def issue_token(
+        self,
+        merchant_id: str,
+        label: str,
+        *,
+        token: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> str:
+        """Create a bearer token, or store the given one, and return it; only its hash is kept.
+
+        Giving the merchant's own valid token again changes nothing. Raises `AlreadyExists` when
+        the token was revoked or belongs to another merchant, `NotFound` for an unknown merchant.
+        """
+        token = token if token is not None else f"itk_{secrets.token_urlsafe(32)}"
+        if not token:
+            raise ValueError("an empty token")
+        row = {
+            "id": secrets.token_hex(12),
+            "merchant_id": merchant_id,
+            "token_sha256": _digest(token),
+            "label": label,
+            "created_at": _now(),
+            "expires_at": expires_at,
+        }
+        if await self.merchant(merchant_id) is None:
+            raise NotFound(f"no merchant {merchant_id}")
+        async with self._writing() as connection:
+            statement = self._insert(api_tokens).values(row).on_conflict_do_nothing()
+            created = (await connection.execute(statement)).rowcount == 1
+        if not created:
+            owner = await self.merchant_by_token(token)
+            if owner is None or owner.id != merchant_id:
+                raise AlreadyExists("this token is revoked or not this merchant's")
+        return token
+
+    @to_the_end
+    async def revoke_token(self, merchant_id: str, token_id: str) -> bool:
+        """End a token's validity; False when there is no such valid token of the merchant."""
+        statement = (
+            update(api_tokens)
+            .where(
+                api_tokens.c.id == token_id,
+                api_tokens.c.merchant_id == merchant_id,
+                api_tokens.c.revoked_at.is_(None),
+            )
+            .values(revoked_at=_now())
+        )
+        async with self._writing() as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    async def tokens(self, merchant_id: str) -> list[ApiToken]:
+        """The merchant's tokens, revoked ones included, oldest first."""
+        statement = (
+            select(api_tokens)
+            .where(api_tokens.c.merchant_id == merchant_id)
+            .order_by(api_tokens.c.created_at, api_tokens.c.id)
+        )
+        async with self._reading() as connection:
+            found = (await connection.execute(statement)).mappings()
+            return [
+                ApiToken(**{key: row[key] for key in row if key != "token_sha256"}) for row in found
+            ]
+
+    @to_the_end
+    async def record_token_use(self, last_used: Mapping[str, datetime]) -> None:
+        """Keep when each of these tokens (by id) was last used; an older time changes nothing."""
+        async with self._writing() as connection:
+            for id, at in last_used.items():
+                unused = or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < at)
+                statement = update(api_tokens).where(api_tokens.c.id == id, unused)
+                await connection.execute(statement.values(last_used_at=at))
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
