@@ -27,7 +27,7 @@ check: $(VENV)/.dev ## format, lint, types, import rules
 	$(BIN)/mypy $(CODE) tests
 	$(BIN)/lint-imports
 
-campaign: $(VENV)/.dev ## money under injected faults: CAMPAIGN_N, CAMPAIGN_SEED, CAMPAIGN_MINUTES
+campaign: $(VENV)/.dev ## money under injected faults: CAMPAIGN_N, CAMPAIGN_SEED, CAMPAIGN_MINUTES, CAMPAIGN_PSP
 	@$(BIN)/python -m campaign
 
 campaign-control: $(VENV)/.dev ## the campaign must find every planted bug

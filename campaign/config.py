@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Config:
-    """`transactions` planned, faults drawn from `seed`; `only` limits the kinds of faults.
+    """`transactions` planned, faults drawn from `seed`; `only` limits the kinds of faults, `psp`
+    names who is played by the sandbox PSP.
 
     `quiet_seconds` is how long things may take to settle after the last fault; what is undecided
     then counts as stuck; reconciliation gets its rounds in any case. `planted` names a bug to
@@ -26,18 +27,20 @@ class Config:
     reconcile_rounds: int = 2
     rounds: int | None = None
     only: frozenset[str] | None = None
+    psp: str = "sandbox"
     planted: str | None = None
     stories: int = 5
     keep: bool = False
 
 
 def from_environment(env: Mapping[str, str] = os.environ) -> Config:
-    """CAMPAIGN_N, _SEED, _MINUTES, _QUIET_SECONDS, _STORIES, _KEEP."""
+    """CAMPAIGN_N, _SEED, _MINUTES, _PSP, _QUIET_SECONDS, _STORIES, _KEEP."""
     return Config(
         transactions=int(env.get("CAMPAIGN_N", "2000")),
         seed=int(env.get("CAMPAIGN_SEED") or secrets.randbelow(10**6)),
         minutes=float(env.get("CAMPAIGN_MINUTES", "20")),
         quiet_seconds=float(env.get("CAMPAIGN_QUIET_SECONDS", "420")),
         stories=int(env.get("CAMPAIGN_STORIES", "5")),
+        psp=env.get("CAMPAIGN_PSP", "sandbox"),
         keep=bool(env.get("CAMPAIGN_KEEP")),
     )

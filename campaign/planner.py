@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from campaign.plan import (
@@ -30,6 +30,7 @@ from campaign.plan import (
     Role,
     Visit,
 )
+from campaign.profiles import Profile
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Planner:
 
     dice: random.Random
     day: str
+    profile: Profile = field(default_factory=Profile)
 
     def lives(self, transactions: int) -> Iterator[Preauth]:
         """Lives with at least that many transactions in all."""
@@ -48,8 +50,10 @@ class Planner:
             yield life
 
     def _life(self) -> Preauth:
-        kinds = ("card", "declined", "zero", "debit", "wrong iban")
-        match self.dice.choices(kinds, weights=(60, 13, 7, 17, 3))[0]:
+        weights = {"card": 60, "declined": 13, "zero": 7} if self.profile.cards else {}
+        if self.profile.debits:
+            weights |= {"debit": 17, "wrong iban": 3}
+        match self.dice.choices(list(weights), weights=list(weights.values()))[0]:
             case "declined":
                 return self._declined()
             case "zero":

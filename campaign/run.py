@@ -21,6 +21,7 @@ from campaign.faultplan import strikes
 from campaign.lives import Lives
 from campaign.plan import Preauth
 from campaign.planner import Planner
+from campaign.profiles import PROFILES
 from campaign.psp import Psp
 from campaign.quiet import Quiet
 from campaign.report import Result
@@ -42,6 +43,7 @@ def stack_environment(config: Config) -> dict[str, str]:
         "SANDBOX_SLOW_SECONDS": str(config.slow_seconds),
         "INTEGRATOR_RECONCILE_EVERY_SECONDS": str(config.reconcile_seconds),
         "INTEGRATOR_SYNC_BUDGET_SECONDS": str(config.sync_budget_seconds),
+        "INTEGRATOR_DEMO_PSP": config.psp,
     }
     if config.planted is not None:
         env |= {"CAMPAIGN_PLANTED": config.planted, "PYTHONPATH": str(_HOOK)}
@@ -169,6 +171,7 @@ def plans(config: Config) -> tuple[list[Preauth], Any]:
     """What will be done and what will be broken; the same for the same seed."""
     # Chance for a plan that can be repeated, nothing secret.
     dice = random.Random(config.seed)  # noqa: S311 - repeatable on purpose
-    lives = list(Planner(dice, f"{datetime.now(UTC):%Y%m%d}").lives(config.transactions))
+    planner = Planner(dice, f"{datetime.now(UTC):%Y%m%d}", PROFILES[config.psp])
+    lives = list(planner.lives(config.transactions))
     total = sum(life.transactions for life in lives)
     return lives, strikes(dice, total, config.rounds, config.only)
