@@ -40,7 +40,8 @@ class Fact(Value):
 
     `id` is the PSP's own stable id of the movement: the same id seen twice is the same fact, so
     order and repetition of reports cannot change a sum. `amount` is in major units of the
-    transaction's currency.
+    transaction's currency. `description` is the PSP's own words and never an echo of ours: what
+    the merchant writes on a payment may be personal, and facts are kept for ever.
     """
 
     kind: FactKind

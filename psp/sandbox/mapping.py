@@ -262,7 +262,6 @@ def _moved(kind: FactKind, moved: Charge | Refund) -> Fact:
         id=moved.id,
         amount=to_major(moved.amount, moved.currency),
         booked_on=moved.booked_on,
-        description=moved.description,
     )
 
 

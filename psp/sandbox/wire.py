@@ -175,7 +175,6 @@ class Charge(WireObject):
     amount: Minor
     currency: str
     booked_on: date | None = None
-    description: str | None = None
     chargebacks: tuple[Chargeback, ...] = ()
     failure: Failure | None = None
     authorization: str | None = None
@@ -189,7 +188,6 @@ class Refund(WireObject):
     amount: Minor
     currency: str
     booked_on: date | None = None
-    description: str | None = None
     failure: Failure | None = None
     charge: str | None = None
     created_at: AwareDatetime | None = None
