@@ -90,16 +90,13 @@ class Gateway:
 
         It waits for its `create`.
         """
-        kind = kind_of(start)
         try:
             await self._client.start_workflow(
-                WORKFLOW_NAMES[kind],
+                WORKFLOW_NAMES[kind_of(start)],
                 start,
-                id=workflow_id(start.merchant_id, kind, start.transaction_id),
-                task_queue=self._task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                static_summary=summary(start),
+                **self._options(start),
             )
         except WorkflowAlreadyStartedError:
             return False
@@ -166,18 +163,23 @@ class Gateway:
     ) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(workflow_id(merchant_id, kind, transaction_id))
 
+    def _options(self, start: AnyInput) -> dict[str, Any]:
+        """What every way of starting a transaction's workflow has in common."""
+        return {
+            "id": workflow_id(start.merchant_id, kind_of(start), start.transaction_id),
+            "task_queue": self._task_queue,
+            "static_summary": summary(start),
+        }
+
     def _operation(
         self, start: AnyInput, reuse: WorkflowIDReusePolicy
     ) -> WithStartWorkflowOperation[Any, Any]:
-        kind = kind_of(start)
         return WithStartWorkflowOperation(
-            WORKFLOW_NAMES[kind],
+            WORKFLOW_NAMES[kind_of(start)],
             start,
-            id=workflow_id(start.merchant_id, kind, start.transaction_id),
-            task_queue=self._task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=reuse,
-            static_summary=summary(start),
+            **self._options(start),
         )
 
     async def _update(
@@ -241,13 +243,11 @@ class Gateway:
             await self._client.start_workflow(
                 WORKFLOW_NAMES[kind],
                 fresh,
-                id=workflow_id(start.merchant_id, kind, start.transaction_id),
-                task_queue=self._task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 start_signal=signal,
                 start_signal_args=[] if arg is None else [arg],
-                static_summary=summary(start),
+                **self._options(start),
             )
 
 
