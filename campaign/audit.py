@@ -11,6 +11,7 @@ from campaign.moneychecks import (
     lost_outcomes,
     over_refunds,
 )
+from campaign.profiles import Profile
 from campaign.psp import Entry
 from campaign.statechecks import books_disagree, stale_webhooks, stuck, wrong_final_states
 from campaign.transaction import Transaction
@@ -21,6 +22,7 @@ def audit(
     rows: Mapping[str, Row],
     workflows: Mapping[str, Workflow],
     ledger: Sequence[Entry],
+    profile: Profile,
 ) -> list[Finding]:
     """Everything that is wrong; empty when money is exact."""
     by_reference: dict[str, list[Entry]] = {}
@@ -32,7 +34,7 @@ def audit(
         if reference not in books
     ]
     for id, of in books.items():
-        case = Case(of, rows.get(id), workflows.get(id), books, by_reference)
+        case = Case(of, rows.get(id), workflows.get(id), books, by_reference, profile)
         for column, checks in CHECKS.items():
             for check in checks:
                 found += [Finding(column, id, text) for text in check(case)]

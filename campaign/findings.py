@@ -1,11 +1,12 @@
 """What can be wrong in the end, and everything one needs to judge one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
 from campaign.books import Row, Workflow
+from campaign.profiles import Profile
 from campaign.psp import Entry
 from campaign.transaction import Transaction
 from campaign.views import View, view
@@ -44,6 +45,7 @@ class Case:
     workflow: Workflow | None
     others: Mapping[str, Transaction]
     ledger: Mapping[str, Sequence[Entry]]
+    profile: Profile = field(default_factory=Profile)
 
     @property
     def stored(self) -> bool:

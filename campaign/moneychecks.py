@@ -50,7 +50,7 @@ def over_refunds(case: Case) -> Iterator[str]:
     if of.kind == "payment" and case.final is not None and case.final.outcome == "Succeeded":
         paid = sum(case.booked(*MONEY_IN).values(), ZERO)
         back = sum(case.booked("chargeback").values(), ZERO) + _given_back(case)
-        if back > paid:
+        if back > paid and not (case.profile.returns_in_full and case.booked("chargeback")):
             yield f"{back} given back of {paid}"
         shown = sum((amount for _, amount in case.final.paid), ZERO)
         if case.final.given_back + case.final.left > shown:
@@ -94,7 +94,8 @@ def _lost_payment(case: Case) -> Iterator[str]:
     back = case.booked("chargeback")
     shown = final if final is not None and final.outcome == "Succeeded" else None
     yield from _compared("money in", paid, shown.paid if shown else ())
-    yield from _compared("chargeback", back, shown.returned if shown else ())
+    if case.profile.chargeback_ids:
+        yield from _compared("chargeback", back, shown.returned if shown else ())
 
 
 def _compared(what: str, booked: dict[str, Decimal], told: Items) -> Iterator[str]:

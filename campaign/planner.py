@@ -239,7 +239,8 @@ class Planner:
         returned: bool,
         expected: frozenset[str] | None = None,
     ) -> Refund:
-        outcome = expected or frozenset({CARD_ENDINGS.get(_ending(amount), SUCCEEDED)})
+        endings = CARD_ENDINGS | {"02": self.profile.refused_refund}
+        outcome = expected or frozenset({endings.get(_ending(amount), SUCCEEDED)})
         if returned:
             outcome |= {TOO_MUCH}
         return Refund(self._id(), payment.id, amount, outcome, self._manner())

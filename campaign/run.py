@@ -142,7 +142,7 @@ class Campaign:
         rows = await self._books.rows()
         ledger = await self._psp.ledger()
         workflows = await self._books.workflows(books.values())
-        findings = audit(books, rows, workflows, ledger)
+        findings = audit(books, rows, workflows, ledger, PROFILES[self._config.psp])
         teller = Storyteller(books, rows, workflows, ledger, self._books, self._chaos.log)
         events = await self._psp.events() if findings else []
         stories = await teller.tell(findings, events, self._config.stories)

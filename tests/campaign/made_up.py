@@ -9,6 +9,7 @@ from campaign.audit import audit
 from campaign.books import Row, Workflow
 from campaign.findings import Column
 from campaign.plan import Kind
+from campaign.profiles import Profile
 from campaign.psp import Entry
 from campaign.transaction import Transaction
 from campaign.views import Answer, view
@@ -49,6 +50,7 @@ class Books:
     rows: dict[str, Row] = field(default_factory=dict)
     workflows: dict[str, Workflow] = field(default_factory=dict)
     ledger: list[Entry] = field(default_factory=list)
+    profile: Profile = field(default_factory=Profile)
 
     def add(
         self,
@@ -79,5 +81,5 @@ class Books:
 
     def findings(self) -> set[tuple[Column, str]]:
         """What the audit finds: column and transaction."""
-        found = audit(self.books, self.rows, self.workflows, self.ledger)
+        found = audit(self.books, self.rows, self.workflows, self.ledger, self.profile)
         return {(finding.column, finding.transaction) for finding in found}
