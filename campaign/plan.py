@@ -14,6 +14,7 @@ Visit = Literal["pay", "confirm", "fail", "cancel", "abandon", "none"]
 
 SUCCEEDED = "Succeeded"
 CANCELLED = "Cancelled"
+EXPIRED = "Expired"
 WAITING = "Waiting"
 POOR = "Failed:InsufficientBalance"
 EXPIRED_CARD = "Failed:BearerExpired"

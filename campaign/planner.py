@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from campaign.plan import (
     BAD_CARDS,
-    CANCELLED,
     CARD_ENDINGS,
     DEBIT_ENDINGS,
     ENDINGS,
@@ -103,7 +102,8 @@ class Planner:
                     "CreditCard", amount, frozenset({REJECTED}), visit="fail", card=SECURE_CARD
                 )
             case "cancel":
-                return self._sign_up("CreditCard", amount, frozenset({CANCELLED}), visit="cancel")
+                left = frozenset({self.profile.left_page})
+                return self._sign_up("CreditCard", amount, left, visit="cancel")
             case _:
                 return self._sign_up("CreditCard", amount, frozenset({WAITING}), visit="abandon")
 
@@ -242,7 +242,7 @@ class Planner:
         endings = CARD_ENDINGS | {"02": self.profile.refused_refund}
         outcome = expected or frozenset({endings.get(_ending(amount), SUCCEEDED)})
         if returned:
-            outcome |= {TOO_MUCH}
+            outcome |= self.profile.disputed_refund
         return Refund(self._id(), payment.id, amount, outcome, self._manner())
 
     def _manner(self) -> Manner:

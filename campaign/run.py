@@ -114,7 +114,7 @@ class Campaign:
             self._seconds["traffic under faults"] = time.monotonic() - began
             quiet = Quiet(self._billwerk, self._books, self._psp)
             began = time.monotonic()
-            await asyncio.sleep(config.reconcile_rounds * config.reconcile_seconds)
+            await asyncio.sleep(rounds(config) * config.reconcile_seconds)
             unquiet = await quiet.wait(config.quiet_seconds)
             self._seconds["until quiet"] = time.monotonic() - began
             return await self._balance(unquiet)
@@ -165,6 +165,12 @@ class Campaign:
     async def _read(self, id: str) -> None:
         of = self._billwerk.books[id]
         of.final = await self._billwerk.read(of, "at the end")
+
+
+def rounds(config: Config) -> int:
+    """How often the books must have been compared before they are balanced."""
+    given = config.reconcile_rounds
+    return PROFILES[config.psp].reconcile_rounds if given is None else given
 
 
 def plans(config: Config) -> tuple[list[Preauth], Any]:
