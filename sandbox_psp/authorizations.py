@@ -34,13 +34,14 @@ def hold(
     amount: int,
     currency: str,
     key: str | None,
+    id: str | None = None,
 ) -> Authorization:
-    """Make an authorization, declined if the card's issuer says so."""
+    """Make an authorization, declined if the card's issuer says so; `id` is a dialect's."""
     if method.type != "card":
         raise invalid("payment_method_not_supported", "Only cards can be authorized.")
     check_currency(method, currency)
     authorization = Authorization(
-        id=new_id("auth"),
+        id=id or new_id("auth"),
         account=method.account,
         reference=reference,
         status="authorized" if method.decline is None else "declined",

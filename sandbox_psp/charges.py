@@ -18,9 +18,13 @@ _DEBIT_REASON = ("AM04", "Account not covered")
 _CARD_REASON = ("10.4", "Other fraud: card absent environment")
 
 
-def charge(ctx: Context, method: PaymentMethod, made: Charge, key: str) -> Answer:
-    """Take money from a stored card or a mandate; steered by the amount's ending."""
+def charge(
+    ctx: Context, method: PaymentMethod, made: Charge, key: str, plan: Plan | None = None
+) -> Answer:
+    """Take money from a stored card or a mandate; steered by the amount's ending, or by `plan`."""
     check_currency(method, made.currency)
+    if plan is not None:
+        return _place(ctx, made, plan, key)
     if method.sepa_debit is not None:
         of_bank = debit.plan(method.sepa_debit.iban)
         return _place(ctx, made, steering.plan(made.amount, made.currency, debit=of_bank), key)
@@ -37,8 +41,12 @@ def capture(
     amount: int,
     key: str | None,
     plan: Plan | None = None,
+    id: str | None = None,
 ) -> Answer:
-    """Take authorized money, once; `plan` overrides what the amount's ending would do."""
+    """Take authorized money, once; `plan` overrides what the amount's ending would do.
+
+    `id` is a dialect's.
+    """
     if authorization.status != "authorized":
         raise invalid("invalid_state", f"The authorization is {authorization.status}.")
     if amount > authorization.amount:
@@ -51,6 +59,7 @@ def capture(
         payment_method=authorization.payment_method,
     )
     made.authorization = authorization.id
+    made.id = id or made.id
     plan = plan or steering.plan(amount, authorization.currency)
     if plan.status != "declined":
         _mark(ctx, authorization, "captured", amount)
@@ -82,6 +91,8 @@ def refundable(ctx: Context, made: Charge) -> int:
 def settle(ctx: Context, job: dict[str, Any]) -> None:
     """A pending charge becomes what its plan says."""
     made = objects.get(ctx.db, Charge, job["id"])
+    if made.status != "pending":
+        return
     if job["failure"] is None:
         plan = Plan(charged_back=job["charged_back"], noisy=job["noisy"])
         _succeed(ctx, made, plan, job["key"], delay=0)
@@ -95,9 +106,9 @@ def settle(ctx: Context, job: dict[str, Any]) -> None:
 
 
 def charge_back(ctx: Context, job: dict[str, Any]) -> None:
-    """The payer's bank takes back what is left of a charge, or the amount named."""
+    """The payer's bank takes back what is left of a charge, all of it, or the amount named."""
     made = objects.get(ctx.db, Charge, job["id"])
-    amount = refundable(ctx, made) if job["amount"] is None else job["amount"]
+    amount = _returned(ctx, made) if job["amount"] is None else job["amount"]
     if amount == 0:
         return
     method = objects.method(ctx.db, made.account, made.payment_method)
@@ -114,6 +125,12 @@ def charge_back(ctx: Context, job: dict[str, Any]) -> None:
     objects.save(ctx.db, made)
     _book(ctx, "chargeback", made, amount, taken.id, None)
     events.emit(ctx, "charge.charged_back", made, delays=(0,))
+
+
+def _returned(ctx: Context, made: Charge) -> int:
+    if made.extra.get("returned_in_full"):
+        return 0 if made.chargebacks else made.amount
+    return refundable(ctx, made)
 
 
 def _place(ctx: Context, made: Charge, plan: Plan, key: str | None) -> Answer:

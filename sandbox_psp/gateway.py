@@ -15,18 +15,24 @@ from sandbox_psp.steering import Ending
 
 @dataclass(frozen=True)
 class Call:
-    """One POST: whose it is, what it does, and what makes it the same call again."""
+    """One POST: whose it is, what it does, and what makes it the same call again.
+
+    `keyless`: the PSP protects the call by no key. `forgets_refusals`: it remembers a key only for
+    what it has made, so that a refused call may be repeated with it.
+    """
 
     account: str
     operation: Operation
     key: str | None
     fingerprint: str
     steered: Ending | None = None
+    keyless: bool = False
+    forgets_refusals: bool = False
 
     @property
     def needs_key(self) -> bool:
         """Whether it moves money."""
-        return self.operation not in ("checkout_session", "mandate")
+        return not self.keyless and self.operation not in ("checkout_session", "mandate")
 
 
 async def perform(ctx: Context, call: Call, work: Callable[[], Answer]) -> Answer:
@@ -83,6 +89,8 @@ async def _first_time(ctx: Context, call: Call, key: str, work: Callable[[], Ans
             given = work()
             idempotency.remember(ctx, call.account, key, call.fingerprint, given)
     except PspError as refusal:
+        if call.forgets_refusals:
+            raise
         given = Answer(refusal.status, json.dumps(refusal.body()).encode(), refusal.headers)
         idempotency.remember(ctx, call.account, key, call.fingerprint, given)
     if call.steered is Ending.DROP_AFTER_BOOKING:

@@ -1,5 +1,7 @@
 """What can be charged later: stored cards and mandates."""
 
+from typing import Any
+
 from sandbox_psp import debit, events, objects
 from sandbox_psp.cards import Card
 from sandbox_psp.context import Context
@@ -23,15 +25,25 @@ def store_card(ctx: Context, account: str, card: Card, currency: str | None) -> 
     return method
 
 
-def sign_mandate(ctx: Context, account: str, *, reference: str, holder: str, iban: str) -> Answer:
-    """Make a mandate; PspError 422 for an invalid IBAN."""
+def sign_mandate(
+    ctx: Context,
+    account: str,
+    *,
+    reference: str,
+    holder: str,
+    iban: str,
+    customer: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Answer:
+    """Make a mandate; PspError 422 for an invalid IBAN. `customer` and `extra` are a dialect's."""
     mandate = Mandate(
         id=new_id("mdt"),
         account=account,
         reference=reference,
         holder=holder,
         iban=debit.checked(iban),
-        customer=new_id("cus"),
+        customer=customer or new_id("cus"),
+        extra=extra or {},
     )
     objects.save(ctx.db, mandate)
     events.emit(ctx, "mandate.active", mandate)

@@ -30,7 +30,11 @@ class Span:
 
 def save(db: Database, record: Record) -> None:
     """Insert or replace by id."""
-    parent = record.charge if isinstance(record, Refund) else None
+    parent = None
+    if isinstance(record, Refund):
+        parent = record.charge
+    elif isinstance(record, Charge):
+        parent = record.authorization
     db.execute(
         "INSERT INTO objects (id, kind, account, reference, parent, body) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET body = excluded.body",
@@ -104,8 +108,9 @@ def refunds_of(db: Database, charge: Charge) -> list[Refund]:
 
 
 def method(db: Database, account: str, id: str) -> PaymentMethod:
-    """A stored card (`pm_`) or a mandate (`mdt_`) in the shape of a payment method."""
-    if id.startswith("mdt_"):
+    """A stored card or a mandate in the shape of a payment method."""
+    row = db.one("SELECT kind FROM objects WHERE id = ?", id)
+    if row is not None and row["kind"] == Mandate.kind:
         return owned(db, Mandate, account, id).as_method()
     return owned(db, PaymentMethod, account, id)
 

@@ -6,7 +6,10 @@ from pydantic import BaseModel
 
 
 class Record(BaseModel):
-    """What every stored object has; `hidden` names the fields that never leave the PSP."""
+    """What every stored object has; `hidden` names the fields that never leave the PSP.
+
+    `extra` is what a dialect keeps with it.
+    """
 
     kind: ClassVar[str]
     hidden: ClassVar[set[str]] = {"account"}
@@ -14,10 +17,11 @@ class Record(BaseModel):
     id: str
     account: str
     reference: str | None
+    extra: dict[str, Any] = {}
 
     def plain(self) -> dict[str, Any]:
         """The object's own public fields, JSON-ready; related objects appear as ids."""
-        return self.model_dump(mode="json", exclude=self.hidden)
+        return self.model_dump(mode="json", exclude=self.hidden | {"extra"})
 
 
 class Failure(BaseModel):

@@ -23,14 +23,19 @@ def refund(
     key: str | None,
     description: str | None = None,
     plan: Plan | None = None,
+    id: str | None = None,
+    extra: dict[str, Any] | None = None,
 ) -> Answer:
-    """Give back part of a charge; `plan` overrides what the amount's ending would do."""
+    """Give back part of a charge; `plan` overrides what the amount's ending would do.
+
+    `id` and `extra` are a dialect's.
+    """
     if charge.status != "succeeded":
         raise invalid("invalid_state", f"The charge is {charge.status}.")
     if amount > refundable(ctx, charge):
         raise invalid("amount_too_large", "More than is left of the charge cannot be refunded.")
     made = Refund(
-        id=new_id("re"),
+        id=id or new_id("re"),
         account=charge.account,
         reference=reference,
         status="pending",
@@ -39,6 +44,7 @@ def refund(
         currency=charge.currency,
         description=description,
         created_at=iso(now_ms()),
+        extra=extra or {},
     )
     return _place(ctx, made, plan or steering.plan(amount, charge.currency), key)
 
@@ -46,6 +52,8 @@ def refund(
 def settle(ctx: Context, job: dict[str, Any]) -> None:
     """A pending refund becomes what its plan says."""
     made = objects.get(ctx.db, Refund, job["id"])
+    if made.status != "pending":
+        return
     if job["failure"] is None:
         _succeed(ctx, made, job["key"], noisy=False, delay=0)
         return

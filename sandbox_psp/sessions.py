@@ -17,15 +17,27 @@ from sandbox_psp.requests import SessionRequest
 End = Literal["completed", "failed", "cancelled", "expired"]
 
 
-def create(ctx: Context, account: str, body: SessionRequest, base: str) -> Answer:
-    """Open a session; `base` is the address, ending in a slash, the merchant reached the PSP at."""
-    id = new_id("cs")
+def create(
+    ctx: Context,
+    account: str,
+    body: SessionRequest,
+    base: str,
+    *,
+    id: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Answer:
+    """Open a session; `base` is the address, ending in a slash, the merchant reached the PSP at.
+
+    `id` and `extra` are a dialect's.
+    """
+    id = id or new_id("cs")
     session = CheckoutSession(
         id=id,
         account=account,
         url=f"{base}checkout/{id}",
         expires_at=iso(after(ctx.settings.session_seconds)),
         created_at=iso(now_ms()),
+        extra=extra or {},
         **body.model_dump(),
     )
     objects.save(ctx.db, session)

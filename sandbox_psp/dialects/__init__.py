@@ -8,8 +8,14 @@ of how those really behave.
 from collections.abc import Mapping
 
 from sandbox_psp.dialects.base import Dialect, Outgoing
+from sandbox_psp.dialects.billwerk_pay import BillwerkPayDialect
+from sandbox_psp.dialects.gocardless import GoCardlessDialect
 from sandbox_psp.dialects.own import OwnDialect
+from sandbox_psp.dialects.stripe import StripeDialect
 
 __all__ = ["DIALECTS", "Dialect", "Outgoing"]
 
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (OwnDialect(),)}
+DIALECTS: Mapping[str, Dialect] = {
+    dialect.name: dialect
+    for dialect in (OwnDialect(), GoCardlessDialect(), BillwerkPayDialect(), StripeDialect())
+}

@@ -1,0 +1,116 @@
+"""The ways an agreement begins or gets a new reservation, and what becomes of a hosted page."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from contract.enums import PaymentErrorCode as Code
+from contract.enums import PaymentTransactionStatus as Status
+from psp.billwerk_pay import bodies, mapping
+from psp.billwerk_pay.bodies import METHOD
+from psp.billwerk_pay.client import Client, RefusedError
+from psp.billwerk_pay.wire import Charge, PaymentMethod, PaymentMethods, SessionInfo
+from psp.errors import ProtocolError
+from psp.types import Approved, Authorize, Declined, Lookup, Outcome, Pending, RedirectRequired
+
+SESSION = "cs_"
+TTL = timedelta(hours=1)
+
+_METHOD_ID = re.compile(r"ca_[A-Za-z0-9]{1,64}")
+
+
+async def authorize(client: Client, call: Authorize, methods: Sequence[str]) -> Outcome:
+    """Choose the way. Raises `RefusedError`, `UnpayableError` or a `PspError`."""
+    if call.migration_token is not None:
+        known = _METHOD_ID.fullmatch(call.migration_token)
+        return await _stored(client, call.migration_token if known else None, Code.InvalidData)
+    if call.initial:
+        return await _checkout(client, call, methods)
+    token = call.instrument.token if call.instrument else {}
+    if METHOD not in token or call.amount == 0:
+        return await _stored(client, token.get(METHOD), Code.BearerInvalid)
+    body = bodies.charge_body(call, token, settle=False)
+    charge = await client.post(Charge, "charge", body=body)
+    return mapping.authorization(mapping.ours(charge, call.currency, call.reference))
+
+
+async def fetch(client: Client, lookup: Lookup) -> Outcome | None:
+    """A reservation by its handle, or what a hosted page has come to."""
+    session = lookup.psp_id if (lookup.psp_id or "").startswith(SESSION) else None
+    handle = lookup.reference if session else lookup.psp_id or lookup.reference
+    charge = await client.get(Charge, "charge", handle)
+    if charge is not None:
+        mapping.ours(charge, lookup.currency, handle)
+        if charge.state not in ("created", "failed"):
+            return mapping.authorization(charge)
+    if session is not None:
+        page = await client.session(session)
+    else:
+        pages = await client.sessions("charge" if charge else "customer", handle)
+        page = max(pages, key=lambda one: one.expires, default=None)
+    stored_at = session or (page.id if page else None)
+    if charge is None and stored_at is not None:
+        stored = await _stored_by(client, lookup.reference, stored_at)
+        if stored is not None:
+            return _usable(stored, Code.BearerInvalid)
+    return _unpaid(charge, page, session)
+
+
+def _unpaid(charge: Charge | None, page: SessionInfo | None, session: str | None) -> Outcome | None:
+    """While the page is open a declined card decides nothing: there may be another one."""
+    if page is not None and page.expires > datetime.now(UTC):
+        return RedirectRequired(psp_id=page.id, url=page.url, expires_at=page.expires)
+    if charge is not None and charge.state == "failed":
+        return mapping.authorization(charge)
+    if page is not None:
+        return mapping.ended(page.id, Status.Expired)
+    if charge is None:
+        return None
+    # A page that is gone was closed; without one this is a reservation under way.
+    return mapping.ended(session, Status.Cancelled) if session else mapping.authorization(charge)
+
+
+async def close(client: Client, session: str) -> None:
+    """Close a hosted page; one that is gone is closed."""
+    try:
+        await client.close_session(session)
+    except RefusedError as refusal:
+        if refusal.status != 404:
+            raise
+
+
+async def _checkout(client: Client, call: Authorize, methods: Sequence[str]) -> Outcome:
+    if not (call.success_url and call.abort_url):
+        message = "A checkout needs the return URLs for success and for abort."
+        return Declined(code=Code.InvalidData, message=message)
+    body = bodies.session_body(call, methods, TTL)
+    if call.amount:
+        body |= {"order": bodies.order(call), "settle": False, "recurring": True}
+    else:
+        body |= {"currency": call.currency, "create_customer": bodies.customer(call)}
+    opened = await client.open_session("charge" if call.amount else "recurring", body)
+    page = await client.session(opened.id)
+    if page is None:
+        raise ProtocolError("The PSP does not know the page it has just opened.")
+    return RedirectRequired(psp_id=opened.id, url=opened.url, expires_at=page.expires)
+
+
+async def _stored(client: Client, id: str | None, missing: Code) -> Outcome:
+    """Nothing to reserve: the stored card only has to be good for later."""
+    method = await client.get(PaymentMethod, "payment_method", id) if id else None
+    return _usable(method, missing)
+
+
+async def _stored_by(client: Client, customer: str, session: str) -> PaymentMethod | None:
+    found = await client.get(PaymentMethods, "customer", customer, "payment_method")
+    cards = found.cards if found else []
+    return next((card for card in cards if card.reference == session), None)
+
+
+def _usable(method: PaymentMethod | None, missing: Code) -> Outcome:
+    if method is not None and method.state == "pending":
+        return Pending(psp_id=None)
+    if method is None or method.state != "active":
+        return Declined(code=missing, message="The card is not, or no longer, active at the PSP.")
+    # The id is a token and stays inside.
+    return Approved(psp_id=None, instrument=mapping.method_instrument(method))

@@ -1,0 +1,76 @@
+"""What the PSP is asked for; pure. A handle is our transaction id, a text ends with it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from psp.billwerk_pay.money import to_units
+from psp.billwerk_pay.words import locale
+from psp.types import Authorize, Call
+
+METHOD = "payment_method"
+CUSTOMER = "customer"
+
+_LONGEST_TEXT = 100
+_MARK = re.compile(r"\[([^\[\]]+)\]$")
+
+
+def session_body(call: Authorize, methods: Sequence[str], ttl: timedelta) -> dict[str, Any]:
+    """What both kinds of hosted page are told."""
+    return {
+        "locale": locale(call.payer.language),
+        "ttl": f"PT{ttl // timedelta(minutes=1)}M",
+        "accept_url": call.success_url,
+        "cancel_url": call.abort_url,
+        "payment_methods": list(methods),
+    }
+
+
+def order(call: Authorize) -> dict[str, Any]:
+    """What a hosted page is to reserve."""
+    return {
+        **money(call),
+        "handle": call.reference,
+        "key": call.idempotency_key,
+        "ordertext": call.text[:_LONGEST_TEXT] if call.text else None,
+        "customer": customer(call),
+        "metadata": {"reference": call.reference},
+    }
+
+
+def charge_body(call: Call, token: Mapping[str, str], *, settle: bool) -> dict[str, Any]:
+    """A reservation on a stored card, or a payment with it."""
+    return {
+        **money(call),
+        "handle": call.reference,
+        "key": call.idempotency_key,
+        "source": token[METHOD],
+        "customer_handle": token.get(CUSTOMER),
+        "settle": settle,
+        "ordertext": call.text[:_LONGEST_TEXT] if call.text else None,
+        "metadata": {"reference": call.reference},
+    }
+
+
+def customer(call: Authorize) -> dict[str, str]:
+    """The customer of a sign-up, found again by our transaction id."""
+    first, _, last = (call.payer.name or "").rpartition(" ")
+    parts = {"email": call.payer.email, "first_name": first, "last_name": last}
+    return {"handle": call.reference, **{name: part for name, part in parts.items() if part}}
+
+
+def money(call: Call) -> dict[str, Any]:
+    """Raises `UnpayableError`."""
+    return {"amount": to_units(call.amount, call.currency), "currency": call.currency}
+
+
+def marked(call: Call) -> str:
+    """The call's text with our reference, the only trace of a settle's or a refund's origin."""
+    return f"{(call.text or '')[:_LONGEST_TEXT]} [{call.reference}]".strip()
+
+
+def mark(text: str | None) -> str | None:
+    """The reference in a text made by `marked`."""
+    found = _MARK.search(text or "")
+    return found[1] if found else None

@@ -1,0 +1,26 @@
+"""Where the PSP's two APIs are found. A deployment's choice, not a merchant's."""
+
+from pydantic import Field, HttpUrl
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_API = HttpUrl("https://api.reepay.com")
+_CHECKOUT = HttpUrl("https://checkout-api.reepay.com")
+
+
+class BillwerkPayConfig(BaseSettings):
+    """Values come from the environment; the aliases are the variables' names.
+
+    Without them the PSP itself is meant, whose test and live accounts share both addresses.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    url: HttpUrl | None = Field(None, validation_alias="INTEGRATOR_BILLWERK_PAY_URL")
+    checkout_url: HttpUrl | None = Field(
+        None, validation_alias="INTEGRATOR_BILLWERK_PAY_CHECKOUT_URL"
+    )
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """Of the API and of the checkout API, without the version."""
+        return str(self.url or _API), str(self.checkout_url or _CHECKOUT)

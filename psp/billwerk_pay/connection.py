@@ -1,0 +1,204 @@
+"""The port's operations for one merchant of Billwerk+ Pay."""
+
+import hmac
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import wraps
+from typing import Any, TypeVar
+
+from contract.enums import PaymentErrorCode as Code
+from contract.enums import PublicPaymentProviderRole as Role
+from psp.billwerk_pay import authorizing, bodies, listing, mapping, search
+from psp.billwerk_pay.bodies import METHOD
+from psp.billwerk_pay.client import Client, RefusedError
+from psp.billwerk_pay.settings import BillwerkPaySettings
+from psp.billwerk_pay.wire import Account, Charge, Invoice, WebhookSettings
+from psp.billwerk_pay.wire import Refund as WireRefund
+from psp.common.money import UnpayableError
+from psp.common.secrets import split
+from psp.errors import ProtocolError
+from psp.types import (
+    Approved,
+    Authorize,
+    Call,
+    Capture,
+    Declined,
+    EventPage,
+    Lookup,
+    MovementPage,
+    Outcome,
+    Pending,
+    Refund,
+    SettingsCheck,
+    Void,
+)
+from psp.types import Charge as ChargeCall
+
+S = TypeVar("S")
+C = TypeVar("C", bound=Call)
+Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
+
+
+def _declines(operation: Operation[S, C]) -> Operation[S, C]:
+    """Turn a definite no of the PSP, or an amount it can never be asked for, into a value."""
+
+    @wraps(operation)
+    async def answered(self: S, call: C) -> Outcome:
+        try:
+            return await operation(self, call)
+        except RefusedError as refusal:
+            return mapping.refused(refusal)
+        except UnpayableError as refusal:
+            return Declined(code=refusal.code, message=str(refusal))
+
+    return answered
+
+
+class BillwerkPayConnection:
+    """An account at Billwerk+ Pay.
+
+    A repetition is recognised without the PSP's memory of keys: only one charge exists per handle,
+    and what was settled or given back with our reference in its text is not asked for again. After
+    a refusal, too, the PSP's object decides, if there is one.
+    """
+
+    def __init__(self, client: Client, settings: BillwerkPaySettings) -> None:
+        self._client = client
+        self._settings = settings
+
+    @_declines
+    async def authorize(self, call: Authorize) -> Outcome:
+        """Open a checkout, reserve on a stored card or take a stored card over."""
+        try:
+            methods = self._settings.payment_methods
+            return await authorizing.authorize(self._client, call, methods)
+        except RefusedError as refusal:
+            found = await self._charge(call.reference)
+            if found is None or found.state not in ("authorized", "settled", "pending"):
+                return mapping.refused(refusal)
+            return mapping.authorization(mapping.ours(found, call.currency, call.reference))
+
+    @_declines
+    async def void(self, call: Void) -> Outcome:
+        """Cancel a reservation, or close a hosted page (`cs_`) and cancel what it has reserved."""
+        handle = call.authorization_id
+        if handle.startswith(authorizing.SESSION):
+            await authorizing.close(self._client, handle)
+            found = await self._charge(call.reference)
+            if found is None or found.state in ("created", "failed", "cancelled"):
+                return Approved(psp_id=handle)
+            handle = call.reference
+        try:
+            charge = await self._client.post(Charge, "charge", handle, "cancel")
+        except RefusedError as refusal:
+            found = await self._charge(handle)
+            if found is None or found.state != "cancelled":
+                return mapping.refused(refusal)
+            charge = found
+        return mapping.cancelled(charge)
+
+    @_declines
+    async def capture(self, call: Capture) -> Outcome:
+        """Settle a reservation, in whole or in part."""
+        handle, amount = call.authorization_id, bodies.money(call)["amount"]
+        own = await self._settled(handle, call)
+        if own is not None:
+            return own
+        body = {"key": call.idempotency_key, "amount": amount, "ordertext": bodies.marked(call)}
+        try:
+            charge = await self._client.post(Charge, "charge", handle, "settle", body=body)
+        except RefusedError as refusal:
+            return await self._settled(handle, call) or mapping.refused(refusal)
+        charge = mapping.ours(charge, call.currency, handle)
+        troubled = charge.error is not None or charge.error_state is not None
+        if charge.state == "settled" and (troubled or charge.amount != amount):
+            # Not the first settle of this charge: only the list of all tells about ours.
+            own = await self._settled(handle, call)
+            if own is not None or not troubled:
+                return own or Pending(psp_id=None)
+        return mapping.failed(None, charge) if troubled else mapping.payment(charge)
+
+    @_declines
+    async def charge(self, call: ChargeCall) -> Outcome:
+        """Take money from a stored card."""
+        token = call.instrument.token
+        if METHOD not in token:
+            return Declined(code=Code.BearerInvalid, message="No stored card is known.")
+        body = bodies.charge_body(call, token, settle=True)
+        try:
+            charge = await self._client.post(Charge, "charge", body=body)
+        except RefusedError as refusal:
+            found = await self._charge(call.reference)
+            if found is None or found.state not in ("settled", "pending"):
+                return mapping.refused(refusal)
+            charge = found
+        return mapping.payment(mapping.ours(charge, call.currency, call.reference))
+
+    @_declines
+    async def refund(self, call: Refund) -> Outcome:
+        """Give money of a payment back."""
+        handle, _, id = call.payment_psp_id.partition("/")
+        body = {
+            "invoice": handle,
+            "key": call.idempotency_key,
+            "amount": bodies.money(call)["amount"],
+            "text": bodies.marked(call),
+        }
+        invoice = await search.invoice(self._client, handle)
+        if invoice is None or id not in {moved.id for moved in invoice.transactions}:
+            return Declined(code=Code.InvalidData, message="The PSP has no such payment.")
+        made = await self._given_back(invoice, call)
+        if made is None:
+            try:
+                made = await self._client.post(WireRefund, "refund", body=body)
+            except RefusedError as refusal:
+                invoice = await search.invoice(self._client, handle)
+                made = await self._given_back(invoice, call)
+                if made is None:
+                    return mapping.refused(refusal)
+        return mapping.refund(mapping.ours(made, call.currency, handle))
+
+    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+        """What a hosted page or a reservation has come to."""
+        return await authorizing.fetch(self._client, lookup)
+
+    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+        """What a charge or capture has come to, with its chargebacks."""
+        return await search.payment(self._client, lookup)
+
+    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+        """What a refund has come to."""
+        return await search.refund(self._client, lookup)
+
+    async def verify_settings(self) -> SettingsCheck:
+        """Both secrets: the PSP shows the one its webhooks are signed with."""
+        hooks = await self._client.get(WebhookSettings, "account", "webhook_settings")
+        account = await self._client.get(Account, "account")
+        if hooks is None or account is None:
+            raise ProtocolError("The PSP has no account for a key it accepts.")
+        entered = split(self._settings.webhook_secret)
+        if not any(hmac.compare_digest(one.encode(), hooks.secret.encode()) for one in entered):
+            return SettingsCheck()
+        return SettingsCheck(roles=frozenset({Role.CreditCard}), account=account.id)
+
+    async def list_events(self, cursor: str | None) -> EventPage:
+        """Nothing: the PSP's list of events has no place that one could go on from."""
+        return EventPage(cursor=cursor)
+
+    async def list_movements(
+        self, since: datetime, until: datetime, cursor: str | None
+    ) -> MovementPage:
+        """Every transaction made in the window, then the payments charged back in it."""
+        return await listing.movements(self._client, since, until, cursor)
+
+    async def _charge(self, handle: str) -> Charge | None:
+        return await self._client.get(Charge, "charge", handle)
+
+    async def _settled(self, handle: str, call: Capture) -> Outcome | None:
+        invoice = await search.invoice(self._client, handle)
+        own = mapping.settle_of(invoice, call.reference) if invoice else None
+        return mapping.movement(mapping.ours(own, call.currency), call.currency) if own else None
+
+    async def _given_back(self, invoice: Invoice | None, call: Refund) -> WireRefund | None:
+        id = mapping.refund_of(invoice.credit_notes if invoice else (), call.reference)
+        return await self._client.get(WireRefund, "refund", id) if id else None

@@ -1,0 +1,75 @@
+"""The PSP's webhooks: signed, but only their id and time, so that they are mere hints.
+
+The signature covers neither the event nor the ids of what it is about: the state is fetched.
+Repetitions carry the time of the event (not confirmed by the PSP), and it repeats for days; a
+replay does no more than have the state fetched once more, and is known by its id. So an old time
+is accepted, and one in the future is not.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydantic import SecretStr, ValidationError
+
+from psp.billwerk_pay.mapping import movement_id
+from psp.billwerk_pay.wire import Id, Wire
+from psp.common.secrets import split
+from psp.common.signatures import TOLERANCE_SECONDS, require_hmac_sha256
+from psp.errors import NotificationRejected
+from psp.types import Notice
+
+
+class _Notification(Wire):
+    """What has been signed, and what has not."""
+
+    id: Id
+    timestamp: str
+    signature: str
+    event_type: str = ""
+    invoice: str | None = None
+    transaction: str | None = None
+    customer: str | None = None
+
+
+def parse(secrets: SecretStr, body: bytes, now: datetime) -> Sequence[Notice]:
+    """The event of a notification. Raises `NotificationRejected`."""
+    try:
+        told = _Notification.model_validate(json.loads(body))
+    except (ValidationError, ValueError, RecursionError):
+        raise NotificationRejected("The notification is not one of the PSP") from None
+    require_hmac_sha256(split(secrets), f"{told.timestamp}{told.id}".encode(), [told.signature])
+    _require_past(told.timestamp, now)
+    return [_notice(told)]
+
+
+def _require_past(text: str, now: datetime) -> None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise NotificationRejected("The notification's time cannot be read") from None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if (at - now).total_seconds() > TOLERANCE_SECONDS:
+        raise NotificationRejected("The notification is from the future")
+
+
+def _notice(told: _Notification) -> Notice:
+    """Whom it concerns.
+
+    A settle under a preauth's handle is a payment's, which is known by the movement alone; so is
+    a refund. Everything else is about the handle itself. A stored card is its customer's, who is
+    named like the sign-up.
+    """
+    match told.event_type:
+        case "invoice_settled" if told.invoice and told.transaction:
+            ids: tuple[str, ...] = (movement_id(told.invoice, told.transaction),)
+            return Notice(event_id=told.id, psp_ids=ids)
+        case "invoice_refund" | "invoice_refund_failed" if told.transaction:
+            return Notice(event_id=told.id, psp_ids=(told.transaction,))
+        case "invoice_authorized" | "invoice_settled" | "invoice_failed" | "invoice_cancelled":
+            ids = (movement_id(told.invoice or "", told.transaction or ""),)
+            return Notice(event_id=told.id, reference=told.invoice, psp_ids=ids)
+        case "customer_payment_method_added":
+            return Notice(event_id=told.id, reference=told.customer)
+        case _:
+            return Notice(event_id=told.id, relevant=False)

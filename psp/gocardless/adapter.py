@@ -1,0 +1,111 @@
+"""GoCardless behind the port."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import httpx
+from pydantic import BaseModel
+
+from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.bearer import bank_account
+from psp.common.budget import budget_of
+from psp.common.http import PspHttp
+from psp.common.secrets import tell_apart
+from psp.gocardless import notifications
+from psp.gocardless.client import GoCardlessClient
+from psp.gocardless.connection import GoCardlessConnection
+from psp.gocardless.settings import GoCardlessConfig, GoCardlessSettings
+from psp.port import Connection
+from psp.types import (
+    CallRate,
+    Capabilities,
+    KeySemantics,
+    MethodCapability,
+    Notice,
+    OnRepeat,
+    Operation,
+)
+
+_VERSION = "2015-07-06"
+# 1000 calls a minute are allowed, reads and writes together (a secondary source).
+_RATE = CallRate(reads=8, writes=8)
+
+
+def _mandate(*, by_iban: bool = False) -> MethodCapability:
+    return MethodCapability(
+        cancel=True,
+        redirect=True,
+        initial_bearer=by_iban,
+        backend_payments=by_iban,
+        unconfirmed_ledger=True,
+        unconfirmed_ledger_for_refund=True,
+    )
+
+
+class GoCardlessAdapter:
+    """Direct debits. A preauth is a mandate and holds no money; a cancel calls its sign-up off.
+
+    Sign-up by IBAN needs GoCardless' permission for custom payment pages; without it, it is
+    declined as `InvalidConfiguration`. `config` says where GoCardless is; without it the
+    environment does, at every connect.
+    """
+
+    name = "gocardless"
+    settings_model: type[BaseModel] = GoCardlessSettings
+    capabilities = Capabilities(
+        methods={
+            Role.Debit: _mandate(by_iban=True),
+            Role.Autogiro: _mandate(),
+            Role.Betalingsservice: _mandate(),
+        },
+        refunds=True,
+        asynchronous=frozenset({Operation.CHARGE, Operation.REFUND}),
+        rate=_RATE,
+        migration=True,
+        event_list=True,
+        movement_list=True,
+        # Keys live for about 30 days (unconfirmed); a tenth of that outlasts any outage.
+        idempotency=KeySemantics(
+            on_repeat=OnRepeat.EXISTING, window_seconds=3 * 24 * 3600, consistent_lookup=False
+        ),
+    )
+
+    def __init__(self, config: GoCardlessConfig | None = None) -> None:
+        self._config = config
+
+    def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
+        """Refuse a typed account without holder and valid IBAN; without one, the page asks."""
+        if role is Role.Debit and bearer:
+            bank_account(bearer)
+
+    def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
+        """Open the adapter with a `GoCardlessSettings`."""
+        merchant = _own(settings)
+        config = self._config or GoCardlessConfig()
+        headers = {
+            "Authorization": f"Bearer {merchant.access_token.get_secret_value()}",
+            "GoCardless-Version": _VERSION,
+            "Accept": "application/json",
+        }
+        budget = None
+        if config.url is None:  # a stand-in allows any rate
+            account = tell_apart(merchant.access_token)
+            budget = budget_of(self.name, account, reads=_RATE.reads, writes=_RATE.writes)
+        base = config.base_url(merchant.environment)
+        return GoCardlessConnection(GoCardlessClient(PspHttp(http, base, headers, budget)))
+
+    def parse_notification(
+        self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> Sequence[Notice]:
+        """Verify a webhook and read its events. Raises `NotificationRejected`."""
+        return notifications.parse(_own(settings).webhook_secret, headers, body)
+
+    def read_event(self, raw: bytes) -> Sequence[Notice]:
+        """Read an entry of the event list. Raises `NotificationRejected`."""
+        return notifications.read(raw)
+
+
+def _own(settings: BaseModel) -> GoCardlessSettings:
+    if not isinstance(settings, GoCardlessSettings):
+        raise TypeError(f"GoCardlessSettings needed, not {type(settings).__name__}")
+    return settings

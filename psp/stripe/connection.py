@@ -1,0 +1,177 @@
+"""The port's operations for one merchant's Stripe account."""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import wraps
+from typing import Any, TypeVar
+
+from contract.enums import PaymentErrorCode as Code
+from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.money import UnpayableError
+from psp.errors import OutcomeUnknown, ProtocolError, PspTimeout
+from psp.stripe import authorizing, bodies, instruments, listing, lookup, mapping, taking
+from psp.stripe.client import RefusedError, StripeClient
+from psp.stripe.instruments import METHOD
+from psp.stripe.taking import INTENT_EXPAND, INTENTS
+from psp.stripe.wire import Account, CheckoutSession, PaymentIntent
+from psp.stripe.wire import Refund as WireRefund
+from psp.types import (
+    Authorize,
+    Call,
+    Capture,
+    Charge,
+    Declined,
+    EventPage,
+    Lookup,
+    MovementPage,
+    Outcome,
+    Refund,
+    SettingsCheck,
+    Void,
+)
+
+S = TypeVar("S")
+C = TypeVar("C", bound=Call)
+Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
+
+_CAPABILITIES = {Role.CreditCard: "card_payments", Role.Debit: "sepa_debit_payments"}
+
+
+def _declines(operation: Operation[S, C]) -> Operation[S, C]:
+    """Turn a definite no of Stripe's, or an amount it can never be asked for, into a value."""
+
+    @wraps(operation)
+    async def answered(self: S, call: C) -> Outcome:
+        try:
+            return await operation(self, call)
+        except RefusedError as refusal:
+            # The one object these two name is the stored payment method.
+            uses_method = isinstance(call, Authorize | Charge)
+            return mapping.refused(
+                refusal, missing=Code.BearerInvalid if uses_method else Code.InvalidData
+            )
+        except UnpayableError as refusal:
+            return Declined(code=refusal.code, message=str(refusal))
+
+    return answered
+
+
+class StripeConnection:
+    """An account at Stripe."""
+
+    def __init__(self, client: StripeClient) -> None:
+        self._client = client
+
+    @_declines
+    async def authorize(self, call: Authorize) -> Outcome:
+        """Open a checkout, sign a mandate, reserve on a stored card or take a customer over."""
+        return await authorizing.authorize(self._client, call)
+
+    @_declines
+    async def void(self, call: Void) -> Outcome:
+        """Cancel a PaymentIntent (`pi_`) or expire an open checkout session (`cs_`)."""
+        id, key = call.authorization_id, call.idempotency_key
+        if id.startswith("cs_"):
+            session = await self._client.act(
+                CheckoutSession,
+                *("checkout", "sessions", id, "expire"),
+                body={},
+                key=key,
+                done=lambda found: found.status == "expired",
+            )
+            return mapping.void_outcome(session)
+        if not id.startswith("pi_"):
+            return _nothing_held()
+        intent = await self._client.act(
+            PaymentIntent,
+            *(INTENTS, id, "cancel"),
+            body={"cancellation_reason": "requested_by_customer"},
+            key=key,
+            done=lambda found: found.status == "canceled",
+        )
+        return mapping.void_outcome(mapping.ours(intent, call, intent.reference))
+
+    @_declines
+    async def capture(self, call: Capture) -> Outcome:
+        """Take money of a reservation, once."""
+        if not call.authorization_id.startswith("pi_"):
+            return _nothing_held()
+        intent = await self._client.act(
+            PaymentIntent,
+            *(INTENTS, call.authorization_id, "capture"),
+            body=bodies.capture_body(call),
+            key=call.idempotency_key,
+            done=lambda found: (
+                found.captured_for == call.reference and found.status != "requires_capture"
+            ),
+            expand=INTENT_EXPAND,
+        )
+        return mapping.payment_outcome(mapping.ours(intent, call, intent.captured_for))
+
+    @_declines
+    async def charge(self, call: Charge) -> Outcome:
+        """Take money from a stored card or with a mandate."""
+        token = call.instrument.token
+        if METHOD not in token:
+            return instruments.still_usable(None)
+        return mapping.payment_outcome(await taking.take(self._client, call, token))
+
+    @_declines
+    async def refund(self, call: Refund) -> Outcome:
+        """Give money of a payment back."""
+        body, key = bodies.refund_body(call), call.idempotency_key
+        try:
+            given = await self._client.post(WireRefund, "refunds", body=body, key=key)
+        except PspTimeout:
+            raise  # no time is left for a read
+        except OutcomeUnknown as unknown:
+            # Stripe repeats a stored 5xx for as long as it knows the key: a read may decide.
+            of = {name: id for name, id in body.items() if name in ("charge", "payment_intent")}
+            page = await self._client.page(WireRefund, "refunds", **of)
+            named = [refund for refund in page.data if refund.reference == call.reference]
+            if not named:
+                raise unknown from None
+            given = named[0]
+        return mapping.refund_outcome(mapping.ours(given, call, given.reference))
+
+    async def fetch_authorization(self, find: Lookup) -> Outcome | None:
+        """What a checkout session, a PaymentIntent or a SetupIntent has come to."""
+        return await lookup.authorization(self._client, find)
+
+    async def fetch_payment(self, find: Lookup) -> Outcome | None:
+        """What a charge or capture has come to, with its chargebacks."""
+        return await lookup.payment(self._client, find)
+
+    async def fetch_refund(self, find: Lookup) -> Outcome | None:
+        """What a refund has come to."""
+        return await lookup.refund(self._client, find)
+
+    async def verify_settings(self) -> SettingsCheck:
+        """The account of the key, with the methods it may take; all if the key may not see them.
+
+        The webhook secret cannot be asked for: a wrong one shows when notifications are rejected.
+        """
+        account = await self._client.get(Account, "account")
+        if account is None:
+            raise ProtocolError("Stripe has no account for an API key it accepts.")
+        may = account.capabilities
+        roles = {role for role, name in _CAPABILITIES.items() if not may or _active(may, name)}
+        return SettingsCheck(roles=frozenset(roles), account=account.id)
+
+    async def list_events(self, cursor: str | None) -> EventPage:
+        """The event list behind a cursor."""
+        return await listing.events(self._client, cursor)
+
+    async def list_movements(
+        self, since: datetime, until: datetime, cursor: str | None
+    ) -> MovementPage:
+        """Reservations and payments, then captures, then refunds."""
+        return await listing.movements(self._client, since, until, cursor)
+
+
+def _active(capabilities: dict[str, str], name: str) -> bool:
+    return capabilities.get(name) == "active"
+
+
+def _nothing_held() -> Declined:
+    return Declined(code=Code.InvalidPreconditions, message="No money is held under this id.")

@@ -1,0 +1,102 @@
+"""The bodies of the calls. Unknown members are refused, to catch a client's slip of the pen."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Units = Annotated[int, Field(strict=True, gt=0, le=10**15)]
+Handle = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-@]{1,255}$")]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2000)]
+Text = Annotated[str, Field(max_length=512)]
+Key = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Strict(BaseModel):
+    """Refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Customer(Strict):
+    """Who pays."""
+
+    handle: Handle
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None
+    company: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Order(Strict):
+    """What a hosted page is to take."""
+
+    handle: Handle
+    key: Key | None = None
+    amount: Units
+    currency: Currency
+    customer: Customer | None = None
+    customer_handle: Handle | None = None
+    metadata: dict[str, Any] | None = None
+    ordertext: Text | None = None
+
+
+class Session(Strict):
+    """What all hosted pages are told."""
+
+    locale: Annotated[str, Field(pattern=r"^[a-z]{2}_[A-Z]{2}$")] | None = None
+    ttl: Annotated[str, Field(pattern=r"^PT[0-9]+[HMS]$")] | None = None
+    accept_url: Url
+    cancel_url: Url
+    payment_methods: list[str] | None = None
+    button_text: Annotated[str, Field(max_length=32)] | None = None
+    configuration: str | None = None
+
+
+class ChargeSession(Session):
+    """A hosted page that reserves, or takes at once."""
+
+    order: Order
+    settle: bool = False
+    recurring: bool = False
+
+
+class RecurringSession(Session):
+    """A hosted page that stores a card."""
+
+    currency: Currency = "EUR"
+    customer: Handle | None = None
+    create_customer: Customer | None = None
+
+
+class Charge(Strict):
+    """A stored card, charged now or reserved on."""
+
+    handle: Handle
+    key: Key | None = None
+    amount: Units
+    currency: Currency
+    source: str
+    settle: bool = False
+    customer_handle: Handle | None = None
+    ordertext: Text | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Settle(Strict):
+    """A reservation to be taken; without an amount in whole."""
+
+    key: Key | None = None
+    amount: Units | None = None
+    ordertext: Text | None = None
+
+
+class Refund(Strict):
+    """Money to give back; without an amount all that is left."""
+
+    invoice: Handle
+    key: Key | None = None
+    amount: Units | None = None
+    text: Text | None = None

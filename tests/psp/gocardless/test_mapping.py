@@ -1,0 +1,317 @@
+"""What GoCardless' objects mean, decided on the shapes of the official fixtures."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from contract.enums import PaymentChargebackReason as Reason
+from contract.enums import PaymentErrorCode as Code
+from contract.enums import PaymentTransactionStatus as Status
+from contract.enums import PublicPaymentProviderRole as Role
+from psp.errors import ProtocolError
+from psp.gocardless import bodies, mapping
+from psp.gocardless.wire import (
+    BankAccount,
+    BillingRequest,
+    Creditor,
+    Event,
+    Flow,
+    Mandate,
+    Payment,
+    Refund,
+    Resource,
+)
+from psp.types import Approved, Declined, FactKind, Outcome, Payer, Pending, RedirectRequired
+from tests.psp import builders
+from tests.psp.gocardless import objects
+from tests.psp.gocardless.objects import FIXTURES
+
+TEN = Decimal("10.00")
+
+
+def payment_of(status: str, *events: dict[str, Any]) -> Outcome:
+    read = [Event.model_validate(event) for event in events]
+    return mapping.payment_outcome(Payment.model_validate(objects.payment(status)), read)
+
+
+def kinds(outcome: Outcome) -> list[tuple[FactKind, Decimal]]:
+    assert isinstance(outcome, Approved)
+    return [(fact.kind, fact.amount) for fact in outcome.facts]
+
+
+class TestOfficialFixtures:
+    @pytest.mark.parametrize(
+        ("name", "model"),
+        [
+            ("payment", Payment),
+            ("refund", Refund),
+            ("mandate", Mandate),
+            ("bank_account", BankAccount),
+            ("billing_request", BillingRequest),
+            ("flow", Flow),
+            ("creditor_in_events", Creditor),
+        ],
+    )
+    def test_are_read(self, name: str, model: type[Resource]) -> None:
+        (envelope,) = FIXTURES[name]
+        assert envelope == model.kind
+        read = model.model_validate(FIXTURES[name][envelope])
+        assert read.id == FIXTURES[name][envelope]["id"]
+
+    def test_an_event(self) -> None:
+        read = Event.model_validate(FIXTURES["event_list"]["events"][0])
+        assert (read.resource_type, read.action) == ("mandates", "cancelled")
+        assert read.details.cause == "bank_account_disabled"
+
+    def test_show_nothing_private(self) -> None:
+        read = BillingRequest.model_validate(FIXTURES["billing_request"]["billing_requests"])
+        assert repr(read) == "BillingRequest(id='BRQ123')"
+
+
+class TestPayments:
+    @pytest.mark.parametrize(
+        "status",
+        ["pending_customer_approval", "pending_submission", "submitted", "tomorrows_status"],
+    )
+    def test_undecided(self, status: str) -> None:
+        assert payment_of(status) == Pending(psp_id="PM123")
+
+    @pytest.mark.parametrize("status", ["confirmed", "paid_out"])
+    def test_collected(self, status: str) -> None:
+        outcome = payment_of(status)
+        assert isinstance(outcome, Approved)
+        (fact,) = outcome.facts
+        assert (fact.kind, fact.id, fact.amount) == (FactKind.PAID, "PM123", TEN)
+        assert fact.booked_on == date(2014, 5, 21)
+
+    def test_failed(self) -> None:
+        outcome = payment_of("failed", objects.failure("insufficient_funds"))
+        assert isinstance(outcome, Declined)
+        assert (outcome.code, outcome.psp_code) == (Code.InsufficientBalance, "insufficient_funds")
+        assert (outcome.status, outcome.facts) == (Status.Failed, ())
+
+    @pytest.mark.parametrize("seen", ["confirmed", "paid_out", "late_failure_settled"])
+    def test_failed_after_it_was_collected(self, seen: str) -> None:
+        outcome = payment_of("failed", objects.failure("refer_to_payer"), objects.event(seen))
+        assert kinds(outcome) == [(FactKind.PAID, TEN), (FactKind.CHARGED_BACK, TEN)]
+        assert isinstance(outcome, Approved)
+        taken_back = outcome.facts[1]
+        assert taken_back.id == "PM123/charged_back"
+        assert taken_back.booked_on == date(2014, 1, 1)
+        assert (taken_back.reason, taken_back.psp_reason_code) == (
+            Reason.Rejected,
+            "refer_to_payer",
+        )
+
+    def test_the_newest_failure_is_the_reason(self) -> None:
+        outcome = payment_of(
+            "failed",
+            objects.failure("bank_account_closed"),
+            objects.event("resubmission_requested"),
+            objects.failure("insufficient_funds"),
+        )
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.BearerInvalid
+
+    def test_failed_and_collected_again_soon(self) -> None:
+        outcome = payment_of("failed", objects.failure("insufficient_funds", again=True))
+        assert outcome == Pending(psp_id="PM123")
+
+    @pytest.mark.parametrize(
+        ("cause", "code", "status"),
+        [
+            ("payment_cancelled", Code.Canceled, Status.Cancelled),
+            ("mandate_cancelled", Code.BearerInvalid, Status.Failed),
+            ("bank_account_closed", Code.BearerInvalid, Status.Failed),
+        ],
+    )
+    def test_cancelled(self, cause: str, code: Code, status: Status) -> None:
+        outcome = payment_of("cancelled", objects.failure(cause, "cancelled"))
+        assert isinstance(outcome, Declined)
+        assert (outcome.code, outcome.status, outcome.psp_code) == (code, status, cause)
+
+    @pytest.mark.parametrize("events", [(), (objects.event("confirmed"),)])
+    def test_failed_without_saying_so(self, events: tuple[dict[str, Any], ...]) -> None:
+        with pytest.raises(ProtocolError):
+            payment_of("failed", *events)
+
+    def test_charged_back_though_its_event_is_gone(self) -> None:
+        outcome = payment_of("charged_back")
+        assert kinds(outcome) == [(FactKind.PAID, TEN), (FactKind.CHARGED_BACK, TEN)]
+        assert isinstance(outcome, Approved)
+        assert outcome.facts[1].reason is Reason.Unknown
+
+    def test_charged_back_keeps_its_id(self) -> None:
+        known = payment_of("charged_back", objects.failure("refund_requested", "charged_back"))
+        gone = payment_of("charged_back")
+        assert isinstance(known, Approved)
+        assert isinstance(gone, Approved)
+        assert [fact.id for fact in known.facts] == [fact.id for fact in gone.facts]
+        assert known.facts[1].reason is Reason.UserInitiated
+
+    @pytest.mark.parametrize(
+        ("status", "code", "ended"),
+        [
+            ("cancelled", Code.Canceled, Status.Cancelled),
+            ("customer_approval_denied", Code.Rejected, Status.Failed),
+        ],
+    )
+    def test_never_collected(self, status: str, code: Code, ended: Status) -> None:
+        outcome = payment_of(status)
+        assert isinstance(outcome, Declined)
+        assert (outcome.code, outcome.status, outcome.facts) == (code, ended, ())
+
+    @pytest.mark.parametrize(
+        ("cause", "code"),
+        [
+            ("mandate_cancelled", Code.BearerInvalid),
+            ("mandate_expired", Code.BearerExpired),
+            ("invalid_bank_details", Code.BearerInvalid),
+            ("refer_to_payer", Code.Rejected),
+            ("tomorrows_cause", Code.Rejected),
+        ],
+    )
+    def test_causes(self, cause: str, code: Code) -> None:
+        outcome = payment_of("failed", objects.failure(cause))
+        assert isinstance(outcome, Declined)
+        assert outcome.code is code
+
+
+class TestRefunds:
+    @pytest.mark.parametrize("status", ["created", "pending_submission", "submitted", "new_word"])
+    def test_undecided(self, status: str) -> None:
+        outcome = mapping.refund_outcome(Refund.model_validate(objects.refund(status)))
+        assert outcome == Pending(psp_id="RF123")
+
+    def test_paid(self) -> None:
+        outcome = mapping.refund_outcome(Refund.model_validate(objects.refund()))
+        assert kinds(outcome) == [(FactKind.REFUNDED, Decimal("1.50"))]
+
+    @pytest.mark.parametrize(
+        ("status", "ended"),
+        [
+            ("bounced", Status.Failed),
+            ("funds_returned", Status.Failed),
+            ("cancelled", Status.Cancelled),
+        ],
+    )
+    def test_not_given(self, status: str, ended: Status) -> None:
+        outcome = mapping.refund_outcome(Refund.model_validate(objects.refund(status)))
+        assert isinstance(outcome, Declined)
+        assert (outcome.status, outcome.psp_code, outcome.facts) == (ended, status, ())
+
+
+class TestSignUps:
+    def request(self, status: str) -> BillingRequest:
+        return BillingRequest.model_validate(objects.billing_request(status))
+
+    @pytest.mark.parametrize("status", ["pending", "ready_to_fulfil"])
+    def test_open(self, status: str) -> None:
+        outcome = mapping.sign_up_outcome(self.request(status))
+        assert isinstance(outcome, RedirectRequired)
+        made = datetime(2015, 1, 1, 12, tzinfo=UTC)
+        assert (outcome.url, outcome.expires_at) == (None, made + timedelta(days=7))
+
+    def test_called_off(self) -> None:
+        outcome = mapping.sign_up_outcome(self.request("cancelled"))
+        assert isinstance(outcome, Declined)
+        assert outcome.status is Status.Cancelled
+
+    @pytest.mark.parametrize("status", ["fulfilling", "new_word"])
+    def test_undecided(self, status: str) -> None:
+        assert mapping.sign_up_outcome(self.request(status)) == Pending(psp_id="BRQ123")
+
+    def test_signed(self) -> None:
+        mandate = Mandate.model_validate(objects.mandate())
+        outcome = mapping.signed(self.request("fulfilled"), mandate, None)
+        assert isinstance(outcome, Approved)
+        assert outcome.psp_id == "BRQ123"
+        assert outcome.instrument is not None
+        assert outcome.instrument.token == {"mandate": "MD123"}
+        assert outcome.instrument.bearer == {
+            "Holder": "Billie Jean",
+            "Last4": "1234",
+            "MandateId": "REF-123",
+        }
+
+    def test_the_mandate_is_missing(self) -> None:
+        with pytest.raises(ProtocolError):
+            mapping.signed(self.request("fulfilled"), None, None)
+
+    @pytest.mark.parametrize(
+        ("status", "usable"),
+        [
+            ("pending_customer_approval", True),
+            ("pending_submission", True),
+            ("submitted", True),
+            ("active", True),
+            ("failed", False),
+            ("cancelled", False),
+            ("expired", False),
+            ("consumed", False),
+            ("blocked", False),
+            ("suspended_by_payer", False),
+            ("new_word", False),
+        ],
+    )
+    def test_mandates(self, status: str, usable: bool) -> None:
+        outcome = mapping.mandate_outcome(Mandate.model_validate(objects.mandate(status)))
+        assert isinstance(outcome, Approved if usable else Declined)
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        ("name", "names"),
+        [
+            ("Mia Kern", {"given_name": "Mia", "family_name": "Kern"}),
+            ("Anna Maria Kern", {"given_name": "Anna Maria", "family_name": "Kern"}),
+            ("Nordlicht", {"company_name": "Nordlicht"}),
+            (None, {}),
+        ],
+    )
+    def test_names(self, name: str | None, names: dict[str, str]) -> None:
+        call = builders.authorize(role=Role.Debit, payer=Payer(name=name, language="de"))
+        prefilled = bodies.flow(call, "BRQ1")["prefilled_customer"]
+        assert (prefilled or {}) == names
+
+    def test_a_language_nobody_speaks_is_left_out(self) -> None:
+        call = builders.authorize(role=Role.Debit, payer=Payer(language="fi", country="FI"))
+        body = bodies.flow(call, "BRQ1")
+        assert body["language"] is None
+        assert body["prefilled_customer"] == {"country_code": "FI"}
+
+    @pytest.mark.parametrize(
+        ("role", "text", "shown"),
+        [
+            (Role.Debit, "Pro plan März", "Pro plan Marz"),
+            (Role.Debit, None, "20260115-65a7f1c2c2d3e4f506172a02"),
+            (Role.Betalingsservice, "Plan | & <Pro>", "Plan Pro"),
+            (Role.Betalingsservice, "x" * 31, "60115-65a7f1c2c2d3e4f506172a02"[-30:]),
+            (Role.Autogiro, "INV-2026-1", "INV-2026-1"),
+            (Role.Autogiro, "INV-2026-0042", "4f506172a02"),
+        ],
+    )
+    def test_the_bank_statement(self, role: Role, text: str | None, shown: str) -> None:
+        call = builders.charge(ref=objects.REFERENCE, role=role, text=text)
+        assert bodies.statement_text(call) == shown
+
+    def test_a_refund_confirms_the_total(self) -> None:
+        call = builders.refund("19.00", of="PM1", ref=objects.REFERENCE)
+        assert bodies.refund(call, 1900, 3000) == {
+            "amount": 1900,
+            "total_amount_confirmation": 4900,
+            "metadata": objects.METADATA,
+            "links": {"payment": "PM1"},
+        }
+
+    def test_somebody_elses_object(self) -> None:
+        found = Payment.model_validate(objects.payment())
+        assert mapping.ours(found, builders.lookup(objects.REFERENCE)) is found
+        for look in (
+            builders.lookup("20260115-000000000000000000000000"),
+            builders.lookup(objects.REFERENCE, currency="SEK"),
+        ):
+            with pytest.raises(ProtocolError):
+                mapping.ours(found, look)

@@ -1,0 +1,109 @@
+"""GoCardless' webhooks: signed over the body, several events each."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from psp.errors import NotificationRejected
+from psp.gocardless import ADAPTER
+from psp.gocardless.settings import GoCardlessSettings
+from psp.types import Notice
+from tests.psp.gocardless import objects
+from tests.psp.gocardless.objects import SECRET, event, signature, webhook
+
+NOW = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
+
+
+def settings(secrets: str = SECRET) -> GoCardlessSettings:
+    form = {"AccessToken": "sandbox_unit", "WebhookSecret": secrets}
+    return GoCardlessSettings.model_validate(form)
+
+
+def parse(body: bytes, headers: dict[str, str], secrets: str = SECRET) -> list[Notice]:
+    return list(ADAPTER.parse_notification(settings(secrets), headers, body, NOW))
+
+
+def test_one_notice_for_each_event() -> None:
+    body = webhook(
+        event("confirmed", id="EV1"),
+        event("paid", "refunds", id="EV2"),
+        event("fulfilled", "billing_requests", id="EV3"),
+        event("cancelled", "mandates", id="EV4"),
+    )
+    assert parse(body, signature(body)) == [
+        Notice(event_id="EV1", reference=objects.REFERENCE, psp_ids=("PM123",)),
+        Notice(event_id="EV2", reference=objects.REFERENCE, psp_ids=("RF123",)),
+        Notice(event_id="EV3", reference=objects.REFERENCE, psp_ids=("BRQ123",)),
+        Notice(event_id="EV4", relevant=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "relevant"),
+    [
+        ("created", "payments", False),
+        ("failed", "payments", True),
+        ("charged_back", "payments", True),
+        ("chargeback_cancelled", "payments", True),
+        ("a_new_action", "payments", True),
+        ("submitted", "payments", False),
+        ("chargeback_settled", "payments", False),
+        ("bounced", "refunds", True),
+        ("cancelled", "billing_requests", True),
+        ("flow_visited", "billing_requests", False),
+        ("paid", "payouts", False),
+    ],
+)
+def test_what_matters(action: str, kind: str, relevant: bool) -> None:
+    body = webhook(event(action, kind))
+    (notice,) = parse(body, signature(body))
+    assert notice.relevant is relevant
+    assert notice.result is None
+
+
+def test_an_object_that_is_not_ours() -> None:
+    body = webhook(event("confirmed", resource_metadata={"order": "7"}))
+    assert parse(body, signature(body))[0].reference is None
+    body = webhook({k: v for k, v in event("confirmed").items() if k != "resource_metadata"})
+    assert parse(body, signature(body))[0].psp_ids == ("PM123",)
+
+
+def test_either_secret_is_good_during_a_rotation() -> None:
+    body = webhook(event("confirmed"))
+    for secret in ("new_one", SECRET):
+        assert parse(body, signature(body, secret), f"new_one,{SECRET}")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Webhook-Signature": ""}, {"Webhook-Signature": "é"}, signature(b"{}", "other")],
+)
+def test_a_wrong_signature(headers: dict[str, str]) -> None:
+    with pytest.raises(NotificationRejected):
+        parse(webhook(event("confirmed")), headers)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"events": {}}',
+        b'{"events": [7]}',
+        b'{"events": [{"id": "EV1"}]}',
+    ],
+)
+def test_signed_nonsense(body: bytes) -> None:
+    with pytest.raises(NotificationRejected):
+        parse(body, signature(body))
+
+
+def test_an_entry_of_the_list_is_read_alike() -> None:
+    entry: dict[str, Any] = event("confirmed")
+    body = webhook(entry)
+    assert list(ADAPTER.read_event(json.dumps(entry).encode())) == parse(body, signature(body))

@@ -1,0 +1,378 @@
+"""What Stripe's objects come to, case by case."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.enums import PaymentChargebackReason as Reason
+from contract.enums import PaymentErrorCode as Code
+from contract.enums import PaymentTransactionStatus as Status
+from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.money import UnpayableError
+from psp.errors import ProtocolError
+from psp.stripe import bodies, instruments, mapping
+from psp.stripe.client import RefusedError
+from psp.stripe.money import to_major, to_minor
+from psp.stripe.wire import (
+    Charge,
+    CheckoutSession,
+    Dispute,
+    PaymentIntent,
+    PaymentMethod,
+    Problem,
+    Refund,
+    SetupIntent,
+)
+from psp.types import Approved, Declined, FactKind, Outcome, Pending
+from tests.psp import builders
+from tests.psp.stripe import objects
+
+CREATED = datetime.fromtimestamp(objects.CREATED, UTC)
+
+
+def paid(now: datetime | None = None, /, **values: Any) -> Outcome:
+    status = values.pop("status", "succeeded")
+    intent = PaymentIntent.model_validate(objects.intent(status, **values))
+    return mapping.payment_outcome(intent, now=now)
+
+
+def held(now: datetime | None = None, /, **values: Any) -> Outcome:
+    status = values.pop("status", "requires_capture")
+    values = {"capture_method": "manual", **values}
+    return mapping.hold_outcome(PaymentIntent.model_validate(objects.intent(status, **values)), now)
+
+
+def test_a_payment() -> None:
+    outcome = paid()
+    assert isinstance(outcome, Approved)
+    assert outcome.psp_id == "pi_1"
+    [fact] = outcome.facts
+    assert (fact.id, fact.amount, fact.booked_on) == ("ch_1", Decimal("119.00"), date(2026, 1, 15))
+
+
+def test_a_capture_is_known_by_its_charge_and_booked_when_it_was_made() -> None:
+    charge = objects.charge(balance_transaction=objects.moved(10000))
+    outcome = paid(capture_method="manual", amount_received=10000, latest_charge=charge)
+    assert isinstance(outcome, Approved)
+    assert outcome.psp_id == "ch_1"
+    [fact] = outcome.facts
+    assert (fact.id, fact.amount, fact.booked_on) == ("ch_1", Decimal("100.00"), date(2026, 1, 16))
+
+
+def test_a_payment_without_a_charge_is_not_understood() -> None:
+    with pytest.raises(ProtocolError):
+        paid(latest_charge=None)
+
+
+@pytest.mark.parametrize("status", ["processing", "requires_capture", "brand_new"])
+def test_only_success_is_final(status: str) -> None:
+    assert paid(status=status) == Pending(psp_id="pi_1")
+
+
+@pytest.mark.parametrize("status", ["processing", "brand_new"])
+def test_only_a_hold_is_one(status: str) -> None:
+    assert held(status=status) == Pending(psp_id="pi_1")
+
+
+def test_a_failed_attempt_has_its_reason() -> None:
+    problem = objects.problem(decline_code="insufficient_funds", message="pay with cus_123")
+    outcome = paid(status="requires_payment_method", last_payment_error=problem)
+    assert isinstance(outcome, Declined)
+    assert (outcome.psp_id, outcome.code) == ("pi_1", Code.InsufficientBalance)
+    assert (outcome.psp_code, outcome.message) == ("insufficient_funds", "pay with …")
+
+
+def test_nobody_is_there_to_authenticate() -> None:
+    outcome = paid(status="requires_action")
+    assert isinstance(outcome, Declined)
+    assert (outcome.code, outcome.psp_code) == (Code.Rejected, "authentication_required")
+
+
+@pytest.mark.parametrize("status", ["requires_action", "requires_payment_method"])
+def test_a_customer_at_the_page_may_try_again(status: str) -> None:
+    problem = objects.problem()
+    at_page = {"setup_future_usage": "off_session", "last_payment_error": problem}
+    assert held(status=status, **at_page) == Pending(psp_id="pi_1")
+
+
+@pytest.mark.parametrize("status", ["requires_confirmation", "requires_payment_method"])
+def test_what_nobody_can_confirm_any_more_has_failed(status: str) -> None:
+    for outcome_of in (paid, held):
+        assert isinstance(outcome_of(CREATED + timedelta(hours=24), status=status), Pending)
+        outcome = outcome_of(CREATED + timedelta(hours=25), status=status)
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.PSPConnectionTimeout
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("expired", Status.Expired),
+        ("automatic", Status.Expired),
+        ("requested_by_customer", Status.Cancelled),
+        (None, Status.Cancelled),
+    ],
+)
+def test_a_cancelled_hold(reason: str | None, status: Status) -> None:
+    outcome = held(status="canceled", cancellation_reason=reason)
+    assert isinstance(outcome, Declined)
+    assert outcome.status is status
+
+
+def test_a_hold_without_an_end_is_one() -> None:
+    outcome = held()
+    assert isinstance(outcome, Approved)
+    assert [(f.kind, f.id, f.expires_at) for f in outcome.facts] == [
+        (FactKind.AUTHORIZED, "pi_1", None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "moves", "counts"),
+    [
+        ("warning_needs_response", [], False),
+        ("warning_closed", [objects.moved(-1)], False),
+        ("prevented", [], False),
+        ("needs_response", [], False),
+        ("needs_response", [objects.moved(-11900)], True),
+        ("under_review", [objects.moved(-11900)], True),
+        ("lost", [objects.moved(-11900)], True),
+        ("lost", [], True),
+        ("won", [objects.moved(-11900), objects.moved(11900)], True),
+        ("won", [], False),
+    ],
+)
+def test_a_dispute_counts_once_it_has_taken_money(
+    status: str, moves: list[dict[str, Any]], counts: bool
+) -> None:
+    dispute = Dispute.model_validate(objects.dispute(status, *moves))
+    facts = mapping.charged_back([dispute])
+    assert [(f.kind, f.id, f.amount) for f in facts] == (
+        [(FactKind.CHARGED_BACK, "dp_1", Decimal("119.00"))] if counts else []
+    )
+    won = [f.psp_reason_message for f in facts if f.psp_reason_message]
+    assert bool(won) == (counts and status == "won")
+
+
+def test_a_disputes_fee_in_another_currency_is_left_out() -> None:
+    in_euro = objects.dispute("lost", objects.moved(-11900, fee=2000), reason="insufficient_funds")
+    in_dollar = objects.dispute("lost", objects.moved(-12900, fee=2000, currency="usd"))
+    euro, dollar = mapping.charged_back([Dispute.model_validate(d) for d in (in_euro, in_dollar)])
+    assert (euro.fee, dollar.fee) == (Decimal("20.00"), None)
+    assert (euro.reason, dollar.reason) == (Reason.InsufficientBalance, Reason.UserInitiated)
+    assert euro.booked_on == date(2026, 1, 16)
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ({"status": "succeeded", "captured": True}, Approved),
+        ({"status": "succeeded", "captured": False}, Pending),
+        ({"status": "pending"}, Pending),
+        ({"status": "failed", "failure_code": "expired_card"}, Declined),
+    ],
+)
+def test_a_charge(values: dict[str, Any], wanted: type[Outcome]) -> None:
+    outcome = mapping.charge_outcome(Charge.model_validate(objects.charge(**values)))
+    assert isinstance(outcome, wanted)
+    assert outcome.psp_id == "ch_1"
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [
+        ("succeeded", Approved),
+        ("pending", Pending),
+        ("requires_action", Pending),
+        ("brand_new", Pending),
+        ("failed", Declined),
+        ("canceled", Declined),
+    ],
+)
+def test_a_refund(status: str, wanted: type[Outcome]) -> None:
+    refund = objects.refund(status, failure_reason="expired_or_canceled_card")
+    outcome = mapping.refund_outcome(Refund.model_validate(refund))
+    assert isinstance(outcome, wanted)
+    if status == "failed":
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.BearerInvalid
+
+
+@pytest.mark.parametrize(
+    ("values", "let_go"),
+    [
+        ({"balance_transaction": None}, True),
+        ({"balance_transaction": None, "status": "pending"}, False),
+        ({"balance_transaction": "txn_1"}, False),
+        ({"balance_transaction": objects.moved(-1900, reporting_category="refund")}, False),
+        (
+            {
+                "balance_transaction": objects.moved(
+                    -1900, reporting_category="partial_capture_reversal"
+                )
+            },
+            True,
+        ),
+    ],
+)
+def test_what_is_let_go_of_was_never_taken(values: dict[str, Any], let_go: bool) -> None:
+    assert Refund.model_validate(objects.refund(**values)).let_go is let_go
+
+
+def test_a_session_that_ended_after_a_decline_says_why() -> None:
+    problem = objects.problem("expired_card")
+    intent = objects.intent("requires_payment_method", last_payment_error=problem)
+    session = objects.session("expired", payment_intent=intent)
+    outcome = mapping.session_outcome(CheckoutSession.model_validate(session))
+    assert isinstance(outcome, Declined)
+    assert (outcome.status, outcome.code) == (Status.Failed, Code.BearerExpired)
+
+
+def test_a_session_is_over_when_its_time_is() -> None:
+    over = CheckoutSession.model_validate(objects.session("expired"))
+    outcome = mapping.session_outcome(over)
+    assert isinstance(outcome, Declined)
+    assert outcome.status is Status.Expired
+    ahead = int(datetime.now(UTC).timestamp()) + 3600
+    closed = CheckoutSession.model_validate(objects.session("expired", expires_at=ahead))
+    outcome = mapping.session_outcome(closed)
+    assert isinstance(outcome, Declined)
+    assert outcome.status is Status.Cancelled
+
+
+def test_a_completed_session_must_have_its_intent() -> None:
+    with pytest.raises(ProtocolError):
+        mapping.session_outcome(CheckoutSession.model_validate(objects.session("complete")))
+
+
+def test_a_setup() -> None:
+    setup = {"id": "seti_1", "status": "processing", "metadata": {}}
+    assert mapping.setup_outcome(SetupIntent.model_validate(setup)) == Pending(psp_id="seti_1")
+    failed = {**setup, "status": "requires_payment_method"}
+    failed["last_setup_error"] = objects.problem("incorrect_number")
+    outcome = mapping.setup_outcome(SetupIntent.model_validate(failed))
+    assert isinstance(outcome, Declined)
+    assert outcome.code is Code.BearerInvalid
+    canceled = SetupIntent.model_validate({**setup, "status": "canceled"})
+    assert isinstance(mapping.setup_outcome(canceled), Declined)
+
+
+def test_an_iban_read_later_is_only_its_end() -> None:
+    setup = {
+        "id": "seti_1",
+        "status": "succeeded",
+        "customer": "cus_1",
+        "mandate": "mandate_1",
+        "payment_method": {
+            "id": "pm_1",
+            "type": "sepa_debit",
+            "billing_details": {"name": "Mia Kern"},
+            "sepa_debit": {"country": "DE", "last4": "3000"},
+        },
+    }
+    outcome = mapping.setup_outcome(SetupIntent.model_validate(setup))
+    assert isinstance(outcome, Approved)
+    assert outcome.instrument is not None
+    assert outcome.instrument.bearer == {
+        "Holder": "Mia Kern",
+        "IBAN": "DE****3000",
+        "MandateId": "mandate_1",
+    }
+    assert outcome.instrument.token == {"payment_method": "pm_1", "customer": "cus_1"}
+
+
+def test_a_payment_method_of_nobody_cannot_be_charged() -> None:
+    method = PaymentMethod.model_validate({"id": "pm_1", "type": "card"})
+    outcome = instruments.taken_over(method, role=Role.CreditCard, currency="EUR")
+    assert isinstance(outcome, Declined)
+    assert outcome.code is Code.BearerInvalid
+    debit = PaymentMethod.model_validate({"id": "pm_1", "type": "sepa_debit", "customer": "cus_1"})
+    outcome = instruments.taken_over(debit, role=Role.Debit, currency="USD")
+    assert isinstance(outcome, Declined)
+    assert outcome.code is Code.InvalidCurrency
+
+
+def test_two_objects_of_one_reference_show_all_their_money() -> None:
+    outcome = mapping.together([paid(), paid(id="pi_2", latest_charge="ch_2"), Pending(psp_id="x")])
+    assert isinstance(outcome, Approved)
+    assert [fact.id for fact in outcome.facts] == ["ch_1", "ch_2"]
+
+
+def test_a_strangers_object_is_not_believed() -> None:
+    intent = PaymentIntent.model_validate(objects.intent())
+    lookup = builders.lookup("another", "pi_1")
+    with pytest.raises(ProtocolError):
+        mapping.ours(intent, lookup, intent.reference)
+    with pytest.raises(ProtocolError):
+        mapping.ours(intent, builders.lookup(currency="JPY"), None)
+
+
+@pytest.mark.parametrize(
+    ("status", "values", "code"),
+    [
+        (403, {"type": "invalid_request_error"}, Code.InvalidConfiguration),
+        (400, {"type": "invalid_request_error", "param": "currency"}, Code.InvalidCurrency),
+        (400, {"type": "invalid_request_error", "code": "never_seen"}, Code.InvalidData),
+        (404, {"type": "invalid_request_error", "code": "resource_missing"}, Code.BearerInvalid),
+        (402, {"type": "card_error", "code": "never_seen"}, Code.Rejected),
+        (402, {"type": "card_error", "decline_code": "lost_card"}, Code.BearerInvalid),
+    ],
+)
+def test_a_refusal(status: int, values: dict[str, Any], code: Code) -> None:
+    refusal = RefusedError(status, Problem.model_validate(values))
+    assert mapping.refused(refusal, missing=Code.BearerInvalid).code is code
+
+
+def test_the_page_speaks_the_customers_language_if_stripe_does() -> None:
+    for language, locale in (("de", "de"), ("de-AT", "de"), ("xx", None), (None, None)):
+        payer = builders.authorize().payer.model_copy(update={"language": language})
+        assert bodies.checkout_body(builders.authorize(payer=payer))["locale"] == locale
+
+
+@given(st.decimals(min_value="0.01", max_value="999999.99", places=2, allow_nan=False))
+def test_cents_go_there_and_back(amount: Decimal) -> None:
+    for currency in ("EUR", "USD", "HUF", "TWD"):
+        assert to_minor(amount, currency) == int(amount * 100)
+        assert to_major(to_minor(amount, currency), currency) == amount
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("500", "JPY", 500),
+        ("500", "UGX", 50000),
+        ("5", "ISK", 500),
+        ("100.00", "MGA", 100),
+        ("1.230", "BHD", 1230),
+        ("5.12", "KWD", 5120),
+    ],
+)
+def test_amounts_as_stripe_writes_them(amount: str, currency: str, minor: int) -> None:
+    assert to_minor(Decimal(amount), currency) == minor
+    assert to_major(minor, currency) == Decimal(amount)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "code"),
+    [
+        ("5.124", "KWD", Code.InvalidAmount),
+        ("100.50", "MGA", Code.InvalidAmount),
+        ("1.5", "ISK", Code.InvalidAmount),
+        ("1.000", "LYD", Code.InvalidCurrency),
+        ("1", "XXX", Code.InvalidCurrency),
+    ],
+)
+def test_what_stripe_cannot_be_asked_for(amount: str, currency: str, code: Code) -> None:
+    with pytest.raises(UnpayableError) as refusal:
+        to_minor(Decimal(amount), currency)
+    assert refusal.value.code is code
+
+
+@pytest.mark.parametrize(("minor", "currency"), [(501, "ISK"), (100, "LYD"), (1, "ABC")])
+def test_what_stripe_cannot_have_meant(minor: int, currency: str) -> None:
+    with pytest.raises(ProtocolError):
+        to_major(minor, currency)
