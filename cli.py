@@ -16,7 +16,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from codec_server.__main__ import main as serve_codec
-from local import merchants
+from local import clients, keys, keys_shown, merchants
 from local.errors import LocalError
 from runtime.keys import DecryptionError, KeyConfigurationError
 from runtime.settings import PREFIX, Settings
@@ -33,10 +33,14 @@ app = typer.Typer(
 )
 merchant_app = typer.Typer(help="Merchants and the PSP of each.", no_args_is_help=True)
 token_app = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True)
+client_app = typer.Typer(help="OAuth 2.0 clients of the API.", no_args_is_help=True)
 settings_app = typer.Typer(help="PSP settings of a merchant.", no_args_is_help=True)
+keys_app = typer.Typer(help="Encryption keys.", no_args_is_help=True)
 app.add_typer(merchant_app, name="merchant")
 app.add_typer(token_app, name="token")
+app.add_typer(client_app, name="client")
 app.add_typer(settings_app, name="settings")
+app.add_typer(keys_app, name="keys")
 
 MerchantName = Annotated[str, typer.Argument(metavar="MERCHANT", help="Name of the merchant.")]
 
@@ -142,6 +146,37 @@ def revoke_token(
     typer.echo(f"Token {token_id} is revoked.")
 
 
+@client_app.command("add")
+def add_client(
+    name: MerchantName,
+    label: Annotated[str, typer.Option(help="What the client is for.")] = "command line",
+) -> None:
+    """Create an OAuth client and show its secret, this once. Earlier clients stay valid."""
+    client_id, secret = _do(clients.add(_settings(), name, label))
+    typer.echo(f"client_id={client_id}\nclient_secret={secret}")
+
+
+@client_app.command("list")
+def list_clients(name: MerchantName) -> None:
+    """Show a merchant's OAuth clients, not their secrets."""
+    table = Table("Client id", "Label", "State", "Created", "Last used")
+    for client in _do(clients.every(_settings(), name)):
+        state = "valid" if client.revoked_at is None else "revoked"
+        times = (_minute(client.created_at), _minute(client.last_used_at))
+        table.add_row(client.id, client.label, state, *times)
+    Console().print(table)
+
+
+@client_app.command("revoke")
+def revoke_client(
+    name: MerchantName,
+    client_id: Annotated[str, typer.Argument(help="Id as `client list` shows it.")],
+) -> None:
+    """End a client's validity and that of all its access tokens, at once and for ever."""
+    _do(clients.revoke(_settings(), name, client_id))
+    typer.echo(f"Client {client_id} is revoked.")
+
+
 @settings_app.command("show")
 def show_settings(name: MerchantName) -> None:
     """Show which PSP settings of a merchant are filled in, not their values."""
@@ -149,6 +184,61 @@ def show_settings(name: MerchantName) -> None:
     for state in _do(merchants.setting_states(_settings(), name)):
         table.add_row(state.key, "********" if state.is_set else "not set")
     Console().print(table)
+
+
+@app.command()
+def erase(
+    agreement: Annotated[str, typer.Option(help="The agreement's id.")],
+    merchant: Annotated[str, typer.Option(help="Name of the merchant.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase what is personal of an agreement, for good; amounts, states and ids stay."""
+    settings = _settings()
+    found = _do(keys.holdings(settings, merchant, agreement))
+    typer.echo(keys_shown.announced(merchant, agreement, found))
+    if not yes:
+        typer.confirm("Erase it for good?", abort=True)
+    clean = _do(keys.erase(settings, merchant, agreement))
+    typer.echo(keys_shown.erased(merchant, agreement, found, clean=clean))
+
+
+@keys_app.command("generate")
+def generate_key() -> None:
+    """Print a new key as an entry for the key ring, `id:base64`."""
+    typer.echo(keys.new_entry())
+
+
+@keys_app.command("rotate")
+def rotate_keys() -> None:
+    """Seal everything in the store with the active key, the first of the ring."""
+    settings = _settings()
+    with keys_shown.bar("sealing anew") as progress:
+        result = _do(keys.rotate(settings, progress))
+    typer.echo(keys_shown.rotated(result))
+    if result.left:
+        raise typer.Exit(1)
+
+
+@keys_app.command("usage")
+def key_usage(
+    histories: Annotated[
+        int | None, typer.Option(min=0, help="Read so many histories; all if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show which key is in use where, in the store and in Temporal."""
+
+    async def show() -> int:
+        settings = Settings()
+        with keys_shown.bar("reading histories") as progress:
+            usage = await keys.usage(settings, histories, progress)
+        if as_json:
+            typer.echo(keys_shown.as_json(usage))
+        else:
+            keys_shown.show(usage, Console())
+        return 0
+
+    _leave_after(show)
 
 
 @contextmanager

@@ -42,6 +42,14 @@ NO_INSTRUMENT = PspReply(
     evidence=EvidenceKind.NOT_SENT,
 )
 
+ERASED = PspReply(
+    outcome=Declined(
+        code=PaymentErrorCode.InvalidPreconditions,
+        message="The data of the agreement has been erased.",
+    ),
+    evidence=EvidenceKind.NOT_SENT,
+)
+
 Fetch = Callable[[Any], Awaitable[Outcome | None]]
 
 
@@ -72,6 +80,8 @@ class PspActivities:
     async def authorize(self, call: PspCall) -> PspReply:
         """Reserve money, store a payment method or take a customer over."""
         row, connection = await self._open(call)
+        if row.erased:
+            return erased()
         request = await self._store.request(call.merchant_id, call.transaction_id)
         instrument = None if request.get("isInitial") else await self._instrument(row)
         if instrument is None and not request.get("isInitial"):
@@ -84,6 +94,8 @@ class PspActivities:
     async def charge(self, call: PspCall) -> PspReply:
         """Take a payment with the agreement's instrument."""
         row, connection = await self._open(call)
+        if row.erased:
+            return erased()
         request = await self._store.request(call.merchant_id, call.transaction_id)
         instrument = await self._instrument(row)
         if instrument is None:
@@ -189,6 +201,8 @@ class PspActivities:
         return await self._owners.settle_if_certain(Kind.PREAUTH, row, reply)
 
     async def _reread(self, row: TransactionRow, stored: NotificationRow) -> Notice | None:
+        if stored.erased:
+            return None
         adapter = registry.adapter(row.psp)
         values = await self._store.settings(row.merchant_id, row.created_at)
         try:
@@ -269,6 +283,18 @@ class PspActivities:
                 return outcome.model_copy(update={"url": None, "data": None})
             case _:
                 return outcome
+
+
+def erased() -> PspReply:
+    """There is nothing left to send; whether an earlier attempt has sent it, only the PSP knows."""
+    if attempt() == 1:
+        return ERASED
+    raise ApplicationError(
+        "The data of the agreement was erased after an attempt whose answer is not known.",
+        attempt(),
+        type=PspFailure.UNKNOWN,
+        non_retryable=True,
+    )
 
 
 def refused(grant: ReserveReply) -> PspReply:

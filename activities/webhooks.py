@@ -47,13 +47,13 @@ class WebhookActivities:
         row = await self._store.transaction(call.merchant_id, call.transaction_id)
         if row is None:
             raise ApplicationError("The store does not know the transaction.", type="NotFound")
-        request = await self._store.request(call.merchant_id, call.transaction_id)
+        target = await self._store.webhook_target(call.merchant_id, call.transaction_id)
         notification = ChangeNotification(
             transaction_id=call.transaction_id, type=TYPES[Kind(row.kind)]
         )
         attempt = activity.info().attempt
         body = encode_webhook(notification, self._form)
-        response = await self._post(request["webhookTarget"], body, attempt)
+        response = await self._post(target, body, attempt)
         if not response.is_success:
             raise failed(f"The target answered {response.status_code}.", attempt, response)
         return WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)

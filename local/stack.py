@@ -11,6 +11,7 @@ from local import lock, ports, seed, temporal
 from local.address import Addresses
 from local.codec import codec_token
 from local.environment import child_environment
+from local.errors import LocalError
 from local.files import write_private
 from local.layout import Layout
 from local.process import Command, Report
@@ -61,6 +62,11 @@ class Stack:
         self._supervisor.hurry()
 
     async def _start(self) -> RunInfo:
+        if self._settings.tls_cert_file is not None:
+            raise LocalError(
+                "A local run speaks plain HTTP on loopback: unset "
+                f"{PREFIX}TLS_CERT_FILE and {PREFIX}TLS_KEY_FILE."
+            )
         binary = temporal.find_binary(self._settings) if self._own_temporal else None
         keys = KeyRing.from_settings(self._settings)
         await ports.require_free(self._settings.bind, self._ports())

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Self
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from runtime.settings import Settings
 
@@ -45,6 +47,7 @@ class KeyRing:
                 raise KeyConfigurationError("a key id is 1 to 32 letters, digits, '.', '_' or '-'")
             if len(key) != _KEY_BYTES:
                 raise KeyConfigurationError(f"key {key_id!r} must have {_KEY_BYTES} bytes")
+        self._keys = dict(keys)
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._active = next(iter(keys))
 
@@ -86,10 +89,21 @@ class KeyRing:
             _create(file, f"dev-{secrets.token_hex(4)}:{generate_key()}\n")
         return cls.parse(_read(file))
 
+    def derive(self, purpose: str) -> dict[str, bytes]:
+        """A key of 32 bytes for another purpose from each key, by key id, the active one first.
+
+        HKDF with SHA-256 (RFC 5869): whoever learns one of them learns nothing of its origin.
+        """
+        return {key_id: _derived(key, purpose) for key_id, key in self._keys.items()}
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all keys, the active one first."""
+        return tuple(self._ciphers)
+
     def encrypt(self, plaintext: bytes, *, context: bytes) -> bytes:
         """A blob that `decrypt` opens with the same context only."""
-        key_id = self._active.encode()
-        header = bytes([_VERSION, len(key_id)]) + key_id
+        header = blob_header(self._active)
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._ciphers[self._active].encrypt(nonce, plaintext, header + context)
         return header + nonce + sealed
@@ -112,9 +126,27 @@ class KeyRing:
             raise DecryptionError("the encrypted blob was changed or belongs elsewhere") from error
 
 
+def blob_header(key_id: str) -> bytes:
+    """What every blob begins with that the key ring has sealed with this key."""
+    return bytes([_VERSION, len(key_id)]) + key_id.encode()
+
+
+def blob_key_id(blob: bytes) -> str | None:
+    """The id of the key with which the key ring has sealed a blob; None for anything else."""
+    if len(blob) < 2 or blob[0] != _VERSION:
+        return None
+    named = blob[2 : 2 + blob[1]]
+    key_id = named.decode("ascii", "replace")
+    return key_id if len(named) == blob[1] and _KEY_ID.fullmatch(key_id) else None
+
+
 def generate_key() -> str:
     """A new random key in base64, for use behind an id of the operator's choice."""
     return base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+
+
+def _derived(key: bytes, purpose: str) -> bytes:
+    return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=purpose.encode()).derive(key)
 
 
 def _decode(encoded: str, number: int) -> bytes:

@@ -1,11 +1,20 @@
 """The database: merchants, agreements, transactions and notifications, secrets encrypted."""
 
 from store.database import Store
-from store.errors import AlreadyExists, ConstraintViolated, NotFound, StoreError, StoreUnavailable
+from store.errors import (
+    AlreadyExists,
+    ConstraintViolated,
+    Erased,
+    NotFound,
+    StoreError,
+    StoreUnavailable,
+)
 from store.rows import (
     FINAL_STATUSES,
     Agreement,
     ApiToken,
+    Holdings,
+    KeyUsage,
     Merchant,
     NewAgreement,
     NewNotification,
@@ -14,8 +23,10 @@ from store.rows import (
     NotificationRow,
     NotificationSource,
     NotificationState,
+    OAuthClient,
     Progress,
     RecordUpdate,
+    Resealed,
     Stray,
     TransactionKind,
     TransactionRow,
@@ -29,6 +40,9 @@ __all__ = [
     "ApiToken",
     "Cipher",
     "ConstraintViolated",
+    "Erased",
+    "Holdings",
+    "KeyUsage",
     "Merchant",
     "NewAgreement",
     "NewNotification",
@@ -38,8 +52,10 @@ __all__ = [
     "NotificationRow",
     "NotificationSource",
     "NotificationState",
+    "OAuthClient",
     "Progress",
     "RecordUpdate",
+    "Resealed",
     "Store",
     "StoreError",
     "StoreUnavailable",

@@ -17,5 +17,9 @@ class AlreadyExists(StoreError):
     """A row with this identity exists and may not be replaced."""
 
 
+class Erased(StoreError):
+    """The personal data of the agreement was erased: it can neither be read nor used any more."""
+
+
 class ConstraintViolated(StoreError):
     """The database refused a row, such as a final status without evidence: trying again is vain."""

@@ -5,21 +5,38 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, case, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from runtime.data_keys import is_sealed_by_data_key
+from store.data_keys import KEY_COLUMNS, DataKeys, its_key
 from store.errors import NotFound
 from store.rows import NewNotification, NotificationRow, NotificationState
-from store.session import Session, to_the_end
-from store.tables import notifications
+from store.sealing import ERASED, Vault
+from store.session import to_the_end
+from store.tables import data_keys, notifications, transactions
 
 _OFTEN = 60
 _UNREAD = timedelta(minutes=10)
 _LONG_PAUSE = timedelta(hours=1)
 _UNDELIVERED: tuple[NotificationState, ...] = ("stored", "parked")
+_STORED = select(notifications, *KEY_COLUMNS).select_from(
+    notifications.outerjoin(data_keys, its_key(notifications))
+)
 
 
-class Notifications(Session):
+class Notifications(DataKeys):
     """One row per event a PSP sent; event ids are unique within PSP settings."""
 
     @to_the_end
@@ -28,8 +45,11 @@ class Notifications(Session):
 
         An event id already known for these PSP settings gives the existing row's id and False.
         """
-        statement = self._insert(notifications).values(self._new_notification_row(new))
         async with self._writing() as connection:
+            vault = await self._vault_for(connection, new.merchant_id, new.agreement_id)
+            # What comes after the erasure has to be applied; then it is erased as well.
+            values = self._new_notification_row(new, vault or self._vault)
+            statement = self._insert(notifications).values(values)
             created = await connection.scalar(
                 statement.on_conflict_do_nothing().returning(notifications.c.id)
             )
@@ -46,9 +66,7 @@ class Notifications(Session):
             return set((await connection.execute(statement)).scalars())
 
     async def notification(self, id: int) -> NotificationRow | None:
-        found = await self._list_notifications(
-            select(notifications).where(notifications.c.id == id)
-        )
+        found = await self._list_notifications(_STORED.where(notifications.c.id == id))
         return found[0] if found else None
 
     @to_the_end
@@ -72,7 +90,7 @@ class Notifications(Session):
             "updated_at": _now(),
         }
         if transaction_id is not None:
-            values["transaction_id"] = transaction_id
+            values |= {"transaction_id": transaction_id, "agreement_id": _agreement(transaction_id)}
         statement = update(notifications).where(notifications.c.id == id).values(values)
         async with self._writing() as connection:
             if (await connection.execute(statement)).rowcount == 0:
@@ -90,8 +108,7 @@ class Notifications(Session):
         that was tried often waits longer: what others do on the same account is never ours.
         """
         return await self._list_notifications(
-            select(notifications)
-            .where(
+            _STORED.where(
                 or_(
                     notifications.c.state.in_(_UNDELIVERED),
                     and_(
@@ -124,13 +141,11 @@ class Notifications(Session):
         if not mentions:
             return []
         candidates = await self._list_notifications(
-            select(notifications)
-            .where(
+            _STORED.where(
                 notifications.c.state == "parked",
                 notifications.c.merchant_id == merchant_id,
                 or_(*mentions),
-            )
-            .order_by(notifications.c.id)
+            ).order_by(notifications.c.id)
         )
         # The text search ignores case on SQLite and may match inside an id; this is the exact test.
         wanted = set(psp_ids)
@@ -150,15 +165,26 @@ class Notifications(Session):
 
     def _notification_row(self, row: RowMapping) -> NotificationRow:
         key = (row["psp_settings_id"], row["event_id"])
-        sealed = row["headers"]
+        vault = self._notification_vault(row)
+        headers = row["headers"]
+        values = {name: row[name] for name in row if name not in ("wrapped", "erased_at")}
         opened = {
-            "raw": self._vault.open(row["raw"], *_place("raw", *key)),
-            "headers": self._vault.open_json(sealed, *_place("headers", *key)) if sealed else None,
+            "raw": vault.open(row["raw"], *_place("raw", *key)) if vault is not None else ERASED,
+            "headers": (
+                vault.open_json(headers, *_place("headers", *key)) if vault and headers else None
+            ),
             "psp_ids": tuple(json.loads(row["psp_ids"])),
+            "erased": vault is None,
         }
-        return NotificationRow(**{**row, **opened})
+        return NotificationRow(**values | opened)
 
-    def _new_notification_row(self, new: NewNotification) -> dict[str, Any]:
+    def _notification_vault(self, row: RowMapping) -> Vault | None:
+        """None for one that was erased; what came later is sealed by the key ring."""
+        if row["raw"] == ERASED:
+            return None
+        return self._vault_of(row) if is_sealed_by_data_key(row["raw"]) else self._vault
+
+    def _new_notification_row(self, new: NewNotification, vault: Vault) -> dict[str, Any]:
         key = (new.psp_settings_id, new.event_id)
         sealed = new.headers
         now = _now()
@@ -167,12 +193,11 @@ class Notifications(Session):
             "event_id": new.event_id,
             "merchant_id": new.merchant_id,
             "transaction_id": new.transaction_id,
+            "agreement_id": new.agreement_id,
             "psp_ids": json.dumps(new.psp_ids),
-            "raw": self._vault.seal(new.raw, *_place("raw", *key)),
+            "raw": vault.seal(new.raw, *_place("raw", *key)),
             "headers": (
-                self._vault.seal_json(sealed, *_place("headers", *key))
-                if sealed is not None
-                else None
+                vault.seal_json(sealed, *_place("headers", *key)) if sealed is not None else None
             ),
             "received_at": new.received_at or now,
             "state": "stored",
@@ -180,6 +205,19 @@ class Notifications(Session):
             "attempts": 0,
             "updated_at": now,
         }
+
+
+def _agreement(transaction_id: str) -> ColumnElement[str | None]:
+    """A notification's agreement, learned with its transaction; the one it has stays."""
+    known = (
+        select(transactions.c.agreement_id)
+        .where(
+            transactions.c.merchant_id == notifications.c.merchant_id,
+            transactions.c.transaction_id == transaction_id,
+        )
+        .scalar_subquery()
+    )
+    return func.coalesce(notifications.c.agreement_id, known)
 
 
 async def _existing(connection: AsyncConnection, new: NewNotification) -> int:

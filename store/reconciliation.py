@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, Select, or_, select, update
 from store.rows import NewStray, Progress, Stray, TransactionRow
 from store.session import to_the_end
 from store.tables import reconciliation, strays, transactions
-from store.transactions import COLUMNS, Transactions
+from store.transactions import STORED, Transactions
 
 
 class Reconciliation(Transactions):
@@ -109,16 +109,14 @@ class Reconciliation(Transactions):
     ) -> list[TransactionRow]:
         """The transactions that these are ids of, ours or the PSP's, newest first."""
         return await self._transactions(
-            select(*COLUMNS)
-            .where(
+            STORED.where(
                 transactions.c.merchant_id == merchant_id,
                 transactions.c.psp == psp,
                 or_(
                     transactions.c.transaction_id.in_(ids),
                     transactions.c.psp_transaction_id.in_(ids),
                 ),
-            )
-            .order_by(transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
+            ).order_by(transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
         )
 
     async def transactions_to_check(
@@ -132,8 +130,7 @@ class Reconciliation(Transactions):
     ) -> list[TransactionRow]:
         """Begun transactions in one of the statuses, least recently compared first."""
         return await self._transactions(
-            select(*COLUMNS)
-            .where(
+            STORED.where(
                 transactions.c.merchant_id == merchant_id,
                 transactions.c.status.in_(statuses),
                 transactions.c.version > 0,

@@ -45,6 +45,18 @@ class ApiToken:
 
 
 @dataclass(frozen=True)
+class OAuthClient:
+    """What is known of an OAuth 2.0 client; its secret is not kept."""
+
+    id: str
+    merchant_id: str
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
 class NewAgreement:
     """The agreement an initial preauth opens."""
 
@@ -54,7 +66,10 @@ class NewAgreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What later payments charge; `transaction_id` is the preauth that last changed it."""
+    """What later payments charge; `transaction_id` is the preauth that last changed it.
+
+    One whose data was `erased` has no instrument and is never usable again.
+    """
 
     merchant_id: str
     agreement_id: str
@@ -63,14 +78,16 @@ class Agreement:
     usable: bool
     updated_at: datetime
     transaction_id: str
+    erased: bool = False
 
 
 @dataclass(frozen=True)
 class NewTransaction:
     """A preauth, payment or refund seen for the first time.
 
-    `related_id` is the preauth a payment captures or the payment a refund returns. `agreement` is
-    given by an initial preauth only, and then names the same agreement as `agreement_id`.
+    `related_id` is the preauth a payment captures or the payment a refund returns, whose agreement
+    it belongs to unless `agreement_id` names one. `agreement` is given by an initial preauth only,
+    and then names the same agreement as `agreement_id`.
     """
 
     merchant_id: str
@@ -95,7 +112,8 @@ class NewTransaction:
 class TransactionRow:
     """A transaction as last recorded.
 
-    `private` holds the keys "instrument" and "redirect", each present once it was saved.
+    `private` holds the keys "instrument" and "redirect", each present once it was saved, and none
+    once the data of its agreement was `erased`.
     `told_at` is when its caller was sent an answer, `checked_at` when it was last compared with
     the PSP, at first its creation.
     """
@@ -123,6 +141,7 @@ class TransactionRow:
     updated_at: datetime
     told_at: datetime | None
     checked_at: datetime | None = None
+    erased: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +168,8 @@ class NewNotification:
     """A PSP's message as it arrived, before anything was done with it.
 
     `event_id` identifies it within its PSP settings; `psp_ids` are the PSP objects it speaks of.
-    `source` says whether the PSP sent it or we found it in the PSP's list of events.
+    `source` says whether the PSP sent it or we found it in the PSP's list of events. It is sealed
+    as data of the agreement of its transaction, `agreement_id`, if that is known.
     """
 
     psp_settings_id: str
@@ -161,11 +181,15 @@ class NewNotification:
     transaction_id: str | None = None
     received_at: datetime | None = None
     source: NotificationSource = "notification"
+    agreement_id: str | None = None
 
 
 @dataclass(frozen=True)
 class NotificationRow:
-    """A stored notification; `attempts` counts how often its state was set."""
+    """A stored notification; `attempts` counts how often its state was set.
+
+    Of an `erased` one `raw` is empty.
+    """
 
     id: int
     psp_settings_id: str
@@ -181,6 +205,8 @@ class NotificationRow:
     attempts: int
     updated_at: datetime
     source: NotificationSource = "notification"
+    agreement_id: str | None = None
+    erased: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,3 +246,39 @@ class Stray(NewStray):
     seen_at: datetime
     checked_at: datetime
     resolved_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What is kept of an agreement: how many transactions, `undecided` ones among them, and how
+    many notifications that are not erased, `unread` ones among them.
+    """
+
+    transactions: int
+    undecided: int
+    notifications: int
+    unread: int
+    erased_at: datetime | None
+
+
+@dataclass(frozen=True)
+class KeyUsage:
+    """How many blobs of a column the keys of the ring have sealed, by key id, and data keys.
+
+    `column` is "table.column"; `erased` counts the blobs that are empty.
+    """
+
+    column: str
+    by_key: dict[str, int]
+    data_key: int
+    erased: int
+
+
+@dataclass(frozen=True)
+class Resealed:
+    """What became of a batch of blobs; `skipped` are those that somebody else was writing."""
+
+    column: str
+    resealed: int
+    skipped: int
+    unreadable: int

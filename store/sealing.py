@@ -4,6 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from runtime.data_keys import DataKey, is_sealed_by_data_key
+
+ERASED = b""
+"""What is left of a blob whose content was erased."""
+
 
 class Cipher(Protocol):
     """Authenticated encryption; `context` is authenticated along, and not stored."""
@@ -11,6 +16,28 @@ class Cipher(Protocol):
     def encrypt(self, plaintext: bytes, *, context: bytes) -> bytes: ...
 
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes: ...
+
+
+class NamedCipher(Cipher, Protocol):
+    """A cipher with several keys, of which the first encrypts; each blob names its key."""
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+
+
+class Envelope:
+    """Seals with a data key; opens what it has sealed, and what the outer cipher has."""
+
+    def __init__(self, outer: Cipher, key: DataKey) -> None:
+        self._outer = outer
+        self._key = key
+
+    def encrypt(self, plaintext: bytes, *, context: bytes) -> bytes:
+        return self._key.encrypt(plaintext, context=context)
+
+    def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
+        cipher: Cipher = self._key if is_sealed_by_data_key(blob) else self._outer
+        return cipher.decrypt(blob, context=context)
 
 
 class Vault:
@@ -21,6 +48,10 @@ class Vault:
 
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
+
+    def inner(self, key: bytes) -> "Vault":
+        """A vault that seals with a data key and opens what either has sealed."""
+        return Vault(Envelope(self._cipher, DataKey(key)))
 
     def seal(self, plaintext: bytes, *place: str | int) -> bytes:
         return self._cipher.encrypt(plaintext, context=_context(place))

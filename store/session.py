@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.engine import open_engine
 from store.errors import ConstraintViolated, StoreUnavailable
-from store.sealing import Cipher, Vault
+from store.sealing import NamedCipher, Vault
 
 # SQLSTATE prefixes. Transient: connection, rolled back, resources, operator intervention, and a
 # missing table, which a migration will bring.
@@ -33,7 +33,7 @@ class Session:
     `ConstraintViolated` when it refuses a row.
     """
 
-    def __init__(self, database_url: str, cipher: Cipher) -> None:
+    def __init__(self, database_url: str, cipher: NamedCipher) -> None:
         engine = open_engine(database_url)
         self._sqlite = engine.dialect.name == "sqlite"
         self._engine = engine
@@ -46,6 +46,7 @@ class Session:
         self._turn: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self._sqlite else nullcontext()
         )
+        self._key_ids = cipher.ids
         self._vault = Vault(cipher)
         self._under_way: set[asyncio.Task[Any]] = set()
 

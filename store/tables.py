@@ -1,4 +1,10 @@
-"""The tables. Columns of type `LargeBinary` are encrypted; everything else is readable."""
+"""The tables. Columns of type `LargeBinary` are encrypted; everything else is readable.
+
+What belongs to an agreement (a transaction's `request` and `private`, the agreement's `instrument`,
+a notification's `raw` and `headers` when its transaction is known) is sealed with the agreement's
+own data key, `data_keys.wrapped`; everything else, and rows older than data keys, with the key
+ring. Empty is what was erased.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -54,6 +60,18 @@ api_tokens = Table(
     Column("last_used_at", UtcDateTime),
 )
 
+oauth_clients = Table(
+    "oauth_clients",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("merchant_id", ForeignKey("merchants.id"), nullable=False, index=True),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+)
+
 psp_settings = Table(
     "psp_settings",
     metadata,
@@ -76,6 +94,24 @@ agreements = Table(
     Column("usable", Boolean, nullable=False, server_default=false()),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("transaction_id", Text, nullable=False),
+)
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("merchant_id", ForeignKey("merchants.id"), primary_key=True),
+    Column("agreement_id", Text, primary_key=True),
+    # None once the agreement's data was erased; then no other key is ever made for it.
+    Column("wrapped", LargeBinary),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("erased_at", UtcDateTime),
+    CheckConstraint("(wrapped IS NULL) = (erased_at IS NOT NULL)", name="erased_or_wrapped"),
+    Index(
+        "ix_data_keys_erased",
+        "erased_at",
+        sqlite_where=text("erased_at IS NOT NULL"),
+        postgresql_where=text("erased_at IS NOT NULL"),
+    ),
 )
 
 transactions = Table(
@@ -107,11 +143,14 @@ transactions = Table(
     Column("told_at", UtcDateTime),
     # When it was last compared with the PSP; its creation counts as the first time.
     Column("checked_at", UtcDateTime),
+    # A part of the request that outlives the erasure; None in rows older than data keys.
+    Column("webhook_target", LargeBinary),
     CheckConstraint("kind IN ('preauth', 'payment', 'refund')", name="kind"),
     CheckConstraint(
         "status NOT IN ('Succeeded', 'Failed', 'Cancelled', 'Expired') OR evidence IS NOT NULL",
         name="final_needs_evidence",
     ),
+    Index(None, "merchant_id", "agreement_id"),
     Index(None, "merchant_id", "related_id"),
     Index(None, "merchant_id", "psp_transaction_id"),
     Index(None, "merchant_id", "psp_session_id"),
@@ -144,11 +183,14 @@ notifications = Table(
     Column("attempts", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("source", String(16), nullable=False, server_default="notification"),
+    # That of its transaction, once that is known.
+    Column("agreement_id", Text),
     UniqueConstraint("psp_settings_id", "event_id"),
     CheckConstraint(
         "state IN ('stored', 'signalled', 'applied', 'known', 'parked', 'ignored')", name="state"
     ),
     Index(None, "state", "updated_at"),
+    Index(None, "merchant_id", "agreement_id"),
 )
 
 reconciliation = Table(

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.errors import NotFound
+from store.data_keys import KEY_COLUMNS, DataKeys, its_key
+from store.errors import Erased, NotFound
 from store.rows import (
     Agreement,
     NewTransaction,
@@ -15,15 +16,20 @@ from store.rows import (
     TransactionKind,
     TransactionRow,
 )
-from store.session import Session, to_the_end
-from store.tables import agreements, transactions
+from store.sealing import ERASED, Vault
+from store.session import to_the_end
+from store.tables import agreements, data_keys, transactions
 
-# The request is large and rarely wanted: `Transactions.request` reads it alone.
-COLUMNS = [column for column in transactions.c if column.name != "request"]
+# The request is large and rarely wanted, as is what outlives it: they are read alone.
+_COLUMNS = [c for c in transactions.c if c.name not in ("request", "webhook_target")]
+_WITH_KEY = transactions.outerjoin(data_keys, its_key(transactions))
+
+STORED = select(*_COLUMNS, *KEY_COLUMNS).select_from(_WITH_KEY)
+"""Everything that a `TransactionRow` is made of."""
 _NEWEST_FIRST = (transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
 
 
-class Transactions(Session):
+class Transactions(DataKeys):
     """One row per (merchant, transaction id), kept for ever."""
 
     @to_the_end
@@ -33,29 +39,42 @@ class Transactions(Session):
         The flag says whether this call inserted it: of concurrent callers exactly one does. An
         existing row is returned as it is, whatever its kind and fingerprint; comparing them is the
         caller's part. `new.agreement` is created along, not yet usable, unless it exists.
+
+        An agreement whose data was erased takes no more money: raises `Erased`. A refund of such
+        is opened, and of its request only the webhook's target is kept.
         """
         key = (new.merchant_id, new.transaction_id)
         async with self._writing() as connection:
-            statement = self._insert(transactions).values(self._new_transaction_row(new))
-            result = await connection.execute(statement.on_conflict_do_nothing())
-            created = result.rowcount == 1
+            agreement_id = await _agreement_id(connection, new)
+            vault = await self._vault_for(connection, new.merchant_id, agreement_id)
+            created = False
+            if vault is not None or new.kind == "refund":
+                values = self._new_transaction_row(new, agreement_id, vault)
+                statement = self._insert(transactions).values(values).on_conflict_do_nothing()
+                created = (await connection.execute(statement)).rowcount == 1
             if created and new.agreement is not None:
                 await self._open_agreement(connection, new)
-            found = await connection.execute(select(*COLUMNS).where(_is(*key)))
-            row = found.mappings().one()
+            row = (await connection.execute(STORED.where(_is(*key)))).mappings().one_or_none()
+        if row is None:
+            raise Erased(f"the data of agreement {agreement_id} was erased")
         return self._transaction_row(row), created
 
     async def transaction(self, merchant_id: str, transaction_id: str) -> TransactionRow | None:
         return await self._one_transaction(_is(merchant_id, transaction_id))
 
     async def request(self, merchant_id: str, transaction_id: str) -> dict[str, Any]:
-        """The request that opened the transaction; raises `NotFound`."""
-        statement = select(transactions.c.request).where(_is(merchant_id, transaction_id))
-        async with self._reading() as connection:
-            blob = await connection.scalar(statement)
-        if blob is None:
-            raise _no_transaction(merchant_id, transaction_id)
-        return self._vault.open_json(blob, *_place("request", merchant_id, transaction_id))
+        """The request that opened the transaction; raises `NotFound` and `Erased`."""
+        row = await self._parts(merchant_id, transaction_id)
+        return self._open_request(row)
+
+    async def webhook_target(self, merchant_id: str, transaction_id: str) -> str:
+        """The request's `webhookTarget`, which outlives the erasure; raises as `request`."""
+        row = await self._parts(merchant_id, transaction_id)
+        if row["webhook_target"] is not None:
+            place = _place("webhook_target", merchant_id, transaction_id)
+            return self._vault.open(row["webhook_target"], *place).decode()
+        target: str = self._open_request(row)["webhookTarget"]
+        return target
 
     async def find_transaction(
         self, merchant_id: str, *, psp: str, reference: str | None, psp_ids: Sequence[str]
@@ -88,7 +107,7 @@ class Transactions(Session):
         limit: int = 100,
     ) -> list[TransactionRow]:
         """The newest transactions that meet all given conditions, newest first."""
-        statement = select(*COLUMNS).order_by(*_NEWEST_FIRST).limit(limit)
+        statement = STORED.order_by(*_NEWEST_FIRST).limit(limit)
         if merchant_id is not None:
             statement = statement.where(transactions.c.merchant_id == merchant_id)
         if kind is not None:
@@ -108,8 +127,7 @@ class Transactions(Session):
     ) -> list[TransactionRow]:
         """Transactions opened before `older_than` of which no state was ever recorded."""
         statement = (
-            select(*COLUMNS)
-            .where(transactions.c.version == 0, transactions.c.created_at < older_than)
+            STORED.where(transactions.c.version == 0, transactions.c.created_at < older_than)
             .order_by(transactions.c.created_at)
             .limit(limit)
         )
@@ -131,8 +149,7 @@ class Transactions(Session):
     ) -> list[TransactionRow]:
         """Transactions opened before `older_than`, begun, whose caller got no answer."""
         statement = (
-            select(*COLUMNS)
-            .where(
+            STORED.where(
                 transactions.c.told_at.is_(None),
                 transactions.c.version > 0,
                 transactions.c.created_at < older_than,
@@ -150,8 +167,8 @@ class Transactions(Session):
 
         The same version is written again, so a repeat is harmless. `activate_agreement` makes the
         transaction's agreement usable in the same database transaction, with the transaction's
-        instrument if it has one. Raises `NotFound` for an unknown transaction or agreement, and
-        `ConstraintViolated` for a final status without evidence.
+        instrument if it has one; not once its data was erased. Raises `NotFound` for an unknown
+        transaction or agreement, and `ConstraintViolated` for a final status without evidence.
         """
         key = (change.merchant_id, change.transaction_id)
         statement = (
@@ -180,53 +197,100 @@ class Transactions(Session):
     ) -> None:
         """Replace the given parts of the transaction's private data; None leaves a part as it is.
 
-        Raises `NotFound`.
+        Keeps nothing once the data of its agreement was erased. Raises `NotFound`.
         """
         place = _place("private", merchant_id, transaction_id)
         given = {"instrument": instrument, "redirect": redirect}
         async with self._writing() as connection:
             # Locked, so that on PostgreSQL neither of two writers loses the other's part.
-            current = select(transactions.c.private).where(_is(merchant_id, transaction_id))
+            current = select(transactions.c.agreement_id, transactions.c.private).where(
+                _is(merchant_id, transaction_id)
+            )
             row = (await connection.execute(current.with_for_update())).one_or_none()
             if row is None:
                 raise _no_transaction(merchant_id, transaction_id)
-            private = self._vault.open_json(row.private, *place) if row.private else {}
+            vault = await self._vault_for(connection, merchant_id, row.agreement_id)
+            if vault is None:
+                return
+            private = vault.open_json(row.private, *place) if row.private else {}
             private |= {part: dict(value) for part, value in given.items() if value is not None}
             await connection.execute(
                 update(transactions)
                 .where(_is(merchant_id, transaction_id))
-                .values(private=self._vault.seal_json(private, *place), updated_at=_now())
+                .values(private=vault.seal_json(private, *place), updated_at=_now())
             )
 
     async def agreement(self, merchant_id: str, agreement_id: str) -> Agreement | None:
-        statement = select(agreements).where(_is_agreement(merchant_id, agreement_id))
+        statement = (
+            select(agreements, *KEY_COLUMNS)
+            .select_from(agreements.outerjoin(data_keys, its_key(agreements)))
+            .where(_is_agreement(merchant_id, agreement_id))
+        )
         async with self._reading() as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()
         if row is None:
             return None
-        place = _agreement_place(merchant_id, agreement_id)
-        blob = row["instrument"]
-        instrument = self._vault.open_json(blob, *place) if blob is not None else None
-        return Agreement(**{**row, "instrument": instrument})
+        values = self._values(row, "instrument", _agreement_place(merchant_id, agreement_id))
+        values["usable"] = row["usable"] and not values["erased"]
+        return Agreement(**values)
+
+    async def _parts(self, merchant_id: str, transaction_id: str) -> RowMapping:
+        """What is rarely wanted of a transaction, with its key; raises `NotFound`."""
+        columns = (
+            *(transactions.c.merchant_id, transactions.c.transaction_id),
+            *(transactions.c.agreement_id, transactions.c.request, transactions.c.webhook_target),
+        )
+        statement = select(*columns, *KEY_COLUMNS).select_from(_WITH_KEY)
+        async with self._reading() as connection:
+            found = await connection.execute(statement.where(_is(merchant_id, transaction_id)))
+            row = found.mappings().one_or_none()
+        if row is None:
+            raise _no_transaction(merchant_id, transaction_id)
+        return row
+
+    def _open_request(self, row: RowMapping) -> dict[str, Any]:
+        vault = self._vault_of(row)
+        if vault is None or row["request"] == ERASED:
+            raise Erased(f"the request of {row['transaction_id']} was erased")
+        return vault.open_json(
+            row["request"], *_place("request", row["merchant_id"], row["transaction_id"])
+        )
 
     async def _one_transaction(self, *conditions: ColumnElement[bool]) -> TransactionRow | None:
-        statement = select(*COLUMNS).where(*conditions).order_by(*_NEWEST_FIRST).limit(1)
+        statement = STORED.where(*conditions).order_by(*_NEWEST_FIRST).limit(1)
         async with self._reading() as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()
         return self._transaction_row(row) if row is not None else None
 
     def _transaction_row(self, row: RowMapping) -> TransactionRow:
         place = _place("private", row["merchant_id"], row["transaction_id"])
-        blob = row["private"]
-        private = self._vault.open_json(blob, *place) if blob is not None else None
-        return TransactionRow(**{**row, "private": private})
+        return TransactionRow(**self._values(row, "private", place))
 
-    def _new_transaction_row(self, new: NewTransaction) -> dict[str, Any]:
-        place = _place("request", new.merchant_id, new.transaction_id)
+    def _values(self, row: RowMapping, column: str, place: tuple[str, ...]) -> dict[str, Any]:
+        """The values of a row that was read with its key, with one column opened."""
+        values = {name: row[name] for name in row if name not in ("wrapped", "erased_at")}
+        blob, erased = row[column], row["erased_at"] is not None
+        vault = self._vault_of(row) if blob else None
+        return values | {
+            column: vault.open_json(blob, *place) if blob and vault is not None else None,
+            "erased": erased,
+        }
+
+    def _new_transaction_row(
+        self, new: NewTransaction, agreement_id: str | None, vault: Vault | None
+    ) -> dict[str, Any]:
+        key = (new.merchant_id, new.transaction_id)
         now = _now()
+        target = new.request.get("webhookTarget")
         fields = {key: value for key, value in vars(new).items() if key != "agreement"}
         return fields | {
-            "request": self._vault.seal_json(new.request, *place),
+            "agreement_id": agreement_id,
+            "request": vault.seal_json(new.request, *_place("request", *key)) if vault else ERASED,
+            "webhook_target": (
+                self._vault.seal(target.encode(), *_place("webhook_target", *key))
+                if target is not None
+                else None
+            ),
             "version": 0,
             "created_at": now,
             "updated_at": now,
@@ -249,6 +313,9 @@ class Transactions(Session):
         self, connection: AsyncConnection, change: RecordUpdate, row: RowMapping
     ) -> None:
         merchant_id, agreement_id = change.merchant_id, row["agreement_id"]
+        vault = await self._vault_for(connection, merchant_id, agreement_id)
+        if vault is None:
+            return
         values: dict[str, Any] = {
             "usable": True,
             # A sign-up that failed with another role may have opened the agreement.
@@ -258,10 +325,10 @@ class Transactions(Session):
         }
         if row["private"] is not None:
             place = _place("private", merchant_id, change.transaction_id)
-            instrument = self._vault.open_json(row["private"], *place).get("instrument")
+            instrument = vault.open_json(row["private"], *place).get("instrument")
             if instrument:
                 target = _agreement_place(merchant_id, agreement_id)
-                values["instrument"] = self._vault.seal_json(instrument, *target)
+                values["instrument"] = vault.seal_json(instrument, *target)
         result = await connection.execute(
             update(agreements).where(_is_agreement(merchant_id, agreement_id)).values(values)
         )
@@ -282,6 +349,14 @@ def _changes(change: RecordUpdate) -> dict[str, Any]:
         "psp_session_id": change.psp_session_id,
     }
     return values | {column: id for column, id in ids.items() if id is not None}
+
+
+async def _agreement_id(connection: AsyncConnection, new: NewTransaction) -> str | None:
+    if new.agreement_id is not None or new.related_id is None:
+        return new.agreement_id
+    related = select(transactions.c.agreement_id).where(_is(new.merchant_id, new.related_id))
+    agreement_id: str | None = await connection.scalar(related)
+    return agreement_id
 
 
 async def _require(connection: AsyncConnection, merchant_id: str, transaction_id: str) -> None:

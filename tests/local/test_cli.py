@@ -94,6 +94,24 @@ def test_tokens_are_listed_and_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
+def test_clients_are_added_listed_and_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    call("merchant", "add", "acme")
+    shown = call("client", "add", "acme", "--label", "platform")
+    found = re.fullmatch(r"client_id=([0-9a-f]{24})\nclient_secret=(ics_\S{43})\n", shown)
+    assert found is not None
+    id, secret = found.groups()
+    listed = call("client", "list", "acme")
+    assert (id in listed, "platform" in listed, "valid" in listed) == (True, True, True)
+    assert secret not in listed
+    assert "revoked" in call("client", "revoke", "acme", id)
+    assert "revoked" in call("client", "list", "acme")
+    assert "no valid client" in call("client", "revoke", "acme", id, code=1)
+    for command in (("add", "nobody"), ("list", "nobody"), ("revoke", "nobody", id)):
+        assert "no merchant" in call("client", *command, code=1)
+
+
+@pytest.mark.usefixtures("migrated")
 def test_hosts_of_webhooks_are_set_and_forgotten() -> None:
     call("merchant", "add", "acme")
     assert "a.example" in call("merchant", "hosts", "acme", "a.example", "B.example")
@@ -124,6 +142,15 @@ def test_a_run_that_cannot_start_says_why(folder: Path, monkeypatch: pytest.Monk
     assert ended.returncode == 1
     assert "INTEGRATOR_TEMPORAL_BIN names" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_local_run_serves_no_https(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_TLS_CERT_FILE", str(folder / "cert.pem"))
+    monkeypatch.setenv("INTEGRATOR_TLS_KEY_FILE", str(folder / "key.pem"))
+    command = [sys.executable, "-m", "cli", "run"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "plain HTTP on loopback" in ended.stderr
 
 
 async def test_migrate_reports_an_unreachable_database(folder: Path) -> None:

@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy/.env.example"
 COMPOSE = shutil.which("docker-compose")
+CADDY = shutil.which("caddy")
 
 needs_compose = pytest.mark.skipif(COMPOSE is None, reason="docker-compose is not installed")
 
@@ -61,6 +62,7 @@ def test_the_configuration_is_valid_and_complete(services: dict[str, Any]) -> No
         "temporal-ui",
         "migrate",
         "api",
+        "proxy",
         "worker",
         "codec-server",
         "sandbox-psp",
@@ -107,6 +109,32 @@ def test_api_and_worker_wait_for_schema_and_temporal(services: dict[str, Any]) -
             "migrate": "service_completed_successfully",
             "temporal": "service_healthy",
         }
+
+
+@needs_compose
+def test_the_api_believes_its_proxy_and_is_reached_through_it_alone(
+    services: dict[str, Any],
+) -> None:
+    api, proxy = services["api"], services["proxy"]
+    address = proxy["networks"]["front"]["ipv4_address"]
+    assert api["environment"]["INTEGRATOR_TRUSTED_PROXIES"] == address
+    assert "ports" not in api
+    assert set(proxy["networks"]) == {"front"}
+    assert set(api["networks"]) == {"default", "front"}
+
+
+@pytest.mark.skipif(CADDY is None, reason="caddy is not installed")
+def test_the_proxys_configuration_is_valid() -> None:
+    assert CADDY is not None
+    file = ROOT / "deploy/caddy/Caddyfile"
+    result = subprocess.run(
+        [CADDY, "validate", "--adapter", "caddyfile", "--config", str(file)],
+        env={"PATH": os.environ["PATH"], "INTEGRATOR_PUBLIC_URL": "https://integrator.example"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_example_has_no_real_secret() -> None:

@@ -1,6 +1,7 @@
 """The key ring."""
 
 import base64
+import hmac
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -132,3 +133,20 @@ def test_production_never_makes_a_key(tmp_path: Path) -> None:
     with pytest.raises(KeyConfigurationError, match="development"):
         KeyRing.from_settings(unchecked)
     assert os.listdir(tmp_path) == []
+
+
+def test_derived_keys_are_others_for_each_key_and_purpose() -> None:
+    ring = KeyRing({"new": bytes(range(32)), "old": bytes(32)})
+    signing, sealing = ring.derive("signing"), ring.derive("sealing")
+    assert list(signing) == ["new", "old"]
+    every = [*signing.values(), *sealing.values(), bytes(32), bytes(range(32))]
+    assert len(set(every)) == 6
+    assert all(len(key) == 32 for key in every)
+    assert KeyRing({"old": bytes(32)}).derive("signing")["old"] == signing["old"]
+    # HKDF-SHA256 (RFC 5869) without salt, made with another implementation.
+    assert signing["old"] == _hkdf(bytes(32), b"signing")
+
+
+def _hkdf(key: bytes, info: bytes) -> bytes:
+    extracted = hmac.digest(bytes(32), key, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")

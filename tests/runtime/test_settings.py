@@ -103,3 +103,19 @@ def test_every_setting_is_in_the_table() -> None:
     assert "| `INTEGRATOR_API_PORT` | `8080` | Port of the API |" in lines
     assert all(field.description for field in Settings.model_fields.values())
     assert not any("None" in line for line in lines)
+
+
+@pytest.mark.parametrize("rate", ["many", "0/minute", "", "5 apples"])
+def test_a_rate_has_a_number_and_a_time(rate: str) -> None:
+    with pytest.raises(ValidationError, match="rate_limit_per_token"):
+        Settings(rate_limit_per_token=rate)
+
+
+def test_proxies_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_TRUSTED_PROXIES", "10.0.0.1, 10.1.0.0/16,")
+    assert Settings().trusted_proxies == ("10.0.0.1", "10.1.0.0/16")
+
+
+def test_with_a_certificate_the_address_is_https() -> None:
+    settings = Settings(tls_cert_file=Path("c.pem"), tls_key_file=Path("k.pem"))
+    assert settings.resolved_public_url == "https://127.0.0.1:8080"

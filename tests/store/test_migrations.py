@@ -47,6 +47,7 @@ async def test_the_checks_are_those_of_the_tables(empty_url: str) -> None:
         assert await connection.run_sync(_checks) == expected
     await engine.dispose()
     assert {table: len(checks) for table, checks in expected.items()} == {
+        "data_keys": 1,
         "transactions": 2,
         "notifications": 1,
     }
@@ -57,7 +58,7 @@ async def test_several_processes_may_upgrade_at_once(empty_url: str) -> None:
     engine = open_engine(empty_url)
     async with engine.connect() as connection:
         found = await connection.execute(text("SELECT version_num FROM alembic_version"))
-        assert found.scalars().all() == ["0003"]
+        assert found.scalars().all() == ["0005"]
     await engine.dispose()
 
 
