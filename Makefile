@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := activities api campaign codec_server contract local psp runtime sandbox_psp store workflows worker.py cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check campaign campaign-control kit format lock clean
+.PHONY: help run demo test check campaign campaign-control kit sbom format lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -36,6 +36,10 @@ campaign-control: $(VENV)/.dev ## the campaign must find every planted bug
 kit: $(VENV)/.dev ## the conformance kit for an adapter: PSP=stripe
 	@test -n "$(PSP)" || { echo "Name the adapter: make kit PSP=stripe"; exit 2; }
 	@$(BIN)/python -m pytest -q --psp=$(PSP) --psp-bench=tests.kit.bench_$(PSP):bench
+
+sbom: $(VENV)/.dev ## what the product is made of, as CycloneDX: build/sbom.json
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --output-reproducible -o build/sbom.json
 
 format: $(VENV)/.dev ## rewrite the code in the project's format
 	$(BIN)/ruff format .

@@ -12,7 +12,8 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities import inbox, orphans, plan
+from activities import erased, inbox, orphans, plan
+from activities.erased import LateSweeper
 from activities.inbox import InboxSweeper
 from activities.orphans import OrphanSweeper
 from activities.owners import Owners
@@ -24,11 +25,12 @@ from activities.records import RecordActivities
 from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
+from runtime import logs
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
 from runtime.settings import Settings
-from runtime.temporal import connect_patiently
+from runtime.temporal import connect_patiently, current_workflow
 from store.database import Store
 from workflows.gateway import Gateway
 from workflows.payment import PaymentWorkflow
@@ -139,6 +141,7 @@ async def run(settings: Settings) -> None:
                 repeat("orphans", orphans.EVERY, OrphanSweeper(store, gateway).sweep)
             ),
             asyncio.create_task(repeat("schedules", schedules.EVERY, keeper.sweep)),
+            asyncio.create_task(repeat("erased data", erased.EVERY, LateSweeper(store).sweep)),
         ]
         log.info("worker ready on task queue %s", settings.task_queue)
         await stop.wait()
@@ -149,8 +152,7 @@ async def run(settings: Settings) -> None:
 
 def main() -> None:
     """Entry point of `python -m worker`."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.set_up(current_workflow)
     code = 0
     try:
         asyncio.run(run(Settings()))

@@ -2,14 +2,21 @@
 
 import logging
 import signal
+import sys
 from types import FrameType
 
 import uvicorn
+from pydantic import ValidationError
 
 from api.app import create_app
+from api.boundary import request_id
+from api.serving import certificate_of, server_of
+from api.transport import ConfigurationError, opened
+from runtime import logs
+from runtime.keys import KeyConfigurationError, KeyRing
 from runtime.settings import Settings
 
-GRACE_SECONDS = 5
+log = logging.getLogger("api")
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
@@ -17,22 +24,30 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run the server with the settings of the environment."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines show whole URLs
+    """Run the server with the settings of the environment; exit code 1 if they do not do."""
+    logs.set_up(request_id.get)
     # The server raises the signal it was stopped with once more when it is done.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    settings = Settings()
-    uvicorn.run(
-        create_app(settings),
-        host=settings.bind,
-        port=settings.api_port,
-        access_log=False,
-        server_header=False,
-        log_config=None,
-        timeout_graceful_shutdown=int(settings.sync_budget_seconds) + GRACE_SECONDS,
-    )
+    try:
+        server = _server(Settings())
+    except (ConfigurationError, KeyConfigurationError, ValidationError) as error:
+        sys.exit(f"The API cannot start: {error}")
+    server.run()
+    if not server.started:
+        sys.exit("The API could not be started.")
+
+
+def _server(settings: Settings) -> uvicorn.Server:
+    KeyRing.from_settings(settings)  # now, while there is somebody to tell
+    certificate = certificate_of(settings)
+    server = server_of(create_app(settings), settings, certificate)
+    for door in opened(settings):
+        log.warning("development profile: %s", door)
+    if certificate is not None:
+        renewed = certificate
+        signal.signal(signal.SIGHUP, lambda *_: renewed.reload())
+    return server
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """From the raw bytes of a request to a model of the contract."""
 
+import asyncio
 import re
 from typing import TypeVar
 
 from starlette.requests import Request
 
-from api.errors import BodyTooLarge, UnsupportedBody, contract_errors
+from api.errors import BodyTooLarge, TooSlow, UnsupportedBody, contract_errors
 from contract import wire
 from contract.base import WireModel
 
 MAX_BODY_BYTES = 256 * 1024
+BODY_SECONDS = 15.0
 
 _JSON_TYPE = re.compile(r"(?:application|text)/json|application/[^\s/;]+\+json", re.IGNORECASE)
 _Model = TypeVar("_Model", bound=WireModel)
@@ -26,10 +28,18 @@ async def read_model(request: Request, model_type: type[_Model]) -> _Model:
 
 
 async def read_raw(request: Request) -> bytes:
-    """The body, never more of it than allowed."""
+    """The body, never more of it than allowed and never for longer."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise BodyTooLarge(MAX_BODY_BYTES)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read(request)
+    except TimeoutError:
+        raise TooSlow from None
+
+
+async def _read(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -1,8 +1,10 @@
-"""The outermost layer: request ids, the access log, and a last resort for what nobody expected."""
+"""The outermost layer: request ids, safe headers, the access log, and a last resort for what nobody
+expected."""
 
 import logging
 import re
 import time
+from contextvars import ContextVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -14,25 +16,40 @@ from api.answers import internal_error
 log = logging.getLogger("api.access")
 
 HEADER = "X-Request-Id"
+SAFE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+HSTS = "max-age=31536000"
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request being answered, for the log: also in work that was started for it."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 class Boundary:
     """ASGI middleware. Log lines hold method, path, status and duration: never a body, a token
-    or a query string."""
+    or a query string. `strict`: tell browsers that came by HTTPS to come no other way."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, strict: bool) -> None:
         self._app = app
+        self._strict = strict
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            given = _request_id(scope)
+            token = request_id.set(given)
+            try:
+                await self._serve(scope, receive, send, given)
+            finally:
+                request_id.reset(token)
         else:
             await self._app(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = _request_id(scope)
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, given: str) -> None:
         began = time.perf_counter()
         status = 0
 
@@ -40,18 +57,26 @@ class Boundary:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = given
+                self._make_safe(headers, scope)
             await send(message)
 
         what = f"{scope['method']} {quote(scope['path'])}"
         try:
             await self._app(scope, receive, labelled)
         except Exception:  # the boundary of the process: nothing may pass it
-            log.exception("%s failed [%s]", what, request_id)
+            log.exception("%s failed", what)
             if not status:
                 await internal_error()(scope, receive, labelled)
         took = (time.perf_counter() - began) * 1000
-        log.info("%s %d %.1f ms [%s]", what, status, took, request_id)
+        log.info("%s %d %.1f ms", what, status, took)
+
+    def _make_safe(self, headers: MutableHeaders, scope: Scope) -> None:
+        for name, value in SAFE_HEADERS.items():
+            headers.setdefault(name, value)
+        if self._strict and scope["scheme"] == "https":
+            headers["Strict-Transport-Security"] = HSTS
 
 
 def _request_id(scope: Scope) -> str:

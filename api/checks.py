@@ -24,7 +24,7 @@ from contract import (
 from psp.errors import BearerRefused
 from psp.port import Adapter
 from psp.types import MethodCapability
-from store import Merchant, NewAgreement, NewTransaction
+from store import Erased, Merchant, NewAgreement, NewTransaction
 from workflows.state import Kind, PaymentState, PreauthState, RefundState, Refusal
 
 Role = PublicPaymentProviderRole
@@ -34,7 +34,7 @@ AnyRequest = PreauthRequest | PaymentRequest | RefundRequest
 async def opening(
     context: Context, merchant: Merchant, adapter: Adapter, request: AnyRequest
 ) -> NewTransaction:
-    """The row for a transaction seen for the first time. Raises `Refused`."""
+    """The row for a transaction seen for the first time. Raises `Refused` and `Erased`."""
     check_webhook_target(request.webhook_target, merchant, context.settings)
     match request:
         case PreauthRequest():
@@ -170,6 +170,8 @@ async def _check_agreement(
         raise invalid_data("agreementId names no agreement.")
     if agreement.role != request.payment_means_reference.role.name:
         raise invalid_data(f"The agreement is for {agreement.role}.")
+    if agreement.erased:
+        raise Erased(agreement.agreement_id)
     if not agreement.usable:
         opened = await read(
             context, merchant.id, Kind.PREAUTH, agreement.transaction_id, insist=True
@@ -195,6 +197,8 @@ async def _check_capture(
         raise invalid_data(f"The preauth is for {reading.state.role.name}.")
     if reading.row.agreement_id != request.agreement_id:
         raise precondition("The preauth belongs to another agreement.")
+    if reading.row.erased:
+        raise Erased(request.agreement_id)
     if not method.capture:
         raise precondition(f"There is nothing to capture for {reading.state.role.name}.")
     _raise_if_sure(

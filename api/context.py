@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import httpx
 
+from api.access_tokens import AccessTokens
 from api.breaker import Breaker
-from api.token_use import TokenUse
+from api.rates import Guests, Rate
+from api.token_use import Uses
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
@@ -55,17 +57,48 @@ class Background:
 
 @dataclass(frozen=True)
 class Context:
-    """Everything a request may need; `rejected` counts refused notifications per PSP."""
+    """Everything a request may need; `rejected` counts refused notifications per PSP.
+
+    The rates are those of callers, by token or client id, and of notifications, by PSP settings
+    id.
+    """
 
     settings: Settings
     store: Store
     gateway: Gateway
     http: httpx.AsyncClient = field(repr=False)
     temporal_ready: Callable[[], Awaitable[bool]]
-    token_use: TokenUse = field(repr=False)
+    access_tokens: AccessTokens = field(repr=False)
+    uses: Uses = field(repr=False)
+    callers: Rate = field(repr=False)
+    notifications: Rate = field(repr=False)
+    guests: Guests = field(repr=False)
     breaker: Breaker = field(default_factory=Breaker)
     background: Background = field(default_factory=Background)
     rejected: Counter[str] = field(default_factory=Counter)
+
+
+def build_context(
+    settings: Settings,
+    keys: KeyRing,
+    store: Store,
+    gateway: Gateway,
+    http: httpx.AsyncClient,
+    temporal_ready: Callable[[], Awaitable[bool]],
+) -> Context:
+    """A context of parts that are open already."""
+    return Context(
+        settings,
+        store,
+        gateway,
+        http,
+        temporal_ready,
+        AccessTokens(keys, settings.resolved_public_url),
+        Uses(store),
+        Rate(settings.rate_limit_per_token),
+        Rate(settings.rate_limit_per_notification_route),
+        Guests(settings.rate_limit_unauthenticated),
+    )
 
 
 @asynccontextmanager
@@ -82,12 +115,11 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         outbound_client(settings, PSP_TIMEOUT) as http,
     ):
         gateway = Gateway(client, settings.task_queue, refresher(store))
-        token_use = TokenUse(store)
-        context = Context(settings, store, gateway, http, ready, token_use)
-        writing = asyncio.create_task(token_use.run())
+        context = build_context(settings, keys, store, gateway, http, ready)
+        writing = asyncio.create_task(context.uses.run())
         try:
             yield context
         finally:
             writing.cancel()
             await context.background.drain()
-            await token_use.write()
+            await context.uses.write()

@@ -5,16 +5,19 @@ from typing import Annotated, cast
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api import callers
 from api.context import Context
-from api.errors import Unauthorized
 from psp import registry
 from psp.port import Adapter
 from store import Merchant
 
-_bearer = HTTPBearer(auto_error=False, description="The token issued for this merchant account.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="A token issued for this merchant account, or an access token of `/oauth/token`.",
+)
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
     return cast(Context, request.app.state.context)
 
 
@@ -22,24 +25,19 @@ ContextDep = Annotated[Context, Depends(_context)]
 
 
 async def authenticated(
+    request: Request,
     context: ContextDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Merchant:
-    """The merchant whose token the request carries. Raises `Unauthorized`."""
-    found = None
-    if credentials is not None and credentials.credentials:
-        found = await context.store.authenticate(credentials.credentials)
-    if found is None:
-        raise Unauthorized
-    merchant, token_id = found
-    context.token_use.note(token_id)
-    return merchant
+    """The merchant whose token the request carries. Raises `Unauthorized` and `TooMany`."""
+    token = credentials.credentials if credentials is not None else ""
+    return await callers.authenticate(context, request, token)
 
 
 MerchantDep = Annotated[Merchant, Depends(authenticated)]
 
 
-def _adapter(merchant: MerchantDep) -> Adapter:
+async def _adapter(merchant: MerchantDep) -> Adapter:
     return registry.adapter(merchant.psp)
 
 

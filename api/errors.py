@@ -4,16 +4,18 @@ ApiError                 has a status, a code of the contract and a text for a p
 ├── Unauthorized         401  no bearer token, or a wrong one
 ├── NotGenuine           401  a notification that does not prove where it comes from
 ├── Unreadable           400  the body is not what its type says
+├── Unencrypted          403  plain HTTP where only HTTPS is spoken
 ├── NotFound             404  no such resource for this caller
+├── TooSlow              408  the request did not arrive in time
 ├── BodyTooLarge         413
 ├── UnsupportedBody      415
+├── TooMany              429  asked more often than is allowed; try again later
 ├── Refused              the contract's own mapping of an error code
 └── Away                 503  store or Temporal cannot be reached; try again
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
 
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -40,22 +42,25 @@ class ApiError(Exception):
     """Base of all refusals. `message` is shown to the caller and holds no secret."""
 
     status = 500
-    headers: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, code: PaymentErrorCode, message: str) -> None:
+    def __init__(
+        self, code: PaymentErrorCode, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.headers = headers or {}
 
 
 class Unauthorized(ApiError):
     """Never `LoginError`: that code makes the platform switch the merchant's PSP off."""
 
     status = 401
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
     def __init__(self) -> None:
-        super().__init__(PaymentErrorCode.UnmappedError, "A valid bearer token is required.")
+        message = "A valid bearer token is required."
+        headers = {"WWW-Authenticate": "Bearer"}
+        super().__init__(PaymentErrorCode.UnmappedError, message, headers)
 
 
 class NotGenuine(ApiError):
@@ -77,6 +82,21 @@ class Unreadable(ApiError):
         super().__init__(PaymentErrorCode.InvalidData, message)
 
 
+class Unencrypted(ApiError):
+    """The request came over plain HTTP, and whatever it carried may have been read by others.
+
+    Not a redirect, which the next request would follow just as unprotected. Not 426: there is no
+    upgrade within this connection. Never `PermissionDenied`: that code makes the platform switch
+    the merchant's PSP off.
+    """
+
+    status = 403
+
+    def __init__(self) -> None:
+        message = "Only HTTPS is served here. Replace a token that was sent over plain HTTP."
+        super().__init__(PaymentErrorCode.InvalidConfiguration, message)
+
+
 class NotFound(ApiError):
     """Says the same for what never existed and for what belongs to somebody else."""
 
@@ -84,6 +104,16 @@ class NotFound(ApiError):
 
     def __init__(self, message: str) -> None:
         super().__init__(PaymentErrorCode.InvalidData, message)
+
+
+class TooSlow(ApiError):
+    """The request did not arrive in time; the connection ends with the answer."""
+
+    status = 408
+
+    def __init__(self) -> None:
+        message = "The request did not arrive in time."
+        super().__init__(PaymentErrorCode.InvalidData, message, {"Connection": "close"})
 
 
 class BodyTooLarge(ApiError):
@@ -105,6 +135,21 @@ class UnsupportedBody(ApiError):
         super().__init__(PaymentErrorCode.InvalidData, "The content type must be application/json.")
 
 
+class TooMany(ApiError):
+    """Too many requests; nothing was done. `retry_after` is in seconds.
+
+    With `RateLimit`, though the contract's mapping has 500 for it: its 429 is `LimitExceeded`, a
+    limit of the customer's means of payment, and would end a payment that was never tried.
+    """
+
+    status = 429
+
+    def __init__(self, retry_after: int) -> None:
+        message = "Too many requests; try again later."
+        headers = {"Retry-After": str(retry_after)}
+        super().__init__(PaymentErrorCode.RateLimit, message, headers)
+
+
 class Refused(ApiError):
     """A request that was understood and may not be done; nothing was stored or sent."""
 
@@ -117,11 +162,11 @@ class Away(ApiError):
     """Something this service needs cannot be reached; the request may be repeated as it is."""
 
     status = 503
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
     def __init__(self) -> None:
         message = "The service is not available at the moment; try again."
-        super().__init__(PaymentErrorCode.InternalError, message)
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        super().__init__(PaymentErrorCode.InternalError, message, headers)
 
 
 def invalid_data(message: str) -> Refused:

@@ -10,10 +10,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from api.answers import error_answer, refusal
-from api.errors import ApiError, Away, Refused, Unreadable
+from api.errors import ApiError, Away, Refused, Unreadable, precondition
 from contract import PaymentErrorCode
 from psp.registry import UnknownPsp
-from store import StoreUnavailable
+from store import Erased, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ def install(app: FastAPI, routes: Sequence[APIRoute], prefix: str) -> None:
 
     app.add_exception_handler(ApiError, _refused)
     app.add_exception_handler(StoreUnavailable, _store_away)
+    app.add_exception_handler(Erased, _erased)
     app.add_exception_handler(UnknownPsp, _unknown_psp)
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(StarletteHTTPException, no_such_route)
@@ -54,6 +55,10 @@ async def _refused(_request: Request, error: Exception) -> Response:
 async def _store_away(_request: Request, error: Exception) -> Response:
     log.warning("The store is away: %s", error)
     return refusal(Away())
+
+
+async def _erased(_request: Request, _error: Exception) -> Response:
+    return refusal(precondition("The data of the agreement has been erased."))
 
 
 async def _unknown_psp(_request: Request, error: Exception) -> Response:

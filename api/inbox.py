@@ -5,6 +5,7 @@ What cannot be handed over now stays in the store, from where the worker tries a
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -25,12 +26,18 @@ log = logging.getLogger(__name__)
 
 SIGNAL_SECONDS = 2.0
 
+# What is no address of ours is not looked for; a database need not be able to take it.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+_SETTINGS_ID = re.compile(r"[0-9a-f]{24}")
+
 
 async def receive(
     context: Context, psp: str, psp_settings_id: str, headers: Mapping[str, str], raw: bytes
 ) -> None:
     """Take a notification in. After this has returned it is not lost."""
     merchant, adapter = await _addressee(context, psp, psp_settings_id)
+    await context.notifications.take(merchant.psp_settings_id)
     notices = await _verified(context, merchant, adapter, headers, raw)
     message = inbox.Message(merchant, "notification", raw, headers)
     stored = [
@@ -44,6 +51,8 @@ async def receive(
 
 
 async def _addressee(context: Context, psp: str, psp_settings_id: str) -> tuple[Merchant, Adapter]:
+    if not (_NAME.fullmatch(psp) and _SETTINGS_ID.fullmatch(psp_settings_id)):
+        raise NotFound("No such notification address.")
     merchant = await context.store.merchant_by_settings(psp, psp_settings_id)
     if merchant is None or await context.store.settings(merchant.id) is None:
         raise NotFound("No such notification address.")
@@ -55,7 +64,8 @@ async def _verified(
 ) -> list[Notice]:
     settings = await merchant_settings.load(context, merchant, adapter)
     try:
-        return list(adapter.parse_notification(settings, headers, raw, datetime.now(UTC)))
+        notices = adapter.parse_notification(settings, headers, raw, datetime.now(UTC))
+        return [_storable(notice) for notice in notices]
     except NotificationRejected as error:
         context.rejected[merchant.psp] += 1
         log.warning(
@@ -66,6 +76,13 @@ async def _verified(
             error,
         )
         raise NotGenuine from error
+
+
+def _storable(notice: Notice) -> Notice:
+    """Refuse NUL and lone surrogates in what is searched for: no database can hold them."""
+    if _NOT_TEXT.search("".join((notice.event_id, notice.reference or "", *notice.psp_ids))):
+        raise NotificationRejected("An id is no text")
+    return notice
 
 
 async def _hand_on(context: Context, kept: Kept) -> bool:

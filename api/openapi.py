@@ -1,5 +1,6 @@
 """The OpenAPI document: the contract's schemas and examples, and every error of an endpoint."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
@@ -43,15 +44,32 @@ MODELS: tuple[type[WireModel], ...] = (
 ERRORS = {
     400: "The body is not JSON, or a member has the wrong JSON type.",
     401: "The bearer token is missing or wrong, or the PSP rejects the merchant's credentials.",
+    403: "The request came over plain HTTP, and this address serves HTTPS only.",
     404: "No such resource.",
+    408: "The request did not arrive in time.",
     413: "The body is larger than 256 KB.",
     415: "The body is not declared as JSON.",
     422: "The request contains or names something that cannot be right, or the PSP declined.",
-    429: "A limit of the payment method is exceeded (`LimitExceeded`).",
+    429: "Too many requests (`RateLimit`, with `Retry-After`; nothing was done), or a limit of the "
+    "payment method is exceeded (`LimitExceeded`).",
     500: "The state forbids the operation, the PSP or its configuration failed, or we did.",
     503: "Out of reach at the moment; the request may be repeated as it is.",
 }
 
+TOKEN_ERRORS = {
+    400: "The form is wrong: `invalid_request`, `unsupported_grant_type` or `invalid_scope`.",
+    401: "The client is unknown or revoked, or its secret is wrong: `invalid_client`.",
+    408: "The request did not arrive in time: `invalid_request`.",
+    413: "The body is larger than 256 KB: `invalid_request`.",
+    429: "Too many requests: `temporarily_unavailable`, with `Retry-After`.",
+    503: "Out of reach at the moment: `temporarily_unavailable`.",
+}
+
+_TOKEN_ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}
 _REF = "#/components/schemas/{model}"
 _DESCRIPTION = """
 The REST contract between Billwerk+ Transform and a payment service provider.
@@ -76,14 +94,23 @@ def answers(model: type[WireModel], *errors: int) -> dict[int | str, dict[str, A
 
 
 def failures(*errors: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` for the given error statuses."""
+    """`responses` for the given error statuses, and for those that any endpoint may have."""
     return {
         status: {"description": ERRORS[status], "content": _content(PaymentError)}
-        for status in errors
+        for status in _all(errors)
     }
 
 
-def document(app: FastAPI) -> dict[str, Any]:
+def token_errors() -> dict[int | str, dict[str, Any]]:
+    """`responses` of the token endpoint: errors in the words of RFC 6749, section 5.2."""
+    content = {"application/json": {"schema": _TOKEN_ERROR}}
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"description": text, "content": content} for status, text in TOKEN_ERRORS.items()
+    }
+    return refusals | failures()
+
+
+def document(app: FastAPI, public_url: str) -> dict[str, Any]:
     """The document, made once."""
     if app.openapi_schema is None:
         made = get_openapi(
@@ -96,8 +123,29 @@ def document(app: FastAPI) -> dict[str, Any]:
             [(model, "validation") for model in MODELS], ref_template=_REF
         )
         schemas.update(contract["$defs"])
+        _offer_client_credentials(made, public_url)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _all(errors: Iterable[int]) -> list[int]:
+    """Plain HTTP and haste may be refused everywhere, slowness wherever a body is read."""
+    found = {403, 429, *errors}
+    if 413 in found:
+        found.add(408)
+    return sorted(found)
+
+
+def _offer_client_credentials(made: dict[str, Any], public_url: str) -> None:
+    """Wherever a bearer token is asked for, one of the token endpoint will do."""
+    made["components"]["securitySchemes"]["OAuth2"] = {
+        "type": "oauth2",
+        "flows": {"clientCredentials": {"tokenUrl": f"{public_url}/oauth/token", "scopes": {}}},
+    }
+    for operations in made["paths"].values():
+        for operation in operations.values():
+            if operation.get("security"):
+                operation["security"].append({"OAuth2": []})
 
 
 def _content(model: type[WireModel]) -> dict[str, Any]:

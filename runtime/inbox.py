@@ -51,6 +51,7 @@ async def keep(store: Store, message: Message, notice: Notice) -> Kept:
             headers=message.headers,
             transaction_id=transaction.transaction_id if transaction else _own_id(notice),
             source=message.source,
+            agreement_id=transaction.agreement_id if transaction else None,
         )
     )
     return Kept(id, notice, transaction)

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from limits import parse as parse_rate
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -30,8 +31,8 @@ class Settings(BaseSettings):
 
     profile: Literal["development", "production"] = Field(
         "development",
-        description="`production` refuses to start without encryption keys; "
-        "`development` makes a key of its own in the data folder",
+        description="`production` refuses to start without encryption keys, and the API without "
+        "HTTPS; `development` makes a key of its own in the data folder",
     )
     data_dir: Path = Field(
         Path(".data"), description="Folder of everything a local run keeps: databases, keys, logs"
@@ -82,6 +83,32 @@ class Settings(BaseSettings):
     keys_file: Path | None = Field(
         None, description="File with the encryption keys, instead of the keys themselves"
     )
+    tls_cert_file: Path | None = Field(
+        None,
+        description="Certificate chain (PEM) with which the API serves HTTPS itself; "
+        "read again on SIGHUP",
+    )
+    tls_key_file: Path | None = Field(
+        None, description="Private key (PEM, without a password) of that certificate"
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of the proxies in front of the API, separated by "
+        "commas; `X-Forwarded-For` and `X-Forwarded-Proto` are believed from them alone",
+    )
+    rate_limit_per_token: str = Field(
+        "3000/10 seconds",
+        description="Requests that one token or OAuth client may make of one API process",
+    )
+    rate_limit_per_notification_route: str = Field(
+        "3000/10 seconds",
+        description="Notifications that one API process takes for one merchant account",
+    )
+    rate_limit_unauthenticated: str = Field(
+        "300/minute",
+        description="Requests without a valid token or signature that one client address "
+        "may make of one API process",
+    )
     sync_budget_seconds: Seconds = Field(
         10.0, description="How long a call may wait for the PSP before it answers `Pending`"
     )
@@ -107,22 +134,37 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None,
         description="Address of the API as PSPs and customers' browsers reach it; "
-        "when not set, `http://127.0.0.1:<API port>`",
+        "when not set, `http(s)://127.0.0.1:<API port>`",
     )
 
-    @field_validator("webhook_allowed_hosts", "outbound_networks", mode="before")
+    @field_validator("webhook_allowed_hosts", "outbound_networks", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(part.strip().lower() for part in value.split(",") if part.strip())
 
-    @field_validator("outbound_networks")
+    @field_validator("outbound_networks", "trusted_proxies")
     @classmethod
     def _check_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         for network in networks:
             ip_network(network)
         return networks
+
+    @field_validator(
+        "rate_limit_per_token", "rate_limit_per_notification_route", "rate_limit_unauthenticated"
+    )
+    @classmethod
+    def _check_rate(cls, rate: str) -> str:
+        if parse_rate(rate).amount < 1:
+            raise ValueError("a rate allows at least one request, as `300/minute` does")
+        return rate
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError(f"set both {PREFIX}TLS_CERT_FILE and {PREFIX}TLS_KEY_FILE, or none")
+        return self
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
@@ -157,7 +199,8 @@ class Settings(BaseSettings):
     @property
     def resolved_public_url(self) -> str:
         """The API's address from outside, without a slash at its end."""
-        return (self.public_url or f"http://127.0.0.1:{self.api_port}").rstrip("/")
+        scheme = "http" if self.tls_cert_file is None else "https"
+        return (self.public_url or f"{scheme}://127.0.0.1:{self.api_port}").rstrip("/")
 
 
 _DRIVERS = {

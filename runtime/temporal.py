@@ -4,6 +4,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.service import RetryConfig
 
@@ -17,6 +18,15 @@ API_RETRY = RetryConfig(max_elapsed_time_millis=2_000)
 """A caller of the API hears of an outage after about two seconds; it repeats its request anyway."""
 
 RECONNECT_PAUSE = timedelta(seconds=1)
+
+
+def current_workflow() -> str | None:
+    """The id of the workflow that this code runs in or for, which ends in its transaction's id."""
+    if activity.in_activity():
+        return activity.info().workflow_id
+    if workflow.in_workflow():
+        return workflow.info().workflow_id
+    return None
 
 
 async def connect(settings: Settings, *, lazy: bool) -> Client:

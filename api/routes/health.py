@@ -3,12 +3,15 @@
 import asyncio
 import logging
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 from temporalio.service import RPCError
 
 from api.context import READY_WITHIN, Context
 from api.deps import ContextDep
+from api.openapi import failures
+from api.rates import client_address
+from api.transport import is_internal
 from store import StoreError
 
 log = logging.getLogger(__name__)
@@ -25,10 +28,12 @@ async def alive() -> Response:
 @router.get(
     "/readyz",
     response_class=JSONResponse,
-    responses={503: {"description": "The store or Temporal cannot be reached"}},
+    responses={503: {"description": "The store or Temporal cannot be reached"}, **failures(429)},
 )
-async def ready(context: ContextDep) -> Response:
+async def ready(request: Request, context: ContextDep) -> Response:
     """Whether the store and Temporal answer within a second, each by name."""
+    if not is_internal(request.scope):
+        await context.guests.refuse(client_address(request))
     store, temporal = await asyncio.gather(_store(context), _temporal(context))
     found = {"store": _word(store), "temporal": _word(temporal)}
     return JSONResponse(found, 200 if store and temporal else 503)

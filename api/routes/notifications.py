@@ -8,7 +8,9 @@ from starlette.responses import Response
 from api import inbox
 from api.body import read_raw
 from api.deps import ContextDep
+from api.errors import NotFound, NotGenuine
 from api.openapi import failures
+from api.rates import client_address
 
 router = APIRouter(tags=["Notifications"])
 
@@ -29,7 +31,14 @@ async def receive_notification(
     context: ContextDep,
 ) -> Response:
     """A PSP's notification, in its own format and with its own signature."""
+    address, route = client_address(request), f"{psp}/{psp_settings_id}"
+    await context.guests.admit(address, route)
     raw = await read_raw(request)
     headers = dict(request.headers)
-    await context.background.finish(inbox.receive(context, psp, psp_settings_id, headers, raw))
+    try:
+        await context.background.finish(inbox.receive(context, psp, psp_settings_id, headers, raw))
+    except (NotFound, NotGenuine):
+        await context.guests.refuse(address)
+        raise
+    context.guests.welcome(route)
     return Response()

@@ -5,14 +5,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.context import Context
-from api.token_use import TokenUse
+from api.context import Context, build_context
 from psp import registry
 from runtime.keys import KeyRing
 from runtime.settings import Settings
@@ -92,7 +92,7 @@ async def context(
         return True
 
     async with httpx.AsyncClient() as http:
-        yield Context(settings, store, gateway, http, ready, TokenUse(store))  # type: ignore[arg-type]
+        yield build_context(settings, KEYS, store, gateway, http, ready)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -115,10 +115,10 @@ class Rows:
     """What is in the tables, so that a test can say that nothing was stored."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
 
     def count(self) -> Counter[str]:
-        database = sqlite3.connect(self._file)
+        database = sqlite3.connect(self.file)
         try:
             return Counter(
                 {
@@ -126,6 +126,14 @@ class Rows:
                     for table in TABLES
                 }
             )
+        finally:
+            database.close()
+
+    def content(self, table: str) -> list[tuple[Any, ...]]:
+        """Every row of a table."""
+        database = sqlite3.connect(self.file)
+        try:
+            return database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()  # noqa: S608
         finally:
             database.close()
 

@@ -135,6 +135,17 @@ async def test_too_large_is_refused(psp: Psp, rows: Rows) -> None:
     assert rows.count() == stored
 
 
+@pytest.mark.parametrize(
+    "given", [{"event_id": "e\x00"}, {"reference": "\x00"}, {"psp_ids": ["a", "\x00"]}]
+)
+async def test_with_ids_that_no_database_holds_is_refused(
+    psp: Psp, rows: Rows, given: dict[str, Any]
+) -> None:
+    stored = rows.count()
+    assert_error(await psp.send(event(**given)), 401, "UnmappedError")
+    assert rows.count() == stored
+
+
 async def test_of_no_interest_is_not_stored(psp: Psp, rows: Rows) -> None:
     stored = rows.count()
     assert (await psp.send(event(relevant=False))).status_code == 200

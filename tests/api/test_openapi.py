@@ -30,6 +30,7 @@ OPERATIONS = {
     ("post", "/api/Refund"),
     ("get", "/api/Refund/{transactionId}"),
     ("post", "/api/notifications/{psp}/{pspSettingsId}"),
+    ("post", "/oauth/token"),
     ("get", "/healthz"),
     ("get", "/readyz"),
 }
@@ -58,9 +59,11 @@ class TestDocument:
         for method, path in OPERATIONS:
             if not path.startswith("/api/"):
                 continue
-            responses = document["paths"][path][method]["responses"]
+            operation = document["paths"][path][method]
+            responses = operation["responses"]
             errors = {status for status in responses if status != "200"}
-            assert {"401", "500", "503"} <= errors
+            assert {"401", "403", "429", "500", "503"} <= errors
+            assert ("408" in errors) is ("413" in errors) is ("requestBody" in operation)
             for status in errors:
                 schema = responses[status]["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/PaymentError"}
@@ -72,7 +75,23 @@ class TestDocument:
             assert bool(operation.get("security")) is ours
             assert operation["description"]
         schemes = document["components"]["securitySchemes"]
-        assert [s["scheme"] for s in schemes.values()] == ["bearer"]
+        assert schemes["HTTPBearer"]["scheme"] == "bearer"
+        flow = schemes["OAuth2"]["flows"]["clientCredentials"]
+        assert flow == {"tokenUrl": "http://127.0.0.1:8080/oauth/token", "scopes": {}}
+        assert set(schemes) == {"HTTPBearer", "OAuth2"}
+
+    def test_either_kind_of_token_will_do(self, document: dict[str, Any]) -> None:
+        security = document["paths"]["/api/Payment"]["post"]["security"]
+        assert security == [{"HTTPBearer": []}, {"OAuth2": []}]
+
+    def test_the_token_endpoint_takes_a_form(self, document: dict[str, Any]) -> None:
+        operation = document["paths"]["/oauth/token"]["post"]
+        assert list(operation["requestBody"]["content"]) == ["application/x-www-form-urlencoded"]
+        assert {"200", "400", "401", "403", "408", "413", "429", "503"} == set(
+            operation["responses"]
+        )
+        refusal = operation["responses"]["401"]["content"]["application/json"]["schema"]
+        assert refusal["required"] == ["error"]
 
     @pytest.mark.parametrize(
         ("path", "model"),

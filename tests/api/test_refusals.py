@@ -284,13 +284,14 @@ class TestRefunds:
 class TestWebhookTargets:
     @pytest.fixture
     def production(self, settings: Settings) -> Settings:
-        return settings.model_copy(update={"profile": "production"})
+        proxies = ("192.0.2.1",)
+        return settings.model_copy(update={"profile": "production", "trusted_proxies": proxies})
 
     async def _post(self, context: Context, settings: Settings, target: str) -> httpx.Response:
         app: FastAPI = create_app(settings)
         app.state.context = replace(context, settings=settings)
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://api", headers=auth()
+            transport=httpx.ASGITransport(app), base_url="https://api", headers=auth()
         ) as client:
             return await client.post("/api/Preauth", json=preauth(webhookTarget=target))
 

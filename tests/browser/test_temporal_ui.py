@@ -1,5 +1,8 @@
 """An operator looks up a payment in the Temporal UI by the transaction id of a ticket."""
 
+import json
+from urllib.parse import quote
+
 import pytest
 from playwright.async_api import expect
 
@@ -50,3 +53,37 @@ async def test_finding_a_payment(
         await expect(page.get_by_text(event).first).to_be_visible()
     await expect(page.get_by_text("charge", exact=True).first).to_be_visible()
     await shoot(page, "temporal-history")
+
+
+async def test_payloads_are_shown_to_whoever_holds_the_codec_servers_token(
+    stack: Stack, open_page: OpenPage, shoot: Shoot, payment: str
+) -> None:
+    page = await open_page(viewport={"width": 1440, "height": 1200})
+    address = f"{stack.run['temporal_ui']}/namespaces/default/workflows"
+    await page.goto(f"{address}/{quote(f'demo/payment/{payment}', safe='')}")
+    heading = page.get_by_role("heading", name=f"demo/payment/{payment}")
+    await expect(heading).to_be_visible()
+    content = page.locator("#content")
+    await expect(content.get_by_text("Codec Server could not connect")).to_be_visible()
+    await expect(page.get_by_text('"transaction_id"')).to_have_count(0)
+    await shoot(page, "temporal-encrypted")
+    token = json.loads((stack.data_dir / "codec-token").read_text())["token"]
+    codec = await page.context.new_page()
+    await codec.goto(stack.run["codec_server"])
+    await codec.get_by_label("Token").fill(token)
+    await codec.get_by_role("button", name="Sign in").click()
+    await expect(codec.get_by_text("You are signed in.")).to_be_visible()
+    await shoot(codec, "codec-server")
+
+    await page.get_by_role("button", name="Codec Server could not connect").click()
+    dialog = page.get_by_role("dialog", name="Codec Server")
+    await dialog.get_by_text("Use my browser setting and ignore").click()
+    endpoint = dialog.get_by_role("textbox", name="Codec Server browser endpoint")
+    await endpoint.fill(stack.run["codec_server"])
+    switch = dialog.get_by_role("switch", name="Include cross-origin credentials")
+    await switch.check(force=True)
+    await expect(switch).to_be_checked()
+    await shoot(page, "temporal-encoder")
+    await dialog.get_by_role("button", name="Apply").click()
+    await expect(page.get_by_text("transaction_id").first).to_be_visible()
+    await shoot(page, "temporal-decrypted")

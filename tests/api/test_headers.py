@@ -1,0 +1,159 @@
+"""What every answer says besides its body, and what every log line says."""
+
+import asyncio
+import base64
+import hashlib
+import io
+import logging
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.boundary import request_id
+from runtime.logs import FORMAT, OnBehalfOf
+from runtime.settings import Settings
+from store import Store
+from tests.api.builders import UNKNOWN, preauth
+from tests.api.fakes import FakeGateway
+from tests.api.serving import Raw, serving
+
+SAFE = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+ANSWERS = [
+    ("GET", "/api/IntegrationInfo", {}, 200),
+    ("GET", "/api/Settings", {"Authorization": "Bearer wrong"}, 401),
+    ("GET", f"/api/Payment/{UNKNOWN}", {}, 404),
+    ("GET", "/nowhere", {}, 404),
+    ("DELETE", "/api/Settings", {}, 405),
+    ("POST", "/api/Payment", {"Content-Length": "300000", "Content-Type": "text/json"}, 413),
+    ("POST", "/api/Payment", {}, 415),
+    ("POST", f"/api/notifications/fake/{'0' * 24}", {}, 404),
+    ("POST", "/oauth/token", {}, 400),
+    ("GET", "/healthz", {}, 200),
+    ("GET", "/readyz", {}, 200),
+    ("GET", "/openapi.json", {}, 200),
+    ("GET", "/static-offline-docs/swagger-ui.css", {}, 200),
+    ("GET", "/static-offline-docs/../../api/app.py", {}, 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), ANSWERS)
+async def test_are_on_every_answer(
+    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    response = await client.request(method, path, headers=headers)
+    assert response.status_code == status
+    assert {name: response.headers[name] for name in SAFE} == SAFE
+    assert "server" not in response.headers
+    assert response.headers["x-request-id"]
+
+
+async def test_are_on_unexpected_errors(
+    client: httpx.AsyncClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    gateway.before["create"] = broken
+    response = await client.post("/api/Preauth", json=preauth())
+    assert response.status_code == 500
+    assert {name: response.headers[name] for name in SAFE} == SAFE
+    assert "Traceback" not in response.text
+    assert "ZeroDivision" not in response.text
+
+
+async def test_are_on_what_the_server_itself_refuses(app: FastAPI, settings: Settings) -> None:
+    async with serving(app, settings) as port, Raw.to(port) as connection:
+        await connection.send(b"NO HTTP AT ALL\r\n\r\n")
+        head, _, body = (await connection.all()).decode().lower().partition("\r\n\r\n")
+    assert head.startswith("http/1.1 400")
+    assert all(f"{name}: {text}".lower() in head for name, text in SAFE.items())
+    assert "server:" not in head
+    assert '"errorcode":"invaliddata"' in body.replace(" ", "")
+    assert "uvicorn" not in body
+    assert "h11" not in body
+
+
+async def test_the_page_runs_its_own_script_and_no_other(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = dict(
+        part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    for url in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert url.startswith("/")
+        assert (await client.get(url)).status_code == 200
+
+
+class TestLog:
+    @pytest.fixture
+    def lines(self) -> Iterator[io.StringIO]:
+        """Everything that is logged, as in a running process."""
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(logging.Formatter(FORMAT))
+        handler.addFilter(OnBehalfOf(request_id.get))
+        root = logging.getLogger()
+        before = root.level
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        yield stream
+        root.setLevel(before)
+        root.removeHandler(handler)
+
+    async def test_lines_of_all_packages_name_their_request(
+        self,
+        client: httpx.AsyncClient,
+        gateway: FakeGateway,
+        store: Store,
+        lines: io.StringIO,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        both = asyncio.Barrier(2)
+
+        async def note() -> None:
+            await both.wait()
+            logging.getLogger("workflows.gateway").info("working")
+
+        found = store.authenticate
+
+        async def look(token: str) -> object:
+            logging.getLogger("store.tokens").info("looking")
+            return await found(token)
+
+        gateway.before["create"] = note
+        monkeypatch.setattr(store, "authenticate", look)
+        await asyncio.gather(
+            *(
+                client.post("/api/Preauth", json=preauth(), headers={"X-Request-Id": id})
+                for id in ("req-a", "req-b")
+            )
+        )
+        logging.getLogger("api").info("nobody's")
+        text = lines.getvalue()
+        for id in ("req-a", "req-b"):
+            assert len(re.findall(rf"store\.tokens \[{id}\] looking", text)) == 1
+            assert len(re.findall(rf"workflows\.gateway \[{id}\] working", text)) == 1
+            assert len(re.findall(rf"api\.access \[{id}\] POST /api/Preauth 200", text)) == 1
+        assert "api [-] nobody's" in text
+
+    async def test_a_line_cannot_be_forged_by_a_request(
+        self, client: httpx.AsyncClient, lines: io.StringIO
+    ) -> None:
+        await client.get("/a%0d%0a2026-01-01 00:00:00 INFO api [-] all is well")
+        assert len(lines.getvalue().splitlines()) == len(
+            [line for line in lines.getvalue().splitlines() if re.match(r"20\d\d-", line)]
+        )
+        assert "%0D%0A" in lines.getvalue()

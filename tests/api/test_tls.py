@@ -1,0 +1,309 @@
+"""HTTPS: served by the API itself or by a proxy that is known, and in production nothing else."""
+
+import asyncio
+import os
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from fastapi import FastAPI
+from pydantic import SecretStr, ValidationError
+
+from api.app import create_app
+from api.context import Context
+from api.rates import Guests
+from api.tls import Certificate
+from api.transport import ConfigurationError, opened
+from runtime.keys import generate_key
+from runtime.settings import Settings
+from tests.api.builders import auth
+from tests.api.conftest import assert_error
+from tests.api.serving import free_port, serving, write_certificate
+
+ROOT = Path(__file__).parents[2]
+PROXY = "10.9.8.7"
+HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.5"}
+
+
+def production(settings: Settings, **given: object) -> Settings:
+    return settings.model_copy(update={"profile": "production"} | given)
+
+
+@asynccontextmanager
+async def coming_from(
+    address: str, settings: Settings, context: Context
+) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(settings)
+    app.state.context = context
+    transport = httpx.ASGITransport(app, client=(address, 4711))
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://api", headers=auth()
+    ) as client:
+        yield client
+
+
+async def number_served(port: int) -> int:
+    """The serial number of the certificate that a new connection is shown."""
+    pem = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
+    return x509.load_pem_x509_certificate(pem.encode()).serial_number
+
+
+class TestItself:
+    async def test_serves_https_and_nothing_else(
+        self, settings: Settings, context: Context, tmp_path: Path
+    ) -> None:
+        cert, key, _ = write_certificate(tmp_path)
+        ours = production(settings, tls_cert_file=cert, tls_key_file=key)
+        app = create_app(ours)
+        app.state.context = context
+        async with serving(app, ours, Certificate(cert, key)) as port:
+            trusting = ssl.create_default_context(cafile=str(cert))
+            async with httpx.AsyncClient(verify=trusting, headers=auth()) as client:
+                response = await client.get(f"https://127.0.0.1:{port}/api/Settings")
+                assert response.status_code == 200
+                assert response.headers["strict-transport-security"] == "max-age=31536000"
+                assert "server" not in response.headers
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await client.get(f"http://127.0.0.1:{port}/api/Settings")
+            async with httpx.AsyncClient() as stranger:
+                with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                    await stranger.get(f"https://127.0.0.1:{port}/healthz")
+
+    def test_old_versions_of_tls_are_not_spoken(self, tmp_path: Path) -> None:
+        context = Certificate(*write_certificate(tmp_path)[:2]).context
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+        names = {cipher["name"] for cipher in context.get_ciphers()}
+        assert any("GCM" in name for name in names)
+        assert not any("RC4" in name or "3DES" in name or "NULL" in name for name in names)
+
+    async def test_a_new_certificate_is_read_and_a_bad_one_left_alone(
+        self, app: FastAPI, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cert, key, first = write_certificate(tmp_path)
+        certificate = Certificate(cert, key)
+        async with serving(app, settings, certificate) as port:
+            assert await number_served(port) == first
+            _, _, second = write_certificate(tmp_path)
+            certificate.reload()
+            assert await number_served(port) == second
+            good = key.read_bytes()
+            write_certificate(tmp_path)
+            key.write_bytes(good)
+            certificate.reload()
+            assert await number_served(port) == second
+            cert.unlink()
+            certificate.reload()
+            assert await number_served(port) == second
+        assert caplog.text.count("was not replaced") == 2
+
+    def test_unusable_files_are_named(self, tmp_path: Path) -> None:
+        cert, key, _ = write_certificate(tmp_path, password=b"secret")
+        with pytest.raises(ConfigurationError, match=r"key\.pem cannot be used"):
+            Certificate(cert, key)
+        with pytest.raises(ConfigurationError, match=r"none\.pem"):
+            Certificate(tmp_path / "none.pem", key)
+
+    def test_a_certificate_needs_its_key(self, tmp_path: Path) -> None:
+        with pytest.raises(ValidationError, match="TLS_CERT_FILE and INTEGRATOR_TLS_KEY_FILE"):
+            Settings(tls_cert_file=tmp_path)
+        with pytest.raises(ValidationError, match="or none"):
+            Settings(tls_key_file=tmp_path)
+
+
+class TestProxies:
+    async def test_are_believed(self, settings: Settings, context: Context) -> None:
+        ours = production(settings, trusted_proxies=("10.9.8.0/24",))
+        async with coming_from(PROXY, ours, context) as client:
+            response = await client.get("/api/Settings", headers=HTTPS)
+            assert response.status_code == 200
+            assert "strict-transport-security" in response.headers
+            for value in ("http", "", "https, http", "HTTPS2"):
+                plain = await client.get("/api/Settings", headers={"X-Forwarded-Proto": value})
+                assert_error(plain, 403, "InvalidConfiguration")
+
+    async def test_only_those_that_were_named(self, settings: Settings, context: Context) -> None:
+        ours = production(settings, trusted_proxies=(PROXY,))
+        for address in ("10.9.8.8", "203.0.113.5", "127.0.0.1", "::1"):
+            async with coming_from(address, ours, context) as client:
+                for headers in (
+                    HTTPS,
+                    {"Forwarded": "for=203.0.113.5;proto=https"},
+                    {"X-Forwarded-For": PROXY, "X-Forwarded-Proto": "https"},
+                ):
+                    response = await client.get("/api/Settings", headers=headers)
+                    assert_error(response, 403, "InvalidConfiguration")
+                    assert "strict-transport-security" not in response.headers
+
+    async def test_other_headers_of_theirs_are_not_read(
+        self, settings: Settings, context: Context
+    ) -> None:
+        ours = production(settings, trusted_proxies=(PROXY,))
+        async with coming_from(PROXY, ours, context) as client:
+            headers = {"Forwarded": "for=203.0.113.5;proto=https"}
+            assert_error(
+                await client.get("/api/Settings", headers=headers), 403, "InvalidConfiguration"
+            )
+
+    async def test_name_the_client(self, settings: Settings, context: Context) -> None:
+        """Whoever a client says it comes from: its own address is the one the proxy added."""
+        ours = production(settings, trusted_proxies=(PROXY,), rate_limit_unauthenticated="2/day")
+        narrow = replace_guests(context, ours)
+        async with coming_from(PROXY, ours, narrow) as client:
+            for number in range(4):
+                headers = HTTPS | auth("wrong")
+                headers["X-Forwarded-For"] = f"198.51.100.{number}, 203.0.113.5"
+                response = await client.get("/api/Settings", headers=headers)
+                assert response.status_code == (401 if number < 2 else 429)
+            elsewhere = HTTPS | auth("wrong") | {"X-Forwarded-For": "203.0.113.6"}
+            response = await client.get("/api/Settings", headers=elsewhere)
+            assert response.status_code == 401
+
+    async def test_the_server_has_none_of_its_own(
+        self, settings: Settings, context: Context
+    ) -> None:
+        """uvicorn would believe whoever comes from this machine."""
+        ours = production(settings, trusted_proxies=(PROXY,))
+        app = create_app(ours)
+        app.state.context = context
+        async with serving(app, ours) as port, httpx.AsyncClient() as client:
+            url = f"http://127.0.0.1:{port}/api/Settings"
+            response = await client.get(url, headers=HTTPS | auth())
+            assert_error(response, 403, "InvalidConfiguration")
+
+    def test_must_be_addresses(self) -> None:
+        with pytest.raises(ValidationError, match="trusted_proxies"):
+            Settings(trusted_proxies=("proxy.example",))
+
+
+class TestPlainHttp:
+    @pytest.fixture
+    def ours(self, settings: Settings) -> Settings:
+        return production(settings, trusted_proxies=(PROXY,))
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/Settings"),
+            ("POST", "/payment"),
+            ("POST", "/oauth/token"),
+            ("POST", "/api/notifications/fake/000000000000000000000000"),
+            ("GET", "/docs"),
+            ("GET", "/healthz/"),
+        ],
+    )
+    async def test_is_refused(
+        self, ours: Settings, context: Context, method: str, path: str
+    ) -> None:
+        async with coming_from("127.0.0.1", ours, context) as client:
+            response = await client.request(method, path)
+            body = assert_error(response, 403, "InvalidConfiguration")
+            assert "Only HTTPS" in body["errorMessage"]
+            assert len(response.headers["x-request-id"]) == 32
+
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+    @pytest.mark.parametrize(
+        ("address", "status"),
+        [("127.0.0.1", 200), ("10.1.2.3", 200), ("::1", 200), ("203.0.114.5", 403), ("", 403)],
+    )
+    async def test_is_good_enough_for_probes_from_inside(
+        self, ours: Settings, context: Context, path: str, address: str, status: int
+    ) -> None:
+        async with coming_from(address, ours, context) as client:
+            assert (await client.get(path)).status_code == status
+
+    async def test_is_served_in_development(self, settings: Settings, context: Context) -> None:
+        async with coming_from("203.0.114.5", settings, context) as client:
+            response = await client.get("/api/Settings")
+            assert response.status_code == 200
+            assert "strict-transport-security" not in response.headers
+
+
+class TestStart:
+    def environment(self, folder: Path, **given: str) -> dict[str, str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRATOR_")}
+        return clean | {"INTEGRATOR_DATA_DIR": str(folder)} | given
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"INTEGRATOR_KEYS": f"k:{generate_key()}"}, "INTEGRATOR_TRUSTED_PROXIES"),
+            ({"INTEGRATOR_TRUSTED_PROXIES": PROXY}, "INTEGRATOR_KEYS"),
+            ({"INTEGRATOR_KEYS": "k:x", "INTEGRATOR_TRUSTED_PROXIES": PROXY}, "key number 1"),
+        ],
+    )
+    def test_in_production_needs_keys_and_https(
+        self, tmp_path: Path, given: dict[str, str], message: str
+    ) -> None:
+        env = self.environment(tmp_path, INTEGRATOR_PROFILE="production", **given)
+        ended = subprocess.run(
+            [sys.executable, "-m", "api"],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 1
+        assert "cannot start" in ended.stderr
+        assert message in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    def test_development_says_what_it_opens(self, settings: Settings, tmp_path: Path) -> None:
+        found = "\n".join(opened(settings))
+        assert "plain HTTP is served on 127.0.0.1:8080" in found
+        assert "loopback" in found
+        assert str(tmp_path) in found
+        keys = SecretStr("k:x")
+        fewer = settings.model_copy(update={"tls_cert_file": tmp_path, "keys": keys})
+        assert len(opened(fewer)) == 1
+        assert opened(production(settings)) == []
+
+    async def test_reads_a_new_certificate_on_sighup(self, tmp_path: Path) -> None:
+        cert, key, first = write_certificate(tmp_path)
+        port = free_port()
+        env = self.environment(
+            tmp_path,
+            INTEGRATOR_PROFILE="production",
+            INTEGRATOR_KEYS=f"k:{generate_key()}",
+            INTEGRATOR_TLS_CERT_FILE=str(cert),
+            INTEGRATOR_TLS_KEY_FILE=str(key),
+            INTEGRATOR_API_PORT=str(port),
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "api", cwd=ROOT, env=env, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            assert await self._served(port, other_than=0) == first
+            _, _, second = write_certificate(tmp_path)
+            process.send_signal(signal.SIGHUP)
+            assert await self._served(port, other_than=first) == second
+        finally:
+            process.terminate()
+            _, log = await process.communicate()
+        assert process.returncode == 0
+        assert b"The certificate was read again." in log
+
+    async def _served(self, port: int, other_than: int) -> int:
+        """The number of the certificate served, as soon as it is another one."""
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    found = await number_served(port)
+                except ConnectionError:
+                    found = other_than
+                if found != other_than:
+                    return found
+                await asyncio.sleep(0.05)
+
+
+def replace_guests(context: Context, settings: Settings) -> Context:
+    """The context with another rate for those without proof."""
+    return replace(context, guests=Guests(settings.rate_limit_unauthenticated))
