@@ -9,7 +9,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Config:
     """`transactions` planned, faults drawn from `seed`; `only` limits the kinds of faults, `psp`
-    names who is played by the sandbox PSP.
+    names who is played by the sandbox PSP. With `operator`, the encryption keys are changed under
+    load and some customers are erased.
 
     `quiet_seconds` is how long things may take to settle after the last fault; what is undecided
     then counts as stuck; reconciliation gets its rounds in any case. `planted` names a bug to
@@ -28,13 +29,14 @@ class Config:
     rounds: int | None = None
     only: frozenset[str] | None = None
     psp: str = "sandbox"
+    operator: bool = False
     planted: str | None = None
     stories: int = 5
     keep: bool = False
 
 
 def from_environment(env: Mapping[str, str] = os.environ) -> Config:
-    """CAMPAIGN_N, _SEED, _MINUTES, _PSP, _QUIET_SECONDS, _STORIES, _KEEP."""
+    """CAMPAIGN_N, _SEED, _MINUTES, _PSP, _OPERATOR, _QUIET_SECONDS, _STORIES, _KEEP."""
     return Config(
         transactions=int(env.get("CAMPAIGN_N", "2000")),
         seed=int(env.get("CAMPAIGN_SEED") or secrets.randbelow(10**6)),
@@ -42,5 +44,6 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Config:
         quiet_seconds=float(env.get("CAMPAIGN_QUIET_SECONDS", "420")),
         stories=int(env.get("CAMPAIGN_STORIES", "5")),
         psp=env.get("CAMPAIGN_PSP", "sandbox"),
+        operator=bool(env.get("CAMPAIGN_OPERATOR")),
         keep=bool(env.get("CAMPAIGN_KEEP")),
     )

@@ -28,6 +28,7 @@ class Result:
     entries: int
     findings: Sequence[Finding]
     strangers: Sequence[str] = ()
+    operated: Counter[str] = field(default_factory=Counter)
     unquiet: str = ""
     stories: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -53,6 +54,8 @@ def show(result: Result, console: Console) -> None:
     table.add_row("movements in the PSP's ledger", str(result.entries), end_section=True)
     _section(table, "requests without an answer, repeated", result.requests_lost, total=True)
     _section(table, "faults injected", result.injected, total=True)
+    if result.operated:
+        _section(table, "done by an operator meanwhile", result.operated, total=True)
     for column in Column:
         count = result.counts[column]
         table.add_row(Text(column, "bold"), Text(str(count), "bold red" if count else "bold green"))

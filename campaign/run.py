@@ -1,10 +1,12 @@
 """One campaign from start to end."""
 
 import asyncio
+import math
 import random
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -19,7 +21,8 @@ from campaign.config import Config
 from campaign.customer import Customer
 from campaign.faultplan import strikes
 from campaign.lives import Lives
-from campaign.plan import Preauth
+from campaign.operator import Operator
+from campaign.plan import SUCCEEDED, Preauth
 from campaign.planner import Planner
 from campaign.profiles import PROFILES
 from campaign.psp import Psp
@@ -27,8 +30,10 @@ from campaign.quiet import Quiet
 from campaign.report import Result
 from campaign.stack import Stack
 from campaign.story import Storyteller
+from campaign.waiting import until
 
 _LIVES_AT_ONCE = 40
+_ERASED = 8
 _PRODUCT = (
     *("activities", "api", "codec_server", "contract", "local", "psp"),
     *("runtime", "sandbox_psp", "store", "workflows"),
@@ -68,9 +73,12 @@ def run(config: Config) -> Result:
     try:
         code = snapshot(folder / "code")
         stack = Stack(folder / "data", stack_environment(config), code)
+        operator = Operator(stack, code) if config.operator else None
         try:
+            if operator is not None:
+                operator.lay_keys()
             stack.start()
-            result = asyncio.run(Campaign(config, stack).run())
+            result = asyncio.run(Campaign(config, stack, operator).run())
         finally:
             stack.stop()
         clean = result.clean and not result.unquiet
@@ -83,8 +91,9 @@ def run(config: Config) -> Result:
 class Campaign:
     """The order of things: traffic under faults, healing, silence, balance."""
 
-    def __init__(self, config: Config, stack: Stack) -> None:
+    def __init__(self, config: Config, stack: Stack, operator: Operator | None) -> None:
         self._config = config
+        self._operator = operator
         self._stack = stack
         self._seconds: dict[str, float] = {}
         run = stack.run
@@ -107,17 +116,37 @@ class Campaign:
             began = time.monotonic()
             over = asyncio.Event()
             raging = asyncio.create_task(self._chaos.rage(plan, self._lives.progress, over))
+            working = asyncio.create_task(self._work(lives, over))
             await self._traffic(lives, began)
             over.set()
             await raging
             await self._chaos.heal()
+            await working
             self._seconds["traffic under faults"] = time.monotonic() - began
             quiet = Quiet(self._billwerk, self._books, self._psp)
             began = time.monotonic()
             await asyncio.sleep(rounds(config) * config.reconcile_seconds)
             unquiet = await quiet.wait(config.quiet_seconds)
             self._seconds["until quiet"] = time.monotonic() - began
+            if self._operator is not None:
+                await self._operator.require_old_key_unused()
             return await self._balance(unquiet)
+
+    async def _work(self, lives: Sequence[Preauth], over: asyncio.Event) -> None:
+        """What an operator does: keys under load, erasures when their customers have gone."""
+        if self._operator is None:
+            return
+        total = sum(life.transactions for life in lives)
+        await self._operator.work(
+            lambda: 1.0 if over.is_set() else self._lives.progress() / max(1, total)
+        )
+        await until(over.is_set, math.inf)
+        signed_up = [
+            of
+            for of in self._billwerk.books.values()
+            if of.kind == "preauth" and of.known is not None and of.known.outcome == SUCCEEDED
+        ]
+        await self._operator.erase([of.body["agreementId"] for of in signed_up[:_ERASED]])
 
     async def _traffic(self, lives: Sequence[Preauth], began: float) -> None:
         gate = asyncio.Semaphore(_LIVES_AT_ONCE)
@@ -154,6 +183,7 @@ class Campaign:
             skipped=self._lives.skipped,
             requests_lost=self._billwerk.lost,
             injected=self._chaos.injected,
+            operated=self._operator.done if self._operator is not None else Counter(),
             webhooks=sum(len(of.webhooks) for of in books.values()),
             entries=len(ledger),
             findings=findings,

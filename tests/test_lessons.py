@@ -1,4 +1,4 @@
-"""The document about failures elsewhere names only tests that exist."""
+"""The documents about failures elsewhere and about threats name only tests that exist."""
 
 import ast
 import re
@@ -8,8 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LESSONS = (ROOT / "docs" / "lessons-learned.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 ROWS = dict(re.findall(r"^\| (\d+) \| (.+) \|$", LESSONS, re.MULTILINE))
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py::[\w:]+)`", LESSONS)))
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py::[\w:]+)`", LESSONS + SECURITY)))
 
 
 def in_file(path: Path) -> set[str]:
@@ -42,6 +43,12 @@ def test_a_named_test_exists(named: str) -> None:
     path, _, name = named.partition("::")
     assert (ROOT / path).is_file()
     assert name in in_file(ROOT / path)
+
+
+def test_files_of_tests_named_for_a_threat_exist() -> None:
+    files = re.findall(r"`(tests/[\w/]+\.py)`", SECURITY)
+    assert files
+    assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
 def test_every_name_of_a_test_is_checked() -> None:
