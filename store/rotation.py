@@ -54,7 +54,9 @@ SEALED = [
     *_columns(data_keys, ["wrapped"], ["merchant_id", "agreement_id"]),
     *_columns(agreements, ["instrument"], ["merchant_id", "agreement_id"]),
     *_columns(
-        transactions, ["request", "private", "webhook_target"], ["merchant_id", "transaction_id"]
+        transactions,
+        ["request", "private", "webhook_target", "sealed_snapshot"],
+        ["merchant_id", "transaction_id"],
     ),
     *_columns(notifications, ["raw", "headers"], ["psp_settings_id", "event_id"]),
 ]

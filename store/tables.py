@@ -135,7 +135,9 @@ transactions = Table(
     Column("psp_session_id", Text),
     Column("status", String(16), nullable=False),
     Column("version", Integer, nullable=False),
+    # The state, where `sealed_snapshot` holds none: in rows of before that column.
     Column("snapshot", Text, nullable=False),
+    Column("sealed_snapshot", LargeBinary),
     Column("evidence", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),

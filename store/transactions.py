@@ -24,6 +24,7 @@ from store.tables import agreements, data_keys, transactions
 _COLUMNS = [c for c in transactions.c if c.name not in ("request", "webhook_target")]
 _WITH_KEY = transactions.outerjoin(data_keys, its_key(transactions))
 
+_NOT_SHOWN = ("wrapped", "erased_at", "sealed_snapshot")
 STORED = select(*_COLUMNS, *KEY_COLUMNS).select_from(_WITH_KEY)
 """Everything that a `TransactionRow` is made of."""
 _NEWEST_FIRST = (transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
@@ -174,7 +175,7 @@ class Transactions(DataKeys):
         statement = (
             update(transactions)
             .where(_is(*key), transactions.c.version <= change.version)
-            .values(_changes(change))
+            .values(_changes(change) | self._snapshot(change.snapshot, *key))
             .returning(transactions.c.agreement_id, transactions.c.role, transactions.c.private)
         )
         async with self._writing() as connection:
@@ -263,18 +264,27 @@ class Transactions(DataKeys):
         return self._transaction_row(row) if row is not None else None
 
     def _transaction_row(self, row: RowMapping) -> TransactionRow:
-        place = _place("private", row["merchant_id"], row["transaction_id"])
-        return TransactionRow(**self._values(row, "private", place))
+        key = (row["merchant_id"], row["transaction_id"])
+        values = self._values(row, "private", _place("private", *key))
+        sealed = row["sealed_snapshot"]
+        if sealed is not None:
+            place = _place("sealed_snapshot", *key)
+            values["snapshot"] = self._vault.open(sealed, *place).decode()
+        return TransactionRow(**values)
 
     def _values(self, row: RowMapping, column: str, place: tuple[str, ...]) -> dict[str, Any]:
         """The values of a row that was read with its key, with one column opened."""
-        values = {name: row[name] for name in row if name not in ("wrapped", "erased_at")}
+        values = {name: row[name] for name in row if name not in _NOT_SHOWN}
         blob, erased = row[column], row["erased_at"] is not None
         vault = self._vault_of(row) if blob else None
         return values | {
             column: vault.open_json(blob, *place) if blob and vault is not None else None,
             "erased": erased,
         }
+
+    def _snapshot(self, snapshot: str, *key: str) -> dict[str, Any]:
+        sealed = self._vault.seal(snapshot.encode(), *_place("sealed_snapshot", *key))
+        return {"snapshot": "", "sealed_snapshot": sealed}
 
     def _new_transaction_row(
         self, new: NewTransaction, agreement_id: str | None, vault: Vault | None
@@ -291,6 +301,7 @@ class Transactions(DataKeys):
                 if target is not None
                 else None
             ),
+            **self._snapshot(new.snapshot, *key),
             "version": 0,
             "created_at": now,
             "updated_at": now,
@@ -340,7 +351,6 @@ def _changes(change: RecordUpdate) -> dict[str, Any]:
     values: dict[str, Any] = {
         "status": change.status,
         "version": change.version,
-        "snapshot": change.snapshot,
         "evidence": change.evidence,
         "updated_at": _now(),
     }

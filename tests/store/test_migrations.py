@@ -58,7 +58,7 @@ async def test_several_processes_may_upgrade_at_once(empty_url: str) -> None:
     engine = open_engine(empty_url)
     async with engine.connect() as connection:
         found = await connection.execute(text("SELECT version_num FROM alembic_version"))
-        assert found.scalars().all() == ["0005"]
+        assert found.scalars().all() == ["0006"]
     await engine.dispose()
 
 
