@@ -148,8 +148,10 @@ def older_snapshot_wins() -> None:
         await asyncio.sleep(1.5)
         where = transactions._is(change.merchant_id, change.transaction_id)
         statement = transactions.update(transactions.transactions).where(where)
+        key = (change.merchant_id, change.transaction_id)
+        values = transactions._changes(change) | self._snapshot(change.snapshot, *key)
         async with self._writing() as connection:
-            await connection.execute(statement.values(transactions._changes(change)))
+            await connection.execute(statement.values(values))
 
     async def record(self: Any, change: Any) -> bool:
         if change.version == 1:
