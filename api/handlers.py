@@ -28,9 +28,9 @@ def install(app: FastAPI, routes: Sequence[APIRoute], prefix: str) -> None:
         assert isinstance(error, StarletteHTTPException)  # noqa: S101 - narrows the type
         headers = dict(error.headers or {})
         path = request.url.path.removeprefix(prefix)
-        methods = {
-            m for route in routes if route.path_regex.match(path) for m in route.methods or ()
-        }
+        meant = [route for route in routes if route.path.lower() == path.lower()]
+        fitting = meant or [route for route in routes if route.path_regex.match(path)]
+        methods = {method for route in fitting for method in route.methods or ()}
         if error.status_code == 405 and methods:
             # The framework names the methods of the first route only.
             headers["Allow"] = ", ".join(sorted(methods))

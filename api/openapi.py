@@ -80,9 +80,16 @@ and by every later GET.
 """
 
 
-def body(model: type[WireModel], *, required: bool = True) -> dict[str, Any]:
+def body(model: type[WireModel]) -> dict[str, Any]:
     """`openapi_extra` of an endpoint that reads `model`."""
-    return {"requestBody": {"required": required, "content": _content(model)}}
+    return {"requestBody": {"required": True, "content": _content(model)}}
+
+
+def any_body(model: type[WireModel]) -> dict[str, Any]:
+    """`openapi_extra` of an endpoint that ignores its body, though callers send `model`."""
+    named = _content(model)["application/json"]["schema"]
+    content = {"application/json": {"schema": {"anyOf": [named, {}]}}}
+    return {"requestBody": {"required": False, "content": content}}
 
 
 def answers(model: type[WireModel], *errors: int) -> dict[int | str, dict[str, Any]]:
@@ -107,7 +114,7 @@ def token_errors() -> dict[int | str, dict[str, Any]]:
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"description": text, "content": content} for status, text in TOKEN_ERRORS.items()
     }
-    return refusals | failures()
+    return failures() | refusals
 
 
 def document(app: FastAPI, public_url: str) -> dict[str, Any]:

@@ -207,4 +207,5 @@ class FinalizePreauthRequest(WireModel):
         default_factory=dict,
         repr=False,
         description="Query parameters the PSP sent the customer back with",
+        json_schema_extra={"type": ["object", "null"]},
     )

@@ -7,7 +7,7 @@ from api import preauths
 from api.body import read_model, read_raw
 from api.deps import AdapterDep, ContextDep, MerchantDep, TransactionIdPath
 from api.door import enter
-from api.openapi import answers, body
+from api.openapi import answers, any_body, body
 from api.render import shown
 from contract import (
     FinalizePreauthRequest,
@@ -72,7 +72,7 @@ async def get_preauth(
 @router.post(
     "/Preauth/{transactionId}/Cancel",
     responses=answers(PaymentCancellationResponse, 401, 404, 413, 422, 429, 500, 503),
-    openapi_extra=body(PaymentCancellationRequest, required=False),
+    openapi_extra=any_body(PaymentCancellationRequest),
 )
 async def cancel_preauth(
     transaction_id: TransactionIdPath,
