@@ -31,12 +31,14 @@ log = logging.getLogger(__name__)
 class Guard:
     """Which addresses may be connected to: public ones, and networks that were opened.
 
-    In development loopback is open, too.
+    In development loopback is open, too. `plain_http`: whether HTTP without TLS is used at all; in
+    production only once a network was opened, for what is inside it.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._open = [ip_network(network) for network in settings.outbound_networks]
         self._loopback = settings.profile == "development"
+        self.plain_http = self._loopback or bool(self._open)
 
     def allows(self, address: Address) -> bool:
         """Whether this address may be connected to."""
@@ -98,6 +100,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, guard: Guard) -> None:
         super().__init__(trust_env=False)
+        self._plain_http = guard.plain_http
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=CONNECTIONS.max_connections,
@@ -105,6 +108,12 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
             keepalive_expiry=CONNECTIONS.keepalive_expiry,
             network_backend=GuardedBackend(guard),
         )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it; raises `httpx.ConnectError` for plain HTTP where that is not used."""
+        if request.url.scheme != "https" and not self._plain_http:
+            raise httpx.ConnectError("plain HTTP is not used here", request=request)
+        return await super().handle_async_request(request)
 
 
 def outbound_client(settings: Settings, timeout: httpx.Timeout) -> httpx.AsyncClient:

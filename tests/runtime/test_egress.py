@@ -99,12 +99,19 @@ async def test_a_name_that_leads_inside_is_refused_when_connecting(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    async with outbound_client(production(), TIMEOUT) as client:
+    opened = production(outbound_networks="10.0.0.0/8")
+    async with outbound_client(opened, TIMEOUT) as client:
         with pytest.raises(httpx.ConnectError, match="no allowed address"):
             await client.post(f"http://hooks.example:{server}/", content=b"x")
     async with outbound_client(Settings(), TIMEOUT) as client:
         assert (await client.post(f"http://hooks.example:{server}/")).status_code == 302
     assert asked == ["hooks.example", "hooks.example"]
+
+
+async def test_plain_http_is_not_used_in_production(server: int) -> None:
+    async with outbound_client(production(), TIMEOUT) as client:
+        with pytest.raises(httpx.ConnectError, match="plain HTTP"):
+            await client.get("http://psp.example/v1/charges")
 
 
 async def test_redirects_and_cookies_are_not_followed(server: int) -> None:
