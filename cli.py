@@ -189,11 +189,14 @@ def show_settings(name: MerchantName) -> None:
 @app.command()
 def erase(
     agreement: Annotated[str, typer.Option(help="The agreement's id.")],
-    merchant: Annotated[str, typer.Option(help="Name of the merchant.")],
+    merchant: Annotated[
+        str | None, typer.Option(help="Name of the merchant; needed if several have the id.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Erase what is personal of an agreement, for good; amounts, states and ids stay."""
     settings = _settings()
+    merchant = merchant or _do(keys.merchant_of(settings, agreement))
     found = _do(keys.holdings(settings, merchant, agreement))
     typer.echo(keys_shown.announced(merchant, agreement, found))
     if not yes:

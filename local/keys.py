@@ -60,6 +60,18 @@ def new_entry() -> str:
     return f"k{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}:{generate_key()}"
 
 
+async def merchant_of(settings: Settings, agreement: str) -> str:
+    """The one merchant that has the agreement; raises `LocalError` if none or several have."""
+    async with _store(settings) as store:
+        known = [merchant.id for merchant in await store.merchants()]
+        owners = [id for id in known if await store.holdings(id, agreement) is not None]
+    if len(owners) == 1:
+        return owners[0]
+    if not owners:
+        raise LocalError(f"No merchant has an agreement {agreement!r}.")
+    raise LocalError(f"Several merchants have one: name it with --merchant {'|'.join(owners)}.")
+
+
 async def holdings(settings: Settings, merchant: str, agreement: str) -> Holdings:
     """What is kept of an agreement; raises `LocalError` when there is none such."""
     async with _store(settings) as store:

@@ -113,7 +113,7 @@ def test_a_generated_key_is_an_entry_of_the_ring() -> None:
 def test_rotation_makes_the_old_key_dispensable(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTEGRATOR_KEYS", f"{NEW},{OLD}")
     said = call("keys", "rotate").stdout
-    assert "2 sealed anew" in said
+    assert "3 sealed anew" in said
     assert "retention" in said
     assert request(url, NEW)["payerData"] == {"lastName": NAME}
     assert "0 sealed anew" in call("keys", "rotate").stdout
@@ -122,7 +122,7 @@ def test_rotation_makes_the_old_key_dispensable(url: str, monkeypatch: pytest.Mo
 @pytest.mark.usefixtures("url")
 def test_a_rotation_that_leaves_something_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTEGRATOR_KEYS", NEW)
-    assert "2 are left" in call("keys", "rotate", code=1).stdout
+    assert "3 are left" in call("keys", "rotate", code=1).stdout
 
 
 @pytest.mark.usefixtures("url")
@@ -139,7 +139,7 @@ def test_usage_is_told_to_people(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTEGRATOR_KEYS", f"{NEW},{OLD}")
     said = usage(monkeypatch).stdout
     assert re.search(r"data_keys.wrapped\W+0\W+1\W+0\W+0", said)
-    assert "old: still needed: 2 in the store" in said
+    assert "old: still needed: 3 in the store" in said
     assert "Temporal cannot be reached" in said
     assert "retention" in said
     call("keys", "rotate")
@@ -174,7 +174,7 @@ async def test_histories_and_schedules_are_searched(
         assert found["payloads"] == {"old": 4, "new": 2}
         assert found["schedules"] == {"old": 1}
         said = (await asyncio.to_thread(usage, monkeypatch)).stdout
-        assert "old: still needed: 2 in the store" in said
+        assert "old: still needed: 3 in the store" in said
         assert "2 in histories (until those are past their retention)" in said
         assert "in schedules" in said
         await asyncio.to_thread(call, "keys", "rotate")
@@ -250,3 +250,33 @@ def test_it_is_asked_for_first(url: str) -> None:
 def test_an_unknown_agreement_is_an_error(agreement: str, merchant: str) -> None:
     arguments = ("erase", "--agreement", agreement, "--merchant", merchant, "--yes")
     assert "has no agreement" in call(*arguments, code=1).output
+
+
+@pytest.mark.usefixtures("url")
+def test_the_merchant_need_only_be_named_where_several_have_the_agreement() -> None:
+    assert "No merchant has" in call("erase", "--agreement", "a2", "--yes", code=1).output
+    assert "is erased" in call("erase", "--agreement", "a1", "--yes").stdout
+
+
+async def test_of_several_merchants_one_must_be_named(url: str) -> None:
+    async with Store(url, KeyRing.parse(OLD)) as store:
+        other = await store.add_merchant("other", "sandbox")
+        [made] = await store.list_transactions("acme")
+        await store.open_transaction(
+            NewTransaction(
+                merchant_id=other.id,
+                transaction_id="elsewhere",
+                kind="preauth",
+                fingerprint="f",
+                agreement_id="a1",
+                psp="sandbox",
+                psp_settings_id=other.psp_settings_id,
+                role=made.role,
+                currency="EUR",
+                requested_amount=made.requested_amount,
+                request={},
+                agreement=NewAgreement("a1", made.role),
+            )
+        )
+    said = await asyncio.to_thread(call, "erase", "--agreement", "a1", "--yes", code=1)
+    assert "--merchant acme|other" in said.output
