@@ -90,11 +90,14 @@ async def test_a_capture_of_the_dashboard_is_what_a_later_payment_is_answered_fr
     taken = await live.account.control("captures", authorization=authorization)
     await live.steps.sweep_movements(live.start)
 
+    async def adopted() -> bool | None:
+        return (await live.state(preauth)).captured_by == f"psp:{taken['id']}" or None
+
     async def announced() -> bool | None:
         return live.heard(preauth) > heard or None
 
+    await until(adopted)
     await until(announced)
-    assert (await live.state(preauth)).captured_by == f"psp:{taken['id']}"
 
     payment = await live.book.capture()
     state = await live.create(payment)
