@@ -1,10 +1,7 @@
 """The port's operations for one merchant of Billwerk+ Pay."""
 
 import hmac
-from collections.abc import Callable, Coroutine
 from datetime import datetime
-from functools import wraps
-from typing import Any, TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
@@ -14,7 +11,7 @@ from psp.billwerk_pay.client import Client, RefusedError
 from psp.billwerk_pay.settings import BillwerkPaySettings
 from psp.billwerk_pay.wire import Account, Charge, Invoice, WebhookSettings
 from psp.billwerk_pay.wire import Refund as WireRefund
-from psp.common.money import UnpayableError
+from psp.common.outcomes import declining
 from psp.common.secrets import split
 from psp.errors import ProtocolError
 from psp.types import (
@@ -34,24 +31,9 @@ from psp.types import (
 )
 from psp.types import Charge as ChargeCall
 
-S = TypeVar("S")
-C = TypeVar("C", bound=Call)
-Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
 
-
-def _declines(operation: Operation[S, C]) -> Operation[S, C]:
-    """Turn a definite no of the PSP, or an amount it can never be asked for, into a value."""
-
-    @wraps(operation)
-    async def answered(self: S, call: C) -> Outcome:
-        try:
-            return await operation(self, call)
-        except RefusedError as refusal:
-            return mapping.refused(refusal)
-        except UnpayableError as refusal:
-            return Declined(code=refusal.code, message=str(refusal))
-
-    return answered
+def _declined(refusal: RefusedError, _call: Call) -> Declined:
+    return mapping.refused(refusal)
 
 
 class BillwerkPayConnection:
@@ -66,7 +48,7 @@ class BillwerkPayConnection:
         self._client = client
         self._settings = settings
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def authorize(self, call: Authorize) -> Outcome:
         """Open a checkout, reserve on a stored card or take a stored card over."""
         try:
@@ -78,7 +60,7 @@ class BillwerkPayConnection:
                 return mapping.refused(refusal)
             return mapping.authorization(mapping.ours(found, call.currency, call.reference))
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def void(self, call: Void) -> Outcome:
         """Cancel a reservation, or close a hosted page (`cs_`) and cancel what it has reserved."""
         handle = call.authorization_id
@@ -97,7 +79,7 @@ class BillwerkPayConnection:
             charge = found
         return mapping.cancelled(charge)
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def capture(self, call: Capture) -> Outcome:
         """Settle a reservation, in whole or in part."""
         handle, amount = call.authorization_id, bodies.money(call)["amount"]
@@ -118,7 +100,7 @@ class BillwerkPayConnection:
                 return own or Pending(psp_id=None)
         return mapping.failed(None, charge) if troubled else mapping.payment(charge)
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def charge(self, call: ChargeCall) -> Outcome:
         """Take money from a stored card."""
         token = call.instrument.token
@@ -134,7 +116,7 @@ class BillwerkPayConnection:
             charge = found
         return mapping.payment(mapping.ours(charge, call.currency, call.reference))
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a payment back."""
         handle, _, id = call.payment_psp_id.partition("/")

@@ -1,12 +1,11 @@
 """The port's operations for one merchant of GoCardless."""
 
-from collections.abc import Callable, Coroutine
 from datetime import UTC, date, datetime
-from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from contract.enums import PaymentErrorCode as Code
-from psp.common.money import UnpayableError, to_minor
+from psp.common.money import to_minor
+from psp.common.outcomes import declining
 from psp.errors import PspUnavailable
 from psp.gocardless import bodies, listing, mapping, signing
 from psp.gocardless.answers import RefusedError
@@ -37,28 +36,14 @@ from psp.types import (
     Void,
 )
 
-S = TypeVar("S")
-C = TypeVar("C", bound=Call)
 R = TypeVar("R", bound=Resource)
-Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
 
 _RACE = "total_amount_confirmation_invalid"
 
 
-def _declines(operation: Operation[S, C]) -> Operation[S, C]:
-    """Turn a definite no of GoCardless, or an amount it can never be asked for, into a value."""
-
-    @wraps(operation)
-    async def answered(self: S, call: C) -> Outcome:
-        try:
-            return await operation(self, call)
-        except RefusedError as refusal:
-            missing = Code.BearerInvalid if isinstance(call, Charge) else Code.InvalidData
-            return mapping.refused(refusal, missing=missing)
-        except UnpayableError as refusal:
-            return Declined(code=refusal.code, message=str(refusal))
-
-    return answered
+def _declined(refusal: RefusedError, call: Call) -> Declined:
+    missing = Code.BearerInvalid if isinstance(call, Charge) else Code.InvalidData
+    return mapping.refused(refusal, missing=missing)
 
 
 class GoCardlessConnection:
@@ -67,12 +52,12 @@ class GoCardlessConnection:
     def __init__(self, client: GoCardlessClient) -> None:
         self._client = client
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def authorize(self, call: Authorize) -> Outcome:
         """Set up a mandate, by the hosted page or by IBAN, or see whether one is still good."""
         return await signing.authorize(self._client, call)
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def void(self, call: Void) -> Outcome:
         """Call an open sign-up off.
 
@@ -88,13 +73,13 @@ class GoCardlessConnection:
             request = found
         return mapping.void_outcome(request)
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def capture(self, call: Capture) -> Outcome:
         """A mandate holds no money: there is never anything to capture."""
         message = "No money is held under a mandate."
         return Declined(code=Code.InvalidPreconditions, message=message)
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def charge(self, call: Charge) -> Outcome:
         """Collect a payment with a mandate."""
         mandate = call.instrument.token.get(MANDATE)
@@ -114,7 +99,7 @@ class GoCardlessConnection:
         with afterwards():
             return await self._outcome(mapping.ours(made, call))
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a payment back; no two calls may do so without knowing of each other."""
         amount = to_minor(call.amount, call.currency)

@@ -2,17 +2,16 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
 from typing import Any, Generic, TypeVar
 
 from pydantic import SecretStr
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.money import UnpayableError
+from psp.common.outcomes import declining, together
 from psp.common.secrets import split
 from psp.errors import ProtocolError
 from psp.sandbox import authorizing, instruments, listing, mapping
@@ -37,10 +36,7 @@ from psp.types import (
     Void,
 )
 
-S = TypeVar("S")
-C = TypeVar("C", bound=Call)
 T = TypeVar("T", bound=WireObject)
-Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
 
 
 @dataclass(frozen=True)
@@ -60,23 +56,11 @@ _CHARGES = _Kind(WireCharge, "charges", "ch_", mapping.charge_outcome)
 _REFUNDS = _Kind(WireRefund, "refunds", "re_", mapping.refund_outcome)
 
 
-def _declines(operation: Operation[S, C]) -> Operation[S, C]:
-    """Turn a definite no of the PSP, or an amount it can never be asked for, into a value."""
-
-    @wraps(operation)
-    async def answered(self: S, call: C) -> Outcome:
-        try:
-            return await operation(self, call)
-        except RefusedError as refusal:
-            # The one object these two name is the stored payment method.
-            uses_method = isinstance(call, Authorize | Charge)
-            return mapping.refused(
-                refusal, missing=Code.BearerInvalid if uses_method else Code.InvalidData
-            )
-        except UnpayableError as refusal:
-            return Declined(code=refusal.code, message=str(refusal))
-
-    return answered
+def _declined(refusal: RefusedError, call: Call) -> Declined:
+    # The one object these two name is the stored payment method.
+    uses_method = isinstance(call, Authorize | Charge)
+    missing = Code.BearerInvalid if uses_method else Code.InvalidData
+    return mapping.refused(refusal, missing=missing)
 
 
 class SandboxConnection:
@@ -86,12 +70,12 @@ class SandboxConnection:
         self._client = client
         self._webhook_secret = webhook_secret
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def authorize(self, call: Authorize) -> Outcome:
         """Open a checkout, sign a mandate, reserve on a stored card or take over a customer."""
         return await authorizing.authorize(self._client, call)
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def void(self, call: Void) -> Outcome:
         """Void an authorization (`auth_`) or close an open checkout session (`cs_`)."""
         id, key = call.authorization_id, call.idempotency_key
@@ -106,7 +90,7 @@ class SandboxConnection:
             return mapping.void_outcome(held)
         return _nothing_held()
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def capture(self, call: Capture) -> Outcome:
         """Take money of an authorization, once."""
         if not call.authorization_id.startswith("auth_"):
@@ -116,7 +100,7 @@ class SandboxConnection:
         taken = await self._client.post(WireCharge, *path, body=body, key=call.idempotency_key)
         return mapping.charge_outcome(mapping.ours(taken, call))
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def charge(self, call: Charge) -> Outcome:
         """Take money from a stored card or with a mandate."""
         token = call.instrument.token
@@ -126,7 +110,7 @@ class SandboxConnection:
         taken = await self._client.post(WireCharge, "charges", body=body, key=call.idempotency_key)
         return mapping.charge_outcome(mapping.ours(taken, call))
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a charge back."""
         body = mapping.refund_body(call)
@@ -177,9 +161,7 @@ class SandboxConnection:
         for kind in kinds:
             found = await self._client.find(kind.model, kind.path, lookup.reference)
             if found:
-                return mapping.together(
-                    [kind.outcome(mapping.ours(item, lookup)) for item in found]
-                )
+                return together([kind.outcome(mapping.ours(item, lookup)) for item in found])
         return None
 
 

@@ -3,7 +3,7 @@
 Only a status that says success or failure is final here: a word the PSP adds later is `Pending`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from contract.enums import PaymentErrorCode as Code
@@ -44,7 +44,6 @@ T = TypeVar("T", bound=WireObject)
 Body = Mapping[str, Any]
 
 _LONGEST_TEXT = 500
-_RANKS = ("declined", "pending", "redirect", "approved")
 
 
 def checkout_body(call: Authorize) -> Body:
@@ -209,19 +208,6 @@ def refund_outcome(refund: Refund) -> Outcome:
             return _failed(refund.id, refund.failure)
         case _:
             return Pending(psp_id=refund.id)
-
-
-def together(outcomes: Sequence[Outcome]) -> Outcome:
-    """One outcome for all objects of one reference: the furthest, with the facts of all.
-
-    There is more than one only after a repetition the PSP did not recognise; then every movement
-    has to show.
-    """
-    best = max(outcomes, key=lambda outcome: _RANKS.index(outcome.outcome))
-    if isinstance(best, RedirectRequired):
-        return best
-    facts = tuple(fact for outcome in outcomes for fact in getattr(outcome, "facts", ()))
-    return best.model_copy(update={"facts": facts})
 
 
 def refused(refusal: RefusedError, *, missing: Code) -> Declined:

@@ -1,13 +1,10 @@
 """The port's operations for one merchant's Stripe account."""
 
-from collections.abc import Callable, Coroutine
 from datetime import datetime
-from functools import wraps
-from typing import Any, TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.money import UnpayableError
+from psp.common.outcomes import declining
 from psp.errors import OutcomeUnknown, ProtocolError, PspTimeout
 from psp.stripe import authorizing, bodies, instruments, listing, lookup, mapping, taking
 from psp.stripe.client import RefusedError, StripeClient
@@ -30,30 +27,14 @@ from psp.types import (
     Void,
 )
 
-S = TypeVar("S")
-C = TypeVar("C", bound=Call)
-Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
-
 _CAPABILITIES = {Role.CreditCard: "card_payments", Role.Debit: "sepa_debit_payments"}
 
 
-def _declines(operation: Operation[S, C]) -> Operation[S, C]:
-    """Turn a definite no of Stripe's, or an amount it can never be asked for, into a value."""
-
-    @wraps(operation)
-    async def answered(self: S, call: C) -> Outcome:
-        try:
-            return await operation(self, call)
-        except RefusedError as refusal:
-            # The one object these two name is the stored payment method.
-            uses_method = isinstance(call, Authorize | Charge)
-            return mapping.refused(
-                refusal, missing=Code.BearerInvalid if uses_method else Code.InvalidData
-            )
-        except UnpayableError as refusal:
-            return Declined(code=refusal.code, message=str(refusal))
-
-    return answered
+def _declined(refusal: RefusedError, call: Call) -> Declined:
+    # The one object these two name is the stored payment method.
+    uses_method = isinstance(call, Authorize | Charge)
+    missing = Code.BearerInvalid if uses_method else Code.InvalidData
+    return mapping.refused(refusal, missing=missing)
 
 
 class StripeConnection:
@@ -62,12 +43,12 @@ class StripeConnection:
     def __init__(self, client: StripeClient) -> None:
         self._client = client
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def authorize(self, call: Authorize) -> Outcome:
         """Open a checkout, sign a mandate, reserve on a stored card or take a customer over."""
         return await authorizing.authorize(self._client, call)
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def void(self, call: Void) -> Outcome:
         """Cancel a PaymentIntent (`pi_`) or expire an open checkout session (`cs_`)."""
         id, key = call.authorization_id, call.idempotency_key
@@ -91,7 +72,7 @@ class StripeConnection:
         )
         return mapping.void_outcome(mapping.ours(intent, call, intent.reference))
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def capture(self, call: Capture) -> Outcome:
         """Take money of a reservation, once."""
         if not call.authorization_id.startswith("pi_"):
@@ -108,7 +89,7 @@ class StripeConnection:
         )
         return mapping.payment_outcome(mapping.ours(intent, call, intent.captured_for))
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def charge(self, call: Charge) -> Outcome:
         """Take money from a stored card or with a mandate."""
         token = call.instrument.token
@@ -116,7 +97,7 @@ class StripeConnection:
             return instruments.still_usable(None)
         return mapping.payment_outcome(await taking.take(self._client, call, token))
 
-    @_declines
+    @declining(RefusedError, _declined)
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a payment back."""
         body, key = bodies.refund_body(call), call.idempotency_key

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.outcomes import together
 from psp.stripe import mapping
 from psp.stripe.authorizing import SESSION_EXPAND, SETUP_EXPAND
 from psp.stripe.client import StripeClient
@@ -58,7 +59,7 @@ async def _authorization_named(client: StripeClient, lookup: Lookup) -> Outcome 
             client, SetupIntent, "setup_intents", SETUP_EXPAND, lambda s: s.reference == reference
         )
         outcomes = [mapping.setup_outcome(mapping.ours(s, lookup, s.reference)) for s in setups]
-        return mapping.together(outcomes) if outcomes else None
+        return together(outcomes) if outcomes else None
     sessions = await _newest(
         client,
         CheckoutSession,
@@ -68,10 +69,10 @@ async def _authorization_named(client: StripeClient, lookup: Lookup) -> Outcome 
     )
     if sessions:
         asked = [mapping.ours(session, lookup, session.reference) for session in sessions]
-        return mapping.together([mapping.session_outcome(session) for session in asked])
+        return together([mapping.session_outcome(session) for session in asked])
     intents = await _intents(client, lookup, REFERENCE)
     found = [mapping.hold_outcome(intent, mapping.now()) for intent in intents]
-    return mapping.together(found) if found else None
+    return together(found) if found else None
 
 
 async def payment(client: StripeClient, lookup: Lookup) -> Outcome | None:
@@ -91,7 +92,7 @@ async def payment(client: StripeClient, lookup: Lookup) -> Outcome | None:
             return await _paid(client, lookup, intent)
     found = await _intents(client, lookup, REFERENCE) or await _intents(client, lookup, CAPTURE)
     outcomes = [await _paid(client, lookup, intent) for intent in found]
-    return mapping.together(outcomes) if outcomes else None
+    return together(outcomes) if outcomes else None
 
 
 async def refund(client: StripeClient, lookup: Lookup) -> Outcome | None:
@@ -104,7 +105,7 @@ async def refund(client: StripeClient, lookup: Lookup) -> Outcome | None:
         client, Refund, "refunds", (), lambda refund: refund.reference == lookup.reference
     )
     outcomes = [mapping.refund_outcome(mapping.ours(r, lookup, r.reference)) for r in found]
-    return mapping.together(outcomes) if outcomes else None
+    return together(outcomes) if outcomes else None
 
 
 async def _paid(client: StripeClient, lookup: Lookup, intent: PaymentIntent) -> Outcome:

@@ -49,7 +49,6 @@ ABANDONED_AFTER = timedelta(hours=24)
 
 _INQUIRIES = ("warning_needs_response", "warning_under_review", "warning_closed", "prevented")
 _UNPAID = "requires_payment_method"
-_RANKS = ("declined", "pending", "redirect", "approved")
 
 
 def ours(found: T, asked: Call | Lookup, reference: str | None) -> T:
@@ -187,19 +186,6 @@ def charged_back(disputes: Sequence[Dispute]) -> tuple[Fact, ...]:
     chargeback that is undone and facts must not depend on when one asks; its text then says so.
     """
     return tuple(_chargeback(item) for item in disputes if _took_money(item))
-
-
-def together(outcomes: Sequence[Outcome]) -> Outcome:
-    """One outcome for all objects of one reference: the furthest, with the facts of all.
-
-    There is more than one only after a repetition Stripe did not recognise; then every movement
-    has to show.
-    """
-    best = max(outcomes, key=lambda outcome: _RANKS.index(outcome.outcome))
-    if isinstance(best, RedirectRequired):
-        return best
-    facts = tuple(fact for outcome in outcomes for fact in getattr(outcome, "facts", ()))
-    return best.model_copy(update={"facts": facts})
 
 
 def refused(refusal: RefusedError, *, missing: Code) -> Declined:

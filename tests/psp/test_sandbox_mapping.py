@@ -10,6 +10,7 @@ from contract.enums import PaymentChargebackReason as Reason
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.outcomes import together as folded
 from psp.errors import ProtocolError
 from psp.sandbox import instruments, mapping
 from psp.sandbox.wire import (
@@ -264,17 +265,17 @@ class TestCharge:
             charge("succeeded", id="ch_2"),
             charge("succeeded", id="ch_3"),
         ]
-        together = mapping.together(outcomes)
+        together = folded(outcomes)
         assert isinstance(together, Approved)
         assert together.psp_id == "ch_2"
         assert [fact.id for fact in together.facts] == ["ch_2", "ch_3"]
 
     def test_what_may_still_be_paid_is_not_declined(self) -> None:
-        together = mapping.together([charge("failed"), charge("pending", id="ch_2")])
+        together = folded([charge("failed"), charge("pending", id="ch_2")])
         assert together == Pending(psp_id="ch_2")
 
     def test_an_open_checkout_beats_an_expired_one(self) -> None:
-        together = mapping.together([session("expired"), session("open", id="cs_2")])
+        together = folded([session("expired"), session("open", id="cs_2")])
         assert together.psp_id == "cs_2"
 
 

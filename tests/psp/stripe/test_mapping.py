@@ -13,6 +13,7 @@ from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.common.money import UnpayableError
+from psp.common.outcomes import together as folded
 from psp.errors import ProtocolError
 from psp.stripe import bodies, instruments, mapping
 from psp.stripe.client import RefusedError
@@ -297,7 +298,7 @@ def test_a_payment_method_of_nobody_cannot_be_charged() -> None:
 
 
 def test_two_objects_of_one_reference_show_all_their_money() -> None:
-    outcome = mapping.together([paid(), paid(id="pi_2", latest_charge="ch_2"), Pending(psp_id="x")])
+    outcome = folded([paid(), paid(id="pi_2", latest_charge="ch_2"), Pending(psp_id="x")])
     assert isinstance(outcome, Approved)
     assert [fact.id for fact in outcome.facts] == ["ch_1", "ch_2"]
 
