@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS ?= 3
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := activities api campaign codec_server contract local psp runtime sandbox_psp store workflows worker.py cli.py
 
@@ -18,8 +19,8 @@ run: $(VENV)/.run ## start Temporal, the sandbox PSP, the worker and the API on 
 demo: $(VENV)/.run ## play one customer's life against a running (or freshly started) stack
 	@$(BIN)/integrator demo
 
-test: $(VENV)/.dev ## every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.dev ## every test, JOBS at a time: most of them wait for servers
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
