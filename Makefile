@@ -20,7 +20,7 @@ demo: $(VENV)/.run ## play one customer's life against a running (or freshly sta
 	@$(BIN)/integrator demo
 
 test: $(VENV)/.dev ## every test, JOBS at a time: most of them wait for servers
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
