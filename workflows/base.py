@@ -1,29 +1,29 @@
 """What the three workflows share: the order of things around the pure state.
 
-A transaction's workflow runs four concerns side by side, all on one state:
+A transaction's workflow runs five concerns side by side, all on one state:
 
 * the *operation*: the PSP call that the request asked for;
 * the *inbox*: PSP notifications and due look-ups, one at a time;
 * the *recorder*: every version of the state goes to the store;
-* the *announcer*: one change notification at a time, changes in between folded into one more.
+* the *announcer*: one change notification at a time, changes in between folded into one more;
+* the *display*: the story that the Temporal UI shows.
 
 It ends when nothing can change any more and everything is recorded and announced.
 """
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import datetime
-from typing import Generic, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import FailureError, is_cancelled_exception
+from temporalio.exceptions import FailureError
 
 from activities import plan
 from contract.enums import PaymentErrorCode
-from psp.types import Declined, Outcome, Pending
+from psp.types import Declined, Pending
 from workflows import timers
-from workflows.announcer import Announcer
+from workflows.alarm import Alarm
+from workflows.dealings import Dealings, I, S
 from workflows.messages import (
     CALLER_LEFT,
     CREATE,
@@ -31,54 +31,26 @@ from workflows.messages import (
     LOOK_UP,
     NOTIFY,
     REDELIVER,
+    RESOLVE,
     STATE,
-    AnyInput,
     Delivery,
     LookUpSignal,
-    NotificationRead,
     NotificationSignal,
     PspCall,
     PspReply,
-    Record,
-    SettleCall,
-    Settlement,
+    ResolveReply,
 )
-from workflows.sending import send
-from workflows.state import Change, Evidence, EvidenceKind, Kind, TransactionState
-
-S = TypeVar("S", bound=TransactionState)
-I = TypeVar("I", bound=AnyInput)  # noqa: E741 - stands beside S
+from workflows.state import Decision, EvidenceKind
 
 
-class TransactionWorkflow(ABC, Generic[I, S]):
+class TransactionWorkflow(Dealings[I, S]):
     """Base of the workflows; a subclass brings its state, its operation and its deadlines."""
 
-    state: S
-
     def _prepare(self, start: I, state: S, fetch: plan.Plan[PspCall, PspReply]) -> None:
-        self._start = start
-        self.state = state
-        self._fetch = fetch
-        resumed = start.resume is not None
-        self._released = resumed
-        self._operating = False
-        self._sending = False
-        self._failing = False
+        super()._prepare(start, state, fetch)
         self._errand = False
-        self._caller_waits = False
-        self._caller_left = False
-        self._inbox: list[NotificationSignal] = []
-        self._recorded = state.version
-        self._announcer = Announcer(start, lambda: self.state, lambda: self._recorded)
-        self._owner_knows: Settlement | None = None
-        self._look_up_owed = False
-        self._look_up_ids: list[str] = []
-        self._look_ups = 0
-        self._next_look_up: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._alarm: asyncio.Task[None] | None = None
-        self._alarm_at: datetime | None = None
-        self._alarm_rang = False
+        self._alarm = Alarm()
         self._cancellation_seen = False
 
     # --- messages -------------------------------------------------------------------------
@@ -119,14 +91,26 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     @workflow.signal(name=LOOK_UP)
     def look_up(self, wanted: LookUpSignal) -> None:
         """Reconciliation has seen something at the PSP that the state does not show."""
-        if wanted.psp_id is not None and wanted.psp_id not in self._look_up_ids:
-            self._look_up_ids.append(wanted.psp_id)
+        if wanted.psp_id is not None:
+            self._look_ups.also_under(wanted.psp_id)
         self._owe_look_up()
 
     @workflow.signal(name=REDELIVER)
     def redeliver(self) -> None:
         """Announce the present state once more, whatever was delivered before."""
         self._announcer.redeliver()
+
+    @workflow.update(name=RESOLVE)
+    async def resolve(self, decision: Decision) -> ResolveReply:
+        """Carry out what an operator decides; if the PSP speaks first, its word counts.
+
+        An update, because the operator must hear whether it was refused.
+        """
+        decision = decision.model_copy(update={"at": workflow.now()})
+        refusal = self.state.refuse_decision(decision)
+        if refusal is None and not self.state.has_decided(decision):
+            refusal = await self._carry_out(decision)
+        return ResolveReply(status=self.state.status, version=self.state.version, refusal=refusal)
 
     @workflow.query(name=STATE)
     def current_state(self) -> S:
@@ -140,31 +124,12 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
     # --- what a subclass brings -----------------------------------------------------------
 
-    @abstractmethod
-    async def _operate(self) -> None:
-        """The PSP operation the request asked for."""
-
     def _deadline(self) -> datetime | None:
         """When the subclass wants `_on_deadline`; None for never."""
         return None
 
     async def _on_deadline(self) -> None:
         """Called once the deadline has passed."""
-
-    def _owner(self) -> tuple[Kind, str] | None:
-        """The transaction that holds a reservation for this one."""
-        return None
-
-    def _settlement(self, state: S) -> Settlement:
-        """How this transaction's reservation ended; asked only when it has."""
-        return Settlement(by=self._start.transaction_id, booked=not state.ended)
-
-    def _activates_agreement(self) -> bool:
-        """Whether the record to be written makes the agreement usable."""
-        return False
-
-    def _on_recorded(self, activated: bool) -> None:
-        """Called after every record."""
 
     # --- the life of a transaction --------------------------------------------------------
 
@@ -185,8 +150,9 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         elif not self.state.answered:
             self._begin_operation()
         self._spawn(self._read_inbox())
-        self._spawn(self._record_changes())
+        self._spawn(self._recorder.run())
         self._spawn(self._announcer.run())
+        self._spawn(self._display.run())
         while not (self._finished() and workflow.all_handlers_finished()):
             self._raise_failures()
             if workflow.info().is_continue_as_new_suggested() and self._may_move():
@@ -196,9 +162,9 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             except asyncio.CancelledError:
                 self._ignore_cancellation()
             self._start_what_is_due()
-        for task in (*self._tasks, self._alarm):
-            if task is not None:
-                task.cancel()
+        self._alarm.stop()
+        for task in self._tasks:
+            task.cancel()
 
     def _begin_operation(self) -> None:
         """Only a first run sends: whether an earlier one has sent, only the PSP can tell."""
@@ -265,55 +231,36 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         return (
             not self._operating
             and not self._errand
-            and not self._look_up_owed
+            and not self._look_ups.owed
             and not self._caller_waits
             and not self._inbox
-            and self._recorded >= self.state.version
+            and not self._recorder.behind
             and not self._announcer.behind
         )
 
     async def _wait_for_work(self) -> None:
-        self._plan_look_up()
-        due = [at for at in (self._deadline(), self._next_look_up) if at is not None]
+        self._look_ups.plan(workflow.now(), open_question=self._is_open_question())
+        due = [at for at in (self._deadline(), self._look_ups.next_at) if at is not None]
         if not self._errand:
-            self._set_alarm(min(due) if due else None)
+            self._alarm.set(min(due) if due else None)
         before = self._signs_of_life()
-        await workflow.wait_condition(lambda: self._alarm_rang or before != self._signs_of_life())
-        self._alarm_rang = False
-
-    def _set_alarm(self, at: datetime | None) -> None:
-        """Keep one timer, and the one that runs if it is right: each costs two history events."""
-        if at is not None and at <= workflow.now():
-            self._alarm_rang = True
-            return
-        if at == self._alarm_at:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = at
-        self._alarm = asyncio.create_task(self._ring(at)) if at is not None else None
-
-    async def _ring(self, at: datetime) -> None:
-        await workflow.sleep(at - workflow.now(), summary="next look-up or deadline")
-        self._alarm_at = None
-        self._alarm_rang = True
+        await workflow.wait_condition(lambda: self._alarm.rang or before != self._signs_of_life())
+        self._alarm.rang = False
 
     def _signs_of_life(self) -> tuple[object, ...]:
         """Whatever makes the main loop look again."""
         failed = any(task.done() and task.exception() for task in self._tasks)
         busy = (self._operating, self._errand, workflow.all_handlers_finished())
-        to_do = (len(self._inbox), self._look_up_owed)
-        versions = (self.state.version, self._recorded, self._announcer.announced)
-        return (*versions, self._next_look_up, busy, to_do, failed)
+        to_do = (len(self._inbox), self._look_ups.owed)
+        versions = (self.state.version, self._recorder.version, self._announcer.announced)
+        return (*versions, self._look_ups.next_at, busy, to_do, failed)
 
     def _start_what_is_due(self) -> None:
         if self._errand:
             return
         now = workflow.now()
         deadline = self._deadline()
-        if self._next_look_up is not None and self._next_look_up <= now:
-            self._look_ups += 1
-            self._next_look_up = None
+        if self._look_ups.take_due(now):
             self._run_errand(self._look_up())
         elif deadline is not None and deadline <= now:
             self._run_errand(self._on_deadline())
@@ -329,211 +276,3 @@ class TransactionWorkflow(ABC, Generic[I, S]):
 
         self._errand = True
         self._spawn(run())
-
-    # --- the operation --------------------------------------------------------------------
-
-    async def _operate_once(self) -> None:
-        try:
-            await self._operate()
-        finally:
-            self._operating = False
-
-    async def _call(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> None:
-        """Run a money operation and fold its answer; the outcome may stay unknown."""
-        reply = await self._send(step, call)
-        if reply is None:
-            if not self._failing:
-                self._apply(Pending(psp_id=None), EvidenceKind.ANSWER, step.name)
-                self.state.note("The PSP has not answered for as long as it remembers our key.")
-        elif reply.outcome is not None:
-            await self._fold(reply.outcome, reply.evidence, step.name, settled=reply.settled)
-
-    async def _send(self, step: plan.Plan[PspCall, PspReply], call: PspCall) -> PspReply | None:
-        """Send until there is an answer, or until the PSP itself has told that it failed.
-
-        Then the attempts are called off, so that what they hold can be given back; what the last
-        of them may have done is looked up.
-        """
-        sending = asyncio.create_task(send(step, call, self._start.key_window_seconds))
-        self._sending = True
-        await workflow.wait_condition(lambda: sending.done() or self._failing)
-        self._sending = False
-        if sending.done():
-            return sending.result()
-        sending.cancel()
-        await workflow.wait_condition(sending.done)
-        if not sending.cancelled():
-            sending.exception()  # asked for, or asyncio reports it as forgotten
-        self._owe_look_up()
-        return None
-
-    def _psp_call(
-        self, step: str, *, psp_id: str | None = None, owner_id: str | None = None
-    ) -> PspCall:
-        """The key is derived from the workflow's id and the step: the same in every repetition."""
-        return PspCall(
-            merchant_id=self._start.merchant_id,
-            transaction_id=self._start.transaction_id,
-            idempotency_key=f"{workflow.info().workflow_id}/{step}",
-            psp_id=psp_id,
-            owner_id=owner_id,
-        )
-
-    # --- the inbox ------------------------------------------------------------------------
-
-    async def _read_inbox(self) -> None:
-        """A notification leaves the inbox only after it has been dealt with."""
-        while True:
-            await workflow.wait_condition(lambda: bool(self._inbox))
-            await self._read(self._inbox[0])
-            self._inbox.pop(0)
-
-    async def _read(self, notification: NotificationSignal) -> None:
-        read = NotificationRead(
-            merchant_id=self._start.merchant_id,
-            transaction_id=self._start.transaction_id,
-            notification_id=notification.notification_id,
-        )
-        try:
-            result = await plan.READ_NOTIFICATION(read)
-        except FailureError as error:
-            if is_cancelled_exception(error):
-                raise
-            self.state.note("A notification could not be read; the PSP was asked instead.")
-            self._owe_look_up()
-            return
-        if result.fetch:
-            self._owe_look_up()
-        elif result.outcome is not None:
-            await self._fold(result.outcome, EvidenceKind.NOTIFICATION, result.event_id)
-
-    def _owe_look_up(self) -> None:
-        """Something happened at the PSP: ask now, and again until it answers."""
-        self._look_up_owed = True
-        self._look_ups = -1  # this one comes before the schedule's first step
-        self._next_look_up = workflow.now()
-
-    def _plan_look_up(self) -> None:
-        """Undecided transactions are asked for at the PSP, at growing intervals, for ever."""
-        if not self._is_open_question() and not self._look_up_owed:
-            self._next_look_up = None
-        elif self._next_look_up is None:
-            step = min(self._look_ups, len(timers.RECONCILE_STEPS) - 1)
-            self._next_look_up = workflow.now() + timers.RECONCILE_STEPS[step]
-
-    async def _look_up(self) -> PspReply | None:
-        """Ask the PSP for the truth; None when it is away, which only means asking again later."""
-        for psp_id in list(self._look_up_ids):
-            if await self._look_up_under(psp_id) is None:
-                return None
-            self._look_up_ids = [other for other in self._look_up_ids if other != psp_id]
-        return await self._look_up_under(self.state.psp_transaction_id or self.state.psp_session_id)
-
-    async def _look_up_under(self, psp_id: str | None) -> PspReply | None:
-        call = self._psp_call(self._fetch.name, psp_id=psp_id)
-        try:
-            reply = await self._fetch(call, summary="look-up at the PSP")
-        except FailureError as error:
-            if is_cancelled_exception(error):
-                raise
-            return None
-        # A read may lag behind the event that asked for it, though not for ever.
-        lags = reply.outcome is None and not reply.absence_proven
-        patient = self._look_ups < len(timers.RECONCILE_STEPS)
-        self._look_up_owed = bool(self._look_up_ids) or (self._look_up_owed and lags and patient)
-        if reply.outcome is not None:
-            await self._fold(reply.outcome, reply.evidence, self._fetch.name)
-        elif reply.absence_proven and not self._operating and self.state.undecided:
-            never_arrived = Declined(
-                code=PaymentErrorCode.PSPConnectionTimeout,
-                message="The PSP never received the request.",
-            )
-            await self._fold(never_arrived, EvidenceKind.READ, self._fetch.name)
-        if self.state.undecided and workflow.now() > self._too_late():
-            self.state.note("The PSP has not decided for a long time; somebody should ask it why.")
-        self._on_looked_up(reply)
-        return reply
-
-    def _on_looked_up(self, reply: PspReply) -> None:
-        """Called after every answered look-up."""
-
-    def _is_open_question(self) -> bool:
-        """Whether the PSP is to be asked on the schedule."""
-        return self.state.undecided and self.state.answered and not self._operating
-
-    def _too_late(self) -> datetime:
-        """From when on an open answer of the PSP is no longer normal."""
-        return workflow.info().start_time + timers.UNDECIDED_TOO_LONG
-
-    async def _fold(
-        self, outcome: Outcome, kind: EvidenceKind, source: str, *, settled: bool = False
-    ) -> None:
-        """Take in what the PSP says, and settle with the owner of the reservation.
-
-        A failure gives the reservation back before anybody can see it: who does may ask for the
-        same money at once. And before that the attempts are called off: the next one would only
-        reserve again.
-        """
-        then = self.state.model_copy(deep=True)
-        then.apply(outcome, Evidence(kind=kind, source=source, at=workflow.now()))
-        if settled:
-            self._owner_knows = self._settlement(then)
-        if then.ended and not self.state.ended:
-            self._failing = True
-            await workflow.wait_condition(lambda: not self._sending)
-            await self._settle_owner(then)
-        self._apply(outcome, kind, source)
-        await self._settle_owner(self.state)
-
-    async def _settle_owner(self, state: S) -> None:
-        """Tell the owner of the reservation once the outcome is certain."""
-        owner = self._owner()
-        if owner is None or state.undecided:
-            return
-        settlement = self._settlement(state)
-        if settlement == self._owner_knows:
-            return
-        kind, owner_id = owner
-        await plan.SETTLE_OWNER(
-            SettleCall(
-                merchant_id=self._start.merchant_id,
-                owner_kind=kind,
-                owner_id=owner_id,
-                settlement=settlement,
-            ),
-            summary=f"settle with the {kind.value}",
-        )
-        self._owner_knows = settlement
-
-    # --- what follows from a change -------------------------------------------------------
-
-    def _apply(self, outcome: Outcome, kind: EvidenceKind, source: str) -> Change:
-        evidence = Evidence(kind=kind, source=source, at=workflow.now())
-        return self._note(lambda: self.state.apply(outcome, evidence))
-
-    def _note(self, change_state: Callable[[], Change]) -> Change:
-        """Change the state; what the waiting caller will be told needs no announcement."""
-        change = change_state()
-        if change is Change.VISIBLE and not self._caller_waits:
-            self._announcer.announce()
-        return change
-
-    async def _record_changes(self) -> None:
-        while True:
-            await workflow.wait_condition(lambda: self._recorded < self.state.version)
-            version = self.state.version
-            record = Record(
-                merchant_id=self._start.merchant_id,
-                kind=self.state.kind,
-                transaction_id=self._start.transaction_id,
-                snapshot=self.state.model_dump_json(),
-                activate_agreement=self._activates_agreement(),
-            )
-            try:
-                await plan.RECORD(record)
-            except FailureError as error:
-                if is_cancelled_exception(error):
-                    raise
-                await plan.RECORD_PATIENTLY(record, summary="record, store was slow")
-            self._recorded = version
-            self._on_recorded(record.activate_agreement)

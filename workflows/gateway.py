@@ -3,7 +3,9 @@
 It knows ids, message names and policies; callers know none of them.
 """
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -18,6 +20,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from workflows import attributes
 from workflows.messages import (
     ADOPT,
     CALLER_LEFT,
@@ -29,6 +32,7 @@ from workflows.messages import (
     NOTIFY,
     REDELIVER,
     RESERVE,
+    RESOLVE,
     SETTLE,
     STATE,
     WORKFLOW_NAMES,
@@ -41,32 +45,42 @@ from workflows.messages import (
     PreauthInput,
     ReserveReply,
     ReserveRequest,
+    ResolveReply,
     Settlement,
+    kind_of,
     workflow_id,
 )
-from workflows.state import Adoption, AnyState, Kind, PaymentState, PreauthState, RefundState
+from workflows.state import (
+    Adoption,
+    AnyState,
+    Decision,
+    Kind,
+    PaymentState,
+    PreauthState,
+    RefundState,
+)
+from workflows.story import summary
 
 STATE_TYPES: dict[Kind, type[AnyState]] = {
     Kind.PREAUTH: PreauthState,
     Kind.PAYMENT: PaymentState,
     Kind.REFUND: RefundState,
 }
+log = logging.getLogger(__name__)
 Reply = TypeVar("Reply", bound=BaseModel)
 Refresh = Callable[[AnyInput], Awaitable[AnyInput]]
 
 
-def kind_of(start: AnyInput) -> Kind:
-    """The kind of transaction an input starts."""
-    if isinstance(start, PreauthInput):
-        return Kind.PREAUTH
-    return Kind.PAYMENT if isinstance(start, PaymentInput) else Kind.REFUND
+class AttributesUnknown(RuntimeError):
+    """The namespace does not know our search attributes, so that nothing can be started in it."""
 
 
 class Gateway:
     """Starts, asks and tells transactions' workflows on one task queue.
 
-    Every method may raise `RPCError` or `RuntimeError` (Temporal away) and the SDK's
-    `WorkflowUpdateRPCTimeoutOrCancelledError` (no worker answered in time).
+    Every method may raise `RPCError` or `RuntimeError` (Temporal away, or not prepared:
+    `AttributesUnknown`) and the SDK's `WorkflowUpdateRPCTimeoutOrCancelledError` (no worker
+    answered in time).
     """
 
     def __init__(self, client: Client, task_queue: str, refresh: Refresh) -> None:
@@ -91,13 +105,14 @@ class Gateway:
         It waits for its `create`.
         """
         try:
-            await self._client.start_workflow(
-                WORKFLOW_NAMES[kind_of(start)],
-                start,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                **self._options(start),
-            )
+            with _starting():
+                await self._client.start_workflow(
+                    WORKFLOW_NAMES[kind_of(start)],
+                    start,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    **self._options(start),
+                )
         except WorkflowAlreadyStartedError:
             return False
         return True
@@ -158,6 +173,13 @@ class Gateway:
         """Tell the owner of money about a movement on it that was made without us."""
         await self._signal(start, ADOPT, adoption)
 
+    async def resolve(self, start: AnyInput, decision: Decision) -> ResolveReply:
+        """Have an operator's decision carried out, reopening the transaction if it has closed.
+
+        The workflow dates the decision itself; the same one repeated changes nothing.
+        """
+        return await self._update(start, RESOLVE, decision, ResolveReply)
+
     def _handle(
         self, merchant_id: str, kind: Kind, transaction_id: str
     ) -> WorkflowHandle[Any, Any]:
@@ -169,6 +191,7 @@ class Gateway:
             "id": workflow_id(start.merchant_id, kind_of(start), start.transaction_id),
             "task_queue": self._task_queue,
             "static_summary": summary(start),
+            "search_attributes": attributes.at_start(start),
         }
 
     def _operation(
@@ -220,13 +243,14 @@ class Gateway:
     ) -> Reply:
         operation = self._operation(start, reuse)
         try:
-            answer: Reply = await self._client.execute_update_with_start_workflow(
-                update,
-                args=[] if arg is None else [arg],
-                start_workflow_operation=operation,
-                id=update_id,
-                result_type=reply,
-            )
+            with _starting():
+                answer: Reply = await self._client.execute_update_with_start_workflow(
+                    update,
+                    args=[] if arg is None else [arg],
+                    start_workflow_operation=operation,
+                    id=update_id,
+                    result_type=reply,
+                )
         finally:
             await _consume(operation)
         return answer
@@ -240,15 +264,29 @@ class Gateway:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             fresh = await self._refresh(_must_resume(start))
-            await self._client.start_workflow(
-                WORKFLOW_NAMES[kind],
-                fresh,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                start_signal=signal,
-                start_signal_args=[] if arg is None else [arg],
-                **self._options(start),
-            )
+            with _starting():
+                await self._client.start_workflow(
+                    WORKFLOW_NAMES[kind],
+                    fresh,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    start_signal=signal,
+                    start_signal_args=[] if arg is None else [arg],
+                    **self._options(fresh),
+                )
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Tells an operator what to do about a namespace that was not prepared."""
+    try:
+        yield
+    except RPCError as error:
+        unknown = "search attribute" in error.message.lower()
+        if error.status is not RPCStatusCode.INVALID_ARGUMENT or not unknown:
+            raise
+        log.error("nothing can be started: run `integrator migrate` (%s)", error.message)
+        raise AttributesUnknown(error.message) from error
 
 
 def _must_resume(start: AnyInput) -> AnyInput:
@@ -268,8 +306,3 @@ async def _consume(operation: WithStartWorkflowOperation[Any, Any]) -> None:
         await operation.workflow_handle()
     except (RPCError, RuntimeError, WorkflowAlreadyStartedError):
         return
-
-
-def summary(start: AnyInput) -> str:
-    """What an operator reads in the list of workflows; nothing personal."""
-    return f"{kind_of(start).value} {start.requested_amount} {start.currency} via {start.psp}"

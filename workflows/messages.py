@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.enums import (
     PaymentCancellationStatus,
+    PaymentTransactionStatus,
     PublicPaymentProviderRole,
 )
 from psp.types import Outcome
 from workflows.state import (
+    Admission,
     BookedRefund,
     EvidenceKind,
     Kind,
@@ -36,6 +38,7 @@ CALLER_LEFT = "caller_left"
 REDELIVER = "redeliver"
 LOOK_UP = "look_up"
 ADOPT = "adopt"
+RESOLVE = "resolve"
 STATE = "state"
 DELIVERY = "delivery"
 
@@ -60,7 +63,8 @@ def workflow_id(merchant_id: str, kind: Kind, transaction_id: str) -> str:
 class TransactionInput(Message):
     """What a transaction's workflow is told at its start; amounts in major units.
 
-    `key_window_seconds` is how long the PSP remembers an idempotency key.
+    `key_window_seconds` is how long the PSP remembers an idempotency key. `agreement_id` is for
+    finding the workflow; None where the store does not know it either.
     """
 
     merchant_id: str
@@ -72,6 +76,7 @@ class TransactionInput(Message):
     currency: str
     requested_amount: Decimal
     key_window_seconds: int
+    agreement_id: str | None = None
 
 
 class PreauthInput(TransactionInput):
@@ -98,6 +103,13 @@ class RefundInput(TransactionInput):
 AnyInput = PreauthInput | PaymentInput | RefundInput
 
 
+def kind_of(start: AnyInput) -> Kind:
+    """The kind of transaction an input starts."""
+    if isinstance(start, PreauthInput):
+        return Kind.PREAUTH
+    return Kind.PAYMENT if isinstance(start, PaymentInput) else Kind.REFUND
+
+
 class NotificationSignal(BaseModel):
     """Envelope of a stored PSP notification; tolerant: a signal that does not parse is lost."""
 
@@ -119,6 +131,14 @@ class CancelReply(Message):
     """Answer to a cancel: the contract's status, or why the state forbids it."""
 
     status: PaymentCancellationStatus
+    refusal: Refusal | None = None
+
+
+class ResolveReply(Message):
+    """Answer to a decision: the state's status and version after it, or why it was refused."""
+
+    status: PaymentTransactionStatus
+    version: int
     refusal: Refusal | None = None
 
 
@@ -147,6 +167,13 @@ class ReserveReply(Message):
     taken_by: str | None = None
     undecided: bool = False
     overtaken: bool = False
+
+    @classmethod
+    def turned_away(cls, admission: Admission) -> "ReserveReply":
+        """The answer to an attempt that may not ask now, or not any more."""
+        return cls(
+            undecided=admission is Admission.UNDECIDED, overtaken=admission is Admission.OVERTAKEN
+        )
 
 
 class Settlement(Message):

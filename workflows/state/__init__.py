@@ -10,26 +10,30 @@ from workflows.state.adoption import Adoption, Standing, adopted_by
 from workflows.state.common import (
     TRANSITIONS,
     Change,
-    Evidence,
-    EvidenceKind,
     Failure,
     Kind,
     Refusal,
-    TransactionState,
 )
+from workflows.state.decision import Decision, DecisionKind
+from workflows.state.evidence import Evidence, EvidenceKind
+from workflows.state.owner import Admission
 from workflows.state.payment import BookedRefund, PaymentState
 from workflows.state.preauth import AdoptedCapture, PreauthState
 from workflows.state.refund import RefundState
+from workflows.state.transaction import TransactionState
 
 AnyState = PreauthState | PaymentState | RefundState
 
 __all__ = [
     "TRANSITIONS",
+    "Admission",
     "AdoptedCapture",
     "Adoption",
     "AnyState",
     "BookedRefund",
     "Change",
+    "Decision",
+    "DecisionKind",
     "Evidence",
     "EvidenceKind",
     "Failure",
