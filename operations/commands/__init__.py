@@ -2,7 +2,7 @@
 
 import typer
 
-from operations.commands import decisions, doctor, reconcile, transactions, webhooks
+from operations.commands import decisions, doctor, reconcile, transactions, webhooks, worker
 
 
 def register(app: typer.Typer) -> None:
@@ -15,3 +15,4 @@ def register(app: typer.Typer) -> None:
     app.command("reconcile")(reconcile.reconcile)
     app.command("doctor")(doctor.doctor)
     app.add_typer(webhooks.app, name="webhook")
+    app.add_typer(worker.app, name="worker")
