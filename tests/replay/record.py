@@ -13,7 +13,15 @@ from typing import Any
 
 from temporalio.testing import WorkflowEnvironment
 
-from tests.replay.stories import decisions, payments, preauths, reconciliations, refunds, troubles
+from tests.replay.stories import (
+    decisions,
+    payments,
+    preauths,
+    reconciliations,
+    refunds,
+    searchable,
+    troubles,
+)
 from tests.replay.stories.parts import Handle
 from tests.workflows.conftest import World, opened, started
 
@@ -49,6 +57,7 @@ TRANSACTIONS = (
     *troubles.STORIES,
     *preauths.STORIES,
     *refunds.STORIES,
+    *searchable.STORIES,
 )
 STORIES: dict[str, Story] = {story.__name__: of_transaction(story) for story in TRANSACTIONS} | {
     story.__name__: of_run(story) for story in reconciliations.STORIES

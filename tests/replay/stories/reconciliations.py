@@ -13,12 +13,13 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities import plan
-from tests.replay.stories.parts import Handle
+from tests.replay.stories.parts import HOUR, NOON, Handle
 from worker import runner
 from workflows.messages import PspFailure, ReconcileInput, StepReport
 from workflows.reconcile import ReconcileWorkflow
 
 Step = Callable[[], StepReport]
+WHOLE = ReconcileInput(merchant_id="m")
 STEPS = (plan.REPAIR_EVENTS, plan.SWEEP_MOVEMENTS, plan.SAMPLE_FINAL)
 
 
@@ -35,7 +36,9 @@ def away() -> StepReport:
 
 
 @asynccontextmanager
-async def run(env: WorkflowEnvironment, *steps: Step | None) -> AsyncIterator[Handle]:
+async def run(
+    env: WorkflowEnvironment, *steps: Step | None, start: ReconcileInput = WHOLE
+) -> AsyncIterator[Handle]:
     """A run whose three steps do as told; None never answers."""
     queue = f"reconcile-{uuid4().hex}"
 
@@ -58,7 +61,7 @@ async def run(env: WorkflowEnvironment, *steps: Step | None) -> AsyncIterator[Ha
     ):
         yield await env.client.start_workflow(
             ReconcileWorkflow.run,
-            ReconcileInput(merchant_id="m"),
+            start,
             id="m/reconcile-2026-01-16T12:00:00Z",
             task_queue=queue,
         )
@@ -67,6 +70,15 @@ async def run(env: WorkflowEnvironment, *steps: Step | None) -> AsyncIterator[Ha
 async def reconcile_done(env: WorkflowEnvironment) -> Handle:
     """The second step finds more than one run may do."""
     async with run(env, done, endless, done) as handle:
+        await handle.result()
+        return handle
+
+
+async def reconcile_a_span_of_time(env: WorkflowEnvironment) -> Handle:
+    """Only movements are compared, from where the step before has come to."""
+    span = ReconcileInput(merchant_id="m", since=NOON, until=NOON + 3 * HOUR)
+    reports = iter((endless().model_copy(update={"reached": NOON + HOUR}), done()))
+    async with run(env, done, lambda: next(reports), done, start=span) as handle:
         await handle.result()
         return handle
 
@@ -108,4 +120,10 @@ async def eventually_failing(handle: Handle) -> None:
     raise AssertionError("no step has failed")
 
 
-STORIES = (reconcile_done, reconcile_psp_away, reconcile_called_off, reconcile_unanswered)
+STORIES = (
+    reconcile_done,
+    reconcile_a_span_of_time,
+    reconcile_psp_away,
+    reconcile_called_off,
+    reconcile_unanswered,
+)
