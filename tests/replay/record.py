@@ -22,7 +22,16 @@ from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
 from tests.workflows.conftest import World, approved, eventually, opened, standing_still, started
 from workflows.messages import NotificationResult, PspReply, ReserveRequest, Settlement
-from workflows.state import Adoption, BookedRefund, EvidenceKind, Kind, Standing
+from workflows.starts import read_state
+from workflows.state import (
+    Adoption,
+    BookedRefund,
+    Decision,
+    DecisionKind,
+    EvidenceKind,
+    Kind,
+    Standing,
+)
 
 FOLDER = Path(__file__).parent / "histories"
 Scenario = Callable[[World], Awaitable[Kind]]
@@ -288,6 +297,90 @@ async def refund_pending_then_failed(world: World) -> Kind:
     return Kind.REFUND
 
 
+async def payment_searchable_captured(world: World) -> Kind:
+    """As `payment_captured_open`, begun with search attributes."""
+    return await payment_captured_open(world)
+
+
+async def payment_searchable_debit_charged_back(world: World) -> Kind:
+    """As `payment_debit_refunded_charged_back`, begun with search attributes."""
+    return await payment_debit_refunded_charged_back(world)
+
+
+async def payment_searchable_webhook_dead_then_redelivered(world: World) -> Kind:
+    """Given up, which can be searched for, and delivered after all."""
+    await payment_webhook_dead(world)
+    world.webhook_failure = lambda attempt: None
+    with standing_still(world.env):
+        await world.gateway.redeliver(world.payment())
+        await eventually(lambda: world.webhooks)
+    await world.state(Kind.PAYMENT)
+    return Kind.PAYMENT
+
+
+async def preauth_searchable_captured(world: World) -> Kind:
+    """As `preauth_redirect_finalized_captured`, begun with search attributes."""
+    return await preauth_redirect_finalized_captured(world)
+
+
+def decided(kind: DecisionKind, **given: Any) -> Decision:
+    return Decision(kind=kind, by="ops", reason="asked the PSP", at=datetime.now(UTC), **given)
+
+
+async def payment_decided_failed(world: World) -> Kind:
+    """The PSP never told; the decision gives the reservation back."""
+    world.answers[plan.CAPTURE.name] = [
+        PspReply(outcome=Pending(psp_id=None), evidence=EvidenceKind.ANSWER)
+    ]
+    start = world.payment(preauth_id="a1")
+    await world.create(start)
+    with standing_still(world.env):
+        await world.gateway.resolve(start, decided(DecisionKind.FAILED))
+    await world.handle(Kind.PAYMENT).result()
+    return Kind.PAYMENT
+
+
+async def payment_reopened_contradicted_acknowledged(world: World) -> Kind:
+    """The run after `payment_decided_failed`: the PSP says otherwise, and somebody looks at it."""
+    await payment_decided_failed(world)
+    start = world.payment(preauth_id="a1")
+    closed = read_state(Kind.PAYMENT, world.records[-1].snapshot)
+    resumed = start.model_copy(update={"resume": closed})
+    with standing_still(world.env):
+        await world.notify(resumed, notice(approved("ch_1")))
+        await eventually(lambda: read_state(Kind.PAYMENT, world.records[-1].snapshot).attention)
+        await world.gateway.resolve(resumed, decided(DecisionKind.ACKNOWLEDGE))
+    await world.handle(Kind.PAYMENT).result()
+    return Kind.PAYMENT
+
+
+async def payment_decided_succeeded_while_sending(world: World) -> Kind:
+    """The attempts are called off; the look-up puts the PSP's own fact in the decision's place."""
+    world.answers[plan.CHARGE.name] = [ApplicationError("lost", 1, type="OutcomeUnknown")]
+    world.answers[plan.FETCH_PAYMENT.name] = [approved("ch_1", evidence=EvidenceKind.READ)]
+    start = world.payment()
+    amount = Decimal("10.00")
+    with standing_still(world.env):
+        await world.gateway.begin(start)
+        await world.gateway.caller_left("m", Kind.PAYMENT, world.transaction_id)
+        await eventually(lambda: world.called(plan.CHARGE))
+        success = decided(DecisionKind.SUCCEEDED, psp_id="pi_1", amount=amount)
+        await world.gateway.resolve(start, success)
+        await eventually(lambda: world.called(plan.FETCH_PAYMENT))
+        await eventually(lambda: world.webhooks)
+    await world.state(Kind.PAYMENT)
+    return Kind.PAYMENT
+
+
+async def refund_decided_failed_before_anything_was_sent(world: World) -> Kind:
+    start = world.refund()
+    with standing_still(world.env):
+        await world.gateway.begin(start)
+        await world.gateway.resolve(start, decided(DecisionKind.FAILED))
+    await world.handle(Kind.REFUND).result()
+    return Kind.REFUND
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     payment_captured_open,
     payment_captured_closed,
@@ -306,6 +399,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     refund_succeeded,
     refund_pending_then_failed,
     refund_failed_between_attempts,
+    payment_searchable_captured,
+    payment_searchable_debit_charged_back,
+    payment_searchable_webhook_dead_then_redelivered,
+    preauth_searchable_captured,
+    payment_decided_failed,
+    payment_reopened_contradicted_acknowledged,
+    payment_decided_succeeded_while_sending,
+    refund_decided_failed_before_anything_was_sent,
 )
 
 
