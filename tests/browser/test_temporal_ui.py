@@ -4,7 +4,7 @@ import json
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Shoot
 from tests.support.billwerk import Billwerk, new_id
@@ -24,6 +24,29 @@ def payment(billwerk: Billwerk) -> str:
         assert billwerk.post("Payment", body).json()["status"] == "Succeeded"
         ids.append(body["transactionId"])
     return str(ids[0])
+
+
+async def decrypting(page: Page, stack: Stack, shoot: Shoot) -> None:
+    """Let this visitor's Temporal UI decrypt; `page` shows a workflow."""
+    token = json.loads((stack.data_dir / "codec-token").read_text())["token"]
+    codec = await page.context.new_page()
+    await codec.goto(stack.run["codec_server"])
+    await codec.get_by_label("Token").fill(token)
+    await codec.get_by_role("button", name="Sign in").click()
+    await expect(codec.get_by_text("You are signed in.")).to_be_visible()
+    await shoot(codec, "codec-server")
+
+    await page.get_by_role("button", name="Codec Server could not connect").click()
+    dialog = page.get_by_role("dialog", name="Codec Server")
+    await dialog.get_by_text("Use my browser setting and ignore").click()
+    endpoint = dialog.get_by_role("textbox", name="Codec Server browser endpoint")
+    await endpoint.fill(stack.run["codec_server"])
+    switch = dialog.get_by_role("switch", name="Include cross-origin credentials")
+    await switch.press("Space")
+    await expect(switch).to_be_checked()
+    await shoot(page, "temporal-encoder")
+    await dialog.get_by_role("button", name="Apply").click()
+    await page.reload()
 
 
 async def test_finding_a_payment(
@@ -67,24 +90,30 @@ async def test_payloads_are_shown_to_whoever_holds_the_codec_servers_token(
     await expect(content.get_by_text("Codec Server could not connect")).to_be_visible()
     await expect(page.get_by_text('"transaction_id"')).to_have_count(0)
     await shoot(page, "temporal-encrypted")
-    token = json.loads((stack.data_dir / "codec-token").read_text())["token"]
-    codec = await page.context.new_page()
-    await codec.goto(stack.run["codec_server"])
-    await codec.get_by_label("Token").fill(token)
-    await codec.get_by_role("button", name="Sign in").click()
-    await expect(codec.get_by_text("You are signed in.")).to_be_visible()
-    await shoot(codec, "codec-server")
-
-    await page.get_by_role("button", name="Codec Server could not connect").click()
-    dialog = page.get_by_role("dialog", name="Codec Server")
-    await dialog.get_by_text("Use my browser setting and ignore").click()
-    endpoint = dialog.get_by_role("textbox", name="Codec Server browser endpoint")
-    await endpoint.fill(stack.run["codec_server"])
-    switch = dialog.get_by_role("switch", name="Include cross-origin credentials")
-    await switch.press("Space")
-    await expect(switch).to_be_checked()
-    await shoot(page, "temporal-encoder")
-    await dialog.get_by_role("button", name="Apply").click()
-    await page.reload()
+    await decrypting(page, stack, shoot)
     await expect(page.get_by_text("transaction_id").first).to_be_visible()
     await shoot(page, "temporal-decrypted")
+
+
+async def test_a_payment_is_found_by_what_is_known_of_it_and_tells_its_story(
+    stack: Stack, open_page: OpenPage, shoot: Shoot, payment: str
+) -> None:
+    page = await open_page(viewport={"width": 1440, "height": 1000})
+    query = quote(f"TransactionKind = 'payment' AND TransactionId = '{payment}'")
+    await page.goto(f"{stack.run['temporal_ui']}/namespaces/default/workflows?query={query}")
+    links = page.get_by_role("link", name="demo/payment/")
+    await expect(links).to_have_count(1)
+    await expect(links).to_have_text(f"demo/payment/{payment}")
+    await shoot(page, "temporal-search-attribute")
+
+    await links.click()
+    await expect(page.get_by_role("heading", name=f"demo/payment/{payment}")).to_be_visible()
+    await decrypting(page, stack, shoot)
+    await page.get_by_role("tab", name="User Metadata").click()
+    summary, details = (page.frame_locator("iframe").nth(n) for n in (0, 1))
+    await expect(summary.get_by_text("charge of 49.90 EUR, via sandbox")).to_be_visible()
+    why = details.get_by_text("Succeeded, because the PSP answered our call")
+    await expect(why.first).to_be_visible()
+    await expect(details.get_by_text("49.90 EUR taken, booked on")).to_be_visible()
+    await expect(details.get_by_text("Up to 49.90 EUR can be refunded.")).to_be_visible()
+    await shoot(page, "temporal-story")

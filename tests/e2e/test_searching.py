@@ -1,8 +1,10 @@
 """Finding transactions in Temporal as an operator does, by the saved queries of the guide."""
 
 import asyncio
+import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
@@ -24,6 +26,17 @@ async def until_found(world: World, query: str, expected: set[str]) -> None:
     while (shown := await found(world, query)) != expected:
         assert time.monotonic() < deadline, f"{query} finds {shown}, not {expected}"
         await asyncio.sleep(0.1)
+
+
+GUIDE = Path(__file__).parents[2] / "docs/operator-guide.md"
+QUERY = re.compile(r"^\|[^|]+\| `([^`]+ (?:=|<|>=) [^`]+)` \|$", re.MULTILINE)
+
+
+async def test_every_query_of_the_guide_is_understood(world: World) -> None:
+    queries = QUERY.findall(GUIDE.read_text())
+    assert len(queries) == 10
+    for query in queries:
+        await found(world, query)
 
 
 async def test_a_payment_is_found_by_whatever_is_known_of_it(world: World) -> None:

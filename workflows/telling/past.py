@@ -143,7 +143,8 @@ def _captured(state: PreauthState) -> Iterator[Line]:
 
 
 def _ending(state: TransactionState) -> Iterator[Line]:
-    if state.evidence is None:
+    told_with_facts = state.failure is None and state.evidence in state.told_by.values()
+    if state.evidence is None or told_with_facts:
         return
     text = state.status.name
     if state.failure is not None:
