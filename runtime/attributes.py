@@ -81,7 +81,7 @@ async def require(client: Client, patience: timedelta = PATIENCE) -> None:
 
 async def _lacking(client: Client) -> list[SearchAttributeKey[Any]]:
     answer = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace)
+        ListSearchAttributesRequest(namespace=client.namespace), retry=True
     )
     known = answer.custom_attributes
     other = [key for key in KEYS if key.name in known and known[key.name] != _type(key)]

@@ -17,8 +17,8 @@ class Alarm:
         self._at: datetime | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def set(self, at: datetime | None) -> None:
-        """Ring at `at`, or never."""
+    def set(self, at: datetime | None, summary: str) -> None:
+        """Ring at `at`, or never; `summary` says for what."""
         if at is not None and at <= workflow.now():
             self.rang = True
             return
@@ -26,14 +26,14 @@ class Alarm:
             return
         self.stop()
         self._at = at
-        self._task = asyncio.create_task(self._ring(at)) if at is not None else None
+        self._task = asyncio.create_task(self._ring(at, summary)) if at is not None else None
 
     def stop(self) -> None:
         """End the timer, if there is one."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _ring(self, at: datetime) -> None:
-        await workflow.sleep(at - workflow.now(), summary="next look-up or deadline")
+    async def _ring(self, at: datetime, summary: str) -> None:
+        await workflow.sleep(at - workflow.now(), summary=summary)
         self._at = None
         self.rang = True

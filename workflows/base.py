@@ -14,6 +14,7 @@ It ends when nothing can change any more and everything is recorded and announce
 import asyncio
 from collections.abc import Coroutine
 from datetime import datetime
+from typing import ClassVar
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
@@ -45,6 +46,8 @@ from workflows.state import Decision, EvidenceKind
 
 class TransactionWorkflow(Dealings[I, S]):
     """Base of the workflows; a subclass brings its state, its operation and its deadlines."""
+
+    deadline_is: ClassVar[str] = "deadline"
 
     def _prepare(self, start: I, state: S, fetch: plan.Plan[PspCall, PspReply]) -> None:
         super()._prepare(start, state, fetch)
@@ -240,12 +243,17 @@ class TransactionWorkflow(Dealings[I, S]):
 
     async def _wait_for_work(self) -> None:
         self._look_ups.plan(workflow.now(), open_question=self._is_open_question())
-        due = [at for at in (self._deadline(), self._look_ups.next_at) if at is not None]
         if not self._errand:
-            self._alarm.set(min(due) if due else None)
+            self._alarm.set(*self._next_due())
         before = self._signs_of_life()
         await workflow.wait_condition(lambda: self._alarm.rang or before != self._signs_of_life())
         self._alarm.rang = False
+
+    def _next_due(self) -> tuple[datetime | None, str]:
+        look_up, deadline = self._look_ups.next_at, self._deadline()
+        if deadline is None or (look_up is not None and look_up <= deadline):
+            return look_up, "asks the PSP again"
+        return deadline, self.deadline_is
 
     def _signs_of_life(self) -> tuple[object, ...]:
         """Whatever makes the main loop look again."""

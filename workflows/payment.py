@@ -26,6 +26,8 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
     """Messages of its own: `reserve` (update: the refund needs the answer), `settle` and `adopt`
     (signals)."""
 
+    deadline_is = "end of the chargeback window"
+
     @workflow.init
     def __init__(self, start: PaymentInput) -> None:
         state = start.resume or PaymentState(

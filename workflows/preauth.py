@@ -40,6 +40,8 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     """Messages of its own: `finalize`, `cancel` and `reserve` are updates, because their callers
     need the answer; `settle` and `adopt` are signals, because they must be kept whoever runs."""
 
+    deadline_is = "end of the checkout page or of the reservation"
+
     @workflow.init
     def __init__(self, start: PreauthInput) -> None:
         state = start.resume or PreauthState(

@@ -51,8 +51,8 @@ class ReconcileWorkflow:
     ) -> dict[str, int]:
         counts: Counter[str] = Counter()
         try:
-            for _ in range(ROUNDS):
-                report = await step(start)
+            for number in range(1, ROUNDS + 1):
+                report = await step(start, summary=f"{step.name}, part {number}")
                 counts.update(report.counts)
                 if not report.more:
                     break

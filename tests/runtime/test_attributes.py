@@ -107,7 +107,7 @@ async def test_a_name_of_another_type_is_not_ours_to_change(client: Client) -> N
 async def test_where_they_cannot_be_added_the_way_is_named(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_request: object) -> None:
+    async def refuse(_request: object, *, retry: bool) -> None:
         raise RPCError("not here", RPCStatusCode.PERMISSION_DENIED, b"")
 
     monkeypatch.setattr(client.operator_service, "list_search_attributes", refuse)
