@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -143,6 +143,7 @@ class World:
     unreadable: ApplicationError | None = None
     settlements: list[SettleCall] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
+    while_settling: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     credentials_accepted: bool = True
     transaction_id: str = field(default_factory=lambda: f"20260115-{uuid4().hex[:24]}")
 
@@ -239,6 +240,7 @@ class World:
     @activity.defn(name=plan.SETTLE_OWNER.name)
     async def settle_owner(self, call: SettleCall) -> bool:
         self.settlements.append(call)
+        await self.while_settling()
         self.order.append("settled")
         return True
 

@@ -233,6 +233,28 @@ async def test_a_decision_is_refused_once_the_psp_has_spoken(world: World) -> No
     assert (await world.state(PAYMENT)).decisions == []
 
 
+async def test_what_the_psp_says_while_a_decision_is_carried_out_comes_before_it(
+    world: World,
+) -> None:
+    world.answers[plan.CAPTURE.name] = [PENDING]
+    start = world.payment(preauth_id="a1")
+    await world.create(start)
+
+    async def psp_speaks() -> None:
+        if len(world.settlements) == 1:
+            await world.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
+            await eventually(lambda: len(world.settlements) == 2)
+
+    world.while_settling = psp_speaks
+    reply = await resolve(world, start, FAILED)
+    assert reply.refusal is not None
+    assert reply.status is Status.Succeeded
+    state = await world.state(PAYMENT)
+    assert (state.decisions, state.attention) == ([], None)
+    # Whatever reached the preauth last is the truth.
+    assert world.settlements[-1].settlement.booked
+
+
 async def test_the_same_decision_twice_is_one(world: World) -> None:
     world.answers[plan.REFUND.name] = [PENDING]
     start = world.refund()
