@@ -75,7 +75,9 @@ class Stack:
             self._start_temporal(binary)
         self._start_module("sandbox_psp")
         token = codec_token(self._settings, self.layout)
-        self._start_module("codec_server", {f"{PREFIX}CODEC_TOKEN": token})
+        # The token itself, wherever it came from.
+        given = {f"{PREFIX}CODEC_TOKEN": token, f"{PREFIX}CODEC_TOKEN_FILE": ""}
+        self._start_module("codec_server", given)
         await upgrade(self._settings.resolved_database_url)
         # Only now, so that neither ever meets an old schema.
         self._start_module("worker")
