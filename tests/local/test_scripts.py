@@ -60,7 +60,8 @@ def set_up_schema(folder: Path) -> int:
         "SQL_PORT": "5432",
         "SQL_USER": "temporal",
     }
-    argv = ["/bin/sh", TEMPORAL / "with-password.sh", "/bin/sh", TEMPORAL / "schema.sh"]
+    scripts = [str(TEMPORAL / name) for name in ("with-password.sh", "schema.sh")]
+    argv = ["/bin/sh", scripts[0], "/bin/sh", scripts[1]]
     return subprocess.run(argv, env=env, check=False).returncode
 
 
