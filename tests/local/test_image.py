@@ -49,7 +49,14 @@ def test_what_is_copied_builds_a_whole_package(tmp_path: Path) -> None:
                 (context / target).mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / source, context / target)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
-    how = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(wheels), str(context)]
+    how = [
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        str(wheels),
+        str(context),
+    ]
     subprocess.run([*pip, *how], check=True)
     with ZipFile(next(wheels.iterdir())) as wheel:
         inside = set(wheel.namelist())
