@@ -168,17 +168,24 @@ async def _connected(settings: Settings, stop: asyncio.Event) -> Client | None:
     return None
 
 
+def _settings() -> Settings:
+    """Those of the environment; ends the process where they do not do."""
+    try:
+        settings = Settings()
+        KeyRing.from_settings(settings)  # now, while there is somebody to tell
+    except (KeyConfigurationError, ValidationError) as error:
+        sys.exit(f"The worker cannot start: {error}")
+    return settings
+
+
 def main() -> None:
     """Entry point of `python -m worker`."""
     logs.set_up(current_workflow)
     code = 0
     try:
-        asyncio.run(run(Settings()))
+        asyncio.run(run(_settings()))
     except KeyboardInterrupt:
         code = 130
-    except (KeyConfigurationError, ValidationError) as error:
-        log.error("The worker cannot start: %s", error)
-        code = 1
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import ssl
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -230,3 +231,14 @@ async def test_a_worker_without_a_server_ends_when_it_is_told_to(tmp_path: Path)
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+def test_a_worker_says_what_is_wrong_with_its_settings() -> None:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRATOR_")}
+    env["INTEGRATOR_TEMPORAL_TLS"] = "true"
+    argv = [sys.executable, "-m", "worker"]
+    ended = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "The worker cannot start" in ended.stderr
+    assert "INTEGRATOR_TEMPORAL_ADDRESS" in ended.stderr
+    assert "Traceback" not in ended.stderr
