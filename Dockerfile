@@ -1,12 +1,16 @@
 # syntax=docker/dockerfile:1
-FROM python:3.13-slim AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+# For a release name the base by its digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 RUN python -m venv /opt/integrator
 ENV PATH=/opt/integrator/bin:$PATH
 WORKDIR /build
 COPY requirements.lock ./
-# Without the Temporal server of local runs: a container uses the one next door.
-RUN pip install --require-hashes --only-binary :all: -r requirements.lock
+# Every library in the version and with the hash of the lock file, without the Temporal server of
+# local runs: a container uses the one next door.
+RUN pip install --no-compile --require-hashes --only-binary :all: -r requirements.lock
 COPY pyproject.toml README.md worker.py cli.py ./
 COPY activities activities
 COPY api api
@@ -19,16 +23,31 @@ COPY codec_server codec_server
 COPY sandbox_psp sandbox_psp
 COPY store store
 COPY workflows workflows
-RUN pip install --no-deps --no-build-isolation --no-index .
+RUN pip install --no-compile --no-deps --no-build-isolation --no-index . \
+    # Bytecode without times in it: the same from build to build, and a container cannot write its own.
+    && python -m compileall -q --invalidation-mode unchecked-hash /opt/integrator/lib \
+    # Nothing is installed into a running container.
+    && pip uninstall --yes pip
 
-FROM python:3.13-slim
+FROM ${PYTHON_IMAGE}
+ARG INTEGRATOR_VERSION=latest
+ARG INTEGRATOR_REVISION=unknown
+LABEL org.opencontainers.image.title="payment-integrator" \
+      org.opencontainers.image.description="Between Billwerk+ Transform and payment service providers" \
+      org.opencontainers.image.version="${INTEGRATOR_VERSION}" \
+      org.opencontainers.image.revision="${INTEGRATOR_REVISION}"
 RUN useradd --system --uid 10001 --user-group --no-create-home integrator \
     && install --directory --owner integrator --group integrator --mode 0700 /data
 COPY --from=build /opt/integrator /opt/integrator
 ENV PATH=/opt/integrator/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-USER integrator
+# By number: Kubernetes cannot tell from a name that it is not root.
+USER 10001:10001
 WORKDIR /data
 VOLUME /data
-# 8080 the API, 8090 the sandbox PSP
-EXPOSE 8080 8090
+# 8080 the API, 8081 the codec server, 8090 the sandbox PSP
+EXPOSE 8080 8081 8090
+STOPSIGNAL SIGTERM
+# Of the API, which is what an image without a command runs; other commands have checks of their own.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
 CMD ["python", "-m", "api"]

@@ -8,6 +8,7 @@ import sys
 from datetime import timedelta
 
 import httpx
+from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -28,10 +29,10 @@ from contract.webhook import WebhookForm
 from runtime import attributes, logs
 from runtime.deployment import deployment_config, identity
 from runtime.egress import outbound_client
-from runtime.keys import KeyRing
+from runtime.keys import KeyConfigurationError, KeyRing
 from runtime.rows import refresher
 from runtime.settings import Settings
-from runtime.temporal import connect_patiently, current_workflow
+from runtime.temporal import connect_patiently, current_workflow, follow_api_key
 from store.database import Store
 from workflows.gateway import Gateway
 from workflows.payment import PaymentWorkflow
@@ -129,14 +130,16 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    client = await connect_patiently(settings)
+    client = await _connected(settings, stop)
+    if client is None:
+        return
     await attributes.require(client)
     async with (
         Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store,
         outbound_client(settings, _seconds(plan.PSP_HTTP_TIMEOUT)) as psp_http,
         outbound_client(settings, _seconds(plan.WEBHOOK_HTTP_TIMEOUT)) as webhook_http,
-        build_worker(client, settings, store, psp_http, webhook_http),
-        build_reconciler(client, settings, store, psp_http),
+        build_worker(client, settings, store, psp_http, webhook_http) as worker,
+        build_reconciler(client, settings, store, psp_http) as reconciler,
     ):
         gateway = Gateway(client, settings.task_queue, refresher(store))
         every = timedelta(seconds=settings.reconcile_every_seconds)
@@ -148,12 +151,37 @@ async def run(settings: Settings) -> None:
             ),
             asyncio.create_task(repeat("schedules", schedules.EVERY, keeper.sweep)),
             asyncio.create_task(repeat("erased data", erased.EVERY, LateSweeper(store).sweep)),
+            asyncio.create_task(follow_api_key(client, settings)),
         ]
         log.info("worker %s ready on task queue %s", identity(settings), settings.task_queue)
         await stop.wait()
         for sweep in sweeps:
             sweep.cancel()
         await asyncio.gather(*sweeps, return_exceptions=True)
+        # At once, so that both have ended when the grace has passed.
+        await asyncio.gather(worker.shutdown(), reconciler.shutdown())
+
+
+async def _connected(settings: Settings, stop: asyncio.Event) -> Client | None:
+    """A client as soon as the server is there; None if told to stop before."""
+    connecting = asyncio.create_task(connect_patiently(settings))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if connecting.done():
+        return connecting.result()
+    connecting.cancel()
+    return None
+
+
+def _settings() -> Settings:
+    """Those of the environment; ends the process where they do not do."""
+    try:
+        settings = Settings()
+        KeyRing.from_settings(settings)  # now, while there is somebody to tell
+    except (KeyConfigurationError, ValidationError) as error:
+        sys.exit(f"The worker cannot start: {error}")
+    return settings
 
 
 def main() -> None:
@@ -161,7 +189,7 @@ def main() -> None:
     logs.set_up(current_workflow)
     code = 0
     try:
-        asyncio.run(run(Settings()))
+        asyncio.run(run(_settings()))
     except attributes.AttributesError as error:
         log.critical("%s", error)
         code = 1

@@ -18,7 +18,7 @@ from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
 from runtime.settings import Settings
-from runtime.temporal import connect
+from runtime.temporal import connect, follow_api_key
 from store import Store
 from workflows.gateway import Gateway
 
@@ -116,10 +116,14 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     ):
         gateway = Gateway(client, settings.task_queue, refresher(store))
         context = build_context(settings, keys, store, gateway, http, ready)
-        writing = asyncio.create_task(context.uses.run())
+        tasks = [
+            asyncio.create_task(context.uses.run()),
+            asyncio.create_task(follow_api_key(client, settings)),
+        ]
         try:
             yield context
         finally:
-            writing.cancel()
+            for task in tasks:
+                task.cancel()
             await context.background.drain()
             await context.uses.write()

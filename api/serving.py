@@ -4,6 +4,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.connection import PatientConnection
+from api.drain import Drain, DrainingServer
 from api.tls import Certificate
 from runtime.settings import Settings
 
@@ -22,10 +23,11 @@ def certificate_of(settings: Settings) -> Certificate | None:
     return Certificate(settings.tls_cert_file, settings.tls_key_file)
 
 
-def server_of(app: ASGIApp, settings: Settings, certificate: Certificate | None) -> uvicorn.Server:
+def server_of(app: ASGIApp, settings: Settings, certificate: Certificate | None) -> DrainingServer:
     """A server that is ready to run."""
+    drain = Drain(app)
     config = uvicorn.Config(
-        app,
+        drain,
         host=settings.bind,
         port=settings.api_port,
         http=PatientConnection,
@@ -39,4 +41,4 @@ def server_of(app: ASGIApp, settings: Settings, certificate: Certificate | None)
         server_header=False,
         log_config=None,
     )
-    return uvicorn.Server(config)
+    return DrainingServer(config, drain, settings.drain_seconds)

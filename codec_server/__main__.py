@@ -32,6 +32,7 @@ def main() -> None:
         app,
         host=settings.bind,
         port=settings.codec_port,
+        proxy_headers=False,  # the application has proxies of its own choice
         access_log=False,
         server_header=False,
         log_config=None,

@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from starlette.exceptions import HTTPException
 from temporalio.api.common.v1 import Payloads
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from codec_server.page import page
 from runtime.codec import EncryptingCodec
@@ -37,9 +38,10 @@ class ConfigurationError(Exception):
 
 def create_app(settings: Settings) -> FastAPI:
     """The server; raises `ConfigurationError` and `KeyConfigurationError`."""
-    if settings.codec_token is None:
-        raise ConfigurationError("set INTEGRATOR_CODEC_TOKEN, the operators' token")
-    door = _Door(settings.codec_token.get_secret_value())
+    token = settings.resolved_codec_token
+    if token is None:
+        raise ConfigurationError("set INTEGRATOR_CODEC_TOKEN, the operators' token, or its file")
+    door = _Door(token)
     codec = EncryptingCodec(KeyRing.from_settings(settings))
     app = FastAPI(title="Codec server", openapi_url=None)
     app.add_middleware(
@@ -49,6 +51,9 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=["authorization", "content-type", "x-namespace"],
         allow_credentials=True,
     )
+    if settings.trusted_proxies:
+        trusted = list(settings.trusted_proxies)
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -10,8 +10,9 @@ from runtime.settings import Settings
 
 def codec_token(settings: Settings, layout: Layout) -> str:
     """The configured one, or one made at first use and kept in the data folder."""
-    if settings.codec_token is not None:
-        return settings.codec_token.get_secret_value()
+    configured = settings.resolved_codec_token
+    if configured is not None:
+        return configured
     kept = read_json(layout.codec_token_file)
     if kept is not None:
         try:

@@ -75,7 +75,9 @@ class Stack:
             self._start_temporal(binary)
         self._start_module("sandbox_psp")
         token = codec_token(self._settings, self.layout)
-        self._start_module("codec_server", {f"{PREFIX}CODEC_TOKEN": token})
+        # The token itself, wherever it came from.
+        given = {f"{PREFIX}CODEC_TOKEN": token, f"{PREFIX}CODEC_TOKEN_FILE": ""}
+        self._start_module("codec_server", given)
         await upgrade(self._settings.resolved_database_url)
         if not self._own_temporal:
             await temporal.register_attributes(self._settings)

@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from runtime import files
+
 PREFIX = "INTEGRATOR_"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -41,6 +43,9 @@ class Settings(BaseSettings):
         description="Database, such as `postgresql://user:password@host/name`; "
         "when not set, the SQLite file `integrator.db` in the data folder",
     )
+    database_url_file: Path | None = Field(
+        None, description="File with the database's URL, instead of the URL itself"
+    )
     bind: str = Field("127.0.0.1", description="Address the servers listen on")
     api_port: Port = Field(8080, description="Port of the API")
     temporal_port: Port = Field(7233, description="Port of the local Temporal server")
@@ -59,11 +64,41 @@ class Settings(BaseSettings):
         description="Token with which operators let the codec server decrypt; "
         "a local run makes one of its own",
     )
+    codec_token_file: Path | None = Field(
+        None, description="File with that token, instead of the token itself"
+    )
     temporal_address: str | None = Field(
         None,
         description="Temporal server to use, `host:port`; when not set, the local one",
     )
     temporal_namespace: str = Field("default", description="Temporal namespace")
+    temporal_tls: bool | None = Field(
+        None,
+        description="Whether to speak TLS to Temporal; when not set, only if an API key, a CA "
+        "or a certificate is given",
+    )
+    temporal_tls_ca_file: Path | None = Field(
+        None,
+        description="Certificates (PEM) of the authorities that Temporal's certificate must come "
+        "from; when not set, those of the system",
+    )
+    temporal_tls_cert_file: Path | None = Field(
+        None, description="Certificate chain (PEM) that is shown to Temporal (mTLS)"
+    )
+    temporal_tls_key_file: Path | None = Field(
+        None, description="Private key (PEM, without a password) of that certificate"
+    )
+    temporal_tls_server_name: str | None = Field(
+        None,
+        description="Name in Temporal's certificate; when not set, the host of the address",
+    )
+    temporal_api_key: SecretStr | None = Field(
+        None, description="API key for Temporal, as Temporal Cloud has them"
+    )
+    temporal_api_key_file: Path | None = Field(
+        None,
+        description="File with that key, instead of the key itself; read again every minute",
+    )
     temporal_bin: Path | None = Field(
         None,
         description="The `temporal` program of a local run; "
@@ -103,8 +138,9 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Addresses or networks of the proxies in front of the API, separated by "
-        "commas; `X-Forwarded-For` and `X-Forwarded-Proto` are believed from them alone",
+        description="Addresses or networks of the proxies in front of the API or the codec server, "
+        "separated by commas; `X-Forwarded-For` and `X-Forwarded-Proto` are believed from "
+        "them alone",
     )
     rate_limit_per_token: str = Field(
         "3000/10 seconds",
@@ -121,6 +157,12 @@ class Settings(BaseSettings):
     )
     sync_budget_seconds: Seconds = Field(
         10.0, description="How long a call may wait for the PSP before it answers `Pending`"
+    )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="How long the API goes on serving after SIGTERM, not ready any more, so that "
+        "the load balancer notices",
     )
     query_timeout_seconds: Seconds = Field(
         1.0, description="How long a GET waits for a workflow before the database answers"
@@ -190,12 +232,74 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_secret_files(self) -> Self:
+        for name in _SECRETS:
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                variable = f"{PREFIX}{name.upper()}"
+                raise ValueError(f"set {variable} or {variable}_FILE, not both")
+            self._secret(name)
+        return self
+
+    @model_validator(mode="after")
+    def _check_temporal(self) -> Self:
+        cert, key = self.temporal_tls_cert_file, self.temporal_tls_key_file
+        names = f"{_TEMPORAL_TLS}_CERT_FILE", f"{_TEMPORAL_TLS}_KEY_FILE"
+        if (cert is None) != (key is None):
+            raise ValueError(f"set both {names[0]} and {names[1]}, or none")
+        if self.temporal_tls is False and self._temporal_tls_implied:
+            raise ValueError(
+                f"{_TEMPORAL_TLS} is off, but an API key, a CA or a certificate is given"
+            )
+        if self.uses_temporal_tls and self.temporal_address is None:
+            raise ValueError(
+                f"TLS needs {PREFIX}TEMPORAL_ADDRESS: the local Temporal server speaks none"
+            )
+        if self.temporal_tls_ca_file is not None:
+            files.check_authorities(self.temporal_tls_ca_file, f"{_TEMPORAL_TLS}_CA_FILE")
+        if cert is not None and key is not None:
+            files.check_pair(cert, key, *names)
+        return self
+
+    @property
+    def uses_temporal_tls(self) -> bool:
+        """Whether Temporal is spoken to by TLS."""
+        return self.temporal_tls or self._temporal_tls_implied
+
+    @property
+    def _temporal_tls_implied(self) -> bool:
+        given = (
+            self.temporal_tls_ca_file,
+            self.temporal_tls_cert_file,
+            self.temporal_tls_server_name,
+            self.temporal_api_key,
+            self.temporal_api_key_file,
+        )
+        return any(one is not None for one in given)
+
+    @property
+    def resolved_temporal_api_key(self) -> str | None:
+        """The API key as it is now; raises `ValueError` when its file cannot be read any more."""
+        return self._secret("temporal_api_key")
+
+    @property
+    def resolved_codec_token(self) -> str | None:
+        """The operators' token, if one is configured."""
+        return self._secret("codec_token")
+
+    def _secret(self, name: str) -> str | None:
+        """A secret that is given itself or as a file; raises `ValueError`."""
+        given, file = getattr(self, name), getattr(self, f"{name}_file")
+        if file is not None:
+            return files.read_secret(file, f"{PREFIX}{name.upper()}_FILE")
+        return given.get_secret_value() if given is not None else None
+
     @property
     def resolved_database_url(self) -> str:
         """The URL for SQLAlchemy's async engine, password included: never log it."""
-        if self.database_url is None:
+        url = self._secret("database_url")
+        if url is None:
             return f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'integrator.db'}"
-        url = self.database_url.get_secret_value()
         scheme, separator, rest = url.partition("://")
         return f"{_DRIVERS.get(scheme, scheme)}{separator}{rest}"
 
@@ -216,6 +320,8 @@ class Settings(BaseSettings):
         return (self.public_url or f"{scheme}://127.0.0.1:{self.api_port}").rstrip("/")
 
 
+_SECRETS = ("database_url", "codec_token", "temporal_api_key")
+_TEMPORAL_TLS = f"{PREFIX}TEMPORAL_TLS"
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "postgres": "postgresql+asyncpg",

@@ -29,6 +29,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         http=OpenProtocol,
+        proxy_headers=False,  # nobody is in front of it
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=1,

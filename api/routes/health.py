@@ -28,12 +28,17 @@ async def alive() -> Response:
 @router.get(
     "/readyz",
     response_class=JSONResponse,
-    responses={503: {"description": "The store or Temporal cannot be reached"}, **failures(429)},
+    responses={
+        503: {"description": "The store or Temporal cannot be reached, or the process is ending"},
+        **failures(429),
+    },
 )
 async def ready(request: Request, context: ContextDep) -> Response:
     """Whether the store and Temporal answer within a second, each by name."""
     if not is_internal(request.scope):
         await context.guests.refuse(client_address(request))
+    if request.scope.get("draining"):
+        return JSONResponse({"process": "ending"}, 503)
     store, temporal = await asyncio.gather(_store(context), _temporal(context))
     found = {"store": _word(store), "temporal": _word(temporal)}
     return JSONResponse(found, 200 if store and temporal else 503)

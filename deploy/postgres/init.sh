@@ -1,9 +1,11 @@
 #!/bin/sh
 # Runs once, when the data volume is new: one role and its rights for each user of the server.
 set -eu
+integrator_password="$(cat /run/secrets/integrator_db_password)"
+temporal_password="$(cat /run/secrets/temporal_db_password)"
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
-    --set integrator_password="$INTEGRATOR_DB_PASSWORD" \
-    --set temporal_password="$TEMPORAL_DB_PASSWORD" <<'SQL'
+    --set integrator_password="$integrator_password" \
+    --set temporal_password="$temporal_password" <<'SQL'
 CREATE ROLE integrator LOGIN PASSWORD :'integrator_password';
 CREATE DATABASE integrator OWNER integrator;
 REVOKE CONNECT ON DATABASE integrator FROM PUBLIC;

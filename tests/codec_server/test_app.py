@@ -2,19 +2,23 @@
 
 import json
 import os
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from google.protobuf.json_format import MessageToDict
 from pydantic import SecretStr
 from temporalio.api.common.v1 import Payload, Payloads
 
+from codec_server import __main__ as codec_server
 from codec_server.app import LARGEST_REQUEST, ConfigurationError, create_app
 from runtime.codec import EncryptingCodec
 from runtime.keys import KeyRing, generate_key
 from runtime.settings import Settings
+from sandbox_psp import __main__ as sandbox_psp
 
 TOKEN = "operators-token"
 UI = "http://127.0.0.1:8233"
@@ -81,6 +85,33 @@ async def test_a_cookie_over_https_is_secure_and_reaches_the_ui(settings: Settin
     async with browser(settings, "https://codec.example") as client:
         entered = await client.post("/", data={"token": TOKEN})
     assert "SameSite=none; Secure" in entered.headers["set-cookie"]
+
+
+async def test_a_proxy_is_believed_if_it_is_named(settings: Settings) -> None:
+    trusting = settings.model_copy(update={"trusted_proxies": ("127.0.0.1",)})
+    for ours, secure in ((settings, False), (trusting, True)):
+        async with browser(ours) as client:
+            told = {"X-Forwarded-Proto": "https"}
+            entered = await client.post("/", data={"token": TOKEN}, headers=told)
+            assert ("Secure" in entered.headers["set-cookie"]) is secure
+
+
+def test_the_server_believes_none_of_its_own_accord(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn would believe whoever comes from this machine."""
+    built: list[uvicorn.Config] = []
+
+    def run(server: uvicorn.Server) -> None:
+        built.append(server.config)
+        server.started = True
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr("codec_server.__main__.Settings", lambda: settings)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    codec_server.main()
+    sandbox_psp.main()
+    assert [config.proxy_headers for config in built] == [False, False]
 
 
 @pytest.mark.parametrize(("origin", "allowed"), [(UI, True), ("http://evil.example", False)])

@@ -1,14 +1,17 @@
 """Parts of the stack stop, die and come back while money moves; nothing is lost or done twice."""
 
+import asyncio
 import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from temporalio.client import Client
 
 from tests.e2e.sandbox import decoded
 from tests.e2e.traffic import Answered, Traffic
@@ -75,6 +78,50 @@ def test_without_a_worker_reads_are_fast_and_payments_go_on_when_it_is_back(own:
     assert seen.webhooks == [announcement("payment", seen.id)]
     assert_same_books(seen, "payment")
     assert own.stack.run["pids"]["worker"] == worker
+
+
+def test_a_stopping_worker_brings_home_the_call_it_has_made(own: World) -> None:
+    """Its answer is neither lost nor asked for again by the next worker."""
+    faults = f"{own.stack.run['sandbox_psp']}/_control/faults"
+    delay = {"kind": "delay", "seconds": 3, "operations": ["charge"], "count": 1}
+    fault = httpx.post(faults, json=delay).raise_for_status().json()["id"]
+
+    def in_flight() -> bool:
+        return any(one["id"] == fault and one["hits"] for one in httpx.get(faults).json()["data"])
+
+    body = own.billwerk.payment(own.agreements[CARD], "40.00")
+    id = body["transactionId"]
+    worker = own.stack.run["pids"]["worker"]
+    with ThreadPoolExecutor(1) as caller:
+        asked = caller.submit(own.billwerk.post, "Payment", body)
+        wait_until(in_flight, "the call to the PSP")
+        os.kill(worker, signal.SIGTERM)
+        answer = asked.result()
+    wait_until(lambda: own.stack.run["pids"]["worker"] != worker, "a new worker")
+    assert "worker ended with code 0" in own.stack.console()
+    assert own.psp.kinds(id) == ["charge"]  # it did not leave before the PSP had answered
+
+    seen = own.seen("Payment", body, answer, webhooks=1)
+    assert (seen.first, seen.last, seen.booked) == ("Pending", "Succeeded", ["charge"])
+    calls = asyncio.run(calls_made(own.stack.run["temporal"], f"demo/payment/{id}", "charge"))
+    assert calls == [(1, str(worker))]
+
+
+async def calls_made(temporal: str, workflow: str, activity: str) -> list[tuple[int, str]]:
+    """Attempt and worker's pid of each finished call, from the workflow's history."""
+    client = await Client.connect(temporal)
+    history = await client.get_workflow_handle(workflow).fetch_history()
+    scheduled = {
+        event.event_id
+        for event in history.events
+        if event.activity_task_scheduled_event_attributes.activity_type.name == activity
+    }
+    started = [event.activity_task_started_event_attributes for event in history.events]
+    return [
+        (one.attempt, one.identity.split("@")[0])
+        for one in started
+        if one.scheduled_event_id in scheduled
+    ]
 
 
 def kill(stack: Stack, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The container files: valid, complete, and without a secret."""
+"""The container files: valid in every combination, complete, and without a secret."""
 
 import os
 import re
@@ -10,30 +10,52 @@ from typing import Any
 import pytest
 import yaml
 
+from runtime.settings import PREFIX, Settings
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy/.env.example"
 COMPOSE = shutil.which("docker-compose")
-CADDY = shutil.which("caddy")
 
-needs_compose = pytest.mark.skipif(COMPOSE is None, reason="docker-compose is not installed")
+BASE = ("docker-compose.yml",)
+PRODUCTION = (*BASE, "deploy/compose.production.yml")
+PROFILES = ("sandbox",)
+COMBINATIONS = {
+    "base": (BASE, ()),
+    "production": (PRODUCTION, ()),
+    "base, all profiles": (BASE, PROFILES),
+    "production, all profiles": (PRODUCTION, PROFILES),
+}
+ALWAYS = {
+    "postgres",
+    "temporal",
+    "temporal-ui",
+    "migrate",
+    "api",
+    "proxy",
+    "worker",
+    "codec-server",
+}
+JOBS = {"migrate", "temporal-schema", "temporal-namespace"}
+"""They come to an end, so nobody asks them whether they are well."""
+
+ADAPTERS_OWN = {"INTEGRATOR_SANDBOX_URL"}
+SECRET = re.compile(r"(PASSWORD|PWD|TOKEN|KEYS|KEY|SECRET|DATABASE_URL)$")
+
+pytestmark = pytest.mark.skipif(COMPOSE is None, reason="docker-compose is not installed")
+
+Services = dict[str, dict[str, Any]]
 
 
 def config(
-    *arguments: str, env: dict[str, str] | None = None
+    files: tuple[str, ...], profiles: tuple[str, ...] = (), env: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     assert COMPOSE is not None
+    arguments = [f"--profile={name}" for name in profiles]
+    arguments += [part for file in files for part in ("-f", file)]
     return subprocess.run(
-        [
-            COMPOSE,
-            "--project-directory",
-            str(ROOT),
-            *arguments,
-            "-f",
-            "docker-compose.yml",
-            "config",
-        ],
+        [COMPOSE, "--project-directory", str(ROOT), *arguments, "config"],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"]} | (env or {}),
+        env={"PATH": os.environ["PATH"]} | (example() if env is None else env),
         capture_output=True,
         text=True,
         check=False,
@@ -46,105 +68,190 @@ def example() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-@pytest.fixture(scope="module")
-def services() -> dict[str, Any]:
-    result = config("--env-file", str(EXAMPLE))
+@pytest.fixture(scope="module", params=COMBINATIONS, ids=str)
+def whole(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The configuration as docker-compose understands it."""
+    result = config(*COMBINATIONS[request.param])
     assert result.returncode == 0, result.stderr
-    services: dict[str, Any] = yaml.safe_load(result.stdout)["services"]
-    return services
+    assert "variable is not set" not in result.stderr
+    content: dict[str, Any] = yaml.safe_load(result.stdout)
+    return content
 
 
-@needs_compose
-def test_the_configuration_is_valid_and_complete(services: dict[str, Any]) -> None:
-    assert set(services) == {
-        "postgres",
-        "temporal",
-        "temporal-ui",
-        "migrate",
-        "api",
-        "proxy",
-        "worker",
-        "codec-server",
-        "sandbox-psp",
-    }
+@pytest.fixture(scope="module")
+def services(whole: dict[str, Any]) -> Services:
+    found: Services = whole["services"]
+    return found
 
 
-@needs_compose
-@pytest.mark.parametrize(
-    "name",
-    [
-        "INTEGRATOR_KEYS",
-        "INTEGRATOR_CODEC_TOKEN",
-        "INTEGRATOR_PUBLIC_URL",
-        "POSTGRES_PASSWORD",
-        "INTEGRATOR_DB_PASSWORD",
-        "TEMPORAL_DB_PASSWORD",
-    ],
-)
-def test_nothing_starts_without_a_secret_of_the_operators(name: str) -> None:
-    env = {key: value for key, value in example().items() if key != name}
-    result = config(env=env)
+def ours(services: Services) -> Services:
+    """Those that run our own image."""
+    return {name: one for name, one in services.items() if "build" in one}
+
+
+def test_every_service_is_there(services: Services) -> None:
+    """docker-compose shows those of all profiles, whichever are asked for."""
+    assert set(services) >= ALWAYS
+    rest = set(services) - ALWAYS
+    assert rest <= {"sandbox-psp", "temporal-schema", "temporal-namespace"}
+
+
+def test_the_sandbox_psp_is_not_started_unless_asked_for() -> None:
+    written = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert {name for name, one in written.items() if one.get("profiles")} == {"sandbox-psp"}
+
+
+def test_nothing_starts_without_an_address() -> None:
+    result = config(BASE, env={})
     assert result.returncode != 0
-    assert name in result.stderr
+    assert "INTEGRATOR_PUBLIC_URL" in result.stderr
 
 
-@needs_compose
-def test_whatever_runs_for_long_has_a_health_check(services: dict[str, Any]) -> None:
-    without = {name for name, service in services.items() if "healthcheck" not in service}
-    assert without == {"migrate", "temporal-ui"}
+def test_whatever_runs_for_long_has_a_health_check(services: Services) -> None:
+    for name, service in services.items():
+        check = service["healthcheck"]
+        if name in JOBS:
+            assert check["test"] == ["NONE"]
+        else:
+            assert check["test"][0] in ("CMD", "CMD-SHELL")
+            assert {"interval", "timeout", "retries"} <= set(check)
 
 
-@needs_compose
-def test_ports_are_published_on_loopback_only(services: dict[str, Any]) -> None:
+def test_everything_is_restarted_limited_and_its_log_rotated(services: Services) -> None:
+    for name, service in services.items():
+        wanted = {"migrate": "no"}.get(name, "on-failure" if name in JOBS else "unless-stopped")
+        assert service["restart"] == wanted, name
+        limits = service["deploy"]["resources"]["limits"]
+        assert float(limits["cpus"]) > 0
+        assert re.fullmatch(r"[0-9]+[MG]", limits["memory"])
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"])
+        assert "no-new-privileges:true" in service["security_opt"], name
+
+
+def test_our_processes_can_change_nothing(services: Services) -> None:
+    for service in ours(services).values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - in memory, of the container's own
+
+
+def test_several_processes_serve_and_work(services: Services) -> None:
+    assert services["api"]["deploy"]["replicas"] == 2
+    assert services["worker"]["deploy"]["replicas"] == 2
+    more = config(BASE, env=example() | {"API_REPLICAS": "5", "WORKER_REPLICAS": "7"})
+    found = yaml.safe_load(more.stdout)["services"]
+    assert found["api"]["deploy"]["replicas"] == 5
+    assert found["worker"]["deploy"]["replicas"] == 7
+    for name in ("api", "worker"):
+        assert "container_name" not in services[name]
+        assert "ports" not in services[name]
+
+
+def test_every_variable_of_ours_is_a_setting(services: Services) -> None:
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} | ADAPTERS_OWN
+    for name, service in ours(services).items():
+        assert set(service.get("environment", {})) <= known, name
+
+
+def test_secrets_come_from_files_alone(whole: dict[str, Any]) -> None:
+    for name, service in whole["services"].items():
+        granted = {one["source"] for one in service.get("secrets", ())}
+        named = set()
+        for variable, value in (service.get("environment") or {}).items():
+            assert not SECRET.search(variable), f"{variable} of {name} is no file"
+            if variable.endswith("_FILE"):
+                assert value.startswith("/run/secrets/"), variable
+                named.add(value.removeprefix("/run/secrets/"))
+        if "build" in service:
+            assert named == granted, name
+        assert granted <= set(whole["secrets"])
+
+
+def test_the_script_makes_every_secret(whole: dict[str, Any], tmp_path: Path) -> None:
+    subprocess.run([ROOT / "deploy/secrets.sh", tmp_path], check=True, capture_output=True)
+    files = {Path(one["file"]) for one in whole["secrets"].values()}
+    assert {file.parent for file in files} == {ROOT / "deploy/secrets"}
+    assert {file.name for file in files} <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_mounted_files_exist(services: Services) -> None:
+    mounted = [
+        Path(volume.split(":")[0])
+        for service in services.values()
+        for volume in service.get("volumes", ())
+        if volume.startswith("/")
+    ]
+    assert mounted
+    assert [file for file in mounted if not file.exists()] == []
+    assert all(file.is_relative_to(ROOT / "deploy") for file in mounted)
+
+
+def test_ports_are_published_on_loopback_only(services: Services) -> None:
     published = [port for service in services.values() for port in service.get("ports", ())]
     assert published
     assert all(str(port).startswith("127.0.0.1:") for port in published)
 
 
-@needs_compose
-def test_api_and_worker_wait_for_schema_and_temporal(services: dict[str, Any]) -> None:
+def test_only_the_proxy_can_be_opened() -> None:
+    result = config(BASE, PROFILES, env=example() | {"PROXY_BIND": "0.0.0.0"})  # noqa: S104
+    services = yaml.safe_load(result.stdout)["services"]
+    opened = {
+        name
+        for name, service in services.items()
+        for port in service.get("ports", ())
+        if not str(port).startswith("127.0.0.1:")
+    }
+    assert opened == {"proxy"}
+
+
+def test_api_and_worker_wait_for_schema_and_temporal(services: Services) -> None:
     for name in ("api", "worker"):
-        waits = {other: how["condition"] for other, how in services[name]["depends_on"].items()}
-        assert waits == {
+        assert waits(services, name) == {
             "migrate": "service_completed_successfully",
             "temporal": "service_healthy",
         }
+    assert waits(services, "migrate")["temporal"] == "service_healthy"
 
 
-@needs_compose
-def test_the_api_believes_its_proxy_and_is_reached_through_it_alone(
-    services: dict[str, Any],
-) -> None:
+def waits(services: Services, name: str) -> dict[str, str]:
+    return {other: how["condition"] for other, how in services[name].get("depends_on", {}).items()}
+
+
+def test_a_signal_comes_long_before_the_end(services: Services) -> None:
+    api = services["api"]
+    drain = float(api["environment"]["INTEGRATOR_DRAIN_SECONDS"])
+    longest = Settings.model_fields["sync_budget_seconds"].default + 5
+    assert seconds(api["stop_grace_period"]) >= drain + longest + 5
+    assert seconds(services["worker"]["stop_grace_period"]) >= 15
+
+
+def seconds(text: str) -> int:
+    assert text.endswith("s")
+    return int(text[:-1])
+
+
+def test_the_api_believes_its_proxy_and_is_reached_through_it_alone(services: Services) -> None:
     api, proxy = services["api"], services["proxy"]
     address = proxy["networks"]["front"]["ipv4_address"]
     assert api["environment"]["INTEGRATOR_TRUSTED_PROXIES"] == address
-    assert "ports" not in api
     assert set(proxy["networks"]) == {"front"}
     assert set(api["networks"]) == {"default", "front"}
 
 
-@pytest.mark.skipif(CADDY is None, reason="caddy is not installed")
-def test_the_proxys_configuration_is_valid() -> None:
-    assert CADDY is not None
-    file = ROOT / "deploy/caddy/Caddyfile"
-    result = subprocess.run(
-        [CADDY, "validate", "--adapter", "caddyfile", "--config", str(file)],
-        env={"PATH": os.environ["PATH"], "INTEGRATOR_PUBLIC_URL": "https://integrator.example"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
+def test_in_production_schema_server_and_namespace_come_in_this_order() -> None:
+    result = config(PRODUCTION)
+    services = yaml.safe_load(result.stdout)["services"]
+    assert waits(services, "temporal-schema") == {"postgres": "service_healthy"}
+    assert waits(services, "temporal")["temporal-schema"] == "service_completed_successfully"
+    assert waits(services, "temporal-namespace") == {"temporal": "service_healthy"}
+    assert waits(services, "migrate")["temporal-namespace"] == "service_completed_successfully"
+    images = {name: one["image"].split(":") for name, one in services.items()}
+    assert images["temporal"][0] == "temporalio/server"
+    assert images["temporal-schema"] == images["temporal-namespace"]
+    assert images["temporal"][1] == images["temporal-schema"][1]
+    assert services["temporal"]["command"] == ["/etc/temporal/entrypoint.sh"]
+    assert services["temporal"]["environment"]["NUM_HISTORY_SHARDS"] == "512"
 
 
-def test_the_example_has_no_real_secret() -> None:
-    secrets = {name: value for name, value in example().items() if "change-me" in value}
-    assert set(secrets) >= {"INTEGRATOR_KEYS", "POSTGRES_PASSWORD"}
-
-
-def test_the_image_copies_every_package() -> None:
-    copied = set(re.findall(r"^COPY (\w+) \w+$", (ROOT / "Dockerfile").read_text(), re.M))
-    packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests", "campaign"}
-    assert copied == packages
-    context = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {f"!{package}" for package in packages} <= set(context)
+def test_the_example_has_no_secret() -> None:
+    assert not [name for name in example() if SECRET.search(name)]

@@ -119,3 +119,36 @@ def test_proxies_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_with_a_certificate_the_address_is_https() -> None:
     settings = Settings(tls_cert_file=Path("c.pem"), tls_key_file=Path("k.pem"))
     assert settings.resolved_public_url == "https://127.0.0.1:8080"
+
+
+class TestSecretsInFiles:
+    def test_are_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, secret in (
+            ("DATABASE_URL", "postgresql://u:p@h/db\n"),
+            ("CODEC_TOKEN", " token\n"),
+            ("TEMPORAL_API_KEY", "key"),
+        ):
+            (tmp_path / name).write_text(secret)
+            monkeypatch.setenv(f"INTEGRATOR_{name}_FILE", str(tmp_path / name))
+        monkeypatch.setenv("INTEGRATOR_TEMPORAL_ADDRESS", "temporal.example:7233")
+        settings = Settings()
+        assert settings.resolved_database_url == "postgresql+asyncpg://u:p@h/db"
+        assert settings.resolved_codec_token == "token"
+        assert settings.resolved_temporal_api_key == "key"
+        assert "u:p" not in repr(settings)
+
+    def test_that_cannot_be_read_are_named_at_the_start(self, tmp_path: Path) -> None:
+        with pytest.raises(ValidationError, match=r"DATABASE_URL_FILE \(No such file"):
+            Settings(database_url_file=tmp_path / "none")
+        empty = tmp_path / "empty"
+        empty.touch()
+        with pytest.raises(ValidationError, match="INTEGRATOR_CODEC_TOKEN_FILE is empty"):
+            Settings(codec_token_file=empty)
+
+    def test_have_one_source(self, tmp_path: Path) -> None:
+        file = tmp_path / "url"
+        file.write_text("postgresql://u:not-shown@h/db")
+        url = SecretStr("postgresql://h/db")
+        with pytest.raises(ValidationError, match="not both") as caught:
+            Settings(database_url=url, database_url_file=file)
+        assert "not-shown" not in str(caught.value)

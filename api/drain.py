@@ -1,0 +1,65 @@
+"""The end of a process that others send requests to: first nobody new, then nothing left."""
+
+import asyncio
+import logging
+import os
+import signal
+from types import FrameType
+
+import uvicorn
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+KILLED = 128
+"""A process that a signal has ended says so with this and the signal's number (POSIX shells)."""
+
+
+class Drain:
+    """ASGI around the application. Once `begun`, every answer ends its connection, so that the
+    next request of the same proxy or client goes elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.begun = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def last(message: Message) -> None:
+            if self.begun and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        if scope["type"] == "http":
+            # Where the application finds out that it is not ready any more.
+            scope = {**scope, "draining": self.begun}
+        await self._app(scope, receive, last)
+
+
+class DrainingServer(uvicorn.Server):
+    """Takes requests for `seconds` after SIGTERM or SIGINT, then finishes those it has.
+
+    A second signal ends the process at once, with what is under way.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, seconds: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._seconds = seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by the signal, between two steps of the event loop."""
+        if self._drain.begun:
+            log.warning("A second %s: ends at once.", signal.Signals(sig).name)
+            logging.shutdown()
+            os._exit(KILLED + sig)
+        self._drain.begun = True
+        log.info("%s: not ready any more.", signal.Signals(sig).name)
+        if self._seconds and self.started:
+            loop = asyncio.get_running_loop()
+            loop.call_soon_threadsafe(loop.call_later, self._seconds, self._leave, sig, frame)
+        else:
+            self._leave(sig, frame)
+
+    def _leave(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)

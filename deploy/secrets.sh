@@ -1,0 +1,28 @@
+#!/bin/sh
+# Makes what is secret in the folder that is named, deploy/secrets if none is. What is there stays.
+#
+# Whoever loses integrator_keys loses the PSP credentials and payment data in the database: keep a copy
+# in another place than the database's backups.
+set -eu
+folder="${1:-$(dirname "$0")/secrets}"
+# Only its owner may enter the folder. The files themselves are read by the containers' users.
+mkdir -p "$folder"
+chmod 700 "$folder"
+umask 022
+
+make() {
+    if [ ! -e "$folder/$1" ]; then
+        printf '%s\n' "$2" >"$folder/.$1"
+        mv "$folder/.$1" "$folder/$1"
+        echo "made $folder/$1"
+    fi
+}
+
+make integrator_keys "k1:$(openssl rand -base64 32)"
+make codec_token "$(openssl rand -hex 24)"
+make postgres_password "$(openssl rand -hex 24)"
+make temporal_db_password "$(openssl rand -hex 24)"
+make integrator_db_password "$(openssl rand -hex 24)"
+password="$(cat "$folder/integrator_db_password")"
+make integrator_database_url "postgresql://integrator:$password@postgres:5432/integrator"
+make grafana_password "$(openssl rand -hex 24)"

@@ -1,0 +1,113 @@
+"""The end of an API process: nobody who was let in goes without an answer."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.api.serving import Raw, free_port
+
+ROOT = Path(__file__).parents[2]
+FORM = b"grant_type=none"
+HALF_A_REQUEST = (
+    b"POST /oauth/token HTTP/1.1\r\nHost: api\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n"
+    b"Content-Length: %d\r\n\r\n" % len(FORM)
+)
+"""The answer waits for the rest, and that for the test: a request in flight."""
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: api\r\n\r\n".encode()
+
+
+@asynccontextmanager
+async def api(folder: Path, drain: float) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """A real process, as soon as it serves, and its port."""
+    port = free_port()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRATOR_")}
+    env = clean | {
+        "INTEGRATOR_DATA_DIR": str(folder),
+        "INTEGRATOR_API_PORT": str(port),
+        "INTEGRATOR_DRAIN_SECONDS": str(drain),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "api", cwd=ROOT, env=env, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(30):
+            while not await answers(port):  # noqa: ASYNC110 - it happens in another process
+                await asyncio.sleep(0.05)
+        yield process, port
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def answers(port: int) -> bool:
+    try:
+        async with Raw.to(port) as one:
+            await one.send(get("/healthz"))
+            return b" 200 " in await one.head()
+    except OSError:
+        return False
+
+
+async def test_requests_in_flight_are_answered(tmp_path: Path) -> None:
+    async with (
+        api(tmp_path, drain=0.7) as (process, port),
+        Raw.to(port) as begun,
+        Raw.to(port) as old,
+    ):
+        await begun.send(HALF_A_REQUEST)
+        await old.send(get("/healthz"))
+        head = await old.head()
+        assert b" 200 " in head
+        assert b"connection: close" not in head.lower()
+
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            while b'{"process":"ending"}' not in (ready := await asked(port, "/readyz")):
+                assert b" 200 " in ready or b" 503 " in ready
+        assert ready.startswith(b"HTTP/1.1 503 ")
+        await old.send(b"GET /healthz HTTP/1.1\r\nHost: api\r\n\r\n")
+        last = await old.all()
+        assert b" 200 " in last
+        assert b"connection: close" in last.lower()
+
+        async with asyncio.timeout(10):
+            while await answers(port):  # noqa: ASYNC110 - it happens in another process
+                await asyncio.sleep(0.05)
+        assert process.returncode is None
+        await begun.send(FORM)
+        answer = await begun.all()
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"invalid_client" in answer
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+
+
+async def asked(port: int, path: str) -> bytes:
+    """The whole answer; the connection is closed by whoever wants to."""
+    async with Raw.to(port) as one:
+        await one.send(f"GET {path} HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n".encode())
+        return await one.all()
+
+
+async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    async with api(tmp_path, drain=60) as (process, port), Raw.to(port) as begun:
+        await begun.send(HALF_A_REQUEST)
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(process.wait(), 0.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 5) == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 2
