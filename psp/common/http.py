@@ -74,6 +74,13 @@ class Answer:
             message = f"HTTP {self.status} without a readable {model.__name__}"
             raise ProtocolError(message) from None
 
+    def own(self, model: type[M]) -> M | None:
+        """The body as the PSP's own kind of error; None if somebody else must have said it."""
+        try:
+            return model.model_validate_json(self.body)
+        except ValidationError:
+            return None
+
 
 class PspHttp:
     """One merchant's way to a PSP's API.
@@ -101,16 +108,17 @@ class PspHttp:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
         form: Mapping[str, Any] | None = None,
-        body: Any = None,
+        body: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Call `<base>/<path...>` with a form or a JSON `body`; every part of `path` is escaped.
 
-        `params` and `form` that are None are left out. Raises `PspUnavailable` if nothing was
-        sent, `RateLimited` beyond the budget, `OutcomeUnknown` if the answer was lost.
+        Members of `params`, `form` and `body` that are None are left out. Raises `PspUnavailable`
+        if nothing was sent, `RateLimited` beyond the budget, `OutcomeUnknown` if the answer was
+        lost.
         """
         if self._budget is not None:
             self._budget.take(write=method != "GET")
-        content = {"params": _given(params), "data": _given(form), "json": body}
+        content = {"params": _given(params) or None, "data": _given(form), "json": _given(body)}
         began = time.monotonic()
         try:
             return await self._exchange(
