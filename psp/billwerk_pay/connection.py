@@ -6,12 +6,13 @@ from datetime import datetime
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.billwerk_pay import authorizing, bodies, listing, mapping, search
-from psp.billwerk_pay.bodies import METHOD
-from psp.billwerk_pay.client import Client, RefusedError
+from psp.billwerk_pay.client import Client
 from psp.billwerk_pay.settings import BillwerkPaySettings
 from psp.billwerk_pay.wire import Account, Charge, Invoice, WebhookSettings
 from psp.billwerk_pay.wire import Refund as WireRefund
-from psp.common.outcomes import declining
+from psp.common.client import RefusedError
+from psp.common.connection import PspConnection, declining
+from psp.common.instruments import METHOD, stored
 from psp.common.secrets import split
 from psp.errors import ProtocolError
 from psp.types import (
@@ -20,7 +21,6 @@ from psp.types import (
     Call,
     Capture,
     Declined,
-    EventPage,
     Lookup,
     MovementPage,
     Outcome,
@@ -32,11 +32,7 @@ from psp.types import (
 from psp.types import Charge as ChargeCall
 
 
-def _declined(refusal: RefusedError, _call: Call) -> Declined:
-    return mapping.refused(refusal)
-
-
-class BillwerkPayConnection:
+class BillwerkPayConnection(PspConnection):
     """An account at Billwerk+ Pay.
 
     A repetition is recognised without the PSP's memory of keys: only one charge exists per handle,
@@ -48,38 +44,34 @@ class BillwerkPayConnection:
         self._client = client
         self._settings = settings
 
-    @declining(RefusedError, _declined)
+    @declining
     async def authorize(self, call: Authorize) -> Outcome:
         """Open a checkout, reserve on a stored card or take a stored card over."""
         try:
             methods = self._settings.payment_methods
             return await authorizing.authorize(self._client, call, methods)
         except RefusedError as refusal:
-            found = await self._charge(call.reference)
-            if found is None or found.state not in ("authorized", "settled", "pending"):
-                return mapping.refused(refusal)
+            states = ("authorized", "settled", "pending")
+            found = await self._charge_after(refusal, call.reference, *states)
             return mapping.authorization(mapping.ours(found, call.currency, call.reference))
 
-    @declining(RefusedError, _declined)
+    @declining
     async def void(self, call: Void) -> Outcome:
         """Cancel a reservation, or close a hosted page (`cs_`) and cancel what it has reserved."""
         handle = call.authorization_id
         if handle.startswith(authorizing.SESSION):
-            await authorizing.close(self._client, handle)
-            found = await self._charge(call.reference)
+            await self._client.checkout.close(handle)
+            found = await self._client.get(Charge, "charge", call.reference)
             if found is None or found.state in ("created", "failed", "cancelled"):
                 return Approved(psp_id=handle)
             handle = call.reference
         try:
-            charge = await self._client.post(Charge, "charge", handle, "cancel")
+            charge = await self._client.ask(Charge, "POST", "charge", handle, "cancel")
         except RefusedError as refusal:
-            found = await self._charge(handle)
-            if found is None or found.state != "cancelled":
-                return mapping.refused(refusal)
-            charge = found
+            charge = await self._charge_after(refusal, handle, "cancelled")
         return mapping.cancelled(charge)
 
-    @declining(RefusedError, _declined)
+    @declining
     async def capture(self, call: Capture) -> Outcome:
         """Settle a reservation, in whole or in part."""
         handle, amount = call.authorization_id, bodies.money(call)["amount"]
@@ -88,9 +80,9 @@ class BillwerkPayConnection:
             return own
         body = {"key": call.idempotency_key, "amount": amount, "ordertext": bodies.marked(call)}
         try:
-            charge = await self._client.post(Charge, "charge", handle, "settle", body=body)
+            charge = await self._client.ask(Charge, "POST", "charge", handle, "settle", body=body)
         except RefusedError as refusal:
-            return await self._settled(handle, call) or mapping.refused(refusal)
+            return await self._settled(handle, call) or refusal.declined
         charge = mapping.ours(charge, call.currency, handle)
         troubled = charge.error is not None or charge.error_state is not None
         if charge.state == "settled" and (troubled or charge.amount != amount):
@@ -100,23 +92,20 @@ class BillwerkPayConnection:
                 return own or Pending(psp_id=None)
         return mapping.failed(None, charge) if troubled else mapping.payment(charge)
 
-    @declining(RefusedError, _declined)
+    @declining
     async def charge(self, call: ChargeCall) -> Outcome:
         """Take money from a stored card."""
-        token = call.instrument.token
+        token = stored(call)
         if METHOD not in token:
             return Declined(code=Code.BearerInvalid, message="No stored card is known.")
         body = bodies.charge_body(call, token, settle=True)
         try:
-            charge = await self._client.post(Charge, "charge", body=body)
+            charge = await self._client.ask(Charge, "POST", "charge", body=body)
         except RefusedError as refusal:
-            found = await self._charge(call.reference)
-            if found is None or found.state not in ("settled", "pending"):
-                return mapping.refused(refusal)
-            charge = found
+            charge = await self._charge_after(refusal, call.reference, "settled", "pending")
         return mapping.payment(mapping.ours(charge, call.currency, call.reference))
 
-    @declining(RefusedError, _declined)
+    @declining
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a payment back."""
         handle, _, id = call.payment_psp_id.partition("/")
@@ -132,12 +121,12 @@ class BillwerkPayConnection:
         made = await self._given_back(invoice, call)
         if made is None:
             try:
-                made = await self._client.post(WireRefund, "refund", body=body)
-            except RefusedError as refusal:
+                made = await self._client.ask(WireRefund, "POST", "refund", body=body)
+            except RefusedError:
                 invoice = await search.invoice(self._client, handle)
                 made = await self._given_back(invoice, call)
                 if made is None:
-                    return mapping.refused(refusal)
+                    raise
         return mapping.refund(mapping.ours(made, call.currency, handle))
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
@@ -163,18 +152,22 @@ class BillwerkPayConnection:
             return SettingsCheck()
         return SettingsCheck(roles=frozenset({Role.CreditCard}), account=account.id)
 
-    async def list_events(self, cursor: str | None) -> EventPage:
-        """Nothing: the PSP's list of events has no place that one could go on from."""
-        return EventPage(cursor=cursor)
-
     async def list_movements(
         self, since: datetime, until: datetime, cursor: str | None
     ) -> MovementPage:
         """Every transaction made in the window, then the payments charged back in it."""
         return await listing.movements(self._client, since, until, cursor)
 
-    async def _charge(self, handle: str) -> Charge | None:
-        return await self._client.get(Charge, "charge", handle)
+    def declined(self, refusal: RefusedError, call: Call) -> Declined:
+        """The PSP's codes say which object is not there."""
+        return refusal.declined
+
+    async def _charge_after(self, refusal: RefusedError, handle: str, *states: str) -> Charge:
+        """The charge there is all the same, if it is in one of the states; else the refusal."""
+        found = await self._client.get(Charge, "charge", handle)
+        if found is None or found.state not in states:
+            raise refusal
+        return found
 
     async def _settled(self, handle: str, call: Capture) -> Outcome | None:
         invoice = await search.invoice(self._client, handle)

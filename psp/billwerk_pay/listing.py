@@ -61,7 +61,7 @@ async def movements(
         "next_page_token": place.token,
     }
     if place.kind == "dispute":
-        ended = await client.page(Dispute, "dispute", range="resolved", **window)
+        ended = await client.listed(Dispute, "dispute", range="resolved", **window)
         lost = [d for d in ended.content if mapping.is_chargeback(d)]
         own = [d for d in lost if d.resolved is not None and since <= d.resolved < until]
         found = [await _charged_back(client, dispute) for dispute in own]
@@ -69,7 +69,7 @@ async def movements(
             movements=tuple(m for m in found if m is not None),
             cursor=place.after(ended.next_page_token),
         )
-    page = await client.page(Transaction, "transaction", **window)
+    page = await client.listed(Transaction, "transaction", **window)
     listed = [
         t
         for t in page.content
@@ -93,12 +93,12 @@ async def _marks(
         "to": _local(max(times) + _AROUND, zone, spare=_HOUR),
     }
     if any(moved.type == "settle" and _captures(moved) for moved in listed):
-        async for charge in client.pages(Charge, "charge", range="settled", **span):
+        async for charge in client.entries(Charge, "charge", range="settled", **span):
             for line in charge.order_lines:
                 if mark := bodies.mark(line.ordertext):
                     found[charge.handle, line.amount] = mark
     if any(moved.type == "refund" for moved in listed):
-        async for note in client.pages(CreditNote, "credit_note", **span):
+        async for note in client.entries(CreditNote, "credit_note", **span):
             for text in note.credit_note_lines:
                 if note.transaction and (mark := bodies.mark(text.text)):
                     found[note.transaction, note.amount] = mark

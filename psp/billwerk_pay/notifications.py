@@ -6,16 +6,15 @@ replay does no more than have the state fetched once more, and is known by its i
 is accepted, and one in the future is not.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pydantic import SecretStr, ValidationError
 
 from psp.billwerk_pay.mapping import movement_id
-from psp.billwerk_pay.wire import Id, Wire
 from psp.common.secrets import split
 from psp.common.signatures import TOLERANCE_SECONDS, require_hmac_sha256
+from psp.common.wire import Id, Wire
 from psp.errors import NotificationRejected
 from psp.types import Notice
 
@@ -35,8 +34,8 @@ class _Notification(Wire):
 def parse(secrets: SecretStr, body: bytes, now: datetime) -> Sequence[Notice]:
     """The event of a notification. Raises `NotificationRejected`."""
     try:
-        told = _Notification.model_validate(json.loads(body))
-    except (ValidationError, ValueError, RecursionError):
+        told = _Notification.model_validate_json(body)
+    except ValidationError:
         raise NotificationRejected("The notification is not one of the PSP") from None
     require_hmac_sha256(split(secrets), f"{told.timestamp}{told.id}".encode(), [told.signature])
     _require_past(told.timestamp, now)

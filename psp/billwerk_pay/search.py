@@ -42,7 +42,7 @@ async def refund(client: Client, lookup: Lookup) -> Outcome | None:
     """A refund by its id, else by its text."""
     id = lookup.psp_id
     if id is None:
-        async for note in client.pages(CreditNote, "credit_note"):
+        async for note in client.entries(CreditNote, "credit_note"):
             id = mapping.refund_of([note], lookup.reference)
             if id is not None:
                 break
@@ -54,11 +54,11 @@ async def disputes(client: Client, moved: Transaction) -> list[Dispute]:
     """Every dispute about a payment."""
     since = moved.created.date().replace(day=1).isoformat()
     params = {"invoice": moved.invoice, "from": since}
-    return [dispute async for dispute in client.pages(Dispute, "dispute", **params)]
+    return [dispute async for dispute in client.entries(Dispute, "dispute", **params)]
 
 
 async def _settled(client: Client, reference: str) -> Transaction | None:
-    async for charge in client.pages(Charge, "charge", range="settled"):
+    async for charge in client.entries(Charge, "charge", range="settled"):
         if any(bodies.mark(line.ordertext) == reference for line in charge.order_lines):
             found = await invoice(client, charge.handle)
             return mapping.settle_of(found, reference) if found else None

@@ -5,25 +5,13 @@ ignored and states are plain text, so that the PSP may add to both. Most objects
 data: `repr` shows their ids only.
 """
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+from pydantic import AwareDatetime, Field, RootModel
 
-# Strict, so that neither text nor a fraction passes as money; bounded, so that it stays exact.
-Minor = Annotated[int, Field(strict=True, ge=0, le=10**15)]
-Id = Annotated[str, Field(min_length=1)]
+from psp.common.wire import Id, Minor, Wire
 
 T = TypeVar("T")
-
-
-class Wire(BaseModel):
-    """Base of everything read from the PSP."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return [("id", getattr(self, "id", None))]
 
 
 class ErrorBody(Wire):
@@ -101,7 +89,7 @@ class PaymentMethod(CardDetails):
 class PaymentMethods(Wire):
     """Everything a customer has stored."""
 
-    cards: list[PaymentMethod] = []
+    cards: list[PaymentMethod] = Field(default=[])
 
 
 class Source(CardDetails):
@@ -135,7 +123,7 @@ class Charge(Wire):
     error_state: str | None = None
     recurring_payment_method: str | None = None
     source: Source = Source()
-    order_lines: list[OrderLine] = []
+    order_lines: list[OrderLine] = Field(default=[])
 
 
 class CardTransaction(Wire):
@@ -173,7 +161,7 @@ class CreditNote(Wire):
 
     amount: Minor
     transaction: str | None = None
-    credit_note_lines: list[CreditNoteLine] = []
+    credit_note_lines: list[CreditNoteLine] = Field(default=[])
 
 
 class Invoice(Wire):
@@ -181,9 +169,9 @@ class Invoice(Wire):
 
     handle: Id
     currency: str
-    transactions: list[Transaction] = []
-    order_lines: list[OrderLine] = []
-    credit_notes: list[CreditNote] = []
+    transactions: list[Transaction] = Field(default=[])
+    order_lines: list[OrderLine] = Field(default=[])
+    credit_notes: list[CreditNote] = Field(default=[])
 
 
 class Refund(Wire):

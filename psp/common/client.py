@@ -2,13 +2,14 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel
 
 from psp.common.http import Answer, PspHttp
-from psp.errors import ProtocolError, PspError
+from psp.errors import OutcomeUnknown, ProtocolError, PspError, PspUnavailable
 from psp.types import Declined
 
 M = TypeVar("M", bound=BaseModel)
@@ -57,12 +58,16 @@ class ApiClient(ABC):
         """The object in a good answer; to be replaced for a PSP that wraps its objects."""
         return answer.read(model)
 
-    async def ask(self, model: type[M], method: str, *path: str, **content: Any) -> M:
-        """Any call; `content` as for `PspHttp.send`."""
+    async def send(self, method: str, *path: str, **content: Any) -> Answer:
+        """Any call that goes well; `content` as for `PspHttp.send`."""
         answer = await self.http.send(method, *self.root, *path, **content)
         if not answer.ok:
             raise self.problem(answer)
-        return self.read(answer, model)
+        return answer
+
+    async def ask(self, model: type[M], method: str, *path: str, **content: Any) -> M:
+        """Any call, for the object in its answer."""
+        return self.read(await self.send(method, *path, **content), model)
 
     async def post(self, model: type[M], *path: str, body: Mapping[str, Any], key: str) -> M:
         """Do something, at most once per `key`. Nulls in `body` are left out."""
@@ -88,6 +93,17 @@ class ApiClient(ABC):
         """The header that protects a repeated call."""
         fits = len(key) <= self.longest_key
         return {"Idempotency-Key": key if fits else hashlib.sha256(key.encode()).hexdigest()}
+
+
+@contextmanager
+def afterwards() -> Iterator[None]:
+    """Read what an earlier call has come to: even what is not sent here leaves that unknown."""
+    try:
+        yield
+    except PspUnavailable as error:
+        raise OutcomeUnknown(
+            str(error), psp_code=error.psp_code, retry_after=error.retry_after
+        ) from None
 
 
 def _unreadable(refusal: RefusedError) -> ProtocolError:

@@ -67,15 +67,13 @@ class Answer:
 
     def read(self, model: type[M]) -> M:
         """The body as `model`; raises `ProtocolError`."""
-        try:
-            return model.model_validate_json(self.body)
-        except ValidationError:
-            # Without its cause, which may quote payment data.
-            message = f"HTTP {self.status} without a readable {model.__name__}"
-            raise ProtocolError(message) from None
+        found = self.own(model)
+        if found is None:
+            raise ProtocolError(f"HTTP {self.status} without a readable {model.__name__}")
+        return found
 
     def own(self, model: type[M]) -> M | None:
-        """The body as the PSP's own kind of error; None if somebody else must have said it."""
+        """The body as `model`, such as the PSP's own kind of error; None if it is none."""
         try:
             return model.model_validate_json(self.body)
         except ValidationError:
@@ -168,6 +166,15 @@ def outage(answer: Answer, psp_code: str | None = None) -> PspError:
         retry_after=answer.retry_after,
         psp_code=psp_code,
     )
+
+
+def understood(model: type[M], found: Any) -> M:
+    """A part of an answer as `model`; raises `ProtocolError`."""
+    try:
+        return model.model_validate(found)
+    except ValidationError:
+        # Without its cause, which may quote payment data.
+        raise ProtocolError(f"The PSP answered without a readable {model.__name__}") from None
 
 
 def _given(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
