@@ -8,10 +8,10 @@ from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
 from psp.billwerk_pay import bodies, mapping
 from psp.billwerk_pay.client import Client
-from psp.billwerk_pay.wire import Charge, PaymentMethod, PaymentMethods, SessionInfo
+from psp.billwerk_pay.wire import Charge, PaymentMethod, PaymentMethods, Session, SessionInfo
 from psp.common import times
 from psp.common.instruments import METHOD, stored
-from psp.errors import ProtocolError
+from psp.common.outcomes import require
 from psp.types import Approved, Authorize, Declined, Lookup, Outcome, Pending, RedirectRequired
 
 SESSION = "cs_"
@@ -21,7 +21,7 @@ _METHOD_ID = re.compile(r"ca_[A-Za-z0-9]{1,64}")
 
 
 async def authorize(client: Client, call: Authorize, methods: Sequence[str]) -> Outcome:
-    """Choose the way. Raises `RefusedError`, `UnpayableError` or a `PspError`."""
+    """Choose the way. Raises `RefusedError`, `ImpossibleError` or a `PspError`."""
     if call.migration_token is not None:
         known = _METHOD_ID.fullmatch(call.migration_token)
         return await _stored(client, call.migration_token if known else None, Code.InvalidData)
@@ -45,7 +45,7 @@ async def fetch(client: Client, lookup: Lookup) -> Outcome | None:
         if charge.state not in ("created", "failed"):
             return mapping.authorization(charge)
     if session is not None:
-        page = await client.checkout.session(session)
+        page = await client.checkout.get(SessionInfo, "session_info", session)
     else:
         pages = await client.checkout.sessions("charge" if charge else "customer", handle)
         page = max(pages, key=lambda one: one.expires, default=None)
@@ -72,18 +72,16 @@ def _unpaid(charge: Charge | None, page: SessionInfo | None, session: str | None
 
 
 async def _checkout(client: Client, call: Authorize, methods: Sequence[str]) -> Outcome:
-    if not (call.success_url and call.abort_url):
-        message = "A checkout needs the return URLs for success and for abort."
-        return Declined(code=Code.InvalidData, message=message)
+    message = "A checkout needs the return URLs for success and for abort."
+    require(call.success_url and call.abort_url, Code.InvalidData, message)
     body = bodies.session_body(call, methods, TTL)
     if call.amount:
         body |= {"order": bodies.order(call), "settle": False, "recurring": True}
     else:
         body |= {"currency": call.currency, "create_customer": bodies.customer(call)}
-    opened = await client.checkout.open("charge" if call.amount else "recurring", body)
-    page = await client.checkout.session(opened.id)
-    if page is None:
-        raise ProtocolError("The PSP does not know the page it has just opened.")
+    kind = "charge" if call.amount else "recurring"
+    opened = await client.checkout.ask(Session, "POST", "session", kind, body=body)
+    page = await client.checkout.require(SessionInfo, "session_info", opened.id)
     return RedirectRequired(psp_id=opened.id, url=opened.url, expires_at=page.expires)
 
 

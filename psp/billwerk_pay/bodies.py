@@ -1,6 +1,5 @@
 """What the PSP is asked for; pure. A handle is our transaction id, a text ends with it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -8,11 +7,10 @@ from typing import Any
 from psp.billwerk_pay.money import to_minor
 from psp.billwerk_pay.words import locale
 from psp.common.instruments import CUSTOMER, METHOD, filled
-from psp.common.texts import cut
+from psp.common.texts import cut, marked
 from psp.types import Authorize, Call
 
 _LONGEST_TEXT = 100
-_MARK = re.compile(r"\[([^\[\]]+)\]$")
 
 
 def session_body(call: Authorize, methods: Sequence[str], ttl: timedelta) -> dict[str, Any]:
@@ -64,12 +62,6 @@ def money(call: Call) -> dict[str, Any]:
     return {"amount": to_minor(call.amount, call.currency), "currency": call.currency}
 
 
-def marked(call: Call) -> str:
-    """The call's text with our reference, the only trace of a settle's or a refund's origin."""
-    return f"{(call.text or '')[:_LONGEST_TEXT]} [{call.reference}]".strip()
-
-
-def mark(text: str | None) -> str | None:
-    """The reference in a text made by `marked`."""
-    found = _MARK.search(text or "")
-    return found[1] if found else None
+def text(call: Call) -> str:
+    """What names a settle or a refund: the only trace of its origin."""
+    return marked(call.text, call.reference, _LONGEST_TEXT)

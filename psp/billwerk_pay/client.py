@@ -4,13 +4,14 @@ Refusals have numeric codes (https://optimize-docs.billwerk.com/docs/errors); de
 refusals but objects in the state `failed`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
-from psp.billwerk_pay.wire import ErrorBody, Listed, Session, SessionInfo, SessionInfos
+from psp.billwerk_pay.wire import ErrorBody, Listed, SessionInfo, SessionInfos
 from psp.billwerk_pay.words import error_code
 from psp.common.client import ApiClient, RefusedError
 from psp.common.http import Answer, M, PspHttp, outage
+from psp.common.listing import entries
 from psp.common.outcomes import failed
 from psp.errors import CredentialsRejected, OutcomeUnknown, PspError, RateLimited
 
@@ -59,30 +60,20 @@ class Client(Api):
 
     async def listed(self, item: type[M], kind: str, **params: Any) -> Listed[M]:
         """A page of `/list/<kind>`."""
-        return await self.page(Listed[item], "list", kind, size=100, **params)  # type: ignore[valid-type]
+        return await self.require(Listed[item], "list", kind, size=100, **params)  # type: ignore[valid-type]
 
-    async def entries(self, item: type[M], kind: str, **params: Any) -> AsyncIterator[M]:
+    def entries(self, item: type[M], kind: str, **params: Any) -> AsyncIterator[M]:
         """The newest entries of `/list/<kind>`; raises `OutcomeUnknown` before a too long list."""
-        for _ in range(MOST_PAGES):
-            page = await self.listed(item, kind, **params)
-            for entry in page.content:
-                yield entry
-            if page.next_page_token is None:
-                return
-            params["next_page_token"] = page.next_page_token
-        raise OutcomeUnknown("The PSP's list is too long to be searched")
+
+        async def part(after: str | None) -> tuple[list[M], str | None]:
+            page = await self.listed(item, kind, next_page_token=after, **params)
+            return page.content, page.next_page_token
+
+        return entries(part, MOST_PAGES)
 
 
 class Checkout(Api):
     """The hosted pages."""
-
-    async def open(self, kind: str, body: Mapping[str, Any]) -> Session:
-        """Open a hosted page."""
-        return await self.ask(Session, "POST", "session", kind, body=body)
-
-    async def session(self, id: str) -> SessionInfo | None:
-        """What the checkout tells of a session; None if it knows none such."""
-        return await self.get(SessionInfo, "session_info", id)
 
     async def sessions(self, kind: str, handle: str) -> list[SessionInfo]:
         """The sessions of a charge or of a customer."""
@@ -102,6 +93,5 @@ def _refusal(body: ErrorBody) -> RefusedError:
     """The transaction's own error says more than the API's."""
     code = body.transaction_error or str(body.code)
     text = f"{body.error}: {body.message}" if body.message else body.error
-    status = body.http_status
     declined = failed(None, error_code(code), code, text)
-    return RefusedError(declined, status=status, missing=status == 404)
+    return RefusedError(declined, status=body.http_status, missing=body.http_status == 404)

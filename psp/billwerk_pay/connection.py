@@ -1,6 +1,5 @@
 """The port's operations for one merchant of Billwerk+ Pay."""
 
-import hmac
 from datetime import datetime
 
 from contract.enums import PaymentErrorCode as Code
@@ -13,8 +12,8 @@ from psp.billwerk_pay.wire import Refund as WireRefund
 from psp.common.client import RefusedError
 from psp.common.connection import PspConnection, declining
 from psp.common.instruments import METHOD, stored
-from psp.common.secrets import split
-from psp.errors import ProtocolError
+from psp.common.outcomes import require
+from psp.common.secrets import known, split
 from psp.types import (
     Approved,
     Authorize,
@@ -51,8 +50,8 @@ class BillwerkPayConnection(PspConnection):
             methods = self._settings.payment_methods
             return await authorizing.authorize(self._client, call, methods)
         except RefusedError as refusal:
-            states = ("authorized", "settled", "pending")
-            found = await self._charge_after(refusal, call.reference, *states)
+            taken = ("authorized", "settled", "pending")
+            found = await self._charge_after(refusal, call.reference, *taken)
             return mapping.authorization(mapping.ours(found, call.currency, call.reference))
 
     @declining
@@ -78,7 +77,7 @@ class BillwerkPayConnection(PspConnection):
         own = await self._settled(handle, call)
         if own is not None:
             return own
-        body = {"key": call.idempotency_key, "amount": amount, "ordertext": bodies.marked(call)}
+        body = {"key": call.idempotency_key, "amount": amount, "ordertext": bodies.text(call)}
         try:
             charge = await self._client.ask(Charge, "POST", "charge", handle, "settle", body=body)
         except RefusedError as refusal:
@@ -96,8 +95,7 @@ class BillwerkPayConnection(PspConnection):
     async def charge(self, call: ChargeCall) -> Outcome:
         """Take money from a stored card."""
         token = stored(call)
-        if METHOD not in token:
-            return Declined(code=Code.BearerInvalid, message="No stored card is known.")
+        require(METHOD in token, Code.BearerInvalid, "No stored card is known.")
         body = bodies.charge_body(call, token, settle=True)
         try:
             charge = await self._client.ask(Charge, "POST", "charge", body=body)
@@ -113,7 +111,7 @@ class BillwerkPayConnection(PspConnection):
             "invoice": handle,
             "key": call.idempotency_key,
             "amount": bodies.money(call)["amount"],
-            "text": bodies.marked(call),
+            "text": bodies.text(call),
         }
         invoice = await search.invoice(self._client, handle)
         if invoice is None or id not in {moved.id for moved in invoice.transactions}:
@@ -127,7 +125,7 @@ class BillwerkPayConnection(PspConnection):
                 made = await self._given_back(invoice, call)
                 if made is None:
                     raise
-        return mapping.refund(mapping.ours(made, call.currency, handle))
+        return mapping.refund(mapping.ours(made, call.currency, handle), call.currency)
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
         """What a hosted page or a reservation has come to."""
@@ -143,12 +141,9 @@ class BillwerkPayConnection(PspConnection):
 
     async def verify_settings(self) -> SettingsCheck:
         """Both secrets: the PSP shows the one its webhooks are signed with."""
-        hooks = await self._client.get(WebhookSettings, "account", "webhook_settings")
-        account = await self._client.get(Account, "account")
-        if hooks is None or account is None:
-            raise ProtocolError("The PSP has no account for a key it accepts.")
-        entered = split(self._settings.webhook_secret)
-        if not any(hmac.compare_digest(one.encode(), hooks.secret.encode()) for one in entered):
+        hooks = await self._client.require(WebhookSettings, "account", "webhook_settings")
+        account = await self._client.require(Account, "account")
+        if not known(hooks.secret, split(self._settings.webhook_secret)):
             return SettingsCheck()
         return SettingsCheck(roles=frozenset({Role.CreditCard}), account=account.id)
 

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
-from psp.billwerk_pay.bodies import mark
 from psp.billwerk_pay.money import to_major
 from psp.billwerk_pay.wire import (
     CardDetails,
@@ -28,6 +27,7 @@ from psp.billwerk_pay.words import chargeback_reason, error_code
 from psp.common import instruments, outcomes
 from psp.common.instruments import CUSTOMER, METHOD, card
 from psp.common.outcomes import paid, refunded
+from psp.common.texts import mark
 from psp.errors import OutcomeUnknown, ProtocolError
 from psp.types import (
     Approved,
@@ -114,14 +114,14 @@ def movement(moved: Transaction, currency: str, disputes: Sequence[Dispute] = ()
             return Pending(psp_id=id)
 
 
-def refund(made: Refund) -> Outcome:
+def refund(made: Refund | Transaction, currency: str) -> Outcome:
     """What was given back."""
     match made.state:
         case "refunded":
-            fact = given_back(made.id, made.amount, made.currency, made.created)
+            fact = refunded(made.id, to_major(made.amount, currency), made.created.date())
             return Approved(psp_id=made.id, facts=(fact,))
         case "failed":
-            return failed(made.id, made)
+            return failed(made.id, made if isinstance(made, Refund) else made.card_transaction)
         case _:
             return Pending(psp_id=made.id)
 
@@ -194,11 +194,6 @@ def held(handle: str, units: int, currency: str, at: datetime) -> Fact:
     """Money reserved under a handle."""
     amount = to_major(units, currency)
     return Fact(kind=FactKind.AUTHORIZED, id=handle, amount=amount, expires_at=at + HOLD)
-
-
-def given_back(id: str, units: int, currency: str, at: datetime) -> Fact:
-    """Money given back."""
-    return refunded(id, to_major(units, currency), at.date())
 
 
 def _paid(id: str, units: int, currency: str, at: datetime | None) -> Fact:

@@ -5,11 +5,13 @@ ignored and states are plain text, so that the PSP may add to both. Most objects
 data: `repr` shows their ids only.
 """
 
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from pydantic import AwareDatetime, Field, RootModel
 
 from psp.common.wire import Id, Minor, Wire
+from psp.errors import NotificationRejected
 
 T = TypeVar("T")
 
@@ -199,3 +201,24 @@ class Dispute(Wire):
     outcome_amount: Minor | None = None
     reason: str | None = None
     resolved: AwareDatetime | None = None
+
+
+class Notification(Wire):
+    """What has been signed, and what has not; `timestamp` is signed as it was sent."""
+
+    id: Id
+    timestamp: str
+    signature: str
+    event_type: str = ""
+    invoice: str | None = None
+    transaction: str | None = None
+    customer: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """Raises `NotificationRejected`."""
+        try:
+            sent = datetime.fromisoformat(self.timestamp)
+        except ValueError:
+            raise NotificationRejected("The notification's time cannot be read") from None
+        return sent if sent.tzinfo else sent.replace(tzinfo=UTC)

@@ -82,8 +82,8 @@ class ApiClient(ABC):
                 return None
             raise _unreadable(refusal) from None
 
-    async def page(self, model: type[M], *path: str, **params: Any) -> M:
-        """A part of a list, which is there in any case. Parameters that are None are left out."""
+    async def require(self, model: type[M], *path: str, **params: Any) -> M:
+        """What is there in any case, such as a list. Parameters that are None are left out."""
         try:
             return await self.ask(model, "GET", *path, params=params)
         except RefusedError as refusal:

@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from psp.common.client import RefusedError
-from psp.common.money import UnpayableError
-from psp.common.outcomes import NOTHING_HELD
+from psp.common.outcomes import NOTHING_HELD, ImpossibleError
 from psp.errors import BearerRefused, ProtocolError
 from psp.types import (
     Authorize,
@@ -30,7 +29,8 @@ Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
 def declining(operation: Operation[S, C]) -> Operation[S, C]:
     """Make an operation return what it raises for a definite no.
 
-    That is the PSP's refusal, and payment data or an amount that it can never be asked for.
+    That is the PSP's refusal, and what it can never be asked for, such as an amount that its
+    currency does not have.
     """
 
     @wraps(operation)
@@ -39,7 +39,7 @@ def declining(operation: Operation[S, C]) -> Operation[S, C]:
             return await operation(self, call)
         except RefusedError as refusal:
             return self.declined(refusal, call)
-        except (BearerRefused, UnpayableError) as no:
+        except (BearerRefused, ImpossibleError) as no:
             return Declined(code=no.code, message=str(no))
 
     return answered

@@ -1,11 +1,13 @@
 """Parts of a PSP's lists, and the cursors that lead through them."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from psp.errors import NotificationRejected
+from psp.errors import NotificationRejected, ProtocolError
 from psp.types import EventPage, ListedEvent, Movement, MovementPage, Notice
+
+T = TypeVar("T")
 
 Part = tuple[Iterable[Movement | None], str | None]
 """Movements, None for an entry that is none, and the place of the list's next part, if any."""
@@ -41,6 +43,23 @@ async def movement_page(
         movements=tuple(movement for movement in found if movement is not None),
         cursor=f"{name}{separator}{following}" if following else next(iter(later), None),
     )
+
+
+async def entries(
+    part: Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]], most: int
+) -> AsyncIterator[T]:
+    """The entries of a list of at most so many parts; raises `ProtocolError` before a longer one.
+
+    `part` reads the part at a place, None for the first, and tells the place of the next.
+    """
+    place: str | None = None
+    for _ in range(most):
+        found, place = await part(place)
+        for entry in found:
+            yield entry
+        if place is None:
+            return
+    raise ProtocolError("The PSP's list is too long to be searched")
 
 
 def _event(entry: Any, read: Callable[[bytes], Sequence[Notice]]) -> list[ListedEvent]:

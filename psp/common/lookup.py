@@ -18,6 +18,8 @@ class Kind(Generic[R]):
     path: str
     prefix: str
     outcome: Callable[[R], Outcome]
+    expand: tuple[str, ...] = ()
+    """Members that the PSP shows in full only if it is asked to."""
 
 
 async def fetch(
@@ -26,18 +28,19 @@ async def fetch(
     *,
     get: Callable[[Kind[Any], str], Awaitable[Any | None]],
     find: Callable[[Kind[Any]], Awaitable[Sequence[Any]]],
+    searched: Sequence[Kind[Any]] | None = None,
 ) -> Outcome | None:
     """What a transaction has come to that may be an object of one of these kinds.
 
     By the PSP's id, with `get`; by our reference, with `find`, if there is no id or the PSP does
-    not know it.
+    not know it. `searched` are the kinds to be found by our reference, if that is not all.
     """
     for kind in kinds:
         if lookup.psp_id is not None and lookup.psp_id.startswith(kind.prefix):
             named = await get(kind, lookup.psp_id)
             if named is not None:
                 return kind.outcome(ours(named, lookup))
-    for kind in kinds:
+    for kind in kinds if searched is None else searched:
         found = await find(kind)
         if found:
             return together([kind.outcome(ours(item, lookup)) for item in found])

@@ -6,17 +6,14 @@ from decimal import Context, Decimal, Inexact
 
 from contract.enums import PaymentErrorCode
 from contract.money import InexactAmountError, UnknownCurrencyError, exponent, quantize
+from psp.common.outcomes import ImpossibleError
 from psp.errors import ProtocolError
 
 _EXACT = Context(prec=60, traps=[Inexact])
 
 
-class UnpayableError(ValueError):
+class UnpayableError(ImpossibleError):
     """An amount or a currency that no request can carry; `code` says which of the two."""
-
-    def __init__(self, code: PaymentErrorCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def to_minor(amount: Decimal, currency: str) -> int:

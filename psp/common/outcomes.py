@@ -1,14 +1,12 @@
 """What adapters do with outcomes, whatever the PSP."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
-from psp.common.money import UnpayableError
 from psp.common.texts import sentence
 from psp.errors import ProtocolError
 from psp.types import Call, Declined, Fact, FactKind, Lookup, Outcome, RedirectRequired
@@ -16,6 +14,20 @@ from psp.types import Call, Declined, Fact, FactKind, Lookup, Outcome, RedirectR
 _RANKS = ("declined", "pending", "redirect", "approved")
 
 NOTHING_HELD = Declined(code=Code.InvalidPreconditions, message="No money is held under this id.")
+
+
+class ImpossibleError(ValueError):
+    """What the PSP can never be asked for; nothing was sent. `code` says why."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def require(condition: object, code: Code, message: str) -> None:
+    """Raise `ImpossibleError` unless the condition is true; `declining` makes a decline of it."""
+    if not condition:
+        raise ImpossibleError(code, message)
 
 
 class Referenced(Protocol):
@@ -82,33 +94,3 @@ def paid(id: str, amount: Decimal, booked_on: date | None = None) -> Fact:
 def refunded(id: str, amount: Decimal, booked_on: date | None = None) -> Fact:
     """Money given back."""
     return Fact(kind=FactKind.REFUNDED, id=id, amount=amount, booked_on=booked_on)
-
-
-S = TypeVar("S")
-C = TypeVar("C", bound=Call)
-E = TypeVar("E", bound=Exception)
-Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
-
-
-def declining(
-    refusal: type[E], declined: Callable[[E, Call], Declined]
-) -> Callable[[Operation[S, C]], Operation[S, C]]:
-    """Make an operation return what it raises for a definite no.
-
-    `refusal` is the adapter's exception for one, which `declined` words for the call; an amount
-    that the PSP can never be asked for is one, too.
-    """
-
-    def decorate(operation: Operation[S, C]) -> Operation[S, C]:
-        @wraps(operation)
-        async def answered(self: S, call: C) -> Outcome:
-            try:
-                return await operation(self, call)
-            except refusal as no:
-                return declined(no, call)
-            except UnpayableError as no:
-                return Declined(code=no.code, message=str(no))
-
-        return answered
-
-    return decorate

@@ -36,6 +36,12 @@ def require_fresh(at: float, now: datetime, tolerance: float = TOLERANCE_SECONDS
         raise NotificationRejected("The notification is too old, or from the future")
 
 
+def require_past(at: datetime, now: datetime, tolerance: float = TOLERANCE_SECONDS) -> None:
+    """Raise `NotificationRejected` for a time ahead of us; for PSPs that repeat an old one."""
+    if (at - now).total_seconds() > tolerance:
+        raise NotificationRejected("The notification is from the future")
+
+
 def require_timestamped(
     secrets: SecretStr, headers: Mapping[str, str], name: str, body: bytes, now: datetime
 ) -> None:

@@ -72,7 +72,7 @@ class GoCardlessClient(ApiClient):
     async def entries(self, kind: str, **filters: Any) -> Page[Any]:
         """A part of a list as it stands; `created_from` and `created_to` bound a span of time."""
         params = {_FILTERS.get(name, name): value for name, value in filters.items()}
-        page = await self.page(Listing, kind, **{"limit": LARGEST_PAGE, **params})
+        page = await self.require(Listing, kind, **{"limit": LARGEST_PAGE, **params})
         found = (page.model_extra or {}).get(kind)
         if not isinstance(found, list):
             raise ProtocolError(f"GoCardless answered without a list of {kind}")

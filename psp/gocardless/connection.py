@@ -8,7 +8,7 @@ from psp.common.client import RefusedError, afterwards
 from psp.common.connection import PspConnection, declining
 from psp.common.instruments import stored
 from psp.common.money import to_minor
-from psp.common.outcomes import ours
+from psp.common.outcomes import ours, require
 from psp.errors import PspUnavailable
 from psp.gocardless import bodies, listing, mapping, signing
 from psp.gocardless.client import GoCardlessClient
@@ -95,9 +95,8 @@ class GoCardlessConnection(PspConnection):
         payment = await self._client.named(Payment, call.payment_psp_id)
         if payment is None:
             return Declined(code=Code.InvalidData, message="GoCardless has no such payment.")
-        if payment.currency != call.currency:
-            message = f"The payment is in {payment.currency}."
-            return Declined(code=Code.InvalidCurrency, message=message)
+        message = f"The payment is in {payment.currency}."
+        require(payment.currency == call.currency, Code.InvalidCurrency, message)
         made = await self._made(WireRefund, call, payment=payment.id)
         if made is None:
             body = bodies.refund(call, amount, payment.amount_refunded)

@@ -8,7 +8,7 @@ from psp.common.bearer import bank_account
 from psp.common.client import RefusedError
 from psp.common.instruments import stored
 from psp.common.money import to_minor
-from psp.common.outcomes import ours
+from psp.common.outcomes import ours, require
 from psp.gocardless import bodies, mapping
 from psp.gocardless.client import GoCardlessClient
 from psp.gocardless.mapping import MANDATE
@@ -21,13 +21,12 @@ OPEN = ("pending", "ready_to_fulfil")
 
 
 async def authorize(client: GoCardlessClient, call: Authorize) -> Outcome:
-    """Choose the way. Raises `RefusedError`, `BearerRefused`, `UnpayableError` or a `PspError`."""
-    if call.role not in SCHEMES:
-        return Declined(code=Code.InvalidData, message="GoCardless has no such payment method.")
+    """Choose the way. Raises `RefusedError`, `ImpossibleError` or a `PspError`."""
+    require(call.role in SCHEMES, Code.InvalidData, "GoCardless has no such payment method.")
     to_minor(call.amount, call.currency)
-    if call.currency != CURRENCIES[call.role]:
-        message = f"{call.role.name} is in {CURRENCIES[call.role]} only."
-        return Declined(code=Code.InvalidCurrency, message=message)
+    currency = CURRENCIES[call.role]
+    message = f"{call.role.name} is in {currency} only."
+    require(call.currency == currency, Code.InvalidCurrency, message)
     if call.migration_token is not None:
         return await _take_over(client, call, call.migration_token)
     if not call.initial:
@@ -69,8 +68,8 @@ async def _still_usable(client: GoCardlessClient, call: Authorize) -> Outcome:
 
 
 async def _visit(client: GoCardlessClient, call: Authorize) -> Outcome:
-    if not (call.success_url and call.abort_url):
-        return Declined(code=Code.InvalidData, message="A mandate page needs its return URLs.")
+    urls = call.success_url and call.abort_url
+    require(urls, Code.InvalidData, "A mandate page needs its return URLs.")
     request = await _request(client, call)
     if request.status not in OPEN:
         return await outcome(client, request)

@@ -6,7 +6,7 @@ from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.common.bearer import bank_account
 from psp.common.instruments import METHOD, stored
-from psp.common.outcomes import ours
+from psp.common.outcomes import ours, require
 from psp.sandbox import instruments, mapping
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.wire import Authorization, CheckoutSession, Mandate, PaymentMethod
@@ -17,7 +17,7 @@ _MANDATE_CURRENCY = "EUR"
 
 
 async def authorize(client: SandboxClient, call: Authorize) -> Outcome:
-    """Choose the way. Raises `RefusedError`, `BearerRefused`, `UnpayableError` or a `PspError`."""
+    """Choose the way. Raises `RefusedError`, `ImpossibleError` or a `PspError`."""
     if call.migration_token is not None:
         return await _take_over(client, call, call.migration_token)
     match call.role, call.initial:
@@ -41,8 +41,8 @@ async def _take_over(client: SandboxClient, call: Authorize, token: str) -> Outc
 
 
 async def _checkout(client: SandboxClient, call: Authorize) -> Outcome:
-    if not (call.success_url and call.error_url and call.abort_url):
-        return Declined(code=Code.InvalidData, message="A checkout needs all three return URLs.")
+    urls = call.success_url and call.error_url and call.abort_url
+    require(urls, Code.InvalidData, "A checkout needs all three return URLs.")
     body, key = mapping.checkout_body(call), call.idempotency_key
     session = await client.post(CheckoutSession, "checkout_sessions", body=body, key=key)
     return mapping.session_outcome(ours(session, call))
@@ -58,9 +58,8 @@ async def _reserve(client: SandboxClient, call: Authorize) -> Outcome:
 
 
 async def _sign(client: SandboxClient, call: Authorize) -> Outcome:
-    if call.currency != _MANDATE_CURRENCY:
-        message = f"Direct debits are in {_MANDATE_CURRENCY} only."
-        return Declined(code=Code.InvalidCurrency, message=message)
+    message = f"Direct debits are in {_MANDATE_CURRENCY} only."
+    require(call.currency == _MANDATE_CURRENCY, Code.InvalidCurrency, message)
     holder, iban = bank_account(call.initial_bearer)
     body = {"reference": call.reference, "holder": holder, "iban": iban}
     mandate = await client.post(Mandate, "mandates", body=body, key=call.idempotency_key)

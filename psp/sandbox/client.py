@@ -24,7 +24,7 @@ class SandboxClient(ApiClient):
 
     async def find(self, model: type[T], kind: str, reference: str) -> list[T]:
         """All objects of a kind made with our reference."""
-        return (await self.page(Listed[model], kind, reference=reference)).data  # type: ignore[valid-type]
+        return (await self.require(Listed[model], kind, reference=reference)).data  # type: ignore[valid-type]
 
     def problem(self, answer: Answer) -> PspError | RefusedError:
         """What an answer other than 2xx means."""

@@ -1,7 +1,6 @@
 """The port's operations for one merchant of the sandbox PSP."""
 
 import hashlib
-import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,8 +12,7 @@ from psp.common.connection import PspConnection, declining
 from psp.common.instruments import METHOD
 from psp.common.lookup import Kind, fetch
 from psp.common.outcomes import NOTHING_HELD, ours
-from psp.common.secrets import split
-from psp.errors import ProtocolError
+from psp.common.secrets import known, split
 from psp.sandbox import authorizing, instruments, listing, mapping
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.wire import Account, Authorization, CheckoutSession, Mandate
@@ -108,12 +106,9 @@ class SandboxConnection(PspConnection):
 
     async def verify_settings(self) -> SettingsCheck:
         """Both secrets, with one read: the webhook secret is known to the PSP by its hash."""
-        account = await self._client.get(Account, "account")
-        if account is None:
-            raise ProtocolError("The PSP has no account for an API key it accepts.")
-        known = (account.webhook_secret_sha256 or "").encode()
+        account = await self._client.require(Account, "account")
         hashes = [hashlib.sha256(one.encode()).hexdigest() for one in split(self._webhook_secret)]
-        if not any(hmac.compare_digest(one.encode(), known) for one in hashes):
+        if not known(account.webhook_secret_sha256, hashes):
             return SettingsCheck()
         roles = frozenset({Role.CreditCard, Role.Debit})
         return SettingsCheck(roles=roles, account=account.id)

@@ -21,7 +21,7 @@ _PER_PAGE = "100"
 
 async def events(client: SandboxClient, cursor: str | None) -> EventPage:
     """A page of the event list."""
-    page = await client.page(EventList, "events", after=cursor, limit=_PER_PAGE)
+    page = await client.require(EventList, "events", after=cursor, limit=_PER_PAGE)
     following = page.next or cursor
     return event_page(page.data, notifications.read, cursor=following, more=page.has_more)
 
@@ -35,7 +35,7 @@ async def movements(
     async def part(
         model: type[T], path: str, movement: Callable[[T], Movement], after: str | None
     ) -> Part:
-        page: Window[T] = await client.page(
+        page: Window[T] = await client.require(
             Window[model],  # type: ignore[valid-type]
             path,
             after=after,

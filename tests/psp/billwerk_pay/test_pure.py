@@ -6,9 +6,9 @@ import pytest
 
 from contract.enums import PaymentErrorCode as Code
 from psp.billwerk_pay import ADAPTER, money, words
-from psp.billwerk_pay.bodies import mark
 from psp.billwerk_pay.config import BillwerkPayConfig
 from psp.common.money import UnpayableError
+from psp.common.texts import mark
 from psp.description import SettingsRefused, parse_settings, setting_keys
 from psp.errors import ProtocolError
 from tests.psp.billwerk_pay.builders import SETTINGS, settings
