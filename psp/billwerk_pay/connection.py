@@ -1,6 +1,7 @@
 """The port's operations for one merchant of Billwerk+ Pay."""
 
 from datetime import datetime
+from functools import partial
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
@@ -9,11 +10,12 @@ from psp.billwerk_pay.client import Client
 from psp.billwerk_pay.settings import BillwerkPaySettings
 from psp.billwerk_pay.wire import Account, Charge, Invoice, WebhookSettings
 from psp.billwerk_pay.wire import Refund as WireRefund
-from psp.common.client import RefusedError
+from psp.common.client import RefusedError, or_found
 from psp.common.connection import PspConnection, declining
 from psp.common.instruments import METHOD, stored
 from psp.common.outcomes import require
-from psp.common.secrets import known, split
+from psp.common.secrets import known as is_known
+from psp.common.secrets import split
 from psp.types import (
     Approved,
     Authorize,
@@ -46,13 +48,15 @@ class BillwerkPayConnection(PspConnection):
     @declining
     async def authorize(self, call: Authorize) -> Outcome:
         """Open a checkout, reserve on a stored card or take a stored card over."""
-        try:
-            methods = self._settings.payment_methods
-            return await authorizing.authorize(self._client, call, methods)
-        except RefusedError as refusal:
-            taken = ("authorized", "settled", "pending")
-            found = await self._charge_after(refusal, call.reference, *taken)
+
+        async def held() -> Outcome | None:
+            found = await self._charge(call.reference, "authorized", "settled", "pending")
+            if found is None:
+                return None
             return mapping.authorization(mapping.ours(found, call.currency, call.reference))
+
+        methods = self._settings.payment_methods
+        return await or_found(authorizing.authorize(self._client, call, methods), held)
 
     @declining
     async def void(self, call: Void) -> Outcome:
@@ -64,10 +68,8 @@ class BillwerkPayConnection(PspConnection):
             if found is None or found.state in ("created", "failed", "cancelled"):
                 return Approved(psp_id=handle)
             handle = call.reference
-        try:
-            charge = await self._client.ask(Charge, "POST", "charge", handle, "cancel")
-        except RefusedError as refusal:
-            charge = await self._charge_after(refusal, handle, "cancelled")
+        attempt = self._client.ask(Charge, "POST", "charge", handle, "cancel")
+        charge = await or_found(attempt, partial(self._charge, handle, "cancelled"))
         return mapping.cancelled(charge)
 
     @declining
@@ -97,10 +99,9 @@ class BillwerkPayConnection(PspConnection):
         token = stored(call)
         require(METHOD in token, Code.BearerInvalid, "No stored card is known.")
         body = bodies.charge_body(call, token, settle=True)
-        try:
-            charge = await self._client.ask(Charge, "POST", "charge", body=body)
-        except RefusedError as refusal:
-            charge = await self._charge_after(refusal, call.reference, "settled", "pending")
+        attempt = self._client.ask(Charge, "POST", "charge", body=body)
+        taken = partial(self._charge, call.reference, "settled", "pending")
+        charge = await or_found(attempt, taken)
         return mapping.payment(mapping.ours(charge, call.currency, call.reference))
 
     @declining
@@ -114,17 +115,16 @@ class BillwerkPayConnection(PspConnection):
             "text": bodies.text(call),
         }
         invoice = await search.invoice(self._client, handle)
-        if invoice is None or id not in {moved.id for moved in invoice.transactions}:
-            return Declined(code=Code.InvalidData, message="The PSP has no such payment.")
+        known = {moved.id for moved in invoice.transactions} if invoice else set()
+        require(id in known, Code.InvalidData, "The PSP has no such payment.")
         made = await self._given_back(invoice, call)
         if made is None:
-            try:
-                made = await self._client.ask(WireRefund, "POST", "refund", body=body)
-            except RefusedError:
-                invoice = await search.invoice(self._client, handle)
-                made = await self._given_back(invoice, call)
-                if made is None:
-                    raise
+
+            async def read() -> WireRefund | None:
+                return await self._given_back(await search.invoice(self._client, handle), call)
+
+            attempt = self._client.ask(WireRefund, "POST", "refund", body=body)
+            made = await or_found(attempt, read)
         return mapping.refund(mapping.ours(made, call.currency, handle), call.currency)
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
@@ -143,7 +143,7 @@ class BillwerkPayConnection(PspConnection):
         """Both secrets: the PSP shows the one its webhooks are signed with."""
         hooks = await self._client.require(WebhookSettings, "account", "webhook_settings")
         account = await self._client.require(Account, "account")
-        if not known(hooks.secret, split(self._settings.webhook_secret)):
+        if not is_known(hooks.secret, split(self._settings.webhook_secret)):
             return SettingsCheck()
         return SettingsCheck(roles=frozenset({Role.CreditCard}), account=account.id)
 
@@ -157,12 +157,10 @@ class BillwerkPayConnection(PspConnection):
         """The PSP's codes say which object is not there."""
         return refusal.declined
 
-    async def _charge_after(self, refusal: RefusedError, handle: str, *states: str) -> Charge:
-        """The charge there is all the same, if it is in one of the states; else the refusal."""
+    async def _charge(self, handle: str, *states: str) -> Charge | None:
+        """The charge of a handle, if it is in one of the states."""
         found = await self._client.get(Charge, "charge", handle)
-        if found is None or found.state not in states:
-            raise refusal
-        return found
+        return found if found and found.state in states else None
 
     async def _settled(self, handle: str, call: Capture) -> Outcome | None:
         invoice = await search.invoice(self._client, handle)

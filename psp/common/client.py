@@ -2,17 +2,18 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel
 
 from psp.common.http import Answer, PspHttp
-from psp.errors import OutcomeUnknown, ProtocolError, PspError, PspUnavailable
+from psp.errors import OutcomeUnknown, ProtocolError, PspError, PspTimeout, PspUnavailable
 from psp.types import Declined
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class RefusedError(Exception):
@@ -93,6 +94,27 @@ class ApiClient(ABC):
         """The header that protects a repeated call."""
         fits = len(key) <= self.longest_key
         return {"Idempotency-Key": key if fits else hashlib.sha256(key.encode()).hexdigest()}
+
+
+async def or_found(
+    attempt: Awaitable[T],
+    read: Callable[[], Awaitable[T | None]],
+    after: type[Exception] | tuple[type[Exception], ...] = RefusedError,
+) -> T:
+    """What a call makes, or what is there all the same when it fails with one of `after`.
+
+    A PSP may refuse what it has done already. `read` answers None if nothing of the kind is there:
+    then the failure stands.
+    """
+    try:
+        return await attempt
+    except PspTimeout:
+        raise  # no time is left for a read
+    except after:
+        found = await read()
+        if found is None:
+            raise
+        return found
 
 
 @contextmanager

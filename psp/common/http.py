@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -110,13 +110,17 @@ class PspHttp:
     ) -> Answer:
         """Call `<base>/<path...>` with a form or a JSON `body`; every part of `path` is escaped.
 
-        Members of `params`, `form` and `body` that are None are left out. Raises `PspUnavailable`
-        if nothing was sent, `RateLimited` beyond the budget, `OutcomeUnknown` if the answer was
-        lost.
+        Members of `params`, `form` and `body` that are None are left out. Nested `params` and
+        `form` are written with brackets: `a[b][0]=true`. Raises `PspUnavailable` if nothing was
+        sent, `RateLimited` beyond the budget, `OutcomeUnknown` if the answer was lost.
         """
         if self._budget is not None:
             self._budget.take(write=method != "GET")
-        content = {"params": _given(params) or None, "data": _given(form), "json": _given(body)}
+        content = {
+            "params": dict(_flat(params)) or None,
+            "data": None if form is None else dict(_flat(form)),
+            "json": _given(body),
+        }
         began = time.monotonic()
         try:
             return await self._exchange(
@@ -181,6 +185,20 @@ def _given(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """`{"a": {"b": [True]}}` becomes `a[b][0]=true`; what is None is left out."""
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _flat(member, f"{name}[{key}]" if name else key)
+    elif isinstance(value, list | tuple):
+        for place, member in enumerate(value):
+            yield from _flat(member, f"{name}[{place}]")
+    elif isinstance(value, bool):
+        yield name, "true" if value else "false"
+    elif value is not None:
+        yield name, str(value)
 
 
 def _name(error: Exception) -> str:

@@ -62,6 +62,21 @@ async def entries(
     raise ProtocolError("The PSP's list is too long to be searched")
 
 
+async def newest(
+    part: Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]],
+    wanted: Callable[[T], bool],
+    most: int,
+) -> list[T]:
+    """The wanted entries of the first part that has any, of at most so many; `part` as above."""
+    place: str | None = None
+    for _ in range(most):
+        found, place = await part(place)
+        chosen = [entry for entry in found if wanted(entry)]
+        if chosen or place is None:
+            return chosen
+    return []
+
+
 def _event(entry: Any, read: Callable[[bytes], Sequence[Notice]]) -> list[ListedEvent]:
     raw = json.dumps(entry, ensure_ascii=False).encode()
     try:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import TypeVar
 
 from contract.enums import PaymentErrorCode as Code
-from psp.common.client import RefusedError, afterwards
+from psp.common.client import RefusedError, afterwards, or_found
 from psp.common.connection import PspConnection, declining
 from psp.common.instruments import stored
 from psp.common.money import to_minor
@@ -54,14 +54,14 @@ class GoCardlessConnection(PspConnection):
         A mandate is no reservation and is left alone: it may serve other payments by now, and
         ending it would end those as well.
         """
-        try:
-            request = await self._client.act(BillingRequest, call.authorization_id, "cancel")
-        except RefusedError:
-            found = await self._client.named(BillingRequest, call.authorization_id)
-            if found is None or found.status in signing.OPEN:
-                raise
-            request = found
-        return mapping.void_outcome(request)
+        id = call.authorization_id
+
+        async def ended() -> BillingRequest | None:
+            found = await self._client.named(BillingRequest, id)
+            return found if found and found.status not in signing.OPEN else None
+
+        attempt = self._client.act(BillingRequest, id, "cancel")
+        return mapping.void_outcome(await or_found(attempt, ended))
 
     async def capture(self, call: Capture) -> Outcome:
         """A mandate holds no money: there is never anything to capture."""
@@ -76,15 +76,13 @@ class GoCardlessConnection(PspConnection):
             return mapping.mandate_outcome(None)
         to_minor(call.amount, call.currency)
         body = bodies.payment(call, mandate, await self._charge_date(mandate, call))
-        try:
-            made = await self._client.create(Payment, body, call.idempotency_key)
-        except RefusedError:
-            # Perhaps the refusal of a repetition: whether the key goes first is unconfirmed.
+
+        async def earlier() -> Payment | None:
             with afterwards():
-                earlier = await self._made(Payment, call, mandate=mandate)
-            if earlier is None:
-                raise
-            made = earlier
+                return await self._made(Payment, call, mandate=mandate)
+
+        # A refusal may be that of a repetition: whether the key goes first is unconfirmed.
+        made = await or_found(self._client.create(Payment, body, call.idempotency_key), earlier)
         with afterwards():
             return await self._outcome(ours(made, call))
 

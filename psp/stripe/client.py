@@ -1,14 +1,14 @@
 """Stripe's calls: addresses, form encoding, keys, and what an answer holds."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from contract.enums import PaymentErrorCode as Code
-from psp.common.client import ApiClient, RefusedError
+from psp.common.client import ApiClient, RefusedError, or_found
 from psp.common.http import Answer, M, outage
 from psp.common.outcomes import failed
-from psp.errors import CredentialsRejected, OutcomeUnknown, PspError, PspTimeout
-from psp.stripe.wire import ErrorBody, Page, Problem
+from psp.errors import CredentialsRejected, OutcomeUnknown, PspError
+from psp.stripe.wire import ErrorBody, Page, Problem, T
 from psp.stripe.words import error_code
 
 VERSION = "2026-10-28.endive"
@@ -19,14 +19,18 @@ _STATE = "payment_intent_unexpected_state"
 _DEFINITE = ("card_error", "invalid_request_error")
 
 
+class DoneAlreadyError(RefusedError):
+    """A refusal that may be the answer to a repetition."""
+
+
 class StripeClient(ApiClient):
     """One merchant's access to Stripe's API. `expand` names members to be shown in full."""
 
     root = ("v1",)
 
     async def page(
-        self, model: type[M], *path: str, expand: tuple[str, ...] = (), **params: Any
-    ) -> Page[M]:
+        self, model: type[T], *path: str, expand: tuple[str, ...] = (), **params: Any
+    ) -> Page[T]:
         """One part of a list; parameters that are None are left out."""
         whole = tuple(f"data.{name}" for name in expand)
         wanted = {"limit": _PER_PAGE, **params, "expand": whole}
@@ -58,28 +62,13 @@ class StripeClient(ApiClient):
         Stripe repeats a stored 5xx for as long as it knows the key, and refuses what is done
         already: then a read decides, if what it finds is `done`.
         """
-        problem: RefusedError | OutcomeUnknown
-        try:
-            return await self.post(model, *path, key=key, body=body, expand=expand)
-        except RefusedError as refusal:
-            if refusal.psp_code not in (_STATE, refusal.kind):
-                raise
-            problem = refusal
-        except PspTimeout:
-            raise  # no time is left for a read
-        except OutcomeUnknown as unknown:
-            problem = unknown
-        found = await self.get(model, *path[:-1], expand=expand)
-        if found is None or not done(found):
-            raise problem
-        return found
 
-    async def send(self, method: str, *path: str, **content: Any) -> Answer:
-        """As for any API, but Stripe has forms of its own."""
-        for name in ("params", "form"):
-            if name in content:
-                content[name] = dict(_flat(content[name]))
-        return await super().send(method, *path, **content)
+        async def read() -> M | None:
+            found = await self.get(model, *path[:-1], expand=expand)
+            return found if found and done(found) else None
+
+        attempt = self.post(model, *path, key=key, body=body, expand=expand)
+        return await or_found(attempt, read, after=(DoneAlreadyError, OutcomeUnknown))
 
     def problem(self, answer: Answer) -> PspError | RefusedError:
         """What an answer other than 2xx means."""
@@ -105,18 +94,5 @@ def refusal(status: int, problem: Problem) -> RefusedError:
     about = problem.payment_intent.id if problem.payment_intent else None
     declined = failed(about, code, problem.decline_code or problem.word, problem.message)
     missing = problem.code == "resource_missing" and status != 403
-    return RefusedError(declined, status=status, kind=problem.type, missing=missing)
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Stripe's forms: `{"a": {"b": [True]}}` becomes `a[b][0]=true`; what is None is left out."""
-    if isinstance(value, Mapping):
-        for key, member in value.items():
-            yield from _flat(member, f"{name}[{key}]" if name else key)
-    elif isinstance(value, list | tuple):
-        for place, member in enumerate(value):
-            yield from _flat(member, f"{name}[{place}]")
-    elif isinstance(value, bool):
-        yield name, "true" if value else "false"
-    elif value is not None:
-        yield name, str(value)
+    error = DoneAlreadyError if problem.code in (_STATE, None) else RefusedError
+    return error(declined, status=status, kind=problem.type, missing=missing)

@@ -3,10 +3,11 @@
 from datetime import datetime
 
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.client import or_found
 from psp.common.connection import PspConnection, declining
 from psp.common.instruments import METHOD, stored
 from psp.common.outcomes import NOTHING_HELD, ours, require_ours
-from psp.errors import OutcomeUnknown, PspTimeout
+from psp.errors import OutcomeUnknown
 from psp.stripe import authorizing, bodies, instruments, listing, lookup, mapping, taking
 from psp.stripe.client import StripeClient
 from psp.stripe.taking import INTENT_EXPAND, INTENTS
@@ -93,18 +94,16 @@ class StripeConnection(PspConnection):
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a payment back."""
         body, key = bodies.refund_body(call), call.idempotency_key
-        try:
-            given = await self._client.post(WireRefund, "refunds", body=body, key=key)
-        except PspTimeout:
-            raise  # no time is left for a read
-        except OutcomeUnknown as unknown:
-            # Stripe repeats a stored 5xx for as long as it knows the key: a read may decide.
+
+        async def read() -> WireRefund | None:
             of = {name: id for name, id in body.items() if name in ("charge", "payment_intent")}
             page = await self._client.page(WireRefund, "refunds", **of)
-            named = [refund for refund in page.data if refund.reference == call.reference]
-            if not named:
-                raise unknown from None
-            given = named[0]
+            named = (refund for refund in page.data if refund.reference == call.reference)
+            return next(named, None)
+
+        # Stripe repeats a stored 5xx for as long as it knows the key: a read may decide.
+        attempt = self._client.post(WireRefund, "refunds", body=body, key=key)
+        given = await or_found(attempt, read, after=OutcomeUnknown)
         return mapping.refund_outcome(ours(given, call))
 
     async def fetch_authorization(self, find: Lookup) -> Outcome | None:
@@ -126,7 +125,9 @@ class StripeConnection(PspConnection):
         """
         account = await self._client.require(Account, "account")
         may = account.capabilities
-        roles = {role for role, name in _CAPABILITIES.items() if not may or _active(may, name)}
+        roles = {
+            role for role, name in _CAPABILITIES.items() if not may or may.get(name) == "active"
+        }
         return SettingsCheck(roles=frozenset(roles), account=account.id)
 
     async def list_events(self, cursor: str | None) -> EventPage:
@@ -138,7 +139,3 @@ class StripeConnection(PspConnection):
     ) -> MovementPage:
         """Reservations and payments, then captures, then refunds."""
         return await listing.movements(self._client, since, until, cursor)
-
-
-def _active(capabilities: dict[str, str], name: str) -> bool:
-    return capabilities.get(name) == "active"

@@ -65,8 +65,7 @@ async def movements(
     ) -> Part:
         params = {"created": span, "starting_after": after, **_ONLY.get(path, {})}
         page = await client.page(model, path, expand=_EXPAND[path], **params)
-        found = [movement(entry) for entry in page.data]
-        return found, page.data[-1].id if page.has_more and page.data else None
+        return [movement(entry) for entry in page.data], page.last_id
 
     lists = {
         "payment_intents": partial(part, "payment_intents", PaymentIntent, _of_intent),

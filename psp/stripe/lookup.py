@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.common import times
+from psp.common.listing import newest
 from psp.common.lookup import Kind, fetch
 from psp.common.outcomes import require_ours, together
 from psp.stripe import mapping
@@ -129,13 +130,10 @@ async def _intent(client: StripeClient, id: str) -> PaymentIntent | None:
 
 async def _newest(client: StripeClient, kind: Kind[T], wanted: Callable[[T], bool]) -> list[T]:
     """Those that are wanted, of the newest few hundred."""
-    after: str | None = None
-    for _ in range(_PAGES):
-        page = await client.page(
-            kind.model, *kind.path.split("/"), expand=kind.expand, starting_after=after
-        )
-        found = [one for one in page.data if wanted(one)]
-        if found or not page.has_more or not page.data:
-            return found
-        after = page.data[-1].id
-    return []
+
+    async def part(after: str | None) -> tuple[Sequence[T], str | None]:
+        path = kind.path.split("/")
+        page = await client.page(kind.model, *path, expand=kind.expand, starting_after=after)
+        return page.data, page.last_id
+
+    return await newest(part, wanted, _PAGES)

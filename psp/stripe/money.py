@@ -10,23 +10,22 @@ from decimal import Decimal
 from contract.enums import PaymentErrorCode as Code
 from contract.money import exponent
 from psp.common.money import Units, UnpayableError
+from psp.common.words import meanings
 
-_ZERO_DECIMAL = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"}
-    | {"PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"}
+_DECIMALS = meanings(
+    {
+        0: "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF",
+        2: "ISK UGX",
+        3: "BHD JOD KWD OMR TND",
+    }
 )
-_WRITTEN_WITH_TWO = frozenset({"ISK", "UGX"})
-_THREE_DECIMAL = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 
 def _decimals(currency: str) -> int:
-    if currency in _ZERO_DECIMAL:
-        return 0
-    if currency in _THREE_DECIMAL:
-        return 3
-    if currency in _WRITTEN_WITH_TWO or exponent(currency) == 2:
-        return 2
-    raise UnpayableError(Code.InvalidCurrency, "Stripe does not have this currency.")
+    decimals = _DECIMALS.get(currency, 2)
+    if currency not in _DECIMALS and exponent(currency) != decimals:
+        raise UnpayableError(Code.InvalidCurrency, "Stripe does not have this currency.")
+    return decimals
 
 
 _UNITS = Units(_decimals)
@@ -36,6 +35,6 @@ to_major = _UNITS.to_major
 def to_minor(amount: Decimal, currency: str) -> int:
     """49.90 EUR becomes 4990, 499 ISK 49900. Never rounds: raises `UnpayableError`."""
     minor = _UNITS.to_minor(amount, currency)
-    if currency in _THREE_DECIMAL and minor % 10:
+    if _decimals(currency) == 3 and minor % 10:
         raise UnpayableError(Code.InvalidAmount, "Stripe takes two decimals only in this currency.")
     return minor

@@ -7,7 +7,7 @@ personal data: `repr` shows their ids only.
 
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field
+from pydantic import AliasPath, ConfigDict, Field
 
 from psp.common.wire import Currency, Id, Minor, Wire
 
@@ -28,7 +28,7 @@ class WireObject(Wire):
     id: Id
 
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T", bound=WireObject)
 
 
 class Page(Wire, Generic[T]):
@@ -36,6 +36,11 @@ class Page(Wire, Generic[T]):
 
     data: tuple[T, ...]
     has_more: bool = False
+
+    @property
+    def last_id(self) -> str | None:
+        """The place where the next part begins, if there is one."""
+        return self.data[-1].id if self.has_more and self.data else None
 
 
 class Named(WireObject):
