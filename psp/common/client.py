@@ -45,6 +45,8 @@ class ApiClient(ABC):
     root: ClassVar[tuple[str, ...]] = ()
     """Where all addresses begin, behind the base URL: `("v1",)`."""
 
+    key_header: ClassVar[str] = "Idempotency-Key"
+
     longest_key: ClassVar[int] = 255
     """Characters of an idempotency key; of a longer one its SHA-256 is sent."""
 
@@ -93,7 +95,7 @@ class ApiClient(ABC):
     def keyed(self, key: str) -> dict[str, str]:
         """The header that protects a repeated call."""
         fits = len(key) <= self.longest_key
-        return {"Idempotency-Key": key if fits else hashlib.sha256(key.encode()).hexdigest()}
+        return {self.key_header: key if fits else hashlib.sha256(key.encode()).hexdigest()}
 
 
 async def or_found(
