@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
 from psp.billwerk_pay import bodies, mapping
-from psp.billwerk_pay.bodies import METHOD
-from psp.billwerk_pay.client import Client, RefusedError
-from psp.billwerk_pay.wire import Charge, PaymentMethod, PaymentMethods, SessionInfo
-from psp.errors import ProtocolError
+from psp.billwerk_pay.client import Client
+from psp.billwerk_pay.wire import Charge, PaymentMethod, PaymentMethods, Session, SessionInfo
+from psp.common import times
+from psp.common.instruments import METHOD, stored
+from psp.common.outcomes import require
 from psp.types import Approved, Authorize, Declined, Lookup, Outcome, Pending, RedirectRequired
 
 SESSION = "cs_"
@@ -20,17 +21,17 @@ _METHOD_ID = re.compile(r"ca_[A-Za-z0-9]{1,64}")
 
 
 async def authorize(client: Client, call: Authorize, methods: Sequence[str]) -> Outcome:
-    """Choose the way. Raises `RefusedError`, `UnpayableError` or a `PspError`."""
+    """Choose the way. Raises `RefusedError`, `ImpossibleError` or a `PspError`."""
     if call.migration_token is not None:
         known = _METHOD_ID.fullmatch(call.migration_token)
         return await _stored(client, call.migration_token if known else None, Code.InvalidData)
     if call.initial:
         return await _checkout(client, call, methods)
-    token = call.instrument.token if call.instrument else {}
+    token = stored(call)
     if METHOD not in token or call.amount == 0:
         return await _stored(client, token.get(METHOD), Code.BearerInvalid)
     body = bodies.charge_body(call, token, settle=False)
-    charge = await client.post(Charge, "charge", body=body)
+    charge = await client.ask(Charge, "POST", "charge", body=body)
     return mapping.authorization(mapping.ours(charge, call.currency, call.reference))
 
 
@@ -44,21 +45,21 @@ async def fetch(client: Client, lookup: Lookup) -> Outcome | None:
         if charge.state not in ("created", "failed"):
             return mapping.authorization(charge)
     if session is not None:
-        page = await client.session(session)
+        page = await client.checkout.get(SessionInfo, "session_info", session)
     else:
-        pages = await client.sessions("charge" if charge else "customer", handle)
+        pages = await client.checkout.sessions("charge" if charge else "customer", handle)
         page = max(pages, key=lambda one: one.expires, default=None)
     stored_at = session or (page.id if page else None)
     if charge is None and stored_at is not None:
-        stored = await _stored_by(client, lookup.reference, stored_at)
-        if stored is not None:
-            return _usable(stored, Code.BearerInvalid)
+        card = await _stored_by(client, lookup.reference, stored_at)
+        if card is not None:
+            return _usable(card, Code.BearerInvalid)
     return _unpaid(charge, page, session)
 
 
 def _unpaid(charge: Charge | None, page: SessionInfo | None, session: str | None) -> Outcome | None:
     """While the page is open a declined card decides nothing: there may be another one."""
-    if page is not None and page.expires > datetime.now(UTC):
+    if page is not None and page.expires > times.now():
         return RedirectRequired(psp_id=page.id, url=page.url, expires_at=page.expires)
     if charge is not None and charge.state == "failed":
         return mapping.authorization(charge)
@@ -70,28 +71,17 @@ def _unpaid(charge: Charge | None, page: SessionInfo | None, session: str | None
     return mapping.ended(session, Status.Cancelled) if session else mapping.authorization(charge)
 
 
-async def close(client: Client, session: str) -> None:
-    """Close a hosted page; one that is gone is closed."""
-    try:
-        await client.close_session(session)
-    except RefusedError as refusal:
-        if refusal.status != 404:
-            raise
-
-
 async def _checkout(client: Client, call: Authorize, methods: Sequence[str]) -> Outcome:
-    if not (call.success_url and call.abort_url):
-        message = "A checkout needs the return URLs for success and for abort."
-        return Declined(code=Code.InvalidData, message=message)
+    message = "A checkout needs the return URLs for success and for abort."
+    require(call.success_url and call.abort_url, Code.InvalidData, message)
     body = bodies.session_body(call, methods, TTL)
     if call.amount:
         body |= {"order": bodies.order(call), "settle": False, "recurring": True}
     else:
         body |= {"currency": call.currency, "create_customer": bodies.customer(call)}
-    opened = await client.open_session("charge" if call.amount else "recurring", body)
-    page = await client.session(opened.id)
-    if page is None:
-        raise ProtocolError("The PSP does not know the page it has just opened.")
+    kind = "charge" if call.amount else "recurring"
+    opened = await client.checkout.ask(Session, "POST", "session", kind, body=body)
+    page = await client.checkout.require(SessionInfo, "session_info", opened.id)
     return RedirectRequired(psp_id=opened.id, url=opened.url, expires_at=page.expires)
 
 

@@ -1,19 +1,16 @@
 """What the PSP is asked for; pure. A handle is our transaction id, a text ends with it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from psp.billwerk_pay.money import to_units
+from psp.billwerk_pay.money import to_minor
 from psp.billwerk_pay.words import locale
+from psp.common.instruments import CUSTOMER, METHOD, filled
+from psp.common.texts import cut, marked
 from psp.types import Authorize, Call
 
-METHOD = "payment_method"
-CUSTOMER = "customer"
-
 _LONGEST_TEXT = 100
-_MARK = re.compile(r"\[([^\[\]]+)\]$")
 
 
 def session_body(call: Authorize, methods: Sequence[str], ttl: timedelta) -> dict[str, Any]:
@@ -33,7 +30,7 @@ def order(call: Authorize) -> dict[str, Any]:
         **money(call),
         "handle": call.reference,
         "key": call.idempotency_key,
-        "ordertext": call.text[:_LONGEST_TEXT] if call.text else None,
+        "ordertext": cut(call.text, _LONGEST_TEXT),
         "customer": customer(call),
         "metadata": {"reference": call.reference},
     }
@@ -48,7 +45,7 @@ def charge_body(call: Call, token: Mapping[str, str], *, settle: bool) -> dict[s
         "source": token[METHOD],
         "customer_handle": token.get(CUSTOMER),
         "settle": settle,
-        "ordertext": call.text[:_LONGEST_TEXT] if call.text else None,
+        "ordertext": cut(call.text, _LONGEST_TEXT),
         "metadata": {"reference": call.reference},
     }
 
@@ -57,20 +54,14 @@ def customer(call: Authorize) -> dict[str, str]:
     """The customer of a sign-up, found again by our transaction id."""
     first, _, last = (call.payer.name or "").rpartition(" ")
     parts = {"email": call.payer.email, "first_name": first, "last_name": last}
-    return {"handle": call.reference, **{name: part for name, part in parts.items() if part}}
+    return {"handle": call.reference, **filled(parts)}
 
 
 def money(call: Call) -> dict[str, Any]:
     """Raises `UnpayableError`."""
-    return {"amount": to_units(call.amount, call.currency), "currency": call.currency}
+    return {"amount": to_minor(call.amount, call.currency), "currency": call.currency}
 
 
-def marked(call: Call) -> str:
-    """The call's text with our reference, the only trace of a settle's or a refund's origin."""
-    return f"{(call.text or '')[:_LONGEST_TEXT]} [{call.reference}]".strip()
-
-
-def mark(text: str | None) -> str | None:
-    """The reference in a text made by `marked`."""
-    found = _MARK.search(text or "")
-    return found[1] if found else None
+def text(call: Call) -> str:
+    """What names a settle or a refund: the only trace of its origin."""
+    return marked(call.text, call.reference, _LONGEST_TEXT)

@@ -1,19 +1,15 @@
 """Where the PSP's two APIs are found. A deployment's choice, not a merchant's."""
 
 from pydantic import Field, HttpUrl
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from psp.common.settings import DeploymentConfig
 
 _API = HttpUrl("https://api.reepay.com")
 _CHECKOUT = HttpUrl("https://checkout-api.reepay.com")
 
 
-class BillwerkPayConfig(BaseSettings):
-    """Values come from the environment; the aliases are the variables' names.
-
-    Without them the PSP itself is meant, whose test and live accounts share both addresses.
-    """
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+class BillwerkPayConfig(DeploymentConfig):
+    """The PSP itself, unless URLs are given; its test and live accounts share both addresses."""
 
     url: HttpUrl | None = Field(None, validation_alias="INTEGRATOR_BILLWERK_PAY_URL")
     checkout_url: HttpUrl | None = Field(

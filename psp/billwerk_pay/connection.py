@@ -1,26 +1,27 @@
 """The port's operations for one merchant of Billwerk+ Pay."""
 
-import hmac
 from datetime import datetime
+from functools import partial
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.billwerk_pay import authorizing, bodies, listing, mapping, search
-from psp.billwerk_pay.bodies import METHOD
-from psp.billwerk_pay.client import Client, RefusedError
+from psp.billwerk_pay.client import Client
 from psp.billwerk_pay.settings import BillwerkPaySettings
 from psp.billwerk_pay.wire import Account, Charge, Invoice, WebhookSettings
 from psp.billwerk_pay.wire import Refund as WireRefund
-from psp.common.outcomes import declining
+from psp.common.client import RefusedError, or_found
+from psp.common.connection import PspConnection, declining
+from psp.common.instruments import METHOD, stored
+from psp.common.outcomes import require
+from psp.common.secrets import known as is_known
 from psp.common.secrets import split
-from psp.errors import ProtocolError
 from psp.types import (
     Approved,
     Authorize,
     Call,
     Capture,
     Declined,
-    EventPage,
     Lookup,
     MovementPage,
     Outcome,
@@ -32,11 +33,7 @@ from psp.types import (
 from psp.types import Charge as ChargeCall
 
 
-def _declined(refusal: RefusedError, _call: Call) -> Declined:
-    return mapping.refused(refusal)
-
-
-class BillwerkPayConnection:
+class BillwerkPayConnection(PspConnection):
     """An account at Billwerk+ Pay.
 
     A repetition is recognised without the PSP's memory of keys: only one charge exists per handle,
@@ -48,49 +45,45 @@ class BillwerkPayConnection:
         self._client = client
         self._settings = settings
 
-    @declining(RefusedError, _declined)
+    @declining
     async def authorize(self, call: Authorize) -> Outcome:
         """Open a checkout, reserve on a stored card or take a stored card over."""
-        try:
-            methods = self._settings.payment_methods
-            return await authorizing.authorize(self._client, call, methods)
-        except RefusedError as refusal:
-            found = await self._charge(call.reference)
-            if found is None or found.state not in ("authorized", "settled", "pending"):
-                return mapping.refused(refusal)
+
+        async def held() -> Outcome | None:
+            found = await self._charge(call.reference, "authorized", "settled", "pending")
+            if found is None:
+                return None
             return mapping.authorization(mapping.ours(found, call.currency, call.reference))
 
-    @declining(RefusedError, _declined)
+        methods = self._settings.payment_methods
+        return await or_found(authorizing.authorize(self._client, call, methods), held)
+
+    @declining
     async def void(self, call: Void) -> Outcome:
         """Cancel a reservation, or close a hosted page (`cs_`) and cancel what it has reserved."""
         handle = call.authorization_id
         if handle.startswith(authorizing.SESSION):
-            await authorizing.close(self._client, handle)
-            found = await self._charge(call.reference)
+            await self._client.checkout.close(handle)
+            found = await self._client.get(Charge, "charge", call.reference)
             if found is None or found.state in ("created", "failed", "cancelled"):
                 return Approved(psp_id=handle)
             handle = call.reference
-        try:
-            charge = await self._client.post(Charge, "charge", handle, "cancel")
-        except RefusedError as refusal:
-            found = await self._charge(handle)
-            if found is None or found.state != "cancelled":
-                return mapping.refused(refusal)
-            charge = found
+        attempt = self._client.ask(Charge, "POST", "charge", handle, "cancel")
+        charge = await or_found(attempt, partial(self._charge, handle, "cancelled"))
         return mapping.cancelled(charge)
 
-    @declining(RefusedError, _declined)
+    @declining
     async def capture(self, call: Capture) -> Outcome:
         """Settle a reservation, in whole or in part."""
         handle, amount = call.authorization_id, bodies.money(call)["amount"]
         own = await self._settled(handle, call)
         if own is not None:
             return own
-        body = {"key": call.idempotency_key, "amount": amount, "ordertext": bodies.marked(call)}
+        body = {"key": call.idempotency_key, "amount": amount, "ordertext": bodies.text(call)}
         try:
-            charge = await self._client.post(Charge, "charge", handle, "settle", body=body)
+            charge = await self._client.ask(Charge, "POST", "charge", handle, "settle", body=body)
         except RefusedError as refusal:
-            return await self._settled(handle, call) or mapping.refused(refusal)
+            return await self._settled(handle, call) or refusal.declined
         charge = mapping.ours(charge, call.currency, handle)
         troubled = charge.error is not None or charge.error_state is not None
         if charge.state == "settled" and (troubled or charge.amount != amount):
@@ -100,23 +93,18 @@ class BillwerkPayConnection:
                 return own or Pending(psp_id=None)
         return mapping.failed(None, charge) if troubled else mapping.payment(charge)
 
-    @declining(RefusedError, _declined)
+    @declining
     async def charge(self, call: ChargeCall) -> Outcome:
         """Take money from a stored card."""
-        token = call.instrument.token
-        if METHOD not in token:
-            return Declined(code=Code.BearerInvalid, message="No stored card is known.")
+        token = stored(call)
+        require(METHOD in token, Code.BearerInvalid, "No stored card is known.")
         body = bodies.charge_body(call, token, settle=True)
-        try:
-            charge = await self._client.post(Charge, "charge", body=body)
-        except RefusedError as refusal:
-            found = await self._charge(call.reference)
-            if found is None or found.state not in ("settled", "pending"):
-                return mapping.refused(refusal)
-            charge = found
+        attempt = self._client.ask(Charge, "POST", "charge", body=body)
+        taken = partial(self._charge, call.reference, "settled", "pending")
+        charge = await or_found(attempt, taken)
         return mapping.payment(mapping.ours(charge, call.currency, call.reference))
 
-    @declining(RefusedError, _declined)
+    @declining
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a payment back."""
         handle, _, id = call.payment_psp_id.partition("/")
@@ -124,21 +112,20 @@ class BillwerkPayConnection:
             "invoice": handle,
             "key": call.idempotency_key,
             "amount": bodies.money(call)["amount"],
-            "text": bodies.marked(call),
+            "text": bodies.text(call),
         }
         invoice = await search.invoice(self._client, handle)
-        if invoice is None or id not in {moved.id for moved in invoice.transactions}:
-            return Declined(code=Code.InvalidData, message="The PSP has no such payment.")
+        known = {moved.id for moved in invoice.transactions} if invoice else set()
+        require(id in known, Code.InvalidData, "The PSP has no such payment.")
         made = await self._given_back(invoice, call)
         if made is None:
-            try:
-                made = await self._client.post(WireRefund, "refund", body=body)
-            except RefusedError as refusal:
-                invoice = await search.invoice(self._client, handle)
-                made = await self._given_back(invoice, call)
-                if made is None:
-                    return mapping.refused(refusal)
-        return mapping.refund(mapping.ours(made, call.currency, handle))
+
+            async def read() -> WireRefund | None:
+                return await self._given_back(await search.invoice(self._client, handle), call)
+
+            attempt = self._client.ask(WireRefund, "POST", "refund", body=body)
+            made = await or_found(attempt, read)
+        return mapping.refund(mapping.ours(made, call.currency, handle), call.currency)
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
         """What a hosted page or a reservation has come to."""
@@ -154,18 +141,11 @@ class BillwerkPayConnection:
 
     async def verify_settings(self) -> SettingsCheck:
         """Both secrets: the PSP shows the one its webhooks are signed with."""
-        hooks = await self._client.get(WebhookSettings, "account", "webhook_settings")
-        account = await self._client.get(Account, "account")
-        if hooks is None or account is None:
-            raise ProtocolError("The PSP has no account for a key it accepts.")
-        entered = split(self._settings.webhook_secret)
-        if not any(hmac.compare_digest(one.encode(), hooks.secret.encode()) for one in entered):
+        hooks = await self._client.require(WebhookSettings, "account", "webhook_settings")
+        account = await self._client.require(Account, "account")
+        if not is_known(hooks.secret, split(self._settings.webhook_secret)):
             return SettingsCheck()
         return SettingsCheck(roles=frozenset({Role.CreditCard}), account=account.id)
-
-    async def list_events(self, cursor: str | None) -> EventPage:
-        """Nothing: the PSP's list of events has no place that one could go on from."""
-        return EventPage(cursor=cursor)
 
     async def list_movements(
         self, since: datetime, until: datetime, cursor: str | None
@@ -173,8 +153,14 @@ class BillwerkPayConnection:
         """Every transaction made in the window, then the payments charged back in it."""
         return await listing.movements(self._client, since, until, cursor)
 
-    async def _charge(self, handle: str) -> Charge | None:
-        return await self._client.get(Charge, "charge", handle)
+    def declined(self, refusal: RefusedError, call: Call) -> Declined:
+        """The PSP's codes say which object is not there."""
+        return refusal.declined
+
+    async def _charge(self, handle: str, *states: str) -> Charge | None:
+        """The charge of a handle, if it is in one of the states."""
+        found = await self._client.get(Charge, "charge", handle)
+        return found if found and found.state in states else None
 
     async def _settled(self, handle: str, call: Capture) -> Outcome | None:
         invoice = await search.invoice(self._client, handle)

@@ -8,15 +8,15 @@ https://optimize-docs.billwerk.com/docs/list_queries
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from psp.billwerk_pay import bodies, mapping, search
+from psp.billwerk_pay import mapping, search
 from psp.billwerk_pay.client import Client
 from psp.billwerk_pay.money import to_major
 from psp.billwerk_pay.wire import Account, Charge, CreditNote, Dispute, Invoice, Transaction
-from psp.errors import ProtocolError
+from psp.common.listing import Part, movement_page
+from psp.common.texts import mark
+from psp.common.times import wall_clock
 from psp.types import Approved, Movement, MovementKind, MovementPage, Outcome, Pending
 
 _KINDS = {
@@ -33,51 +33,44 @@ _AROUND = timedelta(minutes=1)
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a sweep is: the account's time zone and currency, a list and the page of it."""
-
-    zone: str
-    currency: str
-    kind: str = "transaction"
-    token: str | None = None
-
-    def after(self, token: str | None) -> str | None:
-        """The cursor of the next page, or of the other list."""
-        kind = self.kind if token else "dispute"
-        if not token and kind == self.kind:
-            return None
-        return _SEPARATOR.join((self.zone, self.currency, kind, token or ""))
-
-
 async def movements(
     client: Client, since: datetime, until: datetime, cursor: str | None
 ) -> MovementPage:
-    """A page of a window."""
-    place = await _place(client, cursor)
+    """A page of a window; the cursor begins with the account's time zone and currency."""
+    if cursor is None:
+        account = await client.require(Account, "account")
+        zone, currency, place = account.timezone, account.currency, ""
+    else:
+        zone, currency, place = cursor.split(_SEPARATOR, 2)
     window = {
-        "from": _local(since, place.zone, spare=-_HOUR),
-        "to": _local(until + timedelta(seconds=1), place.zone, spare=_HOUR),
-        "next_page_token": place.token,
+        "from": wall_clock(since, zone, spare=-_HOUR),
+        "to": wall_clock(until + timedelta(seconds=1), zone, spare=_HOUR),
     }
-    if place.kind == "dispute":
-        ended = await client.page(Dispute, "dispute", range="resolved", **window)
-        lost = [d for d in ended.content if mapping.is_chargeback(d)]
+
+    async def transactions(after: str | None) -> Part:
+        page = await client.listed(Transaction, "transaction", next_page_token=after, **window)
+        made = [t for t in page.content if since <= t.created < until and _moved(t)]
+        marks = await _marks(client, made, zone)
+        found = [_movement(t, t.currency or currency, marks) for t in made]
+        return found, page.next_page_token
+
+    async def disputes(after: str | None) -> Part:
+        params = {"range": "resolved", "next_page_token": after, **window}
+        page = await client.listed(Dispute, "dispute", **params)
+        lost = [d for d in page.content if mapping.is_chargeback(d)]
         own = [d for d in lost if d.resolved is not None and since <= d.resolved < until]
-        found = [await _charged_back(client, dispute) for dispute in own]
-        return MovementPage(
-            movements=tuple(m for m in found if m is not None),
-            cursor=place.after(ended.next_page_token),
-        )
-    page = await client.page(Transaction, "transaction", **window)
-    listed = [
-        t
-        for t in page.content
-        if since <= t.created < until and t.type in _KINDS and t.state not in _MOVED_NOTHING
-    ]
-    marks = await _marks(client, listed, place.zone)
-    made = [_movement(t, t.currency or place.currency, marks) for t in listed]
-    return MovementPage(movements=tuple(made), cursor=place.after(page.next_page_token))
+        return [await _charged_back(client, d) for d in own], page.next_page_token
+
+    lists = {"transaction": transactions, "dispute": disputes}
+    page = await movement_page(lists, place, _SEPARATOR)
+    if page.cursor is None:
+        return page
+    kind, _, token = page.cursor.partition(_SEPARATOR)
+    return page.model_copy(update={"cursor": _SEPARATOR.join((zone, currency, kind, token))})
+
+
+def _moved(listed: Transaction) -> bool:
+    return listed.type in _KINDS and listed.state not in _MOVED_NOTHING
 
 
 async def _marks(
@@ -89,46 +82,25 @@ async def _marks(
         return found
     times = [moved.created for moved in listed]
     span = {
-        "from": _local(min(times) - _AROUND, zone, spare=-_HOUR),
-        "to": _local(max(times) + _AROUND, zone, spare=_HOUR),
+        "from": wall_clock(min(times) - _AROUND, zone, spare=-_HOUR),
+        "to": wall_clock(max(times) + _AROUND, zone, spare=_HOUR),
     }
     if any(moved.type == "settle" and _captures(moved) for moved in listed):
-        async for charge in client.pages(Charge, "charge", range="settled", **span):
+        async for charge in client.entries(Charge, "charge", range="settled", **span):
             for line in charge.order_lines:
-                if mark := bodies.mark(line.ordertext):
-                    found[charge.handle, line.amount] = mark
+                if reference := mark(line.ordertext):
+                    found[charge.handle, line.amount] = reference
     if any(moved.type == "refund" for moved in listed):
-        async for note in client.pages(CreditNote, "credit_note", **span):
+        async for note in client.entries(CreditNote, "credit_note", **span):
             for text in note.credit_note_lines:
-                if note.transaction and (mark := bodies.mark(text.text)):
-                    found[note.transaction, note.amount] = mark
+                if note.transaction and (reference := mark(text.text)):
+                    found[note.transaction, note.amount] = reference
     return found
 
 
 def _captures(settle: Transaction) -> bool:
     """Whether it took a reservation, whose handle is another transaction's."""
     return settle.card_transaction.ref_transaction is not None
-
-
-async def _place(client: Client, cursor: str | None) -> _Place:
-    if cursor is not None:
-        zone, currency, kind, token = cursor.split(_SEPARATOR, 3)
-        return _Place(zone, currency, kind, token or None)
-    account = await client.get(Account, "account")
-    if account is None:
-        raise ProtocolError("The PSP has no account for a key it accepts.")
-    return _Place(account.timezone, account.currency)
-
-
-def _local(at: datetime, zone: str, *, spare: timedelta) -> str:
-    """Wall clock time; with some to spare when clocks were put back and it comes twice."""
-    try:
-        local = at.astimezone(ZoneInfo(zone))
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ProtocolError("The PSP names a time zone nobody knows.") from None
-    twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
-    wall = local.replace(tzinfo=None) + (spare if twice else timedelta())
-    return wall.isoformat(timespec="seconds")
 
 
 def _movement(
@@ -167,10 +139,9 @@ def _movement(
 def _outcome(listed: Transaction, kind: MovementKind, id: str, currency: str) -> Outcome:
     if kind is MovementKind.PAYMENT:
         return mapping.movement(listed, currency)
-    if kind is MovementKind.REFUND and listed.state == "refunded":
-        fact = mapping.given_back(id, listed.amount, currency, listed.created)
-        return Approved(psp_id=id, facts=(fact,))
-    if kind is MovementKind.AUTHORIZATION and listed.state in ("authorized", "settled"):
+    if kind is MovementKind.REFUND:
+        return mapping.refund(listed, currency)
+    if listed.state in ("authorized", "settled"):
         at = listed.authorized or listed.created
         return Approved(psp_id=id, facts=(mapping.held(id, listed.amount, currency, at),))
     return Pending(psp_id=id)
@@ -186,6 +157,6 @@ async def _charged_back(client: Client, dispute: Dispute) -> Movement | None:
         return None
     found = await search.disputes(client, settles[-1])
     outcome = mapping.movement(settles[-1], invoice.currency, found)
-    lines = {(invoice.handle, n.amount): bodies.mark(n.ordertext) for n in invoice.order_lines}
-    marks = {place: mark for place, mark in lines.items() if mark}
+    lines = {(invoice.handle, n.amount): mark(n.ordertext) for n in invoice.order_lines}
+    marks = {place: reference for place, reference in lines.items() if reference}
     return _movement(settles[-1], invoice.currency, marks, outcome)

@@ -5,14 +5,12 @@ handle alone. A movement under it is known as `<handle>/<transaction>`: a captur
 the handle of its preauth. A refund has an id of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
-from psp.billwerk_pay.bodies import CUSTOMER, METHOD, mark
-from psp.billwerk_pay.client import RefusedError
 from psp.billwerk_pay.money import to_major
 from psp.billwerk_pay.wire import (
     CardDetails,
@@ -26,7 +24,10 @@ from psp.billwerk_pay.wire import (
     Transaction,
 )
 from psp.billwerk_pay.words import chargeback_reason, error_code
-from psp.common.texts import sentence
+from psp.common import instruments, outcomes
+from psp.common.instruments import CUSTOMER, METHOD, card
+from psp.common.outcomes import paid, refunded
+from psp.common.texts import mark
 from psp.errors import OutcomeUnknown, ProtocolError
 from psp.types import (
     Approved,
@@ -55,7 +56,7 @@ def authorization(charge: Charge) -> Outcome:
         case "authorized" | "settled":
             units = charge.amount if charge.authorized_amount is None else charge.authorized_amount
             fact = held(charge.handle, units, charge.currency, charge.authorized or charge.created)
-            stored = instrument(charge)
+            stored = charge_instrument(charge)
             return Approved(psp_id=charge.handle, facts=(fact,), instrument=stored)
         case "cancelled":
             return ended(charge.handle, Status.Cancelled)
@@ -74,9 +75,8 @@ def payment(charge: Charge) -> Outcome:
     id = movement_id(charge.handle, charge.transaction) if charge.transaction else None
     match charge.state:
         case "settled" if id is not None:
-            return Approved(
-                psp_id=id, facts=(paid(id, charge.amount, charge.currency, charge.settled),)
-            )
+            fact = _paid(id, charge.amount, charge.currency, charge.settled)
+            return Approved(psp_id=id, facts=(fact,))
         case "failed":
             return failed(id, charge)
         case "cancelled":
@@ -104,7 +104,7 @@ def movement(moved: Transaction, currency: str, disputes: Sequence[Dispute] = ()
     match moved.state:
         case "settled":
             taken_back = [_charged_back(d, currency) for d in disputes if is_chargeback(d)]
-            fact = paid(id, moved.amount, currency, moved.settled)
+            fact = _paid(id, moved.amount, currency, moved.settled)
             return Approved(psp_id=id, facts=(fact, *taken_back))
         case "failed":
             return failed(id, moved.card_transaction)
@@ -114,16 +114,14 @@ def movement(moved: Transaction, currency: str, disputes: Sequence[Dispute] = ()
             return Pending(psp_id=id)
 
 
-def refund(made: Refund) -> Outcome:
+def refund(made: Refund | Transaction, currency: str) -> Outcome:
     """What was given back."""
     match made.state:
         case "refunded":
-            return Approved(
-                psp_id=made.id,
-                facts=(given_back(made.id, made.amount, made.currency, made.created),),
-            )
+            fact = refunded(made.id, to_major(made.amount, currency), made.created.date())
+            return Approved(psp_id=made.id, facts=(fact,))
         case "failed":
-            return failed(made.id, made)
+            return failed(made.id, made if isinstance(made, Refund) else made.card_transaction)
         case _:
             return Pending(psp_id=made.id)
 
@@ -173,26 +171,15 @@ def failed(psp_id: str | None, attempt: Charge | Refund | CardTransaction) -> Ou
         return Pending(psp_id=psp_id)
     acquirer = attempt.source if isinstance(attempt, Charge) else attempt
     words = " ".join(part for part in (error, state, acquirer.acquirer_message) if part)
-    return Declined(
-        psp_id=psp_id, code=error_code(error), psp_code=error, message=sentence(words or None)
-    )
-
-
-def refused(refusal: RefusedError) -> Declined:
-    """A definite refusal."""
-    return Declined(
-        code=error_code(refusal.code), psp_code=refusal.code, message=sentence(refusal.text)
-    )
+    return outcomes.failed(psp_id, error_code(error), error, words)
 
 
 def ended(psp_id: str | None, status: Status) -> Declined:
     """Withdrawn, or out of time."""
-    message = f"The PSP shows it as {status.name.lower()}."
-    code = Code.Canceled if status is Status.Cancelled else Code.UnmappedError
-    return Declined(psp_id=psp_id, code=code, status=status, message=message)
+    return outcomes.ended(psp_id, status, f"The PSP shows it as {status.name.lower()}.")
 
 
-def instrument(charge: Charge) -> Instrument | None:
+def charge_instrument(charge: Charge) -> Instrument | None:
     """What a charge left to be charged later."""
     stored = charge.recurring_payment_method or charge.source.card
     return _instrument(stored, charge.customer, charge.source) if stored else None
@@ -209,16 +196,8 @@ def held(handle: str, units: int, currency: str, at: datetime) -> Fact:
     return Fact(kind=FactKind.AUTHORIZED, id=handle, amount=amount, expires_at=at + HOLD)
 
 
-def paid(id: str, units: int, currency: str, at: datetime | None) -> Fact:
-    """Money taken."""
-    day = at.date() if at else None
-    return Fact(kind=FactKind.PAID, id=id, amount=to_major(units, currency), booked_on=day)
-
-
-def given_back(id: str, units: int, currency: str, at: datetime) -> Fact:
-    """Money given back."""
-    amount = to_major(units, currency)
-    return Fact(kind=FactKind.REFUNDED, id=id, amount=amount, booked_on=at.date())
+def _paid(id: str, units: int, currency: str, at: datetime | None) -> Fact:
+    return paid(id, to_major(units, currency), at.date() if at else None)
 
 
 def _charged_back(dispute: Dispute, currency: str) -> Fact:
@@ -233,20 +212,15 @@ def _charged_back(dispute: Dispute, currency: str) -> Fact:
     )
 
 
-def _instrument(id: str, owner: str | None, card: CardDetails) -> Instrument:
-    month, _, year = (card.exp_date or "").partition("-")
-    masked = card.masked_card or ""
-    bearer = {
-        "CardType": card.card_type,
-        "Country": card.card_country,
-        "ExpiryMonth": month.lstrip("0"),
-        "ExpiryYear": f"20{year}" if year else None,
-        "Last4": masked[-4:],
-        "MaskedCardPan": masked,
-    }
-    token = {METHOD: id, CUSTOMER: owner}
-    return Instrument(token=_filled(token), bearer=_filled(bearer))
-
-
-def _filled(values: Mapping[str, str | None]) -> dict[str, str]:
-    return {key: value for key, value in values.items() if value}
+def _instrument(id: str, owner: str | None, details: CardDetails) -> Instrument:
+    month, _, year = (details.exp_date or "").partition("-")
+    masked = details.masked_card or ""
+    bearer = card(
+        brand=details.card_type,
+        country=details.card_country,
+        month=month,
+        year=year,
+        last4=masked[-4:],
+        masked=masked,
+    )
+    return instruments.instrument({METHOD: id, CUSTOMER: owner}, bearer)

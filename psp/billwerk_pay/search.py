@@ -6,9 +6,10 @@ month, newest first. That is for the rare case of an answer that never came.
 
 import re
 
-from psp.billwerk_pay import bodies, mapping
+from psp.billwerk_pay import mapping
 from psp.billwerk_pay.client import Client
 from psp.billwerk_pay.wire import Charge, CreditNote, Dispute, Invoice, Refund, Transaction
+from psp.common.texts import mark
 from psp.errors import ProtocolError
 from psp.types import Lookup, Outcome, Pending
 
@@ -29,7 +30,7 @@ async def payment(client: Client, lookup: Lookup) -> Outcome | None:
         settled = None if lookup.psp_id else await _settled(client, lookup.reference)
         return await _with_disputes(client, settled, lookup) if settled else None
     mapping.ours(found, lookup.currency, handle)
-    marks = {bodies.mark(line.ordertext) for line in found.order_lines}
+    marks = {mark(line.ordertext) for line in found.order_lines}
     if lookup.reference not in (handle, *marks):
         raise ProtocolError("The PSP answered with somebody else's payment.")
     settles = [t for t in found.transactions if t.type == "settle" and id in ("", t.id)]
@@ -42,24 +43,24 @@ async def refund(client: Client, lookup: Lookup) -> Outcome | None:
     """A refund by its id, else by its text."""
     id = lookup.psp_id
     if id is None:
-        async for note in client.pages(CreditNote, "credit_note"):
+        async for note in client.entries(CreditNote, "credit_note"):
             id = mapping.refund_of([note], lookup.reference)
             if id is not None:
                 break
     found = await client.get(Refund, "refund", id) if id and _HANDLE.fullmatch(id) else None
-    return mapping.refund(mapping.ours(found, lookup.currency)) if found else None
+    return mapping.refund(mapping.ours(found, lookup.currency), found.currency) if found else None
 
 
 async def disputes(client: Client, moved: Transaction) -> list[Dispute]:
     """Every dispute about a payment."""
     since = moved.created.date().replace(day=1).isoformat()
     params = {"invoice": moved.invoice, "from": since}
-    return [dispute async for dispute in client.pages(Dispute, "dispute", **params)]
+    return [dispute async for dispute in client.entries(Dispute, "dispute", **params)]
 
 
 async def _settled(client: Client, reference: str) -> Transaction | None:
-    async for charge in client.pages(Charge, "charge", range="settled"):
-        if any(bodies.mark(line.ordertext) == reference for line in charge.order_lines):
+    async for charge in client.entries(Charge, "charge", range="settled"):
+        if any(mark(line.ordertext) == reference for line in charge.order_lines):
             found = await invoice(client, charge.handle)
             return mapping.settle_of(found, reference) if found else None
     return None

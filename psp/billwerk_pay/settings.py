@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from psp.common.secrets import Secret, Secrets
+from psp.common.settings import MerchantSettings
 
 # The platform's card types in the words of the hosted page; Bancaire has none of its own there.
 _METHODS = {
@@ -27,13 +28,11 @@ def _payment_methods(entered: Any) -> list[str]:
     return [method for name in names if (method := _METHODS[name])] or ["card"]
 
 
-class BillwerkPaySettings(BaseModel):
-    """One merchant's account; the aliases are the keys of the settings form.
+class BillwerkPaySettings(MerchantSettings):
+    """One merchant's account.
 
     `payment_methods` are what the hosted page offers: all cards unless card types are named.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     private_key: Secret = Field(
         alias="PrivateKey", title="Private API key", json_schema_extra={"placeHolder": "priv_..."}

@@ -5,25 +5,15 @@ ignored and states are plain text, so that the PSP may add to both. Most objects
 data: `repr` shows their ids only.
 """
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Generic, TypeVar
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+from pydantic import AwareDatetime, Field, RootModel
 
-# Strict, so that neither text nor a fraction passes as money; bounded, so that it stays exact.
-Minor = Annotated[int, Field(strict=True, ge=0, le=10**15)]
-Id = Annotated[str, Field(min_length=1)]
+from psp.common.wire import Id, Minor, Wire
+from psp.errors import NotificationRejected
 
 T = TypeVar("T")
-
-
-class Wire(BaseModel):
-    """Base of everything read from the PSP."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return [("id", getattr(self, "id", None))]
 
 
 class ErrorBody(Wire):
@@ -101,7 +91,7 @@ class PaymentMethod(CardDetails):
 class PaymentMethods(Wire):
     """Everything a customer has stored."""
 
-    cards: list[PaymentMethod] = []
+    cards: list[PaymentMethod] = Field(default=[])
 
 
 class Source(CardDetails):
@@ -135,7 +125,7 @@ class Charge(Wire):
     error_state: str | None = None
     recurring_payment_method: str | None = None
     source: Source = Source()
-    order_lines: list[OrderLine] = []
+    order_lines: list[OrderLine] = Field(default=[])
 
 
 class CardTransaction(Wire):
@@ -173,7 +163,7 @@ class CreditNote(Wire):
 
     amount: Minor
     transaction: str | None = None
-    credit_note_lines: list[CreditNoteLine] = []
+    credit_note_lines: list[CreditNoteLine] = Field(default=[])
 
 
 class Invoice(Wire):
@@ -181,9 +171,9 @@ class Invoice(Wire):
 
     handle: Id
     currency: str
-    transactions: list[Transaction] = []
-    order_lines: list[OrderLine] = []
-    credit_notes: list[CreditNote] = []
+    transactions: list[Transaction] = Field(default=[])
+    order_lines: list[OrderLine] = Field(default=[])
+    credit_notes: list[CreditNote] = Field(default=[])
 
 
 class Refund(Wire):
@@ -211,3 +201,24 @@ class Dispute(Wire):
     outcome_amount: Minor | None = None
     reason: str | None = None
     resolved: AwareDatetime | None = None
+
+
+class Notification(Wire):
+    """What has been signed, and what has not; `timestamp` is signed as it was sent."""
+
+    id: Id
+    timestamp: str
+    signature: str
+    event_type: str = ""
+    invoice: str | None = None
+    transaction: str | None = None
+    customer: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """Raises `NotificationRejected`."""
+        try:
+            sent = datetime.fromisoformat(self.timestamp)
+        except ValueError:
+            raise NotificationRejected("The notification's time cannot be read") from None
+        return sent if sent.tzinfo else sent.replace(tzinfo=UTC)

@@ -2,49 +2,30 @@
 
 from contract.enums import PaymentChargebackReason as Reason
 from contract.enums import PaymentErrorCode as Code
+from psp.common.words import meanings
 
-_API_CODES = {
-    Code.InvalidData: (1, 11, 54),
-    # 7 is a right this key lacks, no wrong key: PermissionDenied would switch the PSP off.
-    Code.InvalidConfiguration: (7, 20, 21, 62),
-    Code.InternalProviderError: (43, 144),
-    Code.InvalidAmount: (24, 65, 102, 120, 145, 146),
-    Code.InvalidCurrency: (139,),
-    Code.Rejected: (77,),
-    # 19, 40, 42: no such, or no active, card; 147: the scheme forbids to use it again.
-    Code.BearerInvalid: (19, 40, 42, 147),
-    # The object is in a state that does not allow it.
-    Code.InvalidPreconditions: (29, 79, 82, 105, 106, 109),
-}
-_TRANSACTION_ERRORS = {
-    Code.InvalidConfiguration: ("acquirer_configuration_error",),
-    Code.InvalidAmount: ("refund_amount_too_high", "authorization_amount_exceeded"),
-    Code.Rejected: (
-        "declined_by_acquirer",
-        "acquirer_rejected_error",
-        "acquirer_communication_error",
-        "acquirer_error",
-        "acquirer_integration_error",
-        "sca_required",
+_CODES = meanings(
+    {
+        # 7 is a right this key lacks, no wrong key: PermissionDenied would switch the PSP off.
+        Code.InvalidConfiguration: "7 20 21 62 acquirer_configuration_error",
+        Code.InvalidData: "1 11 54",
+        Code.InternalProviderError: "43 144",
+        Code.InvalidAmount: "24 65 102 120 145 146 refund_amount_too_high "
+        "authorization_amount_exceeded",
+        Code.InvalidCurrency: "139",
+        Code.InsufficientBalance: "insufficient_funds",
+        Code.Rejected: "77 declined_by_acquirer acquirer_rejected_error "
+        "acquirer_communication_error acquirer_error acquirer_integration_error sca_required "
         "settle_blocked",
-    ),
-    Code.BearerExpired: ("credit_card_expired",),
-    Code.BearerInvalid: (
-        "credit_card_lost_or_stolen",
-        "credit_card_suspected_fraud",
-        "fraud_block",
-        "acquirer_authentication_error",
-        "emv_token_deleted",
-        "emv_token_suspended",
-    ),
-    Code.InvalidPreconditions: ("authorization_expired",),
-    Code.Canceled: ("authorization_voided", "risk_filter_block"),
-    Code.InsufficientBalance: ("insufficient_funds",),
-}
-_CODES: dict[str, Code] = {
-    **{str(number): code for code, numbers in _API_CODES.items() for number in numbers},
-    **{word: code for code, words in _TRANSACTION_ERRORS.items() for word in words},
-}
+        Code.BearerExpired: "credit_card_expired",
+        # 19, 40, 42: no such, or no active, card; 147: the scheme forbids to use it again.
+        Code.BearerInvalid: "19 40 42 147 credit_card_lost_or_stolen credit_card_suspected_fraud "
+        "fraud_block acquirer_authentication_error emv_token_deleted emv_token_suspended",
+        # The object is in a state that does not allow it.
+        Code.InvalidPreconditions: "29 79 82 105 106 109 authorization_expired",
+        Code.Canceled: "authorization_voided risk_filter_block",
+    }
+)
 _REASONS = {
     "insufficient_funds": Reason.InsufficientBalance,
     "other": Reason.Unknown,

@@ -1,1 +1,4 @@
-"""What adapters share: HTTP, money, secrets, signatures and texts. Nothing here knows a PSP."""
+"""What adapters share, each module for itself. Nothing here knows a PSP.
+
+`docs/writing-an-adapter.md` has a table of it.
+"""

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -67,12 +67,17 @@ class Answer:
 
     def read(self, model: type[M]) -> M:
         """The body as `model`; raises `ProtocolError`."""
+        found = self.own(model)
+        if found is None:
+            raise ProtocolError(f"HTTP {self.status} without a readable {model.__name__}")
+        return found
+
+    def own(self, model: type[M]) -> M | None:
+        """The body as `model`, such as the PSP's own kind of error; None if it is none."""
         try:
             return model.model_validate_json(self.body)
         except ValidationError:
-            # Without its cause, which may quote payment data.
-            message = f"HTTP {self.status} without a readable {model.__name__}"
-            raise ProtocolError(message) from None
+            return None
 
 
 class PspHttp:
@@ -101,16 +106,21 @@ class PspHttp:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
         form: Mapping[str, Any] | None = None,
-        body: Any = None,
+        body: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Call `<base>/<path...>` with a form or a JSON `body`; every part of `path` is escaped.
 
-        `params` and `form` that are None are left out. Raises `PspUnavailable` if nothing was
+        Members of `params`, `form` and `body` that are None are left out. Nested `params` and
+        `form` are written with brackets: `a[b][0]=true`. Raises `PspUnavailable` if nothing was
         sent, `RateLimited` beyond the budget, `OutcomeUnknown` if the answer was lost.
         """
         if self._budget is not None:
             self._budget.take(write=method != "GET")
-        content = {"params": _given(params), "data": _given(form), "json": body}
+        content = {
+            "params": dict(_flat(params)) or None,
+            "data": None if form is None else dict(_flat(form)),
+            "json": _given(body),
+        }
         began = time.monotonic()
         try:
             return await self._exchange(
@@ -162,10 +172,33 @@ def outage(answer: Answer, psp_code: str | None = None) -> PspError:
     )
 
 
+def understood(model: type[M], found: Any) -> M:
+    """A part of an answer as `model`; raises `ProtocolError`."""
+    try:
+        return model.model_validate(found)
+    except ValidationError:
+        # Without its cause, which may quote payment data.
+        raise ProtocolError(f"The PSP answered without a readable {model.__name__}") from None
+
+
 def _given(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """`{"a": {"b": [True]}}` becomes `a[b][0]=true`; what is None is left out."""
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from _flat(member, f"{name}[{key}]" if name else key)
+    elif isinstance(value, list | tuple):
+        for place, member in enumerate(value):
+            yield from _flat(member, f"{name}[{place}]")
+    elif isinstance(value, bool):
+        yield name, "true" if value else "false"
+    elif value is not None:
+        yield name, str(value)
 
 
 def _name(error: Exception) -> str:

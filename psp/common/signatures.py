@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from pydantic import SecretStr
+
+from psp.common.secrets import split
 from psp.errors import NotificationRejected
 
 TOLERANCE_SECONDS = 300
@@ -31,6 +34,24 @@ def require_fresh(at: float, now: datetime, tolerance: float = TOLERANCE_SECONDS
     """Raise `NotificationRejected` for a time (unix seconds) too far from now, either way."""
     if abs(now.timestamp() - at) > tolerance:
         raise NotificationRejected("The notification is too old, or from the future")
+
+
+def require_past(at: datetime, now: datetime, tolerance: float = TOLERANCE_SECONDS) -> None:
+    """Raise `NotificationRejected` for a time ahead of us; for PSPs that repeat an old one."""
+    if (at - now).total_seconds() > tolerance:
+        raise NotificationRejected("The notification is from the future")
+
+
+def require_timestamped(
+    secrets: SecretStr, headers: Mapping[str, str], name: str, body: bytes, now: datetime
+) -> None:
+    """Raise `NotificationRejected` unless header `name` signs the time and the body, just now.
+
+    Of the form `t=<unix seconds>,v1=<hex>`, made over `<unix seconds>.<body>`.
+    """
+    at, digests = timestamped(header(headers, name))
+    require_fresh(int(at), now)
+    require_hmac_sha256(split(secrets), f"{at}.".encode() + body, digests)
 
 
 def timestamped(text: str) -> tuple[str, list[str]]:

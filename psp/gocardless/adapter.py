@@ -7,10 +7,8 @@ import httpx
 from pydantic import BaseModel
 
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.bearer import bank_account
-from psp.common.budget import budget_of
+from psp.common.adapter import PspAdapter
 from psp.common.http import PspHttp
-from psp.common.secrets import tell_apart
 from psp.gocardless import notifications
 from psp.gocardless.client import GoCardlessClient
 from psp.gocardless.connection import GoCardlessConnection
@@ -42,7 +40,7 @@ def _mandate(*, by_iban: bool = False) -> MethodCapability:
     )
 
 
-class GoCardlessAdapter:
+class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
     """Direct debits. A preauth is a mandate and holds no money; a cancel calls its sign-up off.
 
     Sign-up by IBAN needs GoCardless' permission for custom payment pages; without it, it is
@@ -73,24 +71,17 @@ class GoCardlessAdapter:
     def __init__(self, config: GoCardlessConfig | None = None) -> None:
         self._config = config
 
-    def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
-        """Refuse a typed account without holder and valid IBAN; without one, the page asks."""
-        if role is Role.Debit and bearer:
-            bank_account(bearer)
-
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
         """Open the adapter with a `GoCardlessSettings`."""
-        merchant = _own(settings)
+        merchant = self.own(settings)
         config = self._config or GoCardlessConfig()
         headers = {
             "Authorization": f"Bearer {merchant.access_token.get_secret_value()}",
             "GoCardless-Version": _VERSION,
             "Accept": "application/json",
         }
-        budget = None
-        if config.url is None:  # a stand-in allows any rate
-            account = tell_apart(merchant.access_token)
-            budget = budget_of(self.name, account, reads=_RATE.reads, writes=_RATE.writes)
+        # A stand-in allows any rate.
+        budget = None if config.url else self.budget(merchant.access_token, _RATE)
         base = config.base_url(merchant.environment)
         return GoCardlessConnection(GoCardlessClient(PspHttp(http, base, headers, budget)))
 
@@ -98,14 +89,8 @@ class GoCardlessAdapter:
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[Notice]:
         """Verify a webhook and read its events. Raises `NotificationRejected`."""
-        return notifications.parse(_own(settings).webhook_secret, headers, body)
+        return notifications.parse(self.own(settings).webhook_secret, headers, body)
 
     def read_event(self, raw: bytes) -> Sequence[Notice]:
         """Read an entry of the event list. Raises `NotificationRejected`."""
         return notifications.read(raw)
-
-
-def _own(settings: BaseModel) -> GoCardlessSettings:
-    if not isinstance(settings, GoCardlessSettings):
-        raise TypeError(f"GoCardlessSettings needed, not {type(settings).__name__}")
-    return settings

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from psp.common.money import to_minor
+from psp.common.texts import cut
 from psp.gocardless.wire import REFERENCE
 from psp.gocardless.words import CURRENCIES, LANGUAGES, REFERENCE_SIZES, SCHEMES
 from psp.types import Authorize, Call, Charge, Refund
@@ -66,7 +67,7 @@ def payment(call: Charge, mandate: str, charge_on: date | None) -> Body:
         "amount": to_minor(call.amount, call.currency),
         "currency": call.currency,
         "charge_date": charge_on.isoformat() if charge_on else None,
-        "description": call.text[:_LONGEST_DESCRIPTION] if call.text else None,
+        "description": cut(call.text, _LONGEST_DESCRIPTION),
         "reference": statement_text(call),
         "retry_if_possible": False,
         "metadata": {REFERENCE: call.reference},

@@ -1,24 +1,21 @@
 """GoCardless' calls: addresses, envelopes, keys, and what an answer holds."""
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
-
-from psp.common.http import PspHttp
-from psp.errors import OutcomeUnknown, ProtocolError, PspUnavailable
-from psp.gocardless.answers import ConflictError, RefusedError, envelope
-from psp.gocardless.wire import Resource
+from psp.common.client import ApiClient, RefusedError, afterwards
+from psp.common.http import Answer, M, outage, understood
+from psp.common.outcomes import failed
+from psp.errors import CredentialsRejected, OutcomeUnknown, ProtocolError, PspError
+from psp.gocardless.wire import ErrorBody, Listing, Resource, Trouble
+from psp.gocardless.words import refusal_code
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
-# Longer ones are refused (`idempotency_key_too_long`); the limit itself is unconfirmed.
-_LONGEST_KEY = 128
 LARGEST_PAGE = 500
+_DEFINITE = frozenset({400, 403, 404, 405, 406, 409, 410, 415, 422, 426})
 
 
 @dataclass(frozen=True)
@@ -29,11 +26,19 @@ class Page(Generic[T]):
     after: str | None
 
 
-class GoCardlessClient:
-    """One merchant's access. Every call raises a `PspError` when there is no definite answer."""
+class ConflictError(OutcomeUnknown):
+    """The idempotency key has made an object already: `id`."""
 
-    def __init__(self, http: PspHttp) -> None:
-        self._http = http
+    def __init__(self, id: str) -> None:
+        super().__init__("The idempotency key was used")
+        self.id = id
+
+
+class GoCardlessClient(ApiClient):
+    """One merchant's access to GoCardless' API."""
+
+    # Longer ones are refused (`idempotency_key_too_long`); the limit itself is unconfirmed.
+    longest_key = 128
 
     async def create(self, model: type[R], body: Mapping[str, Any], key: str | None) -> R:
         """Make an object, at most once per `key`, or read the one the key has made before.
@@ -41,15 +46,14 @@ class GoCardlessClient:
         Members that are None are left out. Raises `RefusedError`.
         """
         content = {name: value for name, value in body.items() if value is not None}
-        headers = {"Idempotency-Key": _fitting(key)} if key else None
-        answer = await self._http.send(
-            "POST", model.kind, body={model.kind: content}, headers=headers
-        )
+        headers = self.keyed(key) if key else None
         try:
-            return _read(model, envelope(answer, model.kind))
+            return await self.ask(
+                model, "POST", model.kind, body={model.kind: content}, headers=headers
+            )
         except ConflictError as conflict:
             with afterwards():
-                made = await self.get(model, conflict.id)
+                made = await self.named(model, conflict.id)
         if made is None:
             raise ProtocolError("GoCardless does not have the object that it names")
         return made
@@ -59,64 +63,66 @@ class GoCardlessClient:
     ) -> R:
         """Do something with an object; not protected by a key. Raises `RefusedError`."""
         path = (model.kind, id, "actions", action)
-        answer = await self._http.send("POST", *path, body={"data": dict(data or {})})
-        return _read(model, envelope(answer, model.kind))
+        return await self.ask(model, "POST", *path, body={"data": dict(data or {})})
 
-    async def get(self, model: type[R], id: str) -> R | None:
-        """The object; None if GoCardless says that there is none."""
-        answer = await self._http.send("GET", model.kind, id)
-        try:
-            return _read(model, envelope(answer, model.kind))
-        except RefusedError as refusal:
-            if refusal.status == 404:
-                return None
-            raise _unreadable(refusal) from None
+    async def named(self, model: type[R], id: str) -> R | None:
+        """The object with an id; None if GoCardless says that there is none."""
+        return await self.get(model, model.kind, id)
 
-    async def entries(self, kind: str, **filters: str | None) -> Page[dict[str, Any]]:
+    async def entries(self, kind: str, **filters: Any) -> Page[Any]:
         """A part of a list as it stands; `created_from` and `created_to` bound a span of time."""
         params = {_FILTERS.get(name, name): value for name, value in filters.items()}
-        params.setdefault("limit", str(LARGEST_PAGE))
-        answer = await self._http.send("GET", kind, params=params)
-        try:
-            found, meta = envelope(answer, kind), envelope(answer, "meta")
-        except RefusedError as refusal:
-            raise _unreadable(refusal) from None
-        try:
-            return Page(list(found), meta["cursors"]["after"])
-        except (KeyError, TypeError):
-            raise ProtocolError(f"GoCardless' list of {kind} has no cursors") from None
+        page = await self.require(Listing, kind, **{"limit": LARGEST_PAGE, **params})
+        found = (page.model_extra or {}).get(kind)
+        if not isinstance(found, list):
+            raise ProtocolError(f"GoCardless answered without a list of {kind}")
+        return Page(found, page.after)
 
-    async def page(self, model: type[R], **filters: str | None) -> Page[R]:
+    async def listed(self, model: type[R], **filters: Any) -> Page[R]:
         """As `entries`, understood."""
         page = await self.entries(model.kind, **filters)
-        return Page([_read(model, item) for item in page.items], page.after)
+        return Page([understood(model, item) for item in page.items], page.after)
+
+    def read(self, answer: Answer, model: type[M]) -> M:
+        """What the answer's envelope holds; a list is its own envelope."""
+        if not issubclass(model, Resource):
+            return answer.read(model)
+        body = answer.json()
+        return understood(model, body.get(model.kind) if isinstance(body, dict) else None)
+
+    def problem(self, answer: Answer) -> PspError | RefusedError:
+        """What an answer other than 2xx means. Its own error body repeats the HTTP status."""
+        body = answer.own(ErrorBody)
+        if body is None or body.error.code != answer.status:
+            return outage(answer)
+        trouble = body.error
+        if answer.status == 401:
+            message = "GoCardless refuses the access token"
+            return CredentialsRejected(message, psp_code=trouble.word)
+        if trouble.first.reason == "idempotent_creation_conflict":
+            return _conflict(trouble)
+        if answer.status not in _DEFINITE or trouble.type == "gocardless":
+            return outage(answer, trouble.word)
+        return _refusal(trouble)
 
 
 _FILTERS = {"created_from": "created_at[gte]", "created_to": "created_at[lt]"}
 
 
-@contextmanager
-def afterwards() -> Iterator[None]:
-    """Reading what an earlier call has come to: even what is not sent here leaves that unknown."""
-    try:
-        yield
-    except PspUnavailable as error:
-        raise OutcomeUnknown(
-            str(error), psp_code=error.psp_code, retry_after=error.retry_after
-        ) from None
+def _conflict(trouble: Trouble) -> OutcomeUnknown:
+    named = (problem.links.get("conflicting_resource_id") for problem in trouble.errors)
+    id = next(filter(None, named), None)
+    if id is None:
+        # The first call with the key may still be at work.
+        return OutcomeUnknown("GoCardless knows the key and names no object")
+    return ConflictError(id)
 
 
-def _fitting(key: str) -> str:
-    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()
-
-
-def _read(model: type[R], found: Any) -> R:
-    try:
-        return model.model_validate(found)
-    except ValidationError:
-        # Without its cause, which may quote payment data.
-        raise ProtocolError(f"GoCardless answered without a readable {model.__name__}") from None
-
-
-def _unreadable(refusal: RefusedError) -> ProtocolError:
-    return ProtocolError(f"GoCardless refused to be read: {refusal.code}", psp_code=refusal.code)
+def _refusal(trouble: Trouble) -> RefusedError:
+    problem = trouble.first
+    code = refusal_code(problem.reason, problem.field, trouble.type)
+    said = problem.message if trouble.errors else trouble.message
+    text = " ".join(filter(None, [problem.field, said]))
+    declined = failed(None, code, trouble.word, text)
+    missing = trouble.code == 404
+    return RefusedError(declined, status=trouble.code, kind=trouble.type, missing=missing)

@@ -1,24 +1,19 @@
 """The port's operations for one merchant of GoCardless."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import TypeVar
 
 from contract.enums import PaymentErrorCode as Code
+from psp.common.client import RefusedError, afterwards, or_found
+from psp.common.connection import PspConnection, declining
+from psp.common.instruments import stored
 from psp.common.money import to_minor
-from psp.common.outcomes import declining
+from psp.common.outcomes import ours, require
 from psp.errors import PspUnavailable
 from psp.gocardless import bodies, listing, mapping, signing
-from psp.gocardless.answers import RefusedError
-from psp.gocardless.client import GoCardlessClient, afterwards
+from psp.gocardless.client import GoCardlessClient
 from psp.gocardless.mapping import MANDATE
-from psp.gocardless.wire import (
-    BillingRequest,
-    Creditor,
-    Event,
-    Mandate,
-    Payment,
-    Resource,
-)
+from psp.gocardless.wire import BillingRequest, Creditor, Event, Mandate, Payment, Resource
 from psp.gocardless.wire import Refund as WireRefund
 from psp.gocardless.words import CREDITOR_SCHEMES, SCHEMES
 from psp.types import (
@@ -41,84 +36,75 @@ R = TypeVar("R", bound=Resource)
 _RACE = "total_amount_confirmation_invalid"
 
 
-def _declined(refusal: RefusedError, call: Call) -> Declined:
-    missing = Code.BearerInvalid if isinstance(call, Charge) else Code.InvalidData
-    return mapping.refused(refusal, missing=missing)
-
-
-class GoCardlessConnection:
+class GoCardlessConnection(PspConnection):
     """An account at GoCardless."""
 
     def __init__(self, client: GoCardlessClient) -> None:
         self._client = client
 
-    @declining(RefusedError, _declined)
+    @declining
     async def authorize(self, call: Authorize) -> Outcome:
         """Set up a mandate, by the hosted page or by IBAN, or see whether one is still good."""
         return await signing.authorize(self._client, call)
 
-    @declining(RefusedError, _declined)
+    @declining
     async def void(self, call: Void) -> Outcome:
         """Call an open sign-up off.
 
         A mandate is no reservation and is left alone: it may serve other payments by now, and
         ending it would end those as well.
         """
-        try:
-            request = await self._client.act(BillingRequest, call.authorization_id, "cancel")
-        except RefusedError:
-            found = await self._client.get(BillingRequest, call.authorization_id)
-            if found is None or found.status in signing.OPEN:
-                raise
-            request = found
-        return mapping.void_outcome(request)
+        id = call.authorization_id
 
-    @declining(RefusedError, _declined)
+        async def ended() -> BillingRequest | None:
+            found = await self._client.named(BillingRequest, id)
+            return found if found and found.status not in signing.OPEN else None
+
+        attempt = self._client.act(BillingRequest, id, "cancel")
+        return mapping.void_outcome(await or_found(attempt, ended))
+
     async def capture(self, call: Capture) -> Outcome:
         """A mandate holds no money: there is never anything to capture."""
         message = "No money is held under a mandate."
         return Declined(code=Code.InvalidPreconditions, message=message)
 
-    @declining(RefusedError, _declined)
+    @declining
     async def charge(self, call: Charge) -> Outcome:
         """Collect a payment with a mandate."""
-        mandate = call.instrument.token.get(MANDATE)
+        mandate = stored(call).get(MANDATE)
         if mandate is None:
             return mapping.mandate_outcome(None)
         to_minor(call.amount, call.currency)
         body = bodies.payment(call, mandate, await self._charge_date(mandate, call))
-        try:
-            made = await self._client.create(Payment, body, call.idempotency_key)
-        except RefusedError:
-            # Perhaps the refusal of a repetition: whether the key goes first is unconfirmed.
-            with afterwards():
-                earlier = await self._made(Payment, call, mandate=mandate)
-            if earlier is None:
-                raise
-            made = earlier
-        with afterwards():
-            return await self._outcome(mapping.ours(made, call))
 
-    @declining(RefusedError, _declined)
+        async def earlier() -> Payment | None:
+            with afterwards():
+                return await self._made(Payment, call, mandate=mandate)
+
+        # A refusal may be that of a repetition: whether the key goes first is unconfirmed.
+        made = await or_found(self._client.create(Payment, body, call.idempotency_key), earlier)
+        with afterwards():
+            return await self._outcome(ours(made, call))
+
+    @declining
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a payment back; no two calls may do so without knowing of each other."""
         amount = to_minor(call.amount, call.currency)
-        payment = await self._client.get(Payment, call.payment_psp_id)
+        payment = await self._client.named(Payment, call.payment_psp_id)
         if payment is None:
             return Declined(code=Code.InvalidData, message="GoCardless has no such payment.")
-        if payment.currency != call.currency:
-            message = f"The payment is in {payment.currency}."
-            return Declined(code=Code.InvalidCurrency, message=message)
+        message = f"The payment is in {payment.currency}."
+        require(payment.currency == call.currency, Code.InvalidCurrency, message)
         made = await self._made(WireRefund, call, payment=payment.id)
         if made is None:
             body = bodies.refund(call, amount, payment.amount_refunded)
             made = await self._refund(call, payment.id, body)
-        return await self._outcome(mapping.ours(made, call))
+        return await self._outcome(ours(made, call))
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
         """What a sign-up has come to, or whether a mandate is still good."""
         if lookup.psp_id is not None and lookup.psp_id.startswith("MD"):
-            mandate = await self._client.get(Mandate, lookup.psp_id)
+            mandate = await self._client.named(Mandate, lookup.psp_id)
             return mapping.mandate_outcome(mandate) if mandate else None
         found = await self._find(BillingRequest, lookup)
         return await signing.outcome(self._client, found) if found else None
@@ -135,7 +121,7 @@ class GoCardlessConnection:
 
     async def verify_settings(self) -> SettingsCheck:
         """The schemes the creditors may collect in; all, if GoCardless does not show any."""
-        creditors = (await self._client.page(Creditor)).items
+        creditors = (await self._client.listed(Creditor)).items
         if not creditors:
             return SettingsCheck()
         shown = [scheme for creditor in creditors for scheme in creditor.scheme_identifiers]
@@ -146,7 +132,7 @@ class GoCardlessConnection:
 
     async def list_events(self, cursor: str | None) -> EventPage:
         """The event list behind a cursor."""
-        return await listing.events(self._client, cursor, _now())
+        return await listing.events(self._client, cursor)
 
     async def list_movements(
         self, since: datetime, until: datetime, cursor: str | None
@@ -154,11 +140,17 @@ class GoCardlessConnection:
         """Payments, then refunds."""
         return await listing.movements(self._client, since, until, cursor, self._outcome)
 
+    def declined(self, refusal: RefusedError, call: Call) -> Declined:
+        """Only a charge names what may be missing: the mandate."""
+        if refusal.missing and not isinstance(call, Charge):
+            return refusal.declined.model_copy(update={"code": Code.InvalidData})
+        return super().declined(refusal, call)
+
     async def _charge_date(self, mandate: str, call: Charge) -> date | None:
         """The day wanted; one before the mandate's first possible day would be refused."""
         if call.execute_on is None:
             return None
-        found = await self._client.get(Mandate, mandate)
+        found = await self._client.named(Mandate, mandate)
         first = found.next_possible_charge_date if found else None
         return max(call.execute_on, first) if first else call.execute_on
 
@@ -168,36 +160,28 @@ class GoCardlessConnection:
         except RefusedError as refusal:
             with afterwards():
                 made = await self._made(WireRefund, call, payment=payment)
-            if made is None and refusal.reason == _RACE:
+            if made is None and refusal.psp_code == _RACE:
                 message = "Another refund of the payment came first"
                 raise PspUnavailable(message, psp_code=_RACE) from None
             if made is None:
                 raise
             return made
 
-    async def _made(self, model: type[R], call: Call, **filters: str) -> R | None:
-        """What an earlier attempt of the same call has made after all."""
-        found = await listing.named(self._client, model, call.reference, _now(), **filters)
+    async def _made(self, model: type[R], asked: Call | Lookup, **filters: str) -> R | None:
+        """The object with our reference, which an earlier attempt has made after all."""
+        found = await listing.named(self._client, model, asked.reference, **filters)
         return found[-1] if found else None
 
     async def _find(self, model: type[R], lookup: Lookup) -> R | None:
         """By GoCardless' id; by our reference if there is none or GoCardless does not know it."""
-        found = await self._client.get(model, lookup.psp_id) if lookup.psp_id else None
-        if found is None:
-            known = await listing.named(self._client, model, lookup.reference, _now())
-            found = known[-1] if known else None
-        return mapping.ours(found, lookup) if found else None
+        found = await self._client.named(model, lookup.psp_id) if lookup.psp_id else None
+        found = found or await self._made(model, lookup)
+        return ours(found, lookup) if found else None
 
-    async def _outcome(self, made: Resource) -> Outcome:
+    async def _outcome(self, made: Payment | WireRefund) -> Outcome:
         if isinstance(made, WireRefund):
             return mapping.refund_outcome(made)
-        if not isinstance(made, Payment):
-            raise TypeError(type(made).__name__)
         if not mapping.needs_events(made):
             return mapping.payment_outcome(made)
-        events = await self._client.page(Event, payment=made.id)
+        events = await self._client.listed(Event, payment=made.id)
         return mapping.payment_outcome(made, events.items)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -17,10 +17,12 @@ from typing import TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
+from psp.common import instruments
+from psp.common.instruments import filled
 from psp.common.money import to_major
+from psp.common.outcomes import ended, failed, paid, refunded
 from psp.common.texts import sentence
 from psp.errors import ProtocolError
-from psp.gocardless.answers import RefusedError
 from psp.gocardless.wire import (
     Account,
     BankAccount,
@@ -32,15 +34,13 @@ from psp.gocardless.wire import (
     Refund,
     Resource,
 )
-from psp.gocardless.words import chargeback_reason, failure_code, refusal_code
+from psp.gocardless.words import chargeback_reason, failure_code
 from psp.types import (
     Approved,
-    Call,
     Declined,
     Fact,
     FactKind,
     Instrument,
-    Lookup,
     Outcome,
     Pending,
     RedirectRequired,
@@ -54,18 +54,6 @@ MANDATE = "mandate"
 _FLOW_LIFE = timedelta(days=7)
 _USABLE = frozenset({"pending_customer_approval", "pending_submission", "submitted", "active"})
 _WAS_COLLECTED = frozenset({"confirmed", "paid_out", "late_failure_settled"})
-
-
-def ours(found: T, asked: Call | Lookup) -> T:
-    """`found`, if it is what was asked for; raises `ProtocolError` for somebody else's object.
-
-    The amounts of another currency would be read with the wrong number of decimals.
-    """
-    if found.reference not in (None, asked.reference):
-        raise ProtocolError("GoCardless answered with an object of another transaction.")
-    if getattr(found, "currency", None) not in (None, asked.currency):
-        raise ProtocolError("GoCardless answered in another currency.")
-    return found
 
 
 def redirected(flow: Flow, request: BillingRequest) -> Outcome:
@@ -88,9 +76,7 @@ def sign_up_outcome(request: BillingRequest) -> Outcome | None:
             return None
         case "cancelled":
             message = "The set-up of the mandate was cancelled."
-            return Declined(
-                psp_id=request.id, code=Code.Canceled, status=Status.Cancelled, message=message
-            )
+            return ended(request.id, Status.Cancelled, message)
         case _:
             return Pending(psp_id=request.id)
 
@@ -130,8 +116,7 @@ def instrument(
         "Last4": account.account_number_ending if account else None,
         "MandateId": mandate.printed,
     }
-    known = {name: value for name, value in shown.items() if value}
-    return Instrument(token={MANDATE: mandate.id}, bearer={**known, **(typed or {})})
+    return instruments.instrument({MANDATE: mandate.id}, {**filled(shown), **(typed or {})})
 
 
 def needs_events(payment: Payment) -> bool:
@@ -148,7 +133,7 @@ def payment_outcome(payment: Payment, events: Sequence[Event] = ()) -> Outcome:
             back = _taken_back(payment, _last(events, "charged_back"))
             return Approved(psp_id=payment.id, facts=(_paid(payment), back))
         case "failed":
-            return _failed(payment, events)
+            return _not_collected(payment, events)
         case "cancelled":
             return _cancelled(payment, _last(events, "cancelled"))
         case "customer_approval_denied":
@@ -161,12 +146,8 @@ def refund_outcome(refund: Refund) -> Outcome:
     """What was given back."""
     match refund.status:
         case "paid":
-            fact = Fact(
-                kind=FactKind.REFUNDED,
-                id=refund.id,
-                amount=to_major(refund.amount, refund.currency),
-                booked_on=refund.created_at.date(),
-            )
+            amount = to_major(refund.amount, refund.currency)
+            fact = refunded(refund.id, amount, refund.created_at.date())
             return Approved(psp_id=refund.id, facts=(fact,))
         case "bounced" | "funds_returned":
             message = "The refund came back from the payer's bank."
@@ -177,17 +158,7 @@ def refund_outcome(refund: Refund) -> Outcome:
             return Pending(psp_id=refund.id)
 
 
-def refused(refusal: RefusedError, *, missing: Code) -> Declined:
-    """A definite refusal; `missing` is the code for an object GoCardless does not have."""
-    code = refusal_code(refusal.reason, refusal.field, refusal.type)
-    return Declined(
-        code=missing if refusal.status == 404 else code,
-        psp_code=refusal.code,
-        message=refusal.text,
-    )
-
-
-def _failed(payment: Payment, events: Sequence[Event]) -> Outcome:
+def _not_collected(payment: Payment, events: Sequence[Event]) -> Outcome:
     failure = _last(events, "failed")
     if failure is None:
         # Without the events nobody can say whether the money had been there.
@@ -198,12 +169,8 @@ def _failed(payment: Payment, events: Sequence[Event]) -> Outcome:
     if failure.details.will_attempt_retry:
         # Not asked for, yet an account may be set up so.
         return Pending(psp_id=payment.id)
-    return Declined(
-        psp_id=payment.id,
-        code=failure_code(failure.details.cause),
-        psp_code=failure.details.cause,
-        message=sentence(failure.details.description),
-    )
+    cause = failure.details.cause
+    return failed(payment.id, failure_code(cause), cause, failure.details.description)
 
 
 def _cancelled(payment: Payment, event: Event | None) -> Declined:
@@ -224,12 +191,7 @@ def _last(events: Sequence[Event], action: str) -> Event | None:
 
 
 def _paid(payment: Payment) -> Fact:
-    return Fact(
-        kind=FactKind.PAID,
-        id=payment.id,
-        amount=to_major(payment.amount, payment.currency),
-        booked_on=payment.charge_date,
-    )
+    return paid(payment.id, to_major(payment.amount, payment.currency), payment.charge_date)
 
 
 def _taken_back(payment: Payment, event: Event | None) -> Fact:

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, HttpUrl
 
 from psp.common.secrets import Secret, Secrets
+from psp.common.settings import DeploymentConfig, MerchantSettings
 
 Environment = Literal["live", "sandbox"]
 
@@ -15,14 +15,12 @@ _HOSTS: dict[Environment, str] = {
 }
 
 
-class GoCardlessSettings(BaseModel):
-    """One merchant's account; the aliases are the keys of the settings form.
+class GoCardlessSettings(MerchantSettings):
+    """One merchant's account.
 
     The token needs read and write access. There is no way to ask GoCardless whether the webhook
     secret is right: a wrong one shows in refused notifications only.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     access_token: Secret = Field(
         alias="AccessToken",
@@ -38,10 +36,8 @@ class GoCardlessSettings(BaseModel):
     )
 
 
-class GoCardlessConfig(BaseSettings):
-    """A deployment's choice; the alias is the environment variable's name."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+class GoCardlessConfig(DeploymentConfig):
+    """GoCardless itself, unless a URL is given."""
 
     url: HttpUrl | None = Field(None, validation_alias="INTEGRATOR_GOCARDLESS_URL")
 

@@ -5,10 +5,11 @@ import re
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.common.bearer import bank_account
+from psp.common.client import RefusedError
+from psp.common.instruments import stored
 from psp.common.money import to_minor
-from psp.errors import BearerRefused
+from psp.common.outcomes import ours, require
 from psp.gocardless import bodies, mapping
-from psp.gocardless.answers import RefusedError
 from psp.gocardless.client import GoCardlessClient
 from psp.gocardless.mapping import MANDATE
 from psp.gocardless.wire import BankAccount, BillingRequest, Flow, Mandate
@@ -20,13 +21,12 @@ OPEN = ("pending", "ready_to_fulfil")
 
 
 async def authorize(client: GoCardlessClient, call: Authorize) -> Outcome:
-    """Choose the way. Raises `RefusedError`, `UnpayableError` or a `PspError`."""
-    if call.role not in SCHEMES:
-        return Declined(code=Code.InvalidData, message="GoCardless has no such payment method.")
+    """Choose the way. Raises `RefusedError`, `ImpossibleError` or a `PspError`."""
+    require(call.role in SCHEMES, Code.InvalidData, "GoCardless has no such payment method.")
     to_minor(call.amount, call.currency)
-    if call.currency != CURRENCIES[call.role]:
-        message = f"{call.role.name} is in {CURRENCIES[call.role]} only."
-        return Declined(code=Code.InvalidCurrency, message=message)
+    currency = CURRENCIES[call.role]
+    message = f"{call.role.name} is in {currency} only."
+    require(call.currency == currency, Code.InvalidCurrency, message)
     if call.migration_token is not None:
         return await _take_over(client, call, call.migration_token)
     if not call.initial:
@@ -45,31 +45,31 @@ async def outcome(
     if found is not None:
         return found
     named = request.links.get("mandate_request_mandate")
-    mandate = await client.get(Mandate, named) if named else None
+    mandate = await client.named(Mandate, named) if named else None
     return mapping.signed(request, mandate, typed)
 
 
 async def _take_over(client: GoCardlessClient, call: Authorize, token: str) -> Outcome:
     # Typed by a person: only what can be an id may become part of an address.
     known = _MANDATE_ID.fullmatch(token) is not None
-    mandate = await client.get(Mandate, token) if known else None
+    mandate = await client.named(Mandate, token) if known else None
     if mandate is None or mandate.scheme != SCHEMES[call.role]:
         return Declined(code=Code.InvalidData, message="GoCardless has no such mandate.")
     account_id = mandate.links.get("customer_bank_account")
-    account = await client.get(BankAccount, account_id) if account_id else None
+    account = await client.named(BankAccount, account_id) if account_id else None
     return mapping.mandate_outcome(mandate, mapping.instrument(mandate, account))
 
 
 async def _still_usable(client: GoCardlessClient, call: Authorize) -> Outcome:
     """Nothing to reserve: the mandate only has to be good for later. What is stored stays."""
-    known = call.instrument.token.get(MANDATE) if call.instrument else None
-    mandate = await client.get(Mandate, known) if known else None
+    known = stored(call).get(MANDATE)
+    mandate = await client.named(Mandate, known) if known else None
     return mapping.mandate_outcome(mandate, call.instrument)
 
 
 async def _visit(client: GoCardlessClient, call: Authorize) -> Outcome:
-    if not (call.success_url and call.abort_url):
-        return Declined(code=Code.InvalidData, message="A mandate page needs its return URLs.")
+    urls = call.success_url and call.abort_url
+    require(urls, Code.InvalidData, "A mandate page needs its return URLs.")
     request = await _request(client, call)
     if request.status not in OPEN:
         return await outcome(client, request)
@@ -79,10 +79,7 @@ async def _visit(client: GoCardlessClient, call: Authorize) -> Outcome:
 
 
 async def _sign(client: GoCardlessClient, call: Authorize) -> Outcome:
-    try:
-        holder, iban = bank_account(call.initial_bearer)
-    except BearerRefused as refusal:
-        return Declined(code=refusal.code, message=str(refusal))
+    holder, iban = bank_account(call.initial_bearer)
     request = await _request(client, call)
     for action, data in bodies.steps(call, holder, iban).items():
         todo = {step.type for step in request.actions if step.status != "completed"}
@@ -95,7 +92,7 @@ async def _sign(client: GoCardlessClient, call: Authorize) -> Outcome:
 
 async def _request(client: GoCardlessClient, call: Authorize) -> BillingRequest:
     body = bodies.billing_request(call)
-    return mapping.ours(await client.create(BillingRequest, body, call.idempotency_key), call)
+    return ours(await client.create(BillingRequest, body, call.idempotency_key), call)
 
 
 async def _act(
@@ -105,8 +102,8 @@ async def _act(
     try:
         return await client.act(BillingRequest, request.id, action, data)
     except RefusedError as refusal:
-        found = await client.get(BillingRequest, request.id)
-        if found is None or not _was_taken(found, action) or refusal.type != "invalid_state":
+        found = await client.named(BillingRequest, request.id)
+        if found is None or not _was_taken(found, action) or refusal.kind != "invalid_state":
             raise
         return found
 

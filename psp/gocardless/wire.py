@@ -5,26 +5,15 @@ objects hold personal data: `repr` shows their ids only. Shapes: the official cl
 fixtures (gocardless-pro-python 3.22, gocardless-nodejs 10.1).
 """
 
-from collections.abc import Iterable
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AliasPath, AwareDatetime, ConfigDict, Field
+
+from psp.common.wire import Id, Minor, Wire
 
 REFERENCE = "transaction_id"
 """The metadata key that holds our reference; there is room for three."""
-
-# Strict, so that neither text nor a fraction passes as money; bounded, so that it stays exact.
-Minor = Annotated[int, Field(strict=True, ge=0, le=10**15)]
-
-
-class Wire(BaseModel):
-    """Base of everything read from GoCardless."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return [("id", getattr(self, "id", None))]
 
 
 class Resource(Wire):
@@ -32,15 +21,23 @@ class Resource(Wire):
 
     kind: ClassVar[str]
 
-    id: str = Field(min_length=1)
+    id: Id
     created_at: AwareDatetime
-    links: dict[str, str | None] = {}
+    links: dict[str, str | None] = Field(default={})
     metadata: dict[str, str] | None = None
 
     @property
     def reference(self) -> str | None:
         """Our transaction id, if we made the object."""
         return (self.metadata or {}).get(REFERENCE)
+
+
+class Listing(Wire):
+    """A part of a list, which is under its kind; `after` leads to the next."""
+
+    model_config = ConfigDict(extra="allow")
+
+    after: str | None = Field(validation_alias=AliasPath("meta", "cursors", "after"))
 
 
 class Payment(Resource):
@@ -168,7 +165,7 @@ class Problem(Wire):
     reason: str | None = Field(None, pattern=r"^[a-z0-9_]{1,80}$")
     field: str | None = None
     message: str | None = None
-    links: dict[str, str | None] = {}
+    links: dict[str, str | None] = Field(default={})
 
 
 class Trouble(Wire):
@@ -178,6 +175,16 @@ class Trouble(Wire):
     code: int
     message: str | None = None
     errors: tuple[Problem, ...] = ()
+
+    @property
+    def first(self) -> Problem:
+        """The one reason that counts, which may be empty."""
+        return self.errors[0] if self.errors else Problem()
+
+    @property
+    def word(self) -> str:
+        """The reason, or what there is of it."""
+        return self.first.reason or self.type
 
 
 class ErrorBody(Wire):

@@ -7,6 +7,7 @@ official source; they stay what the caller's default says.
 from contract.enums import PaymentChargebackReason as Reason
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.words import meanings
 
 SCHEMES = {
     Role.Debit: "sepa_core",
@@ -19,55 +20,45 @@ REFERENCE_SIZES = {Role.Debit: 140, Role.Autogiro: 11, Role.Betalingsservice: 30
 # For e-mails and pages; anything else is refused.
 LANGUAGES = frozenset({"da", "de", "en", "es", "fr", "it", "nb", "nl", "pt", "sl", "sv"})
 
-_REASONS = {
-    "available_refund_amount_insufficient": Code.InsufficientBalance,
-    "bank_account_disabled": Code.BearerInvalid,
-    "bank_account_not_found": Code.BearerInvalid,
-    "customer_data_removed": Code.BearerInvalid,
-    "feature_disabled": Code.InvalidConfiguration,
-    # Not PermissionDenied, which would switch the PSP off for every customer of the merchant.
-    "forbidden": Code.InvalidConfiguration,
-    "insufficient_permissions": Code.InvalidConfiguration,
-    "mandate_is_inactive": Code.BearerInvalid,
-    "mandate_replaced": Code.BearerInvalid,
-}
-_FIELDS = {
-    "account_holder_name": Code.BearerInvalid,
-    "account_number": Code.InvalidIBAN,
-    "amount": Code.InvalidAmount,
-    "bank_code": Code.InvalidIBAN,
-    "branch_code": Code.InvalidIBAN,
-    "country_code": Code.InvalidCountry,
-    "currency": Code.InvalidCurrency,
-    "danish_identity_number": Code.InvalidNationalIdNumber,
-    "iban": Code.InvalidIBAN,
-    "mandate": Code.BearerInvalid,
-    "swedish_identity_number": Code.InvalidNationalIdNumber,
-}
+_REASONS = meanings(
+    {
+        Code.InsufficientBalance: "available_refund_amount_insufficient",
+        Code.BearerInvalid: "bank_account_disabled bank_account_not_found customer_data_removed "
+        "mandate_is_inactive mandate_replaced",
+        # "forbidden" is not PermissionDenied, which would switch the PSP off for every customer.
+        Code.InvalidConfiguration: "feature_disabled forbidden insufficient_permissions",
+    }
+)
+_FIELDS = meanings(
+    {
+        Code.BearerInvalid: "account_holder_name mandate",
+        Code.InvalidAmount: "amount",
+        Code.InvalidCountry: "country_code",
+        Code.InvalidCurrency: "currency",
+        Code.InvalidIBAN: "account_number bank_code branch_code iban",
+        Code.InvalidNationalIdNumber: "danish_identity_number swedish_identity_number",
+    }
+)
 _TYPES = {"invalid_state": Code.InvalidPreconditions, "validation_failed": Code.InvalidData}
-_FAILURES = {
-    "bank_account_closed": Code.BearerInvalid,
-    "bank_account_disabled": Code.BearerInvalid,
-    "bank_account_transferred": Code.BearerInvalid,
-    "direct_debit_not_enabled": Code.BearerInvalid,
-    "insufficient_funds": Code.InsufficientBalance,
-    "invalid_bank_details": Code.BearerInvalid,
-    "mandate_cancelled": Code.BearerInvalid,
-    "mandate_expired": Code.BearerExpired,
-    "mandate_suspended_by_payer": Code.BearerInvalid,
-}
-_CHARGEBACKS = {
-    "authorisation_disputed": Reason.UserInitiated,
-    "bank_account_closed": Reason.BearerInvalid,
-    "bank_account_transferred": Reason.BearerInvalid,
-    "direct_debit_not_enabled": Reason.BearerInvalid,
-    "insufficient_funds": Reason.InsufficientBalance,
-    "invalid_bank_details": Reason.BearerInvalid,
-    "mandate_cancelled": Reason.Canceled,
-    "mandate_expired": Reason.Canceled,
-    "refer_to_payer": Reason.Rejected,
-    "refund_requested": Reason.UserInitiated,
-}
+_FAILURES = meanings(
+    {
+        Code.BearerExpired: "mandate_expired",
+        Code.BearerInvalid: "bank_account_closed bank_account_disabled bank_account_transferred "
+        "direct_debit_not_enabled invalid_bank_details mandate_cancelled "
+        "mandate_suspended_by_payer",
+        Code.InsufficientBalance: "insufficient_funds",
+    }
+)
+_CHARGEBACKS = meanings(
+    {
+        Reason.BearerInvalid: "bank_account_closed bank_account_transferred "
+        "direct_debit_not_enabled invalid_bank_details",
+        Reason.Canceled: "mandate_cancelled mandate_expired",
+        Reason.InsufficientBalance: "insufficient_funds",
+        Reason.Rejected: "refer_to_payer",
+        Reason.UserInitiated: "authorisation_disputed refund_requested",
+    }
+)
 
 
 def refusal_code(reason: str | None, field: str | None, kind: str) -> Code:

@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel
 
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.bearer import bank_account
+from psp.common.adapter import PspAdapter
 from psp.common.http import PspHttp
 from psp.port import Connection
 from psp.sandbox import notifications
@@ -19,7 +19,7 @@ from psp.sandbox.settings import SandboxSettings
 from psp.types import Capabilities, KeySemantics, MethodCapability, Notice
 
 
-class SandboxAdapter:
+class SandboxAdapter(PspAdapter[SandboxSettings]):
     """Cards by hosted checkout, SEPA direct debits by typed IBAN.
 
     `config` says where the PSP is; without it the environment does, at every connect.
@@ -47,14 +47,9 @@ class SandboxAdapter:
     def __init__(self, config: SandboxConfig | None = None) -> None:
         self._config = config
 
-    def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
-        """Refuse a debit without holder and valid IBAN; cards are typed at the PSP only."""
-        if role is Role.Debit:
-            bank_account(bearer)
-
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
         """Open the adapter with a `SandboxSettings`."""
-        merchant = _own(settings)
+        merchant = self.own(settings)
         config = self._config or SandboxConfig()
         headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
         client = SandboxClient(PspHttp(http, config.base_url, headers))
@@ -64,14 +59,8 @@ class SandboxAdapter:
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[Notice]:
         """Verify a webhook and read its event. Raises `NotificationRejected`."""
-        return notifications.parse(_own(settings).webhook_secret, headers, body, now)
+        return notifications.parse(self.own(settings).webhook_secret, headers, body, now)
 
     def read_event(self, raw: bytes) -> Sequence[Notice]:
         """Read an entry of the event list. Raises `NotificationRejected`."""
         return notifications.read(raw)
-
-
-def _own(settings: BaseModel) -> SandboxSettings:
-    if not isinstance(settings, SandboxSettings):
-        raise TypeError(f"SandboxSettings needed, not {type(settings).__name__}")
-    return settings

@@ -5,10 +5,10 @@ import re
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.common.bearer import bank_account
-from psp.errors import BearerRefused
+from psp.common.instruments import METHOD, stored
+from psp.common.outcomes import ours, require
 from psp.sandbox import instruments, mapping
 from psp.sandbox.client import SandboxClient
-from psp.sandbox.instruments import METHOD
 from psp.sandbox.wire import Authorization, CheckoutSession, Mandate, PaymentMethod
 from psp.types import Authorize, Declined, Outcome
 
@@ -17,17 +17,17 @@ _MANDATE_CURRENCY = "EUR"
 
 
 async def authorize(client: SandboxClient, call: Authorize) -> Outcome:
-    """Choose the way. Raises `RefusedError`, `UnpayableError` or a `PspError`."""
+    """Choose the way. Raises `RefusedError`, `ImpossibleError` or a `PspError`."""
     if call.migration_token is not None:
         return await _take_over(client, call, call.migration_token)
     match call.role, call.initial:
         case Role.CreditCard, True:
             return await _checkout(client, call)
-        case Role.CreditCard, False:
+        case Role.CreditCard, False if call.amount > 0:
             return await _reserve(client, call)
         case Role.Debit, True:
             return await _sign(client, call)
-        case Role.Debit, False:
+        case Role.CreditCard | Role.Debit, False:
             return await _verify(client, call)
         case _:
             return Declined(code=Code.InvalidData, message="The PSP has no such payment method.")
@@ -41,42 +41,33 @@ async def _take_over(client: SandboxClient, call: Authorize, token: str) -> Outc
 
 
 async def _checkout(client: SandboxClient, call: Authorize) -> Outcome:
-    if not (call.success_url and call.error_url and call.abort_url):
-        return Declined(code=Code.InvalidData, message="A checkout needs all three return URLs.")
-    body = mapping.checkout_body(call)
-    key = call.idempotency_key
+    urls = call.success_url and call.error_url and call.abort_url
+    require(urls, Code.InvalidData, "A checkout needs all three return URLs.")
+    body, key = mapping.checkout_body(call), call.idempotency_key
     session = await client.post(CheckoutSession, "checkout_sessions", body=body, key=key)
-    return mapping.session_outcome(mapping.ours(session, call))
+    return mapping.session_outcome(ours(session, call))
 
 
 async def _reserve(client: SandboxClient, call: Authorize) -> Outcome:
-    token = call.instrument.token if call.instrument else {}
+    token = stored(call)
     if METHOD not in token:
         return instruments.still_usable(None)
-    if call.amount == 0:
-        return await _verify(client, call)
-    body = mapping.authorization_body(call, token)
-    key = call.idempotency_key
+    body, key = mapping.authorization_body(call, token), call.idempotency_key
     held = await client.post(Authorization, "authorizations", body=body, key=key)
-    return mapping.authorization_outcome(mapping.ours(held, call))
+    return mapping.authorization_outcome(ours(held, call))
 
 
 async def _sign(client: SandboxClient, call: Authorize) -> Outcome:
-    if call.currency != _MANDATE_CURRENCY:
-        message = f"Direct debits are in {_MANDATE_CURRENCY} only."
-        return Declined(code=Code.InvalidCurrency, message=message)
-    try:
-        holder, iban = bank_account(call.initial_bearer)
-    except BearerRefused as refusal:
-        return Declined(code=refusal.code, message=str(refusal))
+    message = f"Direct debits are in {_MANDATE_CURRENCY} only."
+    require(call.currency == _MANDATE_CURRENCY, Code.InvalidCurrency, message)
+    holder, iban = bank_account(call.initial_bearer)
     body = {"reference": call.reference, "holder": holder, "iban": iban}
     mandate = await client.post(Mandate, "mandates", body=body, key=call.idempotency_key)
-    return instruments.signed(mapping.ours(mandate, call))
+    return instruments.signed(ours(mandate, call))
 
 
 async def _verify(client: SandboxClient, call: Authorize) -> Outcome:
     """Nothing to reserve: the stored payment method only has to be good for later."""
-    token = call.instrument.token if call.instrument else {}
-    known = METHOD in token
-    method = await client.get(PaymentMethod, "payment_methods", token[METHOD]) if known else None
+    known = stored(call).get(METHOD)
+    method = await client.get(PaymentMethod, "payment_methods", known) if known else None
     return instruments.still_usable(method)

@@ -1,59 +1,62 @@
-"""The sandbox PSP's calls: addresses, keys and what an answer holds."""
+"""The sandbox PSP's calls: addresses, and what an answer holds."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from psp.common.http import PspHttp
-from psp.errors import ProtocolError
-from psp.sandbox.answers import RefusedError, read
-from psp.sandbox.wire import Listed, Wire, WireObject
+from contract.enums import PaymentErrorCode as Code
+from psp.common.client import ApiClient, RefusedError
+from psp.common.http import Answer, outage
+from psp.common.outcomes import failed
+from psp.errors import CredentialsRejected, OutcomeUnknown, PspError
+from psp.sandbox.wire import ErrorBody, ErrorDetail, Listed, WireObject
+from psp.sandbox.words import error_code
 
-W = TypeVar("W", bound=Wire)
 T = TypeVar("T", bound=WireObject)
 
+# Somebody on the way, or an overloaded PSP, may say these without knowing what became of the call.
+_UNDECIDED = frozenset({401, 403, 408, 425, 429})
+_KEY_TAKEN = frozenset({"idempotency_key_in_use", "idempotency_key_reused"})
 
-class SandboxClient:
-    """One merchant's access to the PSP's API.
 
-    Every call raises a `PspError` when there is no definite answer; a POST the PSP turned down
-    raises `RefusedError`.
-    """
+class SandboxClient(ApiClient):
+    """One merchant's access to the PSP's API."""
 
-    def __init__(self, http: PspHttp) -> None:
-        self._http = http
-
-    async def get(self, model: type[W], *path: str) -> W | None:
-        """The object at `/v1/<path>`; None if the PSP says that there is none."""
-        try:
-            return read(await self._http.send("GET", "v1", *path), model)
-        except RefusedError as refusal:
-            if refusal.status == 404 and refusal.code == "not_found":
-                return None
-            message = f"The PSP refused to be read: {refusal.code}"
-            raise ProtocolError(message, psp_code=refusal.code) from None
+    root = ("v1",)
 
     async def find(self, model: type[T], kind: str, reference: str) -> list[T]:
         """All objects of a kind made with our reference."""
-        response = await self._http.send("GET", "v1", kind, params={"reference": reference})
-        try:
-            return read(response, Listed[model]).data  # type: ignore[valid-type]
-        except RefusedError as refusal:
-            message = f"The PSP refused to be searched: {refusal.code}"
-            raise ProtocolError(message, psp_code=refusal.code) from None
+        return (await self.require(Listed[model], kind, reference=reference)).data  # type: ignore[valid-type]
 
-    async def page(self, model: type[W], kind: str, **params: str | None) -> W:
-        """One part of a list; parameters that are None are left out."""
-        response = await self._http.send("GET", "v1", kind, params=params)
-        try:
-            return read(response, model)
-        except RefusedError as refusal:
-            message = f"The PSP refused to list: {refusal.code}"
-            raise ProtocolError(message, psp_code=refusal.code) from None
+    def problem(self, answer: Answer) -> PspError | RefusedError:
+        """What an answer other than 2xx means."""
+        status = answer.status
+        body = answer.own(ErrorBody)
+        if body is None or status >= 500 or status == 429:
+            return outage(answer, body.error.code if body else None)
+        code = body.error.code
+        match status, body.error.type:
+            case 401, "authentication_error":
+                return CredentialsRejected("The PSP does not accept the API key", psp_code=code)
+            case 409, "conflict" if code in _KEY_TAKEN:
+                # The first call with this key may still take effect, or has already.
+                return OutcomeUnknown("The PSP knows this idempotency key", psp_code=code)
+            case _ if _is_definite(status, body.error):
+                return refusal(status, body)
+            case _:
+                return outage(answer, code)
 
-    async def post(self, model: type[W], *path: str, body: Mapping[str, Any], key: str) -> W:
-        """Do something at `/v1/<path>`; at most once per `key`. Nulls in `body` are left out."""
-        content = {name: value for name, value in body.items() if value is not None}
-        headers = {"Idempotency-Key": key}
-        return read(
-            await self._http.send("POST", "v1", *path, body=content, headers=headers), model
-        )
+
+def refusal(status: int, body: ErrorBody) -> RefusedError:
+    """An issuer's unknown reason is a decline, an unknown one of the PSP's own is wrong data."""
+    error = body.error
+    default = Code.Rejected if error.type == "card_error" else Code.InvalidData
+    code = error_code(error.code, default=default)
+    declined = failed(body.object.id if body.object else None, code, error.code, error.message)
+    missing = status == 404 and error.code == "not_found"
+    return RefusedError(declined, status=status, missing=missing)
+
+
+def _is_definite(status: int, detail: ErrorDetail) -> bool:
+    if status < 400 or status in _UNDECIDED:
+        return False
+    # A conflict about an object's state decides; one about a key does not.
+    return detail.type in ("invalid_request", "card_error") or detail.code == "invalid_state"

@@ -2,11 +2,9 @@
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.sandbox.wire import BankAccount, Card, Mandate, PaymentMethod
+from psp.common.instruments import CUSTOMER, METHOD, card, instrument
+from psp.sandbox.wire import BankAccount, Mandate, PaymentMethod
 from psp.types import Approved, Declined, Instrument, Outcome, Pending
-
-METHOD = "payment_method"
-CUSTOMER = "customer"
 
 _ACTIVE = "active"
 _TYPES = {Role.CreditCard: "card", Role.Debit: "sepa_debit"}
@@ -16,16 +14,28 @@ def of_method(method: PaymentMethod | None) -> Instrument | None:
     """A stored card, or a mandate shown as a payment method."""
     if method is None:
         return None
-    bearer = _card(method.card) if method.card else {}
+    stored = method.card
+    bearer: dict[str, str | None] = {}
+    if stored is not None:
+        bearer = card(
+            brand=stored.brand,
+            country=stored.country,
+            month=stored.exp_month,
+            year=stored.exp_year,
+            holder=stored.holder,
+            last4=stored.last4,
+            masked=stored.masked,
+        )
     if method.sepa_debit is not None:
         bearer = _account(method.sepa_debit, method.id)
-    return Instrument(token=_token(method), bearer=bearer)
+    return instrument({METHOD: method.id, CUSTOMER: method.customer}, bearer)
 
 
 def of_mandate(mandate: Mandate) -> Instrument:
     """A mandate."""
-    account = BankAccount(holder=mandate.holder, iban=mandate.iban, bic=mandate.bic)
-    return Instrument(token=_token(mandate), bearer=_account(account, mandate.id))
+    return instrument(
+        {METHOD: mandate.id, CUSTOMER: mandate.customer}, _account(mandate, mandate.id)
+    )
 
 
 def taken_over(method: PaymentMethod | None, *, role: Role, currency: str) -> Outcome:
@@ -40,9 +50,8 @@ def taken_over(method: PaymentMethod | None, *, role: Role, currency: str) -> Ou
 def still_usable(method: PaymentMethod | None) -> Outcome:
     """Whether a stored payment method can be charged; nothing is reserved."""
     if method is None or method.status != _ACTIVE:
-        return Declined(
-            code=Code.BearerInvalid, message="The payment method is no longer active at the PSP."
-        )
+        message = "The payment method is no longer active at the PSP."
+        return Declined(code=Code.BearerInvalid, message=message)
     # A card's id is a token and stays inside; a mandate's is its public reference.
     mandate = method.id if method.sepa_debit else None
     return Approved(psp_id=mandate, instrument=of_method(method))
@@ -55,45 +64,10 @@ def signed(mandate: Mandate) -> Outcome:
     return Approved(psp_id=mandate.id, instrument=of_mandate(mandate))
 
 
-def _token(source: PaymentMethod | Mandate) -> dict[str, str]:
-    return _filled({METHOD: source.id, CUSTOMER: source.customer})
-
-
-def _account(account: BankAccount, mandate_id: str) -> dict[str, str]:
-    return _filled(
-        {
-            "Holder": account.holder,
-            "IBAN": account.iban,
-            "BIC": account.bic,
-            "MandateId": mandate_id,
-        }
-    )
-
-
-def _card(card: Card) -> dict[str, str]:
-    return _filled(
-        {
-            "CardType": card.brand,
-            "Country": card.country,
-            "ExpiryMonth": _month(card.exp_month),
-            "ExpiryYear": _year(card.exp_year),
-            "Holder": card.holder,
-            "Last4": card.last4,
-            "MaskedCardPan": card.masked,
-        }
-    )
-
-
-def _month(month: str | int | None) -> str | None:
-    """`"1"` to `"12"`: the contract wants no leading zero."""
-    return None if month is None else str(month).lstrip("0")
-
-
-def _year(year: str | int | None) -> str | None:
-    """Four digits, also of a two-digit year."""
-    text = "" if year is None else str(year)
-    return f"20{text}" if len(text) == 2 else text
-
-
-def _filled(values: dict[str, str | None]) -> dict[str, str]:
-    return {key: value for key, value in values.items() if value}
+def _account(account: BankAccount | Mandate, mandate_id: str) -> dict[str, str | None]:
+    return {
+        "Holder": account.holder,
+        "IBAN": account.iban,
+        "BIC": account.bic,
+        "MandateId": mandate_id,
+    }

@@ -4,16 +4,16 @@ Only a status that says success or failure is final here: a word the PSP adds la
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
+from psp.common.instruments import METHOD
 from psp.common.money import to_major, to_minor
-from psp.common.texts import sentence
+from psp.common.outcomes import ended, failed, paid, refunded
+from psp.common.texts import cut, sentence
 from psp.errors import ProtocolError
 from psp.sandbox import instruments
-from psp.sandbox.answers import RefusedError
-from psp.sandbox.instruments import METHOD
 from psp.sandbox.wire import (
     Authorization,
     Charge,
@@ -21,18 +21,15 @@ from psp.sandbox.wire import (
     CheckoutSession,
     Failure,
     Refund,
-    WireObject,
 )
 from psp.sandbox.words import chargeback_reason, error_code
 from psp.types import (
     Approved,
     Authorize,
-    Call,
     Capture,
     Declined,
     Fact,
     FactKind,
-    Lookup,
     Outcome,
     Pending,
     RedirectRequired,
@@ -40,7 +37,6 @@ from psp.types import (
 from psp.types import Charge as ChargeCall
 from psp.types import Refund as RefundCall
 
-T = TypeVar("T", bound=WireObject)
 Body = Mapping[str, Any]
 
 _LONGEST_TEXT = 500
@@ -58,7 +54,7 @@ def checkout_body(call: Authorize) -> Body:
         "success_url": call.success_url,
         "error_url": call.error_url,
         "cancel_url": call.abort_url,
-        "description": _text(call),
+        "description": cut(call.text, _LONGEST_TEXT),
         "language": call.payer.language.lower() if call.payer.language else None,
         "customer": {key: value for key, value in payer.items() if value} or None,
     }
@@ -87,7 +83,7 @@ def charge_body(call: ChargeCall, token: Mapping[str, str]) -> Body:
         "currency": call.currency,
         "payment_method": token[METHOD],
         "execute_on": call.execute_on.isoformat() if call.execute_on else None,
-        "description": _text(call),
+        "description": cut(call.text, _LONGEST_TEXT),
     }
 
 
@@ -97,24 +93,8 @@ def refund_body(call: RefundCall) -> Body:
         "reference": call.reference,
         "charge": call.payment_psp_id,
         "amount": to_minor(call.amount, call.currency),
-        "description": _text(call),
+        "description": cut(call.text, _LONGEST_TEXT),
     }
-
-
-def _text(call: Call) -> str | None:
-    return call.text[:_LONGEST_TEXT] if call.text else None
-
-
-def ours(found: T, asked: Call | Lookup) -> T:
-    """`found`, if it is what was asked for; raises `ProtocolError` for somebody else's object.
-
-    The amounts of another currency would be read with the wrong number of decimals.
-    """
-    if found.reference not in (None, asked.reference):
-        raise ProtocolError("The PSP answered with an object of another transaction.")
-    if getattr(found, "currency", None) not in (None, asked.currency):
-        raise ProtocolError("The PSP answered in another currency.")
-    return found
 
 
 def session_outcome(session: CheckoutSession) -> Outcome:
@@ -130,9 +110,9 @@ def session_outcome(session: CheckoutSession) -> Outcome:
             return _failed(session.id, session.failure)
         case "cancelled":
             message = "The customer cancelled the checkout."
-            return _ended(session.id, Status.Cancelled, message)
+            return ended(session.id, Status.Cancelled, message)
         case "expired":
-            return _ended(session.id, Status.Expired, "The checkout session expired.")
+            return ended(session.id, Status.Expired, "The checkout session expired.")
         case _:
             return Pending(psp_id=session.id)
 
@@ -160,24 +140,15 @@ def authorization_outcome(held: Authorization) -> Outcome:
         case "declined":
             return _failed(held.id, held.failure)
         case "voided":
-            return _ended(held.id, Status.Cancelled, "The authorization was voided.")
+            return ended(held.id, Status.Cancelled, "The authorization was voided.")
         case "expired":
-            return _ended(held.id, Status.Expired, "The authorization expired.")
+            return ended(held.id, Status.Expired, "The authorization expired.")
         case _:
             return Pending(psp_id=held.id)
 
 
-def void_outcome(held: Authorization) -> Outcome:
-    """Whether a reservation was given back."""
-    return _withdrawn(held, done="voided")
-
-
-def cancel_outcome(session: CheckoutSession) -> Outcome:
-    """Whether an open checkout session was closed."""
-    return _withdrawn(session, done="cancelled")
-
-
-def _withdrawn(found: Authorization | CheckoutSession, *, done: str) -> Outcome:
+def withdrawn(found: Authorization | CheckoutSession, *, done: str) -> Outcome:
+    """Whether a reservation was given back, or an open checkout session closed."""
     if found.status == done:
         return Approved(psp_id=found.id)
     if found.status in ("captured", "completed", "declined", "failed", "expired"):
@@ -191,8 +162,8 @@ def charge_outcome(charge: Charge) -> Outcome:
     taken_back = tuple(_charged_back(item, charge.currency) for item in charge.chargebacks)
     match charge.status:
         case "succeeded":
-            paid = _moved(FactKind.PAID, charge)
-            return Approved(psp_id=charge.id, facts=(paid, *taken_back))
+            fact = paid(charge.id, to_major(charge.amount, charge.currency), charge.booked_on)
+            return Approved(psp_id=charge.id, facts=(fact, *taken_back))
         case "failed" | "declined":
             return _failed(charge.id, charge.failure)
         case _:
@@ -203,52 +174,21 @@ def refund_outcome(refund: Refund) -> Outcome:
     """What was given back."""
     match refund.status:
         case "succeeded":
-            return Approved(psp_id=refund.id, facts=(_moved(FactKind.REFUNDED, refund),))
+            amount = to_major(refund.amount, refund.currency)
+            return Approved(
+                psp_id=refund.id, facts=(refunded(refund.id, amount, refund.booked_on),)
+            )
         case "failed" | "declined":
             return _failed(refund.id, refund.failure)
         case _:
             return Pending(psp_id=refund.id)
 
 
-def refused(refusal: RefusedError, *, missing: Code) -> Declined:
-    """A definite refusal; `missing` is the code for an object the PSP does not have.
-
-    An issuer's unknown reason is a decline, an unknown one of the PSP's own must be wrong data.
-    """
-    default = Code.Rejected if refusal.by_issuer else Code.InvalidData
-    if refusal.code == "not_found":
-        default = missing
-    return Declined(
-        psp_id=refusal.object_id,
-        code=error_code(refusal.code, default=default),
-        psp_code=refusal.code,
-        message=sentence(refusal.text),
-    )
-
-
 def _failed(psp_id: str, failure: Failure | None) -> Declined:
     if failure is None:
-        return Declined(psp_id=psp_id, code=Code.Rejected)
-    return Declined(
-        psp_id=psp_id,
-        code=error_code(failure.code, default=Code.Rejected),
-        psp_code=failure.code,
-        message=sentence(failure.message),
-    )
-
-
-def _ended(psp_id: str, status: Status, message: str) -> Declined:
-    code = Code.Canceled if status is Status.Cancelled else Code.UnmappedError
-    return Declined(psp_id=psp_id, code=code, status=status, message=message)
-
-
-def _moved(kind: FactKind, moved: Charge | Refund) -> Fact:
-    return Fact(
-        kind=kind,
-        id=moved.id,
-        amount=to_major(moved.amount, moved.currency),
-        booked_on=moved.booked_on,
-    )
+        return failed(psp_id, Code.Rejected)
+    code = error_code(failure.code, default=Code.Rejected)
+    return failed(psp_id, code, failure.code, failure.message)
 
 
 def _charged_back(item: Chargeback, currency: str) -> Fact:

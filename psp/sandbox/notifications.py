@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr, ValidationError
 
-from psp.common.secrets import split
-from psp.common.signatures import header, require_fresh, require_hmac_sha256, timestamped
+from psp.common.signatures import require_timestamped
 from psp.errors import NotificationRejected, ProtocolError
 from psp.sandbox import instruments, mapping
 from psp.sandbox.wire import (
@@ -31,7 +30,7 @@ def parse(
     secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> Sequence[Notice]:
     """The event of a notification. Raises `NotificationRejected`."""
-    _verify(secrets, headers, body, now)
+    require_timestamped(secrets, headers, HEADER, body, now)
     return read(body)
 
 
@@ -39,33 +38,23 @@ def read(body: bytes) -> Sequence[Notice]:
     """The event in a body whose origin is certain. Raises `NotificationRejected`."""
     try:
         event = Event.model_validate_json(body)
-    except ValidationError:
-        raise NotificationRejected("The notification is not an event of the PSP") from None
-    reader = _READERS.get(event.type)
-    if reader is None:
-        return [Notice(event_id=event.id, relevant=False)]
-    return [_notice(event, reader)]
-
-
-def _verify(secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-    at, digests = timestamped(header(headers, HEADER))
-    require_fresh(int(at), now)
-    require_hmac_sha256(split(secrets), f"{at}.".encode() + body, digests)
-
-
-def _notice(event: Event, reader: Reader) -> Notice:
-    try:
+        reader = _READERS.get(event.type)
+        if reader is None:
+            return [Notice(event_id=event.id, relevant=False)]
         named = WireObject.model_validate(event.data)
     except ValidationError:
-        raise NotificationRejected("The notification's object has no id") from None
+        raise NotificationRejected("The notification is not an event of the PSP") from None
+    result = _result(event, reader)
+    ids = _ids(event, named)
+    return [Notice(event_id=event.id, reference=named.reference, psp_ids=ids, result=result)]
+
+
+def _result(event: Event, reader: Reader) -> Outcome | None:
     try:
-        result: Outcome | None = reader(event.data)
+        return reader(event.data)
     except (ValidationError, ProtocolError):
         # Signed but not understood: the transaction is known, so its state can be fetched.
-        result = None
-    return Notice(
-        event_id=event.id, reference=named.reference, psp_ids=_ids(event, named), result=result
-    )
+        return None
 
 
 def _ids(event: Event, named: WireObject) -> tuple[str, ...]:

@@ -1,14 +1,13 @@
 """What a merchant enters to use the sandbox PSP."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from psp.common.secrets import Secret, Secrets
+from psp.common.settings import MerchantSettings
 
 
-class SandboxSettings(BaseModel):
-    """One merchant's account at the sandbox PSP; the aliases are the keys of the settings form."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+class SandboxSettings(MerchantSettings):
+    """One merchant's account at the sandbox PSP."""
 
     api_key: Secret = Field(
         alias="ApiKey",

@@ -4,31 +4,20 @@ Unknown members are ignored and statuses are plain text, so that the PSP may add
 objects hold personal data: `repr` shows their ids only.
 """
 
-from collections.abc import Iterable
 from datetime import date
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
-# Strict, so that neither text nor a fraction passes as money; bounded, so that it stays exact.
-Minor = Annotated[int, Field(strict=True, ge=0, le=10**15)]
+from psp.common.wire import Id, Minor, Wire
 
 T = TypeVar("T", bound="WireObject")
-
-
-class Wire(BaseModel):
-    """Base of everything read from the PSP."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return [("id", getattr(self, "id", None))]
 
 
 class WireObject(Wire):
     """An object with an id of its own. `reference` is ours, if the PSP was told one."""
 
-    id: str = Field(min_length=1)
+    id: Id
     reference: str | None = None
 
 
@@ -160,7 +149,7 @@ class CheckoutSession(WireObject):
 class Chargeback(Wire):
     """Money the payer's bank took back, and what it charged for that."""
 
-    id: str = Field(min_length=1)
+    id: Id
     amount: Minor
     fee_amount: Minor = 0
     booked_on: date | None = None
@@ -196,6 +185,6 @@ class Refund(WireObject):
 class Event(Wire):
     """The envelope of a notification; what `data` is depends on `type`."""
 
-    id: str = Field(min_length=1)
+    id: Id
     type: str
     data: dict[str, Any]

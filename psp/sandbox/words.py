@@ -4,35 +4,31 @@ import re
 
 from contract.enums import PaymentChargebackReason as Reason
 from contract.enums import PaymentErrorCode as Code
+from psp.common.words import meanings
 
-_CODES = {
-    "amount_too_large": Code.InvalidAmount,
-    "authentication_failed": Code.Rejected,
-    "card_declined": Code.Rejected,
-    "card_expired": Code.BearerExpired,
-    "card_not_supported": Code.BearerInvalid,
-    "currency_mismatch": Code.InvalidCurrency,
-    "debit_failed": Code.Rejected,
-    "insufficient_funds": Code.InsufficientBalance,
-    "invalid_iban": Code.InvalidIBAN,
-    "invalid_state": Code.InvalidPreconditions,
-    "processing_failed": Code.Rejected,
-}
-# SEPA R-transaction codes (ISO 20022) and the card schemes' fraud and consumer disputes.
-_REASONS = {
-    "AC01": Reason.BearerInvalid,
-    "AC04": Reason.BearerInvalid,
-    "AC06": Reason.BearerInvalid,
-    "AC13": Reason.BearerInvalid,
-    "AG01": Reason.BearerInvalid,
-    "AM04": Reason.InsufficientBalance,
-    "MD01": Reason.Canceled,
-    "MD06": Reason.UserInitiated,
-    "MD07": Reason.BearerInvalid,
-    "MS02": Reason.Canceled,
-    "MS03": Reason.Rejected,
-    "SL01": Reason.Rejected,
-}
+_CODES = meanings(
+    {
+        Code.BearerExpired: "card_expired",
+        Code.BearerInvalid: "card_not_supported",
+        Code.InsufficientBalance: "insufficient_funds",
+        Code.InvalidAmount: "amount_too_large",
+        Code.InvalidCurrency: "currency_mismatch",
+        Code.InvalidIBAN: "invalid_iban",
+        Code.InvalidPreconditions: "invalid_state",
+        Code.Rejected: "authentication_failed card_declined debit_failed processing_failed",
+    }
+)
+# SEPA R-transaction codes (ISO 20022).
+_REASONS = meanings(
+    {
+        Reason.BearerInvalid: "AC01 AC04 AC06 AC13 AG01 MD07",
+        Reason.InsufficientBalance: "AM04",
+        Reason.Canceled: "MD01 MS02",
+        Reason.UserInitiated: "MD06",
+        Reason.Rejected: "MS03 SL01",
+    }
+)
+# The card schemes' fraud and consumer disputes.
 _DISPUTE = re.compile(r"1[03]\.[0-9]{1,2}")
 
 

@@ -8,10 +8,8 @@ import httpx
 from pydantic import BaseModel
 
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.bearer import bank_account
-from psp.common.budget import budget_of
+from psp.common.adapter import PspAdapter
 from psp.common.http import PspHttp
-from psp.common.secrets import tell_apart
 from psp.port import Connection
 from psp.stripe import notifications
 from psp.stripe.client import VERSION, StripeClient
@@ -26,7 +24,7 @@ _SANDBOX = CallRate(reads=25, writes=25)
 _SANDBOX_KEYS = ("sk_test_", "rk_test_")
 
 
-class StripeAdapter:
+class StripeAdapter(PspAdapter[StripeSettings]):
     """Cards by hosted Checkout with strong authentication there, SEPA debits by typed IBAN.
 
     `config` says where Stripe is; without it the environment does, at every connect.
@@ -55,35 +53,23 @@ class StripeAdapter:
     def __init__(self, config: StripeConfig | None = None) -> None:
         self._config = config
 
-    def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
-        """Refuse a debit without holder and valid IBAN; cards are typed at Stripe only."""
-        if role is Role.Debit:
-            bank_account(bearer)
-
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
         """Open the adapter with a `StripeSettings`."""
-        key = _own(settings).api_key
+        key = self.own(settings).api_key
         secret = key.get_secret_value()
         config = self._config or StripeConfig()
         headers = {"Authorization": f"Bearer {secret}", "Stripe-Version": VERSION}
         rate = _SANDBOX if secret.startswith(_SANDBOX_KEYS) else _LIVE
-        account = tell_apart(key)
-        budget = budget_of(self.name, account, reads=rate.reads, writes=rate.writes)
-        own = None if config.url else budget
-        return StripeConnection(StripeClient(PspHttp(http, config.base_url, headers, own)))
+        # A stand-in allows any rate.
+        budget = None if config.url else self.budget(key, rate)
+        return StripeConnection(StripeClient(PspHttp(http, config.base_url, headers, budget)))
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[Notice]:
         """Verify a webhook and read its event. Raises `NotificationRejected`."""
-        return notifications.parse(_own(settings).webhook_secret, headers, body, now)
+        return notifications.parse(self.own(settings).webhook_secret, headers, body, now)
 
     def read_event(self, raw: bytes) -> Sequence[Notice]:
         """Read an entry of the event list. Raises `NotificationRejected`."""
         return notifications.read(raw)
-
-
-def _own(settings: BaseModel) -> StripeSettings:
-    if not isinstance(settings, StripeSettings):
-        raise TypeError(f"StripeSettings needed, not {type(settings).__name__}")
-    return settings

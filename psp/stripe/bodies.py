@@ -5,10 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.stripe.instruments import CUSTOMER, METHOD, TYPES
+from psp.common.instruments import CUSTOMER, METHOD
+from psp.common.texts import cut
+from psp.common.times import day
+from psp.stripe.instruments import TYPES
 from psp.stripe.money import to_minor
-from psp.stripe.wire import CAPTURE, REFERENCE, PaymentIntent, day
-from psp.types import Authorize, Call, Capture, Charge, Refund
+from psp.stripe.wire import CAPTURE, REFERENCE, PaymentIntent
+from psp.types import Authorize, Capture, Charge, Refund
 
 Body = dict[str, Any]
 
@@ -38,15 +41,15 @@ def checkout_body(call: Authorize) -> Body:
         "cancel_url": call.abort_url,
     }
     if amount == 0:
-        setup = {"metadata": reference, "description": _text(call)}
+        setup = {"metadata": reference, "description": cut(call.text, _LONGEST_TEXT)}
         return {**body, "mode": "setup", "currency": currency, "setup_intent_data": setup}
-    product = {"name": _text(call) or call.reference}
+    product = {"name": cut(call.text, _LONGEST_TEXT) or call.reference}
     price = {"currency": currency, "unit_amount": amount, "product_data": product}
     intent = {
         "capture_method": "manual",
         "setup_future_usage": "off_session",
         "metadata": reference,
-        "description": _text(call),
+        "description": cut(call.text, _LONGEST_TEXT),
     }
     items = [{"price_data": price, "quantity": 1}]
     return {**body, "mode": "payment", "line_items": items, "payment_intent_data": intent}
@@ -62,7 +65,7 @@ def intent_body(call: Authorize | Charge, token: Mapping[str, str]) -> Body:
         "allowed_payment_method_types": [TYPES[call.role]],
         "capture_method": "manual" if isinstance(call, Authorize) else "automatic",
         "metadata": {REFERENCE: call.reference},
-        "description": _text(call),
+        "description": cut(call.text, _LONGEST_TEXT),
     }
 
 
@@ -87,7 +90,7 @@ def setup_body(call: Authorize, customer: str, holder: str, iban: str) -> Body:
         "payment_method_data": method,
         "mandate_data": {"customer_acceptance": {"type": "offline"}},
         "metadata": {REFERENCE: call.reference},
-        "description": _text(call),
+        "description": cut(call.text, _LONGEST_TEXT),
     }
 
 
@@ -105,7 +108,3 @@ def refund_body(call: Refund) -> Body:
         "amount": to_minor(call.amount, call.currency),
         "metadata": {REFERENCE: call.reference},
     }
-
-
-def _text(call: Call) -> str | None:
-    return call.text[:_LONGEST_TEXT] if call.text else None

@@ -2,22 +2,21 @@
 
 from datetime import datetime
 
-from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.outcomes import declining
-from psp.errors import OutcomeUnknown, ProtocolError, PspTimeout
+from psp.common.client import or_found
+from psp.common.connection import PspConnection, declining
+from psp.common.instruments import METHOD, stored
+from psp.common.outcomes import NOTHING_HELD, ours, require_ours
+from psp.errors import OutcomeUnknown
 from psp.stripe import authorizing, bodies, instruments, listing, lookup, mapping, taking
-from psp.stripe.client import RefusedError, StripeClient
-from psp.stripe.instruments import METHOD
+from psp.stripe.client import StripeClient
 from psp.stripe.taking import INTENT_EXPAND, INTENTS
 from psp.stripe.wire import Account, CheckoutSession, PaymentIntent
 from psp.stripe.wire import Refund as WireRefund
 from psp.types import (
     Authorize,
-    Call,
     Capture,
     Charge,
-    Declined,
     EventPage,
     Lookup,
     MovementPage,
@@ -30,25 +29,18 @@ from psp.types import (
 _CAPABILITIES = {Role.CreditCard: "card_payments", Role.Debit: "sepa_debit_payments"}
 
 
-def _declined(refusal: RefusedError, call: Call) -> Declined:
-    # The one object these two name is the stored payment method.
-    uses_method = isinstance(call, Authorize | Charge)
-    missing = Code.BearerInvalid if uses_method else Code.InvalidData
-    return mapping.refused(refusal, missing=missing)
-
-
-class StripeConnection:
+class StripeConnection(PspConnection):
     """An account at Stripe."""
 
     def __init__(self, client: StripeClient) -> None:
         self._client = client
 
-    @declining(RefusedError, _declined)
+    @declining
     async def authorize(self, call: Authorize) -> Outcome:
         """Open a checkout, sign a mandate, reserve on a stored card or take a customer over."""
         return await authorizing.authorize(self._client, call)
 
-    @declining(RefusedError, _declined)
+    @declining
     async def void(self, call: Void) -> Outcome:
         """Cancel a PaymentIntent (`pi_`) or expire an open checkout session (`cs_`)."""
         id, key = call.authorization_id, call.idempotency_key
@@ -62,7 +54,7 @@ class StripeConnection:
             )
             return mapping.void_outcome(session)
         if not id.startswith("pi_"):
-            return _nothing_held()
+            return NOTHING_HELD
         intent = await self._client.act(
             PaymentIntent,
             *(INTENTS, id, "cancel"),
@@ -70,13 +62,13 @@ class StripeConnection:
             key=key,
             done=lambda found: found.status == "canceled",
         )
-        return mapping.void_outcome(mapping.ours(intent, call, intent.reference))
+        return mapping.void_outcome(ours(intent, call))
 
-    @declining(RefusedError, _declined)
+    @declining
     async def capture(self, call: Capture) -> Outcome:
         """Take money of a reservation, once."""
         if not call.authorization_id.startswith("pi_"):
-            return _nothing_held()
+            return NOTHING_HELD
         intent = await self._client.act(
             PaymentIntent,
             *(INTENTS, call.authorization_id, "capture"),
@@ -87,33 +79,32 @@ class StripeConnection:
             ),
             expand=INTENT_EXPAND,
         )
-        return mapping.payment_outcome(mapping.ours(intent, call, intent.captured_for))
+        require_ours(call, intent.captured_for, intent.currency)
+        return mapping.payment_outcome(intent)
 
-    @declining(RefusedError, _declined)
+    @declining
     async def charge(self, call: Charge) -> Outcome:
         """Take money from a stored card or with a mandate."""
-        token = call.instrument.token
+        token = stored(call)
         if METHOD not in token:
             return instruments.still_usable(None)
         return mapping.payment_outcome(await taking.take(self._client, call, token))
 
-    @declining(RefusedError, _declined)
+    @declining
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a payment back."""
         body, key = bodies.refund_body(call), call.idempotency_key
-        try:
-            given = await self._client.post(WireRefund, "refunds", body=body, key=key)
-        except PspTimeout:
-            raise  # no time is left for a read
-        except OutcomeUnknown as unknown:
-            # Stripe repeats a stored 5xx for as long as it knows the key: a read may decide.
+
+        async def read() -> WireRefund | None:
             of = {name: id for name, id in body.items() if name in ("charge", "payment_intent")}
             page = await self._client.page(WireRefund, "refunds", **of)
-            named = [refund for refund in page.data if refund.reference == call.reference]
-            if not named:
-                raise unknown from None
-            given = named[0]
-        return mapping.refund_outcome(mapping.ours(given, call, given.reference))
+            named = (refund for refund in page.data if refund.reference == call.reference)
+            return next(named, None)
+
+        # Stripe repeats a stored 5xx for as long as it knows the key: a read may decide.
+        attempt = self._client.post(WireRefund, "refunds", body=body, key=key)
+        given = await or_found(attempt, read, after=OutcomeUnknown)
+        return mapping.refund_outcome(ours(given, call))
 
     async def fetch_authorization(self, find: Lookup) -> Outcome | None:
         """What a checkout session, a PaymentIntent or a SetupIntent has come to."""
@@ -132,11 +123,11 @@ class StripeConnection:
 
         The webhook secret cannot be asked for: a wrong one shows when notifications are rejected.
         """
-        account = await self._client.get(Account, "account")
-        if account is None:
-            raise ProtocolError("Stripe has no account for an API key it accepts.")
+        account = await self._client.require(Account, "account")
         may = account.capabilities
-        roles = {role for role, name in _CAPABILITIES.items() if not may or _active(may, name)}
+        roles = {
+            role for role, name in _CAPABILITIES.items() if not may or may.get(name) == "active"
+        }
         return SettingsCheck(roles=frozenset(roles), account=account.id)
 
     async def list_events(self, cursor: str | None) -> EventPage:
@@ -148,11 +139,3 @@ class StripeConnection:
     ) -> MovementPage:
         """Reservations and payments, then captures, then refunds."""
         return await listing.movements(self._client, since, until, cursor)
-
-
-def _active(capabilities: dict[str, str], name: str) -> bool:
-    return capabilities.get(name) == "active"
-
-
-def _nothing_held() -> Declined:
-    return Declined(code=Code.InvalidPreconditions, message="No money is held under this id.")

@@ -1,14 +1,11 @@
 """Stored payment methods: what to keep of them and what Billwerk+ may see."""
 
-from collections.abc import Mapping
-
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.instruments import CUSTOMER, METHOD, card, instrument
 from psp.stripe.wire import Mandate, PaymentMethod, SetupIntent
 from psp.types import Approved, Declined, Instrument, Outcome
 
-METHOD = "payment_method"
-CUSTOMER = "customer"
 TYPES = {Role.CreditCard: "card", Role.Debit: "sepa_debit"}
 SEPA_CURRENCY = "EUR"
 
@@ -18,15 +15,16 @@ def of_method(method: PaymentMethod | str | None, customer: str | None) -> Instr
     if not isinstance(method, PaymentMethod):
         return None
     last4 = method.card_last4
-    bearer = {
-        "CardType": method.brand,
-        "Country": method.card_country,
-        "ExpiryMonth": str(method.exp_month or ""),
-        "ExpiryYear": str(method.exp_year or ""),
-        "Last4": last4,
-        "MaskedCardPan": last4 and f"XXXXXXXXXXXX{last4}",
-    }
-    return _instrument(method, customer, bearer)
+    bearer = card(
+        brand=method.brand,
+        country=method.card_country,
+        month=method.exp_month,
+        year=method.exp_year,
+        holder=method.holder,
+        last4=last4,
+        masked=last4 and f"XXXXXXXXXXXX{last4}",
+    )
+    return instrument(_token(method, customer), bearer)
 
 
 def of_setup(setup: SetupIntent, iban: str | None = None) -> Instrument | None:
@@ -37,7 +35,8 @@ def of_setup(setup: SetupIntent, iban: str | None = None) -> Instrument | None:
     mandate = setup.mandate
     signed = mandate.reference or mandate.id if isinstance(mandate, Mandate) else mandate
     known = iban or f"{method.bank_country or ''}****{method.iban_last4 or ''}"
-    return _instrument(method, setup.customer, {"IBAN": known, "MandateId": signed})
+    bearer = {"Holder": method.holder, "IBAN": known, "MandateId": signed}
+    return instrument(_token(method, setup.customer), bearer)
 
 
 def taken_over(method: PaymentMethod | None, *, role: Role, currency: str) -> Outcome:
@@ -57,13 +56,5 @@ def still_usable(method: PaymentMethod | None) -> Outcome:
     return Approved(psp_id=None, instrument=of_method(method, method.customer))
 
 
-def _instrument(
-    method: PaymentMethod, customer: str | None, bearer: Mapping[str, str | None]
-) -> Instrument:
-    token = {METHOD: method.id, CUSTOMER: customer or method.customer}
-    shown = {"Holder": method.holder, **bearer}
-    return Instrument(token=_filled(token), bearer=_filled(shown))
-
-
-def _filled(values: Mapping[str, str | None]) -> dict[str, str]:
-    return {key: value for key, value in values.items() if value}
+def _token(method: PaymentMethod, customer: str | None) -> dict[str, str | None]:
+    return {METHOD: method.id, CUSTOMER: customer or method.customer}

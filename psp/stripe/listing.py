@@ -4,20 +4,22 @@ Stripe's lists run from new to old. Captures are listed by the movements they ca
 because a captured charge is as old as its reservation.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from psp.errors import NotificationRejected, ProtocolError
+from psp.common import times
+from psp.common.listing import Part, event_page, movement_page
+from psp.common.times import moment
+from psp.errors import ProtocolError
 from psp.stripe import mapping, notifications
 from psp.stripe.client import StripeClient
 from psp.stripe.money import to_major
 from psp.stripe.taking import INTENT_EXPAND
-from psp.stripe.wire import Capture, Charge, Listed, Page, PaymentIntent, Refund, WireObject, moment
-from psp.types import Approved, EventPage, ListedEvent, Movement, MovementKind, MovementPage
+from psp.stripe.wire import Capture, Charge, Listed, Page, PaymentIntent, Refund, WireObject
+from psp.types import Approved, EventPage, Movement, MovementKind, MovementPage
 
 T = TypeVar("T", bound=WireObject)
 
@@ -25,19 +27,13 @@ EVENTS_ARE_KEPT = timedelta(days=31)
 """A day more than Stripe promises."""
 
 _WANTED: dict[str, Any] = {"types": sorted(notifications.RELEVANT)}
-_SEPARATOR = ":"
+_EXPAND = {
+    "payment_intents": INTENT_EXPAND,
+    "balance_transactions": ("source.payment_intent",),
+    "refunds": ("payment_intent", "balance_transaction"),
+}
+_ONLY = {"balance_transactions": {"type": "charge"}}
 _MOVED = ("processing", "requires_capture", "succeeded", "canceled")
-
-
-@dataclass(frozen=True)
-class _List(Generic[T]):
-    """One list: where it is, what it holds and which movement each entry is."""
-
-    path: str
-    model: type[T]
-    expand: tuple[str, ...]
-    movement: Callable[[T], Movement | None]
-    filter: str | None = None
 
 
 async def events(client: StripeClient, cursor: str | None) -> EventPage:
@@ -52,12 +48,7 @@ async def events(client: StripeClient, cursor: str | None) -> EventPage:
     if not page.data:
         return EventPage(cursor=cursor)
     entries = [entry.model_dump(mode="json") for entry in reversed(page.data)]
-    found = (_event(entry) for entry in entries)
-    return EventPage(
-        events=tuple(event for event in found if event is not None),
-        cursor=page.data[0].id,
-        more=more,
-    )
+    return event_page(entries, notifications.read, cursor=page.data[0].id, more=more)
 
 
 async def movements(
@@ -67,22 +58,21 @@ async def movements(
 
     Stripe counts in whole seconds, so that a window begins and ends a little outside.
     """
-    path, _, after = (cursor or _LISTS[0].path).partition(_SEPARATOR)
-    listed = next(one for one in _LISTS if one.path == path)
     span = {"gte": math.floor(since.timestamp()), "lt": math.ceil(until.timestamp())}
-    page = await client.page(
-        listed.model,
-        listed.path,
-        expand=listed.expand,
-        created=span,
-        type=listed.filter,
-        starting_after=after or None,
-    )
-    found = (listed.movement(entry) for entry in page.data)
-    return MovementPage(
-        movements=tuple(movement for movement in found if movement is not None),
-        cursor=_next(listed, page.has_more, page.data),
-    )
+
+    async def part(
+        path: str, model: type[T], movement: Callable[[T], Movement | None], after: str | None
+    ) -> Part:
+        params = {"created": span, "starting_after": after, **_ONLY.get(path, {})}
+        page = await client.page(model, path, expand=_EXPAND[path], **params)
+        return [movement(entry) for entry in page.data], page.last_id
+
+    lists = {
+        "payment_intents": partial(part, "payment_intents", PaymentIntent, _of_intent),
+        "balance_transactions": partial(part, "balance_transactions", Capture, _of_capture),
+        "refunds": partial(part, "refunds", Refund, _of_refund),
+    }
+    return await movement_page(lists, cursor)
 
 
 async def _newer(client: StripeClient, cursor: str) -> tuple[Page[Listed], bool]:
@@ -92,7 +82,7 @@ async def _newer(client: StripeClient, cursor: str) -> tuple[Page[Listed], bool]
 
 async def _oldest(client: StripeClient) -> tuple[Page[Listed], bool]:
     """The events of the oldest second: found by halving, since no list begins there."""
-    now = math.ceil(mapping.now().timestamp())
+    now = math.ceil(times.now().timestamp())
     empty, filled = now - math.ceil(EVENTS_ARE_KEPT.total_seconds()), now
     while filled - empty > 1:
         middle = (empty + filled) // 2
@@ -100,22 +90,6 @@ async def _oldest(client: StripeClient) -> tuple[Page[Listed], bool]:
         empty, filled = (empty, middle) if page.data else (middle, filled)
     page = await client.page(Listed, "events", created={"lte": filled}, **_WANTED)
     return page, bool(page.data)
-
-
-def _event(entry: dict[str, Any]) -> ListedEvent | None:
-    raw = json.dumps(entry, ensure_ascii=False).encode()
-    try:
-        return ListedEvent(raw=raw, notices=tuple(notifications.read(raw)))
-    except NotificationRejected:
-        return None
-
-
-def _next(listed: _List[Any], has_more: bool, data: Iterable[WireObject]) -> str | None:
-    last = [entry.id for entry in data][-1:]
-    if has_more and last:
-        return f"{listed.path}{_SEPARATOR}{last[0]}"
-    later = _LISTS[_LISTS.index(listed) + 1 :]
-    return later[0].path if later else None
 
 
 def _of_intent(intent: PaymentIntent) -> Movement | None:
@@ -172,10 +146,3 @@ def _of_refund(refund: Refund) -> Movement | None:
         booked_at=moment(refund.created),
         outcome=mapping.refund_outcome(refund),
     )
-
-
-_LISTS: tuple[_List[Any], ...] = (
-    _List("payment_intents", PaymentIntent, INTENT_EXPAND, _of_intent),
-    _List("balance_transactions", Capture, ("source.payment_intent",), _of_capture, "charge"),
-    _List("refunds", Refund, ("payment_intent", "balance_transaction"), _of_refund),
-)

@@ -5,11 +5,14 @@ freshness"); lists do not lag, but have to be gone through. So what is new is fo
 part of a list, what is old by the search. Not finding something proves nothing.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.outcomes import together
+from psp.common import times
+from psp.common.listing import newest
+from psp.common.lookup import Kind, fetch
+from psp.common.outcomes import require_ours, together
 from psp.stripe import mapping
 from psp.stripe.authorizing import SESSION_EXPAND, SETUP_EXPAND
 from psp.stripe.client import StripeClient
@@ -23,56 +26,31 @@ from psp.stripe.wire import (
     PaymentIntent,
     Refund,
     SetupIntent,
-    WireObject,
 )
 from psp.types import Lookup, Outcome
 
-T = TypeVar("T", bound=WireObject)
+T = TypeVar("T", CheckoutSession, SetupIntent, PaymentIntent, Refund)
 
 _CHARGES = ("ch_", "py_")
 _PAGES = 3
 
 
+def _held(intent: PaymentIntent) -> Outcome:
+    return mapping.hold_outcome(intent, times.now())
+
+
+_SESSIONS = Kind(
+    CheckoutSession, "checkout/sessions", "cs_", mapping.session_outcome, SESSION_EXPAND
+)
+_SETUPS = Kind(SetupIntent, "setup_intents", "seti_", mapping.setup_outcome, SETUP_EXPAND)
+_INTENTS = Kind(PaymentIntent, INTENTS, "pi_", _held, INTENT_EXPAND)
+_REFUNDS = Kind(Refund, "refunds", "", mapping.refund_outcome)
+
+
 async def authorization(client: StripeClient, lookup: Lookup) -> Outcome | None:
     """What a checkout session, a PaymentIntent or a SetupIntent has come to."""
-    id, now = lookup.psp_id or "", mapping.now()
-    if id.startswith("cs_"):
-        path = ("checkout", "sessions", id)
-        session = await client.get(CheckoutSession, *path, expand=SESSION_EXPAND)
-        if session is not None:
-            return mapping.session_outcome(mapping.ours(session, lookup, session.reference))
-    if id.startswith("seti_"):
-        setup = await client.get(SetupIntent, "setup_intents", id, expand=SETUP_EXPAND)
-        if setup is not None:
-            return mapping.setup_outcome(mapping.ours(setup, lookup, setup.reference))
-    if id.startswith("pi_"):
-        intent = await _intent(client, id)
-        if intent is not None:
-            return mapping.hold_outcome(mapping.ours(intent, lookup, intent.reference), now)
-    return await _authorization_named(client, lookup)
-
-
-async def _authorization_named(client: StripeClient, lookup: Lookup) -> Outcome | None:
-    reference = lookup.reference
-    if lookup.role is Role.Debit:
-        setups = await _newest(
-            client, SetupIntent, "setup_intents", SETUP_EXPAND, lambda s: s.reference == reference
-        )
-        outcomes = [mapping.setup_outcome(mapping.ours(s, lookup, s.reference)) for s in setups]
-        return together(outcomes) if outcomes else None
-    sessions = await _newest(
-        client,
-        CheckoutSession,
-        "checkout/sessions",
-        SESSION_EXPAND,
-        lambda session: session.reference == reference,
-    )
-    if sessions:
-        asked = [mapping.ours(session, lookup, session.reference) for session in sessions]
-        return together([mapping.session_outcome(session) for session in asked])
-    intents = await _intents(client, lookup, REFERENCE)
-    found = [mapping.hold_outcome(intent, mapping.now()) for intent in intents]
-    return together(found) if found else None
+    searched = (_SETUPS,) if lookup.role is Role.Debit else (_SESSIONS, _INTENTS)
+    return await _fetch(client, lookup, (_SESSIONS, _SETUPS, _INTENTS), searched)
 
 
 async def payment(client: StripeClient, lookup: Lookup) -> Outcome | None:
@@ -84,35 +62,44 @@ async def payment(client: StripeClient, lookup: Lookup) -> Outcome | None:
         if charge is not None:
             intent = charge.payment_intent
             taker = intent.captured_for if isinstance(intent, PaymentIntent) else None
-            mapping.ours(charge, lookup, taker)
+            require_ours(lookup, taker, charge.currency)
             return mapping.charge_outcome(charge, await _disputes(client, charge))
     if id.startswith("pi_"):
         intent = await _intent(client, id)
         if intent is not None:
             return await _paid(client, lookup, intent)
     found = await _intents(client, lookup, REFERENCE) or await _intents(client, lookup, CAPTURE)
-    outcomes = [await _paid(client, lookup, intent) for intent in found]
-    return together(outcomes) if outcomes else None
+    return together([await _paid(client, lookup, intent) for intent in found])
 
 
 async def refund(client: StripeClient, lookup: Lookup) -> Outcome | None:
     """What a refund has come to."""
-    if lookup.psp_id is not None:
-        named = await client.get(Refund, "refunds", lookup.psp_id)
-        if named is not None:
-            return mapping.refund_outcome(mapping.ours(named, lookup, named.reference))
-    found = await _newest(
-        client, Refund, "refunds", (), lambda refund: refund.reference == lookup.reference
-    )
-    outcomes = [mapping.refund_outcome(mapping.ours(r, lookup, r.reference)) for r in found]
-    return together(outcomes) if outcomes else None
+    return await _fetch(client, lookup, (_REFUNDS,))
+
+
+async def _fetch(
+    client: StripeClient,
+    lookup: Lookup,
+    kinds: Sequence[Kind[Any]],
+    searched: Sequence[Kind[Any]] | None = None,
+) -> Outcome | None:
+    async def get(kind: Kind[Any], id: str) -> Any | None:
+        return await client.get(kind.model, *kind.path.split("/"), id, expand=kind.expand)
+
+    async def find(kind: Kind[Any]) -> Sequence[Any]:
+        if kind is _INTENTS:
+            return await _intents(client, lookup, REFERENCE)
+        return await _newest(client, kind, lambda found: found.reference == lookup.reference)
+
+    return await fetch(lookup, kinds, get=get, find=find, searched=searched)
 
 
 async def _paid(client: StripeClient, lookup: Lookup, intent: PaymentIntent) -> Outcome:
-    mapping.ours(intent, lookup, intent.captured_for if intent.manual else intent.reference)
+    taker = intent.captured_for if intent.manual else intent.reference
+    require_ours(lookup, taker, intent.currency)
     charge = intent.latest_charge
     disputes = await _disputes(client, charge) if isinstance(charge, Charge) else ()
-    return mapping.payment_outcome(intent, disputes, mapping.now())
+    return mapping.payment_outcome(intent, disputes, times.now())
 
 
 async def _disputes(client: StripeClient, charge: Charge) -> tuple[Dispute, ...]:
@@ -128,36 +115,25 @@ async def _intents(client: StripeClient, lookup: Lookup, name: str) -> list[Paym
     found = await client.page(PaymentIntent, INTENTS, "search", query=query)
     if not found.data:
         return await _newest(
-            client,
-            PaymentIntent,
-            INTENTS,
-            INTENT_EXPAND,
-            lambda intent: (intent.metadata or {}).get(name) == lookup.reference,
+            client, _INTENTS, lambda intent: intent.named(name) == lookup.reference
         )
     # Read again: what a search shows may be as old as its index.
     read = [await _intent(client, stale.id) for stale in found.data]
-    return [
-        mapping.ours(intent, lookup, (intent.metadata or {}).get(name)) for intent in read if intent
-    ]
+    for intent in filter(None, read):
+        require_ours(lookup, intent.named(name), intent.currency)
+    return [intent for intent in read if intent]
 
 
 async def _intent(client: StripeClient, id: str) -> PaymentIntent | None:
     return await client.get(PaymentIntent, INTENTS, id, expand=INTENT_EXPAND)
 
 
-async def _newest(
-    client: StripeClient,
-    model: type[T],
-    path: str,
-    expand: tuple[str, ...],
-    wanted: Callable[[T], bool],
-) -> list[T]:
+async def _newest(client: StripeClient, kind: Kind[T], wanted: Callable[[T], bool]) -> list[T]:
     """Those that are wanted, of the newest few hundred."""
-    after: str | None = None
-    for _ in range(_PAGES):
-        page = await client.page(model, *path.split("/"), expand=expand, starting_after=after)
-        found = [one for one in page.data if wanted(one)]
-        if found or not page.has_more or not page.data:
-            return found
-        after = page.data[-1].id
-    return []
+
+    async def part(after: str | None) -> tuple[Sequence[T], str | None]:
+        path = kind.path.split("/")
+        page = await client.page(kind.model, *path, expand=kind.expand, starting_after=after)
+        return page.data, page.last_id
+
+    return await newest(part, wanted, _PAGES)

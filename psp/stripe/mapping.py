@@ -1,19 +1,19 @@
-"""What Stripe's objects come to in the words of the port; pure, but for the clock in `now`.
+"""What Stripe's objects come to in the words of the port; pure, but for the clock.
 
 Only a status that says success or failure is final here: a word Stripe adds later is `Pending`.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
-from psp.common.texts import sentence
+from psp.common import times
+from psp.common.outcomes import ended, failed, paid, refunded
+from psp.common.times import day, moment
 from psp.errors import ProtocolError
 from psp.stripe import instruments
-from psp.stripe.client import RefusedError
 from psp.stripe.money import to_major
 from psp.stripe.wire import (
     BalanceTransaction,
@@ -24,43 +24,23 @@ from psp.stripe.wire import (
     Problem,
     Refund,
     SetupIntent,
-    Wire,
-    day,
-    moment,
 )
 from psp.stripe.words import chargeback_reason, error_code, failure_code
 from psp.types import (
     Approved,
-    Call,
     Declined,
     Fact,
     FactKind,
-    Lookup,
     Outcome,
     Pending,
     RedirectRequired,
 )
-
-T = TypeVar("T", bound=Wire)
-Body = dict[str, Any]
 
 ABANDONED_AFTER = timedelta(hours=24)
 """Nobody confirms a PaymentIntent any more when Stripe may have forgotten the key to do so."""
 
 _INQUIRIES = ("warning_needs_response", "warning_under_review", "warning_closed", "prevented")
 _UNPAID = "requires_payment_method"
-
-
-def ours(found: T, asked: Call | Lookup, reference: str | None) -> T:
-    """`found`, if it is what was asked for; raises `ProtocolError` for somebody else's object.
-
-    The amounts of another currency would be read with the wrong number of decimals.
-    """
-    if reference not in (None, asked.reference):
-        raise ProtocolError("Stripe answered with an object of another transaction.")
-    if getattr(found, "currency", None) not in (None, asked.currency):
-        raise ProtocolError("Stripe answered in another currency.")
-    return found
 
 
 def session_outcome(session: CheckoutSession) -> Outcome:
@@ -76,9 +56,9 @@ def session_outcome(session: CheckoutSession) -> Outcome:
         problem = intent.last_payment_error if isinstance(intent, PaymentIntent) else None
         if problem is not None:
             return _failed(session.id, problem)
-        if now() < expires_at:
-            return _ended(session.id, Status.Cancelled, "The checkout session was closed.")
-        return _ended(session.id, Status.Expired, "The checkout session expired.")
+        if times.now() < expires_at:
+            return ended(session.id, Status.Cancelled, "The checkout session was closed.")
+        return ended(session.id, Status.Expired, "The checkout session expired.")
     if session.status != "complete":
         return Pending(psp_id=session.id)
     if isinstance(intent, PaymentIntent):
@@ -93,7 +73,7 @@ def setup_outcome(setup: SetupIntent, iban: str | None = None) -> Outcome:
     if setup.status == "succeeded":
         return Approved(psp_id=setup.id, instrument=instruments.of_setup(setup, iban))
     if setup.status == "canceled":
-        return _ended(setup.id, Status.Cancelled, "The sign-up was cancelled.")
+        return ended(setup.id, Status.Cancelled, "The sign-up was cancelled.")
     if setup.status.startswith("requires_") and setup.last_setup_error is not None:
         return _failed(setup.id, setup.last_setup_error)
     return Pending(psp_id=setup.id)
@@ -127,13 +107,10 @@ def payment_outcome(
     if intent.status == "succeeded":
         if intent.charge_id is None:
             raise ProtocolError("Stripe took a payment without a charge.")
-        paid = Fact(
-            kind=FactKind.PAID,
-            id=intent.charge_id,
-            amount=to_major(intent.amount_received, intent.currency),
-            booked_on=_booked_on(charge) if intent.manual else day(intent.created),
-        )
-        return Approved(psp_id=id, facts=(paid, *charged_back(disputes)))
+        booked_on = _booked_on(charge) if intent.manual else day(intent.created)
+        amount = to_major(intent.amount_received, intent.currency)
+        fact = paid(intent.charge_id, amount, booked_on)
+        return Approved(psp_id=id, facts=(fact, *charged_back(disputes)))
     if intent.manual and isinstance(charge, Charge) and charge.status == "failed":
         return _charge_failed(charge)
     return _unpaid(intent, id, now)
@@ -145,30 +122,22 @@ def charge_outcome(charge: Charge, disputes: Sequence[Dispute] = ()) -> Outcome:
         return _charge_failed(charge)
     if charge.status != "succeeded" or not charge.captured:
         return Pending(psp_id=charge.id)
-    paid = Fact(
-        kind=FactKind.PAID,
-        id=charge.id,
-        amount=to_major(charge.amount_captured, charge.currency),
-        booked_on=_booked_on(charge),
-    )
-    return Approved(psp_id=charge.id, facts=(paid, *charged_back(disputes)))
+    amount = to_major(charge.amount_captured, charge.currency)
+    fact = paid(charge.id, amount, _booked_on(charge))
+    return Approved(psp_id=charge.id, facts=(fact, *charged_back(disputes)))
 
 
 def refund_outcome(refund: Refund) -> Outcome:
     """What was given back."""
     if refund.status == "succeeded":
-        fact = Fact(
-            kind=FactKind.REFUNDED,
-            id=refund.id,
-            amount=to_major(refund.amount, refund.currency),
-            booked_on=day(refund.created),
-        )
+        amount = to_major(refund.amount, refund.currency)
+        fact = refunded(refund.id, amount, day(refund.created))
         return Approved(psp_id=refund.id, facts=(fact,))
     if refund.status == "failed":
         reason = refund.failure_reason
-        return Declined(psp_id=refund.id, code=failure_code(reason), psp_code=reason)
+        return failed(refund.id, failure_code(reason), reason)
     if refund.status == "canceled":
-        return _ended(refund.id, Status.Cancelled, "The refund was cancelled.")
+        return ended(refund.id, Status.Cancelled, "The refund was cancelled.")
     return Pending(psp_id=refund.id)
 
 
@@ -188,21 +157,6 @@ def charged_back(disputes: Sequence[Dispute]) -> tuple[Fact, ...]:
     return tuple(_chargeback(item) for item in disputes if _took_money(item))
 
 
-def refused(refusal: RefusedError, *, missing: Code) -> Declined:
-    """A definite refusal; `missing` is the code for an object Stripe does not have."""
-    problem = refusal.problem
-    code = error_code(problem, missing=missing)
-    if refusal.status == 403:
-        code = Code.InvalidConfiguration
-    about = problem.payment_intent
-    return Declined(
-        psp_id=about.id if about else None,
-        code=code,
-        psp_code=problem.decline_code or problem.word,
-        message=sentence(problem.message),
-    )
-
-
 def _unpaid(intent: PaymentIntent, id: str | None, now: datetime | None) -> Outcome:
     """An intent that holds and has taken nothing.
 
@@ -213,7 +167,7 @@ def _unpaid(intent: PaymentIntent, id: str | None, now: datetime | None) -> Outc
     if intent.status == "canceled":
         lapsed = intent.cancellation_reason in ("expired", "automatic")
         status = Status.Expired if lapsed else Status.Cancelled
-        return _ended(intent.id, status, f"The payment was cancelled: {status.name}.")
+        return ended(intent.id, status, f"The payment was cancelled: {status.name}.")
     if intent.setup_future_usage is None and intent.status == "requires_action":
         return Declined(psp_id=id, code=Code.Rejected, psp_code="authentication_required")
     if intent.setup_future_usage is None and intent.status == _UNPAID and problem is not None:
@@ -227,26 +181,13 @@ def _unpaid(intent: PaymentIntent, id: str | None, now: datetime | None) -> Outc
 
 
 def _failed(psp_id: str | None, problem: Problem) -> Declined:
-    return Declined(
-        psp_id=psp_id,
-        code=error_code(problem, missing=Code.BearerInvalid),
-        psp_code=problem.decline_code or problem.word,
-        message=sentence(problem.message),
-    )
+    word = problem.decline_code or problem.word
+    return failed(psp_id, error_code(problem), word, problem.message)
 
 
 def _charge_failed(charge: Charge) -> Declined:
-    return Declined(
-        psp_id=charge.id,
-        code=failure_code(charge.failure_code),
-        psp_code=charge.failure_code,
-        message=sentence(charge.failure_message),
-    )
-
-
-def _ended(psp_id: str | None, status: Status, message: str) -> Declined:
-    code = Code.Canceled if status is Status.Cancelled else Code.UnmappedError
-    return Declined(psp_id=psp_id, code=code, status=status, message=message)
+    code = charge.failure_code
+    return failed(charge.id, failure_code(code), code, charge.failure_message)
 
 
 def _booked_on(charge: Charge | str | None) -> date | None:
@@ -276,8 +217,3 @@ def _chargeback(dispute: Dispute) -> Fact:
         psp_reason_code=dispute.reason,
         psp_reason_message="The dispute was won: Stripe gave the money back." if won else None,
     )
-
-
-def now() -> datetime:
-    """The present, against which abandoned intents are judged."""
-    return datetime.now(UTC)

@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from psp.common.secrets import split
-from psp.common.signatures import header, require_fresh, require_hmac_sha256, timestamped
+from psp.common.signatures import require_timestamped
 from psp.errors import NotificationRejected, ProtocolError
 from psp.stripe import mapping
 from psp.stripe.wire import CAPTURE, REFERENCE, Event, PaymentIntent
@@ -56,9 +55,7 @@ def parse(
     secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> Sequence[Notice]:
     """The events of a webhook that proves where it comes from."""
-    at, digests = timestamped(header(headers, HEADER))
-    require_fresh(int(at), now)
-    require_hmac_sha256(split(secrets), f"{at}.".encode() + body, digests)
+    require_timestamped(secrets, headers, HEADER, body, now)
     return read(body)
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from psp.common.secrets import Secret, Secrets
+from psp.common.settings import MerchantSettings
 
 
 def _not_publishable(key: SecretStr) -> SecretStr:
@@ -13,14 +14,12 @@ def _not_publishable(key: SecretStr) -> SecretStr:
     return key
 
 
-class StripeSettings(BaseModel):
-    """One merchant's Stripe account; the aliases are the keys of the settings form.
+class StripeSettings(MerchantSettings):
+    """One merchant's Stripe account.
 
     A restricted key needs write access to Checkout Sessions, Customers, PaymentIntents, Refunds and
     SetupIntents, and read access to Balance, Charges, Disputes, Events, Mandates, PaymentMethods.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     api_key: Annotated[Secret, AfterValidator(_not_publishable)] = Field(
         alias="ApiKey",

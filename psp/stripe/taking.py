@@ -6,7 +6,8 @@ can be read by that id. Both steps have a key of their own, derived from the cal
 
 from collections.abc import Mapping
 
-from psp.stripe import bodies, mapping
+from psp.common.outcomes import ours
+from psp.stripe import bodies
 from psp.stripe.client import StripeClient
 from psp.stripe.wire import PaymentIntent
 from psp.types import Authorize, Charge
@@ -22,7 +23,7 @@ async def take(
     key = call.idempotency_key
     body = bodies.intent_body(call, token)
     made = await client.post(PaymentIntent, INTENTS, body=body, key=f"{key}/create")
-    mapping.ours(made, call, made.reference)
+    ours(made, call)
     body = bodies.confirm_body(call, made)
     taken = await client.act(
         PaymentIntent,
@@ -34,4 +35,4 @@ async def take(
         done=lambda found: found.status != "requires_confirmation",
         expand=INTENT_EXPAND,
     )
-    return mapping.ours(taken, call, taken.reference)
+    return ours(taken, call)

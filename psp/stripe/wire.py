@@ -5,15 +5,12 @@ names by its id or, if asked to `expand` it, shows in full, has both types. Most
 personal data: `repr` shows their ids only.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, AliasPath, BaseModel, ConfigDict, Field
+from pydantic import AliasPath, ConfigDict, Field
 
-# Strict, so that neither text nor a fraction passes as money; bounded, so that it stays exact.
-Minor = Annotated[int, Field(strict=True, ge=0, le=10**15)]
-Currency = Annotated[str, AfterValidator(str.upper)]
+from psp.common.wire import Currency, Id, Minor, Wire
+
 Seconds = Annotated[int, Field(strict=True, ge=0, le=10**11)]
 
 REFERENCE = "reference"
@@ -25,22 +22,13 @@ def _inside(*path: str) -> Any:
     return Field(None, validation_alias=AliasPath(*path))
 
 
-class Wire(BaseModel):
-    """Base of everything read from Stripe."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return [("id", getattr(self, "id", None))]
-
-
 class WireObject(Wire):
     """An object with an id of its own."""
 
-    id: str = Field(min_length=1)
+    id: Id
 
 
-T = TypeVar("T", bound=Wire)
+T = TypeVar("T", bound=WireObject)
 
 
 class Page(Wire, Generic[T]):
@@ -49,16 +37,25 @@ class Page(Wire, Generic[T]):
     data: tuple[T, ...]
     has_more: bool = False
 
+    @property
+    def last_id(self) -> str | None:
+        """The place where the next part begins, if there is one."""
+        return self.data[-1].id if self.has_more and self.data else None
+
 
 class Named(WireObject):
     """An object that carries our reference in its metadata."""
 
     metadata: dict[str, str] | None = None
 
+    def named(self, name: str) -> str | None:
+        """Our transaction id under a name of the metadata, if it was us who made it."""
+        return (self.metadata or {}).get(name)
+
     @property
     def reference(self) -> str | None:
-        """The transaction it was made for, if it was us who made it."""
-        return (self.metadata or {}).get(REFERENCE)
+        """The transaction it was made for."""
+        return self.named(REFERENCE)
 
 
 class Problem(Wire):
@@ -170,7 +167,7 @@ class PaymentIntent(Named):
     @property
     def captured_for(self) -> str | None:
         """The payment that took the reservation, if it was us who took it."""
-        return (self.metadata or {}).get(CAPTURE)
+        return self.named(CAPTURE)
 
     @property
     def charge_id(self) -> str | None:
@@ -264,13 +261,3 @@ class Listed(WireObject):
     """An entry of the event list, kept as it is."""
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
-
-
-def day(seconds: int) -> date:
-    """The day of a unix time, in UTC."""
-    return moment(seconds).date()
-
-
-def moment(seconds: int) -> datetime:
-    """A unix time."""
-    return datetime.fromtimestamp(seconds, UTC)

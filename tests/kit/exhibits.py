@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from psp.common.http import PspHttp
+from psp.common.signatures import require_timestamped
 from psp.errors import NotificationRejected
 from psp.kit.bench import Delivery
 from psp.port import Connection
@@ -99,7 +100,9 @@ class BatchExhibit(BatchAdapter, Exhibit):
     sound = BatchAdapter
 
 
-verify: Callable[[Any, Mapping[str, str], bytes, datetime], None] = notifications._verify
+def verify(secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+    """Check the one signature of a whole body. Raises `NotificationRejected`."""
+    require_timestamped(secrets, headers, notifications.HEADER, body, now)
 
 
 def events_of(body: bytes) -> list[bytes] | None:

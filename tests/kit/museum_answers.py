@@ -2,14 +2,15 @@
 
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from contract.enums import PaymentErrorCode as Code
+from psp.common.client import RefusedError
 from psp.common.http import Answer, PspHttp
 from psp.errors import CredentialsRejected, OutcomeUnknown, RateLimited
-from psp.sandbox.answers import RefusedError
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.connection import SandboxConnection
 from psp.sandbox.wire import Charge as WireCharge
-from psp.sandbox.wire import ErrorDetail, Wire
 from psp.types import (
     Charge,
     Declined,
@@ -18,7 +19,7 @@ from psp.types import (
 )
 from tests.kit.exhibits import Exhibit, shows
 
-W = TypeVar("W", bound=Wire)
+W = TypeVar("W", bound=BaseModel)
 
 
 class _Exceptional(SandboxConnection):
@@ -58,8 +59,8 @@ class _Definite(SandboxClient):
         except OutcomeUnknown as error:
             if "HTTP 4" not in str(error):
                 raise
-            detail = ErrorDetail(type="invalid_request", code="bad_request")
-            raise RefusedError(400, detail, None) from None
+            declined = Declined(code=Code.InvalidData, psp_code="bad_request")
+            raise RefusedError(declined, status=400) from None
 
 
 @shows("answers.a_page_decides_nothing[charge-CreditCard-403-page]")

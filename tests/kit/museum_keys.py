@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from pydantic import BaseModel
+
 from psp.errors import OutcomeUnknown
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.connection import SandboxConnection
-from psp.sandbox.wire import Wire
 from psp.types import Outcome, Refund
 from tests.kit.exhibits import Exhibit, digest, shows
 
-W = TypeVar("W", bound=Wire)
+W = TypeVar("W", bound=BaseModel)
 Body = Mapping[str, Any]
 
 

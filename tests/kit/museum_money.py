@@ -5,15 +5,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from psp.common.money import to_minor
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.connection import SandboxConnection
-from psp.sandbox.wire import Authorization, Wire
+from psp.sandbox.wire import Authorization
 from psp.sandbox.wire import Refund as WireRefund
 from psp.types import Approved, Charge, Declined, Lookup, Outcome, Void
 from tests.kit.exhibits import Exhibit, shows
 
-W = TypeVar("W", bound=Wire)
+W = TypeVar("W", bound=BaseModel)
 Body = Mapping[str, Any]
 
 

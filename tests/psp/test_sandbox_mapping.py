@@ -10,6 +10,7 @@ from contract.enums import PaymentChargebackReason as Reason
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.outcomes import ours
 from psp.common.outcomes import together as folded
 from psp.errors import ProtocolError
 from psp.sandbox import instruments, mapping
@@ -183,11 +184,12 @@ class TestAuthorization:
     )
     def test_void(self, status: str, expected: Outcome) -> None:
         found = Authorization.model_validate(authorization_json(status))
-        assert mapping.void_outcome(found) == expected
+        assert mapping.withdrawn(found, done="voided") == expected
 
     @pytest.mark.parametrize("status", ["captured", "expired", "declined"])
     def test_too_late_to_void(self, status: str) -> None:
-        outcome = mapping.void_outcome(Authorization.model_validate(authorization_json(status)))
+        found = Authorization.model_validate(authorization_json(status))
+        outcome = mapping.withdrawn(found, done="voided")
         assert isinstance(outcome, Declined)
         assert outcome.code is Code.InvalidPreconditions
 
@@ -197,7 +199,7 @@ class TestAuthorization:
     )
     def test_closing_a_checkout(self, status: str, outcome: str) -> None:
         found = CheckoutSession.model_validate(session_json(status))
-        assert mapping.cancel_outcome(found).outcome == outcome
+        assert mapping.withdrawn(found, done="cancelled").outcome == outcome
 
 
 class TestCharge:
@@ -276,6 +278,7 @@ class TestCharge:
 
     def test_an_open_checkout_beats_an_expired_one(self) -> None:
         together = folded([session("expired"), session("open", id="cs_2")])
+        assert together is not None
         assert together.psp_id == "cs_2"
 
 
@@ -370,8 +373,8 @@ class TestOurs:
     def test_somebody_elses_object(self, values: dict[str, str]) -> None:
         found = Charge.model_validate(charge_json(**values))
         with pytest.raises(ProtocolError):
-            mapping.ours(found, builders.lookup())
+            ours(found, builders.lookup())
 
     def test_an_object_without_a_reference_may_be_ours(self) -> None:
         found = Charge.model_validate(charge_json(reference=None))
-        assert mapping.ours(found, builders.lookup()) is found
+        assert ours(found, builders.lookup()) is found

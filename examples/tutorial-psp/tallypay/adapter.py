@@ -2,30 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import cast
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.bearer import bank_account
+from psp.common.adapter import PspAdapter
 from psp.common.http import PspHttp
-from psp.common.secrets import Secret, Secrets, split
-from psp.common.signatures import header, require_fresh, require_hmac_sha256, timestamped
+from psp.common.secrets import Secret, Secrets
+from psp.common.settings import MerchantSettings
+from psp.common.signatures import require_timestamped
+from psp.common.wire import Id, Wire
 from psp.errors import NotificationRejected
 from psp.port import Connection
 from psp.types import Capabilities, KeySemantics, MethodCapability, Notice
-from tallypay.connection import TallyPayConnection
-from tallypay.wire import Wire
+from tallypay.connection import TallyPayClient, TallyPayConnection
 
 URL = "https://api.tallypay.example"
 SEVEN_DAYS = 7 * 24 * 3600
 
 
-class TallyPaySettings(BaseModel):
+class TallyPaySettings(MerchantSettings):
     """One merchant's account; the aliases are the keys of the settings form."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     token: Secret = Field(alias="Token", title="API token")
     webhook_secret: Secrets = Field(alias="WebhookSecret", title="Webhook secret")
@@ -34,13 +32,13 @@ class TallyPaySettings(BaseModel):
 class Event(Wire):
     """A notification: what has changed, but not how."""
 
-    event: str = Field(min_length=1)
+    event: Id
     kind: str
-    id: str = Field(min_length=1)
+    id: Id
     reference: str | None = None
 
 
-class TallyPayAdapter:
+class TallyPayAdapter(PspAdapter[TallyPaySettings]):
     """SEPA direct debits by typed IBAN."""
 
     name = "tallypay"
@@ -51,23 +49,18 @@ class TallyPayAdapter:
         idempotency=KeySemantics(window_seconds=SEVEN_DAYS, consistent_lookup=True),
     )
 
-    def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
-        """A debit needs its holder and a valid IBAN."""
-        bank_account(bearer)
-
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
         """Open the adapter with a `TallyPaySettings`."""
-        token = cast(TallyPaySettings, settings).token.get_secret_value()
-        return TallyPayConnection(PspHttp(http, URL, {"Authorization": f"Token {token}"}))
+        token = self.own(settings).token.get_secret_value()
+        way = PspHttp(http, URL, {"Authorization": f"Token {token}"})
+        return TallyPayConnection(TallyPayClient(way))
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[Notice]:
         """Verify the raw body, then read its event. Raises `NotificationRejected`."""
-        secrets = split(cast(TallyPaySettings, settings).webhook_secret)
-        at, digests = timestamped(header(headers, "TallyPay-Signature"))
-        require_fresh(int(at), now)
-        require_hmac_sha256(secrets, f"{at}.".encode() + body, digests)
+        secrets = self.own(settings).webhook_secret
+        require_timestamped(secrets, headers, "TallyPay-Signature", body, now)
         return self.read_event(body)
 
     def read_event(self, raw: bytes) -> Sequence[Notice]:

@@ -1,65 +1,73 @@
-"""The port's operations for one merchant of TallyPay."""
+"""TallyPay's calls, and the port's operations for one merchant."""
 
-from collections.abc import Awaitable
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PublicPaymentProviderRole as Role
 from psp import types
 from psp.common.bearer import bank_account
-from psp.common.http import PspHttp
-from psp.common.money import UnpayableError, to_minor
-from psp.errors import BearerRefused, ProtocolError
+from psp.common.client import ApiClient, RefusedError
+from psp.common.connection import PspConnection, declining
+from psp.common.http import Answer, outage
+from psp.common.instruments import stored
+from psp.common.money import to_minor
+from psp.common.outcomes import ours
+from psp.errors import CredentialsRejected, PspError
 from psp.types import Declined, Outcome
-from tallypay.wire import (
-    Account,
-    Mandate,
-    Payment,
-    Refund,
-    RefusedError,
-    declined,
-    outcome,
-    refusal,
-)
+from tallypay.wire import Account, Error, Mandate, Payment, Refund, declined, outcome
 
-W = TypeVar("W", bound=Account)
 M = TypeVar("M", bound=Mandate)
-NOTHING_HELD = Declined(code=Code.InvalidPreconditions, message="TallyPay holds no money.")
 NO_MANDATE = Declined(code=Code.BearerInvalid, message="There is no such mandate.")
 
 
-class TallyPayConnection:
-    """An account at TallyPay."""
+class TallyPayClient(ApiClient):
+    """One merchant's access to TallyPay's API."""
 
-    def __init__(self, http: PspHttp) -> None:
-        self._http = http
+    key_header = "Request-Key"
 
+    def problem(self, answer: Answer) -> PspError | RefusedError:
+        """What an answer other than 2xx means: a definite no, a wrong token or an outage."""
+        error = answer.own(Error)
+        if error is None:
+            return outage(answer)
+        code = error.problem.code
+        if answer.status == 401 and code == "bad_token":
+            return CredentialsRejected("TallyPay does not accept the token", psp_code=code)
+        if answer.status in (404, 422):
+            no = declined(error.problem)
+            return RefusedError(no, status=answer.status, missing=code == "unknown")
+        return outage(answer, code)
+
+
+class TallyPayConnection(PspConnection):
+    """An account at TallyPay, which holds no money and lists nothing."""
+
+    def __init__(self, client: TallyPayClient) -> None:
+        self._client = client
+
+    @declining
     async def authorize(self, call: types.Authorize) -> Outcome:
         """Sign a mandate, or see whether the one there is can still be used."""
-        if call.instrument is None:
-            return await answered(self._sign(call))
-        known = await self._get(Mandate, "mandates", call.instrument.token["mandate"])
-        return outcome(known) if known else NO_MANDATE
+        if call.instrument is not None:
+            known = await self._client.get(Mandate, "mandates", stored(call)["mandate"])
+            return outcome(known) if known else NO_MANDATE
+        holder, iban = bank_account(call.initial_bearer)
+        body = {"reference": call.reference, "holder": holder, "iban": iban}
+        made = await self._client.post(Mandate, "mandates", body=body, key=call.idempotency_key)
+        return outcome(ours(made, call), Holder=holder, IBAN=iban)
 
-    async def void(self, call: types.Void) -> Outcome:
-        """There is nothing to give back."""
-        return NOTHING_HELD
-
-    async def capture(self, call: types.Capture) -> Outcome:
-        """There is nothing to capture."""
-        return NOTHING_HELD
-
+    @declining
     async def charge(self, call: types.Charge) -> Outcome:
         """Debit a mandate."""
-        mandate = call.instrument.token.get("mandate")
+        mandate = stored(call).get("mandate")
         if mandate is None:
             return NO_MANDATE
-        return await answered(self._move(Payment, "payments", call, mandate=mandate))
+        return await self._move(Payment, "payments", call, mandate=mandate)
 
+    @declining
     async def refund(self, call: types.Refund) -> Outcome:
         """Give money of a payment back."""
-        return await answered(self._move(Refund, "refunds", call, payment=call.payment_psp_id))
+        return await self._move(Refund, "refunds", call, payment=call.payment_psp_id)
 
     async def fetch_authorization(self, lookup: types.Lookup) -> Outcome | None:
         """A mandate."""
@@ -75,71 +83,18 @@ class TallyPayConnection:
 
     async def verify_settings(self) -> types.SettingsCheck:
         """One read with the token."""
-        found = await self._get(Account, "account")
-        if found is None:
-            raise ProtocolError("TallyPay has no account for a token that it accepts.")
-        return types.SettingsCheck(roles=frozenset({Role.Debit}), account=found.id)
+        account = await self._client.require(Account, "account")
+        return types.SettingsCheck(roles=frozenset({Role.Debit}), account=account.id)
 
-    async def list_events(self, cursor: str | None) -> types.EventPage:
-        """Never called: the capability is not declared."""
-        raise ProtocolError("TallyPay lists no events.")
-
-    async def list_movements(
-        self, since: datetime, until: datetime, cursor: str | None
-    ) -> types.MovementPage:
-        """Never called: the capability is not declared."""
-        raise ProtocolError("TallyPay lists no movements.")
-
-    async def _sign(self, call: types.Authorize) -> Outcome:
-        holder, iban = bank_account(call.initial_bearer)
-        mandate = await self._post(Mandate, "mandates", call, holder=holder, iban=iban)
-        return outcome(mandate, Holder=holder, IBAN=iban)
-
-    async def _move(self, model: type[M], path: str, call: types.Call, **body: str) -> Outcome:
+    async def _move(self, model: type[M], path: str, call: types.Call, **about: str) -> Outcome:
+        """With our reference and the call's key, unchanged."""
         money = {"amount": to_minor(call.amount, call.currency), "currency": call.currency}
-        return outcome(await self._post(model, path, call, **body, **money))
-
-    async def _post(self, model: type[M], path: str, call: types.Call, **body: Any) -> M:
-        """With our reference and the call's key, unchanged. Raises `RefusedError`."""
-        named = {"reference": call.reference, **body}
-        headers = {"Request-Key": call.idempotency_key}
-        answer = await self._http.send("POST", path, body=named, headers=headers)
-        if not answer.ok:
-            raise refusal(answer)
-        return ours(answer.read(model), call)
+        body = {"reference": call.reference, **about, **money}
+        made = await self._client.post(model, path, body=body, key=call.idempotency_key)
+        return outcome(ours(made, call))
 
     async def _find(self, model: type[M], path: str, lookup: types.Lookup) -> Outcome | None:
         """By TallyPay's id if we know it, by our reference otherwise."""
-        found = await self._get(model, path, lookup.psp_id or f"ref:{lookup.reference}")
+        name = lookup.psp_id or f"ref:{lookup.reference}"
+        found = await self._client.get(model, path, name)
         return outcome(ours(found, lookup)) if found else None
-
-    async def _get(self, model: type[W], *path: str) -> W | None:
-        """None only if TallyPay itself says that there is no such thing."""
-        answer = await self._http.send("GET", *path)
-        if answer.ok:
-            return answer.read(model)
-        error = refusal(answer)
-        if not isinstance(error, RefusedError):
-            raise error
-        if error.problem.code != "unknown":
-            raise ProtocolError("TallyPay refused to be read.", psp_code=error.problem.code)
-        return None
-
-
-async def answered(operation: Awaitable[Outcome]) -> Outcome:
-    """A definite no, or what can never be asked for, is a value and no exception."""
-    try:
-        return await operation
-    except (BearerRefused, UnpayableError) as refused:
-        return Declined(code=refused.code, message=str(refused))
-    except RefusedError as refused:
-        return declined(refused.problem)
-
-
-def ours(found: M, asked: types.Call | types.Lookup) -> M:
-    """Nobody else's object, and no amount in another currency, is believed."""
-    if found.reference != asked.reference:
-        raise ProtocolError("TallyPay answered with an object of another transaction.")
-    if isinstance(found, Payment) and found.currency != asked.currency:
-        raise ProtocolError("TallyPay answered in another currency.")
-    return found

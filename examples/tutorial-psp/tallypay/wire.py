@@ -1,29 +1,26 @@
-"""TallyPay's objects and errors, and what they mean to the port."""
+"""TallyPay's objects, and what they mean to the port."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from contract.enums import PaymentErrorCode as Code
-from psp.common.http import Answer, outage
+from psp.common.instruments import instrument
 from psp.common.money import to_major
-from psp.common.texts import sentence
-from psp.errors import CredentialsRejected
-from psp.types import Approved, Declined, Fact, FactKind, Instrument, Outcome, Pending
+from psp.common.outcomes import failed
+from psp.common.wire import Id, Minor, Wire
+from psp.common.words import meanings
+from psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending
 
-CODES = {
-    "bad_iban": Code.InvalidIBAN,
-    "no_funds": Code.InsufficientBalance,
-    "no_mandate": Code.BearerInvalid,
-    "refused": Code.Rejected,
-    "too_much": Code.InvalidAmount,
-}
-
-
-class Wire(BaseModel):
-    """Base of everything read from TallyPay; unknown members are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+CODES = meanings(
+    {
+        Code.BearerInvalid: "no_mandate",
+        Code.InsufficientBalance: "no_funds",
+        Code.InvalidAmount: "too_much",
+        Code.InvalidIBAN: "bad_iban",
+        Code.Rejected: "refused",
+    }
+)
 
 
 class Problem(Wire):
@@ -42,7 +39,7 @@ class Error(Wire):
 class Account(Wire):
     """The merchant's account."""
 
-    id: str = Field(min_length=1)
+    id: Id
 
 
 class Mandate(Account):
@@ -53,10 +50,10 @@ class Mandate(Account):
 
 
 class Payment(Mandate):
-    """A payment; `amount` is in minor units."""
+    """A payment."""
 
     fact: ClassVar[FactKind] = FactKind.PAID
-    amount: Annotated[int, Field(strict=True, ge=0, le=10**15)]
+    amount: Minor
     currency: str
     problem: Problem = Problem(code="refused")
 
@@ -67,32 +64,10 @@ class Refund(Payment):
     fact = FactKind.REFUNDED
 
 
-class RefusedError(Exception):
-    """TallyPay's definite no."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.code)
-        self.problem = problem
-
-
-def refusal(answer: Answer) -> Exception:
-    """What an answer other than 2xx means: a definite no, a wrong token or an outage."""
-    try:
-        problem = Error.model_validate_json(answer.body).problem
-    except ValidationError:
-        return outage(answer)
-    if answer.status == 401 and problem.code == "bad_token":
-        return CredentialsRejected("TallyPay does not accept the token", psp_code=problem.code)
-    if answer.status in (404, 422):
-        return RefusedError(problem)
-    return outage(answer, problem.code)
-
-
 def declined(problem: Problem, psp_id: str | None = None) -> Declined:
     """A definite no, to a request or of an object."""
     code = CODES.get(problem.code, Code.InvalidData)
-    text = sentence(problem.text)
-    return Declined(psp_id=psp_id, code=code, psp_code=problem.code, message=text)
+    return failed(psp_id, code, problem.code, problem.text)
 
 
 def outcome(made: Mandate, **bearer: str) -> Outcome:
@@ -104,8 +79,6 @@ def outcome(made: Mandate, **bearer: str) -> Outcome:
         return declined(made.problem, made.id)
     if made.state == "active":
         # A mandate's id is both what later charges need and its public name.
-        shown = {**bearer, "MandateId": made.id}
-        return Approved(
-            psp_id=made.id, instrument=Instrument(token={"mandate": made.id}, bearer=shown)
-        )
+        stored = instrument({"mandate": made.id}, {**bearer, "MandateId": made.id})
+        return Approved(psp_id=made.id, instrument=stored)
     return Pending(psp_id=made.id)

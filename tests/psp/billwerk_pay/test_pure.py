@@ -6,9 +6,9 @@ import pytest
 
 from contract.enums import PaymentErrorCode as Code
 from psp.billwerk_pay import ADAPTER, money, words
-from psp.billwerk_pay.bodies import mark
 from psp.billwerk_pay.config import BillwerkPayConfig
 from psp.common.money import UnpayableError
+from psp.common.texts import mark
 from psp.description import SettingsRefused, parse_settings, setting_keys
 from psp.errors import ProtocolError
 from tests.psp.billwerk_pay.builders import SETTINGS, settings
@@ -28,7 +28,7 @@ from tests.psp.billwerk_pay.builders import SETTINGS, settings
     ],
 )
 def test_units(amount: str, currency: str, units: int) -> None:
-    assert money.to_units(Decimal(amount), currency) == units
+    assert money.to_minor(Decimal(amount), currency) == units
     assert money.to_major(units, currency) == Decimal(amount)
 
 
@@ -43,7 +43,7 @@ def test_units(amount: str, currency: str, units: int) -> None:
 )
 def test_what_no_request_can_carry(amount: str, currency: str, code: Code) -> None:
     with pytest.raises(UnpayableError) as caught:
-        money.to_units(Decimal(amount), currency)
+        money.to_minor(Decimal(amount), currency)
     assert caught.value.code is code
 
 

@@ -10,6 +10,7 @@ from contract.enums import PaymentChargebackReason as Reason
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
 from contract.enums import PublicPaymentProviderRole as Role
+from psp.common.outcomes import ours
 from psp.errors import ProtocolError
 from psp.gocardless import bodies, mapping
 from psp.gocardless.wire import (
@@ -308,10 +309,10 @@ class TestBodies:
 
     def test_somebody_elses_object(self) -> None:
         found = Payment.model_validate(objects.payment())
-        assert mapping.ours(found, builders.lookup(objects.REFERENCE)) is found
+        assert ours(found, builders.lookup(objects.REFERENCE)) is found
         for look in (
             builders.lookup("20260115-000000000000000000000000"),
             builders.lookup(objects.REFERENCE, currency="SEK"),
         ):
             with pytest.raises(ProtocolError):
-                mapping.ours(found, look)
+                ours(found, look)

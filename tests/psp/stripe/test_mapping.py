@@ -13,10 +13,11 @@ from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.common.money import UnpayableError
+from psp.common.outcomes import ours
 from psp.common.outcomes import together as folded
 from psp.errors import ProtocolError
 from psp.stripe import bodies, instruments, mapping
-from psp.stripe.client import RefusedError
+from psp.stripe.client import refusal
 from psp.stripe.money import to_major, to_minor
 from psp.stripe.wire import (
     Charge,
@@ -307,9 +308,9 @@ def test_a_strangers_object_is_not_believed() -> None:
     intent = PaymentIntent.model_validate(objects.intent())
     lookup = builders.lookup("another", "pi_1")
     with pytest.raises(ProtocolError):
-        mapping.ours(intent, lookup, intent.reference)
+        ours(intent, lookup)
     with pytest.raises(ProtocolError):
-        mapping.ours(intent, builders.lookup(currency="JPY"), None)
+        ours(intent, builders.lookup(objects.REFERENCE, currency="JPY"))
 
 
 @pytest.mark.parametrize(
@@ -324,8 +325,7 @@ def test_a_strangers_object_is_not_believed() -> None:
     ],
 )
 def test_a_refusal(status: int, values: dict[str, Any], code: Code) -> None:
-    refusal = RefusedError(status, Problem.model_validate(values))
-    assert mapping.refused(refusal, missing=Code.BearerInvalid).code is code
+    assert refusal(status, Problem.model_validate(values)).declined.code is code
 
 
 def test_the_page_speaks_the_customers_language_if_stripe_does() -> None:
