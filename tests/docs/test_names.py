@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import re
+import shlex
 import sqlite3
 from functools import cache
 from pathlib import Path
@@ -67,14 +68,14 @@ def test_files_and_tests_exist(page: Page) -> None:
 @each_page
 def test_commands_in_the_text_exist(page: Page) -> None:
     for code in page.codes:
-        words = re.sub(r"^(\w+=\S+ )+", "", code).split()
-        program = words[0] if len(words) > 1 else None
-        if program == "make":
-            checks.make(words[:2])
-        elif program == "temporal":
-            checks.temporal(words)
-        elif program == "integrator":
-            assert _begins_a_sub_command(words[1:]), f"{page.name}: {code}"
+        text = re.sub(r"^(\w+=\S+ )+", "", code)
+        program, _, rest = text.partition(" ")
+        if program == "make" and rest:
+            checks.make(text.split()[:2])
+        elif program == "temporal" and rest:
+            checks.temporal(shlex.split(text))
+        elif program == "integrator" and rest:
+            assert _begins_a_sub_command(rest.split()), f"{page.name}: {code}"
 
 
 @each_page
