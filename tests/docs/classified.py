@@ -33,7 +33,7 @@ CARRIED_OUT = {
 """Programs that only look at the running stack, or do to it what Billwerk+ does."""
 
 CHECKED = {
-    "make": Checked("`.ci/run` makes what it needs; the others take minutes", checks.make),
+    "make": Checked("`.ci/run` makes check and test, and tests start what run makes", checks.make),
     "python": Checked("tests of their own start these modules", checks.python),
     ".venv/bin/python": Checked("tests of their own start these modules", checks.python),
     "docker": Checked("there are no containers in a test", checks.docker),
@@ -74,7 +74,7 @@ INTEGRATOR_CARRIED_OUT = {
 INTEGRATOR_CHECKED = {
     ("client", "revoke"): "tests/local/test_cli.py revokes one",
     ("codec-server",): "runs until it is stopped; the stack has one",
-    ("demo",): "tests/browser and tests/local play it",
+    ("demo",): "takes seconds: played beside all others, see test_the_demo_ends_well",
     ("erase",): "tests/local/test_keys_cli.py and tests/api/test_erased.py erase",
     ("keys", "rotate"): "tests/local/test_keys_cli.py and tests/store/test_rotation.py rotate",
     ("run",): "runs until it is stopped; the stack was started by it",

@@ -2,7 +2,9 @@
 
 import os
 import re
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from tests.docs.classified import (
     is_integrator_alone,
     unclassified,
 )
-from tests.docs.pages import Page, pages
+from tests.docs.pages import ROOT, Page, pages
 from tests.docs.shell import Command, commands, incomplete, simple_commands
 from tests.support.billwerk import Billwerk, new_id
 from tests.support.stack import Stack
@@ -39,6 +41,7 @@ def test_a_command_is_classified_and_understood(command: Command) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize("page", TO_CARRY_OUT, ids=lambda page: page.name)
 def test_what_can_be_carried_out_works(
     page: Page,
@@ -62,6 +65,13 @@ def test_what_can_be_carried_out_works(
     assert complaints == [], "\n\n".join(complaints)
 
 
+@pytest.mark.e2e
+def test_the_demo_ends_well(demo: subprocess.Popen[str]) -> None:
+    shown, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, shown
+    assert re.search(r"\b[1-9][0-9]* as expected, 0 not", shown), shown
+
+
 def test_nothing_is_classified_in_vain() -> None:
     known = set(checks.sub_commands())
     assert INTEGRATOR_CARRIED_OUT | set(INTEGRATOR_CHECKED) <= known
@@ -76,6 +86,17 @@ def test_no_command_hides_from_these_tests(page: Page) -> None:
     looks = re.compile(r"^\s*(\$ |(make|integrator|curl|docker|docker-compose|kubectl) \S)", re.M)
     hidden = [block for block in page.fenced("text") if looks.search(block.text)]
     assert hidden == [], "commands belong into blocks of the language sh"
+
+
+@pytest.fixture(scope="module")
+def demo(stack: Stack) -> Iterator[subprocess.Popen[str]]:
+    """What `make demo` starts, begun before other commands, because it mostly waits."""
+    line = [sys.executable, "-m", "cli", "demo"]
+    with subprocess.Popen(
+        line, cwd=ROOT, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        yield process
+        process.kill()
 
 
 @pytest.fixture(scope="module")
