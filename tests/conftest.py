@@ -1,7 +1,7 @@
 """The stack that tests share, and how tests are shared out among processes.
 
-`make test` runs several processes at once. A file's tests stay together, in their order, and all that play on the shared stack stay with it, so
-that there is one. What takes longest begins first.
+`make test` runs several processes at once. A file's tests stay together, in their order, and all
+that play on the shared stack stay with it, so that there is one. What takes longest begins first.
 """
 
 from collections.abc import Iterator

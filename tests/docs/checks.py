@@ -98,6 +98,14 @@ def docker(words: Sequence[str]) -> None:
         compose(words)
 
 
+def script(words: Sequence[str]) -> None:
+    """A script of ours that the shell understands."""
+    done = subprocess.run(
+        ["bash", "-n", words[0]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def temporal(words: Sequence[str]) -> None:
     """The sub-command exists and has the options: with `--help` it reads them and does nothing."""
     done = subprocess.run(

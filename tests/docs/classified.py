@@ -41,6 +41,7 @@ CHECKED = {
     "kubectl": Checked("there is no cluster in a test", checks.inner),
     "helm": Checked("there is no cluster in a test"),
     "temporal": Checked("asks servers that a test has not", checks.temporal),
+    "temporal-sql-tool": Checked("comes with the server's own image"),
     "tcld": Checked("Temporal Cloud is not reached from a test"),
     "psql": Checked("the stack of a test has no PostgreSQL"),
     "pg_dump": Checked("the stack of a test has no PostgreSQL"),
@@ -108,6 +109,8 @@ def is_integrator_alone(command: Command) -> list[str] | None:
 def unclassified(words: list[str]) -> str | None:
     """What is to be done about a call that is named nowhere; None for all others."""
     program = words[0]
+    if _is_script(program):
+        return None
     if program == "integrator":
         path, _, _ = checks.resolved(words)
         if path in INTEGRATOR_CARRIED_OUT or path in INTEGRATOR_CHECKED:
@@ -129,8 +132,15 @@ def check_of(words: list[str]) -> Check:
     """What looks at the words of a call."""
     if words[0] == "integrator":
         return checks.integrator
+    if _is_script(words[0]):
+        return checks.script
     checked = CHECKED.get(words[0])
     return checked.check if checked is not None else checks.anything
+
+
+def _is_script(program: str) -> bool:
+    """A shell script of ours; tests of their own run it."""
+    return program.endswith(".sh") and "/" in program
 
 
 def _is_carried_out(words: list[str]) -> bool:
