@@ -1,0 +1,101 @@
+"""The documents as data: blocks of code, headings, links and words in code type."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+ROOT = Path(__file__).parents[2]
+_MARKDOWN = MarkdownIt("commonmark").enable("table")
+_GENERATED = re.compile(r"<!-- generated: ([\w/ -]+) -->\n(.*?)\n<!-- /generated -->", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code; `line` is that of its first line, `language` is empty if not told."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One document; `name` is its path from the root of the repository."""
+
+    name: str
+    text: str
+    blocks: tuple[Block, ...]
+    indented: tuple[int, ...]
+    links: tuple[str, ...]
+    anchors: frozenset[str]
+    codes: tuple[str, ...] = field(repr=False)
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return ROOT / self.name
+
+    def fenced(self, *languages: str) -> list[Block]:
+        """The blocks in one of these languages."""
+        return [block for block in self.blocks if block.language in languages]
+
+
+@cache
+def pages() -> tuple[Page, ...]:
+    """The README, and then the guides by name."""
+    guides = sorted((ROOT / "docs").glob("*.md"))
+    return tuple(read(path) for path in [ROOT / "README.md", *guides])
+
+
+def read(path: Path) -> Page:
+    """One document, parsed as CommonMark with tables."""
+    name, text = str(path.relative_to(ROOT)), path.read_text()
+    tokens = _MARKDOWN.parse(text)
+    inline = [child for token in tokens for child in token.children or ()]
+    fences = (token for token in tokens if token.type == "fence")
+    return Page(
+        name=name,
+        text=text,
+        blocks=tuple(
+            Block(name, _line(token) + 1, token.info.strip(), token.content) for token in fences
+        ),
+        indented=tuple(_line(token) for token in tokens if token.type == "code_block"),
+        links=tuple(str(token.attrs["href"]) for token in inline if token.type == "link_open"),
+        anchors=frozenset(_slugs(tokens)),
+        codes=tuple(token.content for token in inline if token.type == "code_inline"),
+    )
+
+
+def generated(page: Page) -> dict[str, str]:
+    """The parts of a document that are made from the code, by name."""
+    return {match[1]: match[2].strip() for match in _GENERATED.finditer(page.text)}
+
+
+def with_generated(text: str, name: str, content: str) -> str:
+    """The text with the generated part `name` replaced."""
+    mark = re.escape(f"<!-- generated: {name} -->")
+    whole = re.compile(rf"({mark}\n).*?(\n<!-- /generated -->)", re.DOTALL)
+    return whole.sub(lambda match: f"{match[1]}\n{content.strip()}\n{match[2]}", text)
+
+
+def _line(token: Token) -> int:
+    return token.map[0] + 1 if token.map else 0
+
+
+def _slugs(tokens: list[Token]) -> Iterator[str]:
+    """Anchors of headings as code hosts make them: repeated ones are numbered."""
+    seen: dict[str, int] = {}
+    for token, following in pairwise(tokens):
+        if token.type != "heading_open":
+            continue
+        shown = "".join(child.content for child in following.children or ())
+        slug = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        count = seen[slug] = seen.get(slug, -1) + 1
+        yield f"{slug}-{count}" if count else slug
