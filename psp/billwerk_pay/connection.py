@@ -14,8 +14,7 @@ from psp.common.client import RefusedError, or_found
 from psp.common.connection import PspConnection, declining
 from psp.common.instruments import METHOD, stored
 from psp.common.outcomes import require
-from psp.common.secrets import known as is_known
-from psp.common.secrets import split
+from psp.common.secrets import is_known, split
 from psp.types import (
     Approved,
     Authorize,

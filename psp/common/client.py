@@ -98,6 +98,17 @@ class ApiClient(ABC):
         return {self.key_header: key if fits else hashlib.sha256(key.encode()).hexdigest()}
 
 
+@contextmanager
+def afterwards() -> Iterator[None]:
+    """Read what an earlier call has come to: even what is not sent here leaves that unknown."""
+    try:
+        yield
+    except PspUnavailable as error:
+        raise OutcomeUnknown(
+            str(error), psp_code=error.psp_code, retry_after=error.retry_after
+        ) from None
+
+
 async def or_found(
     attempt: Awaitable[T],
     read: Callable[[], Awaitable[T | None]],
@@ -113,21 +124,11 @@ async def or_found(
     except PspTimeout:
         raise  # no time is left for a read
     except after:
-        found = await read()
+        with afterwards():
+            found = await read()
         if found is None:
             raise
         return found
-
-
-@contextmanager
-def afterwards() -> Iterator[None]:
-    """Read what an earlier call has come to: even what is not sent here leaves that unknown."""
-    try:
-        yield
-    except PspUnavailable as error:
-        raise OutcomeUnknown(
-            str(error), psp_code=error.psp_code, retry_after=error.retry_after
-        ) from None
 
 
 def _unreadable(refusal: RefusedError) -> ProtocolError:

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from psp.errors import NotificationRejected, ProtocolError
+from psp.errors import NotificationRejected, OutcomeUnknown
 from psp.types import EventPage, ListedEvent, Movement, MovementPage, Notice
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ async def movement_page(
 async def entries(
     part: Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]], most: int
 ) -> AsyncIterator[T]:
-    """The entries of a list of at most so many parts; raises `ProtocolError` before a longer one.
+    """The entries of a list of at most so many parts; raises `OutcomeUnknown` before a longer one.
 
     `part` reads the part at a place, None for the first, and tells the place of the next.
     """
@@ -59,7 +59,7 @@ async def entries(
             yield entry
         if place is None:
             return
-    raise ProtocolError("The PSP's list is too long to be searched")
+    raise OutcomeUnknown("The PSP's list is too long to be searched")
 
 
 async def newest(

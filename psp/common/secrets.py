@@ -39,7 +39,7 @@ def split(secrets: SecretStr) -> list[str]:
     return [part.strip() for part in secrets.get_secret_value().split(",") if part.strip()]
 
 
-def known(secret: str | None, entered: Iterable[str]) -> bool:
+def is_known(secret: str | None, entered: Iterable[str]) -> bool:
     """Whether a secret (or its hash) is one of those entered; takes the same time whichever."""
     # A list, not a generator: the time taken must not tell which one matched.
     matches = [hmac.compare_digest(one.encode(), (secret or "").encode()) for one in entered]

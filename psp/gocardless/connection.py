@@ -1,6 +1,7 @@
 """The port's operations for one merchant of GoCardless."""
 
 from datetime import date, datetime
+from functools import partial
 from typing import TypeVar
 
 from contract.enums import PaymentErrorCode as Code
@@ -76,11 +77,7 @@ class GoCardlessConnection(PspConnection):
             return mapping.mandate_outcome(None)
         to_minor(call.amount, call.currency)
         body = bodies.payment(call, mandate, await self._charge_date(mandate, call))
-
-        async def earlier() -> Payment | None:
-            with afterwards():
-                return await self._made(Payment, call, mandate=mandate)
-
+        earlier = partial(self._made, Payment, call, mandate=mandate)
         # A refusal may be that of a repetition: whether the key goes first is unconfirmed.
         made = await or_found(self._client.create(Payment, body, call.idempotency_key), earlier)
         with afterwards():

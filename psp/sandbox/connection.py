@@ -12,7 +12,7 @@ from psp.common.connection import PspConnection, declining
 from psp.common.instruments import METHOD
 from psp.common.lookup import Kind, fetch
 from psp.common.outcomes import NOTHING_HELD, ours
-from psp.common.secrets import known, split
+from psp.common.secrets import is_known, split
 from psp.sandbox import authorizing, instruments, listing, mapping
 from psp.sandbox.client import SandboxClient
 from psp.sandbox.wire import Account, Authorization, CheckoutSession, Mandate
@@ -108,7 +108,7 @@ class SandboxConnection(PspConnection):
         """Both secrets, with one read: the webhook secret is known to the PSP by its hash."""
         account = await self._client.require(Account, "account")
         hashes = [hashlib.sha256(one.encode()).hexdigest() for one in split(self._webhook_secret)]
-        if not known(account.webhook_secret_sha256, hashes):
+        if not is_known(account.webhook_secret_sha256, hashes):
             return SettingsCheck()
         roles = frozenset({Role.CreditCard, Role.Debit})
         return SettingsCheck(roles=roles, account=account.id)
