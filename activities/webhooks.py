@@ -10,7 +10,7 @@ import httpx
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities import plan
+from activities import metrics, plan
 from contract.enums import WebhookType
 from contract.webhook import ChangeNotification, WebhookForm, encode_webhook
 from store.database import Store
@@ -55,7 +55,9 @@ class WebhookActivities:
         body = encode_webhook(notification, self._form)
         response = await self._post(target, body, attempt)
         if not response.is_success:
+            metrics.webhook_failed(f"http_{response.status_code // 100}xx")
             raise failed(f"The target answered {response.status_code}.", attempt, response)
+        metrics.webhook_delivered(activity.info().scheduled_time)
         return WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)
 
     async def _post(self, target: str, body: bytes, attempt: int) -> httpx.Response:
@@ -67,8 +69,10 @@ class WebhookActivities:
             ) as response:
                 return response
         except httpx.TimeoutException:
+            metrics.webhook_failed("timeout")
             raise failed("The target did not answer in time.", attempt) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            metrics.webhook_failed("unreachable")
             raise failed(
                 f"The target is not reachable ({type(error).__name__}).", attempt
             ) from None

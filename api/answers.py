@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from starlette.responses import Response
 
 from api.errors import ApiError
+from api.metrics import REFUSALS
 from contract import PaymentError, PaymentErrorCode, PaymentTransactionStatus, wire
 from contract.base import WireModel
 
@@ -26,6 +27,7 @@ def error_answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error that arises now."""
+    REFUSALS.labels(code.name, str(status)).inc()
     body = PaymentError(
         error_code=code,
         error_message=message,

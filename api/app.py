@@ -13,6 +13,7 @@ from api import docs_page, handlers
 from api.boundary import Boundary
 from api.context import open_context
 from api.deps import authenticated
+from api.metrics import Routed
 from api.openapi import document
 from api.paths import PREFIX, CanonicalPaths
 from api.routes import (
@@ -61,6 +62,7 @@ def create_app(configuration: Settings) -> FastAPI:
     docs_page.install(app)
     routes = _routes()
     handlers.install(app, routes, PREFIX)
+    app.add_middleware(Routed)
     app.add_middleware(CanonicalPaths, templates=[PREFIX + route.path for route in routes])
     _guard(app, configuration)
     app.openapi = partial(document, app, configuration.resolved_public_url)  # type: ignore[method-assign]

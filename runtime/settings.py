@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 PREFIX = "INTEGRATOR_"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+PortOrNone = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -50,6 +51,30 @@ class Settings(BaseSettings):
     codec_port: Port = Field(
         8081,
         description="Port of the codec server, which decrypts payloads for the Temporal Web UI",
+    )
+    metrics_bind: str = Field(
+        "127.0.0.1",
+        description="Address on which each process serves its metrics; a Prometheus on another "
+        "machine needs one that it can reach",
+    )
+    metrics_port: PortOrNone = Field(
+        9464, description="Port of the API's metrics, at `/metrics`; `0` serves none"
+    )
+    worker_metrics_port: PortOrNone = Field(
+        9465, description="Port of the worker's metrics, at `/metrics`; `0` serves none"
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        description="OpenTelemetry collector that traces are sent to by OTLP over HTTP, such as "
+        "`http://collector:4318`; when not set, nothing is traced",
+    )
+    trace_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="Share of the requests that are traced, `0` to `1`"
+    )
+    log_format: Literal["json", "text"] | None = Field(
+        None,
+        description="`json` writes one object per line, `text` lines for people; when not set, "
+        "`json` in production",
     )
     demo_psp: str = Field(
         "sandbox",
@@ -185,6 +210,11 @@ class Settings(BaseSettings):
         url = self.database_url.get_secret_value()
         scheme, separator, rest = url.partition("://")
         return f"{_DRIVERS.get(scheme, scheme)}{separator}{rest}"
+
+    @property
+    def resolved_log_format(self) -> Literal["json", "text"]:
+        """How log lines are written."""
+        return self.log_format or ("json" if self.profile == "production" else "text")
 
     @property
     def resolved_temporal_address(self) -> str:

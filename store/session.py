@@ -1,6 +1,7 @@
 """Reading and writing connections, and the one place where driver errors become the store's."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import wraps
@@ -12,14 +13,28 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from runtime.metrics import counter, histogram
 from store.engine import open_engine
-from store.errors import ConstraintViolated, StoreUnavailable
+from store.errors import ConstraintViolated, StoreError, StoreUnavailable
 from store.sealing import NamedCipher, Vault
 
 # SQLSTATE prefixes. Transient: connection, rolled back, resources, operator intervention, and a
 # missing table, which a migration will bring.
 _TRANSIENT = ("08", "40", "53", "57", "42P01")
 _BAD_DATA = "22"
+
+DURATION = histogram(
+    "integrator_store_duration_seconds",
+    "How long the store was used at a time, the wait for a connection or for the write lock "
+    "included",
+    "access",
+)
+ERRORS = counter(
+    "integrator_store_errors_total",
+    "Uses of the store that failed: `unavailable`, `refused` (by a rule of the schema), `other`",
+    *("access", "error"),
+)
+_SHOWN = {StoreUnavailable: "unavailable", ConstraintViolated: "refused"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,12 +73,12 @@ class Session:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        async with _translated(), self._reader.connect() as connection:
+        async with _watched("read"), _translated(), self._reader.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        async with _translated(), self._turn, self._writer.begin() as connection:
+        async with _watched("write"), _translated(), self._turn, self._writer.begin() as connection:
             yield connection
 
     def _insert(self, table: Table) -> Any:
@@ -88,6 +103,18 @@ def to_the_end(
         return await asyncio.shield(task)
 
     return run
+
+
+@asynccontextmanager
+async def _watched(access: str) -> AsyncIterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    except StoreError as error:
+        ERRORS.labels(access, _SHOWN.get(type(error), "other")).inc()
+        raise
+    finally:
+        DURATION.labels(access).observe(time.perf_counter() - began)
 
 
 @asynccontextmanager

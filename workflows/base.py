@@ -43,6 +43,7 @@ from workflows.messages import (
     SettleCall,
     Settlement,
 )
+from workflows.meters import Watcher
 from workflows.sending import send
 from workflows.state import Change, Evidence, EvidenceKind, Kind, TransactionState
 
@@ -69,6 +70,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         self._caller_left = False
         self._inbox: list[NotificationSignal] = []
         self._recorded = state.version
+        self._watcher = Watcher(start, state, resumed=resumed)
         self._announcer = Announcer(start, lambda: self.state, lambda: self._recorded)
         self._owner_knows: Settlement | None = None
         self._look_up_owed = False
@@ -522,6 +524,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         while True:
             await workflow.wait_condition(lambda: self._recorded < self.state.version)
             version = self.state.version
+            self._watcher.see(self.state)
             record = Record(
                 merchant_id=self._start.merchant_id,
                 kind=self.state.kind,
