@@ -53,6 +53,9 @@ def create_app(configuration: Settings) -> FastAPI:
         redoc_url=None,
         static_url=docs_page.STATIC,
         redirect_slashes=False,
+        # The framework's own would repeat bodies and paths to whoever an environment variable
+        # names; ours is in `runtime.tracing`.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for module in FOR_THE_PLATFORM:
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(authenticated)])

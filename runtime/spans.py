@@ -9,10 +9,18 @@ from collections.abc import Mapping, Sequence
 import httpx
 from fastapi import FastAPI
 from opentelemetry import propagate, trace
+from opentelemetry.context import Context, get_current
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -53,8 +61,7 @@ class Tracer:
     """
 
     def __init__(self, endpoint: str, service: str, share: float = 1.0) -> None:
-        # Whom we call is not told our ids, and nobody who calls us chooses them.
-        propagate.set_global_textmap(CompositePropagator([]))
+        propagate.set_global_textmap(Silence())
         exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": service}),
@@ -87,6 +94,32 @@ class Tracer:
     def flush(self) -> None:
         """Send what is there and end; waits a few seconds at most."""
         self._provider.shutdown()
+
+
+class Silence(TextMapPropagator):
+    """Whom we call is not told our ids, and nobody who calls us chooses them."""
+
+    def extract(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        getter: Getter[CarrierT] = default_getter,
+    ) -> Context:
+        """Nothing is believed."""
+        return get_current() if context is None else context
+
+    def inject(
+        self,
+        carrier: CarrierT,
+        context: Context | None = None,
+        setter: Setter[CarrierT] = default_setter,
+    ) -> None:
+        """Nothing is told."""
+
+    @property
+    def fields(self) -> set[str]:
+        """None is used."""
+        return set()
 
 
 class DiscreetExporter(SpanExporter):

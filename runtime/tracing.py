@@ -1,4 +1,4 @@
-"""Traces, if an endpoint for them is configured; else nothing of OpenTelemetry is even imported.
+"""Traces, if an endpoint for them is configured; else nothing that makes them is even imported.
 
 One trace leads from a request through its workflow and activities to the PSP. Nothing of it goes
 to strangers: no call to a PSP or to a webhook's target carries a trace header, and none that
