@@ -27,7 +27,8 @@ from activities.records import RecordActivities
 from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
-from runtime import exposition, logs, subjects, tracing
+from psp import registry
+from runtime import exposition, logs, psp_calls, subjects, tracing
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
@@ -162,6 +163,7 @@ def main() -> None:
     """Entry point of `python -m worker`."""
     settings = Settings()
     logs.set_up(subjects.of_workflow, settings.resolved_log_format)
+    psp_calls.expect(registry.names())
     exposition.serve(settings.metrics_bind, settings.worker_metrics_port)
     tracing.set_up(settings, "integrator-worker")
     code = 0

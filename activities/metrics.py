@@ -55,6 +55,10 @@ RECONCILIATION_FINDINGS = counter(
 )
 
 
+for _result in ("delivered", "http_3xx", "http_4xx", "http_5xx", "timeout", "unreachable"):
+    WEBHOOK_ATTEMPTS.labels(_result)  # zeros from the start
+
+
 def webhook_failed(result: str) -> None:
     """An attempt that did not reach Billwerk+."""
     WEBHOOK_ATTEMPTS.labels(result).inc()

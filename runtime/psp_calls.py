@@ -1,7 +1,7 @@
 """A connection to a PSP that is watched: how long its calls take and what they come to."""
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from datetime import datetime
 from typing import TypeVar
 
@@ -53,6 +53,12 @@ REPEATED = counter(
     *("psp", "operation"),
 )
 
+CREDENTIALS = counter(
+    "integrator_psp_credentials_rejected_total",
+    "Calls that the PSP turned down because of the merchant's credentials",
+    "psp",
+)
+
 MONEY = frozenset(Operation)
 
 _FAILURES: tuple[tuple[type[PspError], str], ...] = (
@@ -65,6 +71,14 @@ _FAILURES: tuple[tuple[type[PspError], str], ...] = (
     (PspError, "unknown"),
 )
 _LOST = frozenset({"timeout", "unreadable", "unknown"})
+
+
+def expect(psps: Iterable[str]) -> None:
+    """Show zeros for these PSPs from the start: the first of a rare event would else be missed."""
+    for psp in psps:
+        CREDENTIALS.labels(psp)
+        for operation in MONEY:
+            UNKNOWN.labels(psp, operation)
 
 
 class WatchedConnection:
@@ -126,6 +140,8 @@ class WatchedConnection:
             result = failure(error)
             if operation in MONEY and result in _LOST:
                 UNKNOWN.labels(self._psp, operation).inc()
+            if result == "credentials":
+                CREDENTIALS.labels(self._psp).inc()
             raise
         else:
             return answer
