@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from contract.enums import PublicPaymentProviderRole
 from runtime.metrics import collected
 from store.database import Store
 from store.figures import UNREAD, Figures, Waiting
 from workflows.state import Kind
 
 EVERY = timedelta(seconds=15)
+ROLES = (PublicPaymentProviderRole.CreditCard.name, PublicPaymentProviderRole.Debit.name)
+"""Shown as 0 from the start; others as soon as they are used."""
 
 Family = Callable[[], GaugeMetricFamily]
 
@@ -96,6 +99,7 @@ class FiguresCollector(Collector):
         self._read_at = 0.0
         # What was there once is shown as 0 afterwards: a line that ends would hide an alert's end.
         self._groups: dict[str, dict[tuple[str, ...], None]] = {
+            "undecided": {(kind.value, role): None for kind in Kind for role in ROLES},
             "attention": {(kind.value,): None for kind in Kind},
             "webhooks": {("delivering",): None, ("undelivered",): None},
             "notifications": {(state,): None for state in UNREAD},

@@ -21,9 +21,10 @@ DURATION = histogram(
     *("route", "method"),
 )
 IN_FLIGHT = gauge("integrator_api_requests_in_flight", "Requests being answered")
-REFUSALS = counter(
-    "integrator_api_refusals_total",
-    "Answers that are a PaymentError, by the contract's error code",
+ERRORS = counter(
+    "integrator_api_errors_total",
+    "Answers that are a PaymentError, by the contract's error code: refusals, and transactions that "
+    "have failed",
     *("code", "status"),
 )
 QUERY_FALLBACKS = counter(
