@@ -23,8 +23,8 @@ DURATION = histogram(
 IN_FLIGHT = gauge("integrator_api_requests_in_flight", "Requests being answered")
 ERRORS = counter(
     "integrator_api_errors_total",
-    "Answers that are a PaymentError, by the contract's error code: refusals, and transactions that "
-    "have failed",
+    "Answers that are a PaymentError, by the contract's error code: refusals, and transactions "
+    "that have failed",
     *("code", "status"),
 )
 QUERY_FALLBACKS = counter(
