@@ -11,9 +11,11 @@ import pytest
 STACK = "tests/e2e"
 ALONE = ("tests/e2e/test_kill_loop.py", "tests/e2e/test_localstripe.py")
 """They have a stack of their own, or none."""
+WATCHED = "tests/observability"
 FIRST = (
     "tests/campaign/test_small.py",
     STACK,
+    WATCHED,
     "tests/kit/test_sandbox_kit.py",
     "tests/e2e/test_kill_loop.py",
     "tests/kit/test_museum.py",
@@ -38,6 +40,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 def _group(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
+    if path.startswith(f"{WATCHED}/"):
+        return WATCHED
     return STACK if path.startswith(f"{STACK}/") and path not in ALONE else path
 
 
