@@ -8,13 +8,15 @@ import sys
 from datetime import timedelta
 
 import httpx
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities import erased, inbox, orphans, plan
+from activities import erased, figures, inbox, orphans, plan
 from activities.erased import LateSweeper
+from activities.figures import FiguresCollector, FiguresReader
 from activities.inbox import InboxSweeper
 from activities.orphans import OrphanSweeper
 from activities.owners import Owners
@@ -26,13 +28,14 @@ from activities.records import RecordActivities
 from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
-from runtime import attributes, logs
+from psp import registry
+from runtime import attributes, exposition, logs, psp_calls, subjects, tracing
 from runtime.deployment import deployment_config, identity
 from runtime.egress import outbound_client
 from runtime.keys import KeyConfigurationError, KeyRing
 from runtime.rows import refresher
 from runtime.settings import Settings
-from runtime.temporal import connect_patiently, current_workflow, follow_api_key
+from runtime.temporal import connect_patiently, follow_api_key
 from store.database import Store
 from workflows.gateway import Gateway
 from workflows.payment import PaymentWorkflow
@@ -49,6 +52,7 @@ PASSED_THROUGH = (
     "contract",  # models and enums, no state
     "psp",  # only its value types are imported by workflows
     "workflows.messages",
+    "workflows.meters",
     "workflows.state",
     "workflows.timers",
 )
@@ -141,15 +145,20 @@ async def run(settings: Settings) -> None:
         build_worker(client, settings, store, psp_http, webhook_http) as worker,
         build_reconciler(client, settings, store, psp_http) as reconciler,
     ):
+        tracing.trace_http(psp_http, webhook_http)
         gateway = Gateway(client, settings.task_queue, refresher(store))
         every = timedelta(seconds=settings.reconcile_every_seconds)
         keeper = ScheduleKeeper(store, client, settings.reconcile_queue, every)
+        shown = FiguresCollector()
+        REGISTRY.register(shown)
+        reader = FiguresReader(store, shown)
         sweeps = [
             asyncio.create_task(repeat("inbox", inbox.EVERY, InboxSweeper(store, gateway).sweep)),
             asyncio.create_task(
                 repeat("orphans", orphans.EVERY, OrphanSweeper(store, gateway).sweep)
             ),
             asyncio.create_task(repeat("schedules", schedules.EVERY, keeper.sweep)),
+            asyncio.create_task(repeat("figures", figures.EVERY, reader.sweep)),
             asyncio.create_task(repeat("erased data", erased.EVERY, LateSweeper(store).sweep)),
             asyncio.create_task(follow_api_key(client, settings)),
         ]
@@ -186,15 +195,20 @@ def _settings() -> Settings:
 
 def main() -> None:
     """Entry point of `python -m worker`."""
-    logs.set_up(current_workflow)
+    settings = _settings()
+    logs.set_up(subjects.of_workflow, settings.resolved_log_format)
+    psp_calls.expect(registry.names())
+    exposition.serve(settings.metrics_bind, settings.worker_metrics_port)
+    tracing.set_up(settings, "integrator-worker")
     code = 0
     try:
-        asyncio.run(run(_settings()))
+        asyncio.run(run(settings))
     except attributes.AttributesError as error:
         log.critical("%s", error)
         code = 1
     except KeyboardInterrupt:
         code = 130
+    tracing.flush()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

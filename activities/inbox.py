@@ -8,6 +8,7 @@ row in the inbox; this sweeper picks it up. Signalling twice is harmless.
 import logging
 from datetime import UTC, datetime, timedelta
 
+from activities import metrics
 from runtime.rows import resuming
 from store.database import Store
 from store.rows import NotificationRow, TransactionRow
@@ -51,6 +52,7 @@ class InboxSweeper:
         await self._store.set_notification(
             row.id, "signalled", transaction_id=transaction.transaction_id
         )
+        metrics.NOTIFICATIONS_RECOVERED.inc()
         return True
 
     async def _transaction(self, row: NotificationRow) -> TransactionRow | None:

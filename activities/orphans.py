@@ -9,6 +9,7 @@ truthfully if nobody comes. The second is announced.
 import logging
 from datetime import UTC, datetime, timedelta
 
+from activities import metrics
 from runtime.rows import first_start, resuming
 from store.database import Store
 from workflows.gateway import Gateway
@@ -39,6 +40,7 @@ class OrphanSweeper:
         rows = await self._store.unstarted_transactions(datetime.now(UTC) - patience)
         for row in rows:
             if await self._gateway.begin(first_start(row)):
+                metrics.ORPHANS.labels("begun").inc()
                 log.warning("%s %s was opened and never begun", row.kind, row.transaction_id)
         return len(rows)
 
@@ -46,6 +48,7 @@ class OrphanSweeper:
         """Announce what was opened before `patience` and never answered."""
         rows = await self._store.untold_transactions(datetime.now(UTC) - patience)
         for row in rows:
+            metrics.ORPHANS.labels("announced").inc()
             log.warning("%s %s was never answered; announced", row.kind, row.transaction_id)
             await self._gateway.redeliver(resuming(row))
             await self._store.mark_told(row.merchant_id, row.transaction_id)

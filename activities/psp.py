@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import calls, plan
+from activities import calls, metrics, plan
 from activities.errors import attempt, psp_errors
 from activities.owners import Owners
 from activities.reconciliation.accounts import reference_of
@@ -22,6 +22,8 @@ from psp.description import SettingsRefused, parse_settings
 from psp.errors import CredentialsRejected, PspError
 from psp.port import Adapter, Connection
 from psp.types import Approved, Declined, Instrument, Notice, Outcome, RedirectRequired
+from runtime import logs
+from runtime.psp_calls import WatchedConnection
 from store.database import Store
 from store.rows import NotificationRow, TransactionRow
 from workflows.messages import (
@@ -182,6 +184,8 @@ class PspActivities:
         if stored is None or stored.merchant_id != row.merchant_id:
             return NotificationResult(outcome=None, event_id="", fetch=True)
         notice = await self._reread(row, stored)
+        if stored.state != "applied":
+            metrics.notification_read(row.psp, stored.received_at)
         await self._store.set_notification(stored.id, "applied", transaction_id=row.transaction_id)
         if notice is None or notice.result is None:
             return NotificationResult(outcome=None, event_id=stored.event_id, fetch=True)
@@ -235,7 +239,8 @@ class PspActivities:
     async def _open(self, call: PspCall) -> tuple[TransactionRow, Connection]:
         row = await self._row(call.merchant_id, call.transaction_id)
         adapter, settings = await self._settings(row)
-        return row, adapter.connect(settings, self._http)
+        logs.tell(psp=row.psp)
+        return row, WatchedConnection(adapter.connect(settings, self._http), row.psp)
 
     async def _row(self, merchant_id: str, transaction_id: str) -> TransactionRow:
         row = await self._store.transaction(merchant_id, transaction_id)

@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from activities import plan
+from activities import metrics, plan
 from store.database import Store
 from store.rows import RecordUpdate
 from workflows.messages import Record
@@ -20,7 +20,7 @@ class RecordActivities:
         """Keep the snapshot; False when the store holds a newer one already."""
         state = read_state(record.kind, record.snapshot)
         evidence = state.evidence.model_dump_json() if state.evidence else None
-        return await self._store.record(
+        written = await self._store.record(
             RecordUpdate(
                 merchant_id=record.merchant_id,
                 transaction_id=record.transaction_id,
@@ -34,3 +34,6 @@ class RecordActivities:
                 needs_attention=state.attention is not None,
             )
         )
+        if not written:
+            metrics.RECORD_CONFLICTS.labels(record.kind.value).inc()
+        return written

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from activities import metrics
+
 log = logging.getLogger(__name__)
 
 
@@ -14,5 +16,6 @@ async def repeat(name: str, every: timedelta, sweep: Callable[[], Awaitable[obje
         try:
             await sweep()
         except Exception as error:  # noqa: BLE001 - its end would be the worker's end
+            metrics.SWEEP_FAILURES.labels(name).inc()
             log.warning("The sweep of the %s failed: %s", name, type(error).__name__)
         await asyncio.sleep(every.total_seconds())

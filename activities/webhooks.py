@@ -10,7 +10,7 @@ import httpx
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities import plan
+from activities import metrics, plan
 from activities.deliveries import DeliveryLog
 from contract.enums import WebhookType
 from contract.webhook import ChangeNotification, WebhookForm, encode_webhook
@@ -60,11 +60,13 @@ class WebhookActivities:
             response = await self._post(target, body, attempt)
             status = response.status_code
             if not response.is_success:
+                metrics.webhook_failed(f"http_{status // 100}xx")
                 raise failed(f"The target answered {status}.", attempt, response)
         except ApplicationError as error:
             await self._log.failed(call, error, status)
             raise
         reply = WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)
+        metrics.webhook_delivered(activity.info().scheduled_time)
         await self._log.delivered(call, reply.delivered_at, status)
         return reply
 
@@ -77,8 +79,10 @@ class WebhookActivities:
             ) as response:
                 return response
         except httpx.TimeoutException:
+            metrics.webhook_failed("timeout")
             raise failed("The target did not answer in time.", attempt) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            metrics.webhook_failed("unreachable")
             raise failed(
                 f"The target is not reachable ({type(error).__name__}).", attempt
             ) from None

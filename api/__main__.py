@@ -9,10 +9,9 @@ import uvicorn
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.boundary import request_id
 from api.serving import certificate_of, server_of
 from api.transport import ConfigurationError, opened
-from runtime import logs
+from runtime import exposition, logs, tracing
 from runtime.keys import KeyConfigurationError, KeyRing
 from runtime.settings import Settings
 
@@ -25,12 +24,13 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the server with the settings of the environment; exit code 1 if they do not do."""
-    logs.set_up(request_id.get)
     # The server raises the signal it was stopped with once more when it is done.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     try:
-        server = _server(Settings())
+        settings = Settings()
+        logs.set_up(tracing.subject, settings.resolved_log_format)
+        server = _server(settings)
     except (ConfigurationError, KeyConfigurationError, ValidationError) as error:
         sys.exit(f"The API cannot start: {error}")
     server.run()
@@ -41,7 +41,11 @@ def main() -> None:
 def _server(settings: Settings) -> uvicorn.Server:
     KeyRing.from_settings(settings)  # now, while there is somebody to tell
     certificate = certificate_of(settings)
-    server = server_of(create_app(settings), settings, certificate)
+    exposition.serve(settings.metrics_bind, settings.metrics_port)
+    tracing.set_up(settings, "integrator-api")
+    app = create_app(settings)
+    tracing.trace_app(app)
+    server = server_of(app, settings, certificate)
     for door in opened(settings):
         log.warning("development profile: %s", door)
     if certificate is not None:

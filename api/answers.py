@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from starlette.responses import Response
 
 from api.errors import ApiError
+from api.metrics import ERRORS
 from contract import PaymentError, PaymentErrorCode, PaymentTransactionStatus, wire
 from contract.base import WireModel
 
@@ -16,6 +17,8 @@ def answer(
     model: WireModel, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The one way anything of the contract leaves this service."""
+    if isinstance(model, PaymentError):
+        ERRORS.labels(model.error_code.name, str(status)).inc()
     return Response(wire.encode(model), status, headers, JSON)
 
 

@@ -13,6 +13,7 @@ from api import docs_page, handlers
 from api.boundary import Boundary
 from api.context import open_context
 from api.deps import authenticated
+from api.metrics import Routed
 from api.openapi import document
 from api.paths import PREFIX, CanonicalPaths
 from api.routes import (
@@ -52,6 +53,9 @@ def create_app(configuration: Settings) -> FastAPI:
         redoc_url=None,
         static_url=docs_page.STATIC,
         redirect_slashes=False,
+        # The framework's own would repeat bodies and paths to whoever an environment variable
+        # names; ours is in `runtime.tracing`.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for module in FOR_THE_PLATFORM:
         app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(authenticated)])
@@ -61,6 +65,7 @@ def create_app(configuration: Settings) -> FastAPI:
     docs_page.install(app)
     routes = _routes()
     handlers.install(app, routes, PREFIX)
+    app.add_middleware(Routed)
     app.add_middleware(CanonicalPaths, templates=[PREFIX + route.path for route in routes])
     _guard(app, configuration)
     app.openapi = partial(document, app, configuration.resolved_public_url)  # type: ignore[method-assign]

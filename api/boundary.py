@@ -3,15 +3,16 @@ expected."""
 
 import logging
 import re
-import time
-from contextvars import ContextVar
 from urllib.parse import quote
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import metrics
 from api.answers import internal_error
+from api.metrics import Seen
+from runtime import logs
 
 log = logging.getLogger("api.access")
 
@@ -23,9 +24,6 @@ SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 HSTS = "max-age=31536000"
-
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request being answered, for the log: also in work that was started for it."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -41,22 +39,17 @@ class Boundary:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             given = _request_id(scope)
-            token = request_id.set(given)
-            try:
-                await self._serve(scope, receive, send, given)
-            finally:
-                request_id.reset(token)
+            with logs.work(request_id=given), metrics.answering(scope) as seen:
+                await self._serve(scope, receive, send, given, seen)
         else:
             await self._app(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, given: str) -> None:
-        began = time.perf_counter()
-        status = 0
-
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, given: str, seen: Seen
+    ) -> None:
         async def labelled(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                seen.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = given
                 self._make_safe(headers, scope)
@@ -67,10 +60,9 @@ class Boundary:
             await self._app(scope, receive, labelled)
         except Exception:  # the boundary of the process: nothing may pass it
             log.exception("%s failed", what)
-            if not status:
+            if not seen.status:
                 await internal_error()(scope, receive, labelled)
-        took = (time.perf_counter() - began) * 1000
-        log.info("%s %d %.1f ms", what, status, took)
+        log.info("%s %d %.1f ms", what, seen.status, seen.seconds() * 1000)
 
     def _make_safe(self, headers: MutableHeaders, scope: Scope) -> None:
         for name, value in SAFE_HEADERS.items():

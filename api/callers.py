@@ -9,6 +9,7 @@ from api.context import Context
 from api.errors import Unauthorized
 from api.rates import client_address
 from api.token_use import Use
+from runtime import logs
 from store import Merchant
 
 
@@ -34,6 +35,7 @@ async def authenticate(context: Context, request: Request, token: str) -> Mercha
     context.guests.welcome(credential)
     await context.callers.take(caller.id)
     caller.use.note(caller.id)
+    logs.tell(merchant=caller.merchant.id, psp=caller.merchant.psp)
     return caller.merchant
 
 

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import httpx
 
+from api import metrics
 from api.access_tokens import AccessTokens
 from api.breaker import Breaker
 from api.rates import Guests, Rate
 from api.token_use import Uses
+from runtime import tracing
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
@@ -114,8 +116,10 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         Store(settings.resolved_database_url, keys) as store,
         outbound_client(settings, PSP_TIMEOUT) as http,
     ):
+        tracing.trace_http(http)
         gateway = Gateway(client, settings.task_queue, refresher(store))
         context = build_context(settings, keys, store, gateway, http, ready)
+        metrics.BREAKER_OPEN.set_function(lambda: context.breaker.tripped)
         tasks = [
             asyncio.create_task(context.uses.run()),
             asyncio.create_task(follow_api_key(client, settings)),

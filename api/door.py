@@ -23,6 +23,7 @@ from api.reads import Reading, current
 from api.render import respond
 from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, wire
 from psp.port import Adapter
+from runtime import logs
 from runtime.rows import first_start
 from store import Merchant, RecordUpdate, StoreError, TransactionRow
 from workflows.state import AnyState, Change, Kind
@@ -40,6 +41,7 @@ async def enter(
     caller_gone: CallerGone,
 ) -> Response:
     """Let a request in and answer within the budget; `caller_gone` says if nobody reads it."""
+    logs.tell(transaction_id=request.transaction_id)
     row = await context.store.transaction(merchant.id, request.transaction_id)
     created = False
     if row is None:

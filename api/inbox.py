@@ -14,11 +14,12 @@ from temporalio.service import RPCError
 from api import merchant_settings
 from api.context import Context
 from api.errors import NotFound, NotGenuine
+from api.metrics import NOTIFICATIONS
 from psp import registry
 from psp.errors import NotificationRejected
 from psp.port import Adapter
 from psp.types import Notice
-from runtime import inbox
+from runtime import inbox, logs
 from runtime.inbox import Kept
 from store import Merchant
 
@@ -40,6 +41,7 @@ async def receive(
     await context.notifications.take(merchant.psp_settings_id)
     notices = await _verified(context, merchant, adapter, headers, raw)
     message = inbox.Message(merchant, "notification", raw, headers)
+    NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(notices))
     stored = [
         await inbox.keep(context.store, message, notice) for notice in notices if notice.relevant
     ]
@@ -56,6 +58,7 @@ async def _addressee(context: Context, psp: str, psp_settings_id: str) -> tuple[
     merchant = await context.store.merchant_by_settings(psp, psp_settings_id)
     if merchant is None or await context.store.settings(merchant.id) is None:
         raise NotFound("No such notification address.")
+    logs.tell(merchant=merchant.id, psp=merchant.psp)
     return merchant, registry.adapter(psp)
 
 
@@ -68,6 +71,7 @@ async def _verified(
         return [_storable(notice) for notice in notices]
     except NotificationRejected as error:
         context.rejected[merchant.psp] += 1
+        NOTIFICATIONS.labels(merchant.psp, "rejected").inc()
         log.warning(
             "Notification of %s for %s rejected (%d so far): %s",
             merchant.psp,

@@ -22,6 +22,7 @@ from psp.description import (
 from psp.errors import CredentialsRejected, PspError, PspTimeout
 from psp.port import Adapter
 from psp.types import SettingsCheck
+from runtime.psp_calls import WatchedConnection
 from store import Merchant
 
 MASK = "********"
@@ -79,7 +80,7 @@ async def verify_and_save(
 
 
 async def _verify(context: Context, adapter: Adapter, settings: BaseModel) -> SettingsCheck:
-    connection = adapter.connect(settings, context.http)
+    connection = WatchedConnection(adapter.connect(settings, context.http), adapter.name)
     try:
         async with asyncio.timeout(context.settings.sync_budget_seconds):
             return await connection.verify_settings()

@@ -9,7 +9,9 @@ from temporalio.client import RPCTimeoutOrCancelledError, WorkflowQueryFailedErr
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.context import Context
+from api.metrics import QUERY_FALLBACKS
 from contract.ids import is_transaction_id
+from runtime import logs
 from store import TransactionRow
 from workflows.starts import read_state
 from workflows.state import AnyState, Kind
@@ -36,6 +38,7 @@ async def find(
     """The merchant's transaction of that kind, None for anything else."""
     if not is_transaction_id(transaction_id):
         return None
+    logs.tell(transaction_id=transaction_id)
     row = await context.store.transaction(merchant_id, transaction_id)
     return row if row is not None and row.kind == kind.value else None
 
@@ -56,6 +59,8 @@ async def current(context: Context, row: TransactionRow, *, insist: bool = False
     """
     stored = read_state(row.kind, row.snapshot)
     if stored.settled or (context.breaker.tripped and not insist):
+        if not stored.settled:
+            QUERY_FALLBACKS.labels("breaker_open").inc()
         return Reading(row, stored, sure=stored.settled)
     try:
         asked = await _ask(context, row)
@@ -79,11 +84,13 @@ async def _ask(context: Context, row: TransactionRow) -> AnyState | None:
             )
     except WorkflowQueryFailedError:
         log.warning("Workflow of %s %s refused a query.", row.kind, row.transaction_id)
+        QUERY_FALLBACKS.labels("refused").inc()
         return None
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise LookupError(row.transaction_id) from error
-        context.breaker.trip()
     except (TimeoutError, RuntimeError, RPCTimeoutOrCancelledError):
-        context.breaker.trip()
+        pass
+    QUERY_FALLBACKS.labels("unanswered").inc()
+    context.breaker.trip()
     return None

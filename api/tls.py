@@ -5,6 +5,9 @@ import ssl
 from pathlib import Path
 from typing import NoReturn
 
+from cryptography import x509
+
+from api import metrics
 from api.transport import ConfigurationError
 
 log = logging.getLogger(__name__)
@@ -24,6 +27,7 @@ class Certificate:
             self._load()  # into a context of its own: half a change would refuse every connection
             self.context.load_cert_chain(*self._files, password=_no_password)
         except (ConfigurationError, OSError) as error:
+            metrics.CERTIFICATE_FAILURES.inc()
             log.error("The certificate was not replaced: %s", error)
         else:
             log.info("The certificate was read again.")
@@ -39,6 +43,8 @@ class Certificate:
             raise ConfigurationError(
                 f"the certificate {cert} and the key {key} cannot be used ({error})"
             ) from error
+        expires = x509.load_pem_x509_certificate(self._files[0].read_bytes()).not_valid_after_utc
+        metrics.CERTIFICATE_EXPIRES.set(expires.timestamp())
         return context
 
 

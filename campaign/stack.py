@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PORTS = ("API", "TEMPORAL", "TEMPORAL_UI", "SANDBOX", "CODEC")
+PORTS = ("API", "TEMPORAL", "TEMPORAL_UI", "SANDBOX", "CODEC", "METRICS", "WORKER_METRICS")
 
 
 def free_ports(count: int) -> list[int]:

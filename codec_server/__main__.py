@@ -1,6 +1,5 @@
 """`python -m codec_server`: serve until told to stop."""
 
-import logging
 import signal
 import sys
 from types import FrameType
@@ -9,6 +8,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from codec_server.app import ConfigurationError, create_app
+from runtime import logs
 from runtime.keys import KeyConfigurationError
 from runtime.settings import Settings
 
@@ -19,12 +19,12 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the server with the settings of the environment; exit code 1 if they do not do."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # The server raises the signal it was stopped with once more when it is done.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     try:
         settings = Settings()
+        logs.set_up(logs.told, settings.resolved_log_format)
         app = create_app(settings)
     except (ConfigurationError, KeyConfigurationError, ValidationError) as error:
         sys.exit(f"The codec server cannot start: {error}")

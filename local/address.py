@@ -10,13 +10,15 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared wit
 
 @dataclass(frozen=True)
 class Addresses:
-    """URLs without a trailing slash; `temporal` is `host:port`."""
+    """URLs without a trailing slash; `temporal` is `host:port`. Metrics may not be served."""
 
     api: str
     sandbox_psp: str
     temporal: str
     temporal_ui: str | None
     codec_server: str
+    api_metrics: str | None = None
+    worker_metrics: str | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -32,7 +34,13 @@ class Addresses:
             temporal=settings.temporal_address or f"{host}:{settings.temporal_port}",
             temporal_ui=temporal_ui,
             codec_server=f"http://{host}:{settings.codec_port}",
+            api_metrics=_metrics(settings.metrics_bind, settings.metrics_port),
+            worker_metrics=_metrics(settings.metrics_bind, settings.worker_metrics_port),
         )
+
+
+def _metrics(bind: str, port: int) -> str | None:
+    return f"http://{reachable(bind)}:{port}/metrics" if port else None
 
 
 def reachable(bind: str) -> str:

@@ -5,8 +5,10 @@ import socket
 from collections.abc import Mapping
 
 from local.errors import LocalError
+from runtime.settings import Settings
 
 _PAUSE_SECONDS = 0.1
+_METRICS = ("metrics_port", "worker_metrics_port")
 
 
 async def require_free(host: str, ports: Mapping[str, int], *, patience: float = 3.0) -> None:
@@ -37,6 +39,18 @@ def find_free(host: str, count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def with_metrics(settings: Settings) -> Settings:
+    """The settings with ports for metrics that are free, where the environment names none.
+
+    A second stack on this machine has its own ports; those of its metrics need not be thought of.
+    """
+    host = settings.metrics_bind
+    wanted = {name for name in _METRICS if name not in settings.model_fields_set}
+    taken = {name for name in wanted if not _is_free(host, getattr(settings, name))}
+    chosen = dict(zip(sorted(taken), find_free(host, len(taken)), strict=True))
+    return settings.model_copy(update=chosen)
 
 
 def _require_distinct(ports: Mapping[str, int]) -> None:

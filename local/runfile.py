@@ -32,6 +32,7 @@ class RunInfo:
             "temporal_ui": addresses.temporal_ui,
             "sandbox_psp": addresses.sandbox_psp,
             "codec_server": addresses.codec_server,
+            "metrics": {"api": addresses.api_metrics, "worker": addresses.worker_metrics},
             "merchants": {name: vars(access) for name, access in self.merchants.items()},
             "pids": dict(pids),
         }
@@ -40,7 +41,8 @@ class RunInfo:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Reads the file's content; raises `KeyError` or `TypeError` for anything else."""
         names = ("api", "sandbox_psp", "temporal", "temporal_ui", "codec_server")
+        metrics = {f"{name}_metrics": value["metrics"][name] for name in ("api", "worker")}
         return cls(
-            Addresses(**{name: value[name] for name in names}),
+            Addresses(**{name: value[name] for name in names}, **metrics),
             {name: MerchantAccess(**access) for name, access in value["merchants"].items()},
         )

@@ -36,6 +36,7 @@ def announce(console: Console, info: RunInfo, layout: Layout) -> None:
         "Codec server": at.codec_server,
         "Token of the codec server": str(layout.codec_token_file),
         "Sandbox PSP": f"{at.sandbox_psp}/docs",
+        "Metrics": ", ".join(filter(None, (at.api_metrics, at.worker_metrics))) or None,
         "Token of merchant demo": str(layout.demo_file),
         "Logs": str(layout.log("api").parent),
     }

@@ -32,6 +32,7 @@ class Stack:
     """One stack on one data folder. `report` is told what happens to its processes."""
 
     def __init__(self, settings: Settings, report: Report) -> None:
+        settings = ports.with_metrics(settings)
         self._settings = settings
         self._own_temporal = settings.temporal_address is None
         self._addresses = Addresses.of(settings)
@@ -98,11 +99,13 @@ class Stack:
             "INTEGRATOR_API_PORT": settings.api_port,
             "INTEGRATOR_SANDBOX_PORT": settings.sandbox_port,
             "INTEGRATOR_CODEC_PORT": settings.codec_port,
+            "INTEGRATOR_METRICS_PORT": settings.metrics_port,
+            "INTEGRATOR_WORKER_METRICS_PORT": settings.worker_metrics_port,
         }
         if self._own_temporal:
             needed["INTEGRATOR_TEMPORAL_PORT"] = settings.temporal_port
             needed["INTEGRATOR_TEMPORAL_UI_PORT"] = settings.temporal_ui_port
-        return needed
+        return {variable: port for variable, port in needed.items() if port}
 
     def _start_temporal(self, binary: Path) -> None:
         argv = temporal.command_line(

@@ -2,7 +2,8 @@
 
     PspError
     ├── PspUnavailable        the request surely did not take effect; try again
-    │   └── RateLimited       ... it, or our own budget for it, allows no more calls now
+    │   └── RateLimited       ... it allows no more calls now
+    │       └── OverBudget    ... it was not asked: our own budget for it is used up
     ├── OutcomeUnknown        it may have taken effect: same key again, then look up
     ├── CredentialsRejected   the PSP says, in its own error format, that our key is wrong
     ├── ProtocolError         an answer this adapter cannot read; its outcome is unknown too
@@ -35,7 +36,11 @@ class PspUnavailable(PspError):
 
 
 class RateLimited(PspUnavailable):
-    """The PSP throttles, or would: nothing was carried out."""
+    """The PSP throttles: nothing was carried out."""
+
+
+class OverBudget(RateLimited):
+    """We would ask the PSP more often than it allows: nothing was sent."""
 
 
 class OutcomeUnknown(PspError):

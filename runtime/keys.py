@@ -14,7 +14,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from runtime.metrics import counter
 from runtime.settings import Settings
+
+FAILURES = counter(
+    "integrator_decryption_failures_total",
+    "Blobs that the configured keys did not open: a key is missing, or what is stored was changed",
+)
 
 _VERSION = 1
 _KEY_BYTES = 32
@@ -110,6 +116,13 @@ class KeyRing:
 
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
         """The plaintext of a blob; raises `DecryptionError`."""
+        try:
+            return self._opened(blob, context)
+        except DecryptionError:
+            FAILURES.inc()
+            raise
+
+    def _opened(self, blob: bytes, context: bytes) -> bytes:
         if len(blob) < 2 or blob[0] != _VERSION:
             raise DecryptionError("not an encrypted blob of a known version")
         start = 2 + blob[1]

@@ -13,6 +13,7 @@ from runtime import files
 PREFIX = "INTEGRATOR_"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+PortOrNone = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -54,6 +55,30 @@ class Settings(BaseSettings):
     codec_port: Port = Field(
         8081,
         description="Port of the codec server, which decrypts payloads for the Temporal Web UI",
+    )
+    metrics_bind: str = Field(
+        "127.0.0.1",
+        description="Address on which each process serves its metrics; a Prometheus on another "
+        "machine needs one that it can reach",
+    )
+    metrics_port: PortOrNone = Field(
+        9464, description="Port of the API's metrics, at `/metrics`; `0` serves none"
+    )
+    worker_metrics_port: PortOrNone = Field(
+        9465, description="Port of the worker's metrics, at `/metrics`; `0` serves none"
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        description="OpenTelemetry collector that traces are sent to by OTLP over HTTP, such as "
+        "`http://collector:4318`; when not set, nothing is traced",
+    )
+    trace_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="Share of the requests that are traced, `0` to `1`"
+    )
+    log_format: Literal["json", "text"] | None = Field(
+        None,
+        description="`json` writes one object per line, `text` lines for people; when not set, "
+        "`json` in production",
     )
     demo_psp: str = Field(
         "sandbox",
@@ -302,6 +327,11 @@ class Settings(BaseSettings):
             return f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'integrator.db'}"
         scheme, separator, rest = url.partition("://")
         return f"{_DRIVERS.get(scheme, scheme)}{separator}{rest}"
+
+    @property
+    def resolved_log_format(self) -> Literal["json", "text"]:
+        """How log lines are written."""
+        return self.log_format or ("json" if self.profile == "production" else "text")
 
     @property
     def resolved_temporal_address(self) -> str:

@@ -9,6 +9,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.service import RetryConfig, TLSConfig
 
+from runtime import tracing
 from runtime.codec import encrypting_converter
 from runtime.keys import KeyRing
 from runtime.settings import Settings
@@ -48,6 +49,7 @@ async def connect(settings: Settings, *, lazy: bool) -> Client:
         data_converter=encrypting_converter(KeyRing.from_settings(settings)),
         lazy=lazy,
         retry_config=API_RETRY if lazy else None,
+        interceptors=tracing.interceptors(),
     )
 
 

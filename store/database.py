@@ -9,6 +9,7 @@ from store.clients import Clients
 from store.decisions import Decisions
 from store.deliveries import Deliveries
 from store.erasure import Erasure
+from store.figures import FiguresRead
 from store.notifications import Notifications
 from store.operators import Operators
 from store.reconciliation import Reconciliation
@@ -26,6 +27,7 @@ class Store(
     Operators,
     Deliveries,
     Decisions,
+    FiguresRead,
     Erasure,
     Rotation,
     Samples,

@@ -1,9 +1,11 @@
 """Reading and writing connections, and the one place where driver errors become the store's."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import wraps
+from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Table
@@ -11,14 +13,28 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from runtime.metrics import counter, histogram
 from store.engine import open_engine
-from store.errors import ConstraintViolated, StoreUnavailable
+from store.errors import ConstraintViolated, StoreError, StoreUnavailable
 from store.sealing import NamedCipher, Vault
 
 # SQLSTATE prefixes. Transient: connection, rolled back, resources, operator intervention, and a
 # missing table, which a migration will bring.
 _TRANSIENT = ("08", "40", "53", "57", "42P01")
 _BAD_DATA = "22"
+
+DURATION = histogram(
+    "integrator_store_duration_seconds",
+    "How long the store was used at a time, the wait for a connection or for the write lock "
+    "included",
+    "access",
+)
+ERRORS = counter(
+    "integrator_store_errors_total",
+    "Uses of the store that failed: `unavailable`, `refused` (by a rule of the schema), `other`",
+    *("access", "error"),
+)
+_SHOWN = {StoreUnavailable: "unavailable", ConstraintViolated: "refused"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,13 +73,15 @@ class Session:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        async with _translated(), self._reader.connect() as connection:
-            yield connection
+        with _Watched("read"):
+            async with _translated(), self._reader.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        async with _translated(), self._turn, self._writer.begin() as connection:
-            yield connection
+        with _Watched("write"):
+            async with _translated(), self._turn, self._writer.begin() as connection:
+                yield connection
 
     def _insert(self, table: Table) -> Any:
         """An INSERT that can say ON CONFLICT in the dialect in use."""
@@ -94,6 +112,28 @@ def to_the_end(
         return await asyncio.shield(task)
 
     return run
+
+
+class _Watched:
+    """Counts one use. A class, because a generator would cost three times as much."""
+
+    __slots__ = ("_access", "_began")
+
+    def __init__(self, access: str) -> None:
+        self._access = access
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        DURATION.labels(self._access).observe(time.perf_counter() - self._began)
+        if isinstance(error, StoreError):
+            ERRORS.labels(self._access, _SHOWN.get(type(error), "other")).inc()
 
 
 @asynccontextmanager

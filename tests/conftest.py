@@ -16,9 +16,11 @@ WITH_IT = ("tests/docs/test_commands.py",)
 """They play on the shared stack, too."""
 ALONE = ("tests/e2e/test_kill_loop.py", "tests/e2e/test_localstripe.py")
 """They have a stack of their own, or none."""
+WATCHED = "tests/observability"
 FIRST = (
     "tests/campaign/test_small.py",
     STACK,
+    WATCHED,
     "tests/kit/test_sandbox_kit.py",
     "tests/e2e/test_kill_loop.py",
     "tests/kit/test_museum.py",
@@ -45,6 +47,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 
 def _group(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
+    if path.startswith(f"{WATCHED}/"):
+        return WATCHED
     shared = path.startswith(f"{STACK}/") or path in WITH_IT
     return STACK if shared and path not in ALONE else path
 

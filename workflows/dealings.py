@@ -28,6 +28,7 @@ from workflows.messages import (
     SettleCall,
     Settlement,
 )
+from workflows.meters import Watcher
 from workflows.recorder import Recorder
 from workflows.sending import send
 from workflows.state import (
@@ -62,6 +63,7 @@ class Dealings(ABC, Generic[I, S]):
         self._caller_left = False
         self._inbox: list[NotificationSignal] = []
         self._look_ups = LookUps()
+        self._watcher = Watcher(start, state, resumed=resumed)
         self._display = Display(
             start,
             lambda: self.state,
@@ -69,7 +71,7 @@ class Dealings(ABC, Generic[I, S]):
             lambda: self._look_ups.next_at,
         )
         self._recorder = Recorder(
-            start, lambda: self.state, self._activates_agreement, self._index, self._on_recorded
+            start, lambda: self.state, self._activates_agreement, self._see, self._on_recorded
         )
         self._announcer = Announcer(
             start,
@@ -265,6 +267,9 @@ class Dealings(ABC, Generic[I, S]):
         refusal = self.state.refuse_decision(decision)
         if refusal is None:
             self._note(lambda: self.state.decide(decision))
+        else:
+            # What lives on may have more to send: a reservation can be given back.
+            self._failing = self.state.ended
         await self._settle_owner(self.state)
         return refusal
 
@@ -300,6 +305,11 @@ class Dealings(ABC, Generic[I, S]):
         if change is Change.VISIBLE and not self._caller_waits:
             self._announcer.announce()
         return change
+
+    def _see(self) -> None:
+        """Called with every state that is to be kept."""
+        self._watcher.see(self.state)
+        self._index()
 
     def _index(self) -> None:
         self._display.index(self._announcer.webhook_state)

@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 from psp import registry
 from psp.description import SettingsRefused, parse_settings
 from psp.port import Adapter, Connection
+from runtime.psp_calls import WatchedConnection
 from store.database import Store
 from store.rows import Merchant, TransactionRow
 from workflows.messages import PspFailure
@@ -27,7 +28,7 @@ class Account:
     async def connection_of(self, row: TransactionRow) -> Connection:
         """The way to a transaction, which the merchant may have begun on an account before."""
         values = await self.store.settings(self.merchant.id, row.created_at)
-        return self.adapter.connect(_parsed(self.adapter, values or {}), self.http)
+        return _watched(self.adapter, values or {}, self.http)
 
 
 async def open_account(store: Store, http: httpx.AsyncClient, merchant_id: str) -> Account | None:
@@ -37,7 +38,7 @@ async def open_account(store: Store, http: httpx.AsyncClient, merchant_id: str) 
     if merchant is None or values is None:
         return None
     adapter = registry.adapter(merchant.psp)
-    connection = adapter.connect(_parsed(adapter, values), http)
+    connection = _watched(adapter, values, http)
     return Account(merchant, adapter, connection, store, http)
 
 
@@ -47,6 +48,10 @@ async def reference_of(store: Store, row: TransactionRow, psp_id: str | None) ->
         return row.transaction_id
     stray = await store.stray(row.psp_settings_id, psp_id)
     return (stray.reference if stray else None) or row.transaction_id
+
+
+def _watched(adapter: Adapter, values: dict[str, str], http: httpx.AsyncClient) -> Connection:
+    return WatchedConnection(adapter.connect(_parsed(adapter, values), http), adapter.name)
 
 
 def _parsed(adapter: Adapter, values: dict[str, str]) -> BaseModel:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from temporalio import activity
 
-from activities import plan
+from activities import metrics, plan
 from activities.errors import psp_errors
 from activities.reconciliation.accounts import open_account
 from activities.reconciliation.dealing import Dealer
@@ -44,16 +44,16 @@ class ReconcileActivities:
     @activity.defn(name=plan.REPAIR_EVENTS.name)
     async def repair_events(self, start: ReconcileInput) -> StepReport:
         """Take in the events whose notification never came."""
-        with psp_errors():
+        with metrics.reconciling(start.merchant_id, "events") as counted, psp_errors():
             account = await open_account(self._store, self._http, start.merchant_id)
             if account is None or not account.adapter.capabilities.event_list:
                 return StepReport()
-            return await self._repair.run(account, Share())
+            return counted(await self._repair.run(account, Share()))
 
     @activity.defn(name=plan.SWEEP_MOVEMENTS.name)
     async def sweep_movements(self, start: ReconcileInput) -> StepReport:
         """Compare what the PSP has booked with our books."""
-        with psp_errors():
+        with metrics.reconciling(start.merchant_id, "movements") as counted, psp_errors():
             account = await open_account(self._store, self._http, start.merchant_id)
             if account is None or not account.adapter.capabilities.movement_list:
                 return StepReport()
@@ -62,16 +62,17 @@ class ReconcileActivities:
             began = datetime.now(UTC)
             swept = await self._sweep.run(account, Share())
             if swept.more:
-                return swept
+                return counted(swept)
             # Those found just now have not had the time to find their place.
             looked_at = await self._strays.run(account, began)
-        return StepReport(counts=dict(Counter(swept.counts) + Counter(looked_at.counts)))
+            both = Counter(swept.counts) + Counter(looked_at.counts)
+            return counted(StepReport(counts=dict(both)))
 
     @activity.defn(name=plan.SAMPLE_FINAL.name)
     async def sample_final(self, start: ReconcileInput) -> StepReport:
         """Compare open transactions and a sample of the finished ones with the PSP's view."""
-        with psp_errors():
+        with metrics.reconciling(start.merchant_id, "sample") as counted, psp_errors():
             account = await open_account(self._store, self._http, start.merchant_id)
             if account is None:
                 return StepReport()
-            return await self._sample.run(account, Share())
+            return counted(await self._sample.run(account, Share()))

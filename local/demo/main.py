@@ -82,14 +82,12 @@ async def find_running(settings: Settings) -> RunInfo | None:
 
 def own_settings(settings: Settings, folder: Path) -> Settings:
     """Settings of a stack that shares nothing with any other but the Temporal program."""
-    api, sandbox, temporal, temporal_ui = ports.find_free(_HOST, 4)
+    names = ("api", "sandbox", "codec", "temporal", "temporal_ui", "metrics", "worker_metrics")
+    chosen = ports.find_free(_HOST, len(names))
     defaults = {name: field.get_default() for name, field in Settings.model_fields.items()}
     own = {
         "data_dir": folder,
-        "api_port": api,
-        "sandbox_port": sandbox,
-        "temporal_port": temporal,
-        "temporal_ui_port": temporal_ui,
+        **{f"{name}_port": port for name, port in zip(names, chosen, strict=True)},
         "temporal_bin": settings.temporal_bin,
     }
     return settings.model_copy(update=defaults | own)

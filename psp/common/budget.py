@@ -10,7 +10,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from psp.errors import RateLimited
+from psp.errors import OverBudget
 
 
 class Budget:
@@ -22,12 +22,12 @@ class Budget:
         self._writes = RateLimitItemPerSecond(writes, namespace="writes")
 
     def take(self, *, write: bool) -> None:
-        """Take one place; raises `RateLimited` with the time until the next one is free."""
+        """Take one place; raises `OverBudget` with the time until the next one is free."""
         item: RateLimitItem = self._writes if write else self._reads
         if not self._limiter.hit(item):
             free_at = self._limiter.get_window_stats(item).reset_time
             wait = max(0.05, free_at - time.time())
-            raise RateLimited("Our own budget for this PSP is used up", retry_after=wait)
+            raise OverBudget("Our own budget for this PSP is used up", retry_after=wait)
 
 
 @cache

@@ -12,8 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api.boundary import request_id
-from runtime.logs import FORMAT, OnBehalfOf
+from runtime.logs import FORMAT, OnBehalfOf, told
 from runtime.settings import Settings
 from store import Store
 from tests.api.builders import UNKNOWN, preauth
@@ -104,7 +103,7 @@ class TestLog:
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
         handler.setFormatter(logging.Formatter(FORMAT))
-        handler.addFilter(OnBehalfOf(request_id.get))
+        handler.addFilter(OnBehalfOf(told))
         root = logging.getLogger()
         before = root.level
         root.addHandler(handler)

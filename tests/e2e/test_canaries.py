@@ -214,6 +214,14 @@ def test_no_error_shows_one(errors: list[str]) -> None:
     assert found_in({str(number): text for number, text in enumerate(errors)}) == []
 
 
+def test_no_metric_shows_one(world: World, errors: list[str]) -> None:
+    addresses = world.stack.run["metrics"]
+    pages = {process: httpx.get(url).text for process, url in addresses.items()}
+    assert "integrator_api_requests_total{" in pages["api"]
+    assert "integrator_outcomes_total{" in pages["worker"]
+    assert found_in(pages) == []
+
+
 def test_the_documentation_shows_none(world: World, errors: list[str]) -> None:
     pages = {path: world.billwerk.client.get(path).text for path in ("/openapi.json", "/docs")}
     assert found_in(pages) == []

@@ -164,4 +164,5 @@ def test_a_stack_of_its_own_shares_nothing(
     assert own.temporal_address is None
     assert own.database_url is None
     assert own.task_queue == "integrator"
-    assert len({own.api_port, own.sandbox_port, own.temporal_port, own.temporal_ui_port}) == 4
+    ports = [name for name in Settings.model_fields if name.endswith("_port")]
+    assert len({getattr(own, name) for name in ports}) == len(ports) == 7

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from local import seed
 from local import stack as stack_module
 from local.errors import LocalError
-from local.ports import find_free
+from local.ports import find_free, with_metrics
 from local.process import Command
 from local.stack import Stack
 from runtime.settings import Settings
@@ -27,11 +28,13 @@ OWN_TEMPORAL = "temporal.example:7233"
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in [name for name in os.environ if name.startswith("INTEGRATOR_")]:
         monkeypatch.delenv(name)
-    api, sandbox = find_free("127.0.0.1", 2)
+    api, sandbox, metrics, worker_metrics = find_free("127.0.0.1", 4)
     return Settings(
         data_dir=tmp_path / "data",
         api_port=api,
         sandbox_port=sandbox,
+        metrics_port=metrics,
+        worker_metrics_port=worker_metrics,
         temporal_address=OWN_TEMPORAL,
     )
 
@@ -72,6 +75,10 @@ async def test_run_json_is_there_only_while_the_stack_is(settings: Settings) -> 
             "api": f"http://127.0.0.1:{settings.api_port}",
             "sandbox_psp": f"http://127.0.0.1:{settings.sandbox_port}",
             "codec_server": f"http://127.0.0.1:{settings.codec_port}",
+            "metrics": {
+                "api": f"http://127.0.0.1:{settings.metrics_port}/metrics",
+                "worker": f"http://127.0.0.1:{settings.worker_metrics_port}/metrics",
+            },
             "temporal": OWN_TEMPORAL,
             "temporal_ui": None,
             "merchants": {
@@ -136,3 +143,13 @@ async def test_a_start_that_is_given_up_leaves_nothing_behind(
     for pid in stack._supervisor.pids().values():
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_second_stack_gets_ports_for_its_metrics_that_are_free() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        chosen = with_metrics(Settings.model_construct(metrics_port=taken, _fields_set=set()))
+        assert chosen.metrics_port != taken
+        assert with_metrics(Settings(metrics_port=taken)).metrics_port == taken

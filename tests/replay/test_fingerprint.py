@@ -6,7 +6,7 @@ import pytest
 
 from tests.replay.fingerprint import changes, fingerprint, sources
 
-RING = 'await workflow.sleep(at - workflow.now(), summary="next look-up or deadline")'
+RING = "await workflow.sleep(at - workflow.now(), summary=summary)"
 OFF = "            await self._call_off()\n"
 SETTLE = f"{OFF}            await self._settle_owner(then)\n"
 

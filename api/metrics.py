@@ -1,0 +1,97 @@
+"""What the API counts."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.paths import PREFIX
+from runtime.metrics import counter, gauge, histogram
+
+REQUESTS = counter(
+    "integrator_api_requests_total",
+    "Requests answered; `route` is the template of the path, `none` where none fits",
+    *("route", "method", "status"),
+)
+DURATION = histogram(
+    "integrator_api_request_duration_seconds",
+    "From the head of a request to the end of its answer",
+    *("route", "method"),
+)
+IN_FLIGHT = gauge("integrator_api_requests_in_flight", "Requests being answered")
+ERRORS = counter(
+    "integrator_api_errors_total",
+    "Answers that are a PaymentError, by the contract's error code: refusals, and transactions "
+    "that have failed",
+    *("code", "status"),
+)
+QUERY_FALLBACKS = counter(
+    "integrator_api_query_fallbacks_total",
+    "States read from the store because the workflow was not asked (`breaker_open`), did not "
+    "answer in time (`unanswered`) or could not (`refused`)",
+    "reason",
+)
+BREAKER_OPEN = gauge(
+    "integrator_api_breaker_open", "1 while workflows are not asked because one did not answer"
+)
+NOTIFICATIONS = counter(
+    "integrator_notifications_received_total",
+    "Events in PSPs' notifications: `accepted`, or `rejected` (one for a whole notification) "
+    "because they do not prove where they come from",
+    *("psp", "result"),
+)
+CERTIFICATE_EXPIRES = gauge(
+    "integrator_api_certificate_expiry_timestamp_seconds",
+    "When the certificate ends with which the API serves HTTPS itself; 0 when it does not",
+)
+CERTIFICATE_FAILURES = counter(
+    "integrator_api_certificate_failures_total", "Certificates that could not be put in place"
+)
+
+_SEEN = "integrator.seen"
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
+
+
+@dataclass
+class Seen:
+    """What is learned of a request while it is answered; `status` is 0 until it is known."""
+
+    route: str = "none"
+    status: int = 0
+    began: float = field(default_factory=time.perf_counter)
+
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self.began
+
+
+@contextmanager
+def answering(scope: Scope) -> Iterator[Seen]:
+    """Counts one request."""
+    seen = scope[_SEEN] = Seen()
+    with IN_FLIGHT.track_inprogress():
+        yield seen
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    REQUESTS.labels(seen.route, method, str(seen.status)).inc()
+    DURATION.labels(seen.route, method).observe(seen.seconds())
+
+
+class Routed:
+    """ASGI middleware, the innermost: notes which route was found.
+
+    Others replace the scope on the way, so it cannot be read where the request came in.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            route = getattr(scope.get("route"), "path", None)
+            if route is not None and _SEEN in scope:
+                within = scope["path"].startswith(f"{PREFIX}/") and not route.startswith(PREFIX)
+                scope[_SEEN].route = f"{PREFIX}{route}" if within else route
