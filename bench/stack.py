@@ -112,6 +112,8 @@ def _settings(folder: Path, database_url: str | None) -> Settings:
         temporal_ui_port=ui,
         sandbox_port=psp_port,
         codec_port=codec,
+        # A machine that is busy otherwise must not turn a slow payment into a pending one.
+        sync_budget_seconds=60,
         rate_limit_per_token=_UNLIMITED,
         rate_limit_per_notification_route=_UNLIMITED,
         rate_limit_unauthenticated=_UNLIMITED,
