@@ -14,6 +14,7 @@ from api.access_tokens import AccessTokens
 from api.breaker import Breaker
 from api.rates import Guests, Rate
 from api.token_use import Uses
+from api.told import Told
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
@@ -70,6 +71,7 @@ class Context:
     temporal_ready: Callable[[], Awaitable[bool]]
     access_tokens: AccessTokens = field(repr=False)
     uses: Uses = field(repr=False)
+    told: Told = field(repr=False)
     callers: Rate = field(repr=False)
     notifications: Rate = field(repr=False)
     guests: Guests = field(repr=False)
@@ -95,6 +97,7 @@ def build_context(
         temporal_ready,
         AccessTokens(keys, settings.resolved_public_url),
         Uses(store),
+        Told(store),
         Rate(settings.rate_limit_per_token),
         Rate(settings.rate_limit_per_notification_route),
         Guests(settings.rate_limit_unauthenticated),
@@ -116,10 +119,12 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     ):
         gateway = Gateway(client, settings.task_queue, refresher(store))
         context = build_context(settings, keys, store, gateway, http, ready)
-        writing = asyncio.create_task(context.uses.run())
+        writing = [asyncio.create_task(each.run()) for each in (context.uses, context.told)]
         try:
             yield context
         finally:
-            writing.cancel()
+            for task in writing:
+                task.cancel()
             await context.background.drain()
+            await context.told.write()
             await context.uses.write()
