@@ -34,7 +34,7 @@ async def test_they_are_written_without_being_asked_to(
     id = (await world.preauth())["transactionId"]
     running = asyncio.create_task(context.told.run())
     async with asyncio.timeout(5):
-        while not await _told(store, id):
+        while not await _told(store, id):  # noqa: ASYNC110 - it is written in the background
             await asyncio.sleep(0.02)
     running.cancel()
 
