@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 3
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-CODE := activities api campaign codec_server contract local operations psp runtime sandbox_psp store workflows worker.py cli.py
+CODE := activities api bench campaign codec_server contract local operations psp runtime sandbox_psp store workflows worker.py cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test replay-coverage check campaign campaign-control kit sbom format lock clean
+.PHONY: help run demo test replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom format lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -40,6 +40,15 @@ campaign-control: $(VENV)/.dev ## the campaign must find every planted bug
 kit: $(VENV)/.dev ## the conformance kit for an adapter: PSP=stripe
 	@test -n "$(PSP)" || { echo "Name the adapter: make kit PSP=stripe"; exit 2; }
 	@$(BIN)/python -m pytest -q --psp=$(PSP) --psp-bench=tests.kit.bench_$(PSP):bench
+
+bench: $(VENV)/.dev ## measure against the bare engine, side by side: BENCH_ROUNDS, BENCH_QUICK=1, BENCH_VARIANTS
+	@$(BIN)/python -m bench
+
+bench-growth: $(VENV)/.dev ## the same with 0, 10,000 and 50,000 open payments
+	@BENCH_GROWTH=1 $(BIN)/python -m bench
+
+bench-plot: $(VENV)/.dev ## draw the newest results: build/bench.png
+	@$(BIN)/python -m bench.plot
 
 sbom: $(VENV)/.dev ## what the product is made of, as CycloneDX: build/sbom.json
 	@mkdir -p build

@@ -51,5 +51,5 @@ class OrphanSweeper:
             metrics.ORPHANS.labels("announced").inc()
             log.warning("%s %s was never answered; announced", row.kind, row.transaction_id)
             await self._gateway.redeliver(resuming(row))
-            await self._store.mark_told(row.merchant_id, row.transaction_id)
+            await self._store.mark_told((row.merchant_id, row.transaction_id))
         return len(rows)

@@ -15,6 +15,7 @@ from api.access_tokens import AccessTokens
 from api.breaker import Breaker
 from api.rates import Guests, Rate
 from api.token_use import Uses
+from api.told import Told
 from runtime import tracing
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
@@ -72,6 +73,7 @@ class Context:
     temporal_ready: Callable[[], Awaitable[bool]]
     access_tokens: AccessTokens = field(repr=False)
     uses: Uses = field(repr=False)
+    told: Told = field(repr=False)
     callers: Rate = field(repr=False)
     notifications: Rate = field(repr=False)
     guests: Guests = field(repr=False)
@@ -97,6 +99,7 @@ def build_context(
         temporal_ready,
         AccessTokens(keys, settings.resolved_public_url),
         Uses(store),
+        Told(store),
         Rate(settings.rate_limit_per_token),
         Rate(settings.rate_limit_per_notification_route),
         Guests(settings.rate_limit_unauthenticated),
@@ -122,6 +125,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         metrics.BREAKER_OPEN.set_function(lambda: context.breaker.tripped)
         tasks = [
             asyncio.create_task(context.uses.run()),
+            asyncio.create_task(context.told.run()),
             asyncio.create_task(follow_api_key(client, settings)),
         ]
         try:
@@ -130,4 +134,5 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             for task in tasks:
                 task.cancel()
             await context.background.drain()
+            await context.told.write()
             await context.uses.write()

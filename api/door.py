@@ -20,12 +20,12 @@ from api.checks import AnyRequest, opening
 from api.context import Context
 from api.errors import Away, Refused, temporal_errors
 from api.reads import Reading, current
-from api.render import respond
+from api.render import responded
 from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, wire
 from psp.port import Adapter
 from runtime import logs
 from runtime.rows import first_start
-from store import Merchant, RecordUpdate, StoreError, TransactionRow
+from store import Merchant, RecordUpdate, TransactionRow
 from workflows.state import AnyState, Change, Kind
 
 log = logging.getLogger(__name__)
@@ -50,23 +50,16 @@ async def enter(
     if not created:
         _require_same(row, request)
         if row.version > 0:
-            return _telling(context, row, await respond(context, await current(context, row)))
-    reading = await _first_outcome(context, row, caller_gone)
-    return _telling(context, row, await respond(context, reading))
+            return _telling(context, row, await responded(context, row, current(context, row)))
+    outcome = _first_outcome(context, row, caller_gone)
+    return _telling(context, row, await responded(context, row, outcome))
 
 
 def _telling(context: Context, row: TransactionRow, response: Response) -> Response:
     """Note once the answer is out; an answer that never gets out is announced by the worker."""
     if row.told_at is None:
-        response.background = BackgroundTask(_mark_told, context, row)
+        response.background = BackgroundTask(context.told.note, row.merchant_id, row.transaction_id)
     return response
-
-
-async def _mark_told(context: Context, row: TransactionRow) -> None:
-    try:
-        await context.store.mark_told(row.merchant_id, row.transaction_id)
-    except StoreError as error:
-        log.warning("%s will be announced as well: %s", row.transaction_id, type(error).__name__)
 
 
 def _kind(request: AnyRequest) -> Kind:
@@ -97,7 +90,9 @@ async def _first_outcome(context: Context, row: TransactionRow, caller_gone: Cal
         return await current(context, await _again(context, row))
     if await caller_gone():
         await _tell_caller_left(context, row)
-    return Reading(await _again(context, row), state)
+    # Only a preauth's row has parts that the answer needs and the PSP call may have added.
+    fresh = await _again(context, row) if row.kind == Kind.PREAUTH.value else row
+    return Reading(fresh, state)
 
 
 async def _hand_over(context: Context, row: TransactionRow) -> Reading:
@@ -145,5 +140,5 @@ async def _record_pending(context: Context, row: TransactionRow, state: AnyState
 
 
 async def _again(context: Context, row: TransactionRow) -> TransactionRow:
-    """The row as it is now: the PSP call may have added private parts to it."""
+    """The row as it is now."""
     return await context.store.transaction(row.merchant_id, row.transaction_id) or row

@@ -66,6 +66,8 @@ async def current(context: Context, row: TransactionRow, *, insist: bool = False
         asked = await _ask(context, row)
     except LookupError:
         return Reading(row, stored, gone=True)
+    if asked is not None and asked.version >= stored.version and row.kind != Kind.PREAUTH.value:
+        return Reading(row, asked)
     # Both may have moved while we waited: private parts and snapshot belong together.
     fresh = await context.store.transaction(row.merchant_id, row.transaction_id) or row
     stored = read_state(fresh.kind, fresh.snapshot)

@@ -1,5 +1,7 @@
 """From a transaction's state to the contract's responses."""
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -9,7 +11,7 @@ from starlette.responses import Response
 from api.answers import answer
 from api.context import Context
 from api.errors import NotFound
-from api.reads import Reading, read
+from api.reads import Reading, current, find
 from contract import (
     PaymentChargebackItem,
     PaymentChargebackReason,
@@ -41,22 +43,49 @@ DATED_ROLES = frozenset({Role.Debit, Role.MobilePay, Role.AmazonPay})
 
 async def respond(context: Context, reading: Reading) -> Response:
     """The answer to a POST and to every GET: a failed transaction is an error each time."""
-    state, row = reading.state, reading.row
-    if state.status is PaymentTransactionStatus.Failed:
-        error = failed(state.failure, state.last_updated)
-        return answer(error, http_status(error.error_code))
-    agreement = None
-    if row.agreement_id is not None and not isinstance(state, RefundState):
-        agreement = await context.store.agreement(row.merchant_id, row.agreement_id)
-    return answer(render(state, row, agreement.instrument if agreement else None))
+    failed = reading.state.status is PaymentTransactionStatus.Failed
+    wanted = not failed and not isinstance(reading.state, RefundState)
+    return _response(reading, await _agreed(context, reading.row) if wanted else None)
+
+
+async def responded(
+    context: Context, row: TransactionRow, reading: Coroutine[Any, Any, Reading]
+) -> Response:
+    """As `respond`. Of a payment the agreement is read meanwhile: the outcome does not change it,
+    as that of a preauth does."""
+    if row.kind != Kind.PAYMENT.value:
+        return await respond(context, await reading)
+    both = asyncio.gather(reading, _agreed(context, row), return_exceptions=True)
+    known, agreed = await both  # a start must come to its end, whatever the store says meanwhile
+    if isinstance(known, BaseException):
+        raise known
+    if isinstance(agreed, BaseException):
+        raise agreed
+    return _response(known, agreed)
 
 
 async def shown(context: Context, merchant_id: str, kind: Kind, transaction_id: str) -> Response:
     """The answer to a GET; what is malformed, of another kind or another's does not exist."""
-    reading = await read(context, merchant_id, kind, transaction_id)
-    if reading is None:
+    row = await find(context, merchant_id, kind, transaction_id)
+    if row is None:
         raise NotFound(f"No {kind.value} with this id.")
-    return await respond(context, reading)
+    return await responded(context, row, current(context, row))
+
+
+def _response(reading: Reading, agreed: dict[str, Any] | None) -> Response:
+    state = reading.state
+    if state.status is PaymentTransactionStatus.Failed:
+        error = failed(state.failure, state.last_updated)
+        return answer(error, http_status(error.error_code))
+    return answer(render(state, reading.row, agreed))
+
+
+async def _agreed(context: Context, row: TransactionRow) -> dict[str, Any] | None:
+    """The instrument of a transaction's agreement."""
+    if row.agreement_id is None:
+        return None
+    agreement = await context.store.agreement(row.merchant_id, row.agreement_id)
+    return agreement.instrument if agreement else None
 
 
 def failed(failure: Failure | None, since: datetime) -> PaymentError:

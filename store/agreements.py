@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.data_keys import KEY_COLUMNS, DataKeys, its_key
@@ -11,6 +11,15 @@ from store.errors import NotFound
 from store.rows import Agreement, NewTransaction, RecordUpdate
 from store.tables import agreements, data_keys
 
+# Built once: building a statement and finding its compiled form costs as much as running it.
+_ONE = (
+    select(agreements, *KEY_COLUMNS)
+    .select_from(agreements.outerjoin(data_keys, its_key(agreements)))
+    .where(
+        agreements.c.merchant_id == bindparam("merchant"),
+        agreements.c.agreement_id == bindparam("agreement"),
+    )
+)
 _NOT_SHOWN = ("wrapped", "erased_at", "sealed_snapshot")
 
 
@@ -18,13 +27,9 @@ class Agreements(DataKeys):
     """One row per (merchant, agreement id); written along with the transactions it comes from."""
 
     async def agreement(self, merchant_id: str, agreement_id: str) -> Agreement | None:
-        statement = (
-            select(agreements, *KEY_COLUMNS)
-            .select_from(agreements.outerjoin(data_keys, its_key(agreements)))
-            .where(_is_agreement(merchant_id, agreement_id))
-        )
         async with self._reading() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
+            wanted = {"merchant": merchant_id, "agreement": agreement_id}
+            row = (await connection.execute(_ONE, wanted)).mappings().one_or_none()
         if row is None:
             return None
         values = self._values(row, "instrument", _place(merchant_id, agreement_id))

@@ -7,7 +7,7 @@ key is destroyed while somebody is about to use it.
 
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, RowMapping, Table, and_, select
+from sqlalchemy import ColumnElement, RowMapping, Table, and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.data_keys import new_key
@@ -17,6 +17,16 @@ from store.tables import data_keys
 
 KEY_COLUMNS = (data_keys.c.wrapped, data_keys.c.erased_at)
 """To be read along with whatever a data key may have sealed."""
+
+_HELD = (
+    select(*KEY_COLUMNS)
+    .where(
+        data_keys.c.merchant_id == bindparam("merchant"),
+        data_keys.c.agreement_id == bindparam("agreement"),
+    )
+    # Others may read it and wrap it anew, but not destroy it.
+    .with_for_update(read=True, key_share=True)
+)
 
 
 class DataKeys(Session):
@@ -39,18 +49,13 @@ class DataKeys(Session):
         """
         if agreement_id is None:
             return self._vault
-        statement = (
-            select(*KEY_COLUMNS)
-            .where(is_key_of(merchant_id, agreement_id))
-            # Others may read it and wrap it anew, but not destroy it.
-            .with_for_update(read=True, key_share=True)
-        )
-        found = (await connection.execute(statement)).one_or_none()
+        wanted = {"merchant": merchant_id, "agreement": agreement_id}
+        found = (await connection.execute(_HELD, wanted)).one_or_none()
         if found is None:
             made = await self._make(connection, merchant_id, agreement_id)
             if made is not None:
                 return made
-            found = (await connection.execute(statement)).one()
+            found = (await connection.execute(_HELD, wanted)).one()
         if found.erased_at is not None:
             return None
         return self._unwrapped(found.wrapped, merchant_id, agreement_id)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, RowMapping, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select, update
 
 from store.errors import AlreadyExists, NotFound
 from store.rows import Merchant
@@ -14,6 +14,14 @@ from store.tables import merchants, psp_settings
 
 # It is a part of workflow ids and of URLs.
 _MERCHANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+# Built once: every payment asks it.
+_VERSIONS = (
+    select(psp_settings)
+    .where(psp_settings.c.merchant_id == bindparam("merchant"))
+    .order_by(psp_settings.c.version.desc())
+)
 
 
 class Merchants(Session):
@@ -108,13 +116,9 @@ class Merchants(Session):
         With `begun_at` the latest for the account that was in use then: what was begun on one
         account of a PSP must not be repeated on another.
         """
-        statement = (
-            select(psp_settings)
-            .where(psp_settings.c.merchant_id == merchant_id)
-            .order_by(psp_settings.c.version.desc())
-        )
         async with self._reading() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
+            found = await connection.execute(_VERSIONS, {"merchant": merchant_id})
+            rows = found.mappings().all()
         if not rows:
             return None
         row = rows[0] if begun_at is None else _for_account(rows, begun_at)

@@ -6,13 +6,24 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 
 from store.errors import AlreadyExists, NotFound
 from store.merchants import Merchants, merchant_of
 from store.rows import ApiToken, Merchant
 from store.session import to_the_end
 from store.tables import api_tokens, merchants
+
+# Built once: every request asks it.
+_VALID = (
+    select(merchants, api_tokens.c.token_sha256, api_tokens.c.id.label("token_id"))
+    .join(api_tokens, api_tokens.c.merchant_id == merchants.c.id)
+    .where(
+        api_tokens.c.token_sha256 == bindparam("digest"),
+        api_tokens.c.revoked_at.is_(None),
+        or_(api_tokens.c.expires_at.is_(None), api_tokens.c.expires_at > bindparam("now")),
+    )
+)
 
 
 class Tokens(Merchants):
@@ -26,18 +37,9 @@ class Tokens(Merchants):
     async def authenticate(self, token: str) -> tuple[Merchant, str] | None:
         """The merchant a bearer token belongs to and the token's id, as `merchant_by_token`."""
         digest = _digest(token)
-        columns = (api_tokens.c.token_sha256, api_tokens.c.id.label("token_id"))
-        statement = (
-            select(merchants, *columns)
-            .join(api_tokens, api_tokens.c.merchant_id == merchants.c.id)
-            .where(
-                api_tokens.c.token_sha256 == digest,
-                api_tokens.c.revoked_at.is_(None),
-                or_(api_tokens.c.expires_at.is_(None), api_tokens.c.expires_at > _now()),
-            )
-        )
+        wanted = {"digest": digest, "now": _now()}
         async with self._reading() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
+            row = (await connection.execute(_VALID, wanted)).mappings().one_or_none()
         if row is None or not hmac.compare_digest(row["token_sha256"], digest):
             return None
         return merchant_of(row), row["token_id"]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.agreements import Agreements
@@ -28,6 +28,24 @@ STORED = select(*_COLUMNS, *KEY_COLUMNS).select_from(_WITH_KEY)
 """Everything that a `TransactionRow` is made of."""
 _NEWEST_FIRST = (transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
 
+# What every request needs is built once: building a statement and finding its compiled form costs
+# as much as running it.
+_THIS = and_(
+    transactions.c.merchant_id == bindparam("merchant"),
+    transactions.c.transaction_id == bindparam("transaction"),
+)
+_ONE = STORED.where(_THIS)
+_PARTS = (
+    select(
+        *(transactions.c.merchant_id, transactions.c.transaction_id),
+        *(transactions.c.agreement_id, transactions.c.request, transactions.c.webhook_target),
+        *KEY_COLUMNS,
+    )
+    .select_from(_WITH_KEY)
+    .where(_THIS)
+)
+_TOLD = update(transactions).where(_THIS).values(told_at=bindparam("at"))
+
 
 class Transactions(Agreements):
     """One row per (merchant, transaction id), kept for ever."""
@@ -44,23 +62,29 @@ class Transactions(Agreements):
         is opened, and of its request only the webhook's target is kept.
         """
         key = (new.merchant_id, new.transaction_id)
+        values: dict[str, Any] = {}
         async with self._writing() as connection:
             agreement_id = await _agreement_id(connection, new)
             vault = await self._vault_for(connection, new.merchant_id, agreement_id)
             created = False
             if vault is not None or new.kind == "refund":
                 values = self._new_transaction_row(new, agreement_id, vault)
-                statement = self._insert(transactions).values(values).on_conflict_do_nothing()
-                created = (await connection.execute(statement)).rowcount == 1
+                statement = self._insert(transactions).on_conflict_do_nothing()
+                created = (await connection.execute(statement, values)).rowcount == 1
             if created and new.agreement is not None:
                 await self._open_agreement(connection, new)
-            row = (await connection.execute(STORED.where(_is(*key)))).mappings().one_or_none()
+            if created:
+                return _opened(new, values, erased=vault is None), True
+            row = (await connection.execute(_ONE, _named(*key))).mappings().one_or_none()
         if row is None:
             raise Erased(f"the data of agreement {agreement_id} was erased")
-        return self._transaction_row(row), created
+        return self._transaction_row(row), False
 
     async def transaction(self, merchant_id: str, transaction_id: str) -> TransactionRow | None:
-        return await self._one_transaction(_is(merchant_id, transaction_id))
+        async with self._reading() as connection:
+            found = await connection.execute(_ONE, _named(merchant_id, transaction_id))
+            row = found.mappings().one_or_none()
+        return self._transaction_row(row) if row is not None else None
 
     async def request(self, merchant_id: str, transaction_id: str) -> dict[str, Any]:
         """The request that opened the transaction; raises `NotFound` and `Erased`."""
@@ -136,13 +160,14 @@ class Transactions(Agreements):
             return [self._transaction_row(row) for row in rows]
 
     @to_the_end
-    async def mark_told(self, merchant_id: str, transaction_id: str) -> None:
-        """The caller was sent an answer, or has been promised a change notification."""
-        statement = (
-            update(transactions).where(_is(merchant_id, transaction_id)).values(told_at=_now())
-        )
+    async def mark_told(self, *keys: tuple[str, str]) -> None:
+        """The callers were sent an answer, or have been promised a change notification.
+
+        `keys`: merchant and transaction id of each.
+        """
+        at = _now()
         async with self._writing() as connection:
-            await connection.execute(statement)
+            await connection.execute(_TOLD, [_named(*key) | {"at": at} for key in keys])
 
     async def untold_transactions(
         self, older_than: datetime, limit: int = 100
@@ -222,13 +247,8 @@ class Transactions(Agreements):
 
     async def _parts(self, merchant_id: str, transaction_id: str) -> RowMapping:
         """What is rarely wanted of a transaction, with its key; raises `NotFound`."""
-        columns = (
-            *(transactions.c.merchant_id, transactions.c.transaction_id),
-            *(transactions.c.agreement_id, transactions.c.request, transactions.c.webhook_target),
-        )
-        statement = select(*columns, *KEY_COLUMNS).select_from(_WITH_KEY)
         async with self._reading() as connection:
-            found = await connection.execute(statement.where(_is(merchant_id, transaction_id)))
+            found = await connection.execute(_PARTS, _named(merchant_id, transaction_id))
             row = found.mappings().one_or_none()
         if row is None:
             raise _no_transaction(merchant_id, transaction_id)
@@ -311,6 +331,18 @@ async def _require(connection: AsyncConnection, merchant_id: str, transaction_id
     known = select(transactions.c.version).where(_is(merchant_id, transaction_id))
     if await connection.scalar(known) is None:
         raise _no_transaction(merchant_id, transaction_id)
+
+
+def _opened(new: NewTransaction, values: Mapping[str, Any], *, erased: bool) -> TransactionRow:
+    """The row as it was inserted just now."""
+    shown: dict[str, Any] = {column.name: values.get(column.name) for column in _COLUMNS}
+    del shown["sealed_snapshot"]
+    return TransactionRow(**shown | {"snapshot": new.snapshot, "erased": erased})
+
+
+def _named(merchant_id: str, transaction_id: str) -> dict[str, Any]:
+    """The parameters of `_THIS`."""
+    return {"merchant": merchant_id, "transaction": transaction_id}
 
 
 def _is(merchant_id: str, transaction_id: str) -> ColumnElement[bool]:

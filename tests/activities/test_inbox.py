@@ -242,7 +242,7 @@ async def test_an_outcome_that_was_answered_is_not_announced_again(
 ) -> None:
     row = await book.charge()
     await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
-    await store.mark_told("demo", CHARGE)
+    await store.mark_told(("demo", CHARGE))
     assert await OrphanSweeper(store, gateway).announce(timedelta(seconds=-1)) == 0
 
 
