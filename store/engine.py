@@ -6,8 +6,6 @@ from typing import Any
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from store import sqlite
-
 BUSY_TIMEOUT_MS = 5_000
 _POOL_TIMEOUT_S = 5
 _CONNECT_TIMEOUT_S = 5
@@ -37,15 +35,7 @@ def sqlite_file(database_url: str) -> Path | None:
 
 
 def _open_sqlite(database_url: str) -> AsyncEngine:
-    url = make_url(database_url)
-
-    async def connect() -> Any:
-        args, options = engine.dialect.create_connect_args(url)
-        return await sqlite.Connection(*args, **options).open()
-
-    engine = create_async_engine(
-        url, async_creator=connect, pool_timeout=_POOL_TIMEOUT_S, hide_parameters=True
-    )
+    engine = create_async_engine(database_url, pool_timeout=_POOL_TIMEOUT_S, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -62,6 +52,8 @@ def _open_postgresql(database_url: str) -> AsyncEngine:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver would begin transactions by itself, deferred: too late for the write lock.
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA synchronous = FULL")
