@@ -18,7 +18,7 @@ COMPOSE = shutil.which("docker-compose")
 
 BASE = ("docker-compose.yml",)
 PRODUCTION = (*BASE, "deploy/compose.production.yml")
-PROFILES = ("sandbox",)
+PROFILES = ("sandbox", "observability")
 COMBINATIONS = {
     "base": (BASE, ()),
     "production": (PRODUCTION, ()),
@@ -93,12 +93,33 @@ def test_every_service_is_there(services: Services) -> None:
     """docker-compose shows those of all profiles, whichever are asked for."""
     assert set(services) >= ALWAYS
     rest = set(services) - ALWAYS
-    assert rest <= {"sandbox-psp", "temporal-schema", "temporal-namespace"}
+    jobs = {"temporal-schema", "temporal-namespace"}
+    assert rest <= jobs | {"sandbox-psp", "prometheus", "grafana"}
 
 
-def test_the_sandbox_psp_is_not_started_unless_asked_for() -> None:
+def test_some_are_not_started_unless_asked_for() -> None:
     written = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert {name for name, one in written.items() if one.get("profiles")} == {"sandbox-psp"}
+    assert {name: one["profiles"] for name, one in written.items() if "profiles" in one} == {
+        "sandbox-psp": ["sandbox"],
+        "prometheus": ["observability"],
+        "grafana": ["observability"],
+    }
+
+
+def test_prometheus_finds_the_processes_metrics(services: Services) -> None:
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    found = {
+        tuple(how["names"]): how["port"]
+        for job in scraped["scrape_configs"]
+        for how in job.get("dns_sd_configs", ())
+    }
+    assert found == {
+        ("api",): Settings.model_fields["metrics_port"].default,
+        ("worker",): Settings.model_fields["worker_metrics_port"].default,
+    }
+    for (name,) in found:
+        assert services[name]["environment"]["INTEGRATOR_METRICS_BIND"] == "0.0.0.0"  # noqa: S104
+        assert "default" in services[name].get("networks", {"default": None})
 
 
 def test_nothing_starts_without_an_address() -> None:
