@@ -94,6 +94,7 @@ class Plan(Generic[Arg, Result]):
                 start_to_close_timeout=self.start_to_close,
                 schedule_to_close_timeout=self.schedule_to_close,
                 retry_policy=self.retry,
+                summary=summary,
             )
             return local
         regular: Result = await workflow.execute_activity(

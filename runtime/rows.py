@@ -45,4 +45,5 @@ def _start(row: TransactionRow, snapshot: str | None) -> AnyInput:
         related_id=row.related_id,
         snapshot=snapshot,
         execute_on=first.due_date if isinstance(first, PaymentState) else None,
+        agreement_id=row.agreement_id,
     )

@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from activities import plan
+from workflows.attributes import WebhookState
 from workflows.failures import cause_text
 from workflows.messages import Delivery, DeliveryState, TransactionInput, WebhookCall
 from workflows.state import TransactionState
@@ -14,7 +15,8 @@ from workflows.state import TransactionState
 class Announcer:
     """Tells Billwerk+ of versions of the state, after they have been recorded.
 
-    `state` and `recorded` give the present state and the version that the store holds.
+    `state` and `recorded` give the present state and the version that the store holds; `reported`
+    is called after each delivery and each one given up.
     """
 
     def __init__(
@@ -22,11 +24,15 @@ class Announcer:
         start: TransactionInput,
         state: Callable[[], TransactionState],
         recorded: Callable[[], int],
+        reported: Callable[[], None],
+        before: WebhookState,
     ) -> None:
         version = state().version
         self._start = start
         self._state = state
         self._recorded = recorded
+        self._reported = reported
+        self._before = before
         self._to_announce = version
         self._redelivery_wanted = False
         self.announced = version
@@ -36,6 +42,19 @@ class Announcer:
     def behind(self) -> bool:
         """Whether something is yet to be announced."""
         return self.announced < self._to_announce
+
+    @property
+    def webhook_state(self) -> WebhookState:
+        """Where the notifications stand, for searching; `before` until there is something to say.
+
+        What was given up stays `undelivered` until a later attempt gets through.
+        """
+        if self.delivery.state is DeliveryState.UNDELIVERED:
+            return WebhookState.UNDELIVERED
+        if self.behind:
+            return WebhookState.DELIVERING
+        delivered = self.delivery.delivered_at is not None
+        return WebhookState.DELIVERED if delivered else self._before
 
     def announce(self) -> None:
         """The present version is to be announced."""
@@ -85,10 +104,12 @@ class Announcer:
             last_error=None,
             gives_up_at=None,
         )
+        self._reported()
 
     async def _wait_for_redelivery(self, tried: int) -> None:
         """Given up, never forgotten: somebody redelivers, or the next change tries again."""
-        self._state().note("A change notification could not be delivered.")
+        self._state().note("A change notification could not be delivered.", again=True)
+        self._reported()
         await workflow.wait_condition(lambda: self._to_announce > tried or self._redelivery_wanted)
 
     def _report(self, **changes: object) -> None:

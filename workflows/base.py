@@ -22,7 +22,7 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 from activities import plan
 from contract.enums import PaymentErrorCode
 from psp.types import Declined, Outcome, Pending
-from workflows import timers
+from workflows import attributes, timers
 from workflows.announcer import Announcer
 from workflows.messages import (
     CALLER_LEFT,
@@ -31,6 +31,7 @@ from workflows.messages import (
     LOOK_UP,
     NOTIFY,
     REDELIVER,
+    RESOLVE,
     STATE,
     AnyInput,
     Delivery,
@@ -40,11 +41,21 @@ from workflows.messages import (
     PspCall,
     PspReply,
     Record,
+    ResolveReply,
     SettleCall,
     Settlement,
 )
 from workflows.sending import send
-from workflows.state import Change, Evidence, EvidenceKind, Kind, TransactionState
+from workflows.state import (
+    Change,
+    Decision,
+    Evidence,
+    EvidenceKind,
+    Kind,
+    Refusal,
+    TransactionState,
+)
+from workflows.story import markdown, tell
 
 S = TypeVar("S", bound=TransactionState)
 I = TypeVar("I", bound=AnyInput)  # noqa: E741 - stands beside S
@@ -69,7 +80,14 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         self._caller_left = False
         self._inbox: list[NotificationSignal] = []
         self._recorded = state.version
-        self._announcer = Announcer(start, lambda: self.state, lambda: self._recorded)
+        self._shown = attributes.shown(workflow.info().typed_search_attributes)
+        self._announcer = Announcer(
+            start,
+            lambda: self.state,
+            lambda: self._recorded,
+            self._show,
+            attributes.webhook_before(self._shown),
+        )
         self._owner_knows: Settlement | None = None
         self._look_up_owed = False
         self._look_up_ids: list[str] = []
@@ -127,6 +145,18 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     def redeliver(self) -> None:
         """Announce the present state once more, whatever was delivered before."""
         self._announcer.redeliver()
+
+    @workflow.update(name=RESOLVE)
+    async def resolve(self, decision: Decision) -> ResolveReply:
+        """Carry out what an operator decides; if the PSP speaks first, its word counts.
+
+        An update, because the operator must hear whether it was refused.
+        """
+        decision = decision.model_copy(update={"at": workflow.now()})
+        refusal = self.state.refuse_decision(decision)
+        if refusal is None and not self.state.has_decided(decision):
+            refusal = await self._carry_out(decision)
+        return ResolveReply(status=self.state.status, version=self.state.version, refusal=refusal)
 
     @workflow.query(name=STATE)
     def current_state(self) -> S:
@@ -187,6 +217,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         self._spawn(self._read_inbox())
         self._spawn(self._record_changes())
         self._spawn(self._announcer.run())
+        self._spawn(self._tell_story())
         while not (self._finished() and workflow.all_handlers_finished()):
             self._raise_failures()
             if workflow.info().is_continue_as_new_suggested() and self._may_move():
@@ -354,6 +385,8 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         Then the attempts are called off, so that what they hold can be given back; what the last
         of them may have done is looked up.
         """
+        if self._failing:
+            return None
         sending = asyncio.create_task(send(step, call, self._start.key_window_seconds))
         self._sending = True
         await workflow.wait_condition(lambda: sending.done() or self._failing)
@@ -395,11 +428,13 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             notification_id=notification.notification_id,
         )
         try:
-            result = await plan.READ_NOTIFICATION(read)
+            result = await plan.READ_NOTIFICATION(read, summary="read a PSP notification")
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            self.state.note("A notification could not be read; the PSP was asked instead.")
+            self.state.note(
+                "A notification could not be read; the PSP was asked instead.", again=True
+            )
             self._owe_look_up()
             return
         if result.fetch:
@@ -479,11 +514,30 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         if settled:
             self._owner_knows = self._settlement(then)
         if then.ended and not self.state.ended:
-            self._failing = True
-            await workflow.wait_condition(lambda: not self._sending)
+            await self._call_off()
             await self._settle_owner(then)
         self._apply(outcome, kind, source)
         await self._settle_owner(self.state)
+
+    async def _call_off(self) -> None:
+        """Nothing more is sent, and nothing is under way after this."""
+        self._failing = True
+        await workflow.wait_condition(lambda: not self._sending)
+
+    async def _carry_out(self, decision: Decision) -> Refusal | None:
+        """As `_fold`, on a person's word; what the PSP says meanwhile comes before it."""
+        then = self.state.model_copy(deep=True)
+        then.decide(decision)
+        if then.status is not self.state.status:
+            self._released = True
+            await self._call_off()
+            if then.ended:
+                await self._settle_owner(then)
+        refusal = self.state.refuse_decision(decision)
+        if refusal is None:
+            self._note(lambda: self.state.decide(decision))
+        await self._settle_owner(self.state)
+        return refusal
 
     async def _settle_owner(self, state: S) -> None:
         """Tell the owner of the reservation once the outcome is certain."""
@@ -518,9 +572,35 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             self._announcer.announce()
         return change
 
+    def _show(self) -> None:
+        """Bring the search attributes up to date, in the same task as the change: one event."""
+        if self._shown is None:
+            return
+        webhook = self._announcer.webhook_state
+        then = attributes.values(self._start, self.state, webhook)
+        changes = attributes.updates(self._shown, then)
+        if changes:
+            workflow.upsert_search_attributes(changes)
+            self._shown = then
+
+    async def _tell_story(self) -> None:
+        """Keep what the Temporal UI shows of the workflow current."""
+        begun = workflow.info().start_time if self._start.resume is None else None
+        while True:
+            told = self._subject()
+            _, delivery, look_up = told
+            story = tell(self.state, delivery, workflow.now(), look_up, begun)
+            workflow.set_current_details(markdown(story))
+            await workflow.wait_condition(lambda: self._subject() != told)  # noqa: B023 - waits here
+
+    def _subject(self) -> tuple[int, Delivery, datetime | None]:
+        """What the story depends on."""
+        return self.state.version, self._announcer.delivery, self._next_look_up
+
     async def _record_changes(self) -> None:
         while True:
             await workflow.wait_condition(lambda: self._recorded < self.state.version)
+            self._show()
             version = self.state.version
             record = Record(
                 merchant_id=self._start.merchant_id,
@@ -530,7 +610,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
                 activate_agreement=self._activates_agreement(),
             )
             try:
-                await plan.RECORD(record)
+                await plan.RECORD(record, summary=f"record version {version}")
             except FailureError as error:
                 if is_cancelled_exception(error):
                     raise

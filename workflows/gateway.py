@@ -18,6 +18,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from workflows import attributes
 from workflows.messages import (
     ADOPT,
     CALLER_LEFT,
@@ -29,6 +30,7 @@ from workflows.messages import (
     NOTIFY,
     REDELIVER,
     RESERVE,
+    RESOLVE,
     SETTLE,
     STATE,
     WORKFLOW_NAMES,
@@ -41,10 +43,21 @@ from workflows.messages import (
     PreauthInput,
     ReserveReply,
     ReserveRequest,
+    ResolveReply,
     Settlement,
+    kind_of,
     workflow_id,
 )
-from workflows.state import Adoption, AnyState, Kind, PaymentState, PreauthState, RefundState
+from workflows.state import (
+    Adoption,
+    AnyState,
+    Decision,
+    Kind,
+    PaymentState,
+    PreauthState,
+    RefundState,
+)
+from workflows.story import summary
 
 STATE_TYPES: dict[Kind, type[AnyState]] = {
     Kind.PREAUTH: PreauthState,
@@ -53,13 +66,6 @@ STATE_TYPES: dict[Kind, type[AnyState]] = {
 }
 Reply = TypeVar("Reply", bound=BaseModel)
 Refresh = Callable[[AnyInput], Awaitable[AnyInput]]
-
-
-def kind_of(start: AnyInput) -> Kind:
-    """The kind of transaction an input starts."""
-    if isinstance(start, PreauthInput):
-        return Kind.PREAUTH
-    return Kind.PAYMENT if isinstance(start, PaymentInput) else Kind.REFUND
 
 
 class Gateway:
@@ -158,6 +164,13 @@ class Gateway:
         """Tell the owner of money about a movement on it that was made without us."""
         await self._signal(start, ADOPT, adoption)
 
+    async def resolve(self, start: AnyInput, decision: Decision) -> ResolveReply:
+        """Have an operator's decision carried out, reopening the transaction if it has closed.
+
+        The workflow dates the decision itself; the same one repeated changes nothing.
+        """
+        return await self._update(start, RESOLVE, decision, ResolveReply)
+
     def _handle(
         self, merchant_id: str, kind: Kind, transaction_id: str
     ) -> WorkflowHandle[Any, Any]:
@@ -169,6 +182,7 @@ class Gateway:
             "id": workflow_id(start.merchant_id, kind_of(start), start.transaction_id),
             "task_queue": self._task_queue,
             "static_summary": summary(start),
+            "search_attributes": attributes.at_start(start),
         }
 
     def _operation(
@@ -247,7 +261,7 @@ class Gateway:
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 start_signal=signal,
                 start_signal_args=[] if arg is None else [arg],
-                **self._options(start),
+                **self._options(fresh),
             )
 
 
@@ -268,8 +282,3 @@ async def _consume(operation: WithStartWorkflowOperation[Any, Any]) -> None:
         await operation.workflow_handle()
     except (RPCError, RuntimeError, WorkflowAlreadyStartedError):
         return
-
-
-def summary(start: AnyInput) -> str:
-    """What an operator reads in the list of workflows; nothing personal."""
-    return f"{kind_of(start).value} {start.requested_amount} {start.currency} via {start.psp}"

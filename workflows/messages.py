@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.enums import (
     PaymentCancellationStatus,
+    PaymentTransactionStatus,
     PublicPaymentProviderRole,
 )
 from psp.types import Outcome
@@ -36,6 +37,7 @@ CALLER_LEFT = "caller_left"
 REDELIVER = "redeliver"
 LOOK_UP = "look_up"
 ADOPT = "adopt"
+RESOLVE = "resolve"
 STATE = "state"
 DELIVERY = "delivery"
 
@@ -60,7 +62,8 @@ def workflow_id(merchant_id: str, kind: Kind, transaction_id: str) -> str:
 class TransactionInput(Message):
     """What a transaction's workflow is told at its start; amounts in major units.
 
-    `key_window_seconds` is how long the PSP remembers an idempotency key.
+    `key_window_seconds` is how long the PSP remembers an idempotency key. `agreement_id` is for
+    finding the workflow; None where the store does not know it either.
     """
 
     merchant_id: str
@@ -72,6 +75,7 @@ class TransactionInput(Message):
     currency: str
     requested_amount: Decimal
     key_window_seconds: int
+    agreement_id: str | None = None
 
 
 class PreauthInput(TransactionInput):
@@ -98,6 +102,13 @@ class RefundInput(TransactionInput):
 AnyInput = PreauthInput | PaymentInput | RefundInput
 
 
+def kind_of(start: AnyInput) -> Kind:
+    """The kind of transaction an input starts."""
+    if isinstance(start, PreauthInput):
+        return Kind.PREAUTH
+    return Kind.PAYMENT if isinstance(start, PaymentInput) else Kind.REFUND
+
+
 class NotificationSignal(BaseModel):
     """Envelope of a stored PSP notification; tolerant: a signal that does not parse is lost."""
 
@@ -119,6 +130,14 @@ class CancelReply(Message):
     """Answer to a cancel: the contract's status, or why the state forbids it."""
 
     status: PaymentCancellationStatus
+    refusal: Refusal | None = None
+
+
+class ResolveReply(Message):
+    """Answer to a decision: the state's status and version after it, or why it was refused."""
+
+    status: PaymentTransactionStatus
+    version: int
     refusal: Refusal | None = None
 
 

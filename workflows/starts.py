@@ -20,6 +20,7 @@ class _Common(TypedDict):
     currency: str
     requested_amount: Decimal
     key_window_seconds: int
+    agreement_id: str | None
 
 
 def read_state(kind: Kind | str, snapshot: str) -> AnyState:
@@ -42,6 +43,7 @@ def build_start(
     related_id: str | None,
     snapshot: str | None,
     execute_on: date | None = None,
+    agreement_id: str | None = None,
 ) -> AnyInput:
     """The input of a new transaction (`snapshot` None) or of one to continue from a snapshot.
 
@@ -58,6 +60,7 @@ def build_start(
         currency=currency,
         requested_amount=requested_amount,
         key_window_seconds=key_window_seconds,
+        agreement_id=agreement_id,
     )
     match Kind(kind):
         case Kind.PREAUTH:

@@ -24,8 +24,7 @@ from psp.types import (
     SettingsCheck,
 )
 from store import RecordUpdate, Store
-from workflows.gateway import kind_of
-from workflows.messages import AnyInput, CancelReply, NotificationSignal, PreauthInput
+from workflows.messages import AnyInput, CancelReply, NotificationSignal, PreauthInput, kind_of
 from workflows.state import (
     AnyState,
     Evidence,

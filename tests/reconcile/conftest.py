@@ -26,6 +26,7 @@ from store.migrate import upgrade
 from tests.activities.conftest import Book
 from tests.psp.conftest import Merchant, http, merchant, sandbox_url
 from tests.support.temporal import temporal_binary
+from workflows import attributes
 from workflows.gateway import Gateway
 from workflows.messages import ReconcileInput
 from workflows.starts import read_state
@@ -37,7 +38,9 @@ __all__ = ["http", "merchant", "sandbox_url"]
 async def temporal() -> AsyncIterator[Client]:
     """A Temporal server whose clock is everybody's."""
     environment = await WorkflowEnvironment.start_local(
-        data_converter=pydantic_data_converter, dev_server_existing_path=temporal_binary()
+        data_converter=pydantic_data_converter,
+        search_attributes=attributes.KEYS,
+        dev_server_existing_path=temporal_binary(),
     )
     try:
         yield environment.client

@@ -24,6 +24,7 @@ from contract.enums import PublicPaymentProviderRole
 from psp.types import Approved, Fact, FactKind
 from tests.support.temporal import temporal_binary
 from worker import WORKFLOWS, runner
+from workflows import attributes
 from workflows.gateway import Gateway
 from workflows.messages import (
     AnyInput,
@@ -61,6 +62,7 @@ async def started() -> AsyncIterator[WorkflowEnvironment]:
     flags = [f"{key}={value}" for key, value in dynamic.items()]
     environment = await WorkflowEnvironment.start_time_skipping_v2(
         data_converter=pydantic_data_converter,
+        search_attributes=attributes.KEYS,
         dev_server_existing_path=temporal_binary(),
         dev_server_extra_args=[arg for flag in flags for arg in ("--dynamic-config-value", flag)],
     )

@@ -187,7 +187,7 @@ def test_an_allowed_transition_is_made(kind: Kind, before: Status, after: Status
 def test_a_forbidden_transition_is_not_made(kind: Kind, before: Status, after: Status) -> None:
     state = brought_to(kind, before)
     # The amount of a reservation that has ended may still become known.
-    ours = {"attention", "version", "answered", "facts", "last_updated"}
+    ours = {"attention", "version", "answered", "facts", "told_by", "last_updated"}
     view = state.model_dump(exclude=ours)
     state.apply(report(kind, after), evidence(2 * SECOND))
     assert state.model_dump(exclude=ours) == view

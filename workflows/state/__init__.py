@@ -10,16 +10,16 @@ from workflows.state.adoption import Adoption, Standing, adopted_by
 from workflows.state.common import (
     TRANSITIONS,
     Change,
-    Evidence,
-    EvidenceKind,
     Failure,
     Kind,
     Refusal,
-    TransactionState,
 )
+from workflows.state.decision import Decision, DecisionKind
+from workflows.state.evidence import Evidence, EvidenceKind
 from workflows.state.payment import BookedRefund, PaymentState
 from workflows.state.preauth import AdoptedCapture, PreauthState
 from workflows.state.refund import RefundState
+from workflows.state.transaction import TransactionState
 
 AnyState = PreauthState | PaymentState | RefundState
 
@@ -30,6 +30,8 @@ __all__ = [
     "AnyState",
     "BookedRefund",
     "Change",
+    "Decision",
+    "DecisionKind",
     "Evidence",
     "EvidenceKind",
     "Failure",

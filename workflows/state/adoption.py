@@ -1,10 +1,12 @@
 """Movements that somebody made without us, at the PSP's own dashboard."""
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
+
+from workflows.state.evidence import Evidence, EvidenceKind
 
 
 class Standing(StrEnum):
@@ -30,6 +32,10 @@ class Adoption(BaseModel):
     def by(self) -> str:
         """Stands where the id of a transaction of ours would; no such id has a colon."""
         return adopted_by(self.psp_id)
+
+    def evidence(self, at: datetime) -> Evidence:
+        """Adoptions come from the PSP's own list of movements."""
+        return Evidence(kind=EvidenceKind.READ, source="list of movements", at=at)
 
 
 def adopted_by(psp_id: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from workflows.state.common import TransactionState
+from workflows.state.transaction import TransactionState
 
 
 class OwnerState(TransactionState):

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +26,7 @@ class BookedRefund(BaseModel):
 class PaymentState(OwnerState):
     """Money taken: movements, chargebacks, refunds and what refunds have reserved."""
 
+    movement: ClassVar[FactKind] = FactKind.PAID
     kind: Literal[Kind.PAYMENT] = Kind.PAYMENT
     due_date: date | None = None
     refunds: dict[str, BookedRefund] = Field(default_factory=dict)
@@ -95,6 +96,7 @@ class PaymentState(OwnerState):
             if booked.psp_id is not None:
                 # Adopted before its own answer came: it is one refund, and it is ours.
                 self.refunds.pop(adopted_by(booked.psp_id), None)
+                self.told_by.pop(adopted_by(booked.psp_id), None)
                 self.reservations.pop(adopted_by(booked.psp_id), None)
         return self._close(before, now)
 
@@ -116,6 +118,7 @@ class PaymentState(OwnerState):
             self.refunds[adoption.by] = BookedRefund(
                 amount=adoption.amount, psp_id=adoption.psp_id, booked_on=adoption.booked_on
             )
+            self.told_by[adoption.by] = adoption.evidence(now)
         if self._overdrawn():
             self._attend("Refunds made and under way exceed what is left of the payment.")
         return self._close(before, now)
@@ -126,6 +129,7 @@ class PaymentState(OwnerState):
             return Change.NONE
         before = self.model_copy(deep=True)
         del self.refunds[adoption.by]
+        self.told_by.pop(adoption.by, None)
         self._attend(f"The refund {adoption.psp_id} came back; its payer waits for the money.")
         return self._close(before, now)
 

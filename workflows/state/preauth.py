@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal, assert_never
+from typing import ClassVar, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,12 +12,13 @@ from workflows.state.adoption import Adoption, Standing, adopted_by
 from workflows.state.common import (
     TICK,
     Change,
-    Evidence,
     Kind,
     Refusal,
     Status,
     precondition,
 )
+from workflows.state.decision import Decision
+from workflows.state.evidence import Evidence
 from workflows.state.owner import OwnerState
 
 
@@ -33,6 +34,7 @@ class AdoptedCapture(BaseModel):
 class PreauthState(OwnerState):
     """A reservation, a stored payment method or a mandate; its currency amounts are major units."""
 
+    movement: ClassVar[FactKind] = FactKind.AUTHORIZED
     kind: Literal[Kind.PREAUTH] = Kind.PREAUTH
     session_expires_at: datetime | None = None
     captured_by: str | None = None
@@ -89,10 +91,13 @@ class PreauthState(OwnerState):
             return Change.NONE
         return super().apply(outcome, evidence)
 
-    def _keep(self, facts: tuple[Fact, ...]) -> None:
+    def _keep(self, facts: tuple[Fact, ...], evidence: Evidence) -> None:
         """A reservation that has ended still shows its amount, told before its end or after."""
         if self.status in (Status.Cancelled, Status.Expired):
-            self.facts |= {fact.id: fact for fact in facts}
+            self._take(facts, evidence)
+
+    def _refuse_success(self, decision: Decision) -> Refusal | None:
+        return precondition("What to charge later comes from the PSP alone: it has to be asked.")
 
     def refuse_capture(self, amount: Decimal, currency: str, by: str) -> Refusal | None:
         """Why the payment `by` may not capture, or None."""
@@ -155,6 +160,7 @@ class PreauthState(OwnerState):
         if adoption.standing is Standing.OPEN:
             return self._hold_for(adoption, adoption.by)
         self.adopted = AdoptedCapture(psp_id=adoption.psp_id, amount=adoption.amount)
+        self.told_by[adoption.by] = adoption.evidence(now)
         self.captured_by, self.captured = adoption.by, True
         self.version += 1
         self.last_updated = max(now.astimezone(UTC), self.last_updated + TICK)
@@ -246,8 +252,8 @@ class PreauthState(OwnerState):
             case _:
                 assert_never(outcome)
 
-    def _merge(self, outcome: Outcome) -> None:
-        super()._merge(outcome)
+    def _merge(self, outcome: Outcome, evidence: Evidence) -> None:
+        super()._merge(outcome, evidence)
         if isinstance(outcome, RedirectRequired):
             self.psp_session_id = outcome.psp_id
             self.session_expires_at = outcome.expires_at

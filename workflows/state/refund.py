@@ -1,16 +1,19 @@
 """The state of a refund."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
 
 from psp.types import Declined, Fact, FactKind, Outcome
-from workflows.state.common import Change, Evidence, Kind, Status, TransactionState
+from workflows.state.common import Change, Kind, Status
+from workflows.state.evidence import Evidence
 from workflows.state.payment import BookedRefund
+from workflows.state.transaction import TransactionState
 
 
 class RefundState(TransactionState):
     """Money given back."""
 
+    movement: ClassVar[FactKind] = FactKind.REFUNDED
     kind: Literal[Kind.REFUND] = Kind.REFUND
     payment_id: str
 
@@ -32,7 +35,8 @@ class RefundState(TransactionState):
         before = self.model_copy(deep=True)
         id = f"{self.psp_transaction_id or self.transaction_id}/returned"
         if self.refunded > 0:
-            self.facts[id] = Fact(kind=FactKind.RETURNED, id=id, amount=self.refunded)
+            back = Fact(kind=FactKind.RETURNED, id=id, amount=self.refunded)
+            self._take((back,), evidence)
             self._attend(f"The refund came back; its payer still waits for the money: {id}")
         return self._close(before, evidence.at)
 
