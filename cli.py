@@ -16,7 +16,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from codec_server.__main__ import main as serve_codec
-from local import clients, keys, keys_shown, merchants
+from local import clients, keys, keys_shown, merchants, temporal
 from local.errors import LocalError
 from runtime.keys import DecryptionError, KeyConfigurationError
 from runtime.settings import PREFIX, Settings
@@ -62,10 +62,25 @@ def demo() -> None:
 
 
 @app.command()
-def migrate() -> None:
-    """Create the database schema or bring it up to date."""
-    _do(merchants.migrate(_settings()))
+def migrate(
+    with_temporal: Annotated[
+        bool,
+        typer.Option("--temporal/--no-temporal", help="Also prepare the Temporal namespace."),
+    ] = True,
+) -> None:
+    """Bring the database schema and the search attributes in Temporal up to date."""
+    settings = _settings()
+    _do(merchants.migrate(settings))
     typer.echo("The database schema is up to date.")
+    if not with_temporal:
+        return
+
+    async def register() -> int:
+        added = await temporal.register_attributes(settings)
+        typer.echo(f"Search attributes added: {', '.join(added) or 'none, all are there'}.")
+        return 0
+
+    _leave_after(register)
 
 
 @app.command("codec-server")

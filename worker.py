@@ -25,7 +25,7 @@ from activities.records import RecordActivities
 from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
-from runtime import logs
+from runtime import attributes, logs
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
@@ -125,6 +125,7 @@ async def run(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     client = await connect_patiently(settings)
+    await attributes.require(client)
     async with (
         Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store,
         outbound_client(settings, _seconds(plan.PSP_HTTP_TIMEOUT)) as psp_http,
@@ -156,6 +157,9 @@ def main() -> None:
     code = 0
     try:
         asyncio.run(run(Settings()))
+    except attributes.AttributesError as error:
+        log.critical("%s", error)
+        code = 1
     except KeyboardInterrupt:
         code = 130
     logging.shutdown()

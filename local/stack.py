@@ -77,6 +77,8 @@ class Stack:
         token = codec_token(self._settings, self.layout)
         self._start_module("codec_server", {f"{PREFIX}CODEC_TOKEN": token})
         await upgrade(self._settings.resolved_database_url)
+        if not self._own_temporal:
+            await temporal.register_attributes(self._settings)
         # Only now, so that neither ever meets an old schema.
         self._start_module("worker")
         self._start_module("api")

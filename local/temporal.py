@@ -10,10 +10,13 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from local.errors import LocalError
 from local.layout import Layout
+from runtime import attributes
 from runtime.settings import Settings
+from runtime.temporal import connect
 
 RETENTION = timedelta(days=90)
 
@@ -74,6 +77,7 @@ def command_line(
     ]
     for pragma in SQLITE_PRAGMAS:
         arguments += ["--sqlite-pragma", pragma]
+    arguments += attributes.command_line()
     for key, value in DYNAMIC_CONFIG.items():
         arguments += ["--dynamic-config-value", f"{key}={value}"]
     return tuple(arguments)
@@ -89,3 +93,17 @@ async def keep_closed_workflows(client: Client) -> None:
     ttl.FromTimedelta(RETENTION)
     config = NamespaceConfig(workflow_execution_retention_ttl=ttl)
     await service.update_namespace(UpdateNamespaceRequest(namespace=namespace, config=config))
+
+
+async def register_attributes(settings: Settings) -> list[str]:
+    """Have the namespace know the workflows' search attributes; the names that were added.
+
+    Raises `LocalError`.
+    """
+    address = settings.resolved_temporal_address
+    try:
+        return await attributes.register(await connect(settings, lazy=False))
+    except attributes.AttributesError as error:
+        raise LocalError(str(error)) from error
+    except (RuntimeError, RPCError) as error:
+        raise LocalError(f"Temporal at {address} cannot be reached: {error}") from error

@@ -3,7 +3,9 @@
 It knows ids, message names and policies; callers know none of them.
 """
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -64,15 +66,21 @@ STATE_TYPES: dict[Kind, type[AnyState]] = {
     Kind.PAYMENT: PaymentState,
     Kind.REFUND: RefundState,
 }
+log = logging.getLogger(__name__)
 Reply = TypeVar("Reply", bound=BaseModel)
 Refresh = Callable[[AnyInput], Awaitable[AnyInput]]
+
+
+class AttributesUnknown(RuntimeError):
+    """The namespace does not know our search attributes, so that nothing can be started in it."""
 
 
 class Gateway:
     """Starts, asks and tells transactions' workflows on one task queue.
 
-    Every method may raise `RPCError` or `RuntimeError` (Temporal away) and the SDK's
-    `WorkflowUpdateRPCTimeoutOrCancelledError` (no worker answered in time).
+    Every method may raise `RPCError` or `RuntimeError` (Temporal away, or not prepared:
+    `AttributesUnknown`) and the SDK's `WorkflowUpdateRPCTimeoutOrCancelledError` (no worker
+    answered in time).
     """
 
     def __init__(self, client: Client, task_queue: str, refresh: Refresh) -> None:
@@ -97,13 +105,14 @@ class Gateway:
         It waits for its `create`.
         """
         try:
-            await self._client.start_workflow(
-                WORKFLOW_NAMES[kind_of(start)],
-                start,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                **self._options(start),
-            )
+            with _starting():
+                await self._client.start_workflow(
+                    WORKFLOW_NAMES[kind_of(start)],
+                    start,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    **self._options(start),
+                )
         except WorkflowAlreadyStartedError:
             return False
         return True
@@ -234,13 +243,14 @@ class Gateway:
     ) -> Reply:
         operation = self._operation(start, reuse)
         try:
-            answer: Reply = await self._client.execute_update_with_start_workflow(
-                update,
-                args=[] if arg is None else [arg],
-                start_workflow_operation=operation,
-                id=update_id,
-                result_type=reply,
-            )
+            with _starting():
+                answer: Reply = await self._client.execute_update_with_start_workflow(
+                    update,
+                    args=[] if arg is None else [arg],
+                    start_workflow_operation=operation,
+                    id=update_id,
+                    result_type=reply,
+                )
         finally:
             await _consume(operation)
         return answer
@@ -254,15 +264,29 @@ class Gateway:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             fresh = await self._refresh(_must_resume(start))
-            await self._client.start_workflow(
-                WORKFLOW_NAMES[kind],
-                fresh,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                start_signal=signal,
-                start_signal_args=[] if arg is None else [arg],
-                **self._options(fresh),
-            )
+            with _starting():
+                await self._client.start_workflow(
+                    WORKFLOW_NAMES[kind],
+                    fresh,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    start_signal=signal,
+                    start_signal_args=[] if arg is None else [arg],
+                    **self._options(fresh),
+                )
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Tells an operator what to do about a namespace that was not prepared."""
+    try:
+        yield
+    except RPCError as error:
+        unknown = "search attribute" in error.message.lower()
+        if error.status is not RPCStatusCode.INVALID_ARGUMENT or not unknown:
+            raise
+        log.error("nothing can be started: run `integrator migrate` (%s)", error.message)
+        raise AttributesUnknown(error.message) from error
 
 
 def _must_resume(start: AnyInput) -> AnyInput:

@@ -7,11 +7,13 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from campaign.stack import free_ports
 from local import temporal
 from local.address import Addresses
 from local.environment import child_environment
 from local.errors import LocalError
 from local.layout import Layout
+from runtime import attributes
 from runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -30,10 +32,21 @@ def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
         *("--log-level", "warn"),
         *("--ui-disable-news-fetch", "--ui-codec-endpoint", "http://codec"),
         *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=full"),
+        *attributes.command_line(),
         *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="50ms"'),
     )
+
+
+def test_the_server_knows_the_search_attributes() -> None:
+    declared = attributes.command_line()[1::2]
+    assert declared[0] == "Merchant=Keyword"
+    assert {"AmountMinor=Int", "NeedsAttention=Bool"} < set(declared)
+    types = [entry.split("=")[1] for entry in declared]
+    # What a namespace on PostgreSQL, MySQL or SQLite takes.
+    limits = {"Keyword": 10, "Int": 3, "Bool": 3}
+    assert all(types.count(name) <= limits[name] for name in types)
 
 
 def test_compose_uses_the_same_dynamic_configuration() -> None:
@@ -109,3 +122,9 @@ def test_another_temporal_has_its_own_web_ui() -> None:
     known = settings.model_copy(update={"temporal_ui": "https://temporal.example/"})
     assert Addresses.of(known).temporal_ui == "https://temporal.example"
     assert Addresses.of(known).temporal == "temporal.example:7233"
+
+
+async def test_a_temporal_that_is_away_is_named() -> None:
+    settings = Settings(temporal_address=f"127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(LocalError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
+        await temporal.register_attributes(settings)

@@ -1,0 +1,116 @@
+"""Search attributes on a Temporal server that does not know them yet."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    RemoveSearchAttributesRequest,
+)
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import WorkflowEnvironment
+
+from contract.enums import PublicPaymentProviderRole
+from runtime import attributes
+from runtime.attributes import AttributesError
+from tests.support.temporal import temporal_binary
+from workflows.attributes import KEYS, MERCHANT
+from workflows.gateway import AttributesUnknown, Gateway
+from workflows.messages import AnyInput, PaymentInput, workflow_id
+from workflows.state import Kind
+
+NOW = timedelta(0)
+NAMES = [key.name for key in KEYS]
+START = PaymentInput(
+    merchant_id="m",
+    psp="fake",
+    psp_settings_id="s",
+    transaction_id="t1",
+    external_id="e",
+    role=PublicPaymentProviderRole.CreditCard,
+    currency="EUR",
+    requested_amount=Decimal("49.90"),
+    key_window_seconds=60,
+    agreement_id="a1",
+)
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    environment = await WorkflowEnvironment.start_local(
+        data_converter=pydantic_data_converter, dev_server_existing_path=temporal_binary()
+    )
+    try:
+        yield environment.client
+    finally:
+        await environment.shutdown()
+
+
+def gateway(client: Client) -> Gateway:
+    async def refresh(start: AnyInput) -> AnyInput:
+        return start
+
+    return Gateway(client, "nobody", refresh)
+
+
+async def begun(client: Client, start: AnyInput) -> bool:
+    """The server needs a moment until all its parts know a new attribute."""
+    for _ in range(100):
+        try:
+            return await gateway(client).begin(start)
+        except AttributesUnknown:
+            await asyncio.sleep(0.1)
+    return await gateway(client).begin(start)
+
+
+async def test_registering_is_done_once_and_lets_workflows_start(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(AttributesError, match=r"Merchant.*NeedsAttention.*integrator migrate"):
+        await attributes.require(client, NOW)
+    for start in (gateway(client).begin, gateway(client).create):
+        with pytest.raises(AttributesUnknown):
+            await start(START)
+    assert "integrator migrate" in caplog.text
+
+    assert await attributes.register(client) == NAMES
+    assert await attributes.register(client) == []
+    await attributes.require(client, NOW)
+    assert await begun(client, START)
+    shown = await client.get_workflow_handle(workflow_id("m", Kind.PAYMENT, "t1")).describe()
+    assert shown.typed_search_attributes[MERCHANT] == "m"
+
+    await client.operator_service.remove_search_attributes(
+        RemoveSearchAttributesRequest(namespace="default", search_attributes=["Currency"])
+    )
+    assert await attributes.register(client) == ["Currency"]
+
+
+async def test_a_name_of_another_type_is_not_ours_to_change(client: Client) -> None:
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace="default",
+            search_attributes={"Merchant": IndexedValueType.INDEXED_VALUE_TYPE_INT},
+        )
+    )
+    for act in (attributes.register(client), attributes.require(client, NOW)):
+        with pytest.raises(AttributesError, match=r"Merchant \(Int\)"):
+            await act
+
+
+async def test_where_they_cannot_be_added_the_way_is_named(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_request: object) -> None:
+        raise RPCError("not here", RPCStatusCode.PERMISSION_DENIED, b"")
+
+    monkeypatch.setattr(client.operator_service, "list_search_attributes", refuse)
+    with pytest.raises(AttributesError, match=r'tcld.*"AmountMinor=Int"'):
+        await attributes.register(client)
+    await attributes.require(client, NOW)  # cannot be checked: taken to be there
