@@ -22,8 +22,11 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 from activities import plan
 from contract.enums import PaymentErrorCode
 from psp.types import Declined, Outcome, Pending
-from workflows import attributes, timers
+from workflows import timers
+from workflows.alarm import Alarm
 from workflows.announcer import Announcer
+from workflows.display import Display
+from workflows.looking_up import LookUps
 from workflows.messages import (
     CALLER_LEFT,
     CREATE,
@@ -40,11 +43,11 @@ from workflows.messages import (
     NotificationSignal,
     PspCall,
     PspReply,
-    Record,
     ResolveReply,
     SettleCall,
     Settlement,
 )
+from workflows.recorder import Recorder
 from workflows.sending import send
 from workflows.state import (
     Change,
@@ -55,7 +58,6 @@ from workflows.state import (
     Refusal,
     TransactionState,
 )
-from workflows.story import markdown, tell
 
 S = TypeVar("S", bound=TransactionState)
 I = TypeVar("I", bound=AnyInput)  # noqa: E741 - stands beside S
@@ -79,24 +81,23 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         self._caller_waits = False
         self._caller_left = False
         self._inbox: list[NotificationSignal] = []
-        self._recorded = state.version
-        self._shown = attributes.shown(workflow.info().typed_search_attributes)
+        self._look_ups = LookUps()
+        self._display = Display(
+            start, lambda: self.state, self.delivery, lambda: self._look_ups.next_at
+        )
+        self._recorder = Recorder(
+            start, lambda: self.state, self._activates_agreement, self._index, self._on_recorded
+        )
         self._announcer = Announcer(
             start,
             lambda: self.state,
-            lambda: self._recorded,
-            self._show,
-            attributes.webhook_before(self._shown),
+            lambda: self._recorder.version,
+            self._index,
+            self._display.webhook_before,
         )
         self._owner_knows: Settlement | None = None
-        self._look_up_owed = False
-        self._look_up_ids: list[str] = []
-        self._look_ups = 0
-        self._next_look_up: datetime | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._alarm: asyncio.Task[None] | None = None
-        self._alarm_at: datetime | None = None
-        self._alarm_rang = False
+        self._alarm = Alarm()
         self._cancellation_seen = False
 
     # --- messages -------------------------------------------------------------------------
@@ -137,8 +138,8 @@ class TransactionWorkflow(ABC, Generic[I, S]):
     @workflow.signal(name=LOOK_UP)
     def look_up(self, wanted: LookUpSignal) -> None:
         """Reconciliation has seen something at the PSP that the state does not show."""
-        if wanted.psp_id is not None and wanted.psp_id not in self._look_up_ids:
-            self._look_up_ids.append(wanted.psp_id)
+        if wanted.psp_id is not None:
+            self._look_ups.also_under(wanted.psp_id)
         self._owe_look_up()
 
     @workflow.signal(name=REDELIVER)
@@ -215,9 +216,9 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         elif not self.state.answered:
             self._begin_operation()
         self._spawn(self._read_inbox())
-        self._spawn(self._record_changes())
+        self._spawn(self._recorder.run())
         self._spawn(self._announcer.run())
-        self._spawn(self._tell_story())
+        self._spawn(self._display.run())
         while not (self._finished() and workflow.all_handlers_finished()):
             self._raise_failures()
             if workflow.info().is_continue_as_new_suggested() and self._may_move():
@@ -227,9 +228,9 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             except asyncio.CancelledError:
                 self._ignore_cancellation()
             self._start_what_is_due()
-        for task in (*self._tasks, self._alarm):
-            if task is not None:
-                task.cancel()
+        self._alarm.stop()
+        for task in self._tasks:
+            task.cancel()
 
     def _begin_operation(self) -> None:
         """Only a first run sends: whether an earlier one has sent, only the PSP can tell."""
@@ -296,55 +297,36 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         return (
             not self._operating
             and not self._errand
-            and not self._look_up_owed
+            and not self._look_ups.owed
             and not self._caller_waits
             and not self._inbox
-            and self._recorded >= self.state.version
+            and not self._recorder.behind
             and not self._announcer.behind
         )
 
     async def _wait_for_work(self) -> None:
-        self._plan_look_up()
-        due = [at for at in (self._deadline(), self._next_look_up) if at is not None]
+        self._look_ups.plan(workflow.now(), open_question=self._is_open_question())
+        due = [at for at in (self._deadline(), self._look_ups.next_at) if at is not None]
         if not self._errand:
-            self._set_alarm(min(due) if due else None)
+            self._alarm.set(min(due) if due else None)
         before = self._signs_of_life()
-        await workflow.wait_condition(lambda: self._alarm_rang or before != self._signs_of_life())
-        self._alarm_rang = False
-
-    def _set_alarm(self, at: datetime | None) -> None:
-        """Keep one timer, and the one that runs if it is right: each costs two history events."""
-        if at is not None and at <= workflow.now():
-            self._alarm_rang = True
-            return
-        if at == self._alarm_at:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = at
-        self._alarm = asyncio.create_task(self._ring(at)) if at is not None else None
-
-    async def _ring(self, at: datetime) -> None:
-        await workflow.sleep(at - workflow.now(), summary="next look-up or deadline")
-        self._alarm_at = None
-        self._alarm_rang = True
+        await workflow.wait_condition(lambda: self._alarm.rang or before != self._signs_of_life())
+        self._alarm.rang = False
 
     def _signs_of_life(self) -> tuple[object, ...]:
         """Whatever makes the main loop look again."""
         failed = any(task.done() and task.exception() for task in self._tasks)
         busy = (self._operating, self._errand, workflow.all_handlers_finished())
-        to_do = (len(self._inbox), self._look_up_owed)
-        versions = (self.state.version, self._recorded, self._announcer.announced)
-        return (*versions, self._next_look_up, busy, to_do, failed)
+        to_do = (len(self._inbox), self._look_ups.owed)
+        versions = (self.state.version, self._recorder.version, self._announcer.announced)
+        return (*versions, self._look_ups.next_at, busy, to_do, failed)
 
     def _start_what_is_due(self) -> None:
         if self._errand:
             return
         now = workflow.now()
         deadline = self._deadline()
-        if self._next_look_up is not None and self._next_look_up <= now:
-            self._look_ups += 1
-            self._next_look_up = None
+        if self._look_ups.take_due(now):
             self._run_errand(self._look_up())
         elif deadline is not None and deadline <= now:
             self._run_errand(self._on_deadline())
@@ -443,25 +425,14 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             await self._fold(result.outcome, EvidenceKind.NOTIFICATION, result.event_id)
 
     def _owe_look_up(self) -> None:
-        """Something happened at the PSP: ask now, and again until it answers."""
-        self._look_up_owed = True
-        self._look_ups = -1  # this one comes before the schedule's first step
-        self._next_look_up = workflow.now()
-
-    def _plan_look_up(self) -> None:
-        """Undecided transactions are asked for at the PSP, at growing intervals, for ever."""
-        if not self._is_open_question() and not self._look_up_owed:
-            self._next_look_up = None
-        elif self._next_look_up is None:
-            step = min(self._look_ups, len(timers.RECONCILE_STEPS) - 1)
-            self._next_look_up = workflow.now() + timers.RECONCILE_STEPS[step]
+        self._look_ups.owe(workflow.now())
 
     async def _look_up(self) -> PspReply | None:
         """Ask the PSP for the truth; None when it is away, which only means asking again later."""
-        for psp_id in list(self._look_up_ids):
+        for psp_id in list(self._look_ups.ids):
             if await self._look_up_under(psp_id) is None:
                 return None
-            self._look_up_ids = [other for other in self._look_up_ids if other != psp_id]
+            self._look_ups.answered_under(psp_id)
         return await self._look_up_under(self.state.psp_transaction_id or self.state.psp_session_id)
 
     async def _look_up_under(self, psp_id: str | None) -> PspReply | None:
@@ -473,9 +444,7 @@ class TransactionWorkflow(ABC, Generic[I, S]):
                 raise
             return None
         # A read may lag behind the event that asked for it, though not for ever.
-        lags = reply.outcome is None and not reply.absence_proven
-        patient = self._look_ups < len(timers.RECONCILE_STEPS)
-        self._look_up_owed = bool(self._look_up_ids) or (self._look_up_owed and lags and patient)
+        self._look_ups.answered(lags=reply.outcome is None and not reply.absence_proven)
         if reply.outcome is not None:
             await self._fold(reply.outcome, reply.evidence, self._fetch.name)
         elif reply.absence_proven and not self._operating and self.state.undecided:
@@ -528,11 +497,13 @@ class TransactionWorkflow(ABC, Generic[I, S]):
         """As `_fold`, on a person's word; what the PSP says meanwhile comes before it."""
         then = self.state.model_copy(deep=True)
         then.decide(decision)
-        if then.status is not self.state.status:
-            self._released = True
-            await self._call_off()
-            if then.ended:
-                await self._settle_owner(then)
+        if then.status is self.state.status:
+            self.state.decide(decision)
+            return None
+        self._released = True
+        await self._call_off()
+        if then.ended:
+            await self._settle_owner(then)
         refusal = self.state.refuse_decision(decision)
         if refusal is None:
             self._note(lambda: self.state.decide(decision))
@@ -572,48 +543,5 @@ class TransactionWorkflow(ABC, Generic[I, S]):
             self._announcer.announce()
         return change
 
-    def _show(self) -> None:
-        """Bring the search attributes up to date, in the same task as the change: one event."""
-        if self._shown is None:
-            return
-        webhook = self._announcer.webhook_state
-        then = attributes.values(self._start, self.state, webhook)
-        changes = attributes.updates(self._shown, then)
-        if changes:
-            workflow.upsert_search_attributes(changes)
-            self._shown = then
-
-    async def _tell_story(self) -> None:
-        """Keep what the Temporal UI shows of the workflow current."""
-        begun = workflow.info().start_time if self._start.resume is None else None
-        while True:
-            told = self._subject()
-            _, delivery, look_up = told
-            story = tell(self.state, delivery, workflow.now(), look_up, begun)
-            workflow.set_current_details(markdown(story))
-            await workflow.wait_condition(lambda: self._subject() != told)  # noqa: B023 - waits here
-
-    def _subject(self) -> tuple[int, Delivery, datetime | None]:
-        """What the story depends on."""
-        return self.state.version, self._announcer.delivery, self._next_look_up
-
-    async def _record_changes(self) -> None:
-        while True:
-            await workflow.wait_condition(lambda: self._recorded < self.state.version)
-            self._show()
-            version = self.state.version
-            record = Record(
-                merchant_id=self._start.merchant_id,
-                kind=self.state.kind,
-                transaction_id=self._start.transaction_id,
-                snapshot=self.state.model_dump_json(),
-                activate_agreement=self._activates_agreement(),
-            )
-            try:
-                await plan.RECORD(record, summary=f"record version {version}")
-            except FailureError as error:
-                if is_cancelled_exception(error):
-                    raise
-                await plan.RECORD_PATIENTLY(record, summary="record, store was slow")
-            self._recorded = version
-            self._on_recorded(record.activate_agreement)
+    def _index(self) -> None:
+        self._display.index(self._announcer.webhook_state)
