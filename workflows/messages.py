@@ -18,6 +18,7 @@ from contract.enums import (
 )
 from psp.types import Outcome
 from workflows.state import (
+    Admission,
     BookedRefund,
     EvidenceKind,
     Kind,
@@ -166,6 +167,13 @@ class ReserveReply(Message):
     taken_by: str | None = None
     undecided: bool = False
     overtaken: bool = False
+
+    @classmethod
+    def turned_away(cls, admission: Admission) -> "ReserveReply":
+        """The answer to an attempt that may not ask now, or not any more."""
+        return cls(
+            undecided=admission is Admission.UNDECIDED, overtaken=admission is Admission.OVERTAKEN
+        )
 
 
 class Settlement(Message):

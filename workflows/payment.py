@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
         ReserveRequest,
         Settlement,
     )
-    from workflows.state import Adoption, Kind, PaymentState
+    from workflows.state import Admission, Adoption, Kind, PaymentState
 
 
 @workflow.defn(name="PaymentWorkflow")
@@ -48,15 +48,10 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
 
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
-        """A refund wants a part of the money.
-
-        Its caller has seen the payment succeed, so an open question is one of order only.
-        """
-        if self.state.undecided:
-            return ReserveReply(undecided=True)
-        if self.state.overtaken(request.by, request.at):
-            return ReserveReply(overtaken=True)
-        self.state.attempted(request.by, request.at)
+        """A refund wants a part of the money."""
+        admission = self.state.admit(request.by, request.at)
+        if admission is not Admission.GRANTED:
+            return ReserveReply.turned_away(admission)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(psp_id=self.state.psp_transaction_id, refusal=refusal)
 
@@ -66,9 +61,8 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
 
         Billwerk+ hears of it by the refund's own notification.
         """
-        if not settlement.booked and self.state.superseded(settlement.by, settlement.at):
+        if not self.state.heeds(settlement.by, settlement.at, booked=settlement.booked):
             return
-        self.state.attempted(settlement.by, settlement.at)
         self.state.settle(settlement.by, settlement.refund, workflow.now())
 
     @workflow.signal(name=ADOPT)

@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
         Settlement,
     )
     from workflows.sending import send
-    from workflows.state import Adoption, EvidenceKind, PreauthState, Refusal
+    from workflows.state import Admission, Adoption, EvidenceKind, PreauthState, Refusal
 
 Status = PaymentTransactionStatus
 CancelStatus = PaymentCancellationStatus
@@ -82,15 +82,10 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
 
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
-        """A capture wants the reservation.
-
-        Its caller has seen it succeed, so an open question is one of order only: ask again.
-        """
-        if self.state.undecided:
-            return ReserveReply(undecided=True)
-        if self.state.overtaken(request.by, request.at):
-            return ReserveReply(overtaken=True)
-        self.state.attempted(request.by, request.at)
+        """A capture wants the reservation."""
+        admission = self.state.admit(request.by, request.at)
+        if admission is not Admission.GRANTED:
+            return ReserveReply.turned_away(admission)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(
             psp_id=self.state.authorization_id,
@@ -101,9 +96,8 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     @workflow.signal(name=SETTLE)
     def settle(self, settlement: Settlement) -> None:
         """The capture is done, or has failed and gives the reservation back."""
-        if not settlement.booked and self.state.superseded(settlement.by, settlement.at):
+        if not self.state.heeds(settlement.by, settlement.at, booked=settlement.booked):
             return
-        self.state.attempted(settlement.by, settlement.at)
         self.state.settle(settlement.by, settlement.booked)
         if not settlement.booked:
             self._owe_look_up()

@@ -16,6 +16,7 @@ from workflows.state.common import (
 )
 from workflows.state.decision import Decision, DecisionKind
 from workflows.state.evidence import Evidence, EvidenceKind
+from workflows.state.owner import Admission
 from workflows.state.payment import BookedRefund, PaymentState
 from workflows.state.preauth import AdoptedCapture, PreauthState
 from workflows.state.refund import RefundState
@@ -25,6 +26,7 @@ AnyState = PreauthState | PaymentState | RefundState
 
 __all__ = [
     "TRANSITIONS",
+    "Admission",
     "AdoptedCapture",
     "Adoption",
     "AnyState",

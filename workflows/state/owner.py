@@ -6,10 +6,19 @@ holding money for it would hold it for ever. Attempts are therefore ordered by t
 """
 
 from datetime import datetime
+from enum import StrEnum
 
 from pydantic import Field
 
 from workflows.state.transaction import TransactionState
+
+
+class Admission(StrEnum):
+    """What becomes of an attempt that asks for money."""
+
+    GRANTED = "granted"
+    UNDECIDED = "undecided"  # too early to say
+    OVERTAKEN = "overtaken"  # it has ended itself, or a later one is known
 
 
 class OwnerState(TransactionState):
@@ -17,21 +26,37 @@ class OwnerState(TransactionState):
 
     attempts: dict[str, datetime] = Field(default_factory=dict)
 
-    def overtaken(self, by: str, at: datetime | None) -> bool:
-        """Whether this attempt of `by` asks after it has ended itself, or after a later one."""
-        last = self.attempts.get(by)
-        if at is None or last is None:
-            return False
-        return at < last or (at == last and not self._holds_for(by))
+    def admit(self, by: str, at: datetime | None) -> Admission:
+        """Whether this attempt of `by` may ask for money now; one that may is remembered.
 
-    def superseded(self, by: str, at: datetime | None) -> bool:
-        """Whether a later attempt of `by` is known; only that one may give anything back."""
+        Its caller has seen the owner succeed, so an open question is one of order only.
+        """
+        if self.undecided:
+            return Admission.UNDECIDED
+        last = self.attempts.get(by)
+        if at is not None and last is not None:
+            ended = at == last and not self._holds_for(by)
+            if at < last or ended:
+                return Admission.OVERTAKEN
+        self._attempted(by, at)
+        return Admission.GRANTED
+
+    def heeds(self, by: str, at: datetime | None, *, booked: bool) -> bool:
+        """Whether this end of an attempt of `by` counts; one that does is remembered.
+
+        Only the latest attempt may give anything back; money that was booked always counts.
+        """
+        if not booked and self._superseded(by, at):
+            return False
+        self._attempted(by, at)
+        return True
+
+    def _superseded(self, by: str, at: datetime | None) -> bool:
         last = self.attempts.get(by)
         return at is not None and last is not None and at < last
 
-    def attempted(self, by: str, at: datetime | None) -> None:
-        """Remember an attempt of `by`, unless a later one is known."""
-        if at is not None and not self.superseded(by, at):
+    def _attempted(self, by: str, at: datetime | None) -> None:
+        if at is not None and not self._superseded(by, at):
             self.attempts[by] = at
 
     def _holds_for(self, by: str) -> bool:
