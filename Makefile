@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := activities api campaign codec_server contract local psp runtime sandbox_psp store workflows worker.py cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check campaign campaign-control kit sbom format lock clean
+.PHONY: help run demo test replay-coverage check campaign campaign-control kit sbom format lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -21,6 +21,9 @@ demo: $(VENV)/.run ## play one customer's life against a running (or freshly sta
 
 test: $(VENV)/.dev ## every test, JOBS at a time: most of them wait for servers
 	$(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder $(PYTEST_ARGS)
+
+replay-coverage: $(VENV)/.dev ## which branches of the workflows no recorded history goes through
+	@$(BIN)/python -m tests.replay.coverage
 
 check: $(VENV)/.dev ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

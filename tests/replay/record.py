@@ -7,320 +7,68 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
 
-from activities import plan
-from activities.webhooks import failed
-from contract.enums import PaymentErrorCode, PublicPaymentProviderRole
-from contract.enums import PaymentTransactionStatus as Status
-from psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
-from tests.workflows.conftest import World, approved, eventually, opened, standing_still, started
-from workflows.messages import NotificationResult, PspReply, ReserveRequest, Settlement
-from workflows.state import Adoption, BookedRefund, EvidenceKind, Kind, Standing
+from tests.replay.stories import payments, preauths, reconciliations, refunds, troubles
+from tests.replay.stories.parts import Handle
+from tests.workflows.conftest import World, opened, started
 
 FOLDER = Path(__file__).parent / "histories"
-Scenario = Callable[[World], Awaitable[Kind]]
+
+Story = Callable[[WorkflowEnvironment], Coroutine[Any, Any, dict[str, Any]]]
+TransactionStory = Callable[[World], Coroutine[Any, Any, Handle]]
 
 MACHINE = {"stackTrace", "identity"}
 PROCESS = re.compile(r"^\d+@[\w.]+")  # begins the names of workers' own queues
 
-PENDING = PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
+LONG_HISTORY = {"limit.historyCount.suggestContinueAsNew": "30"}
 
 
-def reservation() -> PspReply:
-    return approved(
-        "auth_1",
-        kind=FactKind.AUTHORIZED,
-        expires_at=datetime.now(UTC) + timedelta(days=7),
-        psp_id="auth_1",
-    )
+def of_transaction(story: TransactionStory) -> Story:
+    async def told(env: WorkflowEnvironment) -> dict[str, Any]:
+        async with opened(env) as world:
+            return (await (await story(world)).fetch_history()).to_json_dict()
+
+    return told
 
 
-def redirect() -> PspReply:
-    ends = datetime.now(UTC) + timedelta(minutes=30)
-    return PspReply(
-        outcome=RedirectRequired(psp_id="cs_1", expires_at=ends), evidence=EvidenceKind.ANSWER
-    )
+def of_run(story: Callable[[WorkflowEnvironment], Coroutine[Any, Any, Handle]]) -> Story:
+    async def told(env: WorkflowEnvironment) -> dict[str, Any]:
+        return (await (await story(env)).fetch_history()).to_json_dict()
+
+    return told
 
 
-def ended(status: Status) -> PspReply:
-    outcome = Declined(code=PaymentErrorCode.Canceled, status=status)
-    return PspReply(outcome=outcome, evidence=EvidenceKind.READ)
-
-
-def notice(reply: PspReply) -> NotificationResult:
-    return NotificationResult(outcome=reply.outcome, event_id="evt_1")
-
-
-async def payment_captured_open(world: World) -> Kind:
-    world.answers[plan.CAPTURE.name] = [approved("ch_1").model_copy(update={"settled": True})]
-    await world.create(world.payment(preauth_id="a1"))
-    return Kind.PAYMENT
-
-
-async def payment_captured_closed(world: World) -> Kind:
-    await payment_captured_open(world)
-    await world.later(Kind.PAYMENT, timedelta(days=401))
-    await world.handle(Kind.PAYMENT).result()
-    return Kind.PAYMENT
-
-
-async def payment_declined(world: World) -> Kind:
-    declined = Declined(code=PaymentErrorCode.InsufficientBalance, message="no")
-    world.answers[plan.CHARGE.name] = [PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)]
-    await world.create(world.payment())
-    await world.handle(Kind.PAYMENT).result()
-    return Kind.PAYMENT
-
-
-async def payment_debit_refunded_charged_back(world: World) -> Kind:
-    """Pending for days, asked for, settled by notification, refunded in part, charged back."""
-    world.answers[plan.CHARGE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [
-        PENDING.model_copy(update={"evidence": EvidenceKind.READ})
-    ]
-    role = PublicPaymentProviderRole.Debit
-    start = world.payment(role=role, execute_on=date(2026, 1, 20))
-    state = await world.create(start)
-    await world.later(Kind.PAYMENT, timedelta(days=2))
-    await world.notify(start, notice(approved("ch_1")))
-    await eventually(lambda: world.webhooks)
-    resumed = start.model_copy(update={"resume": state})
-    for by, booked in (("r1", True), ("r2", False)):
-        request = ReserveRequest(by=by, amount=Decimal("4.00"), currency="EUR")
-        await world.gateway.reserve(resumed, request)
-        refund = BookedRefund(amount=Decimal("4.00"), psp_id="re_1", booked_on=date(2026, 1, 21))
-        settlement = Settlement(by=by, booked=booked, refund=refund if booked else None)
-        await world.gateway.settle(resumed, settlement)
-    back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("6.00"))
-    await world.notify(start, notice(with_facts(back)))
-    await eventually(lambda: len(world.webhooks) >= 2)
-    return Kind.PAYMENT
-
-
-def with_facts(*facts: Fact) -> PspReply:
-    return PspReply(
-        outcome=Approved(psp_id="ch_1", facts=facts), evidence=EvidenceKind.NOTIFICATION
-    )
-
-
-async def payment_outage_then_unknown(world: World) -> Kind:
-    """The caller left, the PSP never answered, a look-up proved that nothing had arrived."""
-    world.answers[plan.CHARGE.name] = [ApplicationError("lost", type="OutcomeUnknown")]
-    world.answers[plan.FETCH_PAYMENT.name] = [
-        PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
-    ]
-    start = world.payment(key_window_seconds=3600)
-    with world.env.with_time_skipping_disabled():
-        await world.env.client.start_workflow(
-            "PaymentWorkflow",
-            start,
-            id=world.handle(Kind.PAYMENT).id,
-            task_queue=world.queue,
-        )
-    await world.gateway.caller_left("m", Kind.PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(plan.CHARGE))
-    await world.later(Kind.PAYMENT, timedelta(hours=2))
-    await world.handle(Kind.PAYMENT).result()
-    return Kind.PAYMENT
-
-
-async def payment_webhook_dead(world: World) -> Kind:
-    world.answers[plan.CHARGE.name] = [PENDING]
-    attempts: list[int] = []
-
-    def dead(attempt: int) -> ApplicationError:
-        attempts.append(attempt)
-        return failed("The target answered 500.", attempt)
-
-    world.webhook_failure = dead
-    start = world.payment()
-    await world.create(start)
-    await world.notify(start, notice(approved("ch_1")))
-    await eventually(lambda: attempts)
-    await world.later(Kind.PAYMENT, timedelta(hours=90))
-    return Kind.PAYMENT
-
-
-async def payment_credentials_refused(world: World) -> Kind:
-    refused = ApplicationError("401", 1, type="CredentialsRejected", non_retryable=True)
-    world.answers[plan.CHARGE.name] = [refused]
-    world.credentials_accepted = False
-    with world.env.with_time_skipping_disabled():
-        await world.env.client.start_workflow(
-            "PaymentWorkflow",
-            world.payment(),
-            id=world.handle(Kind.PAYMENT).id,
-            task_queue=world.queue,
-        )
-    await world.gateway.caller_left("m", Kind.PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(plan.CHECK_CREDENTIALS))
-    await world.later(Kind.PAYMENT, timedelta(minutes=3))
-    await world.handle(Kind.PAYMENT).result()
-    return Kind.PAYMENT
-
-
-async def payment_refunded_elsewhere(world: World) -> Kind:
-    """Reconciliation has it looked up and tells it of a refund made in the PSP's dashboard."""
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
-    world.answers[plan.FETCH_PAYMENT.name] = [approved("ch_1", evidence=EvidenceKind.READ)]
-    start = world.payment()
-    await world.create(start)
-    await world.gateway.look_up(start)
-    await eventually(lambda: world.called(plan.FETCH_PAYMENT))
-    await world.gateway.adopt(start, made_elsewhere("re_9", "4.00"))
-    await eventually(lambda: world.webhooks)
-    return Kind.PAYMENT
-
-
-async def preauth_captured_elsewhere(world: World) -> Kind:
-    """A capture made in the PSP's dashboard, announced, ends the preauth."""
-    world.answers[plan.AUTHORIZE.name] = [reservation()]
-    start = world.preauth()
-    await world.create(start)
-    await world.gateway.adopt(start, made_elsewhere("ch_9", "10.00"))
-    await world.handle(Kind.PREAUTH).result()
-    return Kind.PREAUTH
-
-
-def made_elsewhere(psp_id: str, amount: str) -> Adoption:
-    return Adoption(
-        psp_id=psp_id,
-        amount=Decimal(amount),
-        currency="EUR",
-        standing=Standing.BOOKED,
-        booked_on=date(2026, 1, 16),
-    )
-
-
-async def preauth_redirect_finalized_captured(world: World) -> Kind:
-    world.answers[plan.AUTHORIZE.name] = [redirect()]
-    world.answers[plan.FETCH_AUTHORIZATION.name] = [reservation()]
-    start = world.preauth()
-    state = await world.create(start)
-    resumed = start.model_copy(update={"resume": state})
-    await world.gateway.finalize(resumed)
-    request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
-    await world.gateway.reserve(resumed, request)
-    await world.gateway.settle(resumed, Settlement(by="p1", booked=True))
-    await world.handle(Kind.PREAUTH).result()
-    return Kind.PREAUTH
-
-
-async def preauth_redirect_notified_open(world: World) -> Kind:
-    world.answers[plan.AUTHORIZE.name] = [redirect()]
-    start = world.preauth()
-    await world.create(start)
-    await world.notify(start, notice(reservation()))
-    await eventually(lambda: world.webhooks)
-    return Kind.PREAUTH
-
-
-async def preauth_abandoned(world: World) -> Kind:
-    world.answers[plan.AUTHORIZE.name] = [redirect()]
-    world.answers[plan.FETCH_AUTHORIZATION.name] = [redirect(), ended(Status.Expired)]
-    await world.create(world.preauth())
-    await world.later(Kind.PREAUTH, timedelta(hours=2))
-    await world.handle(Kind.PREAUTH).result()
-    return Kind.PREAUTH
-
-
-async def preauth_cancelled(world: World) -> Kind:
-    world.answers[plan.AUTHORIZE.name] = [reservation()]
-    world.answers[plan.VOID.name] = [
-        ApplicationError("away", type="PspUnavailable"),
-        ended(Status.Cancelled),
-    ]
-    start = world.preauth()
-    state = await world.create(start)
-    await world.gateway.cancel(start.model_copy(update={"resume": state}))
-    await world.handle(Kind.PREAUTH).result()
-    return Kind.PREAUTH
-
-
-async def preauth_expired(world: World) -> Kind:
-    world.answers[plan.AUTHORIZE.name] = [reservation()]
-    world.answers[plan.FETCH_AUTHORIZATION.name] = [ended(Status.Expired)]
-    await world.create(world.preauth())
-    await world.later(Kind.PREAUTH, timedelta(days=8))
-    await world.handle(Kind.PREAUTH).result()
-    return Kind.PREAUTH
-
-
-async def refund_failed_between_attempts(world: World) -> Kind:
-    """The PSP told of the failure while its answer was still being asked for again."""
-    declined = PspReply(
-        outcome=Declined(code=PaymentErrorCode.Rejected), evidence=EvidenceKind.READ
-    )
-    world.answers[plan.REFUND.name] = [ApplicationError("lost", 1, type="OutcomeUnknown")]
-    world.answers[plan.FETCH_REFUND.name] = [declined]
-    start = world.refund()
-    with standing_still(world.env):
-        await world.gateway.begin(start)
-        await world.gateway.caller_left("m", Kind.REFUND, world.transaction_id)
-        await eventually(lambda: world.called(plan.REFUND))
-        await world.notify(start, notice(declined))
-        await eventually(lambda: world.settlements)
-    await world.handle(Kind.REFUND).result()
-    return Kind.REFUND
-
-
-async def refund_succeeded(world: World) -> Kind:
-    done = approved("re_1", kind=FactKind.REFUNDED, psp_id="re_1")
-    world.answers[plan.REFUND.name] = [done.model_copy(update={"settled": True})]
-    await world.create(world.refund())
-    await world.handle(Kind.REFUND).result()
-    return Kind.REFUND
-
-
-async def refund_pending_then_failed(world: World) -> Kind:
-    world.answers[plan.REFUND.name] = [PENDING]
-    world.answers[plan.FETCH_REFUND.name] = [ended(Status.Failed)]
-    await world.create(world.refund())
-    await world.later(Kind.REFUND, timedelta(minutes=5))
-    await world.handle(Kind.REFUND).result()
-    return Kind.REFUND
-
-
-SCENARIOS: tuple[Scenario, ...] = (
-    payment_captured_open,
-    payment_captured_closed,
-    payment_declined,
-    payment_debit_refunded_charged_back,
-    payment_outage_then_unknown,
-    payment_webhook_dead,
-    payment_credentials_refused,
-    payment_refunded_elsewhere,
-    preauth_captured_elsewhere,
-    preauth_redirect_finalized_captured,
-    preauth_redirect_notified_open,
-    preauth_abandoned,
-    preauth_cancelled,
-    preauth_expired,
-    refund_succeeded,
-    refund_pending_then_failed,
-    refund_failed_between_attempts,
-)
+TRANSACTIONS = (*payments.STORIES, *troubles.STORIES, *preauths.STORIES, *refunds.STORIES)
+STORIES: dict[str, Story] = {story.__name__: of_transaction(story) for story in TRANSACTIONS} | {
+    story.__name__: of_run(story) for story in reconciliations.STORIES
+}
+LONG_STORIES = {story.__name__: of_transaction(story) for story in troubles.LONG}
 
 
 async def main(names: list[str]) -> None:
-    """Record the named scenarios, or all, that have no file yet."""
-    async with started() as env:
-        for scenario in SCENARIOS:
-            name = scenario.__name__.replace("_", "-")
-            path = FOLDER / f"{name}.json"
-            if path.exists() or (names and name not in names):
-                continue
-            async with opened(env) as world:
-                kind = await scenario(world)
-                history = await world.handle(kind).fetch_history()
-            path.write_text(json.dumps(anonymous(history.to_json_dict()), indent=1) + "\n")
+    """Record the named stories, or all, that have no file yet."""
+    await record(STORIES, names, {})
+    await record(LONG_STORIES, names, LONG_HISTORY)
+
+
+async def record(stories: dict[str, Story], names: list[str], server: dict[str, str]) -> None:
+    paths = {FOLDER / f"{name.replace('_', '-')}.json": story for name, story in stories.items()}
+    missing = {
+        path: story
+        for path, story in paths.items()
+        if not path.exists() and (not names or path.stem in names)
+    }
+    if not missing:
+        return
+    async with started(server) as env:
+        for path, story in missing.items():
+            sys.stdout.write(f"{path.stem}\n")
+            path.write_text(json.dumps(anonymous(await story(env)), indent=1) + "\n")
 
 
 def anonymous(part: Any) -> Any:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -51,13 +51,14 @@ Answer = PspReply | ApplicationError | Callable[[PspCall], PspReply]
 
 
 @asynccontextmanager
-async def started() -> AsyncIterator[WorkflowEnvironment]:
-    """A Temporal server of our own, with a clock per workflow."""
+async def started(more: Mapping[str, str] | None = None) -> AsyncIterator[WorkflowEnvironment]:
+    """A Temporal server of our own, with a clock per workflow; `more` configures it further."""
     dynamic = {
         "frontend.WorkflowTimeSkippingEnabled": "true",
         "history.transferProcessorMaxPollRPS": "100",
         "history.timerProcessorMaxPollRPS": "100",
         "history.timerProcessorMaxTimeShift": '"50ms"',
+        **(more or {}),
     }
     flags = [f"{key}={value}" for key, value in dynamic.items()]
     environment = await WorkflowEnvironment.start_time_skipping_v2(
@@ -144,6 +145,7 @@ class World:
     settlements: list[SettleCall] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     credentials_accepted: bool = True
+    credentials_failure: ApplicationError | None = None
     transaction_id: str = field(default_factory=lambda: f"20260115-{uuid4().hex[:24]}")
 
     def called(self, step: plan.Plan[Any, Any]) -> list[PspCall]:
@@ -220,6 +222,8 @@ class World:
     @activity.defn(name=plan.CHECK_CREDENTIALS.name)
     async def check_credentials(self, call: PspCall) -> CredentialsReply:
         self.calls.append((plan.CHECK_CREDENTIALS.name, call))
+        if self.credentials_failure is not None:
+            raise self.credentials_failure
         return CredentialsReply(accepted=self.credentials_accepted)
 
     @activity.defn(name=plan.READ_NOTIFICATION.name)

@@ -1,0 +1,1 @@
+"""What the stored histories tell: each story is recorded as the history of its name."""

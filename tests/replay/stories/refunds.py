@@ -1,0 +1,56 @@
+"""Refunds: done, pending and failed, failed between two attempts."""
+
+from datetime import timedelta
+
+from temporalio.exceptions import ApplicationError
+
+from activities import plan
+from contract.enums import PaymentErrorCode
+from contract.enums import PaymentTransactionStatus as Status
+from psp.types import Declined, FactKind
+from tests.replay.stories.parts import PENDING, Handle, ended, notice
+from tests.workflows.conftest import World, approved, eventually, standing_still
+from workflows.messages import PspReply
+from workflows.state import EvidenceKind, Kind
+
+
+async def refund_failed_between_attempts(world: World) -> Handle:
+    """The PSP told of the failure while its answer was still being asked for again."""
+    declined = PspReply(
+        outcome=Declined(code=PaymentErrorCode.Rejected), evidence=EvidenceKind.READ
+    )
+    world.answers[plan.REFUND.name] = [ApplicationError("lost", 1, type="OutcomeUnknown")]
+    world.answers[plan.FETCH_REFUND.name] = [declined]
+    start = world.refund()
+    with standing_still(world.env):
+        await world.gateway.begin(start)
+        await world.gateway.caller_left("m", Kind.REFUND, world.transaction_id)
+        await eventually(lambda: world.called(plan.REFUND))
+        await world.notify(start, notice(declined))
+        await eventually(lambda: world.settlements)
+    await world.handle(Kind.REFUND).result()
+    return world.handle(Kind.REFUND)
+
+
+async def refund_succeeded(world: World) -> Handle:
+    done = approved("re_1", kind=FactKind.REFUNDED, psp_id="re_1")
+    world.answers[plan.REFUND.name] = [done.model_copy(update={"settled": True})]
+    await world.create(world.refund())
+    await world.handle(Kind.REFUND).result()
+    return world.handle(Kind.REFUND)
+
+
+async def refund_pending_then_failed(world: World) -> Handle:
+    world.answers[plan.REFUND.name] = [PENDING]
+    world.answers[plan.FETCH_REFUND.name] = [ended(Status.Failed)]
+    await world.create(world.refund())
+    await world.later(Kind.REFUND, timedelta(minutes=5))
+    await world.handle(Kind.REFUND).result()
+    return world.handle(Kind.REFUND)
+
+
+STORIES = (
+    refund_succeeded,
+    refund_pending_then_failed,
+    refund_failed_between_attempts,
+)
