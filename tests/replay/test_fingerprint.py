@@ -1,0 +1,58 @@
+"""The guard against a change of commands that nobody meant."""
+
+import ast
+
+import pytest
+
+from tests.replay.fingerprint import changes, fingerprint, sources
+
+RING = 'await workflow.sleep(at - workflow.now(), summary="next look-up or deadline")'
+SETTLE = "            await self._settle_owner(then)\n"
+
+
+def edited(module: str, old: str, new: str) -> str:
+    """The fingerprint with one piece of one module replaced."""
+    found = sources()
+    assert old in found[module]
+    return fingerprint(found | {module: found[module].replace(old, new)})
+
+
+def test_the_commands_of_the_workflows_are_as_accepted() -> None:
+    found = changes()
+    assert not found, found
+
+
+def test_comments_docstrings_and_formatting_do_not_count() -> None:
+    bare = {name: ast.unparse(ast.parse(source)) for name, source in sources().items()}
+    assert fingerprint(bare) == fingerprint(sources())
+    told = edited("workflows.base", '"""Called after every record."""', '"""Something else."""')
+    assert told == fingerprint(sources())
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("workflows.base", "sending", "under_way"),
+        ("workflows.base", "reply", "answer"),
+        ("workflows.sending", "refusals", "times"),
+    ],
+)
+def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> None:
+    assert edited(module, f" {old} ", f" {new} ") == fingerprint(sources())
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        pytest.param("workflows.base", RING, f"{RING}\n        {RING}", id="a timer more"),
+        pytest.param("workflows.base", SETTLE, "", id="a call less"),
+        pytest.param("workflows.base", "plan.RECORD(", "plan.RECORD_PATIENTLY(", id="activity"),
+        pytest.param("workflows.base", RING, f'if workflow.patched("x"):\n    {RING}', id="patch"),
+        pytest.param("workflows.base", "update(name=CREATE)", "update(name=NOTIFY)", id="name"),
+        pytest.param("workflows.sending", "await step(call,", "await steps(call,", id="callee"),
+        pytest.param("workflows.payment", "plan.CHARGE", "plan.REFUND", id="plan given to a call"),
+    ],
+)
+def test_commands_count(module: str, old: str, new: str) -> None:
+    new = new.replace("\n    await", "\n            await")
+    assert edited(module, old, new) != fingerprint(sources())
