@@ -22,11 +22,15 @@ FILE = Path(__file__).with_name("fingerprint.txt")
 
 MODULES = (
     "activities.plan",
+    "workflows.alarm",
     "workflows.announcer",
     "workflows.base",
+    "workflows.dealings",
+    "workflows.display",
     "workflows.payment",
     "workflows.preauth",
     "workflows.reconcile",
+    "workflows.recorder",
     "workflows.refund",
     "workflows.sending",
 )

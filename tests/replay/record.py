@@ -13,7 +13,7 @@ from typing import Any
 
 from temporalio.testing import WorkflowEnvironment
 
-from tests.replay.stories import payments, preauths, reconciliations, refunds, troubles
+from tests.replay.stories import decisions, payments, preauths, reconciliations, refunds, troubles
 from tests.replay.stories.parts import Handle
 from tests.workflows.conftest import World, opened, started
 
@@ -43,7 +43,13 @@ def of_run(story: Callable[[WorkflowEnvironment], Coroutine[Any, Any, Handle]]) 
     return told
 
 
-TRANSACTIONS = (*payments.STORIES, *troubles.STORIES, *preauths.STORIES, *refunds.STORIES)
+TRANSACTIONS = (
+    *payments.STORIES,
+    *decisions.STORIES,
+    *troubles.STORIES,
+    *preauths.STORIES,
+    *refunds.STORIES,
+)
 STORIES: dict[str, Story] = {story.__name__: of_transaction(story) for story in TRANSACTIONS} | {
     story.__name__: of_run(story) for story in reconciliations.STORIES
 }

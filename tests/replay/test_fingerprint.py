@@ -25,15 +25,15 @@ def test_the_commands_of_the_workflows_are_as_accepted() -> None:
 def test_comments_docstrings_and_formatting_do_not_count() -> None:
     bare = {name: ast.unparse(ast.parse(source)) for name, source in sources().items()}
     assert fingerprint(bare) == fingerprint(sources())
-    told = edited("workflows.base", '"""Called after every record."""', '"""Something else."""')
+    told = edited("workflows.dealings", '"""Called after every record."""', '"""Something else."""')
     assert told == fingerprint(sources())
 
 
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("workflows.base", "sending", "under_way"),
-        ("workflows.base", "reply", "answer"),
+        ("workflows.dealings", "sending", "under_way"),
+        ("workflows.dealings", "reply", "answer"),
         ("workflows.sending", "refusals", "times"),
     ],
 )
@@ -44,10 +44,10 @@ def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> 
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        pytest.param("workflows.base", RING, f"{RING}\n        {RING}", id="a timer more"),
-        pytest.param("workflows.base", SETTLE, "", id="a call less"),
-        pytest.param("workflows.base", "plan.RECORD(", "plan.RECORD_PATIENTLY(", id="activity"),
-        pytest.param("workflows.base", RING, f'if workflow.patched("x"):\n    {RING}', id="patch"),
+        pytest.param("workflows.alarm", RING, f"{RING}\n        {RING}", id="a timer more"),
+        pytest.param("workflows.dealings", SETTLE, "", id="a call less"),
+        pytest.param("workflows.recorder", "plan.RECORD(", "plan.RECORD_PATIENTLY(", id="activity"),
+        pytest.param("workflows.alarm", RING, f'if workflow.patched("x"):\n    {RING}', id="patch"),
         pytest.param("workflows.base", "update(name=CREATE)", "update(name=NOTIFY)", id="name"),
         pytest.param("workflows.sending", "await step(call,", "await steps(call,", id="callee"),
         pytest.param("workflows.payment", "plan.CHARGE", "plan.REFUND", id="plan given to a call"),

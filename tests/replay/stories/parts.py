@@ -10,13 +10,13 @@ from contract.enums import PaymentErrorCode
 from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
 from tests.workflows.conftest import World, approved, standing_still
-from workflows.gateway import kind_of
 from workflows.messages import (
     WORKFLOW_NAMES,
     AnyInput,
     NotificationResult,
     PspReply,
     ReserveRequest,
+    kind_of,
 )
 from workflows.state import Adoption, EvidenceKind, Standing
 

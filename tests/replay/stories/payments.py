@@ -103,6 +103,18 @@ async def payment_refunds_in_any_order(world: World) -> Handle:
     return world.handle(Kind.PAYMENT)
 
 
+async def payment_indexed(world: World) -> Handle:
+    """Its search attributes change with it, and stay when nothing that they show does."""
+    world.answers[plan.CHARGE.name] = [PENDING]
+    start = world.payment(agreement_id="a1")
+    resumed = start.model_copy(update={"resume": await world.create(start)})
+    await world.notify(start, notice(approved("ch_1")))
+    await eventually(lambda: world.webhooks)
+    await world.gateway.reserve(resumed, wants("r1", "4.00"))
+    await eventually(lambda: "r1" in world.records[-1].snapshot)
+    return world.handle(Kind.PAYMENT)
+
+
 async def payment_capture_failed_later(world: World) -> Handle:
     """Accepted, then refused: the reservation is given back before anybody can see it."""
     world.answers[plan.CAPTURE.name] = [PENDING]
@@ -138,6 +150,7 @@ STORIES = (
     payment_debit_refunded_charged_back,
     payment_refunded_elsewhere,
     payment_refunds_in_any_order,
+    payment_indexed,
     payment_capture_failed_later,
     payment_reopened_by_chargeback,
 )

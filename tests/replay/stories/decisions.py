@@ -1,0 +1,84 @@
+"""What operators decide: before anything was sent, while it is sent, against the PSP's word."""
+
+import asyncio
+from decimal import Decimal
+
+from temporalio.exceptions import ApplicationError
+
+from activities import plan
+from tests.replay.stories.parts import NOON, PENDING, Handle, begun, left_alone, notice
+from tests.workflows.conftest import World, approved, eventually, standing_still
+from workflows.messages import PspFailure
+from workflows.state import Decision, DecisionKind, EvidenceKind, Kind
+
+PAYMENT = Kind.PAYMENT
+UNKNOWN = ApplicationError("lost", 1, type=PspFailure.UNKNOWN)
+
+
+def decided(kind: DecisionKind, psp_id: str | None = None) -> Decision:
+    amount = Decimal("10.00") if psp_id else None
+    return Decision(kind=kind, by="ops", reason="asked", at=NOON, psp_id=psp_id, amount=amount)
+
+
+async def payment_decided_before_sending(world: World) -> Handle:
+    """Nobody had asked for the outcome yet; nothing is sent any more."""
+    start = world.payment(preauth_id="a1")
+    handle = await begun(world, start)
+    await world.gateway.resolve(start, decided(DecisionKind.FAILED))
+    await handle.result()
+    return handle
+
+
+async def payment_decided_while_sending(world: World) -> Handle:
+    """The attempts are called off; the same decision again, and another one, change nothing."""
+    world.answers[plan.CHARGE.name] = [UNKNOWN]
+    world.answers[plan.FETCH_PAYMENT.name] = [approved("ch_1", evidence=EvidenceKind.READ)]
+    start = world.payment()
+    with standing_still(world.env):
+        handle = await left_alone(world, start)
+        await eventually(lambda: world.called(plan.CHARGE))
+        for _ in range(2):
+            await world.gateway.resolve(start, decided(DecisionKind.SUCCEEDED, "ch_1"))
+        await world.gateway.resolve(start, decided(DecisionKind.FAILED))
+        await eventually(lambda: world.webhooks)
+    return handle
+
+
+async def payment_decided_too_late(world: World) -> Handle:
+    """The PSP speaks while the money's owner is being told; its word counts.
+
+    Both have to arrive in one task of the workflow, which takes some attempts.
+    """
+    world.answers[plan.CAPTURE.name] = [PENDING]
+    for number in range(100):
+        world.transaction_id = f"20260115-{number:024}"
+        world.settlements.clear()
+        start = world.payment(preauth_id="a1")
+        await world.create(start)
+        _, _, reply = await asyncio.gather(
+            world.gateway.redeliver(start),
+            world.notify(start, notice(approved("ch_1"))),
+            world.gateway.resolve(start, decided(DecisionKind.FAILED)),
+        )
+        if reply.refusal is not None and not world.settlements[0].settlement.booked:
+            return world.handle(PAYMENT)
+    raise AssertionError("they never met")
+
+
+async def payment_acknowledged(world: World) -> Handle:
+    """It asked for attention and somebody has looked."""
+    world.answers[plan.CHARGE.name] = [PENDING]
+    start = world.payment()
+    await world.create(start)
+    await world.handle(PAYMENT).cancel()
+    await world.state(PAYMENT)
+    await world.gateway.resolve(start, decided(DecisionKind.ACKNOWLEDGE))
+    return world.handle(PAYMENT)
+
+
+STORIES = (
+    payment_decided_before_sending,
+    payment_decided_while_sending,
+    payment_decided_too_late,
+    payment_acknowledged,
+)
