@@ -41,6 +41,8 @@ app.add_typer(token_app, name="token")
 app.add_typer(client_app, name="client")
 app.add_typer(settings_app, name="settings")
 app.add_typer(keys_app, name="keys")
+worker_app = typer.Typer(help="Which code works, and which is to.", no_args_is_help=True)
+app.add_typer(worker_app, name="worker")
 
 MerchantName = Annotated[str, typer.Argument(metavar="MERCHANT", help="Name of the merchant.")]
 
@@ -257,6 +259,42 @@ def key_usage(
         return 0
 
     _leave_after(show)
+
+
+@worker_app.command("versions")
+def worker_versions() -> None:
+    """Show which workers poll and, with a deployment, which version gets the work."""
+    from operations import versions
+
+    async def show() -> int:
+        found = await versions.look(Settings())
+        pollers = Table("Worker", "Build id", "Seen")
+        for poller in found.pollers:
+            pollers.add_row(poller.identity, poller.build_id or "-", _minute(poller.seen_at))
+        listed = Table("Build id", "State", "Created", "Current since")
+        for one in found.versions:
+            times = (_minute(one.created_at), _minute(one.current_since))
+            listed.add_row(one.build_id, one.status, *times)
+        console = Console(width=None if sys.stdout.isatty() else 200)
+        console.print(pollers, listed, sep="\n")
+        return 0
+
+    _leave_after(show)
+
+
+@worker_app.command("promote")
+def promote_worker(
+    build_id: Annotated[str, typer.Argument(help="Build id as `worker versions` shows it.")],
+) -> None:
+    """Give all work, also that of running transactions, to the workers of this build id."""
+    from operations import versions
+
+    async def promote() -> int:
+        await versions.promote(Settings(), build_id)
+        typer.echo(f"{build_id} is the current version.")
+        return 0
+
+    _leave_after(promote)
 
 
 @contextmanager

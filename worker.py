@@ -26,6 +26,7 @@ from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
 from runtime import attributes, logs
+from runtime.deployment import deployment_config, identity
 from runtime.egress import outbound_client
 from runtime.keys import KeyRing
 from runtime.rows import refresher
@@ -95,6 +96,8 @@ def build_worker(
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         graceful_shutdown_timeout=SHUTDOWN_GRACE,
+        identity=identity(settings),
+        deployment_config=deployment_config(settings),
     )
 
 
@@ -115,6 +118,8 @@ def build_reconciler(
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=2),
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=1),
         graceful_shutdown_timeout=SHUTDOWN_GRACE,
+        identity=identity(settings),
+        deployment_config=deployment_config(settings),
     )
 
 
@@ -144,7 +149,7 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(repeat("schedules", schedules.EVERY, keeper.sweep)),
             asyncio.create_task(repeat("erased data", erased.EVERY, LateSweeper(store).sweep)),
         ]
-        log.info("worker ready on task queue %s", settings.task_queue)
+        log.info("worker %s ready on task queue %s", identity(settings), settings.task_queue)
         await stop.wait()
         for sweep in sweeps:
             sweep.cancel()

@@ -75,6 +75,17 @@ class Settings(BaseSettings):
         description="Web UI of the Temporal server at `INTEGRATOR_TEMPORAL_ADDRESS`, for links",
     )
     task_queue: str = Field("integrator", description="Temporal task queue of the worker")
+    worker_deployment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
+        None,
+        description="Name of the Temporal worker deployment as whose version a worker polls; "
+        "then it gets no task before `integrator worker promote`. When not set, whoever polls "
+        "works",
+    )
+    worker_build_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+$")] | None = Field(
+        None,
+        description="What tells a worker's code from another's; "
+        "when not set, made of the package's version and a fingerprint of the code",
+    )
     keys: SecretStr | None = Field(
         None,
         description="Encryption keys, `id:base64` of 32 bytes each, separated by commas; the first "

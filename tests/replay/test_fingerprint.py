@@ -7,7 +7,8 @@ import pytest
 from tests.replay.fingerprint import changes, fingerprint, sources
 
 RING = 'await workflow.sleep(at - workflow.now(), summary="next look-up or deadline")'
-SETTLE = "            await self._settle_owner(then)\n"
+OFF = "            await self._call_off()\n"
+SETTLE = f"{OFF}            await self._settle_owner(then)\n"
 
 
 def edited(module: str, old: str, new: str) -> str:
@@ -45,7 +46,7 @@ def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> 
     ("module", "old", "new"),
     [
         pytest.param("workflows.alarm", RING, f"{RING}\n        {RING}", id="a timer more"),
-        pytest.param("workflows.dealings", SETTLE, "", id="a call less"),
+        pytest.param("workflows.dealings", SETTLE, OFF, id="a call less"),
         pytest.param("workflows.recorder", "plan.RECORD(", "plan.RECORD_PATIENTLY(", id="activity"),
         pytest.param("workflows.alarm", RING, f'if workflow.patched("x"):\n    {RING}', id="patch"),
         pytest.param("workflows.base", "update(name=CREATE)", "update(name=NOTIFY)", id="name"),

@@ -1,0 +1,1 @@
+"""Replacing running code by other code: versions, and workers rolled under load."""
