@@ -11,11 +11,13 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
 from activities import plan
 from worker import WORKFLOWS
+from workflows import sending, timers
 from workflows.reconcile import ReconcileWorkflow
 
 FILE = Path(__file__).with_name("fingerprint.txt")
@@ -203,7 +205,8 @@ def fingerprint(sources: dict[str, str]) -> str:
         for name, step in vars(plan).items()
         if isinstance(step, plan.Plan)
     ]
-    lines += [f"workflows {' '.join(sorted(one.__name__ for one in _workflows()))}"]
+    lines += ["", "figures", *(f"  {name}: {value}" for name, value in _figures())]
+    lines += ["", f"workflows {' '.join(sorted(one.__name__ for one in _workflows()))}"]
     for name, source in sources.items():
         outline = Outline(importlib.import_module(name), lead)
         for full, function in functions(ast.parse(source)):
@@ -215,6 +218,15 @@ def fingerprint(sources: dict[str, str]) -> str:
 
 def _workflows() -> list[type]:
     return [*WORKFLOWS, ReconcileWorkflow]
+
+
+def _figures() -> Iterator[tuple[str, str]]:
+    """Times that a replay compares with those in a history: another one may be due there."""
+    for module in (timers, sending):
+        for name, value in vars(module).items():
+            if name.isupper() and isinstance(value, float | timedelta | tuple):
+                listed = value if isinstance(value, tuple) else (value,)
+                yield name, ", ".join(map(str, listed))
 
 
 def sources() -> dict[str, str]:
