@@ -16,6 +16,7 @@ FIRST = (
     STACK,
     "tests/kit/test_sandbox_kit.py",
     "tests/e2e/test_kill_loop.py",
+    "tests/rolling/test_rolling.py",
     "tests/kit/test_museum.py",
 )
 

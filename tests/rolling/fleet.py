@@ -26,7 +26,6 @@ from local import health, seed
 from local.address import Addresses
 from local.runfile import MerchantAccess
 from local.temporal import DYNAMIC_CONFIG
-from runtime.settings import Settings
 from tests.rolling.balancer import Balancer, Door
 from tests.rolling.record import ARCHIVE, PARTS, ROOT
 from tests.support.temporal import temporal_binary
@@ -35,6 +34,7 @@ from workflows import attributes
 MERCHANT = "rolling"
 START_SECONDS = 40.0
 STOP_SECONDS = 25.0
+READY = "ready on task queue"
 TASK_FAILED = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 HARMLESS = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
 """A message came while a workflow was about to end; it looks at it first."""
@@ -121,7 +121,9 @@ class Fleet:
         self.secrets = seed.DemoSecrets("", "sk_sandbox_rolling", "whsec_rolling")
         self._folder = folder
         self._door = door
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRATOR_")}
+        # Compiled once: the same code is started again and again.
+        left_out = ("INTEGRATOR_", "PYTHONDONTWRITEBYTECODE")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
         self.env = {
             **inherited,
             "INTEGRATOR_DATA_DIR": str(folder / "data"),
@@ -150,11 +152,13 @@ class Fleet:
         return instance
 
     async def worker(self, code: Code) -> Instance:
-        """A worker that polls."""
+        """A worker that polls: it says so. The server lists no more than some of many pollers."""
         instance = self.start(code, "worker")
-        queue = Settings().task_queue
-        pid = instance.process.pid
-        await self._until(lambda: health.has_worker(self.client, queue, pid), instance)
+
+        async def ready() -> bool:
+            return READY in instance.log.read_text()
+
+        await self._until(ready, instance)
         return instance
 
     async def api(self, code: Code) -> Instance:
