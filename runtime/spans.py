@@ -53,6 +53,9 @@ SHOWN = frozenset(
 
 PROBES = "/healthz$,/readyz$"
 
+EXPORT_SECONDS = 3
+"""A collector that is away holds up nothing but the end of a process, and not for longer."""
+
 
 class Tracer:
     """The traces of one process, sent to `endpoint` in the background.
@@ -62,7 +65,7 @@ class Tracer:
 
     def __init__(self, endpoint: str, service: str, share: float = 1.0) -> None:
         propagate.set_global_textmap(Silence())
-        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
+        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": service}),
             sampler=ParentBased(TraceIdRatioBased(share)),
@@ -92,7 +95,7 @@ class Tracer:
         return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
     def flush(self) -> None:
-        """Send what is there and end; waits a few seconds at most."""
+        """Send what is there and end; waits for `EXPORT_SECONDS` at most."""
         self._provider.shutdown()
 
 

@@ -1,8 +1,10 @@
 """What a span may say, and to whom."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -15,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from api.app import create_app
 from runtime.settings import Settings
-from runtime.spans import DiscreetExporter, Tracer
+from runtime.spans import EXPORT_SECONDS, DiscreetExporter, Tracer
 
 INCOMING = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -82,6 +84,21 @@ async def test_a_request_chooses_no_trace_and_its_query_stays_here(
     for word in ("hidden", "quotes", "spy", "203.0.113.7", "t-1"):
         assert word not in told
     assert "ValueError" in told
+
+
+def test_a_collector_that_hangs_does_not_keep_a_process_from_ending() -> None:
+    """Takes the three seconds that are granted."""
+    before = propagate.get_global_textmap()
+    with socket.socket() as collector:
+        collector.bind(("127.0.0.1", 0))
+        collector.listen()
+        tracer = Tracer(f"http://127.0.0.1:{collector.getsockname()[1]}", "test")
+        with tracer._provider.get_tracer("test").start_as_current_span("work"):
+            pass
+        began = time.monotonic()
+        tracer.flush()
+    propagate.set_global_textmap(before)
+    assert time.monotonic() - began < EXPORT_SECONDS + 2
 
 
 TRACING = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.instrumentation")
