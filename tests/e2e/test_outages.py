@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -239,3 +243,41 @@ def test_a_payment_from_before_a_restart_is_known_and_can_be_refunded(
     assert own.psp.kinds(id) == ["charge"]
     refund = decoded(own.billwerk.post("Refund", own.billwerk.refund(id, "30.00")))
     assert (refund["status"], refund["refundedAmount"]) == ("Succeeded", 30)
+
+
+def put_in_place_of(file: Path, copy: Path | None) -> None:
+    """A backup instead of a SQLite database, or nothing at all; only while nobody has it open."""
+    for one in file.parent.glob(f"{file.name}*"):
+        one.unlink()
+    if copy is not None:
+        shutil.copy(copy, file)
+
+
+@pytest.mark.usefixtures("comes_last")
+def test_restored_backups_of_different_times_move_no_money_twice(
+    own: World, tmp_path: Path
+) -> None:
+    """First a store older than Temporal, then a Temporal that has forgotten everything."""
+    before = own.paid("31.00")
+    store, copy = own.stack.data_dir / "integrator.db", tmp_path / "backup.db"
+    with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    in_between = own.paid("32.00")
+    ids = [body["transactionId"] for body in (before, in_between)]
+
+    own.stack.stop()
+    put_in_place_of(store, copy)
+    own.stack.start()
+    assert own.billwerk.get("Payment", ids[1]).status_code == 404
+    assert outcome(own.billwerk.post("Payment", in_between)) == "Succeeded"
+    assert outcome(own.billwerk.get("Payment", ids[1])) == "Succeeded"
+
+    own.stack.stop()
+    put_in_place_of(own.stack.data_dir / "temporal.db", None)
+    own.stack.start()
+    for body in (before, in_between):
+        assert outcome(own.billwerk.post("Payment", body)) == "Succeeded"
+    assert [own.psp.kinds(id) for id in ids] == [["charge"], ["charge"]]
+    refund = own.billwerk.refund(ids[0], "31.00")
+    assert outcome(own.billwerk.post("Refund", refund)) == "Succeeded"
+    assert own.psp.kinds(refund["transactionId"]) == ["refund"]
