@@ -14,7 +14,11 @@ from tests.support.stack import Stack
 STACK = "tests/e2e"
 WITH_IT = ("tests/docs/test_commands.py",)
 """They play on the shared stack, too."""
-ALONE = ("tests/e2e/test_kill_loop.py", "tests/e2e/test_localstripe.py")
+ALONE = (
+    "tests/e2e/test_kill_loop.py",
+    "tests/e2e/test_localstripe.py",
+    "tests/e2e/test_operators.py",
+)
 """They have a stack of their own, or none."""
 WATCHED = "tests/observability"
 FIRST = (
