@@ -78,7 +78,7 @@ class Stack:
         self._start_module("codec_server", {f"{PREFIX}CODEC_TOKEN": token})
         await upgrade(self._settings.resolved_database_url)
         if not self._own_temporal:
-            await temporal.register_attributes(self._settings)
+            await self._prepare_namespace()
         # Only now, so that neither ever meets an old schema.
         self._start_module("worker")
         self._start_module("api")
@@ -89,6 +89,13 @@ class Stack:
             await until_ready(self._settings, self._addresses, self.layout, self._supervisor, http)
             await seed.seed_psp(http, self._addresses, access, demo)
         return self._publish(access)
+
+    async def _prepare_namespace(self) -> None:
+        """What cannot be done is told; the worker knows whether it can do without."""
+        try:
+            await temporal.register_attributes(self._settings)
+        except LocalError as error:
+            self._report(str(error))
 
     def _ports(self) -> dict[str, int]:
         settings = self._settings

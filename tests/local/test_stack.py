@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local import seed
+from local import seed, temporal
 from local import stack as stack_module
 from local.errors import LocalError
 from local.ports import find_free
@@ -51,7 +51,11 @@ def dummies(
     def start(self: Stack, name: str, more: object = None) -> None:
         self._supervisor.start(dummy(name))
 
+    async def unprepared(*_: object) -> None:
+        raise LocalError("the namespace is not ours to change")
+
     monkeypatch.setattr(Stack, "_start_module", start)
+    monkeypatch.setattr(temporal, "register_attributes", unprepared)
     monkeypatch.setattr(stack_module, "until_ready", ready)
     monkeypatch.setattr(seed, "seed_psp", seeded)
 
@@ -83,6 +87,13 @@ async def test_run_json_is_there_only_while_the_stack_is(settings: Settings) -> 
             },
         }
     assert not file.exists()
+
+
+@pytest.mark.usefixtures("dummies")
+async def test_a_namespace_that_cannot_be_prepared_is_told_of(settings: Settings) -> None:
+    told: list[str] = []
+    async with Stack(settings, told.append).running():
+        assert "the namespace is not ours to change" in told
 
 
 @pytest.mark.usefixtures("dummies")
