@@ -6,15 +6,28 @@ from typing import Self
 from sqlalchemy import select
 
 from store.clients import Clients
+from store.decisions import Decisions
+from store.deliveries import Deliveries
 from store.erasure import Erasure
 from store.notifications import Notifications
+from store.operators import Operators
 from store.reconciliation import Reconciliation
 from store.rotation import Rotation
 from store.tables import merchants
 from store.tokens import Tokens
 
 
-class Store(Tokens, Clients, Reconciliation, Notifications, Erasure, Rotation):
+class Store(
+    Tokens,
+    Clients,
+    Reconciliation,
+    Notifications,
+    Operators,
+    Deliveries,
+    Decisions,
+    Erasure,
+    Rotation,
+):
     """One pool of connections to the database, shared by all callers of a process.
 
     Opens nothing until first used. The schema is made by `store.migrate.upgrade`. Every method

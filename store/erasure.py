@@ -12,7 +12,7 @@ from store.data_keys import DataKeys, is_key_of, its_key
 from store.rows import Holdings
 from store.sealing import ERASED
 from store.session import to_the_end
-from store.tables import agreements, data_keys, notifications, transactions
+from store.tables import agreements, data_keys, decisions, notifications, transactions
 
 _UNDECIDED = ("Initiated", "Pending")
 _UNREAD = ("stored", "signalled", "parked")
@@ -67,6 +67,7 @@ class Erasure(DataKeys):
             await self._erase_transaction(merchant_id, id)
         ids = [id async for id, _ in self._notifications_of(merchant_id, agreement_id)]
         await self._erase_notifications(ids)
+        await self._erase_reasons(merchant_id, agreement_id)
 
     async def erase_late_notifications(self, older_than: datetime) -> int:
         """Erase what came after the erasure of its agreement and was dealt with before then.
@@ -189,6 +190,23 @@ class Erasure(DataKeys):
             )
             async with self._writing() as connection:
                 await connection.execute(statement)
+
+    @to_the_end
+    async def _erase_reasons(self, merchant_id: str, agreement_id: str) -> None:
+        own = select(transactions.c.transaction_id).where(_of_agreement(merchant_id, agreement_id))
+        statement = (
+            update(decisions)
+            .where(
+                decisions.c.merchant_id == merchant_id,
+                or_(
+                    decisions.c.agreement_id == agreement_id,
+                    and_(decisions.c.agreement_id.is_(None), decisions.c.transaction_id.in_(own)),
+                ),
+            )
+            .values(reason=ERASED)
+        )
+        async with self._writing() as connection:
+            await connection.execute(statement)
 
     async def _notifications_of(
         self, merchant_id: str, agreement_id: str

@@ -13,7 +13,14 @@ from runtime.keys import DecryptionError, blob_header, blob_key_id
 from store.rows import KeyUsage, Resealed
 from store.sealing import ERASED
 from store.session import Session, to_the_end
-from store.tables import agreements, data_keys, notifications, psp_settings, transactions
+from store.tables import (
+    agreements,
+    data_keys,
+    decisions,
+    notifications,
+    psp_settings,
+    transactions,
+)
 
 BATCH = 100
 """So few rows that nobody notices the time for which they are locked."""
@@ -59,6 +66,7 @@ SEALED = [
         ["merchant_id", "transaction_id"],
     ),
     *_columns(notifications, ["raw", "headers"], ["psp_settings_id", "event_id"]),
+    *_columns(decisions, ["reason"], ["id"]),
 ]
 """Every encrypted column."""
 

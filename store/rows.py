@@ -13,6 +13,9 @@ from typing import Any, Literal
 TransactionKind = Literal["preauth", "payment", "refund"]
 NotificationState = Literal["stored", "signalled", "applied", "known", "parked", "ignored"]
 NotificationSource = Literal["notification", "listed"]
+DeliveryStanding = Literal["delivering", "delivered", "undelivered"]
+DecisionKind = Literal["acknowledge", "failed", "succeeded"]
+DecisionOutcome = Literal["asked", "done", "refused"]
 
 FINAL_STATUSES = ("Succeeded", "Failed", "Cancelled", "Expired")
 
@@ -115,7 +118,7 @@ class TransactionRow:
     `private` holds the keys "instrument" and "redirect", each present once it was saved, and none
     once the data of its agreement was `erased`.
     `told_at` is when its caller was sent an answer, `checked_at` when it was last compared with
-    the PSP, at first its creation.
+    the PSP, at first its creation. `needs_attention` says whether a person is asked to look.
     """
 
     merchant_id: str
@@ -141,6 +144,7 @@ class TransactionRow:
     updated_at: datetime
     told_at: datetime | None
     checked_at: datetime | None = None
+    needs_attention: bool = False
     erased: bool = False
 
 
@@ -161,6 +165,7 @@ class RecordUpdate:
     psp_transaction_id: str | None = None
     psp_session_id: str | None = None
     activate_agreement: bool = False
+    needs_attention: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,7 +246,9 @@ class NewStray:
 
 @dataclass(frozen=True)
 class Stray(NewStray):
-    """A stray as kept; `resolved_at` is when it was found to belong somewhere after all."""
+    """A stray as kept; `resolved_at` is when it was found to belong somewhere after all, or when
+    a person had dealt with it.
+    """
 
     seen_at: datetime
     checked_at: datetime
@@ -281,4 +288,162 @@ class Resealed:
     column: str
     resealed: int
     skipped: int
+    unreadable: int
+
+
+@dataclass(frozen=True)
+class DeliveryRow:
+    """The last round of announcing one version of a transaction's state.
+
+    `attempts` counts those of the round that began at `began_at`. `delivered_at` stays from an
+    earlier round. `last_status` is the HTTP status of the last answer, None when there was none;
+    `last_error` holds neither addresses nor secrets.
+    """
+
+    merchant_id: str
+    transaction_id: str
+    version: int
+    state: DeliveryStanding
+    attempts: int
+    began_at: datetime
+    last_attempt_at: datetime
+    delivered_at: datetime | None = None
+    last_status: int | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True)
+class NewDecision:
+    """What a person decided on a transaction, or on a stray at `psp_settings_id`.
+
+    With a transaction `psp_id` and `amount` (in its currency) are the movement the decision names.
+    """
+
+    merchant_id: str
+    kind: DecisionKind
+    decided_by: str
+    reason: str = field(repr=False)
+    transaction_id: str | None = None
+    psp_settings_id: str | None = None
+    psp_id: str | None = None
+    amount: Decimal | None = None
+    status_before: str | None = None
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """A decision as kept; `reason` is None once it was erased.
+
+    `outcome` is "asked" until it is known what became of it; `refusal` says why it was refused.
+    """
+
+    id: str
+    merchant_id: str
+    transaction_id: str | None
+    psp_settings_id: str | None
+    psp_id: str | None
+    amount: Decimal | None
+    agreement_id: str | None
+    kind: DecisionKind
+    decided_by: str
+    decided_at: datetime
+    reason: str | None = field(repr=False)
+    outcome: DecisionOutcome
+    refusal: str | None
+    status_before: str | None
+    status_after: str | None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which transactions to list; what is None or empty does not restrict.
+
+    `since` and `until` (exclusive) are about their creation; `webhook` is the standing of the last
+    version that was announced.
+    """
+
+    merchant_id: str | None = None
+    kind: TransactionKind | None = None
+    statuses: tuple[str, ...] = ()
+    agreement_id: str | None = None
+    psp_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    attention: bool = False
+    webhook: DeliveryStanding | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A transaction in a list: nothing sealed. `webhook` as in `Filter`; None: never announced."""
+
+    merchant_id: str
+    transaction_id: str
+    kind: TransactionKind
+    status: str
+    currency: str
+    requested_amount: Decimal
+    psp: str
+    external_id: str | None
+    agreement_id: str | None
+    related_id: str | None
+    psp_transaction_id: str | None
+    needs_attention: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    webhook: DeliveryStanding | None
+
+    @property
+    def place(self) -> "Place":
+        """Where the next page begins."""
+        return Place(self.created_at, self.transaction_id, self.merchant_id)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a list of transactions that is ordered by creation."""
+
+    created_at: datetime
+    transaction_id: str
+    merchant_id: str
+
+
+@dataclass(frozen=True)
+class Received:
+    """A notification without its content."""
+
+    event_id: str
+    source: NotificationSource
+    state: NotificationState
+    outcome: str | None
+    attempts: int
+    received_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits: transactions without a decision of the PSP or that ask for a person, movements
+    nobody asked for, and change notifications on their way or given up; with the oldest of each.
+    """
+
+    undecided: int
+    undecided_since: datetime | None
+    attention: int
+    attention_since: datetime | None
+    strays: int
+    strays_since: datetime | None
+    delivering: int
+    delivering_since: datetime | None
+    undelivered: int
+    undelivered_since: datetime | None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """How many blobs of a column's sample opened with the key ring and the data keys."""
+
+    column: str
+    read: int
     unreadable: int

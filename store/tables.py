@@ -1,9 +1,9 @@
 """The tables. Columns of type `LargeBinary` are encrypted; everything else is readable.
 
 What belongs to an agreement (a transaction's `request` and `private`, the agreement's `instrument`,
-a notification's `raw` and `headers` when its transaction is known) is sealed with the agreement's
-own data key, `data_keys.wrapped`; everything else, and rows older than data keys, with the key
-ring. Empty is what was erased.
+a notification's `raw` and `headers` when its transaction is known, a decision's `reason`) is sealed
+with the agreement's own data key, `data_keys.wrapped`; everything else, and rows older than data
+keys, with the key ring. Empty is what was erased.
 """
 
 from sqlalchemy import (
@@ -35,6 +35,17 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+UNDECIDED = "status IN ('Initiated', 'Pending')"
+"""Said in these words by the index and by every query that is to use it."""
+
+OPEN_DELIVERY = "state <> 'delivered'"
+"""As above."""
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
 
 merchants = Table(
     "merchants",
@@ -106,12 +117,7 @@ data_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("erased_at", UtcDateTime),
     CheckConstraint("(wrapped IS NULL) = (erased_at IS NOT NULL)", name="erased_or_wrapped"),
-    Index(
-        "ix_data_keys_erased",
-        "erased_at",
-        sqlite_where=text("erased_at IS NOT NULL"),
-        postgresql_where=text("erased_at IS NOT NULL"),
-    ),
+    _partial("ix_data_keys_erased", "erased_at", where="erased_at IS NOT NULL"),
 )
 
 transactions = Table(
@@ -147,6 +153,8 @@ transactions = Table(
     Column("checked_at", UtcDateTime),
     # A part of the request that outlives the erasure; None in rows older than data keys.
     Column("webhook_target", LargeBinary),
+    # Whether the state has lines that ask a person to look.
+    Column("needs_attention", Boolean, nullable=False, server_default=false()),
     CheckConstraint("kind IN ('preauth', 'payment', 'refund')", name="kind"),
     CheckConstraint(
         "status NOT IN ('Succeeded', 'Failed', 'Cancelled', 'Expired') OR evidence IS NOT NULL",
@@ -159,11 +167,14 @@ transactions = Table(
     Index(None, "created_at"),
     Index(None, "version", "created_at"),
     Index(None, "merchant_id", "checked_at"),
+    Index(None, "external_id"),
+    _partial("ix_transactions_untold", "created_at", where="told_at IS NULL"),
+    _partial("ix_transactions_undecided", "created_at", where=UNDECIDED),
     Index(
-        "ix_transactions_untold",
+        "ix_transactions_attention",
         "created_at",
-        sqlite_where=text("told_at IS NULL"),
-        postgresql_where=text("told_at IS NULL"),
+        sqlite_where=text("needs_attention = 1"),
+        postgresql_where=text("needs_attention"),
     ),
 )
 
@@ -193,6 +204,7 @@ notifications = Table(
     ),
     Index(None, "state", "updated_at"),
     Index(None, "merchant_id", "agreement_id"),
+    Index(None, "merchant_id", "transaction_id"),
 )
 
 reconciliation = Table(
@@ -220,4 +232,52 @@ strays = Table(
     Column("checked_at", UtcDateTime, nullable=False),
     Column("resolved_at", UtcDateTime),
     Index(None, "psp_settings_id", "resolved_at", "checked_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("merchant_id", ForeignKey("merchants.id"), primary_key=True),
+    Column("transaction_id", Text, primary_key=True),
+    # That of the transaction's state.
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("last_attempt_at", UtcDateTime, nullable=False),
+    Column("delivered_at", UtcDateTime),
+    # The HTTP status of the last answer; None when there was none.
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    CheckConstraint("state IN ('delivering', 'delivered', 'undelivered')", name="state"),
+    _partial("ix_deliveries_open", "began_at", where=OPEN_DELIVERY),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("merchant_id", ForeignKey("merchants.id"), nullable=False),
+    # What was decided on: a transaction, or a stray, `psp_id` at `psp_settings_id`.
+    Column("transaction_id", Text),
+    Column("psp_settings_id", String(24)),
+    # With a transaction: the movement that the decision names.
+    Column("psp_id", Text),
+    Column("amount", ExactDecimal),
+    # Whose data key seals the reason.
+    Column("agreement_id", Text),
+    Column("kind", String(16), nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("reason", LargeBinary, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("refusal", Text),
+    Column("status_before", String(16)),
+    Column("status_after", String(16)),
+    CheckConstraint("kind IN ('acknowledge', 'failed', 'succeeded')", name="kind"),
+    CheckConstraint("outcome IN ('asked', 'done', 'refused')", name="outcome"),
+    CheckConstraint("(transaction_id IS NULL) = (psp_settings_id IS NOT NULL)", name="on_one"),
+    Index(None, "merchant_id", "transaction_id"),
+    Index(None, "merchant_id", "agreement_id"),
+    Index(None, "decided_at"),
 )

@@ -1,4 +1,4 @@
-"""Transactions and the agreements they open, charge and renew."""
+"""Transactions, from their first request to their last state."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.data_keys import KEY_COLUMNS, DataKeys, its_key
+from store.agreements import Agreements
+from store.data_keys import KEY_COLUMNS, its_key
 from store.errors import Erased, NotFound
 from store.rows import (
-    Agreement,
     NewTransaction,
     RecordUpdate,
     TransactionKind,
@@ -18,19 +18,18 @@ from store.rows import (
 )
 from store.sealing import ERASED, Vault
 from store.session import to_the_end
-from store.tables import agreements, data_keys, transactions
+from store.tables import data_keys, transactions
 
 # The request is large and rarely wanted, as is what outlives it: they are read alone.
 _COLUMNS = [c for c in transactions.c if c.name not in ("request", "webhook_target")]
 _WITH_KEY = transactions.outerjoin(data_keys, its_key(transactions))
 
-_NOT_SHOWN = ("wrapped", "erased_at", "sealed_snapshot")
 STORED = select(*_COLUMNS, *KEY_COLUMNS).select_from(_WITH_KEY)
 """Everything that a `TransactionRow` is made of."""
 _NEWEST_FIRST = (transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
 
 
-class Transactions(DataKeys):
+class Transactions(Agreements):
     """One row per (merchant, transaction id), kept for ever."""
 
     @to_the_end
@@ -221,20 +220,6 @@ class Transactions(DataKeys):
                 .values(private=vault.seal_json(private, *place), updated_at=_now())
             )
 
-    async def agreement(self, merchant_id: str, agreement_id: str) -> Agreement | None:
-        statement = (
-            select(agreements, *KEY_COLUMNS)
-            .select_from(agreements.outerjoin(data_keys, its_key(agreements)))
-            .where(_is_agreement(merchant_id, agreement_id))
-        )
-        async with self._reading() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
-        if row is None:
-            return None
-        values = self._values(row, "instrument", _agreement_place(merchant_id, agreement_id))
-        values["usable"] = row["usable"] and not values["erased"]
-        return Agreement(**values)
-
     async def _parts(self, merchant_id: str, transaction_id: str) -> RowMapping:
         """What is rarely wanted of a transaction, with its key; raises `NotFound`."""
         columns = (
@@ -272,16 +257,6 @@ class Transactions(DataKeys):
             values["snapshot"] = self._vault.open(sealed, *place).decode()
         return TransactionRow(**values)
 
-    def _values(self, row: RowMapping, column: str, place: tuple[str, ...]) -> dict[str, Any]:
-        """The values of a row that was read with its key, with one column opened."""
-        values = {name: row[name] for name in row if name not in _NOT_SHOWN}
-        blob, erased = row[column], row["erased_at"] is not None
-        vault = self._vault_of(row) if blob else None
-        return values | {
-            column: vault.open_json(blob, *place) if blob and vault is not None else None,
-            "erased": erased,
-        }
-
     def _snapshot(self, snapshot: str, *key: str) -> dict[str, Any]:
         sealed = self._vault.seal(snapshot.encode(), *_place("sealed_snapshot", *key))
         return {"snapshot": "", "sealed_snapshot": sealed}
@@ -308,50 +283,13 @@ class Transactions(DataKeys):
             "checked_at": now,
         }
 
-    async def _open_agreement(self, connection: AsyncConnection, new: NewTransaction) -> None:
-        assert new.agreement is not None  # noqa: S101 - narrows the type
-        row = {
-            "merchant_id": new.merchant_id,
-            "agreement_id": new.agreement.agreement_id,
-            "role": new.agreement.role,
-            "usable": False,
-            "updated_at": _now(),
-            "transaction_id": new.transaction_id,
-        }
-        await connection.execute(self._insert(agreements).values(row).on_conflict_do_nothing())
-
-    async def _activate(
-        self, connection: AsyncConnection, change: RecordUpdate, row: RowMapping
-    ) -> None:
-        merchant_id, agreement_id = change.merchant_id, row["agreement_id"]
-        vault = await self._vault_for(connection, merchant_id, agreement_id)
-        if vault is None:
-            return
-        values: dict[str, Any] = {
-            "usable": True,
-            # A sign-up that failed with another role may have opened the agreement.
-            "role": row["role"],
-            "updated_at": _now(),
-            "transaction_id": change.transaction_id,
-        }
-        if row["private"] is not None:
-            place = _place("private", merchant_id, change.transaction_id)
-            instrument = vault.open_json(row["private"], *place).get("instrument")
-            if instrument:
-                target = _agreement_place(merchant_id, agreement_id)
-                values["instrument"] = vault.seal_json(instrument, *target)
-        result = await connection.execute(
-            update(agreements).where(_is_agreement(merchant_id, agreement_id)).values(values)
-        )
-        if result.rowcount == 0:
-            raise NotFound(f"no agreement {agreement_id} of merchant {merchant_id}")
-
 
 def _changes(change: RecordUpdate) -> dict[str, Any]:
     values: dict[str, Any] = {
         "status": change.status,
         "version": change.version,
         "evidence": change.evidence,
+        "needs_attention": change.needs_attention,
         "updated_at": _now(),
     }
     ids = {
@@ -381,16 +319,8 @@ def _is(merchant_id: str, transaction_id: str) -> ColumnElement[bool]:
     )
 
 
-def _is_agreement(merchant_id: str, agreement_id: str) -> ColumnElement[bool]:
-    return and_(agreements.c.merchant_id == merchant_id, agreements.c.agreement_id == agreement_id)
-
-
 def _place(column: str, merchant_id: str, transaction_id: str) -> tuple[str, ...]:
     return ("transactions", column, merchant_id, transaction_id)
-
-
-def _agreement_place(merchant_id: str, agreement_id: str) -> tuple[str, ...]:
-    return ("agreements", "instrument", merchant_id, agreement_id)
 
 
 def _no_transaction(merchant_id: str, transaction_id: str) -> NotFound:

@@ -1,0 +1,88 @@
+"""The agreements that sign-ups open and payments charge, each with its instrument."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, and_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.data_keys import KEY_COLUMNS, DataKeys, its_key
+from store.errors import NotFound
+from store.rows import Agreement, NewTransaction, RecordUpdate
+from store.tables import agreements, data_keys
+
+_NOT_SHOWN = ("wrapped", "erased_at", "sealed_snapshot")
+
+
+class Agreements(DataKeys):
+    """One row per (merchant, agreement id); written along with the transactions it comes from."""
+
+    async def agreement(self, merchant_id: str, agreement_id: str) -> Agreement | None:
+        statement = (
+            select(agreements, *KEY_COLUMNS)
+            .select_from(agreements.outerjoin(data_keys, its_key(agreements)))
+            .where(_is_agreement(merchant_id, agreement_id))
+        )
+        async with self._reading() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+        if row is None:
+            return None
+        values = self._values(row, "instrument", _place(merchant_id, agreement_id))
+        values["usable"] = row["usable"] and not values["erased"]
+        return Agreement(**values)
+
+    def _values(self, row: RowMapping, column: str, place: tuple[str, ...]) -> dict[str, Any]:
+        """The values of a row that was read with its key, with one column opened."""
+        values = {name: row[name] for name in row if name not in _NOT_SHOWN}
+        blob, erased = row[column], row["erased_at"] is not None
+        vault = self._vault_of(row) if blob else None
+        return values | {
+            column: vault.open_json(blob, *place) if blob and vault is not None else None,
+            "erased": erased,
+        }
+
+    async def _open_agreement(self, connection: AsyncConnection, new: NewTransaction) -> None:
+        assert new.agreement is not None  # noqa: S101 - narrows the type
+        row = {
+            "merchant_id": new.merchant_id,
+            "agreement_id": new.agreement.agreement_id,
+            "role": new.agreement.role,
+            "usable": False,
+            "updated_at": datetime.now(UTC),
+            "transaction_id": new.transaction_id,
+        }
+        await connection.execute(self._insert(agreements).values(row).on_conflict_do_nothing())
+
+    async def _activate(
+        self, connection: AsyncConnection, change: RecordUpdate, row: RowMapping
+    ) -> None:
+        merchant_id, agreement_id = change.merchant_id, row["agreement_id"]
+        vault = await self._vault_for(connection, merchant_id, agreement_id)
+        if vault is None:
+            return
+        values: dict[str, Any] = {
+            "usable": True,
+            # A sign-up that failed with another role may have opened the agreement.
+            "role": row["role"],
+            "updated_at": datetime.now(UTC),
+            "transaction_id": change.transaction_id,
+        }
+        if row["private"] is not None:
+            place = ("transactions", "private", merchant_id, change.transaction_id)
+            instrument = vault.open_json(row["private"], *place).get("instrument")
+            if instrument:
+                target = _place(merchant_id, agreement_id)
+                values["instrument"] = vault.seal_json(instrument, *target)
+        result = await connection.execute(
+            update(agreements).where(_is_agreement(merchant_id, agreement_id)).values(values)
+        )
+        if result.rowcount == 0:
+            raise NotFound(f"no agreement {agreement_id} of merchant {merchant_id}")
+
+
+def _is_agreement(merchant_id: str, agreement_id: str) -> ColumnElement[bool]:
+    return and_(agreements.c.merchant_id == merchant_id, agreements.c.agreement_id == agreement_id)
+
+
+def _place(merchant_id: str, agreement_id: str) -> tuple[str, ...]:
+    return ("agreements", "instrument", merchant_id, agreement_id)
