@@ -31,5 +31,6 @@ class RecordActivities:
                 psp_transaction_id=state.psp_transaction_id,
                 psp_session_id=state.psp_session_id,
                 activate_agreement=record.activate_agreement,
+                needs_attention=state.attention is not None,
             )
         )

@@ -11,6 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities import plan
+from activities.deliveries import DeliveryLog
 from contract.enums import WebhookType
 from contract.webhook import ChangeNotification, WebhookForm, encode_webhook
 from store.database import Store
@@ -40,6 +41,7 @@ class WebhookActivities:
         self._store = store
         self._http = http
         self._form = form
+        self._log = DeliveryLog(store)
 
     @activity.defn(name=plan.DELIVER_WEBHOOK.name)
     async def deliver_webhook(self, call: WebhookCall) -> WebhookReply:
@@ -53,10 +55,18 @@ class WebhookActivities:
         )
         attempt = activity.info().attempt
         body = encode_webhook(notification, self._form)
-        response = await self._post(target, body, attempt)
-        if not response.is_success:
-            raise failed(f"The target answered {response.status_code}.", attempt, response)
-        return WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)
+        status: int | None = None
+        try:
+            response = await self._post(target, body, attempt)
+            status = response.status_code
+            if not response.is_success:
+                raise failed(f"The target answered {status}.", attempt, response)
+        except ApplicationError as error:
+            await self._log.failed(call, error, status)
+            raise
+        reply = WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)
+        await self._log.delivered(call, reply.delivered_at, status)
+        return reply
 
     async def _post(self, target: str, body: bytes, attempt: int) -> httpx.Response:
         headers = {"Content-Type": "application/json; charset=utf-8"}

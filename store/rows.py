@@ -147,6 +147,11 @@ class TransactionRow:
     needs_attention: bool = False
     erased: bool = False
 
+    @property
+    def place(self) -> "Place":
+        """Its place in a list ordered by creation."""
+        return Place(self.created_at, self.transaction_id, self.merchant_id)
+
 
 @dataclass(frozen=True)
 class RecordUpdate:

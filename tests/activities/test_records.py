@@ -76,6 +76,19 @@ async def test_an_older_version_does_not_overwrite_a_newer_one(store: Store, boo
     assert read_state(row.kind, (await kept(store, row)).snapshot) == newer
 
 
+async def test_a_state_that_asks_for_a_person_is_marked(store: Store, book: Book) -> None:
+    row = await book.preauth()
+    assert not row.needs_attention
+    state = approved(row)
+    state.note("look")
+    await RecordActivities(store).record(record(state))
+    assert (await kept(store, row)).needs_attention
+    state.attention = None
+    state.version += 1
+    await RecordActivities(store).record(record(state))
+    assert not (await kept(store, row)).needs_attention
+
+
 async def test_the_record_of_a_success_makes_its_agreement_usable(store: Store, book: Book) -> None:
     row = await book.preauth()
     await store.save_private(row.merchant_id, row.transaction_id, instrument=PRIVATE)

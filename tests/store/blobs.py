@@ -12,7 +12,7 @@ from runtime.keys import DecryptionError, KeyRing, blob_header
 from store.engine import open_engine
 from store.rotation import SEALED
 from store.sealing import Vault
-from store.tables import agreements, data_keys, notifications, transactions
+from store.tables import agreements, data_keys, decisions, notifications, transactions
 
 Place = tuple[str | int, ...]
 
@@ -119,6 +119,7 @@ async def as_before_data_keys(url: str, ring: KeyRing) -> None:
         await connection.execute(delete(data_keys))
         await connection.execute(update(transactions).values(webhook_target=None))
         await connection.execute(update(notifications).values(agreement_id=None))
+        await connection.execute(update(decisions).values(agreement_id=None))
 
 
 def by_data_key(blobs: dict[Place, bytes]) -> set[tuple[str | int, ...]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from store import Merchant, NewAgreement, NewTransaction, Store
+from store import Merchant, NewAgreement, NewDecision, NewTransaction, Store
 from tests.store.builders import change, new_notification, new_transaction
 
 TARGET = "https://transform.example/hooks/psp?key=1"
@@ -40,7 +40,9 @@ def transaction_of(merchant: Merchant, person: Person, name: str, **given: Any) 
 
 
 async def live(store: Store, merchant: Merchant, person: Person) -> None:
-    """A sign-up, a payment with its notification, a refund, and a message that came too early."""
+    """A sign-up, a payment with its notification, a refund, messages that came too early, and what
+    somebody decided.
+    """
     agreement = NewAgreement(person.agreement, "Debit")
     signed_up = transaction_of(merchant, person, "1", kind="preauth", agreement=agreement)
     await store.open_transaction(signed_up)
@@ -77,6 +79,15 @@ async def live(store: Store, merchant: Merchant, person: Person) -> None:
     await notify(store, merchant, person, "known", paid.transaction_id, person.agreement)
     await notify(store, merchant, person, "early", refund.transaction_id)
     await notify(store, merchant, person, "parked")
+    await store.open_decision(
+        NewDecision(
+            merchant_id=merchant.id,
+            kind="acknowledge",
+            decided_by="operator",
+            reason=f"{person.name} has called",
+            transaction_id=paid.transaction_id,
+        )
+    )
 
 
 async def notify(

@@ -33,6 +33,7 @@ PERSONAL = {
     ("agreements", "instrument"),
     ("notifications", "raw"),
     ("notifications", "headers"),
+    ("decisions", "reason"),
 }
 
 

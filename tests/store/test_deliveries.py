@@ -1,0 +1,90 @@
+"""What is kept of the announcing of a transaction's versions."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from store import DeliveryRow, Filter, Merchant, Store
+from store.deliveries import GIVEN_UP_AFTER
+from tests.store.builders import new_transaction
+
+BEGAN = datetime.now(UTC) - timedelta(hours=1)
+LATER = BEGAN + timedelta(minutes=1)
+
+FIRST = DeliveryRow(
+    merchant_id="demo",
+    transaction_id="t1",
+    version=3,
+    state="delivering",
+    attempts=1,
+    began_at=BEGAN,
+    last_attempt_at=BEGAN,
+    last_status=503,
+    last_error="The target answered 503.",
+)
+DELIVERED = replace(
+    FIRST,
+    state="delivered",
+    attempts=2,
+    last_attempt_at=LATER,
+    delivered_at=LATER,
+    last_status=200,
+    last_error=None,
+)
+
+
+@pytest.fixture(autouse=True)
+async def transaction(store: Store, merchant: Merchant) -> None:
+    await store.open_transaction(new_transaction(merchant))
+
+
+async def test_an_attempt_replaces_the_one_before(store: Store) -> None:
+    await store.record_delivery(FIRST)
+    assert await store.deliveries("demo", "t1") == [FIRST]
+    await store.record_delivery(DELIVERED)
+    assert await store.deliveries("demo", "t1") == [DELIVERED]
+
+
+async def test_repeats_and_overtaken_attempts_change_nothing(store: Store) -> None:
+    await store.record_delivery(DELIVERED)
+    await store.record_delivery(FIRST)
+    await store.record_delivery(replace(DELIVERED, last_status=204))
+    assert await store.deliveries("demo", "t1") == [DELIVERED]
+
+
+async def test_another_round_counts_anew_and_keeps_when_it_was_delivered(store: Store) -> None:
+    await store.record_delivery(DELIVERED)
+    again = replace(FIRST, began_at=LATER, last_attempt_at=LATER)
+    await store.record_delivery(again)
+    assert await store.deliveries("demo", "t1") == [replace(again, delivered_at=LATER)]
+
+
+async def test_the_newest_version_comes_first(store: Store) -> None:
+    await store.record_delivery(DELIVERED)
+    await store.record_delivery(replace(FIRST, version=5))
+    assert [row.version for row in await store.deliveries("demo", "t1")] == [5, 3]
+
+
+async def test_the_last_announced_version_decides_how_a_transaction_is_listed(
+    store: Store,
+) -> None:
+    await store.record_delivery(replace(FIRST, state="undelivered"))
+    assert [row.webhook for row in await store.search(Filter(webhook="undelivered"))] == [
+        "undelivered"
+    ]
+    await store.record_delivery(replace(DELIVERED, version=4))
+    assert await store.search(Filter(webhook="undelivered")) == []
+    assert [row.transaction_id for row in await store.search(Filter(webhook="delivered"))] == ["t1"]
+    backlog = await store.backlog()
+    assert (backlog.delivering, backlog.undelivered) == (0, 0)
+
+
+async def test_a_round_whose_end_was_missed_counts_as_given_up(store: Store) -> None:
+    old = datetime.now(UTC) - GIVEN_UP_AFTER - timedelta(minutes=1)
+    await store.record_delivery(replace(FIRST, began_at=old, last_attempt_at=old))
+    assert [row.webhook for row in await store.search(Filter())] == ["undelivered"]
+    assert await store.search(Filter(webhook="delivering")) == []
+    backlog = await store.backlog("demo")
+    assert (backlog.delivering, backlog.undelivered) == (0, 1)
+    assert backlog.undelivered_since == old
