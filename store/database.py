@@ -13,6 +13,7 @@ from store.notifications import Notifications
 from store.operators import Operators
 from store.reconciliation import Reconciliation
 from store.rotation import Rotation
+from store.samples import Samples
 from store.tables import merchants
 from store.tokens import Tokens
 
@@ -27,6 +28,7 @@ class Store(
     Decisions,
     Erasure,
     Rotation,
+    Samples,
 ):
     """One pool of connections to the database, shared by all callers of a process.
 

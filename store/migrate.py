@@ -8,6 +8,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from store.engine import BUSY_TIMEOUT_MS, open_engine, sqlite_file
@@ -36,11 +38,29 @@ async def upgrade(database_url: str, revision: str = "head") -> None:
         await engine.dispose()
 
 
+async def revisions(database_url: str) -> tuple[str | None, str | None]:
+    """The schema's revision, None before the first migration, and the newest that there is.
+
+    Raises the driver's errors when the database is out of reach.
+    """
+    engine = open_engine(database_url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revisions)
+    finally:
+        await engine.dispose()
+
+
 def config(connection: Connection) -> Config:
     """Alembic's configuration for work on an open connection."""
     settings = Config(attributes={"connection": connection})
     settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return settings
+
+
+def _revisions(connection: Connection) -> tuple[str | None, str | None]:
+    newest = ScriptDirectory.from_config(config(connection)).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision(), newest
 
 
 def _use_wal(file: Path) -> None:

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Inspector, inspect, text
 
 from store.engine import open_engine
-from store.migrate import upgrade
+from store.migrate import revisions, upgrade
 from store.tables import metadata
 
 
@@ -62,6 +62,16 @@ async def test_several_processes_may_upgrade_at_once(empty_url: str) -> None:
         found = await connection.execute(text("SELECT version_num FROM alembic_version"))
         assert found.scalars().all() == ["0007"]
     await engine.dispose()
+
+
+async def test_the_revisions_tell_whether_a_migration_is_due(empty_url: str) -> None:
+    engine = open_engine(empty_url)  # makes a SQLite file, as its first user would
+    async with engine.connect():
+        pass
+    await engine.dispose()
+    assert await revisions(empty_url) == (None, "0007")
+    await upgrade(empty_url, "0006")
+    assert await revisions(empty_url) == ("0006", "0007")
 
 
 async def test_sqlite_is_durable_and_checks_foreign_keys(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""Whether the keys at hand open what the database holds."""
+
+from sqlalchemy import Row, select
+
+from runtime.data_keys import is_sealed_by_data_key
+from runtime.keys import DecryptionError
+from store.data_keys import DataKeys
+from store.rotation import SEALED
+from store.rows import Opened
+from store.sealing import ERASED
+
+
+class Samples(DataKeys):
+    """Opens a little of every encrypted column and shows nothing of it."""
+
+    async def opened(self, per_column: int = 5) -> list[Opened]:
+        """A sample of each column that holds anything; `unreadable` ones did not open."""
+        found = []
+        for sealed in SEALED:
+            statement = (
+                select(*sealed.identity, sealed.column)
+                .where(sealed.column.is_not(None), sealed.column != ERASED)
+                .limit(per_column)
+            )
+            async with self._reading() as connection:
+                rows = list(await connection.execute(statement))
+            unreadable = [row for row in rows if not self._opens(sealed.place(row[:-1]), row)]
+            if rows:
+                found.append(Opened(sealed.name, len(rows), len(unreadable)))
+        return found
+
+    def _opens(self, place: tuple[str | int, ...], row: Row[tuple[object, ...]]) -> bool:
+        blob: bytes = row[-1]
+        if is_sealed_by_data_key(blob):
+            # Its key is a blob of `data_keys.wrapped`, of which there is a sample, too.
+            return True
+        try:
+            self._vault.open(blob, *place)
+        except DecryptionError:
+            return False
+        return True
