@@ -1,6 +1,9 @@
 """Whether the keys at hand open what the database holds."""
 
-from sqlalchemy import Row, select
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
 
 from runtime.data_keys import is_sealed_by_data_key
 from runtime.keys import DecryptionError
@@ -23,13 +26,13 @@ class Samples(DataKeys):
                 .limit(per_column)
             )
             async with self._reading() as connection:
-                rows = list(await connection.execute(statement))
+                rows = (await connection.execute(statement)).all()
             unreadable = [row for row in rows if not self._opens(sealed.place(row[:-1]), row)]
             if rows:
                 found.append(Opened(sealed.name, len(rows), len(unreadable)))
         return found
 
-    def _opens(self, place: tuple[str | int, ...], row: Row[tuple[object, ...]]) -> bool:
+    def _opens(self, place: tuple[str | int, ...], row: Sequence[Any]) -> bool:
         blob: bytes = row[-1]
         if is_sealed_by_data_key(blob):
             # Its key is a blob of `data_keys.wrapped`, of which there is a sample, too.

@@ -293,25 +293,37 @@ class SettleCall(Message):
 
 
 class ReconcileInput(Message):
-    """Whose books are to be compared with the PSP's."""
+    """Whose books are to be compared with the PSP's; with `since` and `until` only the movements
+    booked in between.
+    """
 
     merchant_id: str
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class StepReport(Message):
-    """What one step of reconciliation did, as counts; `more` when there is more to do at once."""
+    """What one step of reconciliation did, as counts; `more` when there is more to do at once.
+
+    `reached` is how far a span of time was crossed.
+    """
 
     counts: dict[str, int] = {}
     more: bool = False
+    reached: datetime | None = None
 
 
 class ReconcileReport(Message):
-    """The result of a whole run: counts by step, and why a step stopped early."""
+    """The result of a whole run: counts by step, and why a step stopped early.
+
+    `reached` is how far the span of time was crossed that was asked for.
+    """
 
     events: dict[str, int] = {}
     movements: dict[str, int] = {}
     sample: dict[str, int] = {}
     problems: dict[str, str] = {}
+    reached: datetime | None = None
 
 
 class PspFailure(StrEnum):

@@ -4,6 +4,7 @@ It looks and tells; what is true of a transaction is decided by that transaction
 """
 
 from collections import Counter
+from datetime import datetime
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
@@ -35,10 +36,17 @@ class ReconcileWorkflow:
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
+        self._reached: datetime | None = None
 
     @workflow.run
     async def run(self, start: ReconcileInput) -> ReconcileReport:
-        """One run; returns what was counted."""
+        """One run; returns what was counted. A span of time is compared and nothing else."""
+        if start.since is not None:
+            return ReconcileReport(
+                movements=await self._step(plan.SWEEP_MOVEMENTS, start),
+                problems=self._problems,
+                reached=self._reached,
+            )
         return ReconcileReport(
             events=await self._step(plan.REPAIR_EVENTS, start),
             movements=await self._step(plan.SWEEP_MOVEMENTS, start),
@@ -54,8 +62,11 @@ class ReconcileWorkflow:
             for number in range(1, ROUNDS + 1):
                 report = await step(start, summary=f"{step.name}, part {number}")
                 counts.update(report.counts)
+                self._reached = report.reached
                 if not report.more:
                     break
+                if start.since is not None:
+                    start = start.model_copy(update={"since": report.reached})
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise

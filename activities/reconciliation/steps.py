@@ -57,6 +57,8 @@ class ReconcileActivities:
             account = await open_account(self._store, self._http, start.merchant_id)
             if account is None or not account.adapter.capabilities.movement_list:
                 return StepReport()
+            if start.since is not None and start.until is not None:
+                return await self._sweep.between(account, start.since, start.until, Share())
             began = datetime.now(UTC)
             swept = await self._sweep.run(account, Share())
             if swept.more:

@@ -58,6 +58,19 @@ class MovementSweep:
                 break
         return StepReport(counts=dict(counts), more=reached < end)
 
+    async def between(
+        self, account: Account, since: datetime, until: datetime, share: Share
+    ) -> StepReport:
+        """A span of time that somebody wants compared once more; how far it came says `reached`."""
+        end, stride = min(until, datetime.now(UTC) - self._lag), WINDOW
+        counts: Counter[str] = Counter()
+        while since < end and not share.used_up:
+            reached = min(since + stride, end)
+            found = await self._window(account, since, reached)
+            since, stride = reached, next_stride(stride, found.total())
+            counts += found
+        return StepReport(counts=dict(counts), more=since < end, reached=since)
+
     async def _window(self, account: Account, since: datetime, until: datetime) -> Counter[str]:
         counts: Counter[str] = Counter()
         cursor: str | None = None

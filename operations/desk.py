@@ -1,0 +1,50 @@
+"""The way to the books and to the transactions' workflows, for one command."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.service import RPCError
+
+from operations.errors import OperatorError
+from runtime.keys import KeyRing
+from runtime.rows import refresher
+from runtime.settings import Settings
+from runtime.temporal import connect
+from store.database import Store
+from workflows.gateway import Gateway
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What commands work with; nothing is connected to before it is used."""
+
+    settings: Settings
+    store: Store
+    client: Client
+    gateway: Gateway
+
+    @contextmanager
+    def temporal_answers(self) -> Iterator[None]:
+        """Says so where Temporal or the workers do not."""
+        address = self.settings.resolved_temporal_address
+        try:
+            yield
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            raise OperatorError("No worker has answered in time; is one running?") from error
+        except RPCError as error:
+            raise OperatorError(
+                f"Temporal at {address} does not do it: {error.status.name}: {error.message}"
+            ) from error
+        except RuntimeError as error:
+            # What the SDK raises when it cannot connect.
+            raise OperatorError(f"Temporal at {address} cannot be reached.") from error
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """A desk on the configured database and Temporal server."""
+    client = await connect(settings, lazy=True)
+    async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
+        yield Desk(settings, store, client, Gateway(client, settings.task_queue, refresher(store)))
