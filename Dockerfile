@@ -12,6 +12,7 @@ COPY activities activities
 COPY api api
 COPY contract contract
 COPY local local
+COPY operations operations
 COPY psp psp
 COPY runtime runtime
 COPY codec_server codec_server

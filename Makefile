@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 3
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-CODE := activities api campaign codec_server contract local psp runtime sandbox_psp store workflows worker.py cli.py
+CODE := activities api campaign codec_server contract local operations psp runtime sandbox_psp store workflows worker.py cli.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test check campaign campaign-control kit sbom format lock clean

@@ -1,11 +1,9 @@
 """How the commands about keys and erasure show what they found."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from local.keys import Rotated, Usage, verdicts
@@ -15,15 +13,6 @@ HISTORIES_STAY = (
     "Histories are never encrypted anew: a key stays needed until every workflow whose history "
     "holds it has ended and its retention has passed."
 )
-
-
-@contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on the standard error, which leaves the standard output to the result."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def announced(merchant: str, agreement: str, found: Holdings) -> str:

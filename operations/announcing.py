@@ -46,6 +46,26 @@ async def one(gateway: Announces, row: TransactionRow) -> bool:
     return True
 
 
+async def one_alone(gateway: Announces, row: TransactionRow, *, dry_run: bool) -> Announced:
+    """As `all_of`, for one that was named; raises what the gateway raises."""
+    name = f"{row.merchant_id}/{row.transaction_id}"
+    if dry_run:
+        return Announced(asked=[name] if row.version else [], skipped=[] if row.version else [name])
+    asked = await one(gateway, row)
+    return Announced(asked=[name]) if asked else Announced(skipped=[name])
+
+
+def told(done: Announced, *, dry_run: bool) -> str:
+    """For people."""
+    what = "would be announced" if dry_run else "asked to announce their state"
+    lines = [f"{len(done.asked)} transactions {what}."]
+    if done.skipped:
+        lines.append(f"{len(done.skipped)} have not begun: there is nothing to announce.")
+    if done.failed:
+        lines.append(f"{len(done.failed)} could not be reached: {', '.join(done.failed[:10])}")
+    return "\n".join(lines)
+
+
 async def all_of(
     store: Store, gateway: Announces, wanted: Filter, progress: Progress, *, dry_run: bool
 ) -> Announced:

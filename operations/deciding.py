@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Protocol
 
 from operations.errors import OperatorError
+from operations.output import second
 from runtime.rows import resuming
 from store.database import Store
 from store.rows import DecisionKind as Kind
-from store.rows import Merchant, NewDecision, TransactionRow
+from store.rows import DecisionRow, Merchant, NewDecision, TransactionRow
 from workflows.messages import AnyInput, ResolveReply
 from workflows.state import Decision, DecisionKind
 
@@ -45,6 +46,29 @@ class Wish:
             raise OperatorError("Name the PSP's movement: --psp-id and --amount.")
         if self.kind != "succeeded" and (self.psp_id or self.amount is not None):
             raise OperatorError("--psp-id and --amount belong to `succeeded`.")
+
+
+def wish(kind: str, by: str, reason: str, psp_id: str | None, amount: Decimal | None) -> Wish:
+    """A wish from what was typed; raises `OperatorError`."""
+    return Wish(DecisionKind(kind).value, by, reason.strip(), psp_id, amount)
+
+
+def subject(row: TransactionRow) -> str:
+    """What is decided on."""
+    value = f"{row.requested_amount} {row.currency}"
+    return f"{row.kind} {row.transaction_id} of {row.merchant_id}, {value}, {row.status}"
+
+
+def consequence(wanted: Wish) -> str:
+    """What will hold afterwards, in one sentence or two."""
+    said = {
+        "acknowledge": "What asks for attention counts as looked at; nothing else changes.",
+        "failed": "It will be Failed for good, what it holds is given back, and Billwerk+ is told. "
+        "If the PSP reports money later, that asks for attention.",
+        "succeeded": f"It will count as done with {wanted.amount} as the PSP's movement "
+        f"{wanted.psp_id}, and Billwerk+ is told.",
+    }
+    return f"{said[wanted.kind]} Reason: {wanted.reason}"
 
 
 @dataclass(frozen=True)
@@ -119,3 +143,17 @@ async def settle_stray(store: Store, merchant: Merchant, psp_id: str, wish: Wish
     refusal = None if done else "It was resolved meanwhile."
     await store.close_decision(id, "done" if done else "refused", refusal=refusal)
     return Resolved(id, None, None, refusal)
+
+
+COLUMNS = ("Decided", "By", "Merchant", "On", "What", "Outcome", "Reason")
+
+
+def cells(row: DecisionRow) -> tuple[str, ...]:
+    """A line of the audit's table."""
+    on = row.transaction_id or f"stray {row.psp_id}"
+    movement = f" {row.psp_id} {row.amount}" if row.amount is not None else ""
+    change = f": {row.status_before} to {row.status_after}" if row.status_after else ""
+    outcome = f"{row.outcome} ({row.refusal})" if row.refusal else f"{row.outcome}{change}"
+    reason = row.reason if row.reason is not None else "(erased)"
+    decided = second(row.decided_at)
+    return decided, row.decided_by, row.merchant_id, on, f"{row.kind}{movement}", outcome, reason

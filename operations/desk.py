@@ -1,8 +1,10 @@
 """The way to the books and to the transactions' workflows, for one command."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError
@@ -15,6 +17,9 @@ from runtime.temporal import connect
 from store.database import Store
 from workflows.gateway import Gateway
 
+CONNECTING = timedelta(milliseconds=300)
+"""A server that is there has taken the connection long before."""
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -24,6 +29,17 @@ class Desk:
     store: Store
     client: Client
     gateway: Gateway
+
+    @asynccontextmanager
+    async def connecting(self) -> AsyncIterator[None]:
+        """Connect to Temporal beside what is done meanwhile; whether it worked shows later."""
+        check = asyncio.create_task(self.client.service_client.check_health(timeout=CONNECTING))
+        try:
+            yield
+            await asyncio.wait([check], timeout=CONNECTING.total_seconds())
+        finally:
+            check.cancel()
+            await asyncio.gather(check, return_exceptions=True)
 
     @contextmanager
     def temporal_answers(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from operations.explain import Explained, Source
-from operations.output import printable, second
+from operations.output import printable_lines, second
 from store.rows import DecisionRow, DeliveryRow, Listed, Received
 from workflows.story import Line
 from workflows.telling.words import amount
@@ -40,7 +40,7 @@ def screen(found: Explained) -> str:
     head = list(_head(found))
     left = LINES - len(head) - len(after)
     past = _labelled("happened", _first_and_last([_line(line) for line in story.happened], left))
-    return "\n".join(printable(line) for line in (*head, *past, *after))
+    return printable_lines("\n".join((*head, *past, *after)))
 
 
 def document(found: Explained) -> dict[str, Any]:

@@ -52,6 +52,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """As `printable`, line by line."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 @contextmanager
 def bar(what: str, *, quiet: bool = False) -> Iterator[Progress]:
     """A progress bar on the standard error; none when `quiet` or without a terminal."""

@@ -12,14 +12,18 @@ from typing import Protocol
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 
+from operations.desk import Desk
 from operations.errors import OperatorError
 from operations.explain import PATIENCE
-from operations.output import Progress
+from operations.output import Progress, bar, working
 from runtime.rows import resuming
 from store.rows import TransactionRow
 from workflows.messages import AnyInput, ReconcileInput, ReconcileReport
 from workflows.reconcile import RECONCILE, reconcile_id
 from workflows.state import AnyState, Kind
+
+STRANGE = ("stray", "unresolved", "unreadable")
+"""What a comparison counts that somebody has to look at."""
 
 LONGEST = timedelta(hours=1)
 _LOOK_EVERY_S = 0.5
@@ -54,12 +58,48 @@ class Compared:
     sample: Counter[str] = field(default_factory=Counter)
     problems: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def found_problems(self) -> bool:
+        """Whether a step failed, or movements were found that have no place."""
+        return bool(self.problems or any(self.movements[name] for name in STRANGE))
+
     def add(self, report: ReconcileReport) -> None:
         """Count a run."""
         self.events.update(report.events)
         self.movements.update(report.movements)
         self.sample.update(report.sample)
         self.problems |= report.problems
+
+
+def told(found: LookedUp) -> str:
+    """For people."""
+    if found.changed:
+        return f"The PSP has told news: {found.status_before} before, {found.status_after} now."
+    return f"It is {found.status_after} as before; `integrator explain` says what comes next."
+
+
+def counted(done: Compared) -> str:
+    """For people."""
+    parts = {"events": done.events, "movements": done.movements, "transactions": done.sample}
+    lines = [
+        f"{name}: " + (", ".join(f"{n} {what}" for what, n in sorted(counts.items())) or "none")
+        for name, counts in parts.items()
+    ]
+    lines += [f"{step} stopped early: {why}" for step, why in done.problems.items()]
+    return "\n".join(lines)
+
+
+async def now(
+    desk: Desk, merchant_id: str, since: datetime | None, until: datetime, *, quiet: bool
+) -> Compared:
+    """A whole run, or the span of time, with what is seen of it meanwhile."""
+    queue = desk.settings.reconcile_queue
+    if since is None:
+        with working("comparing", quiet=quiet) as doing:
+            return await compare(desk.client, queue, merchant_id, doing)
+    wanted = ReconcileInput(merchant_id=merchant_id, since=since, until=until)
+    with bar("comparing", quiet=quiet) as progress:
+        return await compare_between(desk.client, queue, wanted, progress)
 
 
 async def look_up(gateway: LooksUp, row: TransactionRow, wait: timedelta) -> LookedUp:

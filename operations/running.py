@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
@@ -14,6 +14,7 @@ from operations.errors import told
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
+    from store.database import Store
 
 T = TypeVar("T")
 
@@ -44,6 +45,18 @@ def settings() -> "Settings":
 
     with plain_errors():
         return Settings()
+
+
+@asynccontextmanager
+async def store() -> AsyncIterator["Store"]:
+    """The configured database."""
+    from runtime.keys import KeyRing
+    from store.database import Store
+
+    configured = settings()
+    keys = KeyRing.from_settings(configured)
+    async with Store(configured.resolved_database_url, keys) as opened:
+        yield opened
 
 
 def do(work: Coroutine[Any, Any, T]) -> T:

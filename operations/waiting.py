@@ -1,10 +1,11 @@
 """What waits for a person, and what a person can do about it."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from operations.output import Progress
+from operations.output import Progress, printable_lines
 from store.database import Store
 from store.rows import Stray, TransactionRow
 from workflows.starts import read_state
@@ -36,6 +37,22 @@ async def waiting(store: Store, merchant: str | None, limit: int) -> list[Waitin
         _stray(row, accounts[row.psp_settings_id]) for row in await store.unplaced(merchant, limit)
     ]
     return sorted(found, key=lambda one: one.since)[:limit]
+
+
+def screen(found: list[Waiting]) -> str:
+    """For people."""
+    if not found:
+        return "Nothing waits for a person."
+    return printable_lines("\n".join(line for one in found for line in _lines(one)).rstrip())
+
+
+def _lines(one: Waiting) -> Iterator[str]:
+    since = f"{one.since:%Y-%m-%d %H:%M}"
+    what = f"stray {one.kind}" if one.stray else one.kind
+    yield f"{since}  {one.merchant_id}  {what} {one.id}: {one.status}, {one.amount}"
+    yield from (f"    {line}" for line in one.lines)
+    yield from (f"      $ {command}" for command in one.commands)
+    yield ""
 
 
 async def scan(store: Store, total: int, progress: Progress) -> int:

@@ -232,12 +232,11 @@ def _conditions(wanted: Filter, last: ColumnElement[str]) -> Iterator[ColumnElem
         yield table.status.in_(wanted.statuses)
     if wanted.psp_id is not None:
         yield or_(table.psp_transaction_id == wanted.psp_id, table.psp_session_id == wanted.psp_id)
-    if wanted.since is not None:
-        yield table.created_at >= wanted.since
-    if wanted.until is not None:
-        yield table.created_at < wanted.until
+    yield from _between(table.created_at, wanted.since, wanted.until)
     if wanted.attention:
         yield table.needs_attention
+    if wanted.attempted_since is not None or wanted.attempted_until is not None:
+        yield _attempted(wanted.attempted_since, wanted.attempted_until)
     if wanted.webhook is not None:
         yield last == wanted.webhook
         if wanted.webhook != "delivered":
@@ -263,6 +262,22 @@ def _has_open_delivery() -> ColumnElement[bool]:
         text(f"deliveries.{OPEN_DELIVERY}")
     )
     return tuple_(transactions.c.merchant_id, transactions.c.transaction_id).in_(with_one)
+
+
+def _between(
+    column: ColumnElement[datetime], since: datetime | None, until: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    if since is not None:
+        yield column >= since
+    if until is not None:
+        yield column < until
+
+
+def _attempted(since: datetime | None, until: datetime | None) -> ColumnElement[bool]:
+    found = select(deliveries.c.merchant_id, deliveries.c.transaction_id).where(
+        *_between(deliveries.c.last_attempt_at, since, until)
+    )
+    return tuple_(transactions.c.merchant_id, transactions.c.transaction_id).in_(found)
 
 
 def _is_last() -> ColumnElement[bool]:

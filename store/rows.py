@@ -364,7 +364,8 @@ class Filter:
     """Which transactions to list; what is None or empty does not restrict.
 
     `since` and `until` (exclusive) are about their creation; `webhook` is the standing of the last
-    version that was announced.
+    version that was announced; `attempted_since` and `attempted_until` (exclusive) are about the
+    last attempt to announce any.
     """
 
     merchant_id: str | None = None
@@ -376,6 +377,8 @@ class Filter:
     until: datetime | None = None
     attention: bool = False
     webhook: DeliveryStanding | None = None
+    attempted_since: datetime | None = None
+    attempted_until: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def usage(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
         raise typer.Exit(code)
 
     with monkeypatch.context() as patch:
-        patch.setattr("cli.os._exit", leave)
+        patch.setattr("os._exit", leave)
         return call("keys", "usage", *arguments)
 
 
