@@ -11,11 +11,11 @@ from temporalio.service import RPCError
 
 from operations.errors import OperatorError
 from runtime.keys import KeyRing
-from runtime.rows import refresher
 from runtime.settings import Settings
 from runtime.temporal import connect
 from store.database import Store
-from workflows.gateway import Gateway
+from workflows.gateway import Gateway, Refresh
+from workflows.messages import AnyInput
 
 CONNECTING = timedelta(milliseconds=300)
 """A server that is there has taken the connection long before."""
@@ -63,4 +63,15 @@ async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
     """A desk on the configured database and Temporal server."""
     client = await connect(settings, lazy=True)
     async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
-        yield Desk(settings, store, client, Gateway(client, settings.task_queue, refresher(store)))
+        yield Desk(settings, store, client, Gateway(client, settings.task_queue, _refresh(store)))
+
+
+def _refresh(store: Store) -> Refresh:
+    """As `refresher`, whose adapters are loaded only when a workflow has to be reopened."""
+
+    async def refresh(start: AnyInput) -> AnyInput:
+        from runtime.rows import refresher
+
+        return await refresher(store)(start)
+
+    return refresh

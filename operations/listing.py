@@ -6,7 +6,6 @@ import json
 from datetime import datetime
 from typing import Any
 
-from contract.enums import PaymentTransactionStatus
 from operations.errors import OperatorError
 from store.database import Store
 from store.rows import Filter, Listed, Place
@@ -37,15 +36,6 @@ def place(cursor: str) -> Place:
         return Place(datetime.fromisoformat(created_at), str(transaction_id), str(merchant_id))
     except (binascii.Error, TypeError, ValueError):
         raise OperatorError("This is no cursor of an earlier page.") from None
-
-
-def status(name: str) -> str:
-    """A status as it is stored, whatever its case; raises `OperatorError`."""
-    for known in PaymentTransactionStatus:
-        if known.name.lower() == name.lower():
-            return known.name
-    names = ", ".join(known.name for known in PaymentTransactionStatus)
-    raise OperatorError(f"There is no status {name!r}; there are {names}.")
 
 
 def cells(row: Listed) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from limits import parse as parse_rate
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -156,6 +155,9 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _check_rate(cls, rate: str) -> str:
+        # Only where a rate is set: commands start without it.
+        from limits import parse as parse_rate
+
         if parse_rate(rate).amount < 1:
             raise ValueError("a rate allows at least one request, as `300/minute` does")
         return rate

@@ -7,7 +7,6 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -68,7 +67,14 @@ class Session:
 
     def _insert(self, table: Table) -> Any:
         """An INSERT that can say ON CONFLICT in the dialect in use."""
-        return sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+        # Of the two dialects only the one in use is loaded.
+        if self._sqlite:
+            from sqlalchemy.dialects import sqlite
+
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
 
 
 def to_the_end(

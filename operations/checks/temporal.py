@@ -30,7 +30,8 @@ SEEN = timedelta(seconds=90)
 """A worker polls at least once a minute."""
 
 LARGEST_SKEW = timedelta(seconds=2)
-_HOLD = timedelta(seconds=1)
+_HOLD = timedelta(seconds=5)
+"""Shorter polls are not noted."""
 
 
 Check = Callable[[Client], Awaitable[Finding]]

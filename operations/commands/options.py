@@ -35,6 +35,17 @@ def a_moment(text: str) -> datetime:
         ) from None
 
 
+STATUSES = ("Initiated", "Pending", "Succeeded", "Failed", "Cancelled", "Expired")
+
+
+def a_status(text: str) -> str:
+    """For Typer: a status of the contract, whatever its case."""
+    for status in STATUSES:
+        if status.lower() == text.lower():
+            return status
+    raise typer.BadParameter(f"one of {', '.join(STATUSES)}")
+
+
 Transaction = Annotated[
     str,
     typer.Argument(metavar="TRANSACTION", help="Its id: ours, the PSP's, or the external one."),

@@ -14,6 +14,7 @@ from operations.commands.options import (
     Transaction,
     Until,
     Webhook,
+    a_status,
 )
 
 
@@ -43,7 +44,8 @@ def list_transactions(
     merchant: Merchant = None,
     kind: Annotated[Kind | None, typer.Option(help="Only this kind.")] = None,
     status: Annotated[
-        list[str] | None, typer.Option(help="Only this status; may be repeated.")
+        list[str] | None,
+        typer.Option(parser=a_status, metavar="STATUS", help="Only this one; may be repeated."),
     ] = None,
     agreement: Annotated[str | None, typer.Option(help="Only this agreement's.")] = None,
     psp_id: Annotated[str | None, typer.Option(help="Only what the PSP calls so.")] = None,
@@ -70,7 +72,7 @@ def list_transactions(
         wanted = Filter(
             merchant_id=merchant,
             kind=kind.value if kind else None,
-            statuses=tuple(listing.status(name) for name in status or ()),
+            statuses=tuple(status or ()),
             agreement_id=agreement,
             psp_id=psp_id,
             since=since,

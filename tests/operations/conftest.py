@@ -1,0 +1,147 @@
+"""A real store with transactions of every kind, and a gateway that says what a test wrote down."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.records import RecordActivities
+from psp.types import Approved, Fact, FactKind, Pending
+from store import Store, TransactionRow
+from tests.activities.conftest import (  # noqa: F401 - fixtures
+    NOW,
+    Book,
+    book,
+    empty_database,
+    merchant,
+    psp,
+    store,
+)
+from workflows.messages import AnyInput, Delivery, Record, ResolveReply, workflow_id
+from workflows.starts import read_state
+from workflows.state import AnyState, Decision, Evidence, EvidenceKind, Kind
+
+PROOF = Evidence(kind=EvidenceKind.ANSWER, source="charge", at=NOW)
+
+
+def gone() -> RPCError:
+    return RPCError("no such workflow", RPCStatusCode.NOT_FOUND, b"")
+
+
+@dataclass
+class FakeGateway:
+    """Workflows by id; what was asked of them is in `asked`. Without one: not found."""
+
+    states: dict[str, AnyState] = field(default_factory=dict)
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    starts: list[AnyInput] = field(default_factory=list)
+    reply: ResolveReply | None = None
+    away: Exception | None = None
+    on_look_up: Callable[[AnyState], object] = lambda state: None
+
+    async def state(
+        self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
+    ) -> AnyState:
+        if self.away:
+            raise self.away
+        try:
+            return self.states[workflow_id(merchant_id, kind, transaction_id)]
+        except KeyError:
+            raise gone() from None
+
+    async def delivery(
+        self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
+    ) -> Delivery:
+        return self.deliveries.get(workflow_id(merchant_id, kind, transaction_id), Delivery())
+
+    async def redeliver(self, start: AnyInput) -> None:
+        self._note("redeliver", start)
+
+    async def look_up(self, start: AnyInput, psp_id: str | None = None) -> None:
+        self._note("look_up", start)
+        for state in self.states.values():
+            self.on_look_up(state)
+
+    async def resolve(self, start: AnyInput, decision: Decision) -> ResolveReply:
+        self._note(f"resolve {decision.kind}", start)
+        assert self.reply is not None
+        return self.reply
+
+    def _note(self, what: str, start: AnyInput) -> None:
+        if self.away:
+            raise self.away
+        self.asked.append((what, start.transaction_id))
+        self.starts.append(start)
+
+    def run(self, row: TransactionRow, state: AnyState) -> None:
+        """A workflow of this transaction runs."""
+        self.states[workflow_id(row.merchant_id, Kind(row.kind), row.transaction_id)] = state
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+async def kept(store: Store, row: TransactionRow) -> TransactionRow:  # noqa: F811
+    found = await store.transaction(row.merchant_id, row.transaction_id)
+    assert found is not None
+    return found
+
+
+@dataclass
+class Books:
+    """Transactions in the states that operators meet."""
+
+    store: Store
+    book: Book
+
+    async def paid(self) -> TransactionRow:
+        """A charge that succeeded."""
+        row = await self.book.charge()
+        state = read_state(row.kind, row.snapshot)
+        fact = Fact(kind=FactKind.PAID, id="ch_1", amount=row.requested_amount)
+        state.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
+        return await self.recorded(row, state)
+
+    async def unknown(self) -> TransactionRow:
+        """A charge of which nobody knows what became of it, and which asks for a person."""
+        row = await self.book.charge()
+        state = read_state(row.kind, row.snapshot)
+        state.apply(Pending(psp_id=None), PROOF)
+        state.note("The PSP has not decided for a long time; somebody should ask it why.")
+        return await self.recorded(row, state)
+
+    async def recorded(self, row: TransactionRow, state: AnyState) -> TransactionRow:
+        """As the workflow's recorder does it."""
+        await RecordActivities(self.store).record(
+            Record(
+                merchant_id=row.merchant_id,
+                kind=Kind(row.kind),
+                transaction_id=row.transaction_id,
+                snapshot=state.model_dump_json(),
+            )
+        )
+        return await kept(self.store, row)
+
+
+@pytest.fixture
+def books(store: Store, book: Book, psp: object) -> Books:  # noqa: F811
+    return Books(store, book)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: bytes) -> Path:  # noqa: F811
+    """The data folder of commands: a database with the current schema, no Temporal."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("INTEGRATOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("INTEGRATOR_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("INTEGRATOR_TEMPORAL_ADDRESS", "127.0.0.1:1")
+    (tmp_path / "integrator.db").write_bytes(empty_database)
+    return tmp_path

@@ -1,0 +1,192 @@
+"""The commands as programs see them: documents, exit codes, and how quickly they start."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+import cli
+from contract.enums import PaymentTransactionStatus, PublicPaymentProviderRole
+from runtime.keys import KeyRing
+from runtime.settings import Settings
+from store import NewDecision, RecordUpdate, Store
+from tests.activities.conftest import NOW
+from tests.store.builders import new_transaction
+from workflows.state import PaymentState
+
+ROOT = Path(__file__).parents[2]
+PENDING = PaymentState(
+    transaction_id="t1",
+    external_id="x1",
+    role=PublicPaymentProviderRole.Debit,
+    currency="EUR",
+    requested_amount=Decimal("10.50"),
+    status=PaymentTransactionStatus.Pending,
+    version=1,
+    last_updated=NOW,
+).model_dump_json()
+
+COMMANDS = (
+    *("explain", "list", "attention", "resolve", "decisions", "reconcile", "doctor"),
+    "webhook redeliver",
+)
+
+
+@pytest.fixture(autouse=True)
+def in_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that end their process the hard way end with an exit code here."""
+
+    def leave(code: int) -> None:
+        raise typer.Exit(code)
+
+    monkeypatch.setattr("os._exit", leave)
+
+
+@pytest.fixture
+def filled(folder: Path) -> None:
+    async def fill() -> None:
+        settings = Settings()
+        keys = KeyRing.from_settings(settings)
+        async with Store(settings.resolved_database_url, keys) as store:
+            merchant = await store.add_merchant("demo", "sandbox")
+            for number in range(5):
+                await store.open_transaction(new_transaction(merchant, f"t{number}"))
+            await store.record(RecordUpdate("demo", "t1", "Pending", 1, PENDING))
+            id = await store.open_decision(
+                NewDecision("demo", "acknowledge", "ada", "looked", transaction_id="t1")
+            )
+            await store.close_decision(id, "done", status_after="Pending")
+
+    asyncio.run(fill())
+
+
+def call(*arguments: str, code: int = 0, text: str | None = None) -> Result:
+    result = CliRunner().invoke(cli.app, arguments, input=text)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def document(*arguments: str, code: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", code=code).stdout)
+
+
+def test_help_starts_without_the_system() -> None:
+    code = (
+        "import cli, sys; heavy = {'temporalio', 'sqlalchemy', 'pydantic', 'httpx', 'fastapi'};"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    assert "--json" in call(*command.split(), "--help").output
+
+
+@pytest.mark.usefixtures("filled")
+def test_pages_of_a_list_join() -> None:
+    first = document("list", "--limit", "3")
+    rest = document("list", "--limit", "3", "--cursor", first["cursor"])
+    ids = [row["transaction_id"] for row in first["transactions"] + rest["transactions"]]
+    assert ids == ["t4", "t3", "t2", "t1", "t0"]
+    assert rest["cursor"] is None
+    assert first["transactions"][0]["requested_amount"] == "10.50"
+    call("list", "--cursor", "nonsense", code=1)
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_list_is_filtered() -> None:
+    def ids(*options: str) -> list[str]:
+        return [row["transaction_id"] for row in document("list", *options)["transactions"]]
+
+    assert ids("--status", "pending") == ["t1"]
+    assert len(ids("--merchant", "demo", "--kind", "payment", "--since", "1h")) == 5
+    assert ids("--until", "1h") == ids("--merchant", "other") == ids("--webhook", "delivered") == []
+    assert "t1" in call("list", "--status", "Pending").output
+
+
+@pytest.mark.usefixtures("filled")
+def test_decisions_are_listed() -> None:
+    (decision,) = document("decisions")["decisions"]
+    assert (decision["decided_by"], decision["reason"]) == ("ada", "looked")
+    assert "looked" in call("decisions", "--merchant", "demo").output
+    assert document("decisions", "--merchant", "other") == {"decisions": []}
+
+
+@pytest.mark.usefixtures("filled")
+def test_nothing_waits() -> None:
+    assert document("attention") == {"waiting": []}
+    assert "Nothing waits" in call("attention").output
+
+
+MISUSE = [
+    "list --status nonsense",
+    "list --since yesterday",
+    "list --kind nonsense",
+    "reconcile",
+    "reconcile --merchant demo --until 2h",
+    "reconcile t1 --since 2h",
+    "webhook redeliver",
+    "webhook redeliver t1 --undelivered",
+    "resolve t1 failed",
+    "resolve t1 nonsense --reason x",
+    "resolve --stray s1 --reason x",
+    "resolve t1 --reason x",
+    "resolve t1 failed --reason x --json",
+    "resolve t1 succeeded --reason x --psp-id p --amount -1",
+]
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("line", MISUSE)
+def test_misuse_has_an_exit_code_of_its_own(line: str) -> None:
+    call(*line.split(), code=2)
+
+
+@pytest.mark.usefixtures("filled")
+def test_what_cannot_be_done_is_said() -> None:
+    assert "no transaction 'nobody'" in call("explain", "nobody", code=1).stderr
+    assert "no merchant 'nobody'" in call("reconcile", "--merchant", "nobody", code=1).stderr
+    assert "cannot be reached" in call("webhook", "redeliver", "t1", code=1).stderr
+    assert "Aborted" in call("resolve", "t1", "failed", "--reason", "x", code=1, text="n\n").stderr
+
+
+def levels(found: Any) -> dict[str, str]:
+    return {finding["check"]: finding["level"] for finding in found["findings"]}
+
+
+@pytest.mark.usefixtures("filled")
+def test_the_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    found = document("doctor", code=1)
+    assert not found["healthy"]
+    assert levels(found)["database"] == levels(found)["encryption"] == "ok"
+    assert (levels(found)["merchant demo"], levels(found)["Temporal"]) == ("warning", "problem")
+    assert all(finding["advice"] for finding in found["findings"] if finding["level"] != "ok")
+    other = KeyRing({"other": bytes(32)})
+    assert other.ids == ("other",)
+    secret = "b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcm90aGVyMDA="
+    monkeypatch.setenv("INTEGRATOR_KEYS", f"other:{secret}")
+    wrong = call("doctor", code=1)
+    assert "problem   encryption: the keys do not open all of" in wrong.stdout
+    assert secret not in wrong.output
+    (folder / "integrator.db").unlink()
+    assert levels(document("doctor", code=1))["database"] == "problem"
+
+
+def test_the_doctor_reads_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTEGRATOR_PROFILE", "production")
+    monkeypatch.setenv("INTEGRATOR_API_PORT", "99999999")
+    (finding,) = document("doctor", code=1)["findings"]
+    assert (finding["check"], finding["level"]) == ("configuration", "problem")
+    assert "INTEGRATOR_API_PORT" in finding["text"]
+    assert "99999999" not in finding["text"]
+    monkeypatch.setenv("INTEGRATOR_API_PORT", "8080")
+    monkeypatch.setenv("INTEGRATOR_KEYS", "k:b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcm90aGVyMDA=")
+    assert levels(document("doctor", code=1))["profile"] in {"problem", "warning"}
