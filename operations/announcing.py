@@ -91,20 +91,21 @@ async def _announce(
     *,
     dry_run: bool,
 ) -> None:
-    async def announce(listed: Listed) -> None:
-        name = f"{listed.merchant_id}/{listed.transaction_id}"
-        if dry_run or listed.version == 0:
-            (done.skipped if listed.version == 0 else done.asked).append(name)
-            return
+    async def announce(listed: Listed) -> list[str]:
+        if listed.version == 0:
+            return done.skipped
+        if dry_run:
+            return done.asked
         row = await store.transaction(listed.merchant_id, listed.transaction_id)
         try:
             asked = row is not None and await one(gateway, row)
         except (RPCError, RuntimeError):
-            done.failed.append(name)
-            return
-        (done.asked if asked else done.skipped).append(name)
+            return done.failed
+        return done.asked if asked else done.skipped
 
-    await asyncio.gather(*(announce(row) for row in rows))
+    results = await asyncio.gather(*(announce(row) for row in rows))
+    for row, result in zip(rows, results, strict=True):
+        result.append(f"{row.merchant_id}/{row.transaction_id}")
 
 
 async def _pages(store: Store, wanted: Filter) -> AsyncIterator[list[Listed]]:

@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from operations.desk import Desk
 from operations.errors import OperatorError
 from operations.explain import PATIENCE
-from operations.output import Progress, bar, working
+from operations.output import Progress, bar, second, working
 from runtime.rows import resuming
 from store.rows import TransactionRow
 from workflows.messages import AnyInput, ReconcileInput, ReconcileReport
@@ -51,12 +51,16 @@ class LookedUp:
 
 @dataclass
 class Compared:
-    """What a comparison has counted, by step, and why a step stopped early."""
+    """What a comparison has counted, by step, and why a step stopped early.
+
+    `reached` is how far a span of time was crossed: not into the last minute.
+    """
 
     events: Counter[str] = field(default_factory=Counter)
     movements: Counter[str] = field(default_factory=Counter)
     sample: Counter[str] = field(default_factory=Counter)
     problems: dict[str, str] = field(default_factory=dict)
+    reached: datetime | None = None
 
     @property
     def found_problems(self) -> bool:
@@ -85,6 +89,8 @@ def counted(done: Compared) -> str:
         f"{name}: " + (", ".join(f"{n} {what}" for what, n in sorted(counts.items())) or "none")
         for name, counts in parts.items()
     ]
+    if done.reached is not None:
+        lines.append(f"Compared until {second(done.reached)} UTC.")
     lines += [f"{step} stopped early: {why}" for step, why in done.problems.items()]
     return "\n".join(lines)
 
@@ -151,10 +157,11 @@ async def compare_between(
             piece = wanted.model_copy(update={"since": reached, "until": end})
             report = await _run(client, queue, piece, lambda doing: None, wait)
             done.add(report)
-            if report.reached is None or report.reached <= reached:
-                break  # it lies too close to now to be compared
-            reached = report.reached
-            progress(int((reached - since).total_seconds()), total)
+            if report.reached is not None:
+                reached = done.reached = report.reached
+                progress(int((reached - since).total_seconds()), total)
+            if not report.more:
+                break  # all of it, or what is left lies too close to now to be compared
     return done
 
 

@@ -316,7 +316,8 @@ class StepReport(Message):
 class ReconcileReport(Message):
     """The result of a whole run: counts by step, and why a step stopped early.
 
-    `reached` is how far the span of time was crossed that was asked for.
+    `reached` is how far the span of time was crossed that was asked for, and `more` whether it
+    goes on from there.
     """
 
     events: dict[str, int] = {}
@@ -324,6 +325,7 @@ class ReconcileReport(Message):
     sample: dict[str, int] = {}
     problems: dict[str, str] = {}
     reached: datetime | None = None
+    more: bool = False
 
 
 class PspFailure(StrEnum):

@@ -4,7 +4,6 @@ It looks and tells; what is true of a transaction is decided by that transaction
 """
 
 from collections import Counter
-from datetime import datetime
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
@@ -36,7 +35,7 @@ class ReconcileWorkflow:
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
-        self._reached: datetime | None = None
+        self._last = StepReport()
 
     @workflow.run
     async def run(self, start: ReconcileInput) -> ReconcileReport:
@@ -45,7 +44,8 @@ class ReconcileWorkflow:
             return ReconcileReport(
                 movements=await self._step(plan.SWEEP_MOVEMENTS, start),
                 problems=self._problems,
-                reached=self._reached,
+                reached=self._last.reached,
+                more=self._last.more,
             )
         return ReconcileReport(
             events=await self._step(plan.REPAIR_EVENTS, start),
@@ -62,7 +62,7 @@ class ReconcileWorkflow:
             for number in range(1, ROUNDS + 1):
                 report = await step(start, summary=f"{step.name}, part {number}")
                 counts.update(report.counts)
-                self._reached = report.reached
+                self._last = report
                 if not report.more:
                     break
                 if start.since is not None:

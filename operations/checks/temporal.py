@@ -50,8 +50,9 @@ async def findings(client: Client, settings: Settings) -> AsyncIterator[Finding]
     checks = {"namespace": _namespace, "search attributes": _attributes, "clock": _clock}
     for name, check in checks.items():
         yield await _guarded(name, check, client)
-    for queue in (settings.task_queue, settings.reconcile_queue):
-        yield await _workers(client, queue)
+    queues = (settings.task_queue, settings.reconcile_queue)
+    for result in await asyncio.gather(*(_workers(client, queue) for queue in queues)):
+        yield result
 
 
 async def _guarded(name: str, check: Check, client: Client) -> Finding:

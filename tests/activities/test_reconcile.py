@@ -1,6 +1,7 @@
 """The three steps of reconciliation on a real store, with a PSP that a test writes down."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -294,6 +295,21 @@ class TestMovements:
         psp.movements = [movement("ch_1", MovementKind.PAYMENT, outcome, reference=CHARGE)]
         assert await self.swept(steps) == {"matched": 1}
         assert gateway.owners == []
+
+    async def test_a_span_of_time_is_compared_without_moving_the_place(
+        self, book: Book, store: Store, merchant: Merchant, psp: FakePsp, steps: Any
+    ) -> None:
+        await self.paid(book, store)
+        now = datetime.now(UTC)
+        before = await store.progress(merchant.psp_settings_id)
+        span = START.model_copy(update={"since": now - timedelta(days=3), "until": now})
+        report = await steps.sweep_movements(span)
+        assert (report.counts, report.more) == ({}, False)
+        asked = [given for name, given in psp.calls if name == "list_movements"]
+        assert asked[0][0] == now - timedelta(days=3)
+        assert asked[-1][1] == report.reached <= now
+        assert all(one[1] == other[0] for one, other in itertools.pairwise(asked))
+        assert await store.progress(merchant.psp_settings_id) == before
 
     async def test_another_amount_is_looked_up(
         self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any

@@ -185,6 +185,7 @@ class Steps:
             for step in (plan.REPAIR_EVENTS, plan.SWEEP_MOVEMENTS, plan.SAMPLE_FINAL)
         }
         self.called: list[str] = []
+        self.asked: list[ReconcileInput] = []
 
     def activities(self) -> list[Callable[..., Any]]:
         return [self._activity(name) for name in self.answers]
@@ -193,6 +194,7 @@ class Steps:
         @activity.defn(name=name)
         async def run(start: ReconcileInput) -> StepReport:
             self.called.append(name)
+            self.asked.append(start)
             script = self.answers[name]
             answer = script.pop(0) if len(script) > 1 else script[0]
             if isinstance(answer, ApplicationError):
@@ -216,10 +218,10 @@ async def steps(env: WorkflowEnvironment) -> AsyncIterator[tuple[Steps, str]]:
 
 
 async def reconciled(
-    env: WorkflowEnvironment, queue: str
+    env: WorkflowEnvironment, queue: str, start: ReconcileInput = START
 ) -> tuple[ReconcileReport, WorkflowHistory]:
     handle = await env.client.start_workflow(
-        ReconcileWorkflow.run, START, id=f"m/reconcile-{uuid4().hex}", task_queue=queue
+        ReconcileWorkflow.run, start, id=f"m/reconcile-{uuid4().hex}", task_queue=queue
     )
     report = await handle.result()
     return report, await handle.fetch_history()
@@ -263,6 +265,23 @@ class TestRun:
         made.answers[plan.REPAIR_EVENTS.name] = [StepReport(counts={"listed": 1})]
         report, _ = await reconciled(env, queue)
         assert (report.events, report.problems) == ({"listed": 1}, {})
+
+    async def test_a_span_of_time_is_crossed_and_nothing_else_is_done(
+        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+    ) -> None:
+        made, queue = steps
+        since = datetime(2026, 1, 15, tzinfo=UTC)
+        middle, until = since + timedelta(hours=1), since + timedelta(hours=2)
+        made.answers[plan.SWEEP_MOVEMENTS.name] = [
+            StepReport(counts={"matched": 3}, more=True, reached=middle),
+            StepReport(counts={"stray": 1}, reached=until),
+        ]
+        start = START.model_copy(update={"since": since, "until": until})
+        report, _ = await reconciled(env, queue, start)
+        assert report.movements == {"matched": 3, "stray": 1}
+        assert (report.reached, report.more) == (until, False)
+        assert [asked.since for asked in made.asked] == [since, middle]
+        assert made.called == [plan.SWEEP_MOVEMENTS.name] * 2
 
 
 class Merchants:
