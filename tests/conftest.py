@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 STACK = "tests/e2e"
-ALONE = ("tests/e2e/test_kill_loop.py", "tests/e2e/test_localstripe.py")
+ALONE = (
+    "tests/e2e/test_kill_loop.py",
+    "tests/e2e/test_localstripe.py",
+    "tests/e2e/test_operators.py",
+)
 """They have a stack of their own, or none."""
 FIRST = (
     "tests/campaign/test_small.py",
