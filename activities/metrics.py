@@ -35,7 +35,8 @@ RECORD_CONFLICTS = counter(
 )
 ORPHANS = counter(
     "integrator_orphans_total",
-    "Transactions whose caller was lost: `begun` or `announced` by the worker",
+    "Transactions taken care of by the worker: `begun` or `announced` where the caller was lost, "
+    "`ended_in_temporal` where somebody ended the workflow there",
     "action",
 )
 SWEEP_FAILURES = counter(

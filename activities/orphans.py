@@ -3,15 +3,19 @@
 The API opens the store's row, starts the workflow and sends the answer. A crash in between, and a
 caller who never repeats its request, would leave a row without a workflow or an outcome that
 nobody has heard of. The first is begun here: it waits for its caller as any other, and ends
-truthfully if nobody comes. The second is announced.
+truthfully if nobody comes. The second is announced. A workflow that somebody has ended in Temporal
+before it recorded anything leaves such a row, too.
 """
 
 import logging
 from datetime import UTC, datetime, timedelta
 
+from temporalio.client import WorkflowExecutionStatus
+
 from activities import metrics
 from runtime.rows import first_start, resuming
 from store.database import Store
+from store.rows import TransactionRow
 from workflows.gateway import Gateway
 
 log = logging.getLogger(__name__)
@@ -42,7 +46,26 @@ class OrphanSweeper:
             if await self._gateway.begin(first_start(row)):
                 metrics.ORPHANS.labels("begun").inc()
                 log.warning("%s %s was opened and never begun", row.kind, row.transaction_id)
+            else:
+                await self._go_on(row)
         return len(rows)
+
+    async def _go_on(self, row: TransactionRow) -> None:
+        """Nothing to do for one that is open: it waits for its caller, the PSP or the store.
+
+        One that was cancelled never ran, for those that run ignore it; so nothing was sent. Any
+        other may have sent, and what came of it the PSP has to be asked.
+        """
+        start = first_start(row)
+        closed = await self._gateway.closed_as(start)
+        if closed is None:
+            return
+        metrics.ORPHANS.labels("ended_in_temporal").inc()
+        log.warning("%s %s was ended in Temporal: %s", row.kind, row.transaction_id, closed.name)
+        if closed is WorkflowExecutionStatus.CANCELED:
+            await self._gateway.begin(start, again=True)
+        else:
+            await self._gateway.look_up(resuming(row))
 
     async def announce(self, patience: timedelta = ANNOUNCE_AFTER) -> int:
         """Announce what was opened before `patience` and never answered."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowUpdateFailedError,
 )
@@ -99,23 +100,32 @@ class Gateway:
             start, WorkflowIDReusePolicy.REJECT_DUPLICATE, CREATE, None, STATE_TYPES[kind], CREATE
         )
 
-    async def begin(self, start: AnyInput) -> bool:
+    async def begin(self, start: AnyInput, *, again: bool = False) -> bool:
         """See to it that the transaction's workflow exists; True if it did not.
 
-        It waits for its `create`.
+        It waits for its `create`. `again` also replaces one that did not complete.
         """
+        reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
+        if again:
+            reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
         try:
             with _starting():
                 await self._client.start_workflow(
                     WORKFLOW_NAMES[kind_of(start)],
                     start,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_reuse_policy=reuse,
                     **self._options(start),
                 )
         except WorkflowAlreadyStartedError:
             return False
         return True
+
+    async def closed_as(self, start: AnyInput) -> WorkflowExecutionStatus | None:
+        """How the transaction's workflow has closed; None while it is open."""
+        handle = self._handle(start.merchant_id, kind_of(start), start.transaction_id)
+        status = (await handle.describe()).status
+        return None if status is WorkflowExecutionStatus.RUNNING else status
 
     async def state(
         self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import BaseModel, Field, SecretStr
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.owners import Owners
@@ -192,6 +193,7 @@ class FakeGateway(Gateway):
     reply: ReserveReply = field(default_factory=lambda: ReserveReply(psp_id="owner_psp_id"))
     failures: list[Exception] = field(default_factory=list)
     lose_settlements: int = 0
+    closed: WorkflowExecutionStatus | None = None
     owners: list[AnyInput] = field(default_factory=list)
     notified: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -214,10 +216,13 @@ class FakeGateway(Gateway):
         self.owners.append(start)
         self.log.append(("settle", settlement))
 
-    async def begin(self, start: AnyInput) -> bool:
+    async def begin(self, start: AnyInput, *, again: bool = False) -> bool:
         self._fail()
         self.log.append(("begin", start))
-        return True
+        return self.closed is None or again
+
+    async def closed_as(self, start: AnyInput) -> WorkflowExecutionStatus | None:
+        return self.closed
 
     async def redeliver(self, start: AnyInput) -> None:
         self._fail()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.inbox import InboxSweeper
@@ -214,6 +215,24 @@ async def test_a_transaction_that_nobody_began_is_begun_after_a_while(
     assert await orphans.begin(timedelta(seconds=-1)) == 1
     (start,) = gateway.logged("begin")
     assert (start.transaction_id, start.resume) == (row.transaction_id, None)
+
+
+async def test_one_that_was_cancelled_before_it_ran_is_begun_again(
+    store: Store, book: Book, gateway: FakeGateway
+) -> None:
+    await book.charge()
+    gateway.closed = WorkflowExecutionStatus.CANCELED
+    assert await OrphanSweeper(store, gateway).begin(timedelta(seconds=-1)) == 1
+    assert [start.resume for start in gateway.logged("begin")] == [None, None]
+
+
+async def test_of_one_that_was_terminated_before_it_recorded_anything_the_psp_is_asked(
+    store: Store, book: Book, gateway: FakeGateway
+) -> None:
+    row = await book.charge()
+    gateway.closed = WorkflowExecutionStatus.TERMINATED
+    assert await OrphanSweeper(store, gateway).begin(timedelta(seconds=-1)) == 1
+    assert gateway.logged("look_up") == [(row.transaction_id, None)]
 
 
 async def test_a_transaction_with_a_recorded_state_is_no_orphan(
