@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.client import Client, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError
 
 from operations.errors import OperatorError
@@ -53,6 +54,8 @@ class Desk:
             raise OperatorError(
                 f"Temporal at {address} does not do it: {error.status.name}: {error.message}"
             ) from error
+        except TemporalError as error:
+            raise OperatorError(f"The workflow did not do it: {error}") from error
         except RuntimeError as error:
             # What the SDK raises when it cannot connect.
             raise OperatorError(f"Temporal at {address} cannot be reached.") from error

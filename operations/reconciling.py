@@ -25,7 +25,9 @@ from workflows.state import AnyState, Kind
 STRANGE = ("stray", "unresolved", "unreadable")
 """What a comparison counts that somebody has to look at."""
 
-LONGEST = timedelta(hours=1)
+LONGEST = timedelta(minutes=20)
+"""A run with much to do ends by itself after ten; longer, and no worker runs."""
+
 _LOOK_EVERY_S = 0.5
 _PIECE = timedelta(days=1)
 

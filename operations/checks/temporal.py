@@ -131,7 +131,11 @@ async def _workers(client: Client, queue: str) -> Finding:
         return problem(name, "nobody has polled the queue in the last 90 seconds", advice)
     who = {identity: _version(poller) for part in alive for identity, poller in part.items()}
     listed = ", ".join(f"{identity} ({version})" for identity, version in sorted(who.items()))
-    if not await _answered(client, queue):
+    try:
+        answered = await _answered(client, queue)
+    except RPCError as error:
+        return problem(name, f"workflows cannot be listed ({error.status.name})", advice)
+    if not answered:
         text = f"polled it lately, and do not answer now: {listed}"
         return problem(name, text, "See the worker's log; " + advice[0].lower() + advice[1:])
     return ok(name, listed)
