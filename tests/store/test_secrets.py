@@ -136,3 +136,15 @@ async def test_the_representation_of_rows_shows_no_secret(store: Store, merchant
     ]
     assert IBAN not in repr(rows)
     assert "s3cret" not in repr(rows)
+
+
+async def test_a_sample_tells_whether_the_keys_open_the_store(
+    url: str, store: Store, merchant: Merchant
+) -> None:
+    await _fill(store, merchant)
+    found = {sample.column: sample for sample in await store.opened(per_column=1)}
+    assert {"data_keys.wrapped", "psp_settings.sealed_values"} <= set(found)
+    assert {(sample.read, sample.unreadable) for sample in found.values()} == {(1, 0)}
+    async with Store(url, KeyRing({"other": bytes(32)})) as stranger:
+        bad = {sample.column for sample in await stranger.opened() if sample.unreadable}
+    assert {"data_keys.wrapped", "psp_settings.sealed_values"} <= bad
