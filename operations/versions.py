@@ -49,7 +49,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Found:
-    """Who polls, newest first, and the versions, if a deployment is configured."""
+    """Who polls, newest first, and the versions, if a deployment is configured.
+
+    Of several workers on one task queue the server may leave some out for a while.
+    """
 
     pollers: list[Poller]
     versions: list[Version]
