@@ -86,10 +86,16 @@ def compose(words: Sequence[str]) -> None:
         inner(after)
 
 
+def kubectl(words: Sequence[str]) -> None:
+    """What is run in a pod is understood."""
+    if "--" in words:
+        inner(words[words.index("--") :])
+
+
 def inner(words: Sequence[str]) -> None:
-    """A call of `integrator` inside of another program's arguments is understood."""
-    if "integrator" in words:
-        integrator(words[words.index("integrator") :])
+    """A call of `integrator` behind the service, or whatever it is run in, is understood."""
+    if words[1:2] == ["integrator"]:
+        integrator(words[1:])
 
 
 def docker(words: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ CHECKED = {
     ".venv/bin/python": Checked("tests of their own start these modules", checks.python),
     "docker": Checked("there are no containers in a test", checks.docker),
     "docker-compose": Checked("there are no containers in a test", checks.compose),
-    "kubectl": Checked("there is no cluster in a test", checks.inner),
+    "kubectl": Checked("there is no cluster in a test", checks.kubectl),
     "helm": Checked("there is no cluster in a test"),
     "temporal": Checked("asks servers that a test has not", checks.temporal),
     "temporal-sql-tool": Checked("comes with the server's own image"),
@@ -60,15 +60,24 @@ CHECKED = {
 INTEGRATOR_CARRIED_OUT = {
     ("client", "add"),
     ("client", "list"),
+    ("attention",),
+    ("decisions",),
+    ("doctor",),
+    ("explain",),
     ("keys", "generate"),
     ("keys", "usage"),
+    ("list",),
     ("merchant", "add"),
     ("merchant", "hosts"),
     ("merchant", "list"),
     ("migrate",),
+    ("reconcile",),
+    ("resolve",),
     ("settings", "show"),
     ("token", "issue"),
     ("token", "list"),
+    ("webhook", "redeliver"),
+    ("worker", "versions"),
 }
 """Sub-commands of `integrator` that show something, or make what disturbs nobody."""
 
@@ -80,10 +89,11 @@ INTEGRATOR_CHECKED = {
     ("keys", "rotate"): "tests/local/test_keys_cli.py and tests/store/test_rotation.py rotate",
     ("run",): "runs until it is stopped; the stack was started by it",
     ("token", "revoke"): "tests/local/test_cli.py revokes one",
+    ("worker", "promote"): "without versions; tests/rolling/test_versions.py promotes some",
 }
 """Sub-commands that are not carried out on a stack that others use, with the reason."""
 
-ENDS_OTHERWISE: dict[str, int] = {}
+ENDS_OTHERWISE = {"integrator attention": 1}
 """Exit codes of commands meant to fail, by their beginning; 22 is curl's for HTTP errors."""
 
 PLACEHOLDERS = (

@@ -77,7 +77,10 @@ def in_bash(
 
 
 def integrator(words: Sequence[str], command: Command, given: Mapping[str, str]) -> Done:
-    """One call of `integrator`, in this process: starting one takes longer than the call."""
+    """One call of `integrator`, in this process: starting one takes longer than the call.
+
+    Questions are answered with yes.
+    """
     arguments = [filled_in(word, given) for word in words[1:]]
-    result = CliRunner().invoke(cli.app, arguments)
+    result = CliRunner().invoke(cli.app, arguments, input="y\n")
     return Done(command, result.exit_code, result.output)

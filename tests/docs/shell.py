@@ -37,7 +37,7 @@ def commands(page: Page) -> list[Command]:
 
 def simple_commands(text: str) -> list[list[str]]:
     """The programs called by a command, each with its arguments; without redirections."""
-    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer = shlex.shlex(text.replace("\\\n", " "), posix=True, punctuation_chars=True)
     lexer.commenters = ""
     lexer.whitespace_split = True
     found: list[list[str]] = [[]]

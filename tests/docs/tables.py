@@ -19,7 +19,7 @@ from tests.docs.pages import ROOT, pages, with_generated
 
 MODULES = (
     *("contract", "psp", "workflows", "activities", "store", "runtime", "api", "codec_server"),
-    *("local", "sandbox_psp", "worker.py", "cli.py"),
+    *("operations", "local", "sandbox_psp", "worker.py", "cli.py"),
 )
 PSPS = ("sandbox", "stripe", "gocardless", "billwerk_pay")
 

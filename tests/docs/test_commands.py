@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from tests.docs import checks, session
+from tests.docs import checks, desk, session
 from tests.docs.classified import (
     INTEGRATOR_CARRIED_OUT,
     INTEGRATOR_CHECKED,
@@ -56,6 +56,8 @@ def test_what_can_be_carried_out_works(
     monkeypatch.setattr(os, "_exit", sys.exit)
     wanted = [command for command in commands(page) if is_carried_out(command)]
     own = {**given, "acme": _merchant(page, wanted)}
+    if not _adds_acme(wanted) and desk.is_needed(wanted):
+        own |= desk.prepared(stack, own["acme"])
     alone = {command: words for command in wanted if (words := is_integrator_alone(command))}
     done = [session.integrator(words, command, own) for command, words in alone.items()]
     others = [command for command in wanted if command not in alone]
@@ -143,7 +145,11 @@ def _client(stack: Stack) -> dict[str, str]:
 def _merchant(page: Page, wanted: list[Command]) -> str:
     """The document's merchant `acme` has another name in each, and is there unless it is added."""
     name = f"docs-{page.path.stem.lower()}"
-    if not any(command.text.startswith("integrator merchant add acme") for command in wanted):
+    if not _adds_acme(wanted):
         added = session.integrator(["integrator", "merchant", "add", name], wanted[0], {})
         assert added.code == 0, added.output
     return name
+
+
+def _adds_acme(wanted: list[Command]) -> bool:
+    return any(command.text.startswith("integrator merchant add acme") for command in wanted)

@@ -27,7 +27,7 @@ _PATH = re.compile(r"[\w.*-]+(/[\w.*-]*)+")
 _TEST = re.compile(r"(tests/[\w/]+\.py)::([\w:]+)")
 # A kit's run takes a setting of any adapter from `INTEGRATOR_KIT_<PSP>_<SETTING>`.
 _KIT = f"{PREFIX}KIT_"
-_MADE_BY_RUNNING = ("build/",)
+_MADE_BY_RUNNING = ("build/", "deploy/secrets/")
 
 
 @each_page
@@ -76,6 +76,7 @@ def test_commands_in_the_text_exist(page: Page) -> None:
             checks.temporal(shlex.split(text))
         elif program == "integrator" and rest:
             assert _begins_a_sub_command(rest.split()), f"{page.name}: {code}"
+            assert _unknown_options(rest.split()) == set(), f"{page.name}: {code}"
 
 
 @each_page
@@ -163,3 +164,11 @@ def _begins_a_sub_command(words: list[str]) -> bool:
     longest = max((length for length in range(len(path) + 1) if path[:length] in known), default=0)
     takes_more = not hasattr(known[path[:longest]], "commands")
     return longest > 0 and (takes_more or longest == len(path))
+
+
+def _unknown_options(words: list[str]) -> set[str]:
+    asked = {word for word in words if word.startswith("--")} - {"--help"}
+    if not asked:
+        return asked
+    _, _, command = checks.resolved(["integrator", *words])
+    return asked - {name for given in command.params for name in given.opts + given.secondary_opts}
