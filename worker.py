@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import httpx
+import uvloop
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from temporalio.client import Client
@@ -201,7 +202,7 @@ def main() -> None:
     tracing.set_up(settings, "integrator-worker")
     code = 0
     try:
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
     except attributes.AttributesError as error:
         log.critical("%s", error)
         code = 1

@@ -30,6 +30,7 @@ def server_of(app: ASGIApp, settings: Settings, certificate: Certificate | None)
         drain,
         host=settings.bind,
         port=settings.api_port,
+        loop="uvloop",
         http=PatientConnection,
         ws="none",
         h11_max_incomplete_event_size=LONGEST_HEAD,
