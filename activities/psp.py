@@ -4,6 +4,7 @@ An activity that is repeated sends the same idempotency key, so whatever happene
 answer (a lost worker, a store that was away) is made good by the PSP's own replay of it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -98,8 +99,9 @@ class PspActivities:
         row, connection = await self._open(call)
         if row.erased:
             return erased()
-        request = await self._store.request(call.merchant_id, call.transaction_id)
-        instrument = await self._instrument(row)
+        request, instrument = await asyncio.gather(
+            self._store.request(call.merchant_id, call.transaction_id), self._instrument(row)
+        )
         if instrument is None:
             return NO_INSTRUMENT
         with psp_errors():
