@@ -298,6 +298,7 @@ class Transactions(Agreements):
             ),
             **self._snapshot(new.snapshot, *key),
             "version": 0,
+            "needs_attention": False,
             "created_at": now,
             "updated_at": now,
             "checked_at": now,
