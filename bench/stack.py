@@ -14,12 +14,14 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from bench import psp
 from bench.bare_workflow import TASK_QUEUE
 from local import health, temporal
 from local.address import Addresses
 from local.environment import child_environment
+from local.errors import LocalError
 from local.layout import Layout
 from local.ports import find_free
 from local.process import Command
@@ -34,6 +36,7 @@ from store.migrate import upgrade
 MERCHANT = "bench"
 STOP_ORDER = ("api", "worker", "worker-2", "bare", "psp", "temporal")
 _START_SECONDS = 60.0
+_ATTEMPTS = 3
 _UNLIMITED = "1000000/second"
 
 
@@ -89,17 +92,28 @@ class Stack:
 
 @asynccontextmanager
 async def running(variant: Variant, folder: Path) -> AsyncIterator[Stack]:
-    """Everything answers inside, everything is stopped after."""
+    """Everything answers inside, everything is stopped after. Raises `LocalError`."""
     with contextlib.ExitStack() as stack:
-        url = stack.enter_context(_postgresql()) if variant.postgresql else None
-        settings = _settings(folder, url)
-        layout = Layout(settings.data_dir)
-        layout.make_folders()
-        supervisor = Supervisor(layout, report=_say, pids_changed=lambda: None)
-        try:
-            yield await _start(variant, settings, layout, supervisor)
-        finally:
-            await supervisor.stop(STOP_ORDER)
+        for attempt in range(_ATTEMPTS):
+            # Of its own for each attempt, the database included.
+            url = stack.enter_context(_postgresql()) if variant.postgresql else None
+            settings = _settings(folder / str(attempt), url)
+            layout = Layout(settings.data_dir)
+            layout.make_folders()
+            supervisor = Supervisor(layout, report=_say, pids_changed=lambda: None)
+            try:
+                try:
+                    started = await _start(variant, settings, layout, supervisor)
+                except LocalError as error:
+                    # Another process may have taken one of the ports just found free.
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    _say(f"{error}\nOnce more, on other ports.")
+                    continue
+                yield started
+                return
+            finally:
+                await supervisor.stop(STOP_ORDER)
 
 
 def _settings(folder: Path, database_url: str | None) -> Settings:
@@ -131,8 +145,7 @@ async def _start(
     if variant.engine_in_memory:
         argv = _in_memory(argv)
     supervisor.start(Command("temporal", argv, env))
-    client = await connect_patiently(settings)
-    await temporal.keep_closed_workflows(client)
+    client = await _connected(settings)
     await upgrade(settings.resolved_database_url)
     token, settings_id = await _seed(settings)
     parts = {"psp": "bench.psp", "api": "api", "worker": "worker", "bare": "bench.bare"}
@@ -144,6 +157,20 @@ async def _start(
     stack = Stack(settings, client, token, path, supervisor, layout)
     await _until_ready(stack, parts)
     return stack
+
+
+async def _connected(settings: Settings) -> Client:
+    """A client, as soon as the server has its namespace."""
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            client = await connect_patiently(settings)
+            while True:
+                with contextlib.suppress(RPCError):
+                    await temporal.keep_closed_workflows(client)
+                    return client
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise LocalError(f"Temporal was not ready after {_START_SECONDS:g} s.") from None
 
 
 async def _seed(settings: Settings) -> tuple[str, str]:
@@ -171,7 +198,7 @@ async def _until_ready(stack: Stack, parts: dict[str, str]) -> None:
                 waits[name] = health.until(lambda name=name: works(name))  # type: ignore[misc]
         late = await all_done(waits, stack.supervisor.require_alive, _START_SECONDS)
     if late:
-        raise RuntimeError(f"not ready after {_START_SECONDS:g} s: {', '.join(late)}")
+        raise LocalError(f"not ready after {_START_SECONDS:g} s: {', '.join(late)}")
 
 
 def _in_memory(argv: tuple[str, ...]) -> tuple[str, ...]:
