@@ -25,7 +25,7 @@ import pytest
 from tests.e2e.world import CARD, World, around, outcome, wait_until
 from tests.support.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ROUND = (("temporal",), ("temporal", "worker"), ("temporal",), ("temporal", "api"))
 """Who is killed together, one after the other, before the power goes."""

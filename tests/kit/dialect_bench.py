@@ -41,7 +41,7 @@ from psp.types import Authorize, Capture, Charge, Instrument, RedirectRequired, 
 
 ROOT = Path(__file__).parents[2]
 SETTLE_SECONDS = 0.05
-START_SECONDS = 20
+START_SECONDS = 60
 GOOD_IBAN = "DE89370400440532013000"
 
 GOOD_CARD = "4242424242424242"

@@ -25,7 +25,7 @@ from tests.psp import builders
 ROOT = Path(__file__).parents[2]
 SETTLE_SECONDS = 0.2
 SLOW_SECONDS = 0.6
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 @dataclass
