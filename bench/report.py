@@ -31,7 +31,8 @@ def gathered(rounds: Sequence[Figures]) -> dict[str, dict[str, list[float]]]:
 
 def ratios(sides: Mapping[str, Sequence[float]]) -> list[float]:
     """Ours to bare, round by round; empty where there is no bare side."""
-    return [o / b for o, b in zip(sides["ours"], sides.get("bare", ()), strict=False)]
+    # Processor time comes in ticks: a short round may show none.
+    return [o / b for o, b in zip(sides["ours"], sides.get("bare", ()), strict=False) if b]
 
 
 def table(title: str, figures: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:

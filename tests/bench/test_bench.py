@@ -13,7 +13,7 @@ from bench.run import both_sides, figures, growth
 from bench.stack import VARIANTS
 from tests.support.temporal import temporal_binary
 
-TINY = Knobs(rounds=1, phase=0.2, warm_up=0.2, notifications=1, callers=2, crowd=4, growth=(0, 20))
+TINY = Knobs(rounds=1, phase=0.6, warm_up=0.2, notifications=1, callers=2, crowd=4, growth=(0, 20))
 CROWD = "POST, 4 callers: payments per second"
 
 
