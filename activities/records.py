@@ -3,8 +3,8 @@
 from temporalio import activity
 
 from activities import metrics, plan
+from runtime.rows import record_of
 from store.database import Store
-from store.rows import RecordUpdate
 from workflows.messages import Record
 from workflows.starts import read_state
 
@@ -19,19 +19,12 @@ class RecordActivities:
     async def record(self, record: Record) -> bool:
         """Keep the snapshot; False when the store holds a newer one already."""
         state = read_state(record.kind, record.snapshot)
-        evidence = state.evidence.model_dump_json() if state.evidence else None
         written = await self._store.record(
-            RecordUpdate(
-                merchant_id=record.merchant_id,
-                transaction_id=record.transaction_id,
-                status=state.status.name,
-                version=state.version,
-                snapshot=record.snapshot,
-                evidence=evidence,
-                psp_transaction_id=state.psp_transaction_id,
-                psp_session_id=state.psp_session_id,
+            record_of(
+                record.merchant_id,
+                state,
+                record.snapshot,
                 activate_agreement=record.activate_agreement,
-                needs_attention=state.attention is not None,
             )
         )
         if not written:

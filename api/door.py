@@ -24,8 +24,8 @@ from api.render import responded
 from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, wire
 from psp.port import Adapter
 from runtime import logs
-from runtime.rows import first_start
-from store import Merchant, RecordUpdate, TransactionRow
+from runtime.rows import first_start, record_of
+from store import Merchant, TransactionRow
 from workflows.state import AnyState, Change, Kind
 
 log = logging.getLogger(__name__)
@@ -128,15 +128,7 @@ async def _record_pending(context: Context, row: TransactionRow, state: AnyState
     if state.hand_over(state.last_updated) is Change.NONE:
         return
     state.version = version
-    await context.store.record(
-        RecordUpdate(
-            merchant_id=row.merchant_id,
-            transaction_id=row.transaction_id,
-            status=state.status.name,
-            version=version,
-            snapshot=state.model_dump_json(),
-        )
-    )
+    await context.store.record(record_of(row.merchant_id, state, state.model_dump_json()))
 
 
 async def _again(context: Context, row: TransactionRow) -> TransactionRow:

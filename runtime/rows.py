@@ -1,9 +1,10 @@
-"""From a stored transaction to the input of its workflow."""
+"""From a stored transaction to the input of its workflow, and from its state to the store."""
 
 from collections.abc import Awaitable, Callable
 
 from psp import registry
 from store import Store, TransactionRow
+from store.rows import RecordUpdate
 from workflows.messages import AnyInput
 from workflows.starts import build_start, read_state
 from workflows.state import AnyState, PaymentState
@@ -27,6 +28,24 @@ def refresher(store: Store) -> Callable[[AnyInput], Awaitable[AnyInput]]:
         return resuming(row) if row is not None else start
 
     return refresh
+
+
+def record_of(
+    merchant_id: str, state: AnyState, snapshot: str, *, activate_agreement: bool = False
+) -> RecordUpdate:
+    """What the store is to hold of a state; `snapshot` is that state as JSON."""
+    return RecordUpdate(
+        merchant_id=merchant_id,
+        transaction_id=state.transaction_id,
+        status=state.status.name,
+        version=state.version,
+        snapshot=snapshot,
+        evidence=state.evidence.model_dump_json() if state.evidence else None,
+        psp_transaction_id=state.psp_transaction_id,
+        psp_session_id=state.psp_session_id,
+        activate_agreement=activate_agreement,
+        needs_attention=state.attention is not None,
+    )
 
 
 def _start(row: TransactionRow, snapshot: str | None) -> AnyInput:

@@ -33,11 +33,9 @@ class OwnerState(TransactionState):
         """
         if self.undecided:
             return Admission.UNDECIDED
-        last = self.attempts.get(by)
-        if at is not None and last is not None:
-            ended = at == last and not self._holds_for(by)
-            if at < last or ended:
-                return Admission.OVERTAKEN
+        ended = at is not None and at == self.attempts.get(by) and not self._holds_for(by)
+        if ended or self._superseded(by, at):
+            return Admission.OVERTAKEN
         self._attempted(by, at)
         return Admission.GRANTED
 
