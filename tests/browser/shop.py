@@ -1,10 +1,9 @@
 """The merchant's shop: the pages a customer comes back to."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.serving import Serving
 
 PAGES = {
     "/success": "Thank you for your order",
@@ -13,18 +12,12 @@ PAGES = {
 }
 
 
-class Shop:
+class Shop(Serving):
     """Serves the return pages and remembers who came back, in order."""
 
     def __init__(self) -> None:
         self.visits: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def base(self) -> str:
-        """Where the shop is."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__()
 
     @property
     def return_urls(self) -> dict[str, str]:
@@ -46,20 +39,6 @@ class Shop:
             name: f"{url}{'&' if '?' in url else '?'}agreement={agreement_id}"
             for name, url in self.return_urls.items()
         }
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.e2e
 SCHEDULED = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
 ANSWERED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED
 SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+EVENTS_OF_A_SIGNAL = 5
+"""Itself, a workflow task's three, and the mark of what is recorded then."""
 
 
 async def history(world: World, workflow: str) -> tuple[list[EventType.ValueType], int]:
@@ -28,11 +30,12 @@ async def test_a_captured_payment_has_a_short_history(
     seen = background.captured.result(HANG_SECONDS)
     types, size = await history(world, f"demo/payment/{seen.id}")
     figures.append(f"a captured payment's history: {len(types)} events, {size} bytes")
-    assert len(types) <= 20
+    # The PSP's own webhook has nothing to add, unless it overtakes a busy worker's record.
+    overtaken = types.count(SIGNALED)
+    assert len(types) <= 20 + EVENTS_OF_A_SIGNAL * overtaken
     assert size <= 16 * 1024
     assert types.count(SCHEDULED) == 1
     assert SCHEDULED in types[: types.index(ANSWERED)]
-    assert SIGNALED not in types  # the PSP's own webhook had nothing to add
 
 
 async def test_a_captured_preauth_is_over_and_a_payment_stays_open(

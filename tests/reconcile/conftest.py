@@ -37,15 +37,12 @@ __all__ = ["http", "merchant", "sandbox_url"]
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[Client]:
     """A Temporal server whose clock is everybody's."""
-    environment = await WorkflowEnvironment.start_local(
+    async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         search_attributes=attributes.KEYS,
         dev_server_existing_path=temporal_binary(),
-    )
-    try:
+    ) as environment:
         yield environment.client
-    finally:
-        await environment.shutdown()
 
 
 @dataclass

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 
 import httpx
+
+from tests.support.serving import Serving
 
 NOT_PASSED_ON = {"connection", "content-length", "host", "transfer-encoding"}
 
@@ -101,28 +101,12 @@ class Balancer(httpx.BaseTransport):
                 self._news.notify_all()
 
 
-class Door:
+class Door(Serving):
     """The balancer as a server of its own, for the PSP's notifications."""
 
     def __init__(self, balancer: Balancer) -> None:
         self._client = httpx.Client(transport=balancer, base_url="http://integrator")
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         client = self._client

@@ -128,7 +128,7 @@ class Fleet:
             **inherited,
             "INTEGRATOR_DATA_DIR": str(folder / "data"),
             "INTEGRATOR_TEMPORAL_ADDRESS": client.service_client.config.target_host,
-            "INTEGRATOR_PUBLIC_URL": door.url,
+            "INTEGRATOR_PUBLIC_URL": door.base,
             "INTEGRATOR_SANDBOX_URL": self.sandbox,
             "INTEGRATOR_RECONCILE_EVERY_SECONDS": "5",
             "SANDBOX_SETTLE_SECONDS": "1",
@@ -182,12 +182,12 @@ class Fleet:
         self.start(NEW, "sandbox_psp", INTEGRATOR_SANDBOX_PORT=port)
         told = code.run(self.env, "-c", FIRST_STEPS).split()
         self.token = told[-1]
-        route = next(word for word in told if word.startswith(self._door.url))
+        route = next(word for word in told if word.startswith(self._door.base))
         self._access = MerchantAccess(self.token, "sandbox", route.rpartition("/")[2])
 
     async def seed(self) -> None:
         """Tell the PSP where notifications go, and the merchant's settings how to call the PSP."""
-        addresses = Addresses(self._door.url, self.sandbox, "", None, "")
+        addresses = Addresses(self._door.base, self.sandbox, "", None, "")
         async with httpx.AsyncClient(trust_env=False, timeout=15) as http:
             await seed.seed_psp(http, addresses, self._access, self.secrets)
 

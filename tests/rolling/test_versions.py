@@ -39,15 +39,12 @@ Handle = WorkflowHandle[Any, Any]
 
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[Client]:
-    environment = await WorkflowEnvironment.start_local(
+    async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         search_attributes=attributes.KEYS,
         dev_server_existing_path=temporal_binary(),
-    )
-    try:
+    ) as environment:
         yield environment.client
-    finally:
-        await environment.shutdown()
 
 
 @pytest.fixture

@@ -43,13 +43,10 @@ START = PaymentInput(
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    environment = await WorkflowEnvironment.start_local(
+    async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter, dev_server_existing_path=temporal_binary()
-    )
-    try:
+    ) as environment:
         yield environment.client
-    finally:
-        await environment.shutdown()
 
 
 def gateway(client: Client) -> Gateway:

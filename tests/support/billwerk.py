@@ -2,16 +2,17 @@
 
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
+
+from tests.support.serving import Serving
 
 TYPES = {"preauth": 1, "payment": 2, "refund": 3}
 RETURN_URLS = {
@@ -39,7 +40,7 @@ def new_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(12)}"
 
 
-class Billwerk:
+class Billwerk(Serving):
     """One merchant's view: `client` is authorised, `webhooks` is what was accepted, in order.
 
     `answer` decides how each notification is answered; it may be replaced while running.
@@ -53,17 +54,12 @@ class Billwerk:
         self.webhooks: list[dict[str, Any]] = []
         self.attempts: list[Attempt] = []
         self.answer: Callable[[dict[str, Any]], Reply] = lambda body: 200
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        super().__init__()
 
     @property
     def webhook_target(self) -> str:
         """Where notifications are to be sent."""
-        return f"http://127.0.0.1:{self._server.server_port}/hook"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        return f"{self.base}/hook"
 
     def __exit__(
         self,
@@ -71,9 +67,7 @@ class Billwerk:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         self.client.close()
 
     # --- request bodies -------------------------------------------------------------------

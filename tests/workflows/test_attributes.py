@@ -182,17 +182,16 @@ async def test_one_that_was_begun_without_attributes_never_has_any(world: World)
 async def short_lived() -> AsyncIterator[World]:
     """A server that soon suggests to go on in a new run."""
     flag = "limit.historyCount.suggestContinueAsNew=30"
-    environment = await WorkflowEnvironment.start_local(
-        data_converter=pydantic_data_converter,
-        search_attributes=attributes.KEYS,
-        dev_server_existing_path=temporal_binary(),
-        dev_server_extra_args=["--dynamic-config-value", flag],
-    )
-    try:
-        async with opened(environment) as world:
-            yield world
-    finally:
-        await environment.shutdown()
+    async with (
+        await WorkflowEnvironment.start_local(
+            data_converter=pydantic_data_converter,
+            search_attributes=attributes.KEYS,
+            dev_server_existing_path=temporal_binary(),
+            dev_server_extra_args=["--dynamic-config-value", flag],
+        ) as environment,
+        opened(environment) as world,
+    ):
+        yield world
 
 
 async def test_a_new_run_carries_the_attributes_on(short_lived: World) -> None:
