@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from datetime import timedelta
 
 import httpx
@@ -14,7 +13,6 @@ from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities import erased, figures, inbox, orphans, plan
 from activities.erased import LateSweeper
@@ -32,6 +30,7 @@ from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
 from psp import registry
 from runtime import attributes, exposition, logs, psp_calls, subjects, tracing
+from runtime.confinement import runner
 from runtime.deployment import deployment_config, identity
 from runtime.egress import outbound_client
 from runtime.keys import KeyConfigurationError, KeyRing
@@ -49,15 +48,6 @@ log = logging.getLogger("worker")
 
 WORKFLOWS = [PreauthWorkflow, PaymentWorkflow, RefundWorkflow]
 
-PASSED_THROUGH = (
-    "activities.plan",  # constants and type names only
-    "contract",  # models and enums, no state
-    "psp",  # only its value types are imported by workflows
-    "workflows",  # without I/O and without state outside its instances; its tests run it confined
-)
-"""Our own pure modules: importing them anew for every workflow run costs a third of the worker's
-time, most of it for the definitions of the workflows themselves."""
-
 RECONCILE_AT_ONCE = 4
 """So many merchants are reconciled at once; the others' runs wait in the queue."""
 
@@ -67,12 +57,6 @@ SHUTDOWN_GRACE = plan.PSP_HTTP_TIMEOUT + timedelta(seconds=1)
 
 def _seconds(timeout: timedelta) -> httpx.Timeout:
     return httpx.Timeout(timeout.total_seconds())
-
-
-def runner(passed_through: Sequence[str] = PASSED_THROUGH) -> SandboxedWorkflowRunner:
-    """The workflow sandbox, without re-importing what is pure."""
-    restrictions = SandboxRestrictions.default.with_passthrough_modules(*passed_through)
-    return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
 def build_worker(

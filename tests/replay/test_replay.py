@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.confinement import runner
 from tests.replay.corpus import every_path, history, replayer
-from worker import runner
 
 
 def test_there_are_histories_of_every_workflow() -> None:

@@ -22,8 +22,9 @@ from temporalio.worker import Worker
 from activities import plan
 from contract.enums import PublicPaymentProviderRole
 from psp.types import Approved, Fact, FactKind
+from runtime.confinement import PASSED_THROUGH, runner
 from tests.support.temporal import temporal_binary
-from worker import PASSED_THROUGH, WORKFLOWS, runner
+from worker import WORKFLOWS
 from workflows import attributes
 from workflows.gateway import Gateway
 from workflows.messages import (

@@ -19,9 +19,9 @@ from activities.reconciliation.schedules import ScheduleKeeper
 from contract.enums import PaymentCancellationStatus, PaymentErrorCode
 from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Approved, Fact, FactKind
+from runtime.confinement import runner
 from store import Merchant, Store
 from tests.workflows.conftest import World, approved, eventually
-from worker import runner
 from workflows.messages import (
     PspFailure,
     PspReply,

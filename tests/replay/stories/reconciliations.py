@@ -13,8 +13,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities import plan
+from runtime.confinement import runner
 from tests.replay.stories.parts import HOUR, NOON, Handle
-from worker import runner
 from workflows.messages import PspFailure, ReconcileInput, StepReport
 from workflows.reconcile import ReconcileWorkflow
 
