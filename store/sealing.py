@@ -6,6 +6,10 @@ from typing import Any, Protocol
 
 from runtime.data_keys import DataKey, is_sealed_by_data_key
 
+# Made once: `json.dumps` makes an encoder for every call that is not of its plainest form.
+_json_of = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_context_of = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
 ERASED = b""
 """What is left of a blob whose content was erased."""
 
@@ -60,8 +64,7 @@ class Vault:
         return self._cipher.decrypt(blob, context=_context(place))
 
     def seal_json(self, value: Mapping[str, Any], *place: str | int) -> bytes:
-        text = json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return self.seal(text.encode(), *place)
+        return self.seal(_json_of(dict(value)).encode(), *place)
 
     def open_json(self, blob: bytes, *place: str | int) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(self.open(blob, *place))
@@ -70,4 +73,4 @@ class Vault:
 
 def _context(place: tuple[str | int, ...]) -> bytes:
     # JSON keeps the parts apart: ("a", "b/c") and ("a/b", "c") must differ.
-    return json.dumps(place, ensure_ascii=True, separators=(",", ":")).encode()
+    return _context_of(place).encode()

@@ -2,9 +2,20 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    String,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.agreements import Agreements
@@ -45,10 +56,33 @@ _PARTS = (
     .where(_THIS)
 )
 _TOLD = update(transactions).where(_THIS).values(told_at=bindparam("at"))
+_RECORD = (
+    update(transactions)
+    .where(_THIS, transactions.c.version <= bindparam("new_version"))
+    .values(
+        {
+            column: bindparam(f"new_{column}")
+            for column in (
+                *("status", "version", "evidence", "needs_attention", "updated_at"),
+                *("snapshot", "sealed_snapshot"),
+            )
+        }
+        | {
+            # One that is not known now stays as it was learned before.
+            column: func.coalesce(bindparam(f"new_{column}", type_=String), transactions.c[column])
+            for column in ("psp_transaction_id", "psp_session_id")
+        }
+    )
+    .returning(transactions.c.agreement_id, transactions.c.role, transactions.c.private)
+)
 
 
 class Transactions(Agreements):
     """One row per (merchant, transaction id), kept for ever."""
+
+    @cached_property
+    def _new(self) -> Any:
+        return self._insert(transactions).on_conflict_do_nothing()
 
     @to_the_end
     async def open_transaction(self, new: NewTransaction) -> tuple[TransactionRow, bool]:
@@ -69,8 +103,7 @@ class Transactions(Agreements):
             created = False
             if vault is not None or new.kind == "refund":
                 values = self._new_transaction_row(new, agreement_id, vault)
-                statement = self._insert(transactions).on_conflict_do_nothing()
-                created = (await connection.execute(statement, values)).rowcount == 1
+                created = (await connection.execute(self._new, values)).rowcount == 1
             if created and new.agreement is not None:
                 await self._open_agreement(connection, new)
             if created:
@@ -196,14 +229,11 @@ class Transactions(Agreements):
         transaction or agreement, and `ConstraintViolated` for a final status without evidence.
         """
         key = (change.merchant_id, change.transaction_id)
-        statement = (
-            update(transactions)
-            .where(_is(*key), transactions.c.version <= change.version)
-            .values(_changes(change) | self._snapshot(change.snapshot, *key))
-            .returning(transactions.c.agreement_id, transactions.c.role, transactions.c.private)
-        )
+        changes = _changes(change) | self._snapshot(change.snapshot, *key)
+        values = {f"new_{column}": value for column, value in changes.items()}
         async with self._writing() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
+            done = await connection.execute(_RECORD, _named(*key) | values)
+            row = done.mappings().one_or_none()
             if row is None:
                 await _require(connection, *key)
                 return False
@@ -306,18 +336,15 @@ class Transactions(Agreements):
 
 
 def _changes(change: RecordUpdate) -> dict[str, Any]:
-    values: dict[str, Any] = {
+    return {
         "status": change.status,
         "version": change.version,
         "evidence": change.evidence,
         "needs_attention": change.needs_attention,
         "updated_at": _now(),
-    }
-    ids = {
         "psp_transaction_id": change.psp_transaction_id,
         "psp_session_id": change.psp_session_id,
     }
-    return values | {column: id for column, id in ids.items() if id is not None}
 
 
 async def _agreement_id(connection: AsyncConnection, new: NewTransaction) -> str | None:

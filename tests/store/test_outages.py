@@ -84,6 +84,24 @@ async def test_a_cancelled_caller_does_not_stop_its_write(sqlite_url: str, ciphe
         assert await store.merchant("demo") is not None
 
 
+async def test_a_cancelled_transaction_is_rolled_back(sqlite_url: str) -> None:
+    engine = open_engine(sqlite_url)
+    writer = engine.execution_options(writes=True)
+
+    async def begin() -> None:
+        async with writer.begin():
+            raise AssertionError("the lock was held by somebody else")
+
+    async with writer.begin():
+        waiting = asyncio.create_task(begin())
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    async with asyncio.timeout(5), writer.begin() as connection:
+        await connection.execute(text("UPDATE merchants SET psp = 'changed'"))
+    await engine.dispose()
+
+
 async def test_readers_do_not_wait_for_a_writer(url: str, store: Store, merchant: Merchant) -> None:
     engine = open_engine(url)
     async with engine.execution_options(writes=True).begin() as connection:
@@ -92,14 +110,20 @@ async def test_readers_do_not_wait_for_a_writer(url: str, store: Store, merchant
     await engine.dispose()
 
 
+@pytest.mark.parametrize("trusted", [0.0, 60.0], ids=["asked", "noticed by the driver"])
 async def test_connections_cut_by_the_server_are_replaced(
-    postgres: str, postgres_url: str, cipher: KeyRing
+    postgres: str,
+    postgres_url: str,
+    cipher: KeyRing,
+    monkeypatch: pytest.MonkeyPatch,
+    trusted: float,
 ) -> None:
+    monkeypatch.setattr("store.engine._TRUSTED_S", trusted)
+    cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name"
     async with Store(postgres_url, cipher) as store:
         await store.ping()
         engine = create_async_engine(postgres)
         async with engine.connect() as connection:
-            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
             await connection.execute(text(cut), {"name": make_url(postgres_url).database})
         await engine.dispose()
         await store.ping()
