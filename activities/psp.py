@@ -4,12 +4,10 @@ An activity that is repeated sends the same idempotency key, so whatever happene
 answer (a lost worker, a store that was away) is made good by the PSP's own replay of it.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx
-from pydantic import BaseModel
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -21,12 +19,13 @@ from contract import PaymentErrorCode
 from psp import registry
 from psp.description import SettingsRefused, parse_settings
 from psp.errors import CredentialsRejected, PspError
-from psp.port import Adapter, Connection
+from psp.port import Connection
 from psp.types import Approved, Declined, Instrument, Notice, Outcome, RedirectRequired
 from runtime import logs
 from runtime.psp_calls import WatchedConnection
 from store.database import Store
-from store.rows import NotificationRow, TransactionRow
+from store.errors import NotFound
+from store.rows import NotificationRow, Order, TransactionRow
 from workflows.messages import (
     CredentialsReply,
     NotificationRead,
@@ -82,11 +81,11 @@ class PspActivities:
     @activity.defn(name=plan.AUTHORIZE.name)
     async def authorize(self, call: PspCall) -> PspReply:
         """Reserve money, store a payment method or take a customer over."""
-        row, connection = await self._open(call)
-        if row.erased:
+        order, connection = await self._open(call)
+        row, request = order.transaction, order.request
+        if row.erased or request is None:
             return erased()
-        request = await self._store.request(call.merchant_id, call.transaction_id)
-        instrument = None if request.get("isInitial") else await self._instrument(row)
+        instrument = None if request.get("isInitial") else instrument_of(order)
         if instrument is None and not request.get("isInitial"):
             return NO_INSTRUMENT
         with psp_errors():
@@ -96,12 +95,11 @@ class PspActivities:
     @activity.defn(name=plan.CHARGE.name)
     async def charge(self, call: PspCall) -> PspReply:
         """Take a payment with the agreement's instrument."""
-        row, connection = await self._open(call)
-        if row.erased:
+        order, connection = await self._open(call)
+        row, request = order.transaction, order.request
+        if row.erased or request is None:
             return erased()
-        request, instrument = await asyncio.gather(
-            self._store.request(call.merchant_id, call.transaction_id), self._instrument(row)
-        )
+        instrument = instrument_of(order)
         if instrument is None:
             return NO_INSTRUMENT
         with psp_errors():
@@ -111,7 +109,8 @@ class PspActivities:
     @activity.defn(name=plan.CAPTURE.name)
     async def capture(self, call: PspCall) -> PspReply:
         """Hold the preauth, then take its reservation."""
-        row, connection = await self._open(call)
+        order, connection = await self._open(call)
+        row = order.transaction
         grant = await self._owners.reserve(Kind.PREAUTH, row)
         if grant.refusal is not None:
             return refused(grant)
@@ -125,7 +124,8 @@ class PspActivities:
     @activity.defn(name=plan.REFUND.name)
     async def refund(self, call: PspCall) -> PspReply:
         """Hold a part of the payment, then give it back."""
-        row, connection = await self._open(call)
+        order, connection = await self._open(call)
+        row = order.transaction
         grant = await self._owners.reserve(Kind.PAYMENT, row)
         if grant.refusal is not None:
             return refused(grant)
@@ -137,7 +137,8 @@ class PspActivities:
     @activity.defn(name=plan.VOID.name)
     async def void(self, call: PspCall) -> PspReply:
         """Give a reservation back, or close an open checkout session."""
-        row, connection = await self._open(call)
+        order, connection = await self._open(call)
+        row = order.transaction
         if call.psp_id is None:
             raise ApplicationError("A void needs its target.", non_retryable=True)
         with psp_errors():
@@ -147,20 +148,20 @@ class PspActivities:
     @activity.defn(name=plan.FETCH_AUTHORIZATION.name)
     async def fetch_authorization(self, call: PspCall) -> PspReply:
         """Ask for a preauth's state."""
-        row, connection = await self._open(call)
-        return await self._look_up(call, row, connection.fetch_authorization)
+        order, connection = await self._open(call)
+        return await self._look_up(call, order.transaction, connection.fetch_authorization)
 
     @activity.defn(name=plan.FETCH_PAYMENT.name)
     async def fetch_payment(self, call: PspCall) -> PspReply:
         """Ask for a payment's state."""
-        row, connection = await self._open(call)
-        return await self._look_up(call, row, connection.fetch_payment)
+        order, connection = await self._open(call)
+        return await self._look_up(call, order.transaction, connection.fetch_payment)
 
     @activity.defn(name=plan.FETCH_REFUND.name)
     async def fetch_refund(self, call: PspCall) -> PspReply:
         """Ask for a refund's state."""
-        row, connection = await self._open(call)
-        return await self._look_up(call, row, connection.fetch_refund)
+        order, connection = await self._open(call)
+        return await self._look_up(call, order.transaction, connection.fetch_refund)
 
     @activity.defn(name=plan.CHECK_CREDENTIALS.name)
     async def check_credentials(self, call: PspCall) -> CredentialsReply:
@@ -238,23 +239,15 @@ class PspActivities:
             absence_proven=outcome is None and call.psp_id is None and semantics.consistent_lookup,
         )
 
-    async def _open(self, call: PspCall) -> tuple[TransactionRow, Connection]:
-        row = await self._row(call.merchant_id, call.transaction_id)
-        adapter, settings = await self._settings(row)
-        logs.tell(psp=row.psp)
-        return row, WatchedConnection(adapter.connect(settings, self._http), row.psp)
-
-    async def _row(self, merchant_id: str, transaction_id: str) -> TransactionRow:
-        row = await self._store.transaction(merchant_id, transaction_id)
-        if row is None:
-            raise ApplicationError("The store does not know the transaction.", type="NotFound")
-        return row
-
-    async def _settings(self, row: TransactionRow) -> tuple[Adapter, BaseModel]:
-        adapter = registry.adapter(row.psp)
-        values = await self._store.settings(row.merchant_id, row.created_at)
+    async def _open(self, call: PspCall) -> tuple[Order, Connection]:
         try:
-            return adapter, parse_settings(adapter, values or {})
+            order = await self._store.order(call.merchant_id, call.transaction_id)
+        except NotFound:
+            raise _unknown_transaction() from None
+        psp = order.transaction.psp
+        adapter = registry.adapter(psp)
+        try:
+            settings = parse_settings(adapter, order.settings or {})
         except SettingsRefused as error:
             raise ApplicationError(
                 str(error),
@@ -262,14 +255,14 @@ class PspActivities:
                 type=PspFailure.CONFIGURATION,
                 non_retryable=True,
             ) from None
+        logs.tell(psp=psp)
+        return order, WatchedConnection(adapter.connect(settings, self._http), psp)
 
-    async def _instrument(self, row: TransactionRow) -> Instrument | None:
-        agreement = None
-        if row.agreement_id is not None:
-            agreement = await self._store.agreement(row.merchant_id, row.agreement_id)
-        if agreement is None or agreement.instrument is None:
-            return None
-        return Instrument.model_validate(agreement.instrument)
+    async def _row(self, merchant_id: str, transaction_id: str) -> TransactionRow:
+        row = await self._store.transaction(merchant_id, transaction_id)
+        if row is None:
+            raise _unknown_transaction()
+        return row
 
     async def _answer(self, row: TransactionRow, outcome: Outcome) -> PspReply:
         return PspReply(
@@ -290,6 +283,13 @@ class PspActivities:
                 return outcome.model_copy(update={"url": None, "data": None})
             case _:
                 return outcome
+
+
+def instrument_of(order: Order) -> Instrument | None:
+    """What the transaction's agreement can be charged with."""
+    if order.agreement is None or order.agreement.instrument is None:
+        return None
+    return Instrument.model_validate(order.agreement.instrument)
 
 
 def erased() -> PspReply:
@@ -317,3 +317,7 @@ def target(grant: ReserveReply) -> str:
     if grant.psp_id is None:
         raise ApplicationError("The owner has no id at the PSP.", type="NotFound")
     return grant.psp_id
+
+
+def _unknown_transaction() -> ApplicationError:
+    return ApplicationError("The store does not know the transaction.", type="NotFound")

@@ -24,7 +24,7 @@ from contract import (
 from psp.errors import BearerRefused
 from psp.port import Adapter
 from psp.types import MethodCapability
-from store import Erased, Merchant, NewAgreement, NewTransaction
+from store import Agreement, Erased, Known, Merchant, NewAgreement, NewTransaction
 from workflows.state import Kind, PaymentState, PreauthState, RefundState, Refusal
 
 Role = PublicPaymentProviderRole
@@ -32,29 +32,29 @@ AnyRequest = PreauthRequest | PaymentRequest | RefundRequest
 
 
 async def opening(
-    context: Context, merchant: Merchant, adapter: Adapter, request: AnyRequest
+    context: Context, merchant: Merchant, adapter: Adapter, request: AnyRequest, known: Known
 ) -> NewTransaction:
     """The row for a transaction seen for the first time. Raises `Refused` and `Erased`."""
     check_webhook_target(request.webhook_target, merchant, context.settings)
     match request:
         case PreauthRequest():
-            return await _open_preauth(context, merchant, adapter, _without_blanks(request))
+            return await _open_preauth(context, merchant, adapter, _without_blanks(request), known)
         case PaymentRequest():
-            return await _open_payment(context, merchant, adapter, request)
+            return await _open_payment(context, merchant, adapter, request, known)
         case RefundRequest():
-            return await _open_refund(context, merchant, adapter, request)
+            return await _open_refund(context, merchant, adapter, request, known)
 
 
 async def _open_preauth(
-    context: Context, merchant: Merchant, adapter: Adapter, request: PreauthRequest
+    context: Context, merchant: Merchant, adapter: Adapter, request: PreauthRequest, known: Known
 ) -> NewTransaction:
     role = request.payment_means_reference.role
     method = _method(adapter, role)
     if request.is_initial:
         _check_sign_up(adapter, method, request)
-    await merchant_settings.load(context, merchant, adapter)
+    merchant_settings.ready(adapter, known.settings)
     if not request.is_initial:
-        await _check_agreement(context, merchant, request)
+        await _check_agreement(context, merchant, request, known.agreement)
     state = PreauthState(
         transaction_id=request.transaction_id,
         external_id=_new_external_id(),
@@ -68,13 +68,13 @@ async def _open_preauth(
 
 
 async def _open_payment(
-    context: Context, merchant: Merchant, adapter: Adapter, request: PaymentRequest
+    context: Context, merchant: Merchant, adapter: Adapter, request: PaymentRequest, known: Known
 ) -> NewTransaction:
     role = request.payment_means_reference.role
     method = _method(adapter, role)
-    await merchant_settings.load(context, merchant, adapter)
+    merchant_settings.ready(adapter, known.settings)
     if request.preauth_transaction_id is None:
-        await _check_agreement(context, merchant, request)
+        await _check_agreement(context, merchant, request, known.agreement)
     else:
         await _check_capture(context, merchant, method, request, request.preauth_transaction_id)
     state = PaymentState(
@@ -96,9 +96,9 @@ async def _open_payment(
 
 
 async def _open_refund(
-    context: Context, merchant: Merchant, adapter: Adapter, request: RefundRequest
+    context: Context, merchant: Merchant, adapter: Adapter, request: RefundRequest, known: Known
 ) -> NewTransaction:
-    await merchant_settings.load(context, merchant, adapter)
+    merchant_settings.ready(adapter, known.settings)
     payment_id = request.payment_transaction_id
     reading = await read(context, merchant.id, Kind.PAYMENT, payment_id, insist=True)
     if reading is None or not isinstance(reading.state, PaymentState):
@@ -163,9 +163,11 @@ def _check_sign_up(adapter: Adapter, method: MethodCapability, request: PreauthR
 
 
 async def _check_agreement(
-    context: Context, merchant: Merchant, request: PreauthRequest | PaymentRequest
+    context: Context,
+    merchant: Merchant,
+    request: PreauthRequest | PaymentRequest,
+    agreement: Agreement | None,
 ) -> None:
-    agreement = await context.store.agreement(merchant.id, request.agreement_id)
     if agreement is None:
         raise invalid_data("agreementId names no agreement.")
     if agreement.role != request.payment_means_reference.role.name:

@@ -21,7 +21,7 @@ from api.context import Context
 from api.errors import Away, Refused, temporal_errors
 from api.reads import Reading, current
 from api.render import responded
-from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, wire
+from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, RefundRequest, wire
 from psp.port import Adapter
 from runtime import logs
 from runtime.rows import first_start, record_of
@@ -42,17 +42,17 @@ async def enter(
 ) -> Response:
     """Let a request in and answer within the budget; `caller_gone` says if nobody reads it."""
     logs.tell(transaction_id=request.transaction_id)
-    row = await context.store.transaction(merchant.id, request.transaction_id)
-    created = False
+    known = await context.store.known(merchant.id, request.transaction_id, _agreement_id(request))
+    row, created = known.transaction, False
     if row is None:
-        new = await opening(context, merchant, adapter, request)
+        new = await opening(context, merchant, adapter, request, known)
         row, created = await context.store.open_transaction(new)
     if not created:
         _require_same(row, request)
         if row.version > 0:
             return _telling(context, row, await responded(context, row, current(context, row)))
     outcome = _first_outcome(context, row, caller_gone)
-    return _telling(context, row, await responded(context, row, outcome))
+    return _telling(context, row, await responded(context, row, outcome, known.agreement))
 
 
 def _telling(context: Context, row: TransactionRow, response: Response) -> Response:
@@ -66,6 +66,10 @@ def _kind(request: AnyRequest) -> Kind:
     if isinstance(request, PreauthRequest):
         return Kind.PREAUTH
     return Kind.PAYMENT if isinstance(request, PaymentRequest) else Kind.REFUND
+
+
+def _agreement_id(request: AnyRequest) -> str | None:
+    return None if isinstance(request, RefundRequest) else request.agreement_id
 
 
 def _require_same(row: TransactionRow, request: AnyRequest) -> None:

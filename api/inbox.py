@@ -65,7 +65,7 @@ async def _addressee(context: Context, psp: str, psp_settings_id: str) -> tuple[
 async def _verified(
     context: Context, merchant: Merchant, adapter: Adapter, headers: Mapping[str, str], raw: bytes
 ) -> list[Notice]:
-    settings = await merchant_settings.load(context, merchant, adapter)
+    settings = merchant_settings.ready(adapter, await context.store.settings(merchant.id))
     try:
         notices = adapter.parse_notification(settings, headers, raw, datetime.now(UTC))
         return [_storable(notice) for notice in notices]

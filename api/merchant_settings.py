@@ -1,6 +1,7 @@
 """A merchant's PSP settings: the form, its verification, and their use."""
 
 import asyncio
+from collections.abc import Mapping
 
 from pydantic import BaseModel
 
@@ -29,9 +30,8 @@ MASK = "********"
 """Stands for a secret that is saved; sent back, it leaves the secret as it is."""
 
 
-async def load(context: Context, merchant: Merchant, adapter: Adapter) -> BaseModel:
+def ready(adapter: Adapter, values: Mapping[str, str] | None) -> BaseModel:
     """The saved settings, ready for the adapter. Raises `InvalidConfiguration`."""
-    values = await context.store.settings(merchant.id)
     if values is None:
         raise Refused(PaymentErrorCode.InvalidConfiguration, "No PSP settings are saved yet.")
     try:

@@ -26,7 +26,7 @@ from contract import (
 )
 from contract.money import InexactAmountError, UnknownCurrencyError, quantize
 from psp.types import Fact, FactKind
-from store import TransactionRow
+from store import Agreement, TransactionRow
 from workflows.state import (
     AnyState,
     Failure,
@@ -49,12 +49,17 @@ async def respond(context: Context, reading: Reading) -> Response:
 
 
 async def responded(
-    context: Context, row: TransactionRow, reading: Coroutine[Any, Any, Reading]
+    context: Context,
+    row: TransactionRow,
+    reading: Coroutine[Any, Any, Reading],
+    agreement: Agreement | None = None,
 ) -> Response:
-    """As `respond`. Of a payment the agreement is read meanwhile: the outcome does not change it,
-    as that of a preauth does."""
+    """As `respond`. Of a payment the agreement is read meanwhile, unless it is known: the outcome
+    does not change it, as that of a preauth does."""
     if row.kind != Kind.PAYMENT.value:
         return await respond(context, await reading)
+    if agreement is not None and agreement.usable:
+        return _response(await reading, agreement.instrument)
     both = asyncio.gather(reading, _agreed(context, row), return_exceptions=True)
     known, agreed = await both  # a start must come to its end, whatever the store says meanwhile
     if isinstance(known, BaseException):

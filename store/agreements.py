@@ -20,7 +20,7 @@ _ONE = (
         agreements.c.agreement_id == bindparam("agreement"),
     )
 )
-_NOT_SHOWN = ("wrapped", "erased_at", "sealed_snapshot")
+_NOT_SHOWN = ("wrapped", "erased_at", "sealed_snapshot", "request")
 
 
 class Agreements(DataKeys):
@@ -28,8 +28,13 @@ class Agreements(DataKeys):
 
     async def agreement(self, merchant_id: str, agreement_id: str) -> Agreement | None:
         async with self._reading() as connection:
-            wanted = {"merchant": merchant_id, "agreement": agreement_id}
-            row = (await connection.execute(_ONE, wanted)).mappings().one_or_none()
+            return await self._read_agreement(connection, merchant_id, agreement_id)
+
+    async def _read_agreement(
+        self, connection: AsyncConnection, merchant_id: str, agreement_id: str
+    ) -> Agreement | None:
+        wanted = {"merchant": merchant_id, "agreement": agreement_id}
+        row = (await connection.execute(_ONE, wanted)).mappings().one_or_none()
         if row is None:
             return None
         values = self._values(row, "instrument", _place(merchant_id, agreement_id))

@@ -15,6 +15,7 @@ from store.operators import Operators
 from store.reconciliation import Reconciliation
 from store.rotation import Rotation
 from store.samples import Samples
+from store.steps import Steps
 from store.tables import merchants
 from store.tokens import Tokens
 
@@ -22,6 +23,7 @@ from store.tokens import Tokens
 class Store(
     Tokens,
     Clients,
+    Steps,
     Reconciliation,
     Notifications,
     Operators,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import AlreadyExists, NotFound
 from store.rows import Merchant
@@ -117,8 +118,13 @@ class Merchants(Session):
         account of a PSP must not be repeated on another.
         """
         async with self._reading() as connection:
-            found = await connection.execute(_VERSIONS, {"merchant": merchant_id})
-            rows = found.mappings().all()
+            return await self._read_settings(connection, merchant_id, begun_at)
+
+    async def _read_settings(
+        self, connection: AsyncConnection, merchant_id: str, begun_at: datetime | None = None
+    ) -> dict[str, str] | None:
+        found = await connection.execute(_VERSIONS, {"merchant": merchant_id})
+        rows = found.mappings().all()
         if not rows:
             return None
         row = rows[0] if begun_at is None else _for_account(rows, begun_at)

@@ -154,6 +154,33 @@ class TransactionRow:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What the store knows when a request comes in.
+
+    `transaction`: of a request that came before; only without one are `settings` and `agreement`
+    read, which are None where there are none.
+    """
+
+    transaction: TransactionRow | None
+    settings: dict[str, str] | None = field(default=None, repr=False)
+    agreement: Agreement | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a call to the PSP is made of.
+
+    `request` is None once it was erased, `settings` are those for the account that was in use
+    when the transaction began.
+    """
+
+    transaction: TransactionRow
+    request: dict[str, Any] | None = field(repr=False)
+    settings: dict[str, str] | None = field(repr=False)
+    agreement: Agreement | None
+
+
+@dataclass(frozen=True)
 class RecordUpdate:
     """The state of a transaction after a change.
 

@@ -46,6 +46,7 @@ _THIS = and_(
     transactions.c.transaction_id == bindparam("transaction"),
 )
 _ONE = STORED.where(_THIS)
+_WITH_REQUEST = STORED.add_columns(transactions.c.request).where(_THIS)
 _PARTS = (
     select(
         *(transactions.c.merchant_id, transactions.c.transaction_id),
@@ -108,16 +109,14 @@ class Transactions(Agreements):
                 await self._open_agreement(connection, new)
             if created:
                 return _opened(new, values, erased=vault is None), True
-            row = (await connection.execute(_ONE, _named(*key))).mappings().one_or_none()
+            row = await self._read_transaction(connection, *key)
         if row is None:
             raise Erased(f"the data of agreement {agreement_id} was erased")
-        return self._transaction_row(row), False
+        return row, False
 
     async def transaction(self, merchant_id: str, transaction_id: str) -> TransactionRow | None:
         async with self._reading() as connection:
-            found = await connection.execute(_ONE, _named(merchant_id, transaction_id))
-            row = found.mappings().one_or_none()
-        return self._transaction_row(row) if row is not None else None
+            return await self._read_transaction(connection, merchant_id, transaction_id)
 
     async def request(self, merchant_id: str, transaction_id: str) -> dict[str, Any]:
         """The request that opened the transaction; raises `NotFound` and `Erased`."""
@@ -274,6 +273,27 @@ class Transactions(Agreements):
                 .where(_is(merchant_id, transaction_id))
                 .values(private=vault.seal_json(private, *place), updated_at=_now())
             )
+
+    async def _read_transaction(
+        self, connection: AsyncConnection, merchant_id: str, transaction_id: str
+    ) -> TransactionRow | None:
+        found = await connection.execute(_ONE, _named(merchant_id, transaction_id))
+        row = found.mappings().one_or_none()
+        return self._transaction_row(row) if row is not None else None
+
+    async def _read_with_request(
+        self, connection: AsyncConnection, merchant_id: str, transaction_id: str
+    ) -> tuple[TransactionRow, dict[str, Any] | None] | None:
+        """The transaction and its request, which is None once it was erased."""
+        found = await connection.execute(_WITH_REQUEST, _named(merchant_id, transaction_id))
+        row = found.mappings().one_or_none()
+        if row is None:
+            return None
+        try:
+            request = self._open_request(row)
+        except Erased:
+            request = None
+        return self._transaction_row(row), request
 
     async def _parts(self, merchant_id: str, transaction_id: str) -> RowMapping:
         """What is rarely wanted of a transaction, with its key; raises `NotFound`."""

@@ -84,24 +84,6 @@ async def test_a_cancelled_caller_does_not_stop_its_write(sqlite_url: str, ciphe
         assert await store.merchant("demo") is not None
 
 
-async def test_a_cancelled_transaction_is_rolled_back(sqlite_url: str) -> None:
-    engine = open_engine(sqlite_url)
-    writer = engine.execution_options(writes=True)
-
-    async def begin() -> None:
-        async with writer.begin():
-            raise AssertionError("the lock was held by somebody else")
-
-    async with writer.begin():
-        waiting = asyncio.create_task(begin())
-        await asyncio.sleep(0.05)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-    async with asyncio.timeout(5), writer.begin() as connection:
-        await connection.execute(text("UPDATE merchants SET psp = 'changed'"))
-    await engine.dispose()
-
-
 async def test_readers_do_not_wait_for_a_writer(url: str, store: Store, merchant: Merchant) -> None:
     engine = open_engine(url)
     async with engine.execution_options(writes=True).begin() as connection:
