@@ -29,7 +29,7 @@ from activities.sweeps import repeat
 from activities.webhooks import WebhookActivities
 from contract.webhook import WebhookForm
 from psp import registry
-from runtime import attributes, exposition, logs, psp_calls, subjects, tracing
+from runtime import attributes, exposition, garbage, logs, psp_calls, subjects, tracing
 from runtime.confinement import runner
 from runtime.deployment import deployment_config, identity
 from runtime.egress import outbound_client
@@ -146,6 +146,7 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(repeat("erased data", erased.EVERY, LateSweeper(store).sweep)),
             asyncio.create_task(follow_api_key(client, settings)),
         ]
+        garbage.collect_seldom()
         log.info("worker %s ready on task queue %s", identity(settings), settings.task_queue)
         await stop.wait()
         for sweep in sweeps:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.app import create_app
 from api.serving import certificate_of, server_of
 from api.transport import ConfigurationError, opened
-from runtime import exposition, logs, tracing
+from runtime import exposition, garbage, logs, tracing
 from runtime.keys import KeyConfigurationError, KeyRing
 from runtime.settings import Settings
 
@@ -33,6 +33,7 @@ def main() -> None:
         server = _server(settings)
     except (ConfigurationError, KeyConfigurationError, ValidationError) as error:
         sys.exit(f"The API cannot start: {error}")
+    garbage.collect_seldom()
     server.run()
     if not server.started:
         sys.exit("The API could not be started.")

@@ -65,7 +65,7 @@ class BillwerkPayAdapter(PspAdapter[BillwerkPaySettings]):
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
         """Open the adapter with a `BillwerkPaySettings`."""
         merchant = self.own(settings)
-        config = self._config or BillwerkPayConfig()
+        config = self._config or BillwerkPayConfig.of_environment()
         credentials = f"{merchant.private_key.get_secret_value()}:".encode()
         headers = {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
         # A stand-in allows any rate.

@@ -45,7 +45,7 @@ class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
 
     Sign-up by IBAN needs GoCardless' permission for custom payment pages; without it, it is
     declined as `InvalidConfiguration`. `config` says where GoCardless is; without it the
-    environment does, at every connect.
+    environment does, once per process.
     """
 
     name = "gocardless"
@@ -74,7 +74,7 @@ class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
         """Open the adapter with a `GoCardlessSettings`."""
         merchant = self.own(settings)
-        config = self._config or GoCardlessConfig()
+        config = self._config or GoCardlessConfig.of_environment()
         headers = {
             "Authorization": f"Bearer {merchant.access_token.get_secret_value()}",
             "GoCardless-Version": _VERSION,

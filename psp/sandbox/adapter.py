@@ -22,7 +22,7 @@ from psp.types import Capabilities, KeySemantics, MethodCapability, Notice
 class SandboxAdapter(PspAdapter[SandboxSettings]):
     """Cards by hosted checkout, SEPA direct debits by typed IBAN.
 
-    `config` says where the PSP is; without it the environment does, at every connect.
+    `config` says where the PSP is; without it the environment does, once per process.
     """
 
     name = "sandbox"
@@ -50,7 +50,7 @@ class SandboxAdapter(PspAdapter[SandboxSettings]):
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
         """Open the adapter with a `SandboxSettings`."""
         merchant = self.own(settings)
-        config = self._config or SandboxConfig()
+        config = self._config or SandboxConfig.of_environment()
         headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
         client = SandboxClient(PspHttp(http, config.base_url, headers))
         return SandboxConnection(client, merchant.webhook_secret)

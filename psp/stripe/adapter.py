@@ -27,7 +27,7 @@ _SANDBOX_KEYS = ("sk_test_", "rk_test_")
 class StripeAdapter(PspAdapter[StripeSettings]):
     """Cards by hosted Checkout with strong authentication there, SEPA debits by typed IBAN.
 
-    `config` says where Stripe is; without it the environment does, at every connect.
+    `config` says where Stripe is; without it the environment does, once per process.
     """
 
     name = "stripe"
@@ -57,7 +57,7 @@ class StripeAdapter(PspAdapter[StripeSettings]):
         """Open the adapter with a `StripeSettings`."""
         key = self.own(settings).api_key
         secret = key.get_secret_value()
-        config = self._config or StripeConfig()
+        config = self._config or StripeConfig.of_environment()
         headers = {"Authorization": f"Bearer {secret}", "Stripe-Version": VERSION}
         rate = _SANDBOX if secret.startswith(_SANDBOX_KEYS) else _LIVE
         # A stand-in allows any rate.
