@@ -287,9 +287,7 @@ class PspActivities:
 
 def instrument_of(order: Order) -> Instrument | None:
     """What the transaction's agreement can be charged with."""
-    if order.agreement is None or order.agreement.instrument is None:
-        return None
-    return Instrument.model_validate(order.agreement.instrument)
+    return Instrument.model_validate(order.instrument) if order.instrument else None
 
 
 def erased() -> PspReply:

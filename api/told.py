@@ -8,7 +8,7 @@ import logging
 
 from store import Store, StoreError
 
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.25
 
 log = logging.getLogger(__name__)
 

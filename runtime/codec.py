@@ -8,8 +8,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import (
+    CompositePayloadConverter,
     DataConverter,
     DefaultFailureConverterWithEncodedAttributes,
     PayloadCodec,
@@ -48,10 +49,24 @@ class EncryptingCodec(PayloadCodec):
         return Payload.FromString(self._keys.decrypt(payload.data, context=_CONTEXT))
 
 
+class PydanticConverter(CompositePayloadConverter):
+    """The SDK's for Pydantic models. It makes one for each workflow; these share what they know.
+
+    Otherwise each would find out anew how to read the types of its messages.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(*_CONVERTERS)
+
+
+_CONVERTERS = tuple(PydanticPayloadConverter().converters.values())
+
+
 def encrypting_converter(keys: KeyRing) -> DataConverter:
     """Pydantic models, encrypted; failures carry neither their message nor their trace in clear."""
     return dataclasses.replace(
         pydantic_data_converter,
+        payload_converter_class=PydanticConverter,
         payload_codec=EncryptingCodec(keys),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )

@@ -20,7 +20,7 @@ _ONE = (
         agreements.c.agreement_id == bindparam("agreement"),
     )
 )
-_NOT_SHOWN = ("wrapped", "erased_at", "sealed_snapshot", "request")
+_NOT_SHOWN = ("wrapped", "erased_at", "sealed_snapshot", "request", "instrument")
 
 
 class Agreements(DataKeys):
@@ -40,6 +40,13 @@ class Agreements(DataKeys):
         values = self._values(row, "instrument", _place(merchant_id, agreement_id))
         values["usable"] = row["usable"] and not values["erased"]
         return Agreement(**values)
+
+    def _instrument(self, row: RowMapping) -> dict[str, Any] | None:
+        """That of an agreement in a row that was read with its key."""
+        blob, vault = row["instrument"], self._vault_of(row)
+        if not blob or vault is None:
+            return None
+        return vault.open_json(blob, *_place(row["merchant_id"], row["agreement_id"]))
 
     def _values(self, row: RowMapping, column: str, place: tuple[str, ...]) -> dict[str, Any]:
         """The values of a row that was read with its key, with one column opened."""

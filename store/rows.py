@@ -170,14 +170,14 @@ class Known:
 class Order:
     """What a call to the PSP is made of.
 
-    `request` is None once it was erased, `settings` are those for the account that was in use
-    when the transaction began.
+    `request` and `instrument`, the one of the transaction's agreement, are None once they were
+    erased. `settings` are those for the account that was in use when the transaction began.
     """
 
     transaction: TransactionRow
     request: dict[str, Any] | None = field(repr=False)
     settings: dict[str, str] | None = field(repr=False)
-    agreement: Agreement | None
+    instrument: dict[str, Any] | None = field(repr=False)
 
 
 @dataclass(frozen=True)

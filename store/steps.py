@@ -23,12 +23,9 @@ class Steps(Transactions, Merchants):
     async def order(self, merchant_id: str, transaction_id: str) -> Order:
         """What a PSP call is made of. Raises `NotFound`."""
         async with self._reading() as connection:
-            found = await self._read_with_request(connection, merchant_id, transaction_id)
+            found = await self._read_with_parts(connection, merchant_id, transaction_id)
             if found is None:
                 raise NotFound(f"no transaction {transaction_id} of merchant {merchant_id}")
-            row, request = found
-            agreement = None
-            if row.agreement_id is not None:
-                agreement = await self._read_agreement(connection, merchant_id, row.agreement_id)
+            row, request, instrument = found
             settings = await self._read_settings(connection, merchant_id, row.created_at)
-        return Order(row, request, settings, agreement)
+        return Order(row, request, settings, instrument)

@@ -29,7 +29,7 @@ from store.rows import (
 )
 from store.sealing import ERASED, Vault
 from store.session import to_the_end
-from store.tables import data_keys, transactions
+from store.tables import agreements, data_keys, transactions
 
 # The request is large and rarely wanted, as is what outlives it: they are read alone.
 _COLUMNS = [c for c in transactions.c if c.name not in ("request", "webhook_target")]
@@ -46,7 +46,19 @@ _THIS = and_(
     transactions.c.transaction_id == bindparam("transaction"),
 )
 _ONE = STORED.where(_THIS)
-_WITH_REQUEST = STORED.add_columns(transactions.c.request).where(_THIS)
+_WITH_PARTS = (
+    select(*_COLUMNS, transactions.c.request, agreements.c.instrument, *KEY_COLUMNS)
+    .select_from(
+        _WITH_KEY.outerjoin(
+            agreements,
+            and_(
+                agreements.c.merchant_id == transactions.c.merchant_id,
+                agreements.c.agreement_id == transactions.c.agreement_id,
+            ),
+        )
+    )
+    .where(_THIS)
+)
 _PARTS = (
     select(
         *(transactions.c.merchant_id, transactions.c.transaction_id),
@@ -281,11 +293,11 @@ class Transactions(Agreements):
         row = found.mappings().one_or_none()
         return self._transaction_row(row) if row is not None else None
 
-    async def _read_with_request(
+    async def _read_with_parts(
         self, connection: AsyncConnection, merchant_id: str, transaction_id: str
-    ) -> tuple[TransactionRow, dict[str, Any] | None] | None:
-        """The transaction and its request, which is None once it was erased."""
-        found = await connection.execute(_WITH_REQUEST, _named(merchant_id, transaction_id))
+    ) -> tuple[TransactionRow, dict[str, Any] | None, dict[str, Any] | None] | None:
+        """The transaction, its request and its agreement's instrument; neither once erased."""
+        found = await connection.execute(_WITH_PARTS, _named(merchant_id, transaction_id))
         row = found.mappings().one_or_none()
         if row is None:
             return None
@@ -293,7 +305,7 @@ class Transactions(Agreements):
             request = self._open_request(row)
         except Erased:
             request = None
-        return self._transaction_row(row), request
+        return self._transaction_row(row), request, self._instrument(row)
 
     async def _parts(self, merchant_id: str, transaction_id: str) -> RowMapping:
         """What is rarely wanted of a transaction, with its key; raises `NotFound`."""
