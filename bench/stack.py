@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from bench import psp
 from bench.bare_workflow import TASK_QUEUE
@@ -29,7 +28,6 @@ from local.readiness import all_done
 from local.supervisor import Supervisor
 from runtime.keys import KeyRing
 from runtime.settings import Settings
-from runtime.temporal import connect_patiently
 from store import Store
 from store.migrate import upgrade
 
@@ -163,12 +161,7 @@ async def _connected(settings: Settings) -> Client:
     """A client, as soon as the server has its namespace."""
     try:
         async with asyncio.timeout(_START_SECONDS):
-            client = await connect_patiently(settings)
-            while True:
-                with contextlib.suppress(RPCError):
-                    await temporal.keep_closed_workflows(client)
-                    return client
-                await asyncio.sleep(0.05)
+            return await temporal.connected(settings, own=True)
     except TimeoutError:
         raise LocalError(f"Temporal was not ready after {_START_SECONDS:g} s.") from None
 

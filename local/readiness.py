@@ -5,8 +5,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import httpx
-from temporalio.client import Client
-from temporalio.service import RPCError
 
 from local import health, temporal
 from local.address import Addresses
@@ -14,11 +12,9 @@ from local.errors import LocalError
 from local.layout import Layout
 from local.supervisor import Supervisor
 from runtime.settings import Settings
-from runtime.temporal import connect
 
 START_TIMEOUT_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
-_PAUSE_SECONDS = 0.05
 
 
 async def until_ready(
@@ -71,24 +67,11 @@ async def _answering(http: httpx.AsyncClient, url: str) -> None:
 
 
 async def _working(settings: Settings, addresses: Addresses, supervisor: Supervisor) -> None:
-    client = await _connected(settings, addresses)
+    resolved = settings.model_copy(update={"temporal_address": addresses.temporal})
+    client = await temporal.connected(resolved, own=settings.temporal_address is None)
 
     async def polled() -> bool:
         pid = supervisor.pids().get("worker", 0)
         return await health.has_worker(client, settings.task_queue, pid)
 
     await health.until(polled)
-
-
-async def _connected(settings: Settings, addresses: Addresses) -> Client:
-    """A client, as soon as there is a server; the local one has its retention set then."""
-    resolved = settings.model_copy(update={"temporal_address": addresses.temporal})
-    while True:
-        try:
-            client = await connect(resolved, lazy=False)
-            if settings.temporal_address is None:
-                await temporal.keep_closed_workflows(client)
-        except (RuntimeError, RPCError):
-            await asyncio.sleep(_PAUSE_SECONDS)
-        else:
-            return client

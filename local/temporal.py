@@ -1,5 +1,6 @@
 """The Temporal server of a local run: its program, its command line, its retention."""
 
+import asyncio
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from runtime.settings import Settings
 from runtime.temporal import connect
 
 RETENTION = timedelta(days=90)
+_PAUSE_SECONDS = 0.05
 
 SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=full")
 
@@ -83,7 +85,20 @@ def command_line(
     return tuple(arguments)
 
 
-async def keep_closed_workflows(client: Client) -> None:
+async def connected(settings: Settings, *, own: bool) -> Client:
+    """A client, as soon as there is a server; one of our `own` has its retention set then."""
+    while True:
+        try:
+            client = await connect(settings, lazy=False)
+            if own:
+                await _keep_closed_workflows(client)
+        except (RuntimeError, RPCError):
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            return client
+
+
+async def _keep_closed_workflows(client: Client) -> None:
     """Set the namespace's retention, which is one day on a new development server."""
     service, namespace = client.workflow_service, client.namespace
     current = await service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))

@@ -59,7 +59,7 @@ _WITH_PARTS = (
     )
     .where(_THIS)
 )
-_PARTS = (
+_TARGET = (
     select(
         *(transactions.c.merchant_id, transactions.c.transaction_id),
         *(transactions.c.agreement_id, transactions.c.request, transactions.c.webhook_target),
@@ -94,7 +94,7 @@ class Transactions(Agreements):
     """One row per (merchant, transaction id), kept for ever."""
 
     @cached_property
-    def _new(self) -> Any:
+    def _opening(self) -> Any:
         return self._insert(transactions).on_conflict_do_nothing()
 
     @to_the_end
@@ -116,7 +116,7 @@ class Transactions(Agreements):
             created = False
             if vault is not None or new.kind == "refund":
                 values = self._new_transaction_row(new, agreement_id, vault)
-                created = (await connection.execute(self._new, values)).rowcount == 1
+                created = (await connection.execute(self._opening, values)).rowcount == 1
             if created and new.agreement is not None:
                 await self._open_agreement(connection, new)
             if created:
@@ -130,14 +130,17 @@ class Transactions(Agreements):
         async with self._reading() as connection:
             return await self._read_transaction(connection, merchant_id, transaction_id)
 
-    async def request(self, merchant_id: str, transaction_id: str) -> dict[str, Any]:
-        """The request that opened the transaction; raises `NotFound` and `Erased`."""
-        row = await self._parts(merchant_id, transaction_id)
-        return self._open_request(row)
-
     async def webhook_target(self, merchant_id: str, transaction_id: str) -> str:
-        """The request's `webhookTarget`, which outlives the erasure; raises as `request`."""
-        row = await self._parts(merchant_id, transaction_id)
+        """The request's `webhookTarget`, which outlives the erasure.
+
+        Raises `NotFound`, and `Erased` for the request of an earlier version that kept it there
+        alone.
+        """
+        async with self._reading() as connection:
+            found = await connection.execute(_TARGET, _named(merchant_id, transaction_id))
+            row = found.mappings().one_or_none()
+        if row is None:
+            raise _no_transaction(merchant_id, transaction_id)
         if row["webhook_target"] is not None:
             place = _place("webhook_target", merchant_id, transaction_id)
             return self._vault.open(row["webhook_target"], *place).decode()
@@ -306,15 +309,6 @@ class Transactions(Agreements):
         except Erased:
             request = None
         return self._transaction_row(row), request, self._instrument(row)
-
-    async def _parts(self, merchant_id: str, transaction_id: str) -> RowMapping:
-        """What is rarely wanted of a transaction, with its key; raises `NotFound`."""
-        async with self._reading() as connection:
-            found = await connection.execute(_PARTS, _named(merchant_id, transaction_id))
-            row = found.mappings().one_or_none()
-        if row is None:
-            raise _no_transaction(merchant_id, transaction_id)
-        return row
 
     def _open_request(self, row: RowMapping) -> dict[str, Any]:
         vault = self._vault_of(row)

@@ -12,6 +12,7 @@ from store import Store
 from tests.api.builders import MERCHANT, Body, debit, payment, preauth, refund
 from tests.api.conftest import World, assert_error
 from tests.api.fakes import FakeAdapter, FakeGateway
+from tests.store.builders import kept_request
 from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
 from workflows.state import Evidence, EvidenceKind, Kind
 
@@ -244,7 +245,7 @@ async def test_the_request_is_kept_as_it_was_read(
         "feePeriod": {"unit": "Month", "quantity": 1},
     }
     given = await world.preauth(orderData=order, paymentMeansReference=debit())
-    kept = await store.request(MERCHANT, given["transactionId"])
+    kept = await kept_request(store, MERCHANT, given["transactionId"])
     expected = wire.validate(PreauthRequest, given | {"requestedAmount": Decimal("119.0")})
     assert PreauthRequest.model_validate(kept) == expected
     assert wire.validate(PreauthRequest, kept) == expected
@@ -252,13 +253,13 @@ async def test_the_request_is_kept_as_it_was_read(
     paid = await world.payment(
         paymentMeansReference={"role": "Debit"}, plannedExecutionDate="2026-02-19"
     )
-    kept = await store.request(MERCHANT, paid["transactionId"])
+    kept = await kept_request(store, MERCHANT, paid["transactionId"])
     assert PaymentRequest.model_validate(kept).planned_execution_date == date(2026, 2, 19)
 
 
 async def test_a_blank_migration_token_is_none(world: World, store: Store) -> None:
     given = await world.preauth(migrationToken=" ")
-    assert "migrationToken" not in await store.request(MERCHANT, given["transactionId"])
+    assert "migrationToken" not in await kept_request(store, MERCHANT, given["transactionId"])
 
 
 async def test_a_migration_needs_no_return_urls_and_no_payment_data(

@@ -27,6 +27,7 @@ from runtime.codec import encrypting_converter
 from runtime.keys import KeyRing, generate_key
 from store import NewAgreement, NewTransaction, Store
 from store.migrate import upgrade
+from tests.store.builders import kept_request
 from tests.support.temporal import temporal_binary
 
 OLD, NEW = f"old:{generate_key()}", f"new:{generate_key()}"
@@ -94,7 +95,7 @@ def usage(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
 def request(url: str, ring: str) -> dict[str, Any]:
     async def read() -> dict[str, Any]:
         async with Store(url, KeyRing.parse(ring)) as store:
-            return await store.request("acme", "t1")
+            return await kept_request(store, "acme", "t1")
 
     return asyncio.run(read())
 

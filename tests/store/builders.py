@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from store import Merchant, NewNotification, NewTransaction, RecordUpdate
+from store import Erased, Merchant, NewNotification, NewTransaction, RecordUpdate, Store
 
 IBAN = "DE89370400440532013000"
 
@@ -47,3 +47,11 @@ def new_notification(merchant: Merchant, event_id: str = "e1", **given: Any) -> 
         headers={"X-Signature": "s3cret"},
     )
     return replace(defaults, **given)
+
+
+async def kept_request(store: Store, merchant_id: str, transaction_id: str) -> dict[str, Any]:
+    """The request that opened a transaction; raises `Erased`."""
+    request = (await store.order(merchant_id, transaction_id)).request
+    if request is None:
+        raise Erased(transaction_id)
+    return request

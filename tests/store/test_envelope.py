@@ -24,7 +24,7 @@ from tests.store.blobs import (
     connected,
     opened,
 )
-from tests.store.builders import change
+from tests.store.builders import change, kept_request
 from tests.store.people import MIA, TARGET, TOM, Person, live, notify, transaction_of
 
 PERSONAL = {
@@ -85,7 +85,7 @@ async def test_everything_reads_back(store: Store, merchant: Merchant) -> None:
     assert agreement is not None
     assert agreement.instrument == row.private["instrument"]
     assert (agreement.usable, agreement.erased, row.erased) == (True, False, False)
-    assert (await store.request("demo", "mia-2"))["payerData"] == {"lastName": MIA.name}
+    assert (await kept_request(store, "demo", "mia-2"))["payerData"] == {"lastName": MIA.name}
     assert await store.webhook_target("demo", "mia-2") == TARGET
     waiting = await store.undelivered_notifications(soon())
     assert [notice.headers for notice in waiting] == [{"X-Customer": MIA.name}] * 3
@@ -106,9 +106,9 @@ async def test_a_key_of_another_agreement_does_not_open(
     mias = select(data_keys.c.wrapped).where(data_keys.c.agreement_id == "mia").scalar_subquery()
     async with connected(url) as connection:
         await connection.execute(update(data_keys).values(wrapped=mias))
-    assert (await store.request("demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
+    assert (await kept_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
     with pytest.raises(DecryptionError):
-        await store.request("demo", "tom-1")
+        await kept_request(store, "demo", "tom-1")
 
 
 async def test_a_blob_of_the_same_agreement_opens_in_its_own_place_only(
@@ -119,9 +119,9 @@ async def test_a_blob_of_the_same_agreement_opens_in_its_own_place_only(
     first = select(row.c.request).where(row.c.transaction_id == "mia-1").scalar_subquery()
     async with connected(url) as connection:
         await connection.execute(update(transactions).values(request=first))
-    await store.request("demo", "mia-1")
+    await kept_request(store, "demo", "mia-1")
     with pytest.raises(DecryptionError):
-        await store.request("demo", "mia-2")
+        await kept_request(store, "demo", "mia-2")
 
 
 async def test_concurrent_first_uses_make_one_key(
@@ -139,7 +139,7 @@ async def test_concurrent_first_uses_make_one_key(
             )
         )
         for name in names:
-            request = await store.request("demo", f"{person.agreement}-{name}")
+            request = await kept_request(store, "demo", f"{person.agreement}-{name}")
             assert request["payerData"] == {"lastName": person.name}
     async with connected(url) as connection:
         assert await connection.scalar(select(func.count()).select_from(data_keys)) == 3
@@ -154,7 +154,7 @@ async def test_a_first_use_that_fails_leaves_no_key(
     async with connected(url) as connection:
         assert await connection.scalar(select(func.count()).select_from(data_keys)) == 0
     await store.open_transaction(transaction_of(merchant, MIA, "1"))
-    assert (await store.request("demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
+    assert (await kept_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
 
 
 async def test_rows_older_than_data_keys_stay_readable_and_writable(
@@ -169,7 +169,7 @@ async def test_rows_older_than_data_keys_stay_readable_and_writable(
     assert agreement is not None
     assert row.private is not None
     assert agreement.instrument == row.private["instrument"]
-    assert (await store.request("demo", "mia-2"))["payerData"] == {"lastName": MIA.name}
+    assert (await kept_request(store, "demo", "mia-2"))["payerData"] == {"lastName": MIA.name}
     assert await store.webhook_target("demo", "mia-2") == TARGET
     assert len(await store.undelivered_notifications(soon())) == 3
     await store.save_private("demo", "mia-1", redirect={"url": "https://psp.example/2"})
@@ -259,7 +259,7 @@ async def test_the_books_stay(store: Store, merchant: Merchant) -> None:
         assert [getattr(old, name) for name in kept] == [getattr(new, name) for name in kept]
         assert await store.webhook_target("demo", new.transaction_id) == TARGET
         with pytest.raises(Erased):
-            await store.request("demo", new.transaction_id)
+            await kept_request(store, "demo", new.transaction_id)
     agreement = await store.agreement("demo", "mia")
     assert agreement is not None
     assert (agreement.erased, agreement.usable, agreement.instrument) == (True, False, None)
@@ -280,7 +280,7 @@ async def test_an_erasure_bites_at_once_in_every_process(
     assert row is not None
     assert (agreement.instrument, row.private) == (None, None)
     with pytest.raises(Erased):
-        await worker.request("demo", "mia-2")
+        await kept_request(worker, "demo", "mia-2")
     # What it had in its hands does not come back.
     await worker.save_private("demo", "mia-1", instrument={"IBAN": MIA.iban})
     won = change(merchant, "mia-1", version=2, status="Succeeded", evidence="e")
@@ -363,7 +363,7 @@ async def test_an_interrupted_erasure_can_be_repeated(
         with pytest.raises(RuntimeError):
             await store.erase_agreement("demo", "mia")
     with pytest.raises(Erased):
-        await store.request("demo", "mia-1")
+        await kept_request(store, "demo", "mia-1")
     assert await store.webhook_target("demo", "mia-1") == TARGET
     assert await readable(url, cipher, MIA) != set()
     await store.erase_agreement("demo", "mia")
@@ -381,7 +381,7 @@ async def test_keys_that_do_not_fit_destroy_nothing(
     async with Store(url, KeyRing({"other": bytes(32)})) as stranger:
         with pytest.raises(DecryptionError):
             await stranger.erase_agreement("demo", "mia")
-    assert (await store.request("demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
+    assert (await kept_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
 
 
 async def test_what_is_kept_is_counted(store: Store, merchant: Merchant) -> None:
@@ -438,7 +438,9 @@ async def test_an_erasure_amid_writers_leaves_nothing_and_disturbs_nobody(
     await store.erase_late_notifications(soon())
     assert await readable(url, cipher, MIA) == set()
     for n in range(40):
-        assert (await store.request("demo", f"tom-w{n}"))["payerData"] == {"lastName": TOM.name}
+        assert (await kept_request(store, "demo", f"tom-w{n}"))["payerData"] == {
+            "lastName": TOM.name
+        }
     assert len(wrote) == 80
 
 

@@ -13,7 +13,7 @@ from runtime.keys import DecryptionError, KeyRing, blob_key_id
 from store import Merchant, Store, rotation
 from store.tables import notifications, transactions
 from tests.store.blobs import Place, all_blobs, as_before_data_keys, connected, opened
-from tests.store.builders import change
+from tests.store.builders import change, kept_request
 from tests.store.people import MIA, TARGET, TOM, live, notify, transaction_of
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
@@ -70,9 +70,9 @@ async def test_afterwards_the_old_key_is_not_needed(
     assert opened(after, RING_OF_NEW) == plain
     async with Store(url, RING_OF_NEW) as new:
         assert await new.settings("demo") == {"ApiKey": "second"}
-        assert (await new.request("demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
+        assert (await kept_request(new, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
     with pytest.raises(DecryptionError):
-        await store.request("demo", "mia-1")
+        await kept_request(store, "demo", "mia-1")
 
 
 async def test_what_data_keys_have_sealed_is_not_touched(
@@ -152,7 +152,7 @@ async def test_nothing_is_lost_that_is_written_meanwhile(
             assert row.private["redirect"] == {"url": f"{name}-{rounds[name]}"}
             assert row.version == rounds[name]
             for n in range(1, rounds[name] + 1):
-                request = await new.request("demo", f"mia-{name}-{n}")
+                request = await kept_request(new, "demo", f"mia-{name}-{n}")
                 assert request["payerData"] == {"lastName": MIA.name}
         parked = await new.parked_for("demo", ["pay_tom"])
         assert len(parked) == rounds["early"] + rounds["late"]

@@ -74,7 +74,7 @@ async def test_a_blob_of_another_transaction_does_not_open(
 ) -> None:
     await _fill(store, merchant)
     await _swap(url, transactions, column, "transaction_id")
-    read = store.request if column == "request" else store.transaction
+    read = store.order if column == "request" else store.transaction
     assert await read("demo", "t2") is not None
     with pytest.raises(DecryptionError):
         await read("demo", "t1")

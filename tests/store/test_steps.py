@@ -3,7 +3,7 @@
 import pytest
 
 from store import Known, Merchant, NewAgreement, NotFound, Order, Store
-from tests.store.builders import change, new_transaction
+from tests.store.builders import IBAN, change, new_transaction
 
 CARD = {"psp_ref": "pm_1", "bearer": {"CardNumber": "**** 4242"}}
 SETTINGS = {"ApiKey": "s3cret"}
@@ -45,7 +45,7 @@ async def test_an_order_has_everything_of_a_call(store: Store, signed_up: Mercha
     await store.open_transaction(new_transaction(signed_up, "t2", agreement_id="mia"))
     row = await store.transaction(signed_up.id, "t2")
     assert row is not None
-    request = await store.request(signed_up.id, "t2")
+    request = {"initialBearer": {"IBAN": IBAN}}
     assert await store.order(signed_up.id, "t2") == Order(row, request, SETTINGS, CARD)
 
 
