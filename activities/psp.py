@@ -83,7 +83,7 @@ class PspActivities:
         """Reserve money, store a payment method or take a customer over."""
         order, connection = await self._open(call)
         row, request = order.transaction, order.request
-        if row.erased or request is None:
+        if request is None:
             return erased()
         instrument = None if request.get("isInitial") else instrument_of(order)
         if instrument is None and not request.get("isInitial"):
@@ -97,7 +97,7 @@ class PspActivities:
         """Take a payment with the agreement's instrument."""
         order, connection = await self._open(call)
         row, request = order.transaction, order.request
-        if row.erased or request is None:
+        if request is None:
             return erased()
         instrument = instrument_of(order)
         if instrument is None:

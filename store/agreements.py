@@ -37,26 +37,22 @@ class Agreements(DataKeys):
         row = (await connection.execute(_ONE, wanted)).mappings().one_or_none()
         if row is None:
             return None
-        values = self._values(row, "instrument", _place(merchant_id, agreement_id))
+        values = self._values(row, "instrument", instrument_place(merchant_id, agreement_id))
         values["usable"] = row["usable"] and not values["erased"]
         return Agreement(**values)
-
-    def _instrument(self, row: RowMapping) -> dict[str, Any] | None:
-        """That of an agreement in a row that was read with its key."""
-        blob, vault = row["instrument"], self._vault_of(row)
-        if not blob or vault is None:
-            return None
-        return vault.open_json(blob, *_place(row["merchant_id"], row["agreement_id"]))
 
     def _values(self, row: RowMapping, column: str, place: tuple[str, ...]) -> dict[str, Any]:
         """The values of a row that was read with its key, with one column opened."""
         values = {name: row[name] for name in row if name not in _NOT_SHOWN}
-        blob, erased = row[column], row["erased_at"] is not None
-        vault = self._vault_of(row) if blob else None
-        return values | {
-            column: vault.open_json(blob, *place) if blob and vault is not None else None,
-            "erased": erased,
-        }
+        erased = row["erased_at"] is not None
+        return values | {column: self._open_column(row, column, place), "erased": erased}
+
+    def _open_column(
+        self, row: RowMapping, column: str, place: tuple[str, ...]
+    ) -> dict[str, Any] | None:
+        """What a row that was read with its key has in a column; None once it was erased."""
+        vault = self._vault_of(row) if row[column] else None
+        return vault.open_json(row[column], *place) if vault is not None else None
 
     async def _open_agreement(self, connection: AsyncConnection, new: NewTransaction) -> None:
         assert new.agreement is not None  # noqa: S101 - narrows the type
@@ -88,7 +84,7 @@ class Agreements(DataKeys):
             place = ("transactions", "private", merchant_id, change.transaction_id)
             instrument = vault.open_json(row["private"], *place).get("instrument")
             if instrument:
-                target = _place(merchant_id, agreement_id)
+                target = instrument_place(merchant_id, agreement_id)
                 values["instrument"] = vault.seal_json(instrument, *target)
         result = await connection.execute(
             update(agreements).where(_is_agreement(merchant_id, agreement_id)).values(values)
@@ -101,5 +97,6 @@ def _is_agreement(merchant_id: str, agreement_id: str) -> ColumnElement[bool]:
     return and_(agreements.c.merchant_id == merchant_id, agreements.c.agreement_id == agreement_id)
 
 
-def _place(merchant_id: str, agreement_id: str) -> tuple[str, ...]:
+def instrument_place(merchant_id: str, agreement_id: str) -> tuple[str, ...]:
+    """What the instrument of an agreement is bound to."""
     return ("agreements", "instrument", merchant_id, agreement_id)

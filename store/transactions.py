@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.agreements import Agreements
+from store.agreements import Agreements, instrument_place
 from store.data_keys import KEY_COLUMNS, its_key
 from store.errors import Erased, NotFound
 from store.rows import (
@@ -144,7 +144,10 @@ class Transactions(Agreements):
         if row["webhook_target"] is not None:
             place = _place("webhook_target", merchant_id, transaction_id)
             return self._vault.open(row["webhook_target"], *place).decode()
-        target: str = self._open_request(row)["webhookTarget"]
+        request = self._open_request(row)
+        if request is None:
+            raise Erased(f"the request of {transaction_id} was erased")
+        target: str = request["webhookTarget"]
         return target
 
     async def find_transaction(
@@ -304,19 +307,13 @@ class Transactions(Agreements):
         row = found.mappings().one_or_none()
         if row is None:
             return None
-        try:
-            request = self._open_request(row)
-        except Erased:
-            request = None
-        return self._transaction_row(row), request, self._instrument(row)
+        place = instrument_place(row["merchant_id"], row["agreement_id"])
+        instrument = self._open_column(row, "instrument", place)
+        return self._transaction_row(row), self._open_request(row), instrument
 
-    def _open_request(self, row: RowMapping) -> dict[str, Any]:
-        vault = self._vault_of(row)
-        if vault is None or row["request"] == ERASED:
-            raise Erased(f"the request of {row['transaction_id']} was erased")
-        return vault.open_json(
-            row["request"], *_place("request", row["merchant_id"], row["transaction_id"])
-        )
+    def _open_request(self, row: RowMapping) -> dict[str, Any] | None:
+        place = _place("request", row["merchant_id"], row["transaction_id"])
+        return self._open_column(row, "request", place)
 
     async def _one_transaction(self, *conditions: ColumnElement[bool]) -> TransactionRow | None:
         statement = STORED.where(*conditions).order_by(*_NEWEST_FIRST).limit(1)
