@@ -81,6 +81,7 @@ class Dealings(ABC, Generic[I, S]):
             self._display.webhook_before,
         )
         self._owner_knows: Settlement | None = None
+        self._owner_turn = asyncio.Lock()
 
     # --- what a subclass brings -----------------------------------------------------------
 
@@ -274,24 +275,28 @@ class Dealings(ABC, Generic[I, S]):
         return refusal
 
     async def _settle_owner(self, state: S) -> None:
-        """Tell the owner of the reservation once the outcome is certain."""
+        """Tell the owner of the reservation once the outcome is certain.
+
+        In turn: two may learn of the outcome at once, and what is said last must arrive last.
+        """
         owner = self._owner()
         if owner is None or state.undecided:
             return
-        settlement = self._settlement(state)
-        if settlement == self._owner_knows:
-            return
-        kind, owner_id = owner
-        await plan.SETTLE_OWNER(
-            SettleCall(
-                merchant_id=self._start.merchant_id,
-                owner_kind=kind,
-                owner_id=owner_id,
-                settlement=settlement,
-            ),
-            summary=f"settle with the {kind.value}",
-        )
-        self._owner_knows = settlement
+        async with self._owner_turn:
+            settlement = self._settlement(state)
+            if settlement == self._owner_knows:
+                return
+            kind, owner_id = owner
+            await plan.SETTLE_OWNER(
+                SettleCall(
+                    merchant_id=self._start.merchant_id,
+                    owner_kind=kind,
+                    owner_id=owner_id,
+                    settlement=settlement,
+                ),
+                summary=f"settle with the {kind.value}",
+            )
+            self._owner_knows = settlement
 
     # --- what follows from a change -------------------------------------------------------
 

@@ -20,7 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities import plan
-from contract.enums import PublicPaymentProviderRole
+from contract.enums import PaymentTransactionStatus, PublicPaymentProviderRole
 from psp.types import Approved, Fact, FactKind
 from runtime.confinement import PASSED_THROUGH, runner
 from tests.support.temporal import temporal_binary
@@ -196,6 +196,14 @@ class World:
 
     async def state(self, kind: Kind) -> Any:
         return await self.gateway.state("m", kind, self.transaction_id, timedelta(seconds=10))
+
+    async def until(self, kind: Kind, status: PaymentTransactionStatus) -> None:
+        """Wait in real time until the transaction has come that far."""
+        for _ in range(500):
+            if (await self.state(kind)).status is status:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"it did not become {status.name} in time")
 
     async def delivery(self, kind: Kind) -> Delivery:
         return await self.gateway.delivery("m", kind, self.transaction_id, timedelta(seconds=10))

@@ -9,6 +9,7 @@ from activities import plan
 from contract.enums import PaymentErrorCode
 from contract.enums import PaymentTransactionStatus as Status
 from psp.types import Declined, FactKind, Pending
+from tests.replay.stories.refunds import refund_failure_learned_twice
 from tests.workflows.conftest import World, approved, eventually, standing_still
 from workflows.messages import NotificationResult, PspFailure, PspReply
 from workflows.state import EvidenceKind, Kind
@@ -110,3 +111,8 @@ async def test_a_failure_told_between_two_attempts_calls_off_the_next_one(world:
     assert len(world.called(plan.FETCH_REFUND)) == 1
     (call,) = world.settlements
     assert not call.settlement.booked
+
+
+async def test_two_who_learn_of_the_failure_at_once_tell_the_payment_once(world: World) -> None:
+    await refund_failure_learned_twice(world)
+    assert len(world.settlements) == 1

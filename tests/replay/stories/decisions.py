@@ -1,11 +1,11 @@
 """What operators decide: before anything was sent, while it is sent, against the PSP's word."""
 
-import asyncio
 from decimal import Decimal
 
 from temporalio.exceptions import ApplicationError
 
 from activities import plan
+from contract.enums import PaymentTransactionStatus as Status
 from tests.replay.stories.parts import NOON, PENDING, Handle, begun, left_alone, notice
 from tests.workflows.conftest import World, approved, eventually, standing_still
 from workflows.messages import PspFailure
@@ -45,24 +45,21 @@ async def payment_decided_while_sending(world: World) -> Handle:
 
 
 async def payment_decided_too_late(world: World) -> Handle:
-    """The PSP speaks while the money's owner is being told; its word counts.
-
-    Both have to arrive in one task of the workflow, which takes some attempts.
-    """
+    """The PSP speaks while the money's owner is being told; its word counts, and is told next."""
     world.answers[plan.CAPTURE.name] = [PENDING]
-    for number in range(100):
-        world.transaction_id = f"20260115-{number:024}"
-        world.settlements.clear()
-        start = world.payment(preauth_id="a1")
-        await world.create(start)
-        _, _, reply = await asyncio.gather(
-            world.gateway.redeliver(start),
-            world.notify(start, notice(approved("ch_1"))),
-            world.gateway.resolve(start, decided(DecisionKind.FAILED)),
-        )
-        if reply.refusal is not None and not world.settlements[0].settlement.booked:
-            return world.handle(PAYMENT)
-    raise AssertionError("they never met")
+    start = world.payment(preauth_id="a1")
+    await world.create(start)
+
+    async def psp_speaks() -> None:
+        if len(world.settlements) == 1:
+            await world.gateway.redeliver(start)
+            await world.notify(start, notice(approved("ch_1")))
+            await world.until(PAYMENT, Status.Succeeded)
+
+    world.while_settling = psp_speaks
+    reply = await world.gateway.resolve(start, decided(DecisionKind.FAILED))
+    assert reply.refusal is not None
+    return world.handle(PAYMENT)
 
 
 async def payment_acknowledged(world: World) -> Handle:

@@ -1,5 +1,6 @@
 """Refunds: done, pending and failed, failed between two attempts."""
 
+import asyncio
 from datetime import timedelta
 
 from temporalio.exceptions import ApplicationError
@@ -27,9 +28,20 @@ async def refund_failed_between_attempts(world: World) -> Handle:
         await world.gateway.caller_left("m", Kind.REFUND, world.transaction_id)
         await eventually(lambda: world.called(plan.REFUND))
         await world.notify(start, notice(declined))
-        await eventually(lambda: world.settlements)
+        await eventually(lambda: "settled" in world.order)
     await world.handle(Kind.REFUND).result()
     return world.handle(Kind.REFUND)
+
+
+async def refund_failure_learned_twice(world: World) -> Handle:
+    """The look-up finds the failure, too, while the payment is being told of it."""
+
+    async def look_up_answers() -> None:
+        await eventually(lambda: world.called(plan.FETCH_REFUND))
+        await asyncio.sleep(0.5)  # its answer reaches the workflow, which has nothing to show yet
+
+    world.while_settling = look_up_answers
+    return await refund_failed_between_attempts(world)
 
 
 async def refund_succeeded(world: World) -> Handle:
@@ -53,4 +65,5 @@ STORIES = (
     refund_succeeded,
     refund_pending_then_failed,
     refund_failed_between_attempts,
+    refund_failure_learned_twice,
 )
