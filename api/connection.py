@@ -19,6 +19,8 @@ from api.errors import TooSlow, Unreadable
 
 HEAD_SECONDS = 10.0
 LEFTOVER_SECONDS = 10.0
+LAST_HEAD_SECONDS = 1.0
+"""For the first request of a connection that was made just before the process began to end."""
 
 
 class PatientConnection(H11Protocol):
@@ -46,6 +48,15 @@ class PatientConnection(H11Protocol):
         """From here on nobody reads what may still come of the body."""
         super().on_response_complete()
         self._look()
+
+    def shutdown(self) -> None:
+        """A request that is on its way is answered, and its answer ends the connection."""
+        begun = self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]
+        if self.cycle is None or begun:
+            self._disarm()
+            self._arm(LAST_HEAD_SECONDS)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """For what is no HTTP; `msg` is uvicorn's own text."""

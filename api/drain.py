@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.datastructures import MutableHeaders
@@ -61,5 +63,55 @@ class DrainingServer(uvicorn.Server):
         else:
             self._leave(sig, frame)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Nobody new from here on; whoever has got as far as a connection is still answered."""
+        self._drain.begun = True
+        waiting = self._close_listeners()
+        await asyncio.gather(*map(self._welcome, waiting), return_exceptions=True)
+        await super().shutdown(sockets)
+
     def _leave(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
+
+    def _close_listeners(self) -> list[socket.socket]:
+        """The connections nobody has accepted yet: closing alone would make the kernel reset them,
+        and their requests may have been sent."""
+        listeners = [
+            socket.socket(fileno=os.dup(one.fileno()))
+            for server in self.servers
+            for one in server.sockets
+        ]
+        for server in self.servers:
+            server.close()
+        waiting = []
+        for listener in listeners:
+            with listener:
+                waiting += _accepted(listener)
+        return waiting
+
+    async def _welcome(self, waiting: socket.socket) -> None:
+        """As uvicorn does with the connections it accepts itself."""
+        protocol: Any = self.config.http_protocol_class
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: protocol(
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            ),
+            waiting,
+            ssl=self.config.ssl,
+        )
+
+
+def _accepted(listener: socket.socket) -> list[socket.socket]:
+    found: list[socket.socket] = []
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            return found
+        except OSError as error:
+            log.warning("A connection was lost before it was accepted: %s", error)
+            return found
+        connection.setblocking(False)
+        found.append(connection)

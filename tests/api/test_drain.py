@@ -3,14 +3,20 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from api.serving import server_of
+from runtime.settings import Settings
 from tests.api.serving import Raw, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +27,10 @@ HALF_A_REQUEST = (
     b"Content-Length: %d\r\n\r\n" % len(FORM)
 )
 """The answer waits for the rest, and that for the test: a request in flight."""
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    await Response("here")(scope, receive, send)
 
 
 def get(path: str) -> bytes:
@@ -82,9 +92,7 @@ async def test_requests_in_flight_are_answered(tmp_path: Path) -> None:
         assert b" 200 " in last
         assert b"connection: close" in last.lower()
 
-        async with asyncio.timeout(10):
-            while await answers(port):  # noqa: ASYNC110 - it happens in another process
-                await asyncio.sleep(0.05)
+        await refused(port)
         assert process.returncode is None
         await begun.send(FORM)
         answer = await begun.all()
@@ -92,6 +100,51 @@ async def test_requests_in_flight_are_answered(tmp_path: Path) -> None:
         assert b"invalid_client" in answer
         async with asyncio.timeout(10):
             assert await process.wait() == 0
+
+
+async def test_a_connection_without_a_request_yet_gets_its_answer(tmp_path: Path) -> None:
+    async with api(tmp_path, drain=0) as (process, port), Raw.to(port) as made:
+        process.send_signal(signal.SIGTERM)
+        await refused(port)
+        await made.send(get("/healthz"))
+        answer = await made.all()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in answer.lower()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_connection_that_says_nothing_is_not_waited_for_long(tmp_path: Path) -> None:
+    async with api(tmp_path, drain=0) as (process, port), Raw.to(port) as silent:
+        process.send_signal(signal.SIGTERM)
+        assert await silent.all() == b""
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_connections_nobody_has_accepted_yet_are_answered(run: Callable[..., None]) -> None:
+    """The kernel completes them by itself; who connected may have sent a request."""
+    run(connect_and_end())
+
+
+async def connect_and_end() -> None:
+    server = server_of(echo, Settings(_env_file=None), None)
+    server.config.port = 0
+    server.config.lifespan = "off"
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup()
+    address = server.servers[0].sockets[0].getsockname()
+    with socket.create_connection(address) as early:  # this task holds the loop: none can accept
+        early.sendall(get("/"))
+        await server.shutdown()
+        early.settimeout(5)
+        assert early.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+async def refused(port: int) -> None:
+    async with asyncio.timeout(10):
+        while await answers(port):  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.05)
 
 
 async def asked(port: int, path: str) -> bytes:
