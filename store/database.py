@@ -13,6 +13,7 @@ from store.figures import FiguresRead
 from store.notifications import Notifications
 from store.operators import Operators
 from store.reconciliation import Reconciliation
+from store.recording import Recording
 from store.rotation import Rotation
 from store.samples import Samples
 from store.steps import Steps
@@ -24,6 +25,7 @@ class Store(
     Tokens,
     Clients,
     Steps,
+    Recording,
     Reconciliation,
     Notifications,
     Operators,

@@ -1,34 +1,16 @@
-"""Transactions, from their first request to their last state."""
+"""Transactions as they are read: alone, with what belongs to each, and in lists."""
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cached_property
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    RowMapping,
-    String,
-    and_,
-    bindparam,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.agreements import Agreements, instrument_place
 from store.data_keys import KEY_COLUMNS, its_key
 from store.errors import Erased, NotFound
-from store.rows import (
-    NewTransaction,
-    RecordUpdate,
-    TransactionKind,
-    TransactionRow,
-)
-from store.sealing import ERASED, Vault
-from store.session import to_the_end
+from store.rows import TransactionKind, TransactionRow
 from store.tables import agreements, data_keys, transactions
 
 # The request is large and rarely wanted, as is what outlives it: they are read alone.
@@ -41,11 +23,12 @@ _NEWEST_FIRST = (transactions.c.created_at.desc(), transactions.c.transaction_id
 
 # What every request needs is built once: building a statement and finding its compiled form costs
 # as much as running it.
-_THIS = and_(
+THIS = and_(
     transactions.c.merchant_id == bindparam("merchant"),
     transactions.c.transaction_id == bindparam("transaction"),
 )
-_ONE = STORED.where(_THIS)
+"""The one transaction that the parameters name; `named` makes them."""
+_ONE = STORED.where(THIS)
 _WITH_PARTS = (
     select(*_COLUMNS, transactions.c.request, agreements.c.instrument, *KEY_COLUMNS)
     .select_from(
@@ -57,7 +40,7 @@ _WITH_PARTS = (
             ),
         )
     )
-    .where(_THIS)
+    .where(THIS)
 )
 _TARGET = (
     select(
@@ -66,65 +49,12 @@ _TARGET = (
         *KEY_COLUMNS,
     )
     .select_from(_WITH_KEY)
-    .where(_THIS)
-)
-_TOLD = update(transactions).where(_THIS).values(told_at=bindparam("at"))
-_RECORD = (
-    update(transactions)
-    .where(_THIS, transactions.c.version <= bindparam("new_version"))
-    .values(
-        {
-            column: bindparam(f"new_{column}")
-            for column in (
-                *("status", "version", "evidence", "needs_attention", "updated_at"),
-                *("snapshot", "sealed_snapshot"),
-            )
-        }
-        | {
-            # One that is not known now stays as it was learned before.
-            column: func.coalesce(bindparam(f"new_{column}", type_=String), transactions.c[column])
-            for column in ("psp_transaction_id", "psp_session_id")
-        }
-    )
-    .returning(transactions.c.agreement_id, transactions.c.role, transactions.c.private)
+    .where(THIS)
 )
 
 
 class Transactions(Agreements):
     """One row per (merchant, transaction id), kept for ever."""
-
-    @cached_property
-    def _opening(self) -> Any:
-        return self._insert(transactions).on_conflict_do_nothing()
-
-    @to_the_end
-    async def open_transaction(self, new: NewTransaction) -> tuple[TransactionRow, bool]:
-        """Insert the transaction with version 0, or return the one already there.
-
-        The flag says whether this call inserted it: of concurrent callers exactly one does. An
-        existing row is returned as it is, whatever its kind and fingerprint; comparing them is the
-        caller's part. `new.agreement` is created along, not yet usable, unless it exists.
-
-        An agreement whose data was erased takes no more money: raises `Erased`. A refund of such
-        is opened, and of its request only the webhook's target is kept.
-        """
-        key = (new.merchant_id, new.transaction_id)
-        values: dict[str, Any] = {}
-        async with self._writing() as connection:
-            agreement_id = await _agreement_id(connection, new)
-            vault = await self._vault_for(connection, new.merchant_id, agreement_id)
-            created = False
-            if vault is not None or new.kind == "refund":
-                values = self._new_transaction_row(new, agreement_id, vault)
-                created = (await connection.execute(self._opening, values)).rowcount == 1
-            if created and new.agreement is not None:
-                await self._open_agreement(connection, new)
-            if created:
-                return _opened(new, values, erased=vault is None), True
-            row = await self._read_transaction(connection, *key)
-        if row is None:
-            raise Erased(f"the data of agreement {agreement_id} was erased")
-        return row, False
 
     async def transaction(self, merchant_id: str, transaction_id: str) -> TransactionRow | None:
         async with self._reading() as connection:
@@ -137,12 +67,12 @@ class Transactions(Agreements):
         alone.
         """
         async with self._reading() as connection:
-            found = await connection.execute(_TARGET, _named(merchant_id, transaction_id))
+            found = await connection.execute(_TARGET, named(merchant_id, transaction_id))
             row = found.mappings().one_or_none()
         if row is None:
-            raise _no_transaction(merchant_id, transaction_id)
+            raise no_transaction(merchant_id, transaction_id)
         if row["webhook_target"] is not None:
-            place = _place("webhook_target", merchant_id, transaction_id)
+            place = column_place("webhook_target", merchant_id, transaction_id)
             return self._vault.open(row["webhook_target"], *place).decode()
         request = self._open_request(row)
         if request is None:
@@ -209,16 +139,6 @@ class Transactions(Agreements):
             rows = (await connection.execute(statement)).mappings()
             return [self._transaction_row(row) for row in rows]
 
-    @to_the_end
-    async def mark_told(self, *keys: tuple[str, str]) -> None:
-        """The callers were sent an answer, or have been promised a change notification.
-
-        `keys`: merchant and transaction id of each.
-        """
-        at = _now()
-        async with self._writing() as connection:
-            await connection.execute(_TOLD, [_named(*key) | {"at": at} for key in keys])
-
     async def untold_transactions(
         self, older_than: datetime, limit: int = 100
     ) -> list[TransactionRow]:
@@ -236,66 +156,10 @@ class Transactions(Agreements):
             rows = (await connection.execute(statement)).mappings()
             return [self._transaction_row(row) for row in rows]
 
-    @to_the_end
-    async def record(self, change: RecordUpdate) -> bool:
-        """Write a transaction's state unless a newer version is stored; say whether it was written.
-
-        The same version is written again, so a repeat is harmless. `activate_agreement` makes the
-        transaction's agreement usable in the same database transaction, with the transaction's
-        instrument if it has one; not once its data was erased. Raises `NotFound` for an unknown
-        transaction or agreement, and `ConstraintViolated` for a final status without evidence.
-        """
-        key = (change.merchant_id, change.transaction_id)
-        changes = _changes(change) | self._snapshot(change.snapshot, *key)
-        values = {f"new_{column}": value for column, value in changes.items()}
-        async with self._writing() as connection:
-            done = await connection.execute(_RECORD, _named(*key) | values)
-            row = done.mappings().one_or_none()
-            if row is None:
-                await _require(connection, *key)
-                return False
-            if change.activate_agreement:
-                await self._activate(connection, change, row)
-        return True
-
-    @to_the_end
-    async def save_private(
-        self,
-        merchant_id: str,
-        transaction_id: str,
-        *,
-        instrument: Mapping[str, Any] | None = None,
-        redirect: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Replace the given parts of the transaction's private data; None leaves a part as it is.
-
-        Keeps nothing once the data of its agreement was erased. Raises `NotFound`.
-        """
-        place = _place("private", merchant_id, transaction_id)
-        given = {"instrument": instrument, "redirect": redirect}
-        async with self._writing() as connection:
-            # Locked, so that on PostgreSQL neither of two writers loses the other's part.
-            current = select(transactions.c.agreement_id, transactions.c.private).where(
-                _is(merchant_id, transaction_id)
-            )
-            row = (await connection.execute(current.with_for_update())).one_or_none()
-            if row is None:
-                raise _no_transaction(merchant_id, transaction_id)
-            vault = await self._vault_for(connection, merchant_id, row.agreement_id)
-            if vault is None:
-                return
-            private = vault.open_json(row.private, *place) if row.private else {}
-            private |= {part: dict(value) for part, value in given.items() if value is not None}
-            await connection.execute(
-                update(transactions)
-                .where(_is(merchant_id, transaction_id))
-                .values(private=vault.seal_json(private, *place), updated_at=_now())
-            )
-
     async def _read_transaction(
         self, connection: AsyncConnection, merchant_id: str, transaction_id: str
     ) -> TransactionRow | None:
-        found = await connection.execute(_ONE, _named(merchant_id, transaction_id))
+        found = await connection.execute(_ONE, named(merchant_id, transaction_id))
         row = found.mappings().one_or_none()
         return self._transaction_row(row) if row is not None else None
 
@@ -303,7 +167,7 @@ class Transactions(Agreements):
         self, connection: AsyncConnection, merchant_id: str, transaction_id: str
     ) -> tuple[TransactionRow, dict[str, Any] | None, dict[str, Any] | None] | None:
         """The transaction, its request and its agreement's instrument; neither once erased."""
-        found = await connection.execute(_WITH_PARTS, _named(merchant_id, transaction_id))
+        found = await connection.execute(_WITH_PARTS, named(merchant_id, transaction_id))
         row = found.mappings().one_or_none()
         if row is None:
             return None
@@ -312,7 +176,7 @@ class Transactions(Agreements):
         return self._transaction_row(row), self._open_request(row), instrument
 
     def _open_request(self, row: RowMapping) -> dict[str, Any] | None:
-        place = _place("request", row["merchant_id"], row["transaction_id"])
+        place = column_place("request", row["merchant_id"], row["transaction_id"])
         return self._open_column(row, "request", place)
 
     async def _one_transaction(self, *conditions: ColumnElement[bool]) -> TransactionRow | None:
@@ -323,92 +187,23 @@ class Transactions(Agreements):
 
     def _transaction_row(self, row: RowMapping) -> TransactionRow:
         key = (row["merchant_id"], row["transaction_id"])
-        values = self._values(row, "private", _place("private", *key))
+        values = self._values(row, "private", column_place("private", *key))
         sealed = row["sealed_snapshot"]
         if sealed is not None:
-            place = _place("sealed_snapshot", *key)
+            place = column_place("sealed_snapshot", *key)
             values["snapshot"] = self._vault.open(sealed, *place).decode()
         return TransactionRow(**values)
 
-    def _snapshot(self, snapshot: str, *key: str) -> dict[str, Any]:
-        sealed = self._vault.seal(snapshot.encode(), *_place("sealed_snapshot", *key))
-        return {"snapshot": "", "sealed_snapshot": sealed}
 
-    def _new_transaction_row(
-        self, new: NewTransaction, agreement_id: str | None, vault: Vault | None
-    ) -> dict[str, Any]:
-        key = (new.merchant_id, new.transaction_id)
-        now = _now()
-        target = new.request.get("webhookTarget")
-        fields = {key: value for key, value in vars(new).items() if key != "agreement"}
-        return fields | {
-            "agreement_id": agreement_id,
-            "request": vault.seal_json(new.request, *_place("request", *key)) if vault else ERASED,
-            "webhook_target": (
-                self._vault.seal(target.encode(), *_place("webhook_target", *key))
-                if target is not None
-                else None
-            ),
-            **self._snapshot(new.snapshot, *key),
-            "version": 0,
-            "needs_attention": False,
-            "created_at": now,
-            "updated_at": now,
-            "checked_at": now,
-        }
-
-
-def _changes(change: RecordUpdate) -> dict[str, Any]:
-    return {
-        "status": change.status,
-        "version": change.version,
-        "evidence": change.evidence,
-        "needs_attention": change.needs_attention,
-        "updated_at": _now(),
-        "psp_transaction_id": change.psp_transaction_id,
-        "psp_session_id": change.psp_session_id,
-    }
-
-
-async def _agreement_id(connection: AsyncConnection, new: NewTransaction) -> str | None:
-    if new.agreement_id is not None or new.related_id is None:
-        return new.agreement_id
-    related = select(transactions.c.agreement_id).where(_is(new.merchant_id, new.related_id))
-    agreement_id: str | None = await connection.scalar(related)
-    return agreement_id
-
-
-async def _require(connection: AsyncConnection, merchant_id: str, transaction_id: str) -> None:
-    known = select(transactions.c.version).where(_is(merchant_id, transaction_id))
-    if await connection.scalar(known) is None:
-        raise _no_transaction(merchant_id, transaction_id)
-
-
-def _opened(new: NewTransaction, values: Mapping[str, Any], *, erased: bool) -> TransactionRow:
-    """The row as it was inserted just now."""
-    shown: dict[str, Any] = {column.name: values.get(column.name) for column in _COLUMNS}
-    del shown["sealed_snapshot"]
-    return TransactionRow(**shown | {"snapshot": new.snapshot, "erased": erased})
-
-
-def _named(merchant_id: str, transaction_id: str) -> dict[str, Any]:
-    """The parameters of `_THIS`."""
+def named(merchant_id: str, transaction_id: str) -> dict[str, Any]:
+    """The parameters of `THIS`."""
     return {"merchant": merchant_id, "transaction": transaction_id}
 
 
-def _is(merchant_id: str, transaction_id: str) -> ColumnElement[bool]:
-    return and_(
-        transactions.c.merchant_id == merchant_id, transactions.c.transaction_id == transaction_id
-    )
-
-
-def _place(column: str, merchant_id: str, transaction_id: str) -> tuple[str, ...]:
+def column_place(column: str, merchant_id: str, transaction_id: str) -> tuple[str, ...]:
+    """What a sealed column of a transaction is bound to."""
     return ("transactions", column, merchant_id, transaction_id)
 
 
-def _no_transaction(merchant_id: str, transaction_id: str) -> NotFound:
+def no_transaction(merchant_id: str, transaction_id: str) -> NotFound:
     return NotFound(f"no transaction {transaction_id} of merchant {merchant_id}")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -137,19 +137,19 @@ def notification_dropped() -> None:
 @bug
 def older_snapshot_wins() -> None:
     """A record that comes late again overwrites what is newer."""
-    from store.transactions import Transactions
+    from store.recording import Recording
 
-    transactions: Any = importlib.import_module("store.transactions")
+    recording: Any = importlib.import_module("store.recording")
 
-    keep = Transactions.record
+    keep = Recording.record
     late: set[asyncio.Task[None]] = set()
 
     async def overwrite(self: Any, change: Any) -> None:
         await asyncio.sleep(1.5)
-        where = transactions._is(change.merchant_id, change.transaction_id)
-        statement = transactions.update(transactions.transactions).where(where)
+        where = recording._is(change.merchant_id, change.transaction_id)
+        statement = recording.update(recording.transactions).where(where)
         key = (change.merchant_id, change.transaction_id)
-        values = transactions._changes(change) | self._snapshot(change.snapshot, *key)
+        values = recording._changes(change) | self._snapshot(change.snapshot, *key)
         async with self._writing() as connection:
             await connection.execute(statement.values(values))
 
@@ -160,7 +160,7 @@ def older_snapshot_wins() -> None:
             task.add_done_callback(late.discard)
         return await keep(self, change)
 
-    swap(Transactions, "record", record)
+    swap(Recording, "record", record)
 
 
 @bug

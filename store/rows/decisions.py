@@ -1,0 +1,51 @@
+"""What a person decides, and what became of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+DecisionKind = Literal["acknowledge", "failed", "succeeded"]
+DecisionOutcome = Literal["asked", "done", "refused"]
+
+
+@dataclass(frozen=True)
+class NewDecision:
+    """What a person decided on a transaction, or on a stray at `psp_settings_id`.
+
+    With a transaction `psp_id` and `amount` (in its currency) are the movement the decision names.
+    """
+
+    merchant_id: str
+    kind: DecisionKind
+    decided_by: str
+    reason: str = field(repr=False)
+    transaction_id: str | None = None
+    psp_settings_id: str | None = None
+    psp_id: str | None = None
+    amount: Decimal | None = None
+    status_before: str | None = None
+
+
+@dataclass(frozen=True)
+class DecisionRow:
+    """A decision as kept; `reason` is None once it was erased.
+
+    `outcome` is "asked" until it is known what became of it; `refusal` says why it was refused.
+    """
+
+    id: str
+    merchant_id: str
+    transaction_id: str | None
+    psp_settings_id: str | None
+    psp_id: str | None
+    amount: Decimal | None
+    agreement_id: str | None
+    kind: DecisionKind
+    decided_by: str
+    decided_at: datetime
+    reason: str | None = field(repr=False)
+    outcome: DecisionOutcome
+    refusal: str | None
+    status_before: str | None
+    status_after: str | None
