@@ -89,9 +89,9 @@ class Transactions(Agreements):
         """
         own = and_(transactions.c.merchant_id == merchant_id, transactions.c.psp == psp)
         if reference is not None:
-            named = await self._one_transaction(own, transactions.c.transaction_id == reference)
-            if named is not None:
-                return named
+            ours = await self._one_transaction(own, transactions.c.transaction_id == reference)
+            if ours is not None:
+                return ours
         if not psp_ids:
             return None
         return await self._one_transaction(
