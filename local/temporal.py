@@ -25,11 +25,13 @@ _PAUSE_SECONDS = 0.05
 SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=full")
 
 # The single shard polls its queues 20 times a second by default, up to 50 ms for each hop, and
-# rounds timers up to a second. deploy/temporal/dynamicconfig.yaml holds the same values.
+# rounds timers up to a second; a development server reads the names of search attributes from its
+# database thirteen times per payment. deploy/temporal/dynamicconfig.yaml holds the same values.
 DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": "100",
     "history.timerProcessorMaxPollRPS": "100",
     "history.timerProcessorMaxTimeShift": '"50ms"',
+    "system.forceSearchAttributesCacheRefreshOnRead": "false",
 }
 
 

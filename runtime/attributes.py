@@ -40,9 +40,10 @@ def command_line() -> list[str]:
 
 
 async def register(client: Client) -> list[str]:
-    """Have the namespace know all attributes; returns the names that were added.
+    """Have the namespace know all attributes, ready for use; returns the names that were added.
 
-    Raises `AttributesError`, where they are another's or may not be added, and `RPCError`.
+    Raises `AttributesError`, where they are another's, may not be added or are not taken up in
+    time, and `RPCError`.
     """
     try:
         lacking = await _lacking(client)
@@ -51,6 +52,7 @@ async def register(client: Client) -> list[str]:
             await client.operator_service.add_search_attributes(
                 AddSearchAttributesRequest(namespace=client.namespace, search_attributes=wanted)
             )
+            await _until_usable(client, lacking)
     except RPCError as error:
         if error.status not in NOT_FOR_US:
             raise
@@ -77,6 +79,26 @@ async def require(client: Client, patience: timedelta = PATIENCE) -> None:
         if error.status not in NOT_FOR_US:
             raise
         log.warning("search attributes cannot be checked on this Temporal server: %s", error)
+
+
+async def _until_usable(client: Client, added: list[SearchAttributeKey[Any]]) -> None:
+    """Servers read what they know of a namespace again every few seconds."""
+    query = " OR ".join(f"{key.name} IS NOT NULL" for key in added)
+    deadline = asyncio.get_running_loop().time() + PATIENCE.total_seconds()
+    while True:
+        try:
+            await client.count_workflows(query)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise
+            if asyncio.get_running_loop().time() >= deadline:
+                raise AttributesError(
+                    "Search attributes were added, but the Temporal server does not use them yet: "
+                    f"{error.message}"
+                ) from error
+        else:
+            return
+        await asyncio.sleep(_LOOK_EVERY.total_seconds())
 
 
 async def _lacking(client: Client) -> list[SearchAttributeKey[Any]]:

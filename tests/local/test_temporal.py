@@ -36,6 +36,7 @@ def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
         *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="50ms"'),
+        *("--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=false"),
     )
 
 

@@ -1,6 +1,5 @@
 """Search attributes on a Temporal server that does not know them yet."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
@@ -17,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from contract.enums import PublicPaymentProviderRole
+from local.temporal import DYNAMIC_CONFIG
 from runtime import attributes
 from runtime.attributes import AttributesError
 from tests.support.temporal import temporal_binary
@@ -26,6 +26,9 @@ from workflows.messages import AnyInput, PaymentInput, workflow_id
 from workflows.state import Kind
 
 NOW = timedelta(0)
+AS_CONFIGURED = [
+    part for entry in DYNAMIC_CONFIG.items() for part in ("--dynamic-config-value", "=".join(entry))
+]
 NAMES = [key.name for key in KEYS]
 START = PaymentInput(
     merchant_id="m",
@@ -44,7 +47,9 @@ START = PaymentInput(
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     async with await WorkflowEnvironment.start_local(
-        data_converter=pydantic_data_converter, dev_server_existing_path=temporal_binary()
+        data_converter=pydantic_data_converter,
+        dev_server_existing_path=temporal_binary(),
+        dev_server_extra_args=AS_CONFIGURED,
     ) as environment:
         yield environment.client
 
@@ -54,16 +59,6 @@ def gateway(client: Client) -> Gateway:
         return start
 
     return Gateway(client, "nobody", refresh)
-
-
-async def begun(client: Client, start: AnyInput) -> bool:
-    """The server needs a moment until all its parts know a new attribute."""
-    for _ in range(100):
-        try:
-            return await gateway(client).begin(start)
-        except AttributesUnknown:
-            await asyncio.sleep(0.1)
-    return await gateway(client).begin(start)
 
 
 async def test_registering_is_done_once_and_lets_workflows_start(
@@ -79,7 +74,7 @@ async def test_registering_is_done_once_and_lets_workflows_start(
     assert await attributes.register(client) == NAMES
     assert await attributes.register(client) == []
     await attributes.require(client, NOW)
-    assert await begun(client, START)
+    assert await gateway(client).begin(START)
     shown = await client.get_workflow_handle(workflow_id("m", Kind.PAYMENT, "t1")).describe()
     assert shown.typed_search_attributes[MERCHANT] == "m"
 
