@@ -6,7 +6,7 @@ from decimal import Decimal
 from contract.enums import PaymentErrorCode as Code
 from contract.enums import PaymentTransactionStatus as Status
 from psp.errors import PspError
-from psp.kit.registry import Violation
+from psp.kit.verdicts import Violation
 from psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending, RedirectRequired
 
 

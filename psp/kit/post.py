@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from psp.errors import NotificationRejected
 from psp.kit import scenes
 from psp.kit.bench import Delivery, Signature
-from psp.kit.registry import CannotBeProvoked, Violation
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import World
 from psp.types import Notice
 

@@ -1,4 +1,4 @@
-"""The list of checks, and what one of them is."""
+"""What a check is, and the list of those that have been imported."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -9,14 +9,6 @@ if TYPE_CHECKING:
 
 Cases = Callable[["World"], Iterable[tuple[str, Any]]]
 """(label, value) of every case of a check for an adapter."""
-
-
-class CannotBeProvoked(Exception):
-    """The check does not apply to this adapter or bench; the text says why."""
-
-
-class Violation(AssertionError):
-    """The adapter breaks a rule of the port; the text says which and how."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +46,6 @@ def check(
     return register
 
 
-def all_checks() -> list[Check]:
-    """Every check, in the order of the areas."""
-    # Imported here: the areas register themselves and need the decorator above.
-    from psp.kit import checks
-
-    checks.load()
+def registered() -> list[Check]:
+    """The checks of all areas that were imported, in that order."""
     return list(_CHECKS.values())

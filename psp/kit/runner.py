@@ -11,7 +11,9 @@ import httpx
 from contract.enums import PublicPaymentProviderRole as Role
 from psp.errors import PspError
 from psp.kit.bench import BenchFactory
-from psp.kit.registry import CannotBeProvoked, Check, Violation, all_checks
+from psp.kit.checks import all_checks
+from psp.kit.registry import Check
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import Rig
 from psp.types import Instrument
 

@@ -11,7 +11,7 @@ from contract.enums import PublicPaymentProviderRole as Role
 from psp.kit import calls
 from psp.kit.bench import Customer
 from psp.kit.expect import approved, redirected, require
-from psp.kit.registry import CannotBeProvoked
+from psp.kit.verdicts import CannotBeProvoked
 from psp.kit.world import World
 from psp.types import (
     Approved,

@@ -12,8 +12,8 @@ import pytest
 
 from psp.kit import finding, report, runner
 from psp.kit.bench import Unavailable
-from psp.kit.registry import CannotBeProvoked, Violation
 from psp.kit.runner import Case
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import Rig
 from psp.registry import UnknownPsp, adapter
 

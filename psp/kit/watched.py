@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from psp.errors import PspError
-from psp.kit.registry import CannotBeProvoked, Violation
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.port import Connection
 from psp.types import (
     Authorize,

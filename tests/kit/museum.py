@@ -6,7 +6,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from psp.kit.registry import all_checks
+from psp.kit.checks import all_checks
 from tests.kit.exhibits import EXHIBITS, Exhibit
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "bug-museum.md"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from psp.kit import runner
-from psp.kit.registry import Violation
 from psp.kit.runner import Case
+from psp.kit.verdicts import Violation
 from psp.kit.world import Rig
 from psp.sandbox import SandboxAdapter
 from tests.kit.dialect_bench import stand_in

@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+from psp.kit.registry import Check, registered
+
 AREAS = (
     "sheet",
     "settings",
@@ -21,7 +23,8 @@ AREAS = (
 )
 
 
-def load() -> None:
-    """Import every area."""
+def all_checks() -> list[Check]:
+    """Every check, in the order of the areas."""
     for area in AREAS:
         import_module(f"{__name__}.{area}")
+    return registered()

@@ -9,8 +9,9 @@ from psp.kit import acts, calls, scenes
 from psp.kit.acts import Kind, Way
 from psp.kit.bench import Booking, Movement
 from psp.kit.expect import declined, equal, one_fact, require
-from psp.kit.registry import CannotBeProvoked, check
+from psp.kit.registry import check
 from psp.kit.scenes import Money
+from psp.kit.verdicts import CannotBeProvoked
 from psp.kit.world import World
 from psp.types import FactKind, Outcome
 

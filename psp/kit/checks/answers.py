@@ -13,7 +13,8 @@ from psp.kit import acts, scenes, wire
 from psp.kit.acts import Kind, Way
 from psp.kit.bench import PspAnswer, Refusal, Said
 from psp.kit.expect import declined, equal, raises, require, shown
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.wire import Fault
 from psp.kit.world import World
 from psp.types import Approved, Declined, Operation, Pending, RedirectRequired

@@ -7,8 +7,9 @@ from psp.errors import NotificationRejected
 from psp.kit import acts, scenes
 from psp.kit.acts import Kind, Way
 from psp.kit.expect import equal, require, sums
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
 from psp.kit.scenes import Money
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import World
 from psp.types import Capture, ListedEvent, Movement, MovementKind, Notice, Refund
 

@@ -7,8 +7,9 @@ from psp.errors import OutcomeUnknown, PspError
 from psp.kit import acts, calls, scenes, wire
 from psp.kit.acts import Kind, Way
 from psp.kit.expect import equal, facts, raises, require, shown
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
 from psp.kit.scenes import Money
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.wire import Fault
 from psp.kit.world import World
 from psp.types import Lookup, Outcome

@@ -7,8 +7,9 @@ from psp.kit import acts, calls, post, scenes
 from psp.kit.acts import Act, Kind, Way
 from psp.kit.bench import Customer, Delivery, Script
 from psp.kit.expect import approved, equal, facts, require, shown
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
 from psp.kit.scenes import Money
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import World
 from psp.types import Approved, Declined, Fact, FactKind, Notice, Outcome
 

@@ -8,8 +8,9 @@ from psp.kit import acts, scenes, wire
 from psp.kit.acts import Act, Kind, Way
 from psp.kit.bench import Said
 from psp.kit.expect import equal, raises, require, shown
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
 from psp.kit.scenes import Money
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.wire import Effect, Fault
 from psp.kit.world import World
 from psp.types import Declined, KeyStyle, Outcome

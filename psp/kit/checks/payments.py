@@ -6,8 +6,9 @@ from contract.enums import PaymentErrorCode as Code
 from psp.kit import calls, scenes
 from psp.kit.bench import Booking, Movement, Script
 from psp.kit.expect import approved, declined, equal, facts, one_fact, require, same_movement, sums
-from psp.kit.registry import CannotBeProvoked, check
+from psp.kit.registry import check
 from psp.kit.scenes import Money
+from psp.kit.verdicts import CannotBeProvoked
 from psp.kit.world import World
 from psp.types import Charge, Fact, FactKind, Instrument, Outcome, Pending
 

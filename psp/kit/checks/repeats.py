@@ -10,8 +10,9 @@ from psp.errors import OutcomeUnknown, PspError, PspUnavailable
 from psp.kit import acts, calls, scenes
 from psp.kit.acts import Act, Kind, Way
 from psp.kit.expect import equal, facts, require, shown
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
 from psp.kit.scenes import Money
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import World
 from psp.types import Declined, FactKind, KeyStyle, OnRepeat, Outcome
 

@@ -11,7 +11,8 @@ from psp.kit import acts, calls, wire
 from psp.kit.acts import Act, Kind
 from psp.kit.bench import PspAnswer, Said
 from psp.kit.expect import require
-from psp.kit.registry import CannotBeProvoked, check
+from psp.kit.registry import check
+from psp.kit.verdicts import CannotBeProvoked
 from psp.kit.watched import texts
 from psp.kit.wire import Fault
 from psp.kit.world import World

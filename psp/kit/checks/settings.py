@@ -6,7 +6,8 @@ from psp.errors import CredentialsRejected, OutcomeUnknown, PspError, PspUnavail
 from psp.kit import wire
 from psp.kit.bench import PspAnswer, Said
 from psp.kit.expect import raises, require
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.wire import Fault
 from psp.kit.world import World
 

@@ -13,7 +13,8 @@ from psp.description import (
     settings_response,
 )
 from psp.kit.expect import equal, require
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import World
 from psp.types import KeyStyle, SettingsCheck
 

@@ -7,7 +7,8 @@ from psp.errors import NotificationRejected
 from psp.kit import post
 from psp.kit.bench import Delivery
 from psp.kit.expect import equal, require
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import World
 
 _OTHER_SECRET = "whsec_somebody_elses_0123456789"  # noqa: S105 - nobody's

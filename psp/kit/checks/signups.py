@@ -12,8 +12,9 @@ from psp.errors import BearerRefused
 from psp.kit import calls, scenes
 from psp.kit.bench import Customer
 from psp.kit.expect import approved, declined, equal, redirected, require, sums
-from psp.kit.registry import CannotBeProvoked, Violation, check
+from psp.kit.registry import check
 from psp.kit.scenes import Money
+from psp.kit.verdicts import CannotBeProvoked, Violation
 from psp.kit.world import World
 from psp.types import Approved, FactKind, Instrument
 
