@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 KILLED = 128
 """A process that a signal has ended says so with this and the signal's number (POSIX shells)."""
 
+HANDSHAKE_SECONDS = 2.0
+"""For the TLS of a connection that was made just before the process began to end."""
+
 
 class Drain:
     """ASGI around the application. Once `begun`, every answer ends its connection, so that the
@@ -67,7 +70,7 @@ class DrainingServer(uvicorn.Server):
         """Nobody new from here on; whoever has got as far as a connection is still answered."""
         self._drain.begun = True
         waiting = self._close_listeners()
-        await asyncio.gather(*map(self._welcome, waiting), return_exceptions=True)
+        await asyncio.gather(*map(self._welcome, waiting))
         await super().shutdown(sockets)
 
     def _leave(self, sig: int, frame: FrameType | None) -> None:
@@ -92,15 +95,20 @@ class DrainingServer(uvicorn.Server):
     async def _welcome(self, waiting: socket.socket) -> None:
         """As uvicorn does with the connections it accepts itself."""
         protocol: Any = self.config.http_protocol_class
-        await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: protocol(
-                config=self.config,
-                server_state=self.server_state,
-                app_state=self.lifespan.state,
-            ),
-            waiting,
-            ssl=self.config.ssl,
-        )
+        certificate = self.config.ssl
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol(
+                    config=self.config,
+                    server_state=self.server_state,
+                    app_state=self.lifespan.state,
+                ),
+                waiting,
+                ssl=certificate,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if certificate else None,
+            )
+        except OSError as error:
+            log.warning("A connection was lost before its request: %s", error)
 
 
 def _accepted(listener: socket.socket) -> list[socket.socket]:

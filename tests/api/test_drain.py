@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,13 +12,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 import uvloop
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.serving import server_of
+from api.tls import Certificate
 from runtime.settings import Settings
-from tests.api.serving import Raw, free_port
+from tests.api.serving import Raw, free_port, write_certificate
 
 ROOT = Path(__file__).parents[2]
 FORM = b"grant_type=none"
@@ -121,24 +124,47 @@ async def test_a_connection_that_says_nothing_is_not_waited_for_long(tmp_path: P
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_connections_nobody_has_accepted_yet_are_answered(run: Callable[..., None]) -> None:
+@pytest.mark.parametrize("secure", [False, True])
+def test_connections_nobody_has_accepted_yet_are_answered(
+    run: Callable[..., None], secure: bool, tmp_path: Path
+) -> None:
     """The kernel completes them by itself; who connected may have sent a request."""
-    run(connect_and_end())
+    cert, key, _ = write_certificate(tmp_path)
+    run(connect_and_end(Certificate(cert, key) if secure else None))
 
 
-async def connect_and_end() -> None:
-    server = server_of(echo, Settings(_env_file=None), None)
+async def connect_and_end(certificate: Certificate | None) -> None:
+    server = await started(certificate)
+    # This task holds the loop: none can be accepted.
+    with connected(server) as early, connected(server) as silent:
+        asking = asyncio.create_task(asyncio.to_thread(ask, early, certificate is not None))
+        await server.shutdown()
+        assert (await asking).startswith(b"HTTP/1.1 200 ")
+        assert silent.recv(1) == b""
+
+
+async def started(certificate: Certificate | None) -> uvicorn.Server:
+    server = server_of(echo, Settings(_env_file=None), certificate)
     server.config.port = 0
     server.config.lifespan = "off"
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
     await server.startup()
-    address = server.servers[0].sockets[0].getsockname()
-    with socket.create_connection(address) as early:  # this task holds the loop: none can accept
-        early.sendall(get("/"))
-        await server.shutdown()
-        early.settimeout(5)
-        assert early.recv(1000).startswith(b"HTTP/1.1 200 ")
+    return server
+
+
+def connected(server: uvicorn.Server) -> socket.socket:
+    return socket.create_connection(server.servers[0].sockets[0].getsockname(), timeout=5)
+
+
+def ask(connection: socket.socket, secure: bool) -> bytes:
+    if secure:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = context.wrap_socket(connection)
+    with connection:
+        connection.sendall(get("/"))
+        return connection.recv(1000)
 
 
 async def refused(port: int) -> None:
