@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,18 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.ports import find_free
+
 PORTS = ("API", "TEMPORAL", "TEMPORAL_UI", "SANDBOX", "CODEC", "METRICS", "WORKER_METRICS")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are held until all are chosen, so that none comes twice."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Different ports of this machine that nobody listens on now."""
+    return find_free("127.0.0.1", count)
 
 
 class Stack:

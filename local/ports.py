@@ -1,6 +1,8 @@
 """The ports of a local run: are they free, and which ones would be."""
 
 import asyncio
+import errno
+import secrets
 import socket
 from collections.abc import Mapping
 
@@ -9,6 +11,9 @@ from runtime.settings import Settings
 
 _PAUSE_SECONDS = 0.1
 _METRICS = ("metrics_port", "worker_metrics_port")
+_CHOICE = range(20_000, 32_768)
+"""Below those that systems give to outgoing connections, which could otherwise take a port between
+its choice and its use."""
 
 
 async def require_free(host: str, ports: Mapping[str, int], *, patience: float = 3.0) -> None:
@@ -31,14 +36,27 @@ async def require_free(host: str, ports: Mapping[str, int], *, patience: float =
 
 def find_free(host: str, count: int) -> list[int]:
     """`count` different ports that nobody listens on at this moment."""
-    sockets = [socket.socket(_family(host)) for _ in range(count)]
+    held: list[socket.socket] = []
     try:
-        for each in sockets:
-            each.bind((host, 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(held) < count:
+            if (one := _bound(host, secrets.choice(_CHOICE))) is not None:
+                held.append(one)
+        return [each.getsockname()[1] for each in held]
     finally:
-        for each in sockets:
+        for each in held:
             each.close()
+
+
+def _bound(host: str, port: int) -> socket.socket | None:
+    one = socket.socket(_family(host))
+    try:
+        one.bind((host, port))
+    except OSError as error:
+        one.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise
+    return one
 
 
 def with_metrics(settings: Settings) -> Settings:

@@ -1,7 +1,6 @@
 """The API behind a real server on a free port, and certificates for it."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp
 
 from api.serving import server_of
 from api.tls import Certificate
+from local.ports import find_free
 from runtime.settings import Settings
 
 
@@ -38,10 +38,7 @@ async def serving(
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return find_free("127.0.0.1", 1)[0]
 
 
 class Raw:

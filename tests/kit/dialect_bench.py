@@ -8,7 +8,6 @@ the kit opens it by; with live credentials the same bench runs without any stand
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import httpx
 
 from contract.enums import PublicPaymentProviderRole as Role
 from contract.money import exponent
+from local.ports import find_free
 from psp.kit.bench import (
     Bench,
     BenchFactory,
@@ -226,7 +226,7 @@ def factory(bench: type[DialectBench]) -> BenchFactory:
 async def stand_in() -> AsyncIterator[StandIn]:
     """A sandbox PSP process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        port = _free_port()
+        (port,) = find_free("127.0.0.1", 1)
         process = _start(Path(folder), port)
         try:
             url = f"http://127.0.0.1:{port}"
@@ -239,12 +239,6 @@ async def stand_in() -> AsyncIterator[StandIn]:
         finally:
             process.terminate()
             process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _start(folder: Path, port: int) -> "subprocess.Popen[bytes]":

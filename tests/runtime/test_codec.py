@@ -43,7 +43,9 @@ async def test_old_keys_still_open_what_they_sealed() -> None:
 
 async def test_a_changed_payload_is_not_opened() -> None:
     (sealed,) = await codec(new=NEW).encode([payload()])
-    changed = Payload(metadata=sealed.metadata, data=sealed.data[:-1] + b"\0")
+    changed = Payload(
+        metadata=sealed.metadata, data=sealed.data[:-1] + bytes([sealed.data[-1] ^ 1])
+    )
     with pytest.raises(DecryptionError):
         await codec(new=NEW).decode([changed])
 
