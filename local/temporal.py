@@ -82,9 +82,17 @@ def command_line(
     for pragma in SQLITE_PRAGMAS:
         arguments += ["--sqlite-pragma", pragma]
     arguments += attributes.command_line()
-    for key, value in DYNAMIC_CONFIG.items():
-        arguments += ["--dynamic-config-value", f"{key}={value}"]
+    arguments += dynamic_configuration()
     return tuple(arguments)
+
+
+def dynamic_configuration() -> list[str]:
+    """What tells the development server `DYNAMIC_CONFIG`."""
+    return [
+        part
+        for key, value in DYNAMIC_CONFIG.items()
+        for part in ("--dynamic-config-value", f"{key}={value}")
+    ]
 
 
 async def connected(settings: Settings, *, own: bool) -> Client:

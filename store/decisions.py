@@ -14,6 +14,7 @@ from store.rows import DecisionOutcome, DecisionRow, NewDecision
 from store.sealing import ERASED
 from store.session import to_the_end
 from store.tables import data_keys, decisions, strays, transactions
+from store.transactions import no_transaction
 
 _STORED = select(decisions, *KEY_COLUMNS).select_from(
     decisions.outerjoin(data_keys, its_key(decisions))
@@ -114,7 +115,7 @@ async def _agreement_id(connection: AsyncConnection, new: NewDecision) -> str | 
     statement = select(transactions.c.agreement_id).where(_is_transaction(new.merchant_id, id))
     found = (await connection.execute(statement)).one_or_none()
     if found is None:
-        raise NotFound(f"no transaction {id} of merchant {new.merchant_id}")
+        raise no_transaction(new.merchant_id, id)
     agreement_id: str | None = found.agreement_id
     return agreement_id
 

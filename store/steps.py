@@ -1,9 +1,8 @@
 """What the two busiest steps of a transaction need of the store, each read on one connection."""
 
-from store.errors import NotFound
 from store.merchants import Merchants
 from store.rows import Known, Order
-from store.transactions import Transactions
+from store.transactions import Transactions, no_transaction
 
 
 class Steps(Transactions, Merchants):
@@ -25,7 +24,7 @@ class Steps(Transactions, Merchants):
         async with self._reading() as connection:
             found = await self._read_with_parts(connection, merchant_id, transaction_id)
             if found is None:
-                raise NotFound(f"no transaction {transaction_id} of merchant {merchant_id}")
+                raise no_transaction(merchant_id, transaction_id)
             row, request, instrument = found
             settings = await self._read_settings(connection, merchant_id, row.created_at)
         return Order(row, request, settings, instrument)

@@ -25,7 +25,7 @@ from campaign.stack import free_ports
 from local import health, seed
 from local.address import Addresses
 from local.runfile import MerchantAccess
-from local.temporal import DYNAMIC_CONFIG
+from local.temporal import dynamic_configuration
 from tests.rolling.balancer import Balancer, Door
 from tests.rolling.record import ARCHIVE, PARTS, ROOT
 from tests.support.temporal import temporal_binary
@@ -231,11 +231,10 @@ class Fleet:
 @asynccontextmanager
 async def opened(folder: Path, first: Code) -> AsyncIterator[Fleet]:
     """A fleet without workers and API yet."""
-    flags = [f"{key}={value}" for key, value in DYNAMIC_CONFIG.items()]
     environment = await WorkflowEnvironment.start_local(
         search_attributes=attributes.KEYS,
         dev_server_existing_path=temporal_binary(),
-        dev_server_extra_args=[arg for flag in flags for arg in ("--dynamic-config-value", flag)],
+        dev_server_extra_args=dynamic_configuration(),
     )
     balancer = Balancer()
     try:

@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from contract.enums import PublicPaymentProviderRole
-from local.temporal import DYNAMIC_CONFIG
+from local import temporal
 from runtime import attributes
 from runtime.attributes import AttributesError
 from tests.support.temporal import temporal_binary
@@ -26,9 +26,6 @@ from workflows.messages import AnyInput, PaymentInput, workflow_id
 from workflows.state import Kind
 
 NOW = timedelta(0)
-AS_CONFIGURED = [
-    part for entry in DYNAMIC_CONFIG.items() for part in ("--dynamic-config-value", "=".join(entry))
-]
 NAMES = [key.name for key in KEYS]
 START = PaymentInput(
     merchant_id="m",
@@ -49,7 +46,7 @@ async def client() -> AsyncIterator[Client]:
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         dev_server_existing_path=temporal_binary(),
-        dev_server_extra_args=AS_CONFIGURED,
+        dev_server_extra_args=temporal.dynamic_configuration(),
     ) as environment:
         yield environment.client
 
