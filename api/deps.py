@@ -9,7 +9,7 @@ from api import callers
 from api.context import Context
 from psp import registry
 from psp.port import Adapter
-from store import Merchant
+from store import Asked, Caller
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -28,21 +28,29 @@ async def authenticated(
     request: Request,
     context: ContextDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Merchant:
-    """The merchant whose token the request carries. Raises `Unauthorized` and `TooMany`."""
+) -> Caller:
+    """Whose token the request carries. Raises `Unauthorized` and `TooMany`."""
     token = credentials.credentials if credentials is not None else ""
     return await callers.authenticate(context, request, token)
 
 
-MerchantDep = Annotated[Merchant, Depends(authenticated)]
+CallerDep = Annotated[Caller, Depends(authenticated)]
 
 
-async def _adapter(merchant: MerchantDep) -> Adapter:
-    return registry.adapter(merchant.psp)
+async def _adapter(caller: CallerDep) -> Adapter:
+    return registry.adapter(caller.merchant.psp)
 
 
 AdapterDep = Annotated[Adapter, Depends(_adapter)]
 
 TransactionIdPath = Annotated[
-    str, Path(alias="transactionId", description="The platform's id of the transaction")
+    str, Path(alias=callers.TRANSACTION_ID, description="The platform's id of the transaction")
 ]
+
+
+async def _asked(caller: CallerDep, _id: TransactionIdPath) -> Asked | None:
+    return caller.asked
+
+
+AskedDep = Annotated[Asked | None, Depends(_asked)]
+"""The caller's transaction that the path names, as the store has it."""

@@ -32,23 +32,17 @@ class Reading:
     sure: bool = True
 
 
-async def find(
-    context: Context, merchant_id: str, kind: Kind, transaction_id: str
-) -> TransactionRow | None:
-    """The merchant's transaction of that kind, None for anything else."""
+async def read(
+    context: Context, merchant_id: str, kind: Kind, transaction_id: str, *, insist: bool = False
+) -> Reading | None:
+    """The current state of the merchant's transaction of that kind, None for anything else."""
     if not is_transaction_id(transaction_id):
         return None
     logs.tell(transaction_id=transaction_id)
     row = await context.store.transaction(merchant_id, transaction_id)
-    return row if row is not None and row.kind == kind.value else None
-
-
-async def read(
-    context: Context, merchant_id: str, kind: Kind, transaction_id: str, *, insist: bool = False
-) -> Reading | None:
-    """The current state of the merchant's transaction of that kind."""
-    row = await find(context, merchant_id, kind, transaction_id)
-    return None if row is None else await current(context, row, insist=insist)
+    if row is None or row.kind != kind.value:
+        return None
+    return await current(context, row, insist=insist)
 
 
 async def current(context: Context, row: TransactionRow, *, insist: bool = False) -> Reading:

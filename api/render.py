@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.answers import answer
 from api.context import Context
 from api.errors import NotFound
-from api.reads import Reading, current, find
+from api.reads import Reading, current
 from contract import (
     PaymentChargebackItem,
     PaymentChargebackReason,
@@ -26,7 +26,7 @@ from contract import (
 )
 from contract.money import InexactAmountError, UnknownCurrencyError, quantize
 from psp.types import Fact, FactKind
-from store import Agreement, TransactionRow
+from store import Agreement, Asked, TransactionRow
 from workflows.state import (
     AnyState,
     Failure,
@@ -69,12 +69,14 @@ async def responded(
     return _response(known, agreed)
 
 
-async def shown(context: Context, merchant_id: str, kind: Kind, transaction_id: str) -> Response:
+async def shown(context: Context, asked: Asked | None, kind: Kind) -> Response:
     """The answer to a GET; what is malformed, of another kind or another's does not exist."""
-    row = await find(context, merchant_id, kind, transaction_id)
-    if row is None:
+    if asked is None or asked.transaction.kind != kind.value:
         raise NotFound(f"No {kind.value} with this id.")
-    return await responded(context, row, current(context, row))
+    reading = await current(context, asked.transaction)
+    if kind is Kind.PREAUTH:  # its agreement may have changed with it
+        return await respond(context, reading)
+    return _response(reading, asked.instrument)
 
 
 def _response(reading: Reading, agreed: dict[str, Any] | None) -> Response:

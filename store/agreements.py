@@ -1,5 +1,6 @@
 """The agreements that sign-ups open and payments charge, each with its instrument."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,14 +42,16 @@ class Agreements(DataKeys):
         values["usable"] = row["usable"] and not values["erased"]
         return Agreement(**values)
 
-    def _values(self, row: RowMapping, column: str, place: tuple[str, ...]) -> dict[str, Any]:
+    def _values(
+        self, row: Mapping[Any, Any], column: str, place: tuple[str, ...]
+    ) -> dict[str, Any]:
         """The values of a row that was read with its key, with one column opened."""
         values = {name: row[name] for name in row if name not in _NOT_SHOWN}
         erased = row["erased_at"] is not None
         return values | {column: self._open_column(row, column, place), "erased": erased}
 
     def _open_column(
-        self, row: RowMapping, column: str, place: tuple[str, ...]
+        self, row: Mapping[Any, Any], column: str, place: tuple[str, ...]
     ) -> dict[str, Any] | None:
         """What a row that was read with its key has in a column; None once it was erased."""
         vault = self._vault_of(row) if row[column] else None

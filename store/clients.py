@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, bindparam, or_, select, update
 
 from store.errors import NotFound
 from store.merchants import Merchants, merchant_of
@@ -15,7 +15,13 @@ from store.rows import Merchant, OAuthClient
 from store.session import to_the_end
 from store.tables import merchants, oauth_clients
 
-_CLIENT_ID = re.compile(r"[0-9a-f]{24}")
+CLIENT_ID = re.compile(r"[0-9a-f]{24}")
+
+VALID_CLIENT = and_(oauth_clients.c.id == bindparam("client"), oauth_clients.c.revoked_at.is_(None))
+"""The client that the parameter names, if it is valid."""
+_WITH_SECRET = (
+    select(merchants, oauth_clients.c.secret_sha256).join(oauth_clients).where(VALID_CLIENT)
+)
 
 
 class Clients(Merchants):
@@ -38,13 +44,8 @@ class Clients(Merchants):
             await connection.execute(self._insert(oauth_clients).values(row))
         return client_id, secret
 
-    async def merchant_by_client(self, client_id: str) -> Merchant | None:
-        """The merchant a client belongs to; None when it is unknown or revoked."""
-        found = await self._valid_client(client_id)
-        return found[0] if found is not None else None
-
     async def authenticate_client(self, client_id: str, secret: str) -> Merchant | None:
-        """As `merchant_by_client`, and None when the secret is wrong."""
+        """The merchant of a client; None when it is unknown or revoked, or the secret is wrong."""
         found = await self._valid_client(client_id)
         # Compared in any case, so that a wrong secret takes as long as a client that is not there.
         merchant, kept = found if found is not None else (None, _digest(""))
@@ -92,15 +93,11 @@ class Clients(Merchants):
 
     async def _valid_client(self, client_id: str) -> tuple[Merchant, str] | None:
         """The merchant of a client that is not revoked, and the hash of the client's secret."""
-        if not _CLIENT_ID.fullmatch(client_id):
+        if not CLIENT_ID.fullmatch(client_id):
             return None
-        statement = (
-            select(merchants, oauth_clients.c.secret_sha256)
-            .join(oauth_clients, oauth_clients.c.merchant_id == merchants.c.id)
-            .where(oauth_clients.c.id == client_id, oauth_clients.c.revoked_at.is_(None))
-        )
         async with self._reading() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
+            found = await connection.execute(_WITH_SECRET, {"client": client_id})
+            row = found.mappings().one_or_none()
         return (merchant_of(row), row["secret_sha256"]) if row is not None else None
 
 

@@ -5,9 +5,11 @@ every process with the next read. Who writes holds the key until its transaction
 key is destroyed while somebody is about to use it.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Table, and_, bindparam, select
+from sqlalchemy import ColumnElement, Table, and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.data_keys import new_key
@@ -32,7 +34,7 @@ _HELD = (
 class DataKeys(Session):
     """From an agreement to the vault of its data; None once it was erased."""
 
-    def _vault_of(self, row: RowMapping) -> Vault | None:
+    def _vault_of(self, row: Mapping[Any, Any]) -> Vault | None:
         """For what stands in a row that was read with `KEY_COLUMNS`."""
         if row["erased_at"] is not None:
             return None

@@ -5,7 +5,7 @@ from typing import Self
 
 from sqlalchemy import select
 
-from store.clients import Clients
+from store.callers import Callers
 from store.decisions import Decisions
 from store.deliveries import Deliveries
 from store.erasure import Erasure
@@ -18,12 +18,10 @@ from store.rotation import Rotation
 from store.samples import Samples
 from store.steps import Steps
 from store.tables import merchants
-from store.tokens import Tokens
 
 
 class Store(
-    Tokens,
-    Clients,
+    Callers,
     Steps,
     Recording,
     Reconciliation,

@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -146,7 +147,7 @@ def _for_account(rows: Sequence[RowMapping], begun_at: datetime) -> RowMapping:
     return next(row for row in rows if row["account"] == in_use["account"])
 
 
-def merchant_of(row: RowMapping) -> Merchant:
+def merchant_of(row: Mapping[Any, Any]) -> Merchant:
     """The merchant in a row that has all its columns."""
     hosts = tuple((row["webhook_hosts"] or "").split(",")) if row["webhook_hosts"] else ()
     return Merchant(row["id"], row["psp"], row["psp_settings_id"], row["created_at"], hosts)

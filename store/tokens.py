@@ -1,12 +1,12 @@
 """Bearer tokens of the API: only their hashes are kept."""
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import and_, bindparam, or_, select, update
 
 from store.errors import AlreadyExists, NotFound
 from store.merchants import Merchants, merchant_of
@@ -14,16 +14,13 @@ from store.rows import ApiToken, Merchant
 from store.session import to_the_end
 from store.tables import api_tokens, merchants
 
-# Built once: every request asks it.
-_VALID = (
-    select(merchants, api_tokens.c.token_sha256, api_tokens.c.id.label("token_id"))
-    .join(api_tokens, api_tokens.c.merchant_id == merchants.c.id)
-    .where(
-        api_tokens.c.token_sha256 == bindparam("digest"),
-        api_tokens.c.revoked_at.is_(None),
-        or_(api_tokens.c.expires_at.is_(None), api_tokens.c.expires_at > bindparam("now")),
-    )
+VALID_TOKEN = and_(
+    api_tokens.c.token_sha256 == bindparam("digest"),
+    api_tokens.c.revoked_at.is_(None),
+    or_(api_tokens.c.expires_at.is_(None), api_tokens.c.expires_at > bindparam("now")),
 )
+"""The token that the parameters name, if it is valid; `named_token` makes them."""
+_OWNER = select(merchants).join(api_tokens).where(VALID_TOKEN)
 
 
 class Tokens(Merchants):
@@ -31,18 +28,10 @@ class Tokens(Merchants):
 
     async def merchant_by_token(self, token: str) -> Merchant | None:
         """The merchant a bearer token belongs to; None when it is unknown, revoked or expired."""
-        found = await self.authenticate(token)
-        return found[0] if found is not None else None
-
-    async def authenticate(self, token: str) -> tuple[Merchant, str] | None:
-        """The merchant a bearer token belongs to and the token's id, as `merchant_by_token`."""
-        digest = _digest(token)
-        wanted = {"digest": digest, "now": _now()}
         async with self._reading() as connection:
-            row = (await connection.execute(_VALID, wanted)).mappings().one_or_none()
-        if row is None or not hmac.compare_digest(row["token_sha256"], digest):
-            return None
-        return merchant_of(row), row["token_id"]
+            found = await connection.execute(_OWNER, named_token(token))
+            row = found.mappings().one_or_none()
+        return merchant_of(row) if row is not None else None
 
     @to_the_end
     async def issue_token(
@@ -116,6 +105,11 @@ class Tokens(Merchants):
                 unused = or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < at)
                 statement = update(api_tokens).where(api_tokens.c.id == id, unused)
                 await connection.execute(statement.values(last_used_at=at))
+
+
+def named_token(token: str) -> dict[str, Any]:
+    """The parameters of `VALID_TOKEN`."""
+    return {"digest": _digest(token), "now": _now()}
 
 
 def _digest(token: str) -> str:

@@ -1,10 +1,10 @@
 """Transactions as they are read: alone, with what belongs to each, and in lists."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.agreements import Agreements, instrument_place
@@ -14,10 +14,15 @@ from store.rows import TransactionKind, TransactionRow
 from store.tables import agreements, data_keys, transactions
 
 # The request is large and rarely wanted, as is what outlives it: they are read alone.
-_COLUMNS = [c for c in transactions.c if c.name not in ("request", "webhook_target")]
+COLUMNS = [c for c in transactions.c if c.name not in ("request", "webhook_target")]
+ITS_AGREEMENT = and_(
+    agreements.c.merchant_id == transactions.c.merchant_id,
+    agreements.c.agreement_id == transactions.c.agreement_id,
+)
+"""How transactions are joined with their agreements."""
 _WITH_KEY = transactions.outerjoin(data_keys, its_key(transactions))
 
-STORED = select(*_COLUMNS, *KEY_COLUMNS).select_from(_WITH_KEY)
+STORED = select(*COLUMNS, *KEY_COLUMNS).select_from(_WITH_KEY)
 """Everything that a `TransactionRow` is made of."""
 _NEWEST_FIRST = (transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
 
@@ -30,16 +35,8 @@ THIS = and_(
 """The one transaction that the parameters name; `named` makes them."""
 _ONE = STORED.where(THIS)
 _WITH_PARTS = (
-    select(*_COLUMNS, transactions.c.request, agreements.c.instrument, *KEY_COLUMNS)
-    .select_from(
-        _WITH_KEY.outerjoin(
-            agreements,
-            and_(
-                agreements.c.merchant_id == transactions.c.merchant_id,
-                agreements.c.agreement_id == transactions.c.agreement_id,
-            ),
-        )
-    )
+    select(*COLUMNS, transactions.c.request, agreements.c.instrument, *KEY_COLUMNS)
+    .select_from(_WITH_KEY.outerjoin(agreements, ITS_AGREEMENT))
     .where(THIS)
 )
 _TARGET = (
@@ -171,11 +168,14 @@ class Transactions(Agreements):
         row = found.mappings().one_or_none()
         if row is None:
             return None
-        place = instrument_place(row["merchant_id"], row["agreement_id"])
-        instrument = self._open_column(row, "instrument", place)
-        return self._transaction_row(row), self._open_request(row), instrument
+        return self._transaction_row(row), self._open_request(row), self._open_instrument(row)
 
-    def _open_request(self, row: RowMapping) -> dict[str, Any] | None:
+    def _open_instrument(self, row: Mapping[Any, Any]) -> dict[str, Any] | None:
+        """Of a row that was read with its agreement's instrument."""
+        place = instrument_place(row["merchant_id"], row["agreement_id"])
+        return self._open_column(row, "instrument", place)
+
+    def _open_request(self, row: Mapping[Any, Any]) -> dict[str, Any] | None:
         place = column_place("request", row["merchant_id"], row["transaction_id"])
         return self._open_column(row, "request", place)
 
@@ -185,7 +185,7 @@ class Transactions(Agreements):
             row = (await connection.execute(statement)).mappings().one_or_none()
         return self._transaction_row(row) if row is not None else None
 
-    def _transaction_row(self, row: RowMapping) -> TransactionRow:
+    def _transaction_row(self, row: Mapping[Any, Any]) -> TransactionRow:
         key = (row["merchant_id"], row["transaction_id"])
         values = self._values(row, "private", column_place("private", *key))
         sealed = row["sealed_snapshot"]

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.body import read_model
-from api.deps import AdapterDep, ContextDep, MerchantDep, TransactionIdPath
+from api.deps import AdapterDep, AskedDep, CallerDep, ContextDep
 from api.door import enter
 from api.openapi import answers, body
 from api.render import shown
@@ -20,7 +20,7 @@ router = APIRouter(tags=["Payment"])
     openapi_extra=body(PaymentRequest),
 )
 async def post_payment(
-    request: Request, context: ContextDep, merchant: MerchantDep, adapter: AdapterDep
+    request: Request, context: ContextDep, caller: CallerDep, adapter: AdapterDep
 ) -> Response:
     """Capture a preauth (with `preauthTransactionId`) or charge an agreement (without).
 
@@ -28,7 +28,7 @@ async def post_payment(
     Repeating a request returns its current state and moves no money.
     """
     wanted = await read_model(request, PaymentRequest)
-    entry = enter(context, merchant, adapter, wanted, request.is_disconnected)
+    entry = enter(context, caller.merchant, adapter, wanted, request.is_disconnected)
     return await context.background.finish(entry)
 
 
@@ -36,8 +36,6 @@ async def post_payment(
     "/Payment/{transactionId}",
     responses=answers(PaymentResponse, 401, 404, 422, 429, 500, 503),
 )
-async def get_payment(
-    transaction_id: TransactionIdPath, context: ContextDep, merchant: MerchantDep
-) -> Response:
+async def get_payment(context: ContextDep, asked: AskedDep) -> Response:
     """The current state of a payment with its refunds and chargebacks; an error if it failed."""
-    return await shown(context, merchant.id, Kind.PAYMENT, transaction_id)
+    return await shown(context, asked, Kind.PAYMENT)

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from api import preauths
 from api.body import read_model, read_raw
-from api.deps import AdapterDep, ContextDep, MerchantDep, TransactionIdPath
+from api.deps import AdapterDep, AskedDep, CallerDep, ContextDep, TransactionIdPath
 from api.door import enter
 from api.openapi import answers, any_body, body
 from api.render import shown
@@ -27,7 +27,7 @@ router = APIRouter(tags=["Preauth"])
     openapi_extra=body(PreauthRequest),
 )
 async def post_preauth(
-    request: Request, context: ContextDep, merchant: MerchantDep, adapter: AdapterDep
+    request: Request, context: ContextDep, caller: CallerDep, adapter: AdapterDep
 ) -> Response:
     """Reserve an amount, or store payment data if it is 0.
 
@@ -36,7 +36,7 @@ async def post_preauth(
     payment data of the agreement is used. Repeating a request returns its current state.
     """
     wanted = await read_model(request, PreauthRequest)
-    entry = enter(context, merchant, adapter, wanted, request.is_disconnected)
+    entry = enter(context, caller.merchant, adapter, wanted, request.is_disconnected)
     return await context.background.finish(entry)
 
 
@@ -46,7 +46,7 @@ async def post_preauth(
     openapi_extra=body(FinalizePreauthRequest),
 )
 async def finalize_preauth(
-    request: Request, context: ContextDep, merchant: MerchantDep, adapter: AdapterDep
+    request: Request, context: ContextDep, caller: CallerDep, adapter: AdapterDep
 ) -> Response:
     """The customer has returned from the PSP's page: ask the PSP how it ended.
 
@@ -54,7 +54,7 @@ async def finalize_preauth(
     is returned as it is.
     """
     wanted = await read_model(request, FinalizePreauthRequest)
-    finish = preauths.finalize(context, merchant, adapter, wanted.transaction_id)
+    finish = preauths.finalize(context, caller.merchant, adapter, wanted.transaction_id)
     return await context.background.finish(finish)
 
 
@@ -62,11 +62,9 @@ async def finalize_preauth(
     "/Preauth/{transactionId}",
     responses=answers(PreauthResponse, 401, 404, 422, 429, 500, 503),
 )
-async def get_preauth(
-    transaction_id: TransactionIdPath, context: ContextDep, merchant: MerchantDep
-) -> Response:
+async def get_preauth(context: ContextDep, asked: AskedDep) -> Response:
     """The current state of a preauth; an error if it failed."""
-    return await shown(context, merchant.id, Kind.PREAUTH, transaction_id)
+    return await shown(context, asked, Kind.PREAUTH)
 
 
 @router.post(
@@ -78,7 +76,7 @@ async def cancel_preauth(
     transaction_id: TransactionIdPath,
     request: Request,
     context: ContextDep,
-    merchant: MerchantDep,
+    caller: CallerDep,
     adapter: AdapterDep,
 ) -> Response:
     """Give a reservation back. The body is ignored and may be absent.
@@ -86,5 +84,5 @@ async def cancel_preauth(
     With cancellation status Pending the preauth keeps its status until the PSP has confirmed.
     """
     await read_raw(request)
-    cancel = preauths.cancel(context, merchant, adapter, transaction_id)
+    cancel = preauths.cancel(context, caller.merchant, adapter, transaction_id)
     return await context.background.finish(cancel)

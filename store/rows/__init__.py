@@ -19,6 +19,8 @@ from store.rows.operators import Backlog, Filter, Listed, Received
 from store.rows.reconciliation import NewStray, Progress, Stray
 from store.rows.transactions import (
     FINAL_STATUSES,
+    Asked,
+    Caller,
     Known,
     NewTransaction,
     Order,
@@ -32,7 +34,9 @@ __all__ = [
     "FINAL_STATUSES",
     "Agreement",
     "ApiToken",
+    "Asked",
     "Backlog",
+    "Caller",
     "DecisionKind",
     "DecisionOutcome",
     "DecisionRow",

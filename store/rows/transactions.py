@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from store.rows.agreements import Agreement, NewAgreement
+from store.rows.merchants import Merchant
 
 TransactionKind = Literal["preauth", "payment", "refund"]
 
@@ -89,6 +90,24 @@ class TransactionRow:
     def place(self) -> Place:
         """Its place in a list ordered by creation."""
         return Place(self.created_at, self.transaction_id, self.merchant_id)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A transaction that a caller asks about, with its agreement's instrument."""
+
+    transaction: TransactionRow
+    instrument: dict[str, Any] | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A merchant, the `proof` it came with (the id of a token or of an OAuth client), and the
+    transaction of its own it asks about."""
+
+    merchant: Merchant
+    proof: str
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)

@@ -126,14 +126,14 @@ class TestLog:
             await both.wait()
             logging.getLogger("workflows.gateway").info("working")
 
-        found = store.authenticate
+        found = store.caller_by_token
 
-        async def look(token: str) -> object:
+        async def look(token: str, asked_id: str | None) -> object:
             logging.getLogger("store.tokens").info("looking")
-            return await found(token)
+            return await found(token, asked_id)
 
         gateway.before["create"] = note
-        monkeypatch.setattr(store, "authenticate", look)
+        monkeypatch.setattr(store, "caller_by_token", look)
         await asyncio.gather(
             *(
                 client.post("/api/Preauth", json=preauth(), headers={"X-Request-Id": id})

@@ -320,7 +320,7 @@ class TestHaste:
         async def never(*_: object) -> None:
             raise AssertionError("the store was asked")
 
-        monkeypatch.setattr(store, "authenticate", never)
+        monkeypatch.setattr(store, "caller_by_token", never)
         response = await client.get("/api/Settings", headers=auth("wrong"))
         assert response.status_code == 429
 

@@ -222,11 +222,11 @@ class TestAccessTokens:
         self, oauth: Client, store: Store, context: Context
     ) -> None:
         id, _ = await store.add_client(STRANGER, "theirs")
-        found = await store.merchant_by_client(
+        found = await store.caller_by_client(
             context.access_tokens.client_of(context.access_tokens.issue(id)) or ""
         )
         assert found is not None
-        assert found.id == STRANGER
+        assert found.merchant.id == STRANGER
 
     def forged(self, oauth: Client, context: Context) -> dict[str, str]:
         ours = KEYS.derive("integrator: signing of OAuth access tokens")["k"]
@@ -289,7 +289,7 @@ class TestAccessTokens:
         async def never(*_: object) -> None:
             raise AssertionError("asked twice")
 
-        monkeypatch.setattr(store, "authenticate", never)
+        monkeypatch.setattr(store, "caller_by_token", never)
         assert (await oauth.http.get("/api/IntegrationInfo", headers=auth(token))).is_success
 
 

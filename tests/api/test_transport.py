@@ -262,14 +262,12 @@ class TestFailures:
             raise StoreUnavailable("locked")
 
         monkeypatch.setattr(store, "transaction", unavailable)
-        for response in (
-            await client.post("/api/Preauth", json=preauth()),
-            await client.get(f"/api/Preauth/{UNKNOWN}"),
-        ):
+        answers = [await client.post("/api/Preauth", json=preauth())]
+        monkeypatch.setattr(store, "caller_by_token", unavailable)
+        answers += [await client.get(f"/api/{path}") for path in (f"Preauth/{UNKNOWN}", "Settings")]
+        for response in answers:
             assert_error(response, 503, "InternalError")
             assert response.headers["retry-after"] == "2"
-        monkeypatch.setattr(store, "authenticate", unavailable)
-        assert_error(await client.get("/api/Settings"), 503, "InternalError")
 
     async def test_request_ids_and_the_access_log(
         self, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture

@@ -4,19 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import Merchant, NotFound, Store
+from store import Caller, Merchant, NotFound, Store
 
 
 async def test_a_client_is_its_merchants_until_revoked(store: Store, merchant: Merchant) -> None:
     id, secret = await store.add_client("demo", "platform")
     kept, kept_secret = await store.add_client("demo", "second")
-    assert await store.merchant_by_client(id) == merchant
+    assert await store.caller_by_client(id) == Caller(merchant, id)
     assert await store.authenticate_client(id, secret) == merchant
     assert await store.authenticate_client(id, kept_secret) is None
     assert await store.authenticate_client(id, "") is None
     assert await store.revoke_client("demo", id) is True
     assert await store.revoke_client("demo", id) is False
-    assert await store.merchant_by_client(id) is None
+    assert await store.caller_by_client(id) is None
     assert await store.authenticate_client(id, secret) is None
     assert await store.authenticate_client(kept, kept_secret) == merchant
     first, second = await store.clients("demo")
@@ -27,7 +27,7 @@ async def test_a_client_is_its_merchants_until_revoked(store: Store, merchant: M
 
 @pytest.mark.parametrize("id", ["", "nobody", "\x00", "0" * 24, "ü" * 24, "'; --", "0" * 10_000])
 async def test_nobody_is_nobody(store: Store, merchant: Merchant, id: str) -> None:
-    assert await store.merchant_by_client(id) is None
+    assert await store.caller_by_client(id) is None
     assert await store.authenticate_client(id, "") is None
 
 

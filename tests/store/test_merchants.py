@@ -58,10 +58,10 @@ async def test_a_token_ends_by_itself(store: Store, merchant: Merchant) -> None:
 
 async def test_the_last_use_of_a_token_is_kept(store: Store, merchant: Merchant) -> None:
     token = await store.issue_token("demo", "billing")
-    found = await store.authenticate(token)
+    found = await store.caller_by_token(token)
     assert found is not None
-    owner, id = found
-    assert owner == merchant
+    assert found.merchant == merchant
+    id = found.proof
     now = datetime.now(UTC)
     await store.record_token_use({id: now, "unknown": now})
     await store.record_token_use({id: now - timedelta(hours=1)})
