@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from uuid import uuid4
 
@@ -87,17 +88,23 @@ async def reads(sides: Sides, knobs: Knobs, ours_first: bool) -> Figures:
     async def query() -> None:
         await sides.engine.query(next(made))
 
-    for callers in (1, knobs.callers):
+    async def measure(call: Call, callers: int) -> Sample:
+        return await closed_loop(call, callers, knobs.phase / 2)
 
-        async def measure(call: Call, callers: int = callers) -> Sample:
-            return await closed_loop(call, callers, knobs.phase / 2)
-
-        taken = await _both(measure, get, query, ours_first)
-        _note(figures, f"GET, {_callers(callers)}", taken)
-        with sides.stack.without_worker():
-            await get()  # finds out that nobody answers
-            stored = await measure(get)
-        _note(figures, f"GET without a worker, {_callers(callers)}", taken | {"ours": stored})
+    counts = (1, knobs.callers)
+    taken = {
+        callers: await _both(partial(measure, callers=callers), get, query, ours_first)
+        for callers in counts
+    }
+    for callers, sample in taken.items():
+        _note(figures, f"GET, {_callers(callers)}", sample)
+    # All of it last: for some seconds afterwards the API asks no workflow.
+    with sides.stack.without_worker():
+        await get()  # finds out that nobody answers
+        for callers in counts:
+            stored = await measure(get, callers)
+            named = taken[callers] | {"ours": stored}
+            _note(figures, f"GET without a worker, {_callers(callers)}", named)
     return figures
 
 
