@@ -49,6 +49,7 @@ TransactionIdPath = Annotated[
 
 
 async def _asked(caller: CallerDep, _id: TransactionIdPath) -> Asked | None:
+    # It came along with the caller; the id is here for the document of the API.
     return caller.asked
 
 

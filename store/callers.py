@@ -1,6 +1,5 @@
 """Who calls, and the transaction it asks about: one question, because every request asks it."""
 
-import hmac
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from store.data_keys import KEY_COLUMNS, its_key
 from store.merchants import merchant_of
 from store.rows import Asked, Caller
 from store.tables import agreements, api_tokens, data_keys, merchants, oauth_clients, transactions
-from store.tokens import VALID_TOKEN, Tokens, named_token
+from store.tokens import VALID_TOKEN, Tokens, is_hash_of, named_token
 from store.transactions import COLUMNS, ITS_AGREEMENT, Transactions
 
 _MARK = "caller_"
@@ -33,9 +32,8 @@ class Callers(Transactions, Tokens, Clients):
 
     async def caller_by_token(self, token: str, asked_id: str | None = None) -> Caller | None:
         """Whose bearer token it is."""
-        wanted = named_token(token)
-        row = await self._calling(_BY_TOKEN, wanted, asked_id)
-        if row is None or not hmac.compare_digest(row["secret"], wanted["digest"]):
+        row = await self._calling(_BY_TOKEN, named_token(token), asked_id)
+        if row is None or not is_hash_of(row["secret"], token):
             return None
         return self._caller(row)
 

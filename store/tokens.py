@@ -1,6 +1,7 @@
 """Bearer tokens of the API: only their hashes are kept."""
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ VALID_TOKEN = and_(
     or_(api_tokens.c.expires_at.is_(None), api_tokens.c.expires_at > bindparam("now")),
 )
 """The token that the parameters name, if it is valid; `named_token` makes them."""
-_OWNER = select(merchants).join(api_tokens).where(VALID_TOKEN)
+_OWNER = select(merchants, api_tokens.c.token_sha256).join(api_tokens).where(VALID_TOKEN)
 
 
 class Tokens(Merchants):
@@ -31,7 +32,9 @@ class Tokens(Merchants):
         async with self._reading() as connection:
             found = await connection.execute(_OWNER, named_token(token))
             row = found.mappings().one_or_none()
-        return merchant_of(row) if row is not None else None
+        if row is None or not is_hash_of(row["token_sha256"], token):
+            return None
+        return merchant_of(row)
 
     @to_the_end
     async def issue_token(
@@ -110,6 +113,11 @@ class Tokens(Merchants):
 def named_token(token: str) -> dict[str, Any]:
     """The parameters of `VALID_TOKEN`."""
     return {"digest": _digest(token), "now": _now()}
+
+
+def is_hash_of(kept: str, token: str) -> bool:
+    """Whether the hash that is kept is the token's; compared in constant time."""
+    return hmac.compare_digest(kept, _digest(token))
 
 
 def _digest(token: str) -> str:
