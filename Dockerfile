@@ -11,25 +11,28 @@ COPY requirements.lock ./
 # Every library in the version and with the hash of the lock file, without the Temporal server of
 # local runs: a container uses the one next door.
 RUN pip install --no-compile --require-hashes --only-binary :all: -r requirements.lock
-COPY pyproject.toml README.md worker.py cli.py ./
+COPY pyproject.toml README.md worker.py ./
 COPY activities activities
 COPY api api
-COPY contract contract
-COPY local local
-COPY operations operations
-COPY psp psp
-COPY runtime runtime
-COPY codec_server codec_server
-COPY sandbox_psp sandbox_psp
-COPY store store
+COPY integrator integrator
 COPY workflows workflows
-RUN pip install --no-compile --no-deps --no-build-isolation --no-index . \
-    # Bytecode without times in it: the same from build to build, and a container cannot write its own.
-    && python -m compileall -q --invalidation-mode unchecked-hash /opt/integrator/lib \
-    # Nothing is installed into a running container.
+RUN pip install --no-compile --no-deps --no-build-isolation --no-index .
+
+FROM build AS build-product
+# Bytecode without times in it: the same from build to build, and a container cannot write its own.
+# Nothing is installed into a running container.
+RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/integrator/lib \
     && pip uninstall --yes pip
 
-FROM ${PYTHON_IMAGE}
+FROM build AS build-devtools
+COPY requirements-devtools.lock ./
+RUN pip install --no-compile --require-hashes --only-binary :all: -r requirements-devtools.lock
+COPY devtools devtools
+RUN pip install --no-compile --no-deps --no-build-isolation --no-index ./devtools \
+    && python -m compileall -q --invalidation-mode unchecked-hash /opt/integrator/lib \
+    && pip uninstall --yes pip
+
+FROM ${PYTHON_IMAGE} AS runtime
 ARG INTEGRATOR_VERSION=latest
 ARG INTEGRATOR_REVISION=unknown
 LABEL org.opencontainers.image.title="payment-integrator" \
@@ -38,15 +41,24 @@ LABEL org.opencontainers.image.title="payment-integrator" \
       org.opencontainers.image.revision="${INTEGRATOR_REVISION}"
 RUN useradd --system --uid 10001 --user-group --no-create-home integrator \
     && install --directory --owner integrator --group integrator --mode 0700 /data
-COPY --from=build /opt/integrator /opt/integrator
 ENV PATH=/opt/integrator/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# By number: Kubernetes cannot tell from a name that it is not root.
+# By number: Kubernetes cannot see from a name that it is not root.
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
-# 8080 the API, 8081 the codec server, 8090 the sandbox PSP
-EXPOSE 8080 8081 8090
 STOPSIGNAL SIGTERM
+
+# The sandbox PSP and the other development tools: `--target devtools`. Not for production: the
+# control API of the sandbox PSP has no authentication.
+FROM runtime AS devtools
+COPY --from=build-devtools /opt/integrator /opt/integrator
+EXPOSE 8090
+CMD ["python", "-m", "devtools.sandbox_psp"]
+
+FROM runtime AS production
+COPY --from=build-product /opt/integrator /opt/integrator
+# 8080 the API, 8081 the codec server
+EXPOSE 8080 8081
 # Of the API, which is what an image without a command runs; other commands have checks of their own.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]

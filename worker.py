@@ -14,31 +14,45 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
 
-from activities import erased, figures, inbox, orphans, plan
-from activities.erased import LateSweeper
-from activities.figures import FiguresCollector, FiguresReader
-from activities.inbox import InboxSweeper
-from activities.orphans import OrphanSweeper
-from activities.owners import Owners
 from activities.psp import PspActivities
-from activities.reconciliation import schedules
-from activities.reconciliation.schedules import ScheduleKeeper
-from activities.reconciliation.steps import ReconcileActivities
+from activities.reconciliation.activities import ReconcileActivities
 from activities.records import RecordActivities
-from activities.sweeps import repeat
+from activities.reservations import Owners
 from activities.webhooks import WebhookActivities
-from contract.webhook import WebhookForm
-from psp import registry
-from runtime import attributes, exposition, garbage, logs, psp_calls, subjects, tracing
-from runtime.confinement import runner
-from runtime.deployment import deployment_config, identity
-from runtime.egress import outbound_client
-from runtime.keys import KeyConfigurationError, KeyRing
-from runtime.rows import refresher
-from runtime.settings import Settings
-from runtime.temporal import connect_patiently, follow_api_key
-from store.database import Store
-from workflows.gateway import Gateway
+from integrator import gc_tuning
+from integrator.contract.webhook import WebhookForm
+from integrator.crypto.keys import KeyConfigurationError, KeyRing
+from integrator.egress import outbound_client
+from integrator.jobs import (
+    backlog_metrics,
+    late_erasure,
+    notification_redelivery,
+    orphan_recovery,
+    reconciliation_schedules,
+)
+from integrator.jobs.backlog_metrics import FiguresCollector, FiguresReader
+from integrator.jobs.late_erasure import LateSweeper
+from integrator.jobs.notification_redelivery import InboxSweeper
+from integrator.jobs.orphan_recovery import OrphanSweeper
+from integrator.jobs.periodic import repeat
+from integrator.jobs.reconciliation_schedules import ScheduleKeeper
+from integrator.observability import (
+    log_setup,
+    metrics_server,
+    psp_metrics,
+    tracing,
+    workflow_context,
+)
+from integrator.psp import registry
+from integrator.settings import Settings
+from integrator.store.database import Store
+from integrator.temporal import attribute_registry
+from integrator.temporal.client import connect_patiently, follow_api_key
+from integrator.temporal.worker_versioning import deployment_config, identity
+from integrator.temporal.workflow_sandbox import runner
+from integrator.transactions.transaction_client import TransactionClient
+from integrator.transactions.workflow_inputs import input_refresher
+from workflows import activity_plans
 from workflows.payment import PaymentWorkflow
 from workflows.preauth import PreauthWorkflow
 from workflows.reconcile import ReconcileWorkflow
@@ -55,7 +69,7 @@ thousands that are open hardly any is asked for a second time within minutes."""
 RECONCILE_AT_ONCE = 4
 """So many merchants are reconciled at once; the others' runs wait in the queue."""
 
-SHUTDOWN_GRACE = plan.PSP_HTTP_TIMEOUT + timedelta(seconds=1)
+SHUTDOWN_GRACE = activity_plans.PSP_HTTP_TIMEOUT + timedelta(seconds=1)
 """A PSP call in flight may end; a cancelled one would leave its outcome unknown."""
 
 
@@ -71,7 +85,7 @@ def build_worker(
     webhook_http: httpx.AsyncClient,
 ) -> Worker:
     """A worker with every workflow and activity registered."""
-    owners = Owners(store, Gateway(client, settings.task_queue, refresher(store)))
+    owners = Owners(store, TransactionClient(client, settings.task_queue, input_refresher(store)))
     psp = PspActivities(store, psp_http, owners)
     records = RecordActivities(store)
     webhooks = WebhookActivities(store, webhook_http, WebhookForm(settings.webhook_form))
@@ -99,7 +113,7 @@ def build_reconciler(
     client: Client, settings: Settings, store: Store, psp_http: httpx.AsyncClient
 ) -> Worker:
     """A small worker on a queue of its own: whoever waits for an answer never waits behind it."""
-    gateway = Gateway(client, settings.task_queue, refresher(store))
+    gateway = TransactionClient(client, settings.task_queue, input_refresher(store))
     return Worker(
         client,
         task_queue=settings.reconcile_queue,
@@ -126,32 +140,36 @@ async def run(settings: Settings) -> None:
     client = await _connected(settings, stop)
     if client is None:
         return
-    await attributes.require(client)
+    await attribute_registry.require(client)
     async with (
         Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store,
-        outbound_client(settings, _seconds(plan.PSP_HTTP_TIMEOUT)) as psp_http,
-        outbound_client(settings, _seconds(plan.WEBHOOK_HTTP_TIMEOUT)) as webhook_http,
+        outbound_client(settings, _seconds(activity_plans.PSP_HTTP_TIMEOUT)) as psp_http,
+        outbound_client(settings, _seconds(activity_plans.WEBHOOK_HTTP_TIMEOUT)) as webhook_http,
         build_worker(client, settings, store, psp_http, webhook_http) as worker,
         build_reconciler(client, settings, store, psp_http) as reconciler,
     ):
         tracing.trace_http(psp_http, webhook_http)
-        gateway = Gateway(client, settings.task_queue, refresher(store))
+        gateway = TransactionClient(client, settings.task_queue, input_refresher(store))
         every = timedelta(seconds=settings.reconcile_every_seconds)
         keeper = ScheduleKeeper(store, client, settings.reconcile_queue, every)
         shown = FiguresCollector()
         REGISTRY.register(shown)
         reader = FiguresReader(store, shown)
         sweeps = [
-            asyncio.create_task(repeat("inbox", inbox.EVERY, InboxSweeper(store, gateway).sweep)),
             asyncio.create_task(
-                repeat("orphans", orphans.EVERY, OrphanSweeper(store, gateway).sweep)
+                repeat("inbox", notification_redelivery.EVERY, InboxSweeper(store, gateway).sweep)
             ),
-            asyncio.create_task(repeat("schedules", schedules.EVERY, keeper.sweep)),
-            asyncio.create_task(repeat("figures", figures.EVERY, reader.sweep)),
-            asyncio.create_task(repeat("erased data", erased.EVERY, LateSweeper(store).sweep)),
+            asyncio.create_task(
+                repeat("orphans", orphan_recovery.EVERY, OrphanSweeper(store, gateway).sweep)
+            ),
+            asyncio.create_task(repeat("schedules", reconciliation_schedules.EVERY, keeper.sweep)),
+            asyncio.create_task(repeat("figures", backlog_metrics.EVERY, reader.sweep)),
+            asyncio.create_task(
+                repeat("erased data", late_erasure.EVERY, LateSweeper(store).sweep)
+            ),
             asyncio.create_task(follow_api_key(client, settings)),
         ]
-        garbage.collect_seldom()
+        gc_tuning.collect_seldom()
         log.info("worker %s ready on task queue %s", identity(settings), settings.task_queue)
         await stop.wait()
         for sweep in sweeps:
@@ -186,14 +204,14 @@ def _settings() -> Settings:
 def main() -> None:
     """Entry point of `python -m worker`."""
     settings = _settings()
-    logs.set_up(subjects.of_workflow, settings.resolved_log_format)
-    psp_calls.expect(registry.names())
-    exposition.serve(settings.metrics_bind, settings.worker_metrics_port)
+    log_setup.set_up(workflow_context.of_workflow, settings.resolved_log_format)
+    psp_metrics.expect(registry.names())
+    metrics_server.serve(settings.metrics_bind, settings.worker_metrics_port)
     tracing.set_up(settings, "integrator-worker")
     code = 0
     try:
         uvloop.run(run(settings))
-    except attributes.AttributesError as error:
+    except attribute_registry.AttributesError as error:
         log.critical("%s", error)
         code = 1
     except KeyboardInterrupt:

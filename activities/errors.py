@@ -8,12 +8,7 @@ from datetime import timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from psp.errors import (
-    CredentialsRejected,
-    PspError,
-    PspTimeout,
-    PspUnavailable,
-)
+from integrator.psp.errors import CredentialsRejected, PspError, PspTimeout, PspUnavailable
 from workflows.messages import PspFailure
 
 log = logging.getLogger(__name__)

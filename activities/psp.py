@@ -11,21 +11,29 @@ import httpx
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import calls, metrics, plan
+from activities import psp_requests
 from activities.errors import attempt, psp_errors
-from activities.owners import Owners
-from activities.reconciliation.accounts import reference_of
-from contract import PaymentErrorCode
-from psp import registry
-from psp.description import SettingsRefused, parse_settings
-from psp.errors import CredentialsRejected, PspError
-from psp.port import Connection
-from psp.types import Approved, Declined, Instrument, Notice, Outcome, RedirectRequired
-from runtime import logs
-from runtime.psp_calls import WatchedConnection
-from store.database import Store
-from store.errors import NotFound
-from store.rows import NotificationRow, Order, TransactionRow
+from activities.reconciliation.psp_account import reference_of
+from activities.reservations import Owners
+from integrator.contract import PaymentErrorCode
+from integrator.observability import log_setup, worker_metrics
+from integrator.observability.psp_metrics import InstrumentedConnection
+from integrator.psp import registry
+from integrator.psp.errors import CredentialsRejected, PspError
+from integrator.psp.integration_info import SettingsRefused, parse_settings
+from integrator.psp.port import Connection
+from integrator.psp.types import (
+    Approved,
+    Declined,
+    Instrument,
+    NotificationEvent,
+    Outcome,
+    RedirectRequired,
+)
+from integrator.store.database import Store
+from integrator.store.errors import NotFound
+from integrator.store.models import NotificationRow, PspCallData, TransactionRow
+from workflows import activity_plans
 from workflows.messages import (
     CredentialsReply,
     NotificationRead,
@@ -35,7 +43,7 @@ from workflows.messages import (
     PspReply,
     ReserveReply,
 )
-from workflows.state import EvidenceKind, Kind
+from workflows.state import EvidenceKind, TransactionKind
 
 NO_INSTRUMENT = PspReply(
     outcome=Declined(
@@ -78,7 +86,7 @@ class PspActivities:
             self.read_notification,
         ]
 
-    @activity.defn(name=plan.AUTHORIZE.name)
+    @activity.defn(name=activity_plans.AUTHORIZE.name)
     async def authorize(self, call: PspCall) -> PspReply:
         """Reserve money, store a payment method or take a customer over."""
         order, connection = await self._open(call)
@@ -89,10 +97,12 @@ class PspActivities:
         if instrument is None and not request.get("isInitial"):
             return NO_INSTRUMENT
         with psp_errors():
-            outcome = await connection.authorize(calls.authorize(call, row, request, instrument))
+            outcome = await connection.authorize(
+                psp_requests.authorize(call, row, request, instrument)
+            )
         return await self._answer(row, outcome)
 
-    @activity.defn(name=plan.CHARGE.name)
+    @activity.defn(name=activity_plans.CHARGE.name)
     async def charge(self, call: PspCall) -> PspReply:
         """Take a payment with the agreement's instrument."""
         order, connection = await self._open(call)
@@ -103,38 +113,38 @@ class PspActivities:
         if instrument is None:
             return NO_INSTRUMENT
         with psp_errors():
-            outcome = await connection.charge(calls.charge(call, row, request, instrument))
+            outcome = await connection.charge(psp_requests.charge(call, row, request, instrument))
         return await self._answer(row, outcome)
 
-    @activity.defn(name=plan.CAPTURE.name)
+    @activity.defn(name=activity_plans.CAPTURE.name)
     async def capture(self, call: PspCall) -> PspReply:
         """Hold the preauth, then take its reservation."""
         order, connection = await self._open(call)
         row = order.transaction
-        grant = await self._owners.reserve(Kind.PREAUTH, row)
+        grant = await self._owners.reserve(TransactionKind.PREAUTH, row)
         if grant.refusal is not None:
             return refused(grant)
         if grant.taken_by is not None:
             return await self._captured_already(row, connection, grant.taken_by)
         with psp_errors():
-            outcome = await connection.capture(calls.capture(call, row, target(grant)))
+            outcome = await connection.capture(psp_requests.capture(call, row, target(grant)))
         reply = await self._answer(row, outcome)
-        return await self._owners.settle_if_certain(Kind.PREAUTH, row, reply)
+        return await self._owners.settle_if_certain(TransactionKind.PREAUTH, row, reply)
 
-    @activity.defn(name=plan.REFUND.name)
+    @activity.defn(name=activity_plans.REFUND.name)
     async def refund(self, call: PspCall) -> PspReply:
         """Hold a part of the payment, then give it back."""
         order, connection = await self._open(call)
         row = order.transaction
-        grant = await self._owners.reserve(Kind.PAYMENT, row)
+        grant = await self._owners.reserve(TransactionKind.PAYMENT, row)
         if grant.refusal is not None:
             return refused(grant)
         with psp_errors():
-            outcome = await connection.refund(calls.refund(call, row, target(grant)))
+            outcome = await connection.refund(psp_requests.refund(call, row, target(grant)))
         reply = await self._answer(row, outcome)
-        return await self._owners.settle_if_certain(Kind.PAYMENT, row, reply)
+        return await self._owners.settle_if_certain(TransactionKind.PAYMENT, row, reply)
 
-    @activity.defn(name=plan.VOID.name)
+    @activity.defn(name=activity_plans.VOID.name)
     async def void(self, call: PspCall) -> PspReply:
         """Give a reservation back, or close an open checkout session."""
         order, connection = await self._open(call)
@@ -142,28 +152,28 @@ class PspActivities:
         if call.psp_id is None:
             raise ApplicationError("A void needs its target.", non_retryable=True)
         with psp_errors():
-            outcome = await connection.void(calls.void(call, row, call.psp_id))
+            outcome = await connection.void(psp_requests.void(call, row, call.psp_id))
         return await self._answer(row, outcome)
 
-    @activity.defn(name=plan.FETCH_AUTHORIZATION.name)
+    @activity.defn(name=activity_plans.FETCH_AUTHORIZATION.name)
     async def fetch_authorization(self, call: PspCall) -> PspReply:
         """Ask for a preauth's state."""
         order, connection = await self._open(call)
         return await self._look_up(call, order.transaction, connection.fetch_authorization)
 
-    @activity.defn(name=plan.FETCH_PAYMENT.name)
+    @activity.defn(name=activity_plans.FETCH_PAYMENT.name)
     async def fetch_payment(self, call: PspCall) -> PspReply:
         """Ask for a payment's state."""
         order, connection = await self._open(call)
         return await self._look_up(call, order.transaction, connection.fetch_payment)
 
-    @activity.defn(name=plan.FETCH_REFUND.name)
+    @activity.defn(name=activity_plans.FETCH_REFUND.name)
     async def fetch_refund(self, call: PspCall) -> PspReply:
         """Ask for a refund's state."""
         order, connection = await self._open(call)
         return await self._look_up(call, order.transaction, connection.fetch_refund)
 
-    @activity.defn(name=plan.CHECK_CREDENTIALS.name)
+    @activity.defn(name=activity_plans.CHECK_CREDENTIALS.name)
     async def check_credentials(self, call: PspCall) -> CredentialsReply:
         """Read-only check whether the PSP accepts the merchant's credentials."""
         _, connection = await self._open(call)
@@ -174,7 +184,7 @@ class PspActivities:
                 return CredentialsReply(accepted=False)
         return CredentialsReply(accepted=True)
 
-    @activity.defn(name=plan.READ_NOTIFICATION.name)
+    @activity.defn(name=activity_plans.READ_NOTIFICATION.name)
     async def read_notification(self, read: NotificationRead) -> NotificationResult:
         """What a stored notification says of this transaction.
 
@@ -188,7 +198,7 @@ class PspActivities:
             return NotificationResult(outcome=None, event_id="", fetch=True)
         notice = await self._reread(row, stored)
         if stored.state != "applied":
-            metrics.notification_read(row.psp, stored.received_at)
+            worker_metrics.notification_read(row.psp, stored.received_at)
         await self._store.set_notification(stored.id, "applied", transaction_id=row.transaction_id)
         if notice is None or notice.result is None:
             return NotificationResult(outcome=None, event_id=stored.event_id, fetch=True)
@@ -199,15 +209,17 @@ class PspActivities:
         self, row: TransactionRow, connection: Connection, psp_id: str
     ) -> PspReply:
         """Answer from a capture that was made without us; the money must not be taken twice."""
-        lookup = calls.lookup(row, psp_id, await reference_of(self._store, row, psp_id))
+        lookup = psp_requests.lookup(row, psp_id, await reference_of(self._store, row, psp_id))
         with psp_errors():
             outcome = await connection.fetch_payment(lookup)
         if outcome is None:
             raise ApplicationError("The PSP does not show the capture.", type=PspFailure.UNKNOWN)
         reply = PspReply(outcome=await self._keep_private(row, outcome), evidence=EvidenceKind.READ)
-        return await self._owners.settle_if_certain(Kind.PREAUTH, row, reply)
+        return await self._owners.settle_if_certain(TransactionKind.PREAUTH, row, reply)
 
-    async def _reread(self, row: TransactionRow, stored: NotificationRow) -> Notice | None:
+    async def _reread(
+        self, row: TransactionRow, stored: NotificationRow
+    ) -> NotificationEvent | None:
         if stored.erased:
             return None
         adapter = registry.adapter(row.psp)
@@ -228,7 +240,9 @@ class PspActivities:
         if not registry.adapter(row.psp).capabilities.can_read:
             # Only its notifications tell; they are applied as they come, and nothing is proven.
             return PspReply(outcome=None, evidence=EvidenceKind.READ)
-        lookup = calls.lookup(row, call.psp_id, await reference_of(self._store, row, call.psp_id))
+        lookup = psp_requests.lookup(
+            row, call.psp_id, await reference_of(self._store, row, call.psp_id)
+        )
         with psp_errors():
             outcome = await fetch(lookup)
         semantics = registry.adapter(row.psp).capabilities.idempotency
@@ -239,7 +253,7 @@ class PspActivities:
             absence_proven=outcome is None and call.psp_id is None and semantics.consistent_lookup,
         )
 
-    async def _open(self, call: PspCall) -> tuple[Order, Connection]:
+    async def _open(self, call: PspCall) -> tuple[PspCallData, Connection]:
         try:
             order = await self._store.order(call.merchant_id, call.transaction_id)
         except NotFound:
@@ -255,8 +269,8 @@ class PspActivities:
                 type=PspFailure.CONFIGURATION,
                 non_retryable=True,
             ) from None
-        logs.tell(psp=psp)
-        return order, WatchedConnection(adapter.connect(settings, self._http), psp)
+        log_setup.bind(psp=psp)
+        return order, InstrumentedConnection(adapter.connect(settings, self._http), psp)
 
     async def _row(self, merchant_id: str, transaction_id: str) -> TransactionRow:
         row = await self._store.transaction(merchant_id, transaction_id)
@@ -285,7 +299,7 @@ class PspActivities:
                 return outcome
 
 
-def instrument_of(order: Order) -> Instrument | None:
+def instrument_of(order: PspCallData) -> Instrument | None:
     """What the transaction's agreement can be charged with."""
     return Instrument.model_validate(order.instrument) if order.instrument else None
 

@@ -2,11 +2,11 @@
 
 from temporalio import activity
 
-from activities import metrics, plan
-from runtime.rows import record_of
-from store.database import Store
+from integrator.observability import worker_metrics
+from integrator.store.database import Store
+from integrator.transactions.workflow_inputs import read_state, record_of
+from workflows import activity_plans
 from workflows.messages import Record
-from workflows.starts import read_state
 
 
 class RecordActivities:
@@ -15,7 +15,7 @@ class RecordActivities:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    @activity.defn(name=plan.RECORD.name)
+    @activity.defn(name=activity_plans.RECORD.name)
     async def record(self, record: Record) -> bool:
         """Keep the snapshot; False when the store holds a newer one already."""
         state = read_state(record.kind, record.snapshot)
@@ -28,5 +28,5 @@ class RecordActivities:
             )
         )
         if not written:
-            metrics.RECORD_CONFLICTS.labels(record.kind.value).inc()
+            worker_metrics.RECORD_CONFLICTS.labels(record.kind.value).inc()
         return written

@@ -10,13 +10,14 @@ import httpx
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities import metrics, plan
-from activities.deliveries import DeliveryLog
-from contract.enums import WebhookType
-from contract.webhook import ChangeNotification, WebhookForm, encode_webhook
-from store.database import Store
+from activities.delivery_log import DeliveryLog
+from integrator.contract.enums import WebhookType
+from integrator.contract.webhook import ChangeNotification, WebhookForm, encode_webhook
+from integrator.observability import worker_metrics
+from integrator.store.database import Store
+from workflows import activity_plans
 from workflows.messages import WebhookCall, WebhookReply
-from workflows.state import Kind
+from workflows.state import TransactionKind
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ JITTER = 0.2
 SECONDS = re.compile(r"[0-9]+")
 
 TYPES = {
-    Kind.PREAUTH: WebhookType.Preauth,
-    Kind.PAYMENT: WebhookType.Payment,
-    Kind.REFUND: WebhookType.Refund,
+    TransactionKind.PREAUTH: WebhookType.Preauth,
+    TransactionKind.PAYMENT: WebhookType.Payment,
+    TransactionKind.REFUND: WebhookType.Refund,
 }
 
 
@@ -43,7 +44,7 @@ class WebhookActivities:
         self._form = form
         self._log = DeliveryLog(store)
 
-    @activity.defn(name=plan.DELIVER_WEBHOOK.name)
+    @activity.defn(name=activity_plans.DELIVER_WEBHOOK.name)
     async def deliver_webhook(self, call: WebhookCall) -> WebhookReply:
         """Tell Billwerk+ to read the transaction again; any 2xx is success."""
         row = await self._store.transaction(call.merchant_id, call.transaction_id)
@@ -51,7 +52,7 @@ class WebhookActivities:
             raise ApplicationError("The store does not know the transaction.", type="NotFound")
         target = await self._store.webhook_target(call.merchant_id, call.transaction_id)
         notification = ChangeNotification(
-            transaction_id=call.transaction_id, type=TYPES[Kind(row.kind)]
+            transaction_id=call.transaction_id, type=TYPES[TransactionKind(row.kind)]
         )
         attempt = activity.info().attempt
         body = encode_webhook(notification, self._form)
@@ -60,13 +61,13 @@ class WebhookActivities:
             response = await self._post(target, body, attempt)
             status = response.status_code
             if not response.is_success:
-                metrics.webhook_failed(f"http_{status // 100}xx")
+                worker_metrics.webhook_failed(f"http_{status // 100}xx")
                 raise failed(f"The target answered {status}.", attempt, response)
         except ApplicationError as error:
             await self._log.failed(call, error, status)
             raise
         reply = WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)
-        metrics.webhook_delivered(activity.info().scheduled_time)
+        worker_metrics.webhook_delivered(activity.info().scheduled_time)
         await self._log.delivered(call, reply.delivered_at, status)
         return reply
 
@@ -79,10 +80,10 @@ class WebhookActivities:
             ) as response:
                 return response
         except httpx.TimeoutException:
-            metrics.webhook_failed("timeout")
+            worker_metrics.webhook_failed("timeout")
             raise failed("The target did not answer in time.", attempt) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            metrics.webhook_failed("unreachable")
+            worker_metrics.webhook_failed("unreachable")
             raise failed(
                 f"The target is not reachable ({type(error).__name__}).", attempt
             ) from None

@@ -9,11 +9,12 @@ import uvicorn
 from pydantic import ValidationError
 
 from api.app import create_app
-from api.serving import certificate_of, server_of
-from api.transport import ConfigurationError, opened
-from runtime import exposition, garbage, logs, tracing
-from runtime.keys import KeyConfigurationError, KeyRing
-from runtime.settings import Settings
+from api.server.https import ConfigurationError, opened
+from api.server.uvicorn_config import certificate_of, server_of
+from integrator import gc_tuning
+from integrator.crypto.keys import KeyConfigurationError, KeyRing
+from integrator.observability import log_setup, metrics_server, tracing
+from integrator.settings import Settings
 
 log = logging.getLogger("api")
 
@@ -29,11 +30,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, _leave)
     try:
         settings = Settings()
-        logs.set_up(tracing.subject, settings.resolved_log_format)
+        log_setup.set_up(tracing.subject, settings.resolved_log_format)
         server = _server(settings)
     except (ConfigurationError, KeyConfigurationError, ValidationError) as error:
         sys.exit(f"The API cannot start: {error}")
-    garbage.collect_seldom()
+    gc_tuning.collect_seldom()
     server.run()
     if not server.started:
         sys.exit("The API could not be started.")
@@ -42,7 +43,7 @@ def main() -> None:
 def _server(settings: Settings) -> uvicorn.Server:
     KeyRing.from_settings(settings)  # now, while there is somebody to tell
     certificate = certificate_of(settings)
-    exposition.serve(settings.metrics_bind, settings.metrics_port)
+    metrics_server.serve(settings.metrics_bind, settings.metrics_port)
     tracing.set_up(settings, "integrator-api")
     app = create_app(settings)
     tracing.trace_app(app)

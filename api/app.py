@@ -9,13 +9,11 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import docs_page, handlers
-from api.boundary import Boundary
+from api import docs_page, exception_handlers
 from api.context import open_context
 from api.deps import authenticated
 from api.metrics import Routed
 from api.openapi import document
-from api.paths import PREFIX, CanonicalPaths
 from api.routes import (
     health,
     integration,
@@ -26,8 +24,10 @@ from api.routes import (
     refund,
     settings,
 )
-from api.transport import HttpsOnly, require_transport
-from runtime.settings import Settings
+from api.server.https import HttpsOnly, require_transport
+from api.server.path_normalization import PREFIX, CanonicalPaths
+from api.server.request_middleware import Boundary
+from integrator.settings import Settings
 
 FOR_THE_PLATFORM = (integration, settings, preauth, payment, refund)
 
@@ -54,7 +54,7 @@ def create_app(configuration: Settings) -> FastAPI:
         static_url=docs_page.STATIC,
         redirect_slashes=False,
         # The framework's own would repeat bodies and paths to whoever an environment variable
-        # names; ours is in `runtime.tracing`.
+        # names; ours is in `integrator.observability.tracing`.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for module in FOR_THE_PLATFORM:
@@ -64,7 +64,7 @@ def create_app(configuration: Settings) -> FastAPI:
     app.include_router(health.router)
     docs_page.install(app)
     routes = _routes()
-    handlers.install(app, routes, PREFIX)
+    exception_handlers.install(app, routes, PREFIX)
     app.add_middleware(Routed)
     app.add_middleware(CanonicalPaths, templates=[PREFIX + route.path for route in routes])
     _guard(app, configuration)

@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 import httpx
 
 from api import metrics
-from api.access_tokens import AccessTokens
-from api.breaker import Breaker
-from api.rates import Guests, Rate
-from api.token_use import Uses
-from api.told import Told
-from runtime import tracing
-from runtime.egress import outbound_client
-from runtime.keys import KeyRing
-from runtime.rows import refresher
-from runtime.settings import Settings
-from runtime.temporal import connect, follow_api_key
-from store import Store
-from workflows.gateway import Gateway
+from api.auth.access_tokens import AccessTokens
+from api.auth.rate_limits import FailedAuthLimit, Rate
+from api.auth.token_usage import TokenUsage
+from api.circuit_breaker import Breaker
+from api.transactions.response_log import ResponseLog
+from integrator.crypto.keys import KeyRing
+from integrator.egress import outbound_client
+from integrator.observability import tracing
+from integrator.settings import Settings
+from integrator.store import Store
+from integrator.temporal.client import connect, follow_api_key
+from integrator.transactions.transaction_client import TransactionClient
+from integrator.transactions.workflow_inputs import input_refresher
 
 PSP_TIMEOUT = httpx.Timeout(8.0, connect=3.0)
 READY_WITHIN = timedelta(seconds=1)
@@ -40,7 +40,7 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run_shielded(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for `work`; it goes on if the waiting is cancelled."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -68,15 +68,15 @@ class Context:
 
     settings: Settings
     store: Store
-    gateway: Gateway
+    gateway: TransactionClient
     http: httpx.AsyncClient = field(repr=False)
     temporal_ready: Callable[[], Awaitable[bool]]
     access_tokens: AccessTokens = field(repr=False)
-    uses: Uses = field(repr=False)
-    told: Told = field(repr=False)
+    uses: TokenUsage = field(repr=False)
+    response_log: ResponseLog = field(repr=False)
     callers: Rate = field(repr=False)
     notifications: Rate = field(repr=False)
-    guests: Guests = field(repr=False)
+    guests: FailedAuthLimit = field(repr=False)
     breaker: Breaker = field(default_factory=Breaker)
     background: Background = field(default_factory=Background)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ def build_context(
     settings: Settings,
     keys: KeyRing,
     store: Store,
-    gateway: Gateway,
+    gateway: TransactionClient,
     http: httpx.AsyncClient,
     temporal_ready: Callable[[], Awaitable[bool]],
 ) -> Context:
@@ -98,11 +98,11 @@ def build_context(
         http,
         temporal_ready,
         AccessTokens(keys, settings.resolved_public_url),
-        Uses(store),
-        Told(store),
+        TokenUsage(store),
+        ResponseLog(store),
         Rate(settings.rate_limit_per_token),
         Rate(settings.rate_limit_per_notification_route),
-        Guests(settings.rate_limit_unauthenticated),
+        FailedAuthLimit(settings.rate_limit_unauthenticated),
     )
 
 
@@ -120,12 +120,12 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         outbound_client(settings, PSP_TIMEOUT) as http,
     ):
         tracing.trace_http(http)
-        gateway = Gateway(client, settings.task_queue, refresher(store))
+        gateway = TransactionClient(client, settings.task_queue, input_refresher(store))
         context = build_context(settings, keys, store, gateway, http, ready)
         metrics.BREAKER_OPEN.set_function(lambda: context.breaker.tripped)
         tasks = [
             asyncio.create_task(context.uses.run()),
-            asyncio.create_task(context.told.run()),
+            asyncio.create_task(context.response_log.run()),
             asyncio.create_task(follow_api_key(client, settings)),
         ]
         try:
@@ -134,5 +134,5 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             for task in tasks:
                 task.cancel()
             await context.background.drain()
-            await context.told.write()
+            await context.response_log.write()
             await context.uses.write()

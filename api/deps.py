@@ -5,11 +5,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api import callers
+from api.auth import authentication
 from api.context import Context
-from psp import registry
-from psp.port import Adapter
-from store import Asked, Caller
+from integrator.psp import registry
+from integrator.psp.port import Adapter
+from integrator.store import Caller, RequestedTransaction
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -31,7 +31,7 @@ async def authenticated(
 ) -> Caller:
     """Whose token the request carries. Raises `Unauthorized` and `TooMany`."""
     token = credentials.credentials if credentials is not None else ""
-    return await callers.authenticate(context, request, token)
+    return await authentication.authenticate(context, request, token)
 
 
 CallerDep = Annotated[Caller, Depends(authenticated)]
@@ -44,14 +44,15 @@ async def _adapter(caller: CallerDep) -> Adapter:
 AdapterDep = Annotated[Adapter, Depends(_adapter)]
 
 TransactionIdPath = Annotated[
-    str, Path(alias=callers.TRANSACTION_ID, description="The platform's id of the transaction")
+    str,
+    Path(alias=authentication.TRANSACTION_ID, description="The platform's id of the transaction"),
 ]
 
 
-async def _asked(caller: CallerDep, _id: TransactionIdPath) -> Asked | None:
+async def _asked(caller: CallerDep, _id: TransactionIdPath) -> RequestedTransaction | None:
     # It came along with the caller; the id is here for the document of the API.
     return caller.asked
 
 
-AskedDep = Annotated[Asked | None, Depends(_asked)]
+AskedDep = Annotated[RequestedTransaction | None, Depends(_asked)]
 """The caller's transaction that the path names, as the store has it."""

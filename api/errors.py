@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from contract import InvalidField, PaymentErrorCode, WireError, http_status
+from integrator.contract import InvalidField, PaymentErrorCode, WireError, http_status
 from workflows.state import Refusal
 
 RETRY_AFTER_SECONDS = 2
@@ -63,7 +63,7 @@ class Unauthorized(ApiError):
         super().__init__(PaymentErrorCode.UnmappedError, message, headers)
 
 
-class NotGenuine(ApiError):
+class InvalidSignature(ApiError):
     """The PSP's signature is missing, wrong or too old."""
 
     status = 401
@@ -73,7 +73,7 @@ class NotGenuine(ApiError):
         super().__init__(PaymentErrorCode.UnmappedError, message)
 
 
-class Unreadable(ApiError):
+class MalformedBody(ApiError):
     """The body is not JSON, or a member has the wrong JSON type."""
 
     status = 400
@@ -82,7 +82,7 @@ class Unreadable(ApiError):
         super().__init__(PaymentErrorCode.InvalidData, message)
 
 
-class Unencrypted(ApiError):
+class HttpsRequired(ApiError):
     """The request came over plain HTTP, and whatever it carried may have been read by others.
 
     Not a redirect, which the next request would follow just as unprotected. Not 426: there is no
@@ -106,7 +106,7 @@ class NotFound(ApiError):
         super().__init__(PaymentErrorCode.InvalidData, message)
 
 
-class TooSlow(ApiError):
+class RequestTimeout(ApiError):
     """The request did not arrive in time; the connection ends with the answer."""
 
     status = 408
@@ -135,7 +135,7 @@ class UnsupportedBody(ApiError):
         super().__init__(PaymentErrorCode.InvalidData, "The content type must be application/json.")
 
 
-class TooMany(ApiError):
+class RateLimited(ApiError):
     """Too many requests; nothing was done. `retry_after` is in seconds.
 
     With `RateLimit`, though the contract's mapping has 500 for it: its 429 is `LimitExceeded`, a
@@ -150,7 +150,7 @@ class TooMany(ApiError):
         super().__init__(PaymentErrorCode.RateLimit, message, headers)
 
 
-class Refused(ApiError):
+class RequestRejected(ApiError):
     """A request that was understood and may not be done; nothing was stored or sent."""
 
     def __init__(self, code: PaymentErrorCode, message: str) -> None:
@@ -158,7 +158,7 @@ class Refused(ApiError):
         self.status = http_status(code)
 
 
-class Away(ApiError):
+class ServiceUnavailable(ApiError):
     """Something this service needs cannot be reached; the request may be repeated as it is."""
 
     status = 503
@@ -169,20 +169,20 @@ class Away(ApiError):
         super().__init__(PaymentErrorCode.InternalError, message, headers)
 
 
-def invalid_data(message: str) -> Refused:
+def invalid_data(message: str) -> RequestRejected:
     """The request names or contains something that cannot be right."""
-    return Refused(PaymentErrorCode.InvalidData, message)
+    return RequestRejected(PaymentErrorCode.InvalidData, message)
 
 
-def precondition(message: str) -> Refused:
+def precondition(message: str) -> RequestRejected:
     """The state of things forbids the operation."""
-    return Refused(PaymentErrorCode.InvalidPreconditions, message)
+    return RequestRejected(PaymentErrorCode.InvalidPreconditions, message)
 
 
 def raise_if(refusal: Refusal | None) -> None:
     """Turn a state's refusal into the caller's."""
     if refusal is not None:
-        raise Refused(refusal.code, refusal.message)
+        raise RequestRejected(refusal.code, refusal.message)
 
 
 @contextmanager
@@ -191,9 +191,9 @@ def contract_errors() -> Iterator[None]:
     try:
         yield
     except WireError as error:
-        raise Unreadable(error.message) from error
+        raise MalformedBody(error.message) from error
     except InvalidField as error:
-        raise Refused(error.code, error.message) from error
+        raise RequestRejected(error.code, error.message) from error
 
 
 @contextmanager
@@ -203,7 +203,7 @@ def temporal_errors() -> Iterator[None]:
         yield
     except RPCError as error:
         if error.status in _AWAY:
-            raise Away from error
+            raise ServiceUnavailable from error
         raise
     except RuntimeError as error:  # what a lazy client raises until its first connection
-        raise Away from error
+        raise ServiceUnavailable from error

@@ -6,25 +6,25 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from api.context import Context
-from api.errors import Refused, invalid_data
-from contract import (
+from api.errors import RequestRejected, invalid_data
+from integrator.contract import (
     IntegrationSettingsResponse,
     MerchantSettingValue,
     PaymentErrorCode,
     ThirdPartyMerchantPspSettings,
 )
-from psp.description import (
+from integrator.observability.psp_metrics import InstrumentedConnection
+from integrator.psp.errors import CredentialsRejected, PspError, PspTimeout
+from integrator.psp.integration_info import (
     SettingsRefused,
     parse_settings,
     secret_keys,
     setting_keys,
     settings_response,
 )
-from psp.errors import CredentialsRejected, PspError, PspTimeout
-from psp.port import Adapter
-from psp.types import SettingsCheck
-from runtime.psp_calls import WatchedConnection
-from store import Merchant
+from integrator.psp.port import Adapter
+from integrator.psp.types import SettingsCheck
+from integrator.store import Merchant
 
 MASK = "********"
 """Stands for a secret that is saved; sent back, it leaves the secret as it is."""
@@ -33,11 +33,13 @@ MASK = "********"
 def ready(adapter: Adapter, values: Mapping[str, str] | None) -> BaseModel:
     """The saved settings, ready for the adapter. Raises `InvalidConfiguration`."""
     if values is None:
-        raise Refused(PaymentErrorCode.InvalidConfiguration, "No PSP settings are saved yet.")
+        raise RequestRejected(
+            PaymentErrorCode.InvalidConfiguration, "No PSP settings are saved yet."
+        )
     try:
         return parse_settings(adapter, values)
     except SettingsRefused as error:
-        raise Refused(PaymentErrorCode.InvalidConfiguration, str(error)) from error
+        raise RequestRejected(PaymentErrorCode.InvalidConfiguration, str(error)) from error
 
 
 async def shown(
@@ -80,7 +82,7 @@ async def verify_and_save(
 
 
 async def _verify(context: Context, adapter: Adapter, settings: BaseModel) -> SettingsCheck:
-    connection = WatchedConnection(adapter.connect(settings, context.http), adapter.name)
+    connection = InstrumentedConnection(adapter.connect(settings, context.http), adapter.name)
     try:
         async with asyncio.timeout(context.settings.sync_budget_seconds):
             return await connection.verify_settings()
@@ -88,7 +90,7 @@ async def _verify(context: Context, adapter: Adapter, settings: BaseModel) -> Se
         return SettingsCheck()
     except (PspTimeout, TimeoutError) as error:
         message = "The PSP did not answer in time; the settings were not saved."
-        raise Refused(PaymentErrorCode.PSPConnectionTimeout, message) from error
+        raise RequestRejected(PaymentErrorCode.PSPConnectionTimeout, message) from error
     except PspError as error:
         message = "The PSP could not be reached; the settings were not saved."
-        raise Refused(PaymentErrorCode.PSPConnectionProblem, message) from error
+        raise RequestRejected(PaymentErrorCode.PSPConnectionProblem, message) from error

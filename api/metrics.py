@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.paths import PREFIX
-from runtime.metrics import counter, gauge, histogram
+from api.server.path_normalization import PREFIX
+from integrator.observability.metrics import counter, gauge, histogram
 
 REQUESTS = counter(
     "integrator_api_requests_total",
@@ -55,7 +55,7 @@ _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"
 
 
 @dataclass
-class Seen:
+class RequestMetrics:
     """What is learned of a request while it is answered; `status` is 0 until it is known."""
 
     route: str = "none"
@@ -68,9 +68,9 @@ class Seen:
 
 
 @contextmanager
-def answering(scope: Scope) -> Iterator[Seen]:
+def answering(scope: Scope) -> Iterator[RequestMetrics]:
     """Counts one request."""
-    seen = scope[_SEEN] = Seen()
+    seen = scope[_SEEN] = RequestMetrics()
     with IN_FLIGHT.track_inprogress():
         yield seen
     method = scope["method"] if scope["method"] in _METHODS else "other"

@@ -7,8 +7,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from api.answers import JSON
-from contract import (
+from api.contract_response import JSON
+from integrator.contract import (
     FinalizePreauthRequest,
     IntegrationInfoResponse,
     IntegrationSettingsResponse,
@@ -23,7 +23,7 @@ from contract import (
     RefundResponse,
     ThirdPartyMerchantPspSettings,
 )
-from contract.base import WireModel
+from integrator.contract.base import WireModel
 
 MODELS: tuple[type[WireModel], ...] = (
     FinalizePreauthRequest,

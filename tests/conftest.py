@@ -25,9 +25,9 @@ FIRST = (
     "tests/campaign/test_small.py",
     STACK,
     WATCHED,
-    "tests/kit/test_sandbox_kit.py",
+    "tests/conformance/test_sandbox_kit.py",
     "tests/e2e/test_kill_loop.py",
-    "tests/kit/test_museum.py",
+    "tests/conformance/test_mutants.py",
 )
 
 FIGURES = pytest.StashKey[list[str]]()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.settings import PREFIX, Settings
+from integrator.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 GUIDES = [ROOT / "docs/deployment.md", ROOT / "docs/kubernetes.md"]

@@ -9,23 +9,23 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from contract.enums import (
+from integrator.contract.enums import (
     PaymentCancellationStatus,
     PaymentTransactionStatus,
     PublicPaymentProviderRole,
 )
-from psp.types import Outcome
+from integrator.psp.types import Outcome
 from workflows.state import (
-    Admission,
+    AttemptCheck,
     BookedRefund,
     EvidenceKind,
-    Kind,
     PaymentState,
     PreauthState,
     RefundState,
     Refusal,
+    TransactionKind,
 )
 
 CREATE = "create"
@@ -43,9 +43,9 @@ STATE = "state"
 DELIVERY = "delivery"
 
 WORKFLOW_NAMES = {
-    Kind.PREAUTH: "PreauthWorkflow",
-    Kind.PAYMENT: "PaymentWorkflow",
-    Kind.REFUND: "RefundWorkflow",
+    TransactionKind.PREAUTH: "PreauthWorkflow",
+    TransactionKind.PAYMENT: "PaymentWorkflow",
+    TransactionKind.REFUND: "RefundWorkflow",
 }
 
 
@@ -55,7 +55,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def workflow_id(merchant_id: str, kind: Kind, transaction_id: str) -> str:
+def workflow_id(merchant_id: str, kind: TransactionKind, transaction_id: str) -> str:
     """The one workflow of a transaction."""
     return f"{merchant_id}/{kind.value}/{transaction_id}"
 
@@ -103,11 +103,11 @@ class RefundInput(TransactionInput):
 AnyInput = PreauthInput | PaymentInput | RefundInput
 
 
-def kind_of(start: AnyInput) -> Kind:
+def kind_of(start: AnyInput) -> TransactionKind:
     """The kind of transaction an input starts."""
     if isinstance(start, PreauthInput):
-        return Kind.PREAUTH
-    return Kind.PAYMENT if isinstance(start, PaymentInput) else Kind.REFUND
+        return TransactionKind.PREAUTH
+    return TransactionKind.PAYMENT if isinstance(start, PaymentInput) else TransactionKind.REFUND
 
 
 class NotificationSignal(BaseModel):
@@ -158,25 +158,31 @@ class ReserveReply(Message):
     """The PSP's id to work on, or why not; `undecided` means that it is too early to say.
 
     `taken_by` is the PSP's id of a capture made without us that took the money already: then
-    nothing may be captured any more, and that one is the capture. `overtaken` means that a later
+    nothing may be captured any more, and that one is the capture. `superseded` means that a later
     attempt is known, or that this one has ended: it must not go on.
     """
+
+    # An alias is the field's name in stored histories and snapshots.
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
 
     psp_id: str | None = None
     refusal: Refusal | None = None
     taken_by: str | None = None
     undecided: bool = False
-    overtaken: bool = False
+    superseded: bool = Field(default=False, alias="overtaken")
 
     @classmethod
-    def turned_away(cls, admission: Admission) -> "ReserveReply":
+    def turned_away(cls, admission: AttemptCheck) -> "ReserveReply":
         """The answer to an attempt that may not ask now, or not any more."""
         return cls(
-            undecided=admission is Admission.UNDECIDED, overtaken=admission is Admission.OVERTAKEN
+            undecided=admission is AttemptCheck.UNDECIDED,
+            superseded=admission is AttemptCheck.OVERTAKEN,
         )
 
 
-class Settlement(Message):
+class ReservationResult(Message):
     """How a reservation ended; `refund` carries the movement when a refund was booked.
 
     `at` is the time of the attempt that ended it; the sending activity fills it in.
@@ -262,7 +268,7 @@ class Record(Message):
     """The state to be kept in the store, as JSON text of its model."""
 
     merchant_id: str
-    kind: Kind
+    kind: TransactionKind
     transaction_id: str
     snapshot: str
     activate_agreement: bool = False
@@ -283,13 +289,13 @@ class WebhookReply(Message):
     attempt: int
 
 
-class SettleCall(Message):
+class CloseReservationCall(Message):
     """Tell the owner of a reservation how it ended."""
 
     merchant_id: str
-    owner_kind: Kind
+    owner_kind: TransactionKind
     owner_id: str
-    settlement: Settlement
+    settlement: ReservationResult
 
 
 class ReconcileInput(Message):

@@ -5,20 +5,19 @@ from datetime import UTC, datetime, time
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities import plan
-    from contract.enums import PaymentTransactionStatus
-    from workflows import timers
-    from workflows.base import TransactionWorkflow
+    from integrator.contract.enums import PaymentTransactionStatus
+    from workflows import activity_plans, timeouts
     from workflows.messages import (
         ADOPT,
         RESERVE,
         SETTLE,
         PaymentInput,
+        ReservationResult,
         ReserveReply,
         ReserveRequest,
-        Settlement,
     )
-    from workflows.state import Admission, Adoption, Kind, PaymentState
+    from workflows.state import AttemptCheck, ExternalMovement, PaymentState, TransactionKind
+    from workflows.transaction_workflow import TransactionWorkflow
 
 
 @workflow.defn(name="PaymentWorkflow")
@@ -39,56 +38,56 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
             due_date=start.execute_on,
             last_updated=workflow.now(),
         )
-        self._prepare(start, state, plan.FETCH_PAYMENT)
+        self._prepare(start, state, activity_plans.FETCH_PAYMENT)
         self._window_closed = False
 
     @workflow.run
     async def run(self, start: PaymentInput) -> str:
         """Live until failed or until no chargeback can come any more; returns the last status."""
-        await self._live()
+        await self._run()
         return self.state.status.name
 
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
         """A refund wants a part of the money."""
-        admission = self.state.admit(request.by, request.at)
-        if admission is not Admission.GRANTED:
+        admission = self.state.check_attempt(request.by, request.at)
+        if admission is not AttemptCheck.GRANTED:
             return ReserveReply.turned_away(admission)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(psp_id=self.state.psp_transaction_id, refusal=refusal)
 
     @workflow.signal(name=SETTLE)
-    def settle(self, settlement: Settlement) -> None:
+    def close_reservation(self, settlement: ReservationResult) -> None:
         """A refund is done, or has failed and gives its part back.
 
         Billwerk+ hears of it by the refund's own notification.
         """
-        if not self.state.heeds(settlement.by, settlement.at, booked=settlement.booked):
+        if not self.state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
             return
-        self.state.settle(settlement.by, settlement.refund, workflow.now())
+        self.state.close_reservation(settlement.by, settlement.refund, workflow.now())
 
     @workflow.signal(name=ADOPT)
-    def adopt(self, adoption: Adoption) -> None:
+    def record_external_movement(self, adoption: ExternalMovement) -> None:
         """A refund was made without us; Billwerk+ hears of it by the payment's notification."""
-        self._note(lambda: self.state.adopt(adoption, workflow.now()))
+        self._note(lambda: self.state.record_external_movement(adoption, workflow.now()))
 
     async def _operate(self) -> None:
         if self._start.preauth_id is None:
-            await self._call(plan.CHARGE, self._psp_call("charge"))
+            await self._call(activity_plans.CHARGE, self._psp_call("charge"))
         else:
             call = self._psp_call("capture", owner_id=self._start.preauth_id)
-            await self._call(plan.CAPTURE, call)
+            await self._call(activity_plans.CAPTURE, call)
 
-    def _too_late(self) -> datetime:
+    def _overdue_at(self) -> datetime:
         if self.state.due_date is None:
-            return super()._too_late()
+            return super()._overdue_at()
         due = datetime.combine(self.state.due_date, time(), UTC)
-        return max(super()._too_late(), due + timers.UNDECIDED_TOO_LONG)
+        return max(super()._overdue_at(), due + timeouts.UNDECIDED_TOO_LONG)
 
-    def _owner(self) -> tuple[Kind, str] | None:
+    def _owner(self) -> tuple[TransactionKind, str] | None:
         if self._start.preauth_id is None:
             return None
-        return Kind.PREAUTH, self._start.preauth_id
+        return TransactionKind.PREAUTH, self._start.preauth_id
 
     def _finished(self) -> bool:
         done = self.state.ended or (self._window_closed and not self.state.reservations)
@@ -97,7 +96,7 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
     def _deadline(self) -> datetime | None:
         if self.state.status is not PaymentTransactionStatus.Succeeded or self._window_closed:
             return None
-        return self.state.succeeded_at + timers.CHARGEBACK_WINDOW
+        return self.state.succeeded_at + timeouts.CHARGEBACK_WINDOW
 
     async def _on_deadline(self) -> None:
         self._window_closed = True

@@ -6,15 +6,13 @@ from datetime import datetime
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities import plan
-    from contract.enums import (
+    from integrator.contract.enums import (
         PaymentCancellationStatus,
         PaymentErrorCode,
         PaymentTransactionStatus,
     )
-    from psp.types import Approved, Declined, Pending
-    from workflows import timers
-    from workflows.base import TransactionWorkflow
+    from integrator.psp.types import Approved, Declined, Pending
+    from workflows import activity_plans, timeouts
     from workflows.messages import (
         ADOPT,
         CANCEL,
@@ -24,12 +22,13 @@ with workflow.unsafe.imports_passed_through():
         CancelReply,
         PreauthInput,
         PspReply,
+        ReservationResult,
         ReserveReply,
         ReserveRequest,
-        Settlement,
     )
-    from workflows.sending import send
-    from workflows.state import Admission, Adoption, EvidenceKind, PreauthState, Refusal
+    from workflows.psp_retry import send_until_known
+    from workflows.state import AttemptCheck, EvidenceKind, ExternalMovement, PreauthState, Refusal
+    from workflows.transaction_workflow import TransactionWorkflow
 
 Status = PaymentTransactionStatus
 CancelStatus = PaymentCancellationStatus
@@ -52,7 +51,7 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
             requested_amount=start.requested_amount,
             last_updated=workflow.now(),
         )
-        self._prepare(start, state, plan.FETCH_AUTHORIZATION)
+        self._prepare(start, state, activity_plans.FETCH_AUTHORIZATION)
         self._psp_turn = asyncio.Lock()
         self._agreement_active = state.status is Status.Succeeded
         self._ask_again_at: datetime | None = None
@@ -60,7 +59,7 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     @workflow.run
     async def run(self, start: PreauthInput) -> str:
         """Live until captured, cancelled, expired or failed; returns the last status."""
-        await self._live()
+        await self._run()
         return self.state.status.name
 
     @workflow.update(name=FINALIZE)
@@ -85,8 +84,8 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
         """A capture wants the reservation."""
-        admission = self.state.admit(request.by, request.at)
-        if admission is not Admission.GRANTED:
+        admission = self.state.check_attempt(request.by, request.at)
+        if admission is not AttemptCheck.GRANTED:
             return ReserveReply.turned_away(admission)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(
@@ -96,21 +95,21 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
         )
 
     @workflow.signal(name=SETTLE)
-    def settle(self, settlement: Settlement) -> None:
+    def close_reservation(self, settlement: ReservationResult) -> None:
         """The capture is done, or has failed and gives the reservation back."""
-        if not self.state.heeds(settlement.by, settlement.at, booked=settlement.booked):
+        if not self.state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
             return
-        self.state.settle(settlement.by, settlement.booked)
+        self.state.close_reservation(settlement.by, settlement.booked)
         if not settlement.booked:
-            self._owe_look_up()
+            self._request_lookup()
 
     @workflow.signal(name=ADOPT)
-    def adopt(self, adoption: Adoption) -> None:
+    def record_external_movement(self, adoption: ExternalMovement) -> None:
         """A capture was made without us and has taken the reservation."""
-        self._note(lambda: self.state.adopt(adoption, workflow.now()))
+        self._note(lambda: self.state.record_external_movement(adoption, workflow.now()))
 
     async def _operate(self) -> None:
-        await self._call(plan.AUTHORIZE, self._psp_call("authorize"))
+        await self._call(activity_plans.AUTHORIZE, self._psp_call("authorize"))
 
     def _activates_agreement(self) -> bool:
         """Only the record of the success itself: a later one must not undo a newer sign-up."""
@@ -127,7 +126,9 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
         # No capture may slip in between: captures are refused while this is set.
         self.state.begin_void()
         call = self._psp_call(f"void/{self.state.voids}", psp_id=target)
-        return self._fold_void(await send(plan.VOID, call, self._start.key_window_seconds))
+        return self._fold_void(
+            await send_until_known(activity_plans.VOID, call, self._start.key_window_seconds)
+        )
 
     def _fold_void(self, reply: PspReply | None) -> CancelReply:
         match reply.outcome if reply is not None else None:
@@ -155,8 +156,8 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
         accepted_at = self.state.void_accepted_at
         if accepted_at is None:
             self.state.end_void()
-        elif workflow.now() - accepted_at > timers.VOID_PATIENCE:
-            self.state.note("The PSP accepted a cancellation and never carried it out.")
+        elif workflow.now() - accepted_at > timeouts.VOID_PATIENCE:
+            self.state.flag_attention("The PSP accepted a cancellation and never carried it out.")
             self.state.end_void()
 
     def _cancelled(self, evidence: EvidenceKind) -> None:
@@ -176,13 +177,13 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
         if ends is None or ends > now:
             return
         lapsed = reply is not None and not isinstance(reply.outcome, Pending)
-        if lapsed and now >= ends + timers.EXPIRY_GRACE:
+        if lapsed and now >= ends + timeouts.EXPIRY_GRACE:
             ran_out = Declined(
                 code=PaymentErrorCode.Canceled, message="Expired.", status=Status.Expired
             )
             self._apply(ran_out, EvidenceKind.READ, "expiry")
         else:
-            self._ask_again_at = now + timers.EXPIRY_RETRY
+            self._ask_again_at = now + timeouts.EXPIRY_RETRY
 
 
 def refused(declined: Declined) -> CancelReply:

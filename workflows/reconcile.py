@@ -9,8 +9,8 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities import plan
-    from workflows.failures import cause_text
+    from workflows import activity_plans
+    from workflows.activity_errors import cause_text
     from workflows.messages import ReconcileInput, ReconcileReport, StepReport
 
 ROUNDS = 10
@@ -42,20 +42,20 @@ class ReconcileWorkflow:
         """One run; returns what was counted. A span of time is compared and nothing else."""
         if start.since is not None:
             return ReconcileReport(
-                movements=await self._step(plan.SWEEP_MOVEMENTS, start),
+                movements=await self._step(activity_plans.SWEEP_MOVEMENTS, start),
                 problems=self._problems,
                 reached=self._last.reached,
                 more=self._last.more,
             )
         return ReconcileReport(
-            events=await self._step(plan.REPAIR_EVENTS, start),
-            movements=await self._step(plan.SWEEP_MOVEMENTS, start),
-            sample=await self._step(plan.SAMPLE_FINAL, start),
+            events=await self._step(activity_plans.REPAIR_EVENTS, start),
+            movements=await self._step(activity_plans.SWEEP_MOVEMENTS, start),
+            sample=await self._step(activity_plans.SAMPLE_FINAL, start),
             problems=self._problems,
         )
 
     async def _step(
-        self, step: plan.Plan[ReconcileInput, StepReport], start: ReconcileInput
+        self, step: activity_plans.ActivityPlan[ReconcileInput, StepReport], start: ReconcileInput
     ) -> dict[str, int]:
         counts: Counter[str] = Counter()
         try:

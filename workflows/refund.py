@@ -3,10 +3,10 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities import plan
-    from workflows.base import TransactionWorkflow
-    from workflows.messages import RefundInput, Settlement
-    from workflows.state import Kind, RefundState
+    from workflows import activity_plans
+    from workflows.messages import RefundInput, ReservationResult
+    from workflows.state import RefundState, TransactionKind
+    from workflows.transaction_workflow import TransactionWorkflow
 
 
 @workflow.defn(name="RefundWorkflow")
@@ -24,20 +24,24 @@ class RefundWorkflow(TransactionWorkflow[RefundInput, RefundState]):
             payment_id=start.payment_id,
             last_updated=workflow.now(),
         )
-        self._prepare(start, state, plan.FETCH_REFUND)
+        self._prepare(start, state, activity_plans.FETCH_REFUND)
 
     @workflow.run
     async def run(self, start: RefundInput) -> str:
         """Live until the money is back or surely is not; returns the last status."""
-        await self._live()
+        await self._run()
         return self.state.status.name
 
     async def _operate(self) -> None:
-        await self._call(plan.REFUND, self._psp_call("refund", owner_id=self._start.payment_id))
+        await self._call(
+            activity_plans.REFUND, self._psp_call("refund", owner_id=self._start.payment_id)
+        )
 
-    def _owner(self) -> tuple[Kind, str] | None:
-        return Kind.PAYMENT, self._start.payment_id
+    def _owner(self) -> tuple[TransactionKind, str] | None:
+        return TransactionKind.PAYMENT, self._start.payment_id
 
-    def _settlement(self, state: RefundState) -> Settlement:
+    def _settlement(self, state: RefundState) -> ReservationResult:
         refund = state.booked()
-        return Settlement(by=self._start.transaction_id, booked=refund is not None, refund=refund)
+        return ReservationResult(
+            by=self._start.transaction_id, booked=refund is not None, refund=refund
+        )

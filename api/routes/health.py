@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 from temporalio.service import RPCError
 
+from api.auth.rate_limits import client_address
 from api.context import READY_WITHIN, Context
 from api.deps import ContextDep
 from api.openapi import failures
-from api.rates import client_address
-from api.transport import is_internal
-from store import StoreError
+from api.server.https import is_internal
+from integrator.store import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ async def alive() -> Response:
 async def ready(request: Request, context: ContextDep) -> Response:
     """Whether the store and Temporal answer within a second, each by name."""
     if not is_internal(request.scope):
-        await context.guests.refuse(client_address(request))
+        await context.guests.record_failure(client_address(request))
     if request.scope.get("draining"):
         return JSONResponse({"process": "ending"}, 503)
     store, temporal = await asyncio.gather(_store(context), _temporal(context))

@@ -3,11 +3,11 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.answers import answer
+from api.contract_response import answer
 from api.deps import AdapterDep
 from api.openapi import answers
-from contract import IntegrationInfoResponse
-from psp.description import integration_info
+from integrator.contract import IntegrationInfoResponse
+from integrator.psp.integration_info import integration_info
 
 router = APIRouter(tags=["Integration"])
 

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from api import inbox
-from api.body import read_raw
+from api import notifications
+from api.auth.rate_limits import client_address
 from api.deps import ContextDep
-from api.errors import NotFound, NotGenuine
+from api.errors import InvalidSignature, NotFound
 from api.openapi import failures
-from api.rates import client_address
+from api.request_body import read_raw
 
 router = APIRouter(tags=["Notifications"])
 
@@ -32,13 +32,15 @@ async def receive_notification(
 ) -> Response:
     """A PSP's notification, in its own format and with its own signature."""
     address, route = client_address(request), f"{psp}/{psp_settings_id}"
-    await context.guests.admit(address, route)
+    await context.guests.check(address, route)
     raw = await read_raw(request)
     headers = dict(request.headers)
     try:
-        await context.background.finish(inbox.receive(context, psp, psp_settings_id, headers, raw))
-    except (NotFound, NotGenuine):
-        await context.guests.refuse(address)
+        await context.background.run_shielded(
+            notifications.receive(context, psp, psp_settings_id, headers, raw)
+        )
+    except (NotFound, InvalidSignature):
+        await context.guests.record_failure(address)
         raise
-    context.guests.welcome(route)
+    context.guests.trust(route)
     return Response()

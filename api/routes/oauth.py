@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from api import oauth
-from api.access_tokens import VALID_FOR
+from api.auth import oauth
+from api.auth.access_tokens import VALID_FOR
 from api.deps import ContextDep
 from api.openapi import token_errors
 

@@ -3,20 +3,20 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api import preauths
-from api.body import read_model, read_raw
 from api.deps import AdapterDep, AskedDep, CallerDep, ContextDep, TransactionIdPath
-from api.door import enter
 from api.openapi import answers, any_body, body
-from api.render import shown
-from contract import (
+from api.request_body import read_model, read_raw
+from api.transactions import preauth_actions
+from api.transactions.create import create_transaction
+from api.transactions.responses import get_response
+from integrator.contract import (
     FinalizePreauthRequest,
     PaymentCancellationRequest,
     PaymentCancellationResponse,
     PreauthRequest,
     PreauthResponse,
 )
-from workflows.state import Kind
+from workflows.state import TransactionKind
 
 router = APIRouter(tags=["Preauth"])
 
@@ -36,8 +36,8 @@ async def post_preauth(
     payment data of the agreement is used. Repeating a request returns its current state.
     """
     wanted = await read_model(request, PreauthRequest)
-    entry = enter(context, caller.merchant, adapter, wanted, request.is_disconnected)
-    return await context.background.finish(entry)
+    entry = create_transaction(context, caller.merchant, adapter, wanted, request.is_disconnected)
+    return await context.background.run_shielded(entry)
 
 
 @router.post(
@@ -54,8 +54,8 @@ async def finalize_preauth(
     is returned as it is.
     """
     wanted = await read_model(request, FinalizePreauthRequest)
-    finish = preauths.finalize(context, caller.merchant, adapter, wanted.transaction_id)
-    return await context.background.finish(finish)
+    finish = preauth_actions.finalize(context, caller.merchant, adapter, wanted.transaction_id)
+    return await context.background.run_shielded(finish)
 
 
 @router.get(
@@ -64,7 +64,7 @@ async def finalize_preauth(
 )
 async def get_preauth(context: ContextDep, asked: AskedDep) -> Response:
     """The current state of a preauth; an error if it failed."""
-    return await shown(context, asked, Kind.PREAUTH)
+    return await get_response(context, asked, TransactionKind.PREAUTH)
 
 
 @router.post(
@@ -84,5 +84,5 @@ async def cancel_preauth(
     With cancellation status Pending the preauth keeps its status until the PSP has confirmed.
     """
     await read_raw(request)
-    cancel = preauths.cancel(context, caller.merchant, adapter, transaction_id)
-    return await context.background.finish(cancel)
+    cancel = preauth_actions.cancel(context, caller.merchant, adapter, transaction_id)
+    return await context.background.run_shielded(cancel)

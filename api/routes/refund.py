@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.body import read_model
 from api.deps import AdapterDep, AskedDep, CallerDep, ContextDep
-from api.door import enter
 from api.openapi import answers, body
-from api.render import shown
-from contract import RefundRequest, RefundResponse
-from workflows.state import Kind
+from api.request_body import read_model
+from api.transactions.create import create_transaction
+from api.transactions.responses import get_response
+from integrator.contract import RefundRequest, RefundResponse
+from workflows.state import TransactionKind
 
 router = APIRouter(tags=["Refund"])
 
@@ -28,8 +28,8 @@ async def post_refund(
     its current state and moves no money.
     """
     wanted = await read_model(request, RefundRequest)
-    entry = enter(context, caller.merchant, adapter, wanted, request.is_disconnected)
-    return await context.background.finish(entry)
+    entry = create_transaction(context, caller.merchant, adapter, wanted, request.is_disconnected)
+    return await context.background.run_shielded(entry)
 
 
 @router.get(
@@ -38,4 +38,4 @@ async def post_refund(
 )
 async def get_refund(context: ContextDep, asked: AskedDep) -> Response:
     """The current state of a refund; an error if it failed."""
-    return await shown(context, asked, Kind.REFUND)
+    return await get_response(context, asked, TransactionKind.REFUND)

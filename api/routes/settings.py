@@ -4,11 +4,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import merchant_settings
-from api.answers import answer
-from api.body import read_model
+from api.contract_response import answer
 from api.deps import AdapterDep, CallerDep, ContextDep
 from api.openapi import answers, body
-from contract import IntegrationSettingsResponse, ThirdPartyMerchantPspSettings
+from api.request_body import read_model
+from integrator.contract import IntegrationSettingsResponse, ThirdPartyMerchantPspSettings
 
 router = APIRouter(tags=["Settings"])
 

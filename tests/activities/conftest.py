@@ -15,46 +15,53 @@ from pydantic import BaseModel, Field, SecretStr
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.owners import Owners
 from activities.psp import PspActivities
-from contract import PaymentRequest, PreauthRequest, RefundRequest, wire
-from contract.base import MoneyRequest
-from contract.enums import PublicPaymentProviderRole as Role
-from psp import registry
-from psp.errors import PspError
-from psp.port import Connection
-from psp.types import Authorize as AuthorizeCall
-from psp.types import (
+from activities.reservations import Owners
+from integrator.contract import PaymentRequest, PreauthRequest, RefundRequest, json_codec
+from integrator.contract.base import MoneyRequest
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.crypto.keys import KeyRing
+from integrator.psp import registry
+from integrator.psp.errors import PspError
+from integrator.psp.port import Connection
+from integrator.psp.types import Authorize as AuthorizeCall
+from integrator.psp.types import (
     Capabilities,
     Capture,
     Charge,
     EventPage,
-    KeySemantics,
+    IdempotencySemantics,
     ListedEvent,
     Lookup,
     Movement,
     MovementPage,
-    Notice,
+    NotificationEvent,
     Outcome,
     SettingsCheck,
 )
-from psp.types import Refund as RefundCall
-from psp.types import Void as VoidCall
-from runtime.keys import KeyRing
-from store import Merchant, NewAgreement, NewTransaction, RecordUpdate, Store, TransactionRow
-from store.migrate import upgrade
-from workflows.gateway import Gateway
+from integrator.psp.types import Refund as RefundCall
+from integrator.psp.types import Void as VoidCall
+from integrator.store import (
+    Merchant,
+    NewAgreement,
+    NewTransaction,
+    RecordUpdate,
+    Store,
+    TransactionRow,
+)
+from integrator.store.migrate import upgrade
+from integrator.transactions.transaction_client import TransactionClient
 from workflows.messages import (
     AnyInput,
     NotificationSignal,
     PaymentInput,
     PreauthInput,
     PspCall,
+    ReservationResult,
     ReserveReply,
     ReserveRequest,
-    Settlement,
 )
-from workflows.state import Adoption, AnyState, PaymentState, PreauthState, RefundState
+from workflows.state import AnyState, ExternalMovement, PaymentState, PreauthState, RefundState
 
 EXAMPLES = Path(__file__).parents[1] / "contract" / "examples"
 NOW = datetime(2026, 1, 15, 9, tzinfo=UTC)
@@ -79,18 +86,18 @@ class FakePsp:
     readable: bool = True
     answers: list[Outcome | Exception | None] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
-    notices: list[Notice] | Exception = field(default_factory=list)
+    notices: list[NotificationEvent] | Exception = field(default_factory=list)
     roles: frozenset[Role] | Exception = frozenset({Role.CreditCard})
     settings_model: type[BaseModel] = FakeSettings
     connected_with: BaseModel | None = None
-    events: list[tuple[bytes, Notice]] = field(default_factory=list)
+    events: list[tuple[bytes, NotificationEvent]] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
     away: PspError | None = None
     per_page: int = 2
 
     @property
     def capabilities(self) -> Capabilities:
-        semantics = KeySemantics(window_seconds=3600, consistent_lookup=self.consistent)
+        semantics = IdempotencySemantics(window_seconds=3600, consistent_lookup=self.consistent)
         return Capabilities(
             methods={},
             refunds=True,
@@ -109,13 +116,13 @@ class FakePsp:
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Sequence[Notice]:
+    ) -> Sequence[NotificationEvent]:
         self.calls.append(("parse_notification", (dict(headers), body, now)))
         if isinstance(self.notices, Exception):
             raise self.notices
         return self.notices
 
-    def read_event(self, raw: bytes) -> Sequence[Notice]:
+    def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
         self.calls.append(("read_event", raw))
         return [notice for known, notice in self.events if known == raw]
 
@@ -186,7 +193,7 @@ class FakePsp:
 
 
 @dataclass
-class FakeGateway(Gateway):
+class FakeTransactionClient(TransactionClient):
     """Owners of money; `log` is shared with the PSP's calls to show their order."""
 
     log: list[tuple[str, Any]] = field(default_factory=list)
@@ -209,19 +216,21 @@ class FakeGateway(Gateway):
         self.log.append(("reserve", request))
         return self.reply
 
-    async def settle(self, start: PreauthInput | PaymentInput, settlement: Settlement) -> None:
+    async def close_reservation(
+        self, start: PreauthInput | PaymentInput, settlement: ReservationResult
+    ) -> None:
         if self.lose_settlements:
             self.lose_settlements -= 1
             raise RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
         self.owners.append(start)
         self.log.append(("settle", settlement))
 
-    async def begin(self, start: AnyInput, *, again: bool = False) -> bool:
+    async def ensure_started(self, start: AnyInput, *, again: bool = False) -> bool:
         self._fail()
         self.log.append(("begin", start))
         return self.closed is None or again
 
-    async def closed_as(self, start: AnyInput) -> WorkflowExecutionStatus | None:
+    async def closed_status(self, start: AnyInput) -> WorkflowExecutionStatus | None:
         return self.closed
 
     async def redeliver(self, start: AnyInput) -> None:
@@ -233,7 +242,9 @@ class FakeGateway(Gateway):
         self.owners.append(start)
         self.log.append(("look_up", (start.transaction_id, psp_id)))
 
-    async def adopt(self, start: PreauthInput | PaymentInput, adoption: Adoption) -> None:
+    async def record_external_movement(
+        self, start: PreauthInput | PaymentInput, adoption: ExternalMovement
+    ) -> None:
         self._fail()
         self.owners.append(start)
         self.log.append(("adopt", (start.transaction_id, adoption)))
@@ -279,12 +290,12 @@ def psp(monkeypatch: pytest.MonkeyPatch) -> FakePsp:
 
 
 @pytest.fixture
-def gateway(psp: FakePsp) -> FakeGateway:
-    return FakeGateway(log=psp.calls)
+def gateway(psp: FakePsp) -> FakeTransactionClient:
+    return FakeTransactionClient(log=psp.calls)
 
 
 @pytest.fixture
-async def activities(store: Store, gateway: FakeGateway) -> AsyncIterator[PspActivities]:
+async def activities(store: Store, gateway: FakeTransactionClient) -> AsyncIterator[PspActivities]:
     async with httpx.AsyncClient() as http:
         yield PspActivities(store, http, Owners(store, gateway))
 
@@ -296,7 +307,7 @@ def example(name: str) -> dict[str, Any]:
 
 def stored(model: type[MoneyRequest], name: str) -> dict[str, Any]:
     """A request of the contract in the form in which the store keeps it."""
-    request = wire.parse(model, (EXAMPLES / f"{name}.json").read_bytes())
+    request = json_codec.parse(model, (EXAMPLES / f"{name}.json").read_bytes())
     return request.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

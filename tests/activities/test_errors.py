@@ -8,8 +8,8 @@ from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError
 
 from activities.errors import LONGEST_RETRY_AFTER, application_error, psp_errors
-from contract.enums import PaymentErrorCode
-from psp.errors import (
+from integrator.contract.enums import PaymentErrorCode
+from integrator.psp.errors import (
     BearerRefused,
     CredentialsRejected,
     NotificationRejected,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
-from activities import metrics
-from activities.figures import FiguresCollector
-from store.figures import Compared, Figures, Waiting
+from integrator.jobs.backlog_metrics import FiguresCollector
+from integrator.observability import worker_metrics
+from integrator.store.backlog import Compared, Figures, Waiting
 from workflows.messages import StepReport
 
 NOW = 1_800_000_000.0
@@ -66,16 +66,16 @@ class TestFigures:
 
 
 def test_findings_are_counted_by_their_names() -> None:
-    with metrics.reconciling("m1", "movements") as counted:
+    with worker_metrics.reconciling("m1", "movements") as counted:
         report = counted(StepReport(counts={"matched": 4, "different": 1}))
     assert report.counts == {"matched": 4, "different": 1}
-    findings = metrics.RECONCILIATION_FINDINGS
+    findings = worker_metrics.RECONCILIATION_FINDINGS
     assert findings.labels("m1", "movements", "matched")._value.get() == 4
-    assert metrics.RECONCILIATION_STEPS.labels("m1", "movements", "done")._value.get() == 1
+    assert worker_metrics.RECONCILIATION_STEPS.labels("m1", "movements", "done")._value.get() == 1
 
 
 def test_a_step_that_stops_early_has_failed() -> None:
-    with pytest.raises(ValueError, match="away"), metrics.reconciling("m2", "events"):
+    with pytest.raises(ValueError, match="away"), worker_metrics.reconciling("m2", "events"):
         raise ValueError("away")
-    assert metrics.RECONCILIATION_STEPS.labels("m2", "events", "failed")._value.get() == 1
-    assert metrics.RECONCILIATION_STEPS.labels("m2", "events", "done")._value.get() == 0
+    assert worker_metrics.RECONCILIATION_STEPS.labels("m2", "events", "failed")._value.get() == 1
+    assert worker_metrics.RECONCILIATION_STEPS.labels("m2", "events", "done")._value.get() == 0

@@ -11,10 +11,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from activities.owners import Owners
 from activities.psp import PspActivities
-from contract.enums import PaymentErrorCode
-from psp.errors import (
+from activities.reservations import Owners
+from integrator.contract.enums import PaymentErrorCode
+from integrator.psp.errors import (
     CredentialsRejected,
     NotificationRejected,
     OutcomeUnknown,
@@ -22,18 +22,18 @@ from psp.errors import (
     PspError,
     PspUnavailable,
 )
-from psp.types import (
+from integrator.psp.types import (
     Approved,
     Declined,
     Fact,
     FactKind,
     Instrument,
-    Notice,
+    NotificationEvent,
     Outcome,
     Pending,
     RedirectRequired,
 )
-from store import Merchant, NewNotification, Store, StoreUnavailable
+from integrator.store import Merchant, NewNotification, Store, StoreUnavailable
 from tests.activities.conftest import (
     API_KEY,
     CAPTURE,
@@ -43,24 +43,24 @@ from tests.activities.conftest import (
     PRIVATE,
     REFUND,
     Book,
-    FakeGateway,
     FakePsp,
     FakeSettings,
+    FakeTransactionClient,
     call,
 )
 from workflows.messages import (
+    CloseReservationCall,
     NotificationRead,
     NotificationResult,
     PaymentInput,
     PreauthInput,
     PspFailure,
     PspReply,
+    ReservationResult,
     ReserveReply,
     ReserveRequest,
-    SettleCall,
-    Settlement,
 )
-from workflows.state import BookedRefund, EvidenceKind, Kind, Refusal
+from workflows.state import BookedRefund, EvidenceKind, Refusal, TransactionKind
 
 UPGRADE = "20260301-65e1a0d4c2d3e4f506172b01"
 CARD_AGREEMENT = "65a7f0b1c2d3e4f506172839"
@@ -323,7 +323,7 @@ async def test_another_merchants_transaction_is_unknown(
 
 
 async def test_a_capture_reserves_then_calls_then_settles(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities
+    book: Book, psp: FakePsp, gateway: FakeTransactionClient, activities: PspActivities
 ) -> None:
     await book.capture()
     psp.answers = [captured()]
@@ -333,12 +333,12 @@ async def test_a_capture_reserves_then_calls_then_settles(
     assert gateway.logged("reserve") == [
         ReserveRequest(by=CAPTURE, amount=Decimal("119.00"), currency="EUR")
     ]
-    assert gateway.logged("settle") == [Settlement(by=CAPTURE, booked=True)]
+    assert gateway.logged("settle") == [ReservationResult(by=CAPTURE, booked=True)]
     assert (reply.outcome, reply.settled) == (captured(), True)
 
 
 async def test_a_captures_owner_is_its_preauth_in_its_stored_state(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities
+    book: Book, psp: FakePsp, gateway: FakeTransactionClient, activities: PspActivities
 ) -> None:
     await book.capture()
     psp.answers = [captured()]
@@ -350,7 +350,7 @@ async def test_a_captures_owner_is_its_preauth_in_its_stored_state(
 
 
 async def test_a_refund_reserves_then_calls_then_settles(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities
+    book: Book, psp: FakePsp, gateway: FakeTransactionClient, activities: PspActivities
 ) -> None:
     await book.refund()
     psp.answers = [given_back()]
@@ -358,7 +358,7 @@ async def test_a_refund_reserves_then_calls_then_settles(
     assert operations(psp) == ["reserve", "refund", "settle"]
     assert psp.calls[1][1].payment_psp_id == "owner_psp_id"
     booked = BookedRefund(amount=Decimal("19.00"), psp_id="re_1", booked_on=date(2026, 2, 20))
-    assert gateway.logged("settle") == [Settlement(by=REFUND, booked=True, refund=booked)]
+    assert gateway.logged("settle") == [ReservationResult(by=REFUND, booked=True, refund=booked)]
     assert all(isinstance(owner, PaymentInput) for owner in gateway.owners)
     assert reply.settled
 
@@ -369,7 +369,7 @@ async def test_a_refund_reserves_then_calls_then_settles(
 async def test_owners_are_told_which_attempt_asks_and_settles(
     book: Book,
     psp: FakePsp,
-    gateway: FakeGateway,
+    gateway: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
@@ -387,11 +387,11 @@ async def test_owners_are_told_which_attempt_asks_and_settles(
         assert (settlement.booked, settlement.at) == (booked, scheduled)
 
 
-@pytest.mark.parametrize("reply", [ReserveReply(overtaken=True), ReserveReply(undecided=True)])
+@pytest.mark.parametrize("reply", [ReserveReply(superseded=True), ReserveReply(undecided=True)])
 async def test_an_attempt_that_may_not_reserve_now_comes_again_and_sends_nothing(
     book: Book,
     psp: FakePsp,
-    gateway: FakeGateway,
+    gateway: FakeTransactionClient,
     activities: PspActivities,
     reply: ReserveReply,
 ) -> None:
@@ -404,7 +404,12 @@ async def test_an_attempt_that_may_not_reserve_now_comes_again_and_sends_nothing
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_a_refused_reservation_never_reaches_the_psp(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+    book: Book,
+    psp: FakePsp,
+    gateway: FakeTransactionClient,
+    activities: PspActivities,
+    step: str,
+    id: str,
 ) -> None:
     await book.refund()
     gateway.reply = REFUSED
@@ -419,7 +424,12 @@ async def test_a_refused_reservation_never_reaches_the_psp(
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_a_grant_without_the_psps_id_never_reaches_the_psp(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+    book: Book,
+    psp: FakePsp,
+    gateway: FakeTransactionClient,
+    activities: PspActivities,
+    step: str,
+    id: str,
 ) -> None:
     await book.refund()
     gateway.reply = ReserveReply()
@@ -429,7 +439,12 @@ async def test_a_grant_without_the_psps_id_never_reaches_the_psp(
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_without_an_answer_of_the_owner_the_psp_is_not_called(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+    book: Book,
+    psp: FakePsp,
+    gateway: FakeTransactionClient,
+    activities: PspActivities,
+    step: str,
+    id: str,
 ) -> None:
     await book.refund()
     gateway.failures = [AWAY]
@@ -469,7 +484,7 @@ UNCERTAIN: list[tuple[str, str, Outcome]] = [
 async def test_an_uncertain_answer_leaves_the_reservation_held(
     book: Book,
     psp: FakePsp,
-    gateway: FakeGateway,
+    gateway: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
@@ -484,7 +499,12 @@ async def test_an_uncertain_answer_leaves_the_reservation_held(
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_an_unknown_outcome_leaves_the_reservation_held(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+    book: Book,
+    psp: FakePsp,
+    gateway: FakeTransactionClient,
+    activities: PspActivities,
+    step: str,
+    id: str,
 ) -> None:
     await book.refund()
     psp.answers = [OutcomeUnknown("lost")]
@@ -494,17 +514,22 @@ async def test_an_unknown_outcome_leaves_the_reservation_held(
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_a_decline_gives_the_reservation_back(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities, step: str, id: str
+    book: Book,
+    psp: FakePsp,
+    gateway: FakeTransactionClient,
+    activities: PspActivities,
+    step: str,
+    id: str,
 ) -> None:
     await book.refund()
     psp.answers = [NO]
     reply = await getattr(activities, step)(call(id))
     assert (reply.outcome, reply.settled) == (NO, True)
-    assert gateway.logged("settle") == [Settlement(by=id, booked=False)]
+    assert gateway.logged("settle") == [ReservationResult(by=id, booked=False)]
 
 
 async def test_a_settlement_that_did_not_arrive_is_made_good_with_the_same_key(
-    book: Book, psp: FakePsp, gateway: FakeGateway, activities: PspActivities
+    book: Book, psp: FakePsp, gateway: FakeTransactionClient, activities: PspActivities
 ) -> None:
     await book.refund()
     psp.answers = [given_back()]
@@ -518,12 +543,15 @@ async def test_a_settlement_that_did_not_arrive_is_made_good_with_the_same_key(
 
 
 async def test_the_workflow_can_settle_later(
-    store: Store, book: Book, gateway: FakeGateway
+    store: Store, book: Book, gateway: FakeTransactionClient
 ) -> None:
     await book.refund()
-    settlement = Settlement(by=REFUND, booked=False)
-    told = SettleCall(
-        merchant_id="demo", owner_kind=Kind.PAYMENT, owner_id=CAPTURE, settlement=settlement
+    settlement = ReservationResult(by=REFUND, booked=False)
+    told = CloseReservationCall(
+        merchant_id="demo",
+        owner_kind=TransactionKind.PAYMENT,
+        owner_id=CAPTURE,
+        settlement=settlement,
     )
     environment = ActivityEnvironment()
     scheduled = datetime(2026, 1, 16, 10, tzinfo=UTC)
@@ -619,7 +647,7 @@ async def test_a_notification_is_read_as_it_arrived(
     store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
     await book.preauth()
-    psp.notices = [Notice(event_id="evt_1", result=Pending(psp_id="x"))]
+    psp.notices = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
     result = await activities.read_notification(await arrive(store, merchant))
     assert result == NotificationResult(outcome=Pending(psp_id="x"), event_id="evt_1")
     assert psp.calls == [("parse_notification", ({"X-Signature": "s"}, b"the raw body", NOW))]
@@ -629,7 +657,7 @@ async def test_what_is_private_in_a_notification_stays_in_the_store(
     store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
     await book.preauth()
-    psp.notices = [Notice(event_id="evt_1", result=held())]
+    psp.notices = [NotificationEvent(event_id="evt_1", result=held())]
     result = await activities.read_notification(await arrive(store, merchant))
     assert result.outcome == held().model_copy(update={"instrument": None})
     assert (await private(store, PREAUTH))["instrument"] == PRIVATE
@@ -639,7 +667,7 @@ async def test_a_read_notification_is_applied_to_its_transaction(
     store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
     await book.preauth()
-    psp.notices = [Notice(event_id="evt_1", result=Pending(psp_id="x"))]
+    psp.notices = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
     read = await arrive(store, merchant)
     await activities.read_notification(read)
     row = await store.notification(read.notification_id)
@@ -652,8 +680,8 @@ async def test_of_several_events_the_stored_one_is_read(
 ) -> None:
     await book.preauth()
     psp.notices = [
-        Notice(event_id="evt_1", result=Pending(psp_id="x")),
-        Notice(event_id="evt_2", result=NO),
+        NotificationEvent(event_id="evt_1", result=Pending(psp_id="x")),
+        NotificationEvent(event_id="evt_2", result=NO),
     ]
     result = await activities.read_notification(await arrive(store, merchant, "evt_2"))
     assert (result.outcome, result.event_id) == (NO, "evt_2")
@@ -663,14 +691,14 @@ async def test_reading_twice_says_the_same(
     store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
     await book.preauth()
-    psp.notices = [Notice(event_id="evt_1", result=held())]
+    psp.notices = [NotificationEvent(event_id="evt_1", result=held())]
     read = await arrive(store, merchant)
     assert await activities.read_notification(read) == await activities.read_notification(read)
 
 
-UNREADABLE: list[list[Notice] | Exception] = [
-    [Notice(event_id="evt_1")],
-    [Notice(event_id="evt_1", relevant=False)],
+UNREADABLE: list[list[NotificationEvent] | Exception] = [
+    [NotificationEvent(event_id="evt_1")],
+    [NotificationEvent(event_id="evt_1", relevant=False)],
     [],
     NotificationRejected("The notification's signature is wrong"),
     ProtocolError("not understood"),
@@ -684,7 +712,7 @@ async def test_a_notification_that_says_nothing_has_the_psp_asked(
     book: Book,
     psp: FakePsp,
     activities: PspActivities,
-    notices: list[Notice] | Exception,
+    notices: list[NotificationEvent] | Exception,
 ) -> None:
     await book.preauth()
     psp.notices = notices

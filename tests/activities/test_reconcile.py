@@ -12,11 +12,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.owners import Owners
 from activities.psp import PspActivities
-from activities.reconciliation.sample import Sample
-from activities.reconciliation.steps import ReconcileActivities
-from activities.reconciliation.sweep import (
+from activities.reconciliation.activities import ReconcileActivities
+from activities.reconciliation.movement_comparison import (
     FEW,
     LONGEST_WINDOW,
     MANY,
@@ -24,32 +22,40 @@ from activities.reconciliation.sweep import (
     WINDOW,
     next_stride,
 )
-from contract.enums import PaymentErrorCode
-from psp.errors import CredentialsRejected, ProtocolError, PspError, PspUnavailable, RateLimited
-from psp.types import (
+from activities.reconciliation.spot_check import Sample
+from activities.reservations import Owners
+from integrator.contract.enums import PaymentErrorCode
+from integrator.psp.errors import (
+    CredentialsRejected,
+    ProtocolError,
+    PspError,
+    PspUnavailable,
+    RateLimited,
+)
+from integrator.psp.types import (
     Approved,
     Declined,
     Fact,
     FactKind,
     Movement,
     MovementKind,
-    Notice,
+    NotificationEvent,
     Outcome,
     Pending,
 )
-from store import Merchant, NotificationRow, RecordUpdate, Store, TransactionRow
+from integrator.store import Merchant, NotificationRow, RecordUpdate, Store, TransactionRow
+from integrator.transactions.workflow_inputs import read_state
 from tests.activities.conftest import (
     CAPTURE,
     CHARGE,
     PREAUTH,
     Book,
-    FakeGateway,
     FakePsp,
+    FakeTransactionClient,
     call,
 )
 from workflows.messages import NotificationRead, ReconcileInput, ReserveReply
-from workflows.starts import read_state
-from workflows.state import Adoption, Evidence, EvidenceKind, PaymentState, Standing
+from workflows.state import Evidence, EvidenceKind, ExternalMovement, MovementStatus, PaymentState
 
 START = ReconcileInput(merchant_id="demo")
 AWAY = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
@@ -57,7 +63,7 @@ FACTS = {"preauth": FactKind.AUTHORIZED, "payment": FactKind.PAID, "refund": Fac
 
 
 @pytest.fixture
-async def steps(store: Store, psp: FakePsp, gateway: FakeGateway) -> AsyncIterator[Any]:
+async def steps(store: Store, psp: FakePsp, gateway: FakeTransactionClient) -> AsyncIterator[Any]:
     async with httpx.AsyncClient() as http:
         yield ReconcileActivities(store, http, gateway, lag=timedelta(0))
 
@@ -139,10 +145,10 @@ class TestEvents:
         return row
 
     async def test_a_lost_one_is_taken_in_and_told(
-        self, store: Store, book: Book, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, store: Store, book: Book, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.charge()
-        notice = Notice(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
+        notice = NotificationEvent(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
         psp.events = [(b"one", notice)]
         report = await steps.repair_events(START)
         assert (report.counts, report.more) == ({"listed": 1, "repaired": 1}, False)
@@ -152,11 +158,13 @@ class TestEvents:
         assert kept.headers is None
 
     async def test_it_is_read_again_without_a_signature(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.charge()
         outcome = saying(row, "ch_1")
-        psp.events = [(b"one", Notice(event_id="evt_1", reference=CHARGE, result=outcome))]
+        psp.events = [
+            (b"one", NotificationEvent(event_id="evt_1", reference=CHARGE, result=outcome))
+        ]
         psp.notices = ProtocolError("no signature")
         await steps.repair_events(START)
         (signal,) = gateway.logged("notify")
@@ -172,11 +180,11 @@ class TestEvents:
         assert (await self.kept(store, signal.notification_id)).state == "applied"
 
     async def test_one_whose_news_is_known_only_enters_the_inbox(
-        self, store: Store, book: Book, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, store: Store, book: Book, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.charge()
         await decided(store, row, saying(row, "ch_1"))
-        notice = Notice(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
+        notice = NotificationEvent(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
         psp.events = [(b"one", notice)]
         await steps.repair_events(START)
         assert gateway.logged("notify") == []
@@ -186,34 +194,39 @@ class TestEvents:
         self, store: Store, psp: FakePsp, steps: Any
     ) -> None:
         psp.events = [
-            (b"one", Notice(event_id="evt_1", psp_ids=("ch_7",))),
-            (b"two", Notice(event_id="evt_2", relevant=False)),
+            (b"one", NotificationEvent(event_id="evt_1", psp_ids=("ch_7",))),
+            (b"two", NotificationEvent(event_id="evt_2", relevant=False)),
         ]
         await steps.repair_events(START)
         assert (await self.kept(store, 1)).state == "parked"
         assert await store.notification(2) is None
 
     async def test_the_place_is_kept_from_page_to_page_and_run_to_run(
-        self, store: Store, merchant: Merchant, psp: FakePsp, gateway: FakeGateway
+        self, store: Store, merchant: Merchant, psp: FakePsp, gateway: FakeTransactionClient
     ) -> None:
-        psp.events = [(b"%d" % i, Notice(event_id=f"evt_{i}")) for i in range(5)]
+        psp.events = [(b"%d" % i, NotificationEvent(event_id=f"evt_{i}")) for i in range(5)]
         for _ in range(2):
             async with httpx.AsyncClient() as http:
                 await ReconcileActivities(store, http, gateway).repair_events(START)
         asked = [cursor for name, cursor in psp.calls if name == "list_events"]
         assert asked == [None, "2", "4", "5"]
         assert (await store.progress(merchant.psp_settings_id)).cursor == "5"
-        psp.events.append((b"5", Notice(event_id="evt_5")))
+        psp.events.append((b"5", NotificationEvent(event_id="evt_5")))
         async with httpx.AsyncClient() as http:
             report = await ReconcileActivities(store, http, gateway).repair_events(START)
         assert report.counts == {"listed": 1, "repaired": 1}
 
     async def test_two_workers_at_once_take_each_event_in_once(
-        self, store: Store, book: Book, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, store: Store, book: Book, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.charge()
         psp.events = [
-            (b"%d" % i, Notice(event_id=f"evt_{i}", reference=CHARGE, result=saying(row, "ch_1")))
+            (
+                b"%d" % i,
+                NotificationEvent(
+                    event_id=f"evt_{i}", reference=CHARGE, result=saying(row, "ch_1")
+                ),
+            )
             for i in range(6)
         ]
         await asyncio.gather(*(steps.repair_events(START) for _ in range(3)))
@@ -224,10 +237,10 @@ class TestEvents:
         assert (await store.progress(row.psp_settings_id)).cursor == "6"
 
     async def test_while_temporal_is_away_the_place_stays(
-        self, store: Store, book: Book, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, store: Store, book: Book, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.charge()
-        notice = Notice(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
+        notice = NotificationEvent(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
         psp.events = [(b"one", notice)]
         gateway.failures = [AWAY]
         with pytest.raises(RPCError):
@@ -288,7 +301,7 @@ class TestMovements:
         return counts
 
     async def test_what_is_known_needs_nothing(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await self.paid(book, store)
         outcome = saying(row, "ch_1")
@@ -312,7 +325,7 @@ class TestMovements:
         assert await store.progress(merchant.psp_settings_id) == before
 
     async def test_another_amount_is_looked_up(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await self.paid(book, store)
         outcome = saying(row, "ch_1", Decimal("1.00"))
@@ -321,7 +334,7 @@ class TestMovements:
         assert gateway.logged("look_up") == [(CHARGE, None)]
 
     async def test_another_outcome_is_looked_up(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.charge()
         await decided(store, row, Pending(psp_id="ch_1"))
@@ -331,7 +344,7 @@ class TestMovements:
         assert gateway.logged("look_up") == [(CHARGE, None)]
 
     async def test_a_second_movement_of_a_transaction_is_looked_up_by_its_own_id(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await self.paid(book, store)
         outcome = saying(row, "ch_2")
@@ -340,7 +353,7 @@ class TestMovements:
         assert gateway.logged("look_up") == [(CHARGE, "ch_2")]
 
     async def test_another_currency_is_kept_for_a_person(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await self.paid(book, store)
         outcome = saying(row, "ch_2")
@@ -355,17 +368,17 @@ class TestMovements:
         assert gateway.owners == []
 
     async def test_a_refund_of_the_dashboard_is_adopted_until_the_state_shows_it(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await self.paid(book, store)
         psp.movements = [given_back()]
         psp.answers = [given_back().outcome]
         assert await self.swept(steps) == {"to_adopt": 1}
-        adoption = Adoption(
+        adoption = ExternalMovement(
             psp_id="re_9",
             amount=Decimal("4.00"),
             currency="EUR",
-            standing=Standing.BOOKED,
+            status=MovementStatus.BOOKED,
             booked_on=date(2026, 1, 16),
         )
         assert gateway.logged("adopt") == [(CHARGE, adoption)]
@@ -375,7 +388,7 @@ class TestMovements:
         now = await store.transaction("demo", CHARGE)
         assert now is not None
         state = PaymentState.model_validate_json(now.snapshot)
-        state.adopt(adoption, datetime.now(UTC))
+        state.record_external_movement(adoption, datetime.now(UTC))
         await recorded(store, state)
         assert await self.swept(steps) == {"adopted": 1, "resolved": 1}
         assert await store.open_strays(row.psp_settings_id) == []
@@ -383,10 +396,10 @@ class TestMovements:
         assert len(gateway.logged("adopt")) == 1
 
     async def test_its_parked_notification_comes_to_rest(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await self.paid(book, store)
-        psp.events = [(b"one", Notice(event_id="evt_1", psp_ids=("re_9",)))]
+        psp.events = [(b"one", NotificationEvent(event_id="evt_1", psp_ids=("re_9",)))]
         await steps.repair_events(START)
         now = await store.transaction("demo", CHARGE)
         assert now is not None
@@ -394,7 +407,7 @@ class TestMovements:
         psp.movements, psp.answers = [given_back()], [given_back().outcome]
         await self.swept(steps)
         ((_, adoption), *_) = gateway.logged("adopt")
-        state.adopt(adoption, datetime.now(UTC))
+        state.record_external_movement(adoption, datetime.now(UTC))
         await recorded(store, state)
         await self.swept(steps)
         kept = await store.notification(1)
@@ -402,33 +415,37 @@ class TestMovements:
         assert (kept.state, kept.transaction_id) == ("known", row.transaction_id)
 
     async def test_a_refund_under_way_is_followed_to_its_end(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await self.paid(book, store)
         psp.movements = [given_back(Pending(psp_id="re_9"))]
         psp.answers = [Pending(psp_id="re_9")]
         await self.swept(steps)
         standings = [adoption.standing for _, adoption in gateway.logged("adopt")]
-        assert set(standings) == {Standing.OPEN}
+        assert set(standings) == {MovementStatus.OPEN}
         psp.movements = []  # its window has passed
         psp.answers = [given_back().outcome]
         assert await self.swept(steps) == {"unresolved": 1}
-        assert gateway.logged("adopt")[-1][1].standing is Standing.BOOKED
+        assert gateway.logged("adopt")[-1][1].standing is MovementStatus.BOOKED
         psp.answers = [Declined(psp_id="re_9")]
         assert await self.swept(steps) == {"resolved": 1}
         assert await store.open_strays(row.psp_settings_id) == []
 
     async def test_a_capture_of_the_dashboard_is_adopted_by_its_preauth(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         await self.held(book, store)
         psp.movements, psp.answers = [captured()], [captured().outcome]
         assert (await self.swept(steps))["to_adopt"] == 1
         (owner, adoption), *_ = gateway.logged("adopt")
-        assert (owner, adoption.psp_id, adoption.standing) == (PREAUTH, "ch_9", Standing.BOOKED)
+        assert (owner, adoption.psp_id, adoption.standing) == (
+            PREAUTH,
+            "ch_9",
+            MovementStatus.BOOKED,
+        )
 
     async def test_one_under_the_reference_of_its_parent_is_still_not_its_parent(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         await self.held(book, store)
         psp.movements, psp.answers = [captured(reference=PREAUTH)], [captured().outcome]
@@ -440,7 +457,7 @@ class TestMovements:
         merchant: Merchant,
         store: Store,
         psp: FakePsp,
-        gateway: FakeGateway,
+        gateway: FakeTransactionClient,
         steps: Any,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -484,7 +501,7 @@ class TestMovements:
         book: Book,
         store: Store,
         psp: FakePsp,
-        gateway: FakeGateway,
+        gateway: FakeTransactionClient,
         steps: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -527,7 +544,7 @@ class TestMovements:
 
 class TestCaptureOfAnAdoptedOne:
     async def test_it_is_answered_from_the_capture_there_is(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.preauth()
         await decided(store, row, saying(row, "auth_1"))
@@ -548,7 +565,7 @@ class TestCaptureOfAnAdoptedOne:
         assert asks.transaction_id == CAPTURE
 
     async def test_while_the_psp_does_not_show_it_the_outcome_is_unknown(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient
     ) -> None:
         await book.capture()
         gateway.reply = ReserveReply(psp_id="auth_1", taken_by="ch_9")
@@ -565,7 +582,7 @@ Answer = Callable[[TransactionRow], Outcome | None]
 
 class TestSample:
     @pytest.fixture(autouse=True)
-    def _every_time(self, steps: Any, store: Store, gateway: FakeGateway) -> None:
+    def _every_time(self, steps: Any, store: Store, gateway: FakeTransactionClient) -> None:
         steps._sample = Sample(store, gateway, timedelta(0), timedelta(0))
 
     @pytest.mark.parametrize(
@@ -581,7 +598,7 @@ class TestSample:
         book: Book,
         store: Store,
         psp: FakePsp,
-        gateway: FakeGateway,
+        gateway: FakeTransactionClient,
         steps: Any,
         answer: Answer,
         counted: str,
@@ -594,7 +611,7 @@ class TestSample:
         assert gateway.logged("look_up") == told
 
     async def test_an_open_one_that_is_decided_is_looked_up(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.charge()
         await decided(store, row, Pending(psp_id="ch_1"))
@@ -605,7 +622,7 @@ class TestSample:
         assert start.resume is not None
 
     async def test_one_that_ended_without_the_psp_is_no_surprise(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         row = await book.charge()
         await decided(store, row, Declined(code=PaymentErrorCode.InternalError))
@@ -619,7 +636,7 @@ class TestSample:
         assert (await steps.sample_final(START)).counts == {}
 
     async def test_one_the_psp_cannot_explain_does_not_hold_up_the_others(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         for row in (await book.charge(), await book.preauth()):
             await decided(store, row, saying(row, f"{row.kind}_1"))
@@ -629,7 +646,7 @@ class TestSample:
         assert (await steps.sample_final(START)).counts == {"unreadable": 1, "matched": 1}
 
     async def test_what_was_compared_before_the_psp_went_away_counts(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway, steps: Any
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
     ) -> None:
         for row in (await book.charge(), await book.preauth()):
             await decided(store, row, saying(row, f"{row.kind}_1"))
@@ -650,7 +667,7 @@ class TestSample:
         assert still.checked_at < after.checked_at
 
     async def test_fresh_ones_are_left_alone_by_default(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeGateway
+        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient
     ) -> None:
         row = await book.charge()
         await decided(store, row, saying(row, "ch_1"))

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 
 from activities.records import RecordActivities
-from psp.types import Approved, Fact, FactKind, RedirectRequired
-from store import Store, TransactionRow
+from integrator.psp.types import Approved, Fact, FactKind, RedirectRequired
+from integrator.store import Store, TransactionRow
+from integrator.transactions.workflow_inputs import read_state
 from tests.activities.conftest import NOW, PRIVATE, Book
 from workflows.messages import Record
-from workflows.starts import read_state
 from workflows.state import AnyState, Evidence, EvidenceKind, PreauthState
 
 PROOF = Evidence(kind=EvidenceKind.ANSWER, source="authorize", at=NOW)
@@ -67,9 +67,9 @@ async def test_a_repeated_record_is_written_again(store: Store, book: Book) -> N
 async def test_an_older_version_does_not_overwrite_a_newer_one(store: Store, book: Book) -> None:
     row = await book.preauth()
     older = read_state(row.kind, row.snapshot)
-    older.note("look")
+    older.flag_attention("look")
     newer = older.model_copy(deep=True)
-    newer.note("look again")
+    newer.flag_attention("look again")
     records = RecordActivities(store)
     assert await records.record(record(newer))
     assert not await records.record(record(older))
@@ -80,7 +80,7 @@ async def test_a_state_that_asks_for_a_person_is_marked(store: Store, book: Book
     row = await book.preauth()
     assert not row.needs_attention
     state = approved(row)
-    state.note("look")
+    state.flag_attention("look")
     await RecordActivities(store).record(record(state))
     assert (await kept(store, row)).needs_attention
     state.attention = None

@@ -10,7 +10,6 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities import plan
 from activities.webhooks import (
     FIRST_PAUSE,
     JITTER,
@@ -20,9 +19,10 @@ from activities.webhooks import (
     pause,
     retry_after,
 )
-from contract.webhook import WebhookForm
-from store import Store
+from integrator.contract.webhook import WebhookForm
+from integrator.store import Store
 from tests.activities.conftest import CHARGE, PREAUTH, REFUND, Book
+from workflows import activity_plans
 from workflows.messages import WebhookCall, WebhookReply
 
 TARGET = "https://transform.example/hooks/psp"
@@ -213,15 +213,15 @@ def test_pauses_are_jittered() -> None:
 
 
 def test_no_pause_can_end_the_attempts_before_76_hours() -> None:
-    longest = LONGEST_PAUSE * (1 + JITTER) + plan.DELIVER_WEBHOOK.start_to_close
-    assert plan.WEBHOOK_BUDGET - longest >= timedelta(hours=76)
+    longest = LONGEST_PAUSE * (1 + JITTER) + activity_plans.DELIVER_WEBHOOK.start_to_close
+    assert activity_plans.WEBHOOK_BUDGET - longest >= timedelta(hours=76)
 
 
 @pytest.mark.parametrize("jitter", [-JITTER, 0, JITTER])
 def test_the_last_attempt_comes_after_76_hours(jitter: float) -> None:
-    slowest = plan.DELIVER_WEBHOOK.start_to_close
+    slowest = activity_plans.DELIVER_WEBHOOK.start_to_close
     elapsed, attempt = timedelta(0), 1
-    while elapsed + pause(attempt, jitter) + slowest <= plan.WEBHOOK_BUDGET:
+    while elapsed + pause(attempt, jitter) + slowest <= activity_plans.WEBHOOK_BUDGET:
         elapsed += pause(attempt, jitter) + slowest
         attempt += 1
     assert elapsed >= timedelta(hours=76)
@@ -229,8 +229,8 @@ def test_the_last_attempt_comes_after_76_hours(jitter: float) -> None:
 
 
 def test_the_budget_is_that_of_the_activity() -> None:
-    assert plan.DELIVER_WEBHOOK.schedule_to_close == plan.WEBHOOK_BUDGET
-    assert plan.DELIVER_WEBHOOK.retry.maximum_attempts == 0
+    assert activity_plans.DELIVER_WEBHOOK.schedule_to_close == activity_plans.WEBHOOK_BUDGET
+    assert activity_plans.DELIVER_WEBHOOK.retry.maximum_attempts == 0
 
 
 async def test_the_attempts_number_decides_the_pause(

@@ -13,11 +13,11 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import Context, build_context
-from psp import registry
-from runtime.keys import KeyRing
-from runtime.settings import Settings
-from store import Store
-from store.migrate import upgrade
+from integrator.crypto.keys import KeyRing
+from integrator.psp import registry
+from integrator.settings import Settings
+from integrator.store import Store
+from integrator.store.migrate import upgrade
 from tests.api.builders import (
     MERCHANT,
     SETTINGS,
@@ -29,7 +29,7 @@ from tests.api.builders import (
     payment,
     preauth,
 )
-from tests.api.fakes import FakeAdapter, FakeGateway
+from tests.api.fakes import FakeAdapter, FakeTransactionClient
 
 KEYS = KeyRing({"k": bytes(32)})
 TABLES = ("transactions", "agreements", "notifications", "psp_settings")
@@ -80,13 +80,13 @@ def adapter(monkeypatch: pytest.MonkeyPatch) -> FakeAdapter:
 
 
 @pytest.fixture
-def gateway(store: Store) -> FakeGateway:
-    return FakeGateway(store)
+def gateway(store: Store) -> FakeTransactionClient:
+    return FakeTransactionClient(store)
 
 
 @pytest.fixture
 async def context(
-    settings: Settings, store: Store, gateway: FakeGateway, adapter: FakeAdapter
+    settings: Settings, store: Store, gateway: FakeTransactionClient, adapter: FakeAdapter
 ) -> AsyncIterator[Context]:
     async def ready() -> bool:
         return True

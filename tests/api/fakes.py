@@ -9,35 +9,39 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 from temporalio.service import RPCError, RPCStatusCode
 
-from contract import PaymentCancellationStatus, PaymentErrorCode, PublicPaymentProviderRole
-from psp.errors import BearerRefused, NotificationRejected
-from psp.port import Connection
-from psp.types import (
+from integrator.contract import (
+    PaymentCancellationStatus,
+    PaymentErrorCode,
+    PublicPaymentProviderRole,
+)
+from integrator.psp.errors import BearerRefused, NotificationRejected
+from integrator.psp.port import Connection
+from integrator.psp.types import (
     Approved,
     Capabilities,
     Fact,
     FactKind,
-    KeySemantics,
+    IdempotencySemantics,
     MethodCapability,
-    Notice,
+    NotificationEvent,
     Outcome,
     SettingsCheck,
 )
-from store import RecordUpdate, Store
+from integrator.store import RecordUpdate, Store
 from workflows.messages import AnyInput, CancelReply, NotificationSignal, PreauthInput, kind_of
 from workflows.state import (
     AnyState,
     Evidence,
     EvidenceKind,
-    Kind,
     PaymentState,
     PreauthState,
     RefundState,
+    TransactionKind,
 )
 
 Role = PublicPaymentProviderRole
-Key = tuple[str, Kind, str]
-NOTICES = TypeAdapter(list[Notice])
+Key = tuple[str, TransactionKind, str]
+NOTICES = TypeAdapter(list[NotificationEvent])
 
 
 class FakeSettings(BaseModel):
@@ -80,7 +84,7 @@ class FakeAdapter:
                 Role.Debit: MethodCapability(initial_bearer=True),
             },
             refunds=True,
-            idempotency=KeySemantics(window_seconds=3600, consistent_lookup=True),
+            idempotency=IdempotencySemantics(window_seconds=3600, consistent_lookup=True),
         )
 
     def check_initial_bearer(self, role: Role, bearer: Mapping[str, str] | None) -> None:
@@ -94,22 +98,22 @@ class FakeAdapter:
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Sequence[Notice]:
+    ) -> Sequence[NotificationEvent]:
         assert isinstance(settings, FakeSettings)
         if headers.get("x-signature") != settings.secret.get_secret_value():
             raise NotificationRejected("The signature is wrong")
         return self.read_event(body)
 
-    def read_event(self, raw: bytes) -> Sequence[Notice]:
+    def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
         return NOTICES.validate_python(json.loads(raw)["events"])
 
 
 def approved(start: AnyInput) -> Outcome:
     """What a PSP says that does everything at once."""
     kinds = {
-        Kind.PREAUTH: FactKind.AUTHORIZED,
-        Kind.PAYMENT: FactKind.PAID,
-        Kind.REFUND: FactKind.REFUNDED,
+        TransactionKind.PREAUTH: FactKind.AUTHORIZED,
+        TransactionKind.PAYMENT: FactKind.PAID,
+        TransactionKind.REFUND: FactKind.REFUNDED,
     }
     id = f"psp_{start.transaction_id[-4:]}"
     fact = Fact(kind=kinds[kind_of(start)], id=id, amount=start.requested_amount)
@@ -130,7 +134,7 @@ def first_state(start: AnyInput) -> AnyState:
     }
     if isinstance(start, PreauthInput):
         return PreauthState(**common)
-    if kind_of(start) is Kind.PAYMENT:
+    if kind_of(start) is TransactionKind.PAYMENT:
         return PaymentState(**common, due_date=getattr(start, "execute_on", None))
     return RefundState(**common, payment_id=getattr(start, "payment_id", ""))
 
@@ -139,7 +143,7 @@ def away(status: RPCStatusCode = RPCStatusCode.UNAVAILABLE) -> RPCError:
     return RPCError("no", status, b"")
 
 
-class FakeGateway:
+class FakeTransactionClient:
     """Same methods as the real one; `psp` says what the PSP answers to a created transaction.
 
     `before` is awaited by every method with its name: there a test waits for ever or raises.
@@ -167,14 +171,16 @@ class FakeGateway:
         return state.model_copy(deep=True)
 
     async def state(
-        self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
+        self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
     ) -> AnyState:
         await self._enter("state")
         return self._known((merchant_id, kind, transaction_id)).model_copy(deep=True)
 
-    async def caller_left(self, merchant_id: str, kind: Kind, transaction_id: str) -> None:
+    async def caller_detached(
+        self, merchant_id: str, kind: TransactionKind, transaction_id: str
+    ) -> None:
         await self._enter("caller_left")
-        self._known((merchant_id, kind, transaction_id)).hand_over(datetime.now(UTC))
+        self._known((merchant_id, kind, transaction_id)).mark_pending(datetime.now(UTC))
 
     async def finalize(self, start: PreauthInput) -> PreauthState:
         await self._enter("finalize", start)
@@ -202,7 +208,8 @@ class FakeGateway:
                 evidence=state.evidence.model_dump_json() if state.evidence else None,
                 psp_transaction_id=state.psp_transaction_id,
                 psp_session_id=state.psp_session_id,
-                activate_agreement=state.kind is Kind.PREAUTH and state.status.name == "Succeeded",
+                activate_agreement=state.kind is TransactionKind.PREAUTH
+                and state.status.name == "Succeeded",
             )
         )
 

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from starlette.types import ASGIApp
 
-from api.serving import server_of
-from api.tls import Certificate
-from local.ports import find_free
-from runtime.settings import Settings
+from api.server.tls import Certificate
+from api.server.uvicorn_config import server_of
+from devtools.devstack.ports import find_free
+from integrator.settings import Settings
 
 
 @asynccontextmanager

@@ -10,27 +10,27 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
 from api.context import Context
-from api.door import enter
-from contract import PreauthRequest, wire
-from psp.types import RedirectRequired
-from runtime.settings import Settings
-from store import RecordUpdate, Store
+from api.transactions.create import create_transaction
+from integrator.contract import PreauthRequest, json_codec
+from integrator.psp.types import RedirectRequired
+from integrator.settings import Settings
+from integrator.store import RecordUpdate, Store
 from tests.api.builders import MERCHANT, preauth
 from tests.api.conftest import Rows, World, assert_error
-from tests.api.fakes import FakeAdapter, FakeGateway, approved, away, first_state
-from workflows.state import Evidence, EvidenceKind, Kind
+from tests.api.fakes import FakeAdapter, FakeTransactionClient, approved, away, first_state
+from workflows.state import Evidence, EvidenceKind, TransactionKind
 
 
 async def never() -> None:
     await asyncio.Event().wait()
 
 
-def started_but_slow(gateway: FakeGateway) -> None:
+def started_but_slow(gateway: FakeTransactionClient) -> None:
     """The workflow begins and its PSP does not answer."""
 
     async def slow() -> None:
         start = gateway.starts[-1]
-        key = (start.merchant_id, Kind.PREAUTH, start.transaction_id)
+        key = (start.merchant_id, TransactionKind.PREAUTH, start.transaction_id)
         gateway.states.setdefault(key, first_state(start))
         await never()
 
@@ -38,7 +38,7 @@ def started_but_slow(gateway: FakeGateway) -> None:
 
 
 async def test_a_slow_psp_is_answered_with_pending(
-    client: httpx.AsyncClient, gateway: FakeGateway
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     started_but_slow(gateway)
     body = preauth()
@@ -50,7 +50,7 @@ async def test_a_slow_psp_is_answered_with_pending(
 
 
 async def test_without_a_worker_the_store_says_pending_too(
-    client: httpx.AsyncClient, gateway: FakeGateway, store: Store
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
 ) -> None:
     started_but_slow(gateway)
     gateway.before["state"] = never
@@ -68,7 +68,7 @@ async def test_without_a_worker_the_store_says_pending_too(
 
 async def test_pending_never_overwrites_what_the_workflow_recorded(
     client: httpx.AsyncClient,
-    gateway: FakeGateway,
+    gateway: FakeTransactionClient,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -94,7 +94,7 @@ async def test_pending_never_overwrites_what_the_workflow_recorded(
 
 
 async def test_a_repeat_after_pending_joins_and_gets_the_outcome(
-    client: httpx.AsyncClient, gateway: FakeGateway
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     started_but_slow(gateway)
     gateway.before["state"] = never
@@ -106,11 +106,11 @@ async def test_a_repeat_after_pending_joins_and_gets_the_outcome(
 
 
 async def test_the_sdks_own_timeout_counts_as_well(
-    client: httpx.AsyncClient, gateway: FakeGateway
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     async def timed_out() -> None:
         start = gateway.starts[-1]
-        key = (start.merchant_id, Kind.PREAUTH, start.transaction_id)
+        key = (start.merchant_id, TransactionKind.PREAUTH, start.transaction_id)
         gateway.states[key] = first_state(start)
         raise WorkflowUpdateRPCTimeoutOrCancelledError
 
@@ -120,7 +120,7 @@ async def test_the_sdks_own_timeout_counts_as_well(
 
 
 async def test_an_open_redirect_stays_initiated(
-    client: httpx.AsyncClient, gateway: FakeGateway, store: Store
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
 ) -> None:
     async def slow_after_the_session() -> None:
         start = gateway.starts[-1]
@@ -128,7 +128,7 @@ async def test_an_open_redirect_stays_initiated(
         at = datetime.now(UTC)
         session = RedirectRequired(psp_id="ses_1", expires_at=at)
         state.apply(session, Evidence(kind=EvidenceKind.ANSWER, source="psp", at=at))
-        gateway.states[(start.merchant_id, Kind.PREAUTH, start.transaction_id)] = state
+        gateway.states[(start.merchant_id, TransactionKind.PREAUTH, start.transaction_id)] = state
         await store.save_private(
             MERCHANT, start.transaction_id, redirect={"url": "https://psp.example/1", "data": None}
         )
@@ -141,7 +141,7 @@ async def test_an_open_redirect_stays_initiated(
 
 
 async def test_a_workflow_closed_meanwhile_is_read(
-    client: httpx.AsyncClient, gateway: FakeGateway, store: Store
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
 ) -> None:
     async def done_unheard() -> None:
         start = gateway.starts[-1]
@@ -158,7 +158,7 @@ async def test_a_workflow_closed_meanwhile_is_read(
 
 
 async def test_a_start_that_never_arrived_is_no_pending(
-    client: httpx.AsyncClient, gateway: FakeGateway
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     gateway.before["create"] = never
     body = preauth()
@@ -169,7 +169,7 @@ async def test_a_start_that_never_arrived_is_no_pending(
 
 
 async def test_a_transaction_begun_before_is_read(
-    client: httpx.AsyncClient, gateway: FakeGateway
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     async def done_before() -> None:
         start = gateway.starts[-1]
@@ -194,7 +194,7 @@ async def test_a_transaction_begun_before_is_read(
     ],
 )
 async def test_temporal_away_is_said_and_the_repeat_works(
-    client: httpx.AsyncClient, gateway: FakeGateway, rows: Rows, error: Exception
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, rows: Rows, error: Exception
 ) -> None:
     async def fail() -> None:
         raise error
@@ -210,7 +210,7 @@ async def test_temporal_away_is_said_and_the_repeat_works(
 
 
 async def test_a_cancelled_request_is_finished_all_the_same(
-    client: httpx.AsyncClient, gateway: FakeGateway, context: Context
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, context: Context
 ) -> None:
     entered, release = asyncio.Event(), asyncio.Event()
 
@@ -226,11 +226,11 @@ async def test_a_cancelled_request_is_finished_all_the_same(
     await asyncio.gather(request, return_exceptions=True)
     release.set()
     await context.background.drain()
-    assert (MERCHANT, Kind.PREAUTH, body["transactionId"]) in gateway.states
+    assert (MERCHANT, TransactionKind.PREAUTH, body["transactionId"]) in gateway.states
 
 
 async def test_an_outcome_that_nobody_heard_is_announced(
-    context: Context, store: Store, adapter: FakeAdapter, gateway: FakeGateway
+    context: Context, store: Store, adapter: FakeAdapter, gateway: FakeTransactionClient
 ) -> None:
     """The caller hung up before the answer: the workflow must tell it by webhook."""
     merchant = await store.merchant(MERCHANT)
@@ -239,8 +239,8 @@ async def test_an_outcome_that_nobody_heard_is_announced(
     async def gone() -> bool:
         return True
 
-    request = wire.validate(PreauthRequest, preauth(requestedAmount="119.00"))
-    response = await enter(context, merchant, adapter, request, gone)
+    request = json_codec.validate(PreauthRequest, preauth(requestedAmount="119.00"))
+    response = await create_transaction(context, merchant, adapter, request, gone)
     assert response.status_code == 200
     assert gateway.calls == ["create", "caller_left"]
 
@@ -251,7 +251,7 @@ class TestReads:
         return settings.model_copy(update={"query_timeout_seconds": 0.05})
 
     async def test_an_open_transaction_is_asked(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         body = await world.preauth()
         gateway.calls.clear()
@@ -259,10 +259,10 @@ class TestReads:
         assert gateway.calls == ["state"]
 
     async def test_the_newer_version_wins(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         body = await world.capture()
-        state = gateway.states[(MERCHANT, Kind.PAYMENT, body["transactionId"])]
+        state = gateway.states[(MERCHANT, TransactionKind.PAYMENT, body["transactionId"])]
         path = f"/api/Payment/{body['transactionId']}"
         state.psp_transaction_id = "of the workflow"
         assert (await client.get(path)).json()["pspTransactionId"] == "of the workflow"
@@ -273,7 +273,7 @@ class TestReads:
         self,
         client: httpx.AsyncClient,
         world: World,
-        gateway: FakeGateway,
+        gateway: FakeTransactionClient,
         context: Context,
     ) -> None:
         body = await world.capture()
@@ -299,7 +299,7 @@ class TestReads:
         self,
         client: httpx.AsyncClient,
         world: World,
-        gateway: FakeGateway,
+        gateway: FakeTransactionClient,
         context: Context,
         error: Exception,
         trips: bool,
@@ -315,7 +315,7 @@ class TestReads:
         assert context.breaker.tripped is trips
 
     async def test_what_cannot_change_is_not_asked(
-        self, client: httpx.AsyncClient, gateway: FakeGateway
+        self, client: httpx.AsyncClient, gateway: FakeTransactionClient
     ) -> None:
         body = preauth(requestedAmount=0)
         await client.post("/api/Preauth", json=body)

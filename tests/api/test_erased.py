@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from psp.types import Notice
-from store import Store
+from integrator.psp.types import NotificationEvent
+from integrator.store import Store
 from tests.api.builders import MERCHANT, card, payment, preauth, refund
 from tests.api.conftest import Rows, World, assert_error
 
@@ -35,7 +35,9 @@ async def test_a_notification_is_sealed_as_data_of_its_agreement(
     held = await world.preauth()
     merchant = await store.merchant(MERCHANT)
     assert merchant is not None
-    notice = Notice(event_id="evt_1", reference=held["transactionId"]).model_dump(mode="json")
+    notice = NotificationEvent(event_id="evt_1", reference=held["transactionId"]).model_dump(
+        mode="json"
+    )
     response = await client.post(
         f"/api/notifications/fake/{merchant.psp_settings_id}",
         json={"events": [notice]},

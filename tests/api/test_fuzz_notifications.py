@@ -18,16 +18,16 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
+from api.auth.rate_limits import FailedAuthLimit, Rate
 from api.context import Context
-from api.rates import Guests, Rate
-from psp import registry
-from psp.sandbox import ADAPTER
-from psp.sandbox.notifications import HEADER
-from psp.types import Pending
-from store import Merchant, Store
+from integrator.psp import registry
+from integrator.psp.sandbox import ADAPTER
+from integrator.psp.sandbox.notifications import HEADER
+from integrator.psp.types import Pending
+from integrator.store import Merchant, Store
 from tests.api.builders import auth, preauth
 from tests.api.conftest import Rows
-from tests.api.fakes import FakeGateway
+from tests.api.fakes import FakeTransactionClient
 
 SECRET = "whsec_fuzz"
 UNLIMITED = "1000000000/second"
@@ -51,7 +51,7 @@ class Target:
     client: httpx.AsyncClient
     path: str
     transaction_id: str
-    gateway: FakeGateway
+    gateway: FakeTransactionClient
     rows: Rows
     state: tuple[Any, ...]
     kept: bool = False
@@ -81,7 +81,7 @@ async def target(
     app: FastAPI,
     context: Context,
     store: Store,
-    gateway: FakeGateway,
+    gateway: FakeTransactionClient,
     rows: Rows,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Target]:
@@ -100,7 +100,7 @@ async def target(
     # The two questions that every notification asks, answered from memory for the sake of time.
     monkeypatch.setattr(store, "merchant_by_settings", same_merchant)
     monkeypatch.setattr(store, "settings", same_settings)
-    unlimited = Guests(UNLIMITED)
+    unlimited = FailedAuthLimit(UNLIMITED)
     app.state.context = replace(context, guests=unlimited, notifications=Rate(UNLIMITED))
     gateway.psp = lambda _: Pending(psp_id="auth_1", session_id="cs_1")
     transport = httpx.ASGITransport(app)

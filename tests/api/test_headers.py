@@ -12,11 +12,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from runtime.logs import FORMAT, OnBehalfOf, told
-from runtime.settings import Settings
-from store import Store
+from integrator.observability.log_setup import FORMAT, OnBehalfOf, bound
+from integrator.settings import Settings
+from integrator.store import Store
 from tests.api.builders import UNKNOWN, preauth
-from tests.api.fakes import FakeGateway
+from tests.api.fakes import FakeTransactionClient
 from tests.api.serving import Raw, serving
 
 SAFE = {
@@ -55,7 +55,7 @@ async def test_are_on_every_answer(
 
 
 async def test_are_on_unexpected_errors(
-    client: httpx.AsyncClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken() -> None:
         raise ZeroDivisionError
@@ -103,7 +103,7 @@ class TestLog:
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
         handler.setFormatter(logging.Formatter(FORMAT))
-        handler.addFilter(OnBehalfOf(told))
+        handler.addFilter(OnBehalfOf(bound))
         root = logging.getLogger()
         before = root.level
         root.addHandler(handler)
@@ -115,7 +115,7 @@ class TestLog:
     async def test_lines_of_all_packages_name_their_request(
         self,
         client: httpx.AsyncClient,
-        gateway: FakeGateway,
+        gateway: FakeTransactionClient,
         store: Store,
         lines: io.StringIO,
         monkeypatch: pytest.MonkeyPatch,
@@ -124,12 +124,12 @@ class TestLog:
 
         async def note() -> None:
             await both.wait()
-            logging.getLogger("workflows.gateway").info("working")
+            logging.getLogger("integrator.transactions.transaction_client").info("working")
 
         found = store.caller_by_token
 
         async def look(token: str, asked_id: str | None) -> object:
-            logging.getLogger("store.tokens").info("looking")
+            logging.getLogger("integrator.store.api_tokens").info("looking")
             return await found(token, asked_id)
 
         gateway.before["create"] = note

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from psp.types import Pending
-from store import Store
+from integrator.psp.types import Pending
+from integrator.store import Store
 from tests.api.builders import (
     MERCHANT,
     STRANGER,
@@ -20,7 +20,7 @@ from tests.api.builders import (
     refund,
 )
 from tests.api.conftest import Rows, World, assert_error
-from tests.api.fakes import FakeGateway
+from tests.api.fakes import FakeTransactionClient
 
 SIGNED = {"X-Signature": "s_1"}
 WITHOUT_IDS = {
@@ -43,7 +43,7 @@ BY_SIGNATURE = {("post", "/api/notifications/{psp}/{pspSettingsId}")}
 
 @pytest.fixture
 async def owned(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway, store: Store
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient, store: Store
 ) -> dict[str, str]:
     """Every id that the merchant `demo` has or was told, by what it names."""
     preauthorised, paid = await world.preauth(), await world.payment()
@@ -81,7 +81,7 @@ async def test_every_path_with_every_id_is_not_found(
     client: httpx.AsyncClient,
     owned: dict[str, str],
     rows: Rows,
-    gateway: FakeGateway,
+    gateway: FakeTransactionClient,
 ) -> None:
     by_path = operations(app) - WITHOUT_IDS - BY_BODY - BY_SIGNATURE
     assert len(by_path) == 4
@@ -102,7 +102,7 @@ async def test_every_path_with_every_id_is_not_found(
 
 
 async def test_every_body_with_every_id_names_nothing(
-    client: httpx.AsyncClient, owned: dict[str, str], rows: Rows, gateway: FakeGateway
+    client: httpx.AsyncClient, owned: dict[str, str], rows: Rows, gateway: FakeTransactionClient
 ) -> None:
     stored, called = rows.count(), list(gateway.calls)
     for what, id in owned.items():
@@ -151,7 +151,7 @@ async def test_settings_are_those_of_the_token(
 
 
 async def test_notifications_are_those_of_the_signature(
-    client: httpx.AsyncClient, owned: dict[str, str], store: Store, gateway: FakeGateway
+    client: httpx.AsyncClient, owned: dict[str, str], store: Store, gateway: FakeTransactionClient
 ) -> None:
     """A PSP's account of one merchant reports on another's objects, by every id there is."""
     other = await store.merchant(STRANGER)

@@ -4,16 +4,16 @@ import httpx
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.context import Context
-from psp.types import Pending
-from store import Store
+from integrator.psp.types import Pending
+from integrator.store import Store
 from tests.api.builders import MERCHANT, payment, preauth, refund
 from tests.api.conftest import World, assert_error
-from tests.api.fakes import FakeGateway, approved, first_state
+from tests.api.fakes import FakeTransactionClient, approved, first_state
 from workflows.messages import AnyInput
-from workflows.state import Evidence, EvidenceKind, Kind
+from workflows.state import Evidence, EvidenceKind, TransactionKind
 
 
-async def _pending(client: httpx.AsyncClient, gateway: FakeGateway, world: World) -> str:
+async def _pending(client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World) -> str:
     """A payment that the store knows as Pending."""
     await world.preauth()
     gateway.psp = lambda _: Pending(psp_id="ch_1")
@@ -22,7 +22,7 @@ async def _pending(client: httpx.AsyncClient, gateway: FakeGateway, world: World
     return str(body["transactionId"])
 
 
-def nobody_answers(gateway: FakeGateway) -> None:
+def nobody_answers(gateway: FakeTransactionClient) -> None:
     async def away() -> None:
         raise RPCError("timeout", RPCStatusCode.DEADLINE_EXCEEDED, b"")
 
@@ -30,7 +30,7 @@ def nobody_answers(gateway: FakeGateway) -> None:
 
 
 async def test_a_refund_of_what_the_store_alone_calls_pending_is_to_be_repeated(
-    client: httpx.AsyncClient, gateway: FakeGateway, world: World
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World
 ) -> None:
     paid = await _pending(client, gateway, world)
     nobody_answers(gateway)
@@ -40,7 +40,7 @@ async def test_a_refund_of_what_the_store_alone_calls_pending_is_to_be_repeated(
 
 
 async def test_a_refusal_asks_the_workflow_even_if_a_read_would_not(
-    client: httpx.AsyncClient, gateway: FakeGateway, world: World, context: Context
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World, context: Context
 ) -> None:
     paid = await _pending(client, gateway, world)
     context.breaker.trip()
@@ -49,7 +49,7 @@ async def test_a_refusal_asks_the_workflow_even_if_a_read_would_not(
 
 
 async def test_a_refund_of_what_the_workflow_calls_pending_is_refused(
-    client: httpx.AsyncClient, gateway: FakeGateway, world: World
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World
 ) -> None:
     paid = await _pending(client, gateway, world)
     response = await client.post("/api/Refund", json=refund(paid))
@@ -57,7 +57,7 @@ async def test_a_refund_of_what_the_workflow_calls_pending_is_refused(
 
 
 async def test_a_capture_of_what_the_store_alone_calls_pending_is_to_be_repeated(
-    client: httpx.AsyncClient, gateway: FakeGateway
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     gateway.psp = lambda _: Pending(psp_id="auth_1")
     held = preauth()
@@ -68,7 +68,7 @@ async def test_a_capture_of_what_the_store_alone_calls_pending_is_to_be_repeated
 
 
 async def test_a_charge_right_after_a_sign_up_that_is_not_recorded_yet_is_to_be_repeated(
-    client: httpx.AsyncClient, gateway: FakeGateway, store: Store
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
 ) -> None:
     signed = preauth()
 
@@ -76,14 +76,14 @@ async def test_a_charge_right_after_a_sign_up_that_is_not_recorded_yet_is_to_be_
         state = first_state(start)
         proof = Evidence(kind=EvidenceKind.ANSWER, source="psp", at=state.last_updated)
         state.apply(approved(start), proof)
-        gateway.states[(MERCHANT, Kind.PREAUTH, start.transaction_id)] = state
+        gateway.states[(MERCHANT, TransactionKind.PREAUTH, start.transaction_id)] = state
 
     gateway.psp = lambda _: None
     await client.post("/api/Preauth", json=signed)
     answered_and_not_recorded(gateway.starts[-1])
     assert_error(await client.post("/api/Payment", json=payment()), 503, "InternalError")
     await gateway.record(
-        MERCHANT, gateway.states[(MERCHANT, Kind.PREAUTH, signed["transactionId"])]
+        MERCHANT, gateway.states[(MERCHANT, TransactionKind.PREAUTH, signed["transactionId"])]
     )
     gateway.psp = approved
     assert (await client.post("/api/Payment", json=payment())).status_code == 200

@@ -10,16 +10,17 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 
-from api import body, connection
+from api import request_body
+from api.auth.rate_limits import MOST_KNOWN, FailedAuthLimit, Rate, client_address
 from api.context import Context, build_context
-from api.errors import TooMany
-from api.rates import MOST_KNOWN, Guests, Rate, client_address
-from api.serving import LONGEST_HEAD
-from runtime.settings import Settings
-from store import Store
+from api.errors import RateLimited
+from api.server import request_timeouts
+from api.server.uvicorn_config import LONGEST_HEAD
+from integrator.settings import Settings
+from integrator.store import Store
 from tests.api.builders import MERCHANT, STRANGERS_TOKEN, TOKEN, UNKNOWN, auth
 from tests.api.conftest import KEYS, Rows, assert_error
-from tests.api.fakes import FakeGateway
+from tests.api.fakes import FakeTransactionClient
 from tests.api.serving import Raw, serving
 
 JSON = {"Content-Type": "application/json"}
@@ -97,7 +98,7 @@ class TestSlowness:
         self,
         client: httpx.AsyncClient,
         rows: Rows,
-        gateway: FakeGateway,
+        gateway: FakeTransactionClient,
         monkeypatch: pytest.MonkeyPatch,
         method: str,
         path: str,
@@ -108,7 +109,7 @@ class TestSlowness:
                 yield b" "
                 await asyncio.sleep(0.02)
 
-        monkeypatch.setattr(body, "BODY_SECONDS", 0.1)
+        monkeypatch.setattr(request_body, "BODY_SECONDS", 0.1)
         stored = rows.count()
         response = await client.request(method, path, headers=headers, content=drop_by_drop())
         assert response.status_code == 408
@@ -121,7 +122,7 @@ class TestSlowness:
     async def test_of_a_body_ends_the_connection(
         self, app: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(body, "BODY_SECONDS", 0.2)
+        monkeypatch.setattr(request_body, "BODY_SECONDS", 0.2)
         async with serving(app, settings) as port, Raw.to(port) as slow:
             await slow.send(request("POST", "/api/Payment", "Content-Length: 100") + b"{")
             answer = await slow.all()
@@ -139,7 +140,7 @@ class TestSlowness:
         sent: bytes,
         answer: bytes,
     ) -> None:
-        monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
+        monkeypatch.setattr(request_timeouts, "HEAD_SECONDS", 0.2)
         async with serving(app, settings) as port, Raw.to(port) as slow:
             await slow.send(sent)
             assert (await slow.all()).partition(b" \r\n")[0] == answer
@@ -147,7 +148,7 @@ class TestSlowness:
     async def test_of_a_later_head_even_if_it_moves(
         self, app: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
+        monkeypatch.setattr(request_timeouts, "HEAD_SECONDS", 0.3)
         async with serving(app, settings) as port, Raw.to(port) as slow:
             await slow.send(request("GET", "/healthz"))
             assert (await slow.head()).startswith(b"HTTP/1.1 200")
@@ -162,7 +163,7 @@ class TestSlowness:
         self, app: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A refused body may still come, so that the refusal is seen; but not for ever."""
-        monkeypatch.setattr(connection, "LEFTOVER_SECONDS", 0.3)
+        monkeypatch.setattr(request_timeouts, "LEFTOVER_SECONDS", 0.3)
         async with serving(app, settings) as port, Raw.to(port) as slow:
             head = request("POST", "/api/Payment", "Content-Length: 100000", token="wrong")
             await slow.send(head)
@@ -215,7 +216,7 @@ def limited(app: FastAPI, context: Context) -> Limited:
 
 class TestHaste:
     async def test_of_a_token(
-        self, client: httpx.AsyncClient, limited: Limited, gateway: FakeGateway
+        self, client: httpx.AsyncClient, limited: Limited, gateway: FakeTransactionClient
     ) -> None:
         limited(callers=Rate("3/day"))
         for _ in range(3):
@@ -269,7 +270,7 @@ class TestHaste:
     async def test_without_proof(
         self, client: httpx.AsyncClient, limited: Limited, method: str, path: str, before: int
     ) -> None:
-        limited(guests=Guests("3/day"))
+        limited(guests=FailedAuthLimit("3/day"))
         headers = auth("wrong")
         found = [(await client.request(method, path, headers=headers)) for _ in range(5)]
         assert [response.status_code for response in found] == [before] * 3 + [429] * 2
@@ -283,7 +284,7 @@ class TestHaste:
     ) -> None:
         merchant = await store.merchant(MERCHANT)
         assert merchant is not None
-        limited(guests=Guests("2/day"))
+        limited(guests=FailedAuthLimit("2/day"))
         path = f"/api/notifications/fake/{merchant.psp_settings_id}"
         found = [(await client.post(path, content=b"x")).status_code for _ in range(4)]
         assert found == [401, 401, 429, 429]
@@ -294,7 +295,7 @@ class TestHaste:
         """A platform calls for all its merchants from one address, and so does a PSP."""
         merchant = await store.merchant(MERCHANT)
         assert merchant is not None
-        limited(guests=Guests("2/day"))
+        limited(guests=FailedAuthLimit("2/day"))
         path = f"/api/notifications/fake/{merchant.psp_settings_id}"
         signed = {"X-Signature": "s_1"}
         assert (await client.get("/api/Settings")).status_code == 200
@@ -314,7 +315,7 @@ class TestHaste:
         store: Store,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        limited(guests=Guests("1/day"))
+        limited(guests=FailedAuthLimit("1/day"))
         await client.get("/api/Settings", headers=auth("wrong"))
 
         async def never(*_: object) -> None:
@@ -325,7 +326,7 @@ class TestHaste:
         assert response.status_code == 429
 
     async def test_of_strangers_who_ask_for_readiness(self, app: FastAPI, limited: Limited) -> None:
-        limited(guests=Guests("2/day"))
+        limited(guests=FailedAuthLimit("2/day"))
         for address, last in (("203.0.114.5", 429), ("10.0.0.5", 200)):
             transport = httpx.ASGITransport(app, client=(address, 1))
             async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
@@ -352,7 +353,7 @@ class TestHaste:
         headers = auth("wrong")
         found = [(await client.get("/api/Settings", headers=headers)).status_code for _ in range(4)]
         assert found == [401, 401, 401, 429]
-        for expected in (None, None, TooMany):
+        for expected in (None, None, RateLimited):
             with pytest.raises(expected) if expected else nullcontext():
                 await ours.notifications.take("route")
 
@@ -366,33 +367,33 @@ class TestRates:
         rate = Rate("1/day")
         await rate.take("a")
         await rate.take("b")
-        with pytest.raises(TooMany) as caught:
+        with pytest.raises(RateLimited) as caught:
             await rate.take("a")
         assert 1 <= int(caught.value.headers["Retry-After"]) <= 86_400
 
     async def test_what_was_good_is_forgotten(self) -> None:
         now = [0.0]
-        guests = Guests("1/day", clock=lambda: now[0])
-        guests.welcome("good")
-        await guests.refuse("address")
-        await guests.admit("address", "good")
-        with pytest.raises(TooMany):
-            await guests.admit("address")
+        guests = FailedAuthLimit("1/day", clock=lambda: now[0])
+        guests.trust("good")
+        await guests.record_failure("address")
+        await guests.check("address", "good")
+        with pytest.raises(RateLimited):
+            await guests.check("address")
         now[0] = 601
-        with pytest.raises(TooMany):
-            await guests.admit("address", "good")
+        with pytest.raises(RateLimited):
+            await guests.check("address", "good")
 
     async def test_not_more_is_remembered_than_there_is_room_for(self) -> None:
         now = [0.0]
-        guests = Guests("1/day", clock=lambda: now[0])
+        guests = FailedAuthLimit("1/day", clock=lambda: now[0])
         for number in range(MOST_KNOWN):
-            guests.welcome(f"old {number}")
+            guests.trust(f"old {number}")
         now[0] = 601
-        guests.welcome("new")
-        await guests.refuse("address")
-        await guests.admit("address", "new")
-        with pytest.raises(TooMany):
-            await guests.admit("address", "old 1")
+        guests.trust("new")
+        await guests.record_failure("address")
+        await guests.check("address", "new")
+        with pytest.raises(RateLimited):
+            await guests.check("address", "old 1")
 
     @pytest.mark.parametrize(
         ("host", "expected"),

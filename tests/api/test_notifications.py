@@ -10,18 +10,26 @@ import httpx
 import pytest
 
 from api.context import Context
-from psp.types import Approved, Fact, FactKind, Instrument, Notice, Outcome, Pending
-from store import Merchant, NotificationRow, Store, StoreUnavailable
+from integrator.psp.types import (
+    Approved,
+    Fact,
+    FactKind,
+    Instrument,
+    NotificationEvent,
+    Outcome,
+    Pending,
+)
+from integrator.store import Merchant, NotificationRow, Store, StoreUnavailable
 from tests.api.builders import MERCHANT, STRANGER, UNKNOWN, preauth
 from tests.api.conftest import Rows, World, assert_error
-from tests.api.fakes import FakeGateway, away
-from workflows.state import Kind
+from tests.api.fakes import FakeTransactionClient, away
+from workflows.state import TransactionKind
 
 SIGNED = {"X-Signature": "s_1"}
 
 
 def event(event_id: str = "evt_1", **given: Any) -> dict[str, Any]:
-    return Notice(event_id=event_id, **given).model_dump(mode="json")
+    return NotificationEvent(event_id=event_id, **given).model_dump(mode="json")
 
 
 def approval(psp_id: str, **given: Any) -> Outcome:
@@ -58,7 +66,7 @@ async def psp(client: httpx.AsyncClient, store: Store) -> Psp:
     return Psp(client, merchant, store)
 
 
-async def undecided(world: World, gateway: FakeGateway) -> str:
+async def undecided(world: World, gateway: FakeTransactionClient) -> str:
     gateway.psp = lambda _: Pending(psp_id="auth_1")
     body = await world.preauth()
     id: str = body["transactionId"]
@@ -66,7 +74,7 @@ async def undecided(world: World, gateway: FakeGateway) -> str:
 
 
 async def test_is_stored_and_signalled(
-    psp: Psp, world: World, gateway: FakeGateway, client: httpx.AsyncClient
+    psp: Psp, world: World, gateway: FakeTransactionClient, client: httpx.AsyncClient
 ) -> None:
     id = await undecided(world, gateway)
     response = await psp.send(event(psp_ids=["auth_1"], result=approval("auth_1").model_dump()))
@@ -89,7 +97,9 @@ async def test_path_in_any_form(psp: Psp, path: str) -> None:
     assert (await psp.send(event())).status_code == 200
 
 
-async def test_is_found_by_our_reference(psp: Psp, world: World, gateway: FakeGateway) -> None:
+async def test_is_found_by_our_reference(
+    psp: Psp, world: World, gateway: FakeTransactionClient
+) -> None:
     id = await undecided(world, gateway)
     await psp.send(event(reference=id))
     assert (await psp.row()).state == "signalled"
@@ -100,7 +110,7 @@ async def test_with_a_bad_signature_leaves_nothing_but_a_count(
     psp: Psp,
     rows: Rows,
     context: Context,
-    gateway: FakeGateway,
+    gateway: FakeTransactionClient,
     caplog: pytest.LogCaptureFixture,
     headers: dict[str, str],
 ) -> None:
@@ -110,7 +120,7 @@ async def test_with_a_bad_signature_leaves_nothing_but_a_count(
     assert rows.count() == stored
     assert gateway.calls == []
     assert context.rejected == {"fake": 1}
-    assert [r.levelno for r in caplog.records if r.name == "api.inbox"] == [logging.WARNING]
+    assert [r.levelno for r in caplog.records if r.name == "api.notifications"] == [logging.WARNING]
     assert "secret-reference" not in caplog.text
 
 
@@ -153,7 +163,7 @@ async def test_of_no_interest_is_not_stored(psp: Psp, rows: Rows) -> None:
 
 
 async def test_a_repetition_is_delivered_once(
-    psp: Psp, world: World, gateway: FakeGateway, rows: Rows
+    psp: Psp, world: World, gateway: FakeTransactionClient, rows: Rows
 ) -> None:
     await undecided(world, gateway)
     for _ in range(3):
@@ -163,7 +173,7 @@ async def test_a_repetition_is_delivered_once(
 
 
 async def test_before_its_transaction_is_parked(
-    psp: Psp, gateway: FakeGateway, world: World
+    psp: Psp, gateway: FakeTransactionClient, world: World
 ) -> None:
     assert (await psp.send(event(reference=UNKNOWN, psp_ids=["auth_1"]))).status_code == 200
     row = await psp.row()
@@ -181,7 +191,7 @@ async def test_a_reference_that_is_not_ours_is_not_kept_as_one(psp: Psp) -> None
 
 
 async def test_of_another_merchants_transaction_is_parked(
-    psp: Psp, world: World, gateway: FakeGateway, store: Store
+    psp: Psp, world: World, gateway: FakeTransactionClient, store: Store
 ) -> None:
     id = await undecided(world, gateway)
     other = await store.merchant(STRANGER)
@@ -193,10 +203,10 @@ async def test_of_another_merchants_transaction_is_parked(
 
 
 async def test_that_says_nothing_new_is_not_signalled(
-    psp: Psp, world: World, gateway: FakeGateway
+    psp: Psp, world: World, gateway: FakeTransactionClient
 ) -> None:
     body = await world.preauth()
-    state = gateway.states[(MERCHANT, Kind.PREAUTH, body["transactionId"])]
+    state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
     known = approval(state.psp_transaction_id or "")
     await psp.send(event(reference=body["transactionId"], result=known.model_dump()))
     assert (await psp.row()).state == "known"
@@ -204,7 +214,7 @@ async def test_that_says_nothing_new_is_not_signalled(
 
 
 async def test_that_brings_a_payment_method_is_signalled(
-    psp: Psp, client: httpx.AsyncClient, gateway: FakeGateway
+    psp: Psp, client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     """A completed checkout whose result the state has, but not what later charges need."""
     gateway.psp = lambda _: Pending(psp_id="auth_1")
@@ -219,12 +229,12 @@ async def test_that_brings_a_payment_method_is_signalled(
 async def test_waits_in_the_store_while_temporal_is_away(
     psp: Psp,
     world: World,
-    gateway: FakeGateway,
+    gateway: FakeTransactionClient,
     monkeypatch: pytest.MonkeyPatch,
     how: str,
 ) -> None:
     await undecided(world, gateway)
-    monkeypatch.setattr("api.inbox.SIGNAL_SECONDS", 0.05)
+    monkeypatch.setattr("api.notifications.SIGNAL_SECONDS", 0.05)
 
     async def fail() -> None:
         if how == "slow":
@@ -244,7 +254,7 @@ async def test_waits_in_the_store_while_temporal_is_away(
 
 
 async def test_that_cannot_be_stored_is_not_accepted(
-    psp: Psp, store: Store, monkeypatch: pytest.MonkeyPatch, gateway: FakeGateway
+    psp: Psp, store: Store, monkeypatch: pytest.MonkeyPatch, gateway: FakeTransactionClient
 ) -> None:
     async def unavailable(*_: object) -> None:
         raise StoreUnavailable("locked")
@@ -256,7 +266,7 @@ async def test_that_cannot_be_stored_is_not_accepted(
 
 
 async def test_all_are_stored_before_any_is_told(
-    psp: Psp, world: World, gateway: FakeGateway, rows: Rows
+    psp: Psp, world: World, gateway: FakeTransactionClient, rows: Rows
 ) -> None:
     await undecided(world, gateway)
     seen: list[int] = []

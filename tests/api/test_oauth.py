@@ -12,11 +12,11 @@ import httpx
 import jwt
 import pytest
 
-from api.access_tokens import VALID_FOR, AccessTokens
+from api.auth.access_tokens import VALID_FOR, AccessTokens
+from api.auth.rate_limits import FailedAuthLimit, Rate
 from api.context import Context
-from api.rates import Guests, Rate
-from runtime.keys import KeyRing
-from store import NotFound, Store, StoreUnavailable
+from integrator.crypto.keys import KeyRing
+from integrator.store import NotFound, Store, StoreUnavailable
 from tests.api.builders import MERCHANT, STRANGER, auth
 from tests.api.conftest import KEYS, Rows, assert_error
 
@@ -165,7 +165,7 @@ class TestGrant:
         assert 1 <= int(response.headers["retry-after"]) <= 86_400
 
     async def test_guessing(self, oauth: Client, context: Context, app: Any) -> None:
-        app.state.context = replace(context, guests=Guests("3/day"))
+        app.state.context = replace(context, guests=FailedAuthLimit("3/day"))
         await oauth.token()
         wrong = oauth.post_form | {"client_secret": "wrong"}
         found = [(await oauth.ask(wrong)).status_code for _ in range(5)]

@@ -12,9 +12,9 @@ from temporalio.service import RPCError
 
 from api.app import create_app
 from api.context import Context
-from contract import PaymentRequest, PreauthRequest, RefundRequest, wire
-from runtime.settings import Settings
-from store import Store, StoreUnavailable
+from integrator.contract import PaymentRequest, PreauthRequest, RefundRequest, json_codec
+from integrator.settings import Settings
+from integrator.store import Store, StoreUnavailable
 from tests.api.fakes import away
 
 OPERATIONS = {
@@ -107,8 +107,8 @@ class TestDocument:
         media = body["content"]["application/json"]
         assert media["examples"]
         for example in media["examples"].values():
-            text = wire.dump(_exact(example["value"]))
-            assert wire.parse(model, text).webhook_target
+            text = json_codec.dump(_exact(example["value"]))
+            assert json_codec.parse(model, text).webhook_target
 
     async def test_is_served_with_its_page(self, client: httpx.AsyncClient) -> None:
         assert (await client.get("/openapi.json")).json()["info"]["title"]

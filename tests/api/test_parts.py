@@ -6,22 +6,27 @@ from typing import Any
 
 import pytest
 
-from api.breaker import Breaker
-from api.paths import CanonicalPaths
-from api.render import failed, render
-from contract import PaymentErrorCode, PaymentResponse, PublicPaymentProviderRole, wire
-from psp.types import Approved, Fact, FactKind
-from store import TransactionRow
+from api.circuit_breaker import Breaker
+from api.server.path_normalization import CanonicalPaths
+from api.transactions.responses import failed, render
+from integrator.contract import (
+    PaymentErrorCode,
+    PaymentResponse,
+    PublicPaymentProviderRole,
+    json_codec,
+)
+from integrator.psp.types import Approved, Fact, FactKind
+from integrator.store import TransactionRow
+from integrator.transactions.workflow_inputs import build_start, read_state
 from tests.api.builders import UNKNOWN
 from workflows.messages import PaymentInput, PreauthInput, RefundInput
-from workflows.starts import build_start, read_state
 from workflows.state import (
     Evidence,
     EvidenceKind,
-    Kind,
     PaymentState,
     PreauthState,
     RefundState,
+    TransactionKind,
 )
 
 NOW = datetime(2026, 1, 15, 9, tzinfo=UTC)
@@ -86,7 +91,7 @@ class TestStarts:
         assert preauth.role is PublicPaymentProviderRole.Debit
         payment = build_start(
             **self.given,
-            kind=Kind.PAYMENT,
+            kind=TransactionKind.PAYMENT,
             related_id="p",
             snapshot=None,
             execute_on=date(2026, 2, 19),
@@ -174,12 +179,12 @@ class TestRendering:
     def test_only_the_bearer_is_shown(self) -> None:
         response = self.payment()
         assert response.bearer == {"IBAN": "DE"}
-        assert b"secret" not in wire.encode(response)
+        assert b"secret" not in json_codec.encode(response)
 
     def test_amounts_have_the_currencys_decimals(self) -> None:
-        assert b'"amount":5.00' in wire.encode(self.payment(self.paid("a", None)))
+        assert b'"amount":5.00' in json_codec.encode(self.payment(self.paid("a", None)))
         yen = self.payment(self.paid("a", None), currency="JPY")
-        assert b'"amount":5,' in wire.encode(yen)
+        assert b'"amount":5,' in json_codec.encode(yen)
 
     @pytest.mark.parametrize(("currency", "amount"), [("EUR", "5.005"), ("HRK", "5.1")])
     def test_what_does_not_fit_is_shown_all_the_same(self, currency: str, amount: str) -> None:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from contract import PaymentCancellationStatus, PaymentErrorCode
-from psp.types import Approved, Declined, Pending, RedirectRequired
+from integrator.contract import PaymentCancellationStatus, PaymentErrorCode
+from integrator.psp.types import Approved, Declined, Pending, RedirectRequired
 from tests.api.builders import MERCHANT, UNKNOWN, auth, debit, preauth
 from tests.api.conftest import World, assert_error
-from tests.api.fakes import FakeGateway, away
+from tests.api.fakes import FakeTransactionClient, away
 from workflows.messages import AnyInput, CancelReply
-from workflows.state import Kind, PreauthState, Refusal
+from workflows.state import PreauthState, Refusal, TransactionKind
 
 SESSION = RedirectRequired(psp_id="ses_1", expires_at=datetime(2099, 1, 1, tzinfo=UTC))
 
@@ -24,7 +24,11 @@ async def never() -> None:
 class TestCancel:
     @pytest.mark.parametrize("body", [None, b"", b"{}", b"not json", b'{"pspSettingsId": 7}'])
     async def test_ignores_its_body(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway, body: bytes | None
+        self,
+        client: httpx.AsyncClient,
+        world: World,
+        gateway: FakeTransactionClient,
+        body: bytes | None,
     ) -> None:
         made = await world.preauth()
         response = await client.post(f"/api/Preauth/{made['transactionId']}/Cancel", content=body)
@@ -39,7 +43,7 @@ class TestCancel:
 
     @pytest.mark.parametrize("status", ["Initiated", "Pending", "NotCancelled", "Failed"])
     async def test_passes_the_status_on(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway, status: str
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient, status: str
     ) -> None:
         made = await world.preauth()
         gateway.cancel_reply = CancelReply(status=PaymentCancellationStatus[status])
@@ -47,10 +51,10 @@ class TestCancel:
         assert response.json()["cancellationStatus"] == status
 
     async def test_without_an_answer_is_pending(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         made = await world.preauth()
-        state = gateway.states[(MERCHANT, Kind.PREAUTH, made["transactionId"])]
+        state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, made["transactionId"])]
         assert isinstance(state, PreauthState)
         state.cancelling = True
         gateway.before["cancel"] = never
@@ -58,7 +62,7 @@ class TestCancel:
         assert response.json()["cancellationStatus"] == "Pending"
 
     async def test_that_its_workflow_never_saw_is_to_be_repeated(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         made = await world.preauth()
         gateway.before["cancel"] = never
@@ -66,7 +70,7 @@ class TestCancel:
         assert_error(response, 503, "InternalError")
 
     async def test_is_refused_by_the_workflow(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         made = await world.preauth()
         refusal = Refusal(code=PaymentErrorCode.InvalidPreconditions, message="Captured.")
@@ -77,7 +81,7 @@ class TestCancel:
         assert_error(response, 500, "InvalidPreconditions")
 
     async def test_with_temporal_away(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         made = await world.preauth()
 
@@ -104,7 +108,7 @@ class TestCancel:
         assert_error(response, 404, "InvalidData")
 
     async def test_of_a_role_that_cannot_be_cancelled(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         made = await world.preauth(paymentMeansReference=debit(), requestedAmount=0)
         response = await client.post(f"/api/Preauth/{made['transactionId']}/Cancel")
@@ -113,7 +117,7 @@ class TestCancel:
 
     @pytest.mark.parametrize("status", ["Failed", "Expired", "Cancelled"])
     async def test_of_an_ended_preauth_asks_nobody(
-        self, client: httpx.AsyncClient, gateway: FakeGateway, status: str
+        self, client: httpx.AsyncClient, gateway: FakeTransactionClient, status: str
     ) -> None:
         def ended(_: AnyInput) -> Declined:
             return Declined.model_validate({"outcome": "declined", "status": status})
@@ -129,7 +133,7 @@ class TestCancel:
         assert "cancel" not in gateway.calls
 
     async def test_does_not_begin_what_has_not_begun(
-        self, client: httpx.AsyncClient, gateway: FakeGateway
+        self, client: httpx.AsyncClient, gateway: FakeTransactionClient
     ) -> None:
         """Reopening it would make the PSP call that is to be cancelled."""
 
@@ -145,16 +149,18 @@ class TestCancel:
 
 
 class TestFinalize:
-    async def _redirected(self, client: httpx.AsyncClient, gateway: FakeGateway) -> str:
+    async def _redirected(self, client: httpx.AsyncClient, gateway: FakeTransactionClient) -> str:
         gateway.psp = lambda _: SESSION
         body = preauth()
         await client.post("/api/Preauth", json=body)
         gateway.psp = lambda _: Approved(psp_id="auth_1")
-        gateway.states[(MERCHANT, Kind.PREAUTH, body["transactionId"])].answered = False
+        gateway.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])].answered = False
         id: str = body["transactionId"]
         return id
 
-    async def test_asks_the_psp(self, client: httpx.AsyncClient, gateway: FakeGateway) -> None:
+    async def test_asks_the_psp(
+        self, client: httpx.AsyncClient, gateway: FakeTransactionClient
+    ) -> None:
         id = await self._redirected(client, gateway)
         body = {"transactionId": id, "finalizationData": {"payment": "forged"}}
         response = await client.post("/api/Preauth/Finalize", json=body)
@@ -164,7 +170,7 @@ class TestFinalize:
         assert "forged" not in "".join(start.model_dump_json() for start in gateway.starts)
 
     async def test_of_a_decided_preauth_asks_nobody(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         made = await world.preauth(paymentMeansReference=debit(), requestedAmount=0)
         body = {"transactionId": made["transactionId"]}
@@ -173,7 +179,7 @@ class TestFinalize:
         assert "finalize" not in gateway.calls
 
     async def test_of_a_failed_preauth_is_its_error(
-        self, client: httpx.AsyncClient, gateway: FakeGateway
+        self, client: httpx.AsyncClient, gateway: FakeTransactionClient
     ) -> None:
         gateway.psp = lambda _: Declined(code=PaymentErrorCode.Rejected)
         made = preauth()
@@ -182,7 +188,7 @@ class TestFinalize:
         assert_error(await client.post("/api/Preauth/Finalize", json=body), 422, "Rejected")
 
     async def test_without_an_answer_is_as_get(
-        self, client: httpx.AsyncClient, gateway: FakeGateway
+        self, client: httpx.AsyncClient, gateway: FakeTransactionClient
     ) -> None:
         id = await self._redirected(client, gateway)
         gateway.before["finalize"] = never
@@ -190,7 +196,7 @@ class TestFinalize:
         assert response.json()["status"] == "Initiated"
 
     async def test_of_a_role_without_redirect(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         gateway.psp = lambda _: Pending(psp_id="mdt_1")
         made = await world.preauth(paymentMeansReference=debit(), requestedAmount=0)

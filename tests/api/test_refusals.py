@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import Context
-from psp.types import Approved, Declined, Pending
-from runtime.settings import Settings
-from store import Store
+from integrator.psp.types import Approved, Declined, Pending
+from integrator.settings import Settings
+from integrator.store import Store
 from tests.api.builders import (
     MERCHANT,
     RETURN_URLS,
@@ -27,9 +27,9 @@ from tests.api.builders import (
     refund,
 )
 from tests.api.conftest import Rows, World, assert_error
-from tests.api.fakes import FakeAdapter, FakeGateway
+from tests.api.fakes import FakeAdapter, FakeTransactionClient
 from workflows.messages import AnyInput
-from workflows.state import Kind, PreauthState
+from workflows.state import PreauthState, TransactionKind
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,11 @@ FORM = [
 
 @pytest.mark.parametrize("given", FORM)
 async def test_a_request_that_cannot_be_right(
-    client: httpx.AsyncClient, gateway: FakeGateway, adapter: FakeAdapter, rows: Rows, given: Case
+    client: httpx.AsyncClient,
+    gateway: FakeTransactionClient,
+    adapter: FakeAdapter,
+    rows: Rows,
+    given: Case,
 ) -> None:
     before = rows.count()
     response = await client.post(f"/api/{given.path}", json=given.sent())
@@ -115,7 +119,7 @@ async def test_a_request_that_cannot_be_right(
 
 @pytest.mark.parametrize("path", ["Preauth", "Payment", "Refund"])
 async def test_nothing_works_without_settings(
-    client: httpx.AsyncClient, gateway: FakeGateway, store: Store, rows: Rows, path: str
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store, rows: Rows, path: str
 ) -> None:
     await store.add_merchant("fresh", "fake")
     await store.issue_token("fresh", "test", token="token-of-fresh")
@@ -146,7 +150,7 @@ class TestCaptures:
         client: httpx.AsyncClient,
         world: World,
         rows: Rows,
-        gateway: FakeGateway,
+        gateway: FakeTransactionClient,
         given: Body,
         status: int,
         code: str,
@@ -160,7 +164,12 @@ class TestCaptures:
 
     @pytest.mark.parametrize("status", ["Initiated", "Pending", "Failed", "Cancelled", "Expired"])
     async def test_of_a_preauth_that_has_not_succeeded(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway, rows: Rows, status: str
+        self,
+        client: httpx.AsyncClient,
+        world: World,
+        gateway: FakeTransactionClient,
+        rows: Rows,
+        status: str,
     ) -> None:
         def answered(_: AnyInput) -> Declined | Pending:
             if status in ("Initiated", "Pending"):
@@ -176,10 +185,10 @@ class TestCaptures:
         assert rows.count() == stored
 
     async def test_of_a_captured_preauth(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway, rows: Rows
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient, rows: Rows
     ) -> None:
         first = await world.preauth()
-        state = gateway.states[(MERCHANT, Kind.PREAUTH, first["transactionId"])]
+        state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, first["transactionId"])]
         assert isinstance(state, PreauthState)
         state.reserve(new_id(), state.requested_amount, "EUR")
         stored = rows.count()
@@ -188,7 +197,7 @@ class TestCaptures:
         assert rows.count() == stored
 
     async def test_of_a_mandate(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         gateway.psp = lambda _: Approved(psp_id="mdt_1")
         first = await world.preauth(paymentMeansReference=debit(), requestedAmount=0)
@@ -216,7 +225,12 @@ class TestAgreements:
 
     @pytest.mark.parametrize("path", ["Preauth", "Payment"])
     async def test_not_usable_yet(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway, rows: Rows, path: str
+        self,
+        client: httpx.AsyncClient,
+        world: World,
+        gateway: FakeTransactionClient,
+        rows: Rows,
+        path: str,
     ) -> None:
         gateway.psp = lambda _: Pending(psp_id="auth_1")
         await world.preauth()
@@ -257,7 +271,7 @@ class TestRefunds:
         assert rows.count() == stored
 
     async def test_of_a_pending_payment_in_another_currency(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeGateway
+        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
     ) -> None:
         """The payment's state is judged before the currency."""
         await world.preauth()

@@ -7,16 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from store import NewTransaction, Store
+from integrator.store import NewTransaction, Store
 from tests.api.builders import MERCHANT, STRANGERS_TOKEN, Body, auth, payment, preauth, refund
 from tests.api.conftest import Rows, World, assert_error
-from tests.api.fakes import FakeGateway
+from tests.api.fakes import FakeTransactionClient
 from workflows.messages import PaymentInput
-from workflows.state import Kind, PaymentState, PreauthState
+from workflows.state import PaymentState, PreauthState, TransactionKind
 
 
 async def test_a_repeat_gets_the_present_state(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway, rows: Rows
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient, rows: Rows
 ) -> None:
     body = await world.preauth()
     first = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
@@ -30,26 +30,26 @@ async def test_a_repeat_gets_the_present_state(
 
 
 async def test_a_repeated_capture_is_not_refused_for_its_own_reservation(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
 ) -> None:
     before = await world.preauth()
     body = await world.payment(preauthTransactionId=before["transactionId"])
-    state = gateway.states[(MERCHANT, Kind.PREAUTH, before["transactionId"])]
+    state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, before["transactionId"])]
     assert isinstance(state, PreauthState)
     state.reserve(body["transactionId"], Decimal(119), "EUR")
-    state.settle(body["transactionId"], booked=True)
+    state.close_reservation(body["transactionId"], booked=True)
     assert (await client.post("/api/Payment", json=body)).status_code == 200
     other = payment(preauthTransactionId=before["transactionId"])
     assert_error(await client.post("/api/Payment", json=other), 500, "InvalidPreconditions")
 
 
 async def test_a_repeated_refund_is_not_refused_for_its_own_reservation(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
 ) -> None:
     paid = await world.capture()
     body = refund(paid["transactionId"])
     assert (await client.post("/api/Refund", json=body)).status_code == 200
-    state = gateway.states[(MERCHANT, Kind.PAYMENT, paid["transactionId"])]
+    state = gateway.states[(MERCHANT, TransactionKind.PAYMENT, paid["transactionId"])]
     assert isinstance(state, PaymentState)
     state.reserve(body["transactionId"], Decimal(119), "EUR")
     assert (await client.post("/api/Refund", json=body)).status_code == 200
@@ -93,7 +93,7 @@ async def test_merchants_do_not_share_ids(client: httpx.AsyncClient, world: Worl
 
 
 async def test_a_request_whose_start_was_lost_is_started_by_its_repeat(
-    client: httpx.AsyncClient, gateway: FakeGateway, rows: Rows
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, rows: Rows
 ) -> None:
     """The first process stored the row and died."""
 
@@ -111,7 +111,7 @@ async def test_a_request_whose_start_was_lost_is_started_by_its_repeat(
 
 
 async def test_a_debit_started_by_its_repeat_keeps_its_day(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
 ) -> None:
     async def crash() -> None:
         raise ZeroDivisionError
@@ -130,7 +130,7 @@ async def test_a_debit_started_by_its_repeat_keeps_its_day(
 
 
 async def test_of_concurrent_repeats_one_inserts_and_all_join(
-    client: httpx.AsyncClient, gateway: FakeGateway, rows: Rows
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, rows: Rows
 ) -> None:
     body = preauth()
     responses = await asyncio.gather(*(client.post("/api/Preauth", json=body) for _ in range(5)))

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from psp.errors import CredentialsRejected, OutcomeUnknown, PspTimeout, PspUnavailable
-from psp.types import SettingsCheck
-from store import Store
+from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspTimeout, PspUnavailable
+from integrator.psp.types import SettingsCheck
+from integrator.store import Store
 from tests.api.builders import MERCHANT, SETTINGS, Body, auth, preauth
 from tests.api.conftest import Rows, assert_error
 from tests.api.fakes import FakeAdapter

@@ -18,12 +18,12 @@ from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 
 from api.app import create_app
+from api.auth.rate_limits import FailedAuthLimit
 from api.context import Context
-from api.rates import Guests
-from api.tls import Certificate
-from api.transport import ConfigurationError, opened
-from runtime.keys import generate_key
-from runtime.settings import Settings
+from api.server.https import ConfigurationError, opened
+from api.server.tls import Certificate
+from integrator.crypto.keys import generate_key
+from integrator.settings import Settings
 from tests.api.builders import auth
 from tests.api.conftest import assert_error
 from tests.api.serving import free_port, serving, write_certificate
@@ -306,4 +306,4 @@ class TestStart:
 
 def replace_guests(context: Context, settings: Settings) -> Context:
     """The context with another rate for those without proof."""
-    return replace(context, guests=Guests(settings.rate_limit_unauthenticated))
+    return replace(context, guests=FailedAuthLimit(settings.rate_limit_unauthenticated))

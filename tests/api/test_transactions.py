@@ -6,18 +6,20 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from contract import PaymentErrorCode, PaymentRequest, PreauthRequest, wire
-from psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
-from store import Store
+from integrator.contract import PaymentErrorCode, PaymentRequest, PreauthRequest, json_codec
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
+from integrator.store import Store
 from tests.api.builders import MERCHANT, Body, debit, payment, preauth, refund
 from tests.api.conftest import World, assert_error
-from tests.api.fakes import FakeAdapter, FakeGateway
+from tests.api.fakes import FakeAdapter, FakeTransactionClient
 from tests.store.builders import kept_request
 from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
-from workflows.state import Evidence, EvidenceKind, Kind
+from workflows.state import Evidence, EvidenceKind, TransactionKind
 
 
-async def test_a_preauth_is_reserved(client: httpx.AsyncClient, gateway: FakeGateway) -> None:
+async def test_a_preauth_is_reserved(
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
+) -> None:
     expires = datetime(2026, 1, 22, 9, tzinfo=UTC)
     fact = Fact(kind=FactKind.AUTHORIZED, id="auth_1", amount=Decimal("119"), expires_at=expires)
     gateway.psp = lambda _: Approved(psp_id="auth_1", facts=(fact,))
@@ -37,7 +39,7 @@ async def test_a_preauth_is_reserved(client: httpx.AsyncClient, gateway: FakeGat
 
 
 async def test_the_workflow_is_told_no_payment_data(
-    client: httpx.AsyncClient, gateway: FakeGateway
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     body = preauth(paymentMeansReference=debit(), requestedAmount=0)
     await client.post("/api/Preauth", json=body)
@@ -51,7 +53,7 @@ async def test_the_workflow_is_told_no_payment_data(
 
 
 async def test_a_redirect_is_told_while_it_is_open(
-    client: httpx.AsyncClient, gateway: FakeGateway, store: Store
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
 ) -> None:
     body = preauth()
     key = (MERCHANT, body["transactionId"])
@@ -72,7 +74,7 @@ async def test_a_redirect_is_told_while_it_is_open(
     assert "bearer" not in first
     assert (await client.get(f"/api/Preauth/{body['transactionId']}")).json() == first
 
-    state = gateway.states[(MERCHANT, Kind.PREAUTH, body["transactionId"])]
+    state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
     proof = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
     state.apply(Approved(psp_id="auth_1"), proof)
     await store.save_private(*key, instrument={"token": {"t": "x"}, "bearer": {"Last4": "4242"}})
@@ -84,14 +86,14 @@ async def test_a_redirect_is_told_while_it_is_open(
 
 
 async def test_a_redirect_that_came_after_the_caller_was_told_pending_is_shown(
-    client: httpx.AsyncClient, gateway: FakeGateway, store: Store
+    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
 ) -> None:
     body = preauth()
     key = (MERCHANT, body["transactionId"])
     gateway.psp = lambda _: None
     await client.post("/api/Preauth", json=body)
-    state = gateway.states[(MERCHANT, Kind.PREAUTH, body["transactionId"])]
-    state.hand_over(datetime.now(UTC))
+    state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
+    state.mark_pending(datetime.now(UTC))
     await store.save_private(*key, redirect={"url": "https://psp.example/s/1", "data": None})
     session = RedirectRequired(psp_id="ses_1", expires_at=datetime(2099, 1, 1, tzinfo=UTC))
     state.apply(session, Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC)))
@@ -101,12 +103,12 @@ async def test_a_redirect_that_came_after_the_caller_was_told_pending_is_shown(
 
 
 async def test_an_upgrade_uses_the_agreement(
-    client: httpx.AsyncClient, world: World, store: Store, gateway: FakeGateway
+    client: httpx.AsyncClient, world: World, store: Store, gateway: FakeTransactionClient
 ) -> None:
     first = await world.preauth()
     key = (MERCHANT, first["transactionId"])
     await store.save_private(*key, instrument={"token": {}, "bearer": {"Last4": "4242"}})
-    await gateway.record(MERCHANT, gateway.states[(MERCHANT, Kind.PREAUTH, key[1])])
+    await gateway.record(MERCHANT, gateway.states[(MERCHANT, TransactionKind.PREAUTH, key[1])])
     upgrade = preauth(isInitial=False, paymentMeansReference={"role": "CreditCard"})
     response = await client.post("/api/Preauth", json=upgrade)
     assert response.status_code == 200
@@ -114,7 +116,7 @@ async def test_an_upgrade_uses_the_agreement(
 
 
 async def test_a_capture_and_its_refund(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
 ) -> None:
     captured = await world.capture()
     start = gateway.starts[-1]
@@ -141,7 +143,7 @@ async def test_a_capture_and_its_refund(
 
 
 async def test_a_refund_counts_nothing_before_it_is_done(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
 ) -> None:
     captured = await world.capture()
     gateway.psp = lambda _: Pending(psp_id="rf_1")
@@ -151,7 +153,7 @@ async def test_a_refund_counts_nothing_before_it_is_done(
 
 
 async def test_a_debit_is_due_on_its_day(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
 ) -> None:
     await world.preauth(paymentMeansReference=debit(), requestedAmount=0)
     gateway.psp = lambda _: Pending(psp_id="dd_1")
@@ -166,10 +168,10 @@ async def test_a_debit_is_due_on_its_day(
 
 
 async def test_a_payment_shows_its_chargeback(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
 ) -> None:
     captured = await world.capture()
-    state = gateway.states[(MERCHANT, Kind.PAYMENT, captured["transactionId"])]
+    state = gateway.states[(MERCHANT, TransactionKind.PAYMENT, captured["transactionId"])]
     back = Fact(
         kind=FactKind.CHARGED_BACK,
         id="cb_1",
@@ -200,7 +202,7 @@ async def test_a_payment_shows_its_chargeback(
     [("InsufficientBalance", 422), ("LimitExceeded", 429), ("LoginError", 401), ("RateLimit", 500)],
 )
 async def test_a_failed_payment_is_an_error_each_time(
-    client: httpx.AsyncClient, world: World, gateway: FakeGateway, code: str, status: int
+    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient, code: str, status: int
 ) -> None:
     await world.preauth()
     gateway.psp = lambda _: Declined(
@@ -219,7 +221,7 @@ async def test_a_failed_payment_is_an_error_each_time(
 
 
 async def test_a_cancelled_transaction_is_no_error(
-    client: httpx.AsyncClient, gateway: FakeGateway
+    client: httpx.AsyncClient, gateway: FakeTransactionClient
 ) -> None:
     def withdrawn(_: AnyInput) -> Declined:
         return Declined.model_validate({"outcome": "declined", "status": "Cancelled"})
@@ -246,9 +248,9 @@ async def test_the_request_is_kept_as_it_was_read(
     }
     given = await world.preauth(orderData=order, paymentMeansReference=debit())
     kept = await kept_request(store, MERCHANT, given["transactionId"])
-    expected = wire.validate(PreauthRequest, given | {"requestedAmount": Decimal("119.0")})
+    expected = json_codec.validate(PreauthRequest, given | {"requestedAmount": Decimal("119.0")})
     assert PreauthRequest.model_validate(kept) == expected
-    assert wire.validate(PreauthRequest, kept) == expected
+    assert json_codec.validate(PreauthRequest, kept) == expected
 
     paid = await world.payment(
         paymentMeansReference={"role": "Debit"}, plannedExecutionDate="2026-02-19"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import plot, report
-from bench.cases import Sides
-from bench.knobs import Knobs
-from bench.run import both_sides, figures, growth
-from bench.stack import VARIANTS
+from devtools.bench import plot, report
+from devtools.bench.config import Knobs
+from devtools.bench.measurements import Sides
+from devtools.bench.run import both_sides, figures, growth
+from devtools.bench.stack import VARIANTS
 from tests.support.temporal import temporal_binary
 
 TINY = Knobs(rounds=1, phase=0.6, warm_up=0.2, notifications=1, callers=2, crowd=4, growth=(0, 20))

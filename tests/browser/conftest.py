@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.browser.chromium import FLAGS, chromium
 from tests.browser.customer import Customer
-from tests.browser.shop import Shop
+from tests.browser.return_page_server import Shop
 from tests.support.billwerk import Billwerk
 from tests.support.stack import Stack
 

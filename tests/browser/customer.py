@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from playwright.async_api import Page, expect
 
-from tests.browser.shop import PAGES, Shop
+from tests.browser.return_page_server import PAGES, Shop
 from tests.support.billwerk import Billwerk, new_id
 
 GOOD = "4242 4242 4242 4242"

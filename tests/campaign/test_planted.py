@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from campaign.findings import Column
-from campaign.mutants import BUGS
-from campaign.run import snapshot
+from devtools.campaign.mutation_control import BUGS
+from devtools.campaign.run import snapshot
+from devtools.campaign.violations import Column
 
 ROOT = Path(__file__).parents[2]
-HOOK = ROOT / "campaign" / "hook"
+HOOK = ROOT / "devtools" / "campaign" / "process_hook"
 PLANT = "import sys; sys.path.insert(0, '.'); import planted_bugs as p; p.plant(sys.argv[1])"
 
 
@@ -34,4 +34,4 @@ def test_no_process_but_the_worker_and_the_api_is_touched(tmp_path: Path) -> Non
     subprocess.run([sys.executable, "-m", "this"], cwd=ROOT, env=env, check=True)
     copy = snapshot(tmp_path / "code")
     assert (copy / "worker.py").exists()
-    assert not (copy / "campaign").exists()
+    assert not (copy / "devtools" / "campaign").exists()

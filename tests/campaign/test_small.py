@@ -3,9 +3,9 @@
 import pytest
 from rich.console import Console
 
-from campaign.config import Config
-from campaign.report import show
-from campaign.run import run
+from devtools.campaign.config import Config
+from devtools.campaign.report import show
+from devtools.campaign.run import run
 from tests.support.temporal import temporal_binary
 
 pytestmark = pytest.mark.e2e

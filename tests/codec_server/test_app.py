@@ -13,12 +13,12 @@ from google.protobuf.json_format import MessageToDict
 from pydantic import SecretStr
 from temporalio.api.common.v1 import Payload, Payloads
 
-from codec_server import __main__ as codec_server
-from codec_server.app import LARGEST_REQUEST, ConfigurationError, create_app
-from runtime.codec import EncryptingCodec
-from runtime.keys import KeyRing, generate_key
-from runtime.settings import Settings
-from sandbox_psp import __main__ as sandbox_psp
+from devtools.sandbox_psp import __main__ as sandbox_psp
+from integrator.codec_server import __main__ as codec_server
+from integrator.codec_server.app import LARGEST_REQUEST, ConfigurationError, create_app
+from integrator.crypto.keys import KeyRing, generate_key
+from integrator.settings import Settings
+from integrator.temporal.payload_codec import EncryptingCodec
 
 TOKEN = "operators-token"
 UI = "http://127.0.0.1:8233"
@@ -107,7 +107,7 @@ def test_the_server_believes_none_of_its_own_accord(
         server.started = True
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
-    monkeypatch.setattr("codec_server.__main__.Settings", lambda: settings)
+    monkeypatch.setattr("integrator.codec_server.__main__.Settings", lambda: settings)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     codec_server.main()
     sandbox_psp.main()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from contract import wire
+from integrator.contract import json_codec
 
 # A busy machine is no reason to fail.
 settings.register_profile("contract", deadline=None)
@@ -29,19 +29,19 @@ def example() -> Callable[[str], bytes]:
 @pytest.fixture
 def preauth(example: Callable[[str], bytes]) -> dict[str, Any]:
     """A valid direct debit preauth request with all nested objects, decoded, to be changed."""
-    body: dict[str, Any] = wire.decode(example("e04_request"))
+    body: dict[str, Any] = json_codec.decode(example("e04_request"))
     return body
 
 
 @pytest.fixture
 def payment(example: Callable[[str], bytes]) -> dict[str, Any]:
     """A valid recurring direct debit with an invoice, decoded, to be changed."""
-    body: dict[str, Any] = wire.decode(example("e10_request"))
+    body: dict[str, Any] = json_codec.decode(example("e10_request"))
     return body
 
 
 @pytest.fixture
 def refund(example: Callable[[str], bytes]) -> dict[str, Any]:
     """A valid refund request, decoded, to be changed."""
-    body: dict[str, Any] = wire.decode(example("e13_request"))
+    body: dict[str, Any] = json_codec.decode(example("e13_request"))
     return body

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-import cli
+from integrator.cli import main as cli
 from tests.docs.pages import ROOT
 from tests.support.temporal import temporal_binary
 

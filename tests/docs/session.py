@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-import cli
+from integrator.cli import main as cli
 from tests.docs.classified import ENDS_OTHERWISE
 from tests.docs.pages import ROOT
 from tests.docs.shell import Command

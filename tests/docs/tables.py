@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from contract.errors import HTTP_STATUS
-from contract.settings import MerchantSettingDescription
-from psp import registry
-from psp.description import integration_info
-from psp.stripe.notifications import RELEVANT
-from psp.types import MethodCapability
-from runtime.settings import configuration_table
+from integrator.contract.errors import HTTP_STATUS
+from integrator.contract.settings import MerchantSettingDescription
+from integrator.psp import registry
+from integrator.psp.integration_info import integration_info
+from integrator.psp.stripe.notifications import RELEVANT
+from integrator.psp.types import MethodCapability
+from integrator.settings import configuration_table
 from tests.docs.pages import ROOT, pages, with_generated
 
 MODULES = (
-    *("contract", "psp", "workflows", "activities", "store", "runtime", "api", "codec_server"),
-    *("operations", "local", "sandbox_psp", "worker.py", "cli.py"),
+    *("integrator/contract", "integrator/psp", "workflows", "integrator/observability"),
+    *("integrator/crypto", "integrator/store", "integrator/temporal", "integrator/transactions"),
+    *("integrator/jobs", "activities", "integrator/admin", "integrator/operations", "api"),
+    *("integrator/codec_server", "integrator/cli", "worker.py", "devtools"),
 )
 PSPS = ("sandbox", "stripe", "gocardless", "billwerk_pay")
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from tests.docs import checks, desk, session
+from integrator.cli import main as cli
+from tests.docs import checks, operator_fixtures, session
 from tests.docs.classified import (
     INTEGRATOR_CARRIED_OUT,
     INTEGRATOR_CHECKED,
@@ -56,8 +56,8 @@ def test_what_can_be_carried_out_works(
     monkeypatch.setattr(os, "_exit", sys.exit)
     wanted = [command for command in commands(page) if is_carried_out(command)]
     own = {**given, "acme": _merchant(page, wanted)}
-    if not _adds_acme(wanted) and desk.is_needed(wanted):
-        own |= desk.prepared(stack, own["acme"])
+    if not _adds_acme(wanted) and operator_fixtures.is_needed(wanted):
+        own |= operator_fixtures.prepared(stack, own["acme"])
     alone = {command: words for command in wanted if (words := is_integrator_alone(command))}
     done = [session.integrator(words, command, own) for command, words in alone.items()]
     others = [command for command in wanted if command not in alone]
@@ -93,7 +93,7 @@ def test_no_command_hides_from_these_tests(page: Page) -> None:
 @pytest.fixture(scope="module")
 def demo(stack: Stack) -> Iterator[subprocess.Popen[str]]:
     """What `make demo` starts, begun before other commands, because it mostly waits."""
-    line = [sys.executable, "-m", "cli", "demo"]
+    line = [sys.executable, "-m", "integrator.cli", "demo"]
     with subprocess.Popen(
         line, cwd=ROOT, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -8,8 +8,21 @@ from importlib.metadata import packages_distributions
 
 from tests.docs.pages import ROOT
 
-STARTED = ("api.__main__", "cli", "codec_server.__main__", "sandbox_psp.__main__", "worker")
-_LATER = ("local.run", "local.demo.main", "store.migrate", "aiosqlite", "asyncpg", "alembic")
+STARTED = (
+    "api.__main__",
+    "integrator.cli.main",
+    "integrator.codec_server.__main__",
+    "devtools.sandbox_psp.__main__",
+    "worker",
+)
+_LATER = (
+    "devtools.devstack.run",
+    "devtools.devstack.demo.main",
+    "integrator.store.migrate",
+    "aiosqlite",
+    "asyncpg",
+    "alembic",
+)
 _OURS = {"payment-integrator", "setuptools", "pip"}
 
 

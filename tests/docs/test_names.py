@@ -14,9 +14,9 @@ from pydantic_settings import BaseSettings
 from sqlalchemy import create_engine
 from sqlalchemy.schema import CreateTable
 
-from psp import registry
-from runtime.settings import PREFIX, Settings
-from store.tables import metadata
+from integrator.psp import registry
+from integrator.settings import PREFIX, Settings
+from integrator.store.tables import metadata
 from tests.docs import checks
 from tests.docs.pages import ROOT, Page, pages, read
 
@@ -154,7 +154,7 @@ def _is_path(code: str) -> bool:
 
 
 def _is_top_level(code: str) -> bool:
-    return code in {"cli.py", "worker.py"}
+    return code in {"worker.py"}
 
 
 def _begins_a_sub_command(words: list[str]) -> bool:

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 import api.app
-import sandbox_psp.app
-from runtime.settings import Settings
-from sandbox_psp.settings import Settings as SandboxSettings
+import devtools.sandbox_psp.app
+from devtools.sandbox_psp.settings import Settings as SandboxSettings
+from integrator.settings import Settings
 from tests.docs.pages import Page, pages
 
 _ROUTE = re.compile(r"\b(GET|PUT|POST|DELETE) (/[\w/{},.-]+)")
@@ -31,7 +31,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
     """Method and path; of the API's own also those without their prefix, as it takes both."""
     folder = tmp_path_factory.mktemp("served")
     own = set(_of_app(api.app.create_app(Settings(data_dir=folder))))
-    theirs = set(_of_app(sandbox_psp.app.create_app(SandboxSettings())))
+    theirs = set(_of_app(devtools.sandbox_psp.app.create_app(SandboxSettings())))
     return own | theirs | {(method, path.removeprefix("/api")) for method, path in own}
 
 

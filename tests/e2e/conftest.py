@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.platform import CARD, IBAN, IBAN_CHARGED_BACK, IBAN_FAILS, World, around
 from tests.e2e.scenarios import Background, begin
-from tests.e2e.world import CARD, IBAN, IBAN_CHARGED_BACK, IBAN_FAILS, World, around
 from tests.support.stack import Stack
 
 AT_ONCE = 12

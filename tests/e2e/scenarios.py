@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from tests.e2e.world import CARD, IBAN, IBAN_CHARGED_BACK, IBAN_FAILS, Seen, World
+from tests.e2e.platform import CARD, IBAN, IBAN_CHARGED_BACK, IBAN_FAILS, Seen, World
 from tests.support.billwerk import Attempt, Billwerk, Reply, new_id, pay_at_checkout
 
 

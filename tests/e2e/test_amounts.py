@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.e2e.platform import HANG_SECONDS, Seen, World, announcement, assert_same_books, outcome
 from tests.e2e.sandbox import decoded
 from tests.e2e.scenarios import ENDINGS, OPERATIONS, SLOW, Background, row
-from tests.e2e.world import HANG_SECONDS, Seen, World, announcement, assert_same_books, outcome
 
 pytestmark = pytest.mark.e2e
 

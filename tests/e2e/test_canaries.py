@@ -14,12 +14,12 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHistory
 from temporalio.converter import PayloadCodec
 
-from runtime.codec import EncryptingCodec
-from runtime.keys import KeyRing
-from runtime.settings import Settings
-from runtime.temporal import connect
+from integrator.crypto.keys import KeyRing
+from integrator.settings import Settings
+from integrator.temporal.client import connect
+from integrator.temporal.payload_codec import EncryptingCodec
+from tests.e2e.platform import CARD, World
 from tests.e2e.test_secrets import hits, log_files, temporal_files
-from tests.e2e.world import CARD, World
 from tests.support.billwerk import new_id, pay_at_checkout
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("comes_last")]

@@ -5,15 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.e2e.platform import CARD, HANG_SECONDS, World, announcement, assert_same_books, outcome
 from tests.e2e.scenarios import Background
-from tests.e2e.world import (
-    CARD,
-    HANG_SECONDS,
-    World,
-    announcement,
-    assert_same_books,
-    outcome,
-)
 from tests.support.billwerk import new_id, pay_at_checkout
 
 pytestmark = pytest.mark.e2e

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.e2e.scenarios import DEBITS, Background
-from tests.e2e.world import (
+from tests.e2e.platform import (
     HANG_SECONDS,
     IBAN,
     IBAN_CHARGED_BACK,
@@ -12,6 +11,7 @@ from tests.e2e.world import (
     assert_same_books,
     outcome,
 )
+from tests.e2e.scenarios import DEBITS, Background
 from tests.support.billwerk import new_id
 
 pytestmark = pytest.mark.e2e

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import World
+from tests.e2e.platform import World
 
 pytestmark = pytest.mark.e2e
 

@@ -4,8 +4,8 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from tests.e2e.platform import HANG_SECONDS, World
 from tests.e2e.scenarios import Background
-from tests.e2e.world import HANG_SECONDS, World
 
 pytestmark = pytest.mark.e2e
 

@@ -22,7 +22,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from tests.e2e.world import CARD, World, around, outcome, wait_until
+from tests.e2e.platform import CARD, World, around, outcome, wait_until
 from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

@@ -23,14 +23,14 @@ import httpx
 import pytest
 from pydantic import HttpUrl
 
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.kit.receiver import receiving
-from psp.port import Connection
-from psp.stripe import StripeAdapter
-from psp.stripe.config import StripeConfig
-from psp.stripe.settings import StripeSettings
-from psp.types import Approved, Declined, FactKind, Instrument, Outcome, Pending
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.conformance.receiver import receiving
+from integrator.psp.port import Connection
+from integrator.psp.stripe import StripeAdapter
+from integrator.psp.stripe.config import StripeConfig
+from integrator.psp.stripe.settings import StripeSettings
+from integrator.psp.types import Approved, Declined, FactKind, Instrument, Outcome, Pending
 from tests.psp import builders
 
 PYTHON = os.environ.get("LOCALSTRIPE_PYTHON", "")

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import uvicorn
 
-from campaign.stack import free_ports
+from devtools.campaign.stack import free_ports
 from tests.e2e.test_localstripe import PYTHON, SECRET, Older, localstripe
 from tests.support.billwerk import Billwerk, new_id
 from tests.support.stack import Stack
@@ -135,7 +135,7 @@ def shop(
 
 
 def command(stack: Stack, *arguments: str) -> str:
-    line = [sys.executable, "-m", "cli", *arguments]
+    line = [sys.executable, "-m", "integrator.cli", *arguments]
     done = subprocess.run(
         line, cwd=ROOT, env=stack.env, capture_output=True, text=True, check=True, timeout=60
     )

@@ -21,7 +21,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 
-from tests.e2e.world import CARD, World, around, outcome, wait_until
+from tests.e2e.platform import CARD, World, around, outcome, wait_until
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -61,7 +61,7 @@ class Operator:
     def types(self, *arguments: str, code: int = 0) -> str:
         """What the command prints, having ended with this exit code."""
         done = subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
+            [sys.executable, "-m", "integrator.cli", *arguments],
             env=self.stack.env,
             capture_output=True,
             text=True,

@@ -17,9 +17,7 @@ import httpx
 import pytest
 from temporalio.client import Client
 
-from tests.e2e.sandbox import decoded
-from tests.e2e.traffic import Answered, Traffic
-from tests.e2e.world import (
+from tests.e2e.platform import (
     CARD,
     HANG_SECONDS,
     IBAN,
@@ -30,6 +28,8 @@ from tests.e2e.world import (
     outcome,
     wait_until,
 )
+from tests.e2e.sandbox import decoded
+from tests.e2e.traffic import Answered, Traffic
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.e2e

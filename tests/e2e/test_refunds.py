@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.platform import World, assert_same_books, outcome
 from tests.e2e.sandbox import decoded, total
-from tests.e2e.world import World, assert_same_books, outcome
 from tests.support.billwerk import new_id
 
 pytestmark = pytest.mark.e2e

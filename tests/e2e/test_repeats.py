@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.world import CARD, World, outcome
+from tests.e2e.platform import CARD, World, outcome
 from tests.support.billwerk import new_id
 
 pytestmark = pytest.mark.e2e

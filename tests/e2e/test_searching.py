@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from tests.e2e.world import CARD, HANG_SECONDS, IBAN, World, wait_until
+from tests.e2e.platform import CARD, HANG_SECONDS, IBAN, World, wait_until
 
 pytestmark = pytest.mark.e2e
 

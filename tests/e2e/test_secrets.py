@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.platform import HANG_SECONDS, World
 from tests.e2e.scenarios import DEBITS, SIGN_UPS, Background
-from tests.e2e.world import HANG_SECONDS, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("comes_last")]
 

@@ -2,16 +2,9 @@
 
 import pytest
 
+from tests.e2e.platform import CARD, HANG_SECONDS, World, announcement, assert_same_books, outcome
 from tests.e2e.sandbox import decoded
 from tests.e2e.scenarios import SIGN_UPS, Background
-from tests.e2e.world import (
-    CARD,
-    HANG_SECONDS,
-    World,
-    announcement,
-    assert_same_books,
-    outcome,
-)
 from tests.support.billwerk import RETURN_URLS, new_id, pay_at_checkout
 
 pytestmark = pytest.mark.e2e

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.e2e.platform import HANG_SECONDS, announcement, assert_same_books
 from tests.e2e.scenarios import REFUSALS, RETRY_AFTER_SECONDS, Background
-from tests.e2e.world import HANG_SECONDS, announcement, assert_same_books
 
 pytestmark = pytest.mark.e2e
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.e2e.world import CARD, HANG_SECONDS, World
+from tests.e2e.platform import CARD, HANG_SECONDS, World
 
 PAUSE_SECONDS = 0.05
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from local.layout import Layout
-from local.process import Command
-from local.supervisor import Supervisor
+from devtools.devstack.data_dir import Layout
+from devtools.devstack.process import Command
+from devtools.devstack.supervisor import Supervisor
 from tests.local.waiting import eventually
 
 DUMMY = Path(__file__).with_name("dummy.py")

@@ -1,6 +1,6 @@
 """The waits between two starts of a process."""
 
-from local.backoff import Backoff
+from devtools.devstack.backoff import Backoff
 
 
 def test_grows_from_death_to_death_up_to_a_limit() -> None:

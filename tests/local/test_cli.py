@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import cli
-from local.merchants import migrate
-from runtime.settings import Settings
+from integrator.admin.migration import migrate
+from integrator.cli import main as cli
+from integrator.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,7 +137,7 @@ def test_wrong_configuration_names_the_variable(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_run_that_cannot_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTEGRATOR_TEMPORAL_BIN", str(folder / "none"))
-    command = [sys.executable, "-m", "cli", "run"]
+    command = [sys.executable, "-m", "integrator.cli", "run"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "INTEGRATOR_TEMPORAL_BIN names" in ended.stderr
@@ -147,7 +147,7 @@ def test_a_run_that_cannot_start_says_why(folder: Path, monkeypatch: pytest.Monk
 def test_a_local_run_serves_no_https(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTEGRATOR_TLS_CERT_FILE", str(folder / "cert.pem"))
     monkeypatch.setenv("INTEGRATOR_TLS_KEY_FILE", str(folder / "key.pem"))
-    command = [sys.executable, "-m", "cli", "run"]
+    command = [sys.executable, "-m", "integrator.cli", "run"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "plain HTTP on loopback" in ended.stderr

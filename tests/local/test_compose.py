@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.settings import PREFIX, Settings
+from integrator.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy/.env.example"

@@ -8,18 +8,18 @@ import httpx
 import pytest
 from rich.console import Console
 
-from contract.ids import is_transaction_id
-from contract.requests import PaymentRequest, PreauthRequest, RefundRequest
-from local.demo import checkout, requests
-from local.demo.ids import agreement_id, transaction_id, workflow_url
-from local.demo.main import own_settings
-from local.demo.platform import Platform
-from local.demo.stage import Outcome
-from local.demo.table import show
-from local.demo.timeline import Timeline, summary
-from local.demo.webhooks import receiving
-from local.errors import LocalError
-from runtime.settings import Settings
+from devtools.devstack.demo import checkout, requests
+from devtools.devstack.demo.billing_client import Platform
+from devtools.devstack.demo.context import Outcome
+from devtools.devstack.demo.ids import agreement_id, transaction_id, workflow_url
+from devtools.devstack.demo.main import own_settings
+from devtools.devstack.demo.results import show
+from devtools.devstack.demo.timeline import Timeline, summary
+from devtools.devstack.demo.webhooks import receiving
+from devtools.devstack.errors import DevStackError
+from integrator.contract.ids import is_transaction_id
+from integrator.contract.requests import PaymentRequest, PreauthRequest, RefundRequest
+from integrator.settings import Settings
 
 HOOK = "http://127.0.0.1:9/hooks"
 PAGE = """<html><form method="post" action="/checkout/cs_1">
@@ -110,7 +110,7 @@ async def test_the_customer_pays_like_a_browser() -> None:
 async def test_a_page_without_a_form_ends_the_story() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(404, text="<p>gone</p>"))
     async with httpx.AsyncClient(transport=transport) as browser:
-        with pytest.raises(LocalError, match="HTTP 404"):
+        with pytest.raises(DevStackError, match="HTTP 404"):
             await checkout.pay(browser, "http://psp/checkout/cs_1", Timeline(console()))
 
 

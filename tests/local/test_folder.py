@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from local import lock, ports
-from local.errors import LocalError
-from local.files import read_json, write_private
-from local.layout import Layout
+from devtools.devstack import lock, ports
+from devtools.devstack.data_dir import Layout
+from devtools.devstack.errors import DevStackError
+from devtools.devstack.files import read_json, write_private
 
 
 def test_a_lock_is_held_by_one_and_released(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with (
         lock.held(file),
-        pytest.raises(LocalError, match=rf"\(process {os.getpid()}\)"),
+        pytest.raises(DevStackError, match=rf"\(process {os.getpid()}\)"),
         lock.held(file),
     ):
         pytest.fail("held twice")
@@ -30,13 +30,13 @@ async def test_a_port_in_use_is_named_with_its_variable() -> None:
         port = server.getsockname()[1]
         (other,) = ports.find_free("127.0.0.1", 1)
         wanted = {"INTEGRATOR_API_PORT": other, "INTEGRATOR_SANDBOX_PORT": port}
-        with pytest.raises(LocalError, match=rf"Port {port} .* INTEGRATOR_SANDBOX_PORT"):
+        with pytest.raises(DevStackError, match=rf"Port {port} .* INTEGRATOR_SANDBOX_PORT"):
             await ports.require_free("127.0.0.1", wanted, patience=0.2)
     await ports.require_free("127.0.0.1", wanted, patience=0)
 
 
 async def test_one_port_for_two_servers_is_refused() -> None:
-    with pytest.raises(LocalError, match="A and B both name port 5"):
+    with pytest.raises(DevStackError, match="A and B both name port 5"):
         await ports.require_free("127.0.0.1", {"A": 5, "B": 5})
 
 

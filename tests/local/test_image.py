@@ -8,11 +8,10 @@ import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+TOP_LEVEL = {"activities", "api", "integrator", "worker.py", "workflows"}
 PACKAGES = {pattern.rstrip("*") for pattern in SETUPTOOLS["packages"]["find"]["include"]}
 
 
@@ -25,7 +24,8 @@ def copied() -> list[tuple[list[str], str]]:
 def test_every_package_is_copied_and_let_through() -> None:
     sources = {source for several, _ in copied() for source in several}
     modules = {f"{name}.py" for name in SETUPTOOLS["py-modules"]}
-    assert sources == PACKAGES | modules | {"requirements.lock", "pyproject.toml", "README.md"}
+    locks = {"requirements.lock", "requirements-devtools.lock"}
+    assert sources == PACKAGES | modules | locks | {"devtools", "pyproject.toml", "README.md"}
     assert all((ROOT / source).exists() for source in sources)
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignore
@@ -34,14 +34,14 @@ def test_every_package_is_copied_and_let_through() -> None:
 
 def test_every_package_of_the_product_is_installed() -> None:
     found = {file.parent.name for file in ROOT.glob("*/__init__.py")}
-    assert found - {"tests", "campaign", "bench"} == PACKAGES
+    assert found - {"tests", "devtools"} == PACKAGES
 
 
 def test_what_is_copied_builds_a_whole_package(tmp_path: Path) -> None:
     """Modules, templates and migrations: as `pip install` of the image finds them."""
     context, wheels = tmp_path / "context", tmp_path / "wheels"
     for sources, target in copied():
-        for source in sources:
+        for source in set(sources) - {"devtools"}:
             if (ROOT / source).is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(ROOT / source, context / target, ignore=ignored)
@@ -67,18 +67,35 @@ def test_what_is_copied_builds_a_whole_package(tmp_path: Path) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert wanted - inside == set()
-    assert {"worker.py", "cli.py"} <= inside
+    assert "worker.py" in inside
+    assert {name.split("/")[0] for name in inside if ".dist-info/" not in name} == TOP_LEVEL
 
 
 def test_it_runs_as_nobody_special_and_says_how_it_is() -> None:
-    last = DOCKERFILE.rpartition("FROM ")[2]
-    assert re.search(r"^USER 10001:10001$", last, re.M)
-    for instruction in ("HEALTHCHECK", "STOPSIGNAL SIGTERM", "LABEL", "CMD ["):
+    runtime, _, last = DOCKERFILE.partition(" AS runtime\n")[2].rpartition("FROM ")
+    assert re.search(r"^USER 10001:10001$", runtime, re.M)
+    assert not re.search(r"^USER ", last, re.M)
+    assert re.search(r"^STOPSIGNAL SIGTERM$", runtime, re.M)
+    assert re.search(r"^LABEL ", runtime, re.M)
+    for instruction in ("HEALTHCHECK", "CMD ["):
         assert f"\n{instruction}" in last
     assert "--require-hashes --only-binary :all: -r requirements.lock" in DOCKERFILE
 
 
-@pytest.mark.parametrize("stage", [0, 1])
-def test_both_stages_have_the_same_base(stage: int) -> None:
+def test_all_stages_have_the_same_base() -> None:
     """Its digest is an argument: one must not be pinned without the other."""
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)[stage] == "${PYTHON_IMAGE}"
+    stages = re.findall(r"^FROM (\S+) AS (\S+)", DOCKERFILE, re.M)
+    names = {name for _, name in stages}
+    assert {base for base, _ in stages if base not in names} == {"${PYTHON_IMAGE}"}
+
+
+def test_development_tools_have_a_target_of_their_own() -> None:
+    """The last stage is the one built without `--target`; nothing of theirs leads there."""
+    stages = {name: base for base, name in re.findall(r"^FROM (\S+) AS (\S+)", DOCKERFILE, re.M)}
+    assert list(stages)[-1] == "production"
+    parts = re.split(r"^FROM \S+ AS (\S+)$", DOCKERFILE, flags=re.M)[1:]
+    bodies = dict(zip(parts[::2], parts[1::2], strict=True))
+    for name in ("build", "build-product", "runtime", "production"):
+        assert not re.search(r"^(COPY|RUN|CMD) .*devtools", bodies[name], re.M), name
+    assert "COPY --from=build-product " in bodies["production"]
+    assert stages["devtools"] == stages["production"] == "runtime"

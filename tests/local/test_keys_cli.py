@@ -22,11 +22,11 @@ from temporalio.client import (
 from temporalio.testing import WorkflowEnvironment
 from typer.testing import CliRunner, Result
 
-import cli
-from runtime.codec import encrypting_converter
-from runtime.keys import KeyRing, generate_key
-from store import NewAgreement, NewTransaction, Store
-from store.migrate import upgrade
+from integrator.cli import main as cli
+from integrator.crypto.keys import KeyRing, generate_key
+from integrator.store import NewAgreement, NewTransaction, Store
+from integrator.store.migrate import upgrade
+from integrator.temporal.payload_codec import encrypting_converter
 from tests.store.builders import kept_request
 from tests.support.temporal import temporal_binary
 

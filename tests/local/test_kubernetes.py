@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.settings import PREFIX, Settings
+from integrator.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "deploy/kubernetes").glob("*.yaml"))

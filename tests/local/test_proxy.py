@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from campaign.stack import free_ports
+from devtools.campaign.stack import free_ports
 
 ROOT = Path(__file__).parents[2]
 CADDYFILE = ROOT / "deploy/caddy/Caddyfile"

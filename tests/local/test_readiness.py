@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from local.errors import LocalError
-from local.readiness import all_done
+from devtools.devstack.errors import DevStackError
+from devtools.devstack.readiness import all_done
 
 
 async def done() -> None:
@@ -31,7 +31,7 @@ async def test_ends_when_everything_is_done() -> None:
 
 async def test_looks_meanwhile_whether_it_can_still_succeed() -> None:
     def dead() -> None:
-        raise LocalError("the API does not start")
+        raise DevStackError("the API does not start")
 
-    with pytest.raises(LocalError, match="does not start"):
+    with pytest.raises(DevStackError, match="does not start"):
         await all_done({"the API": never()}, dead, 60)

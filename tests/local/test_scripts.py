@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from campaign.stack import free_ports
-from runtime.keys import KeyRing
-from runtime.settings import Settings
+from devtools.campaign.stack import free_ports
+from integrator.crypto.keys import KeyRing
+from integrator.settings import Settings
 from tests.support.temporal import temporal_binary
 
 ROOT = Path(__file__).parents[2]

@@ -5,15 +5,15 @@ import json
 import httpx
 import pytest
 
-from local.address import Addresses
-from local.errors import LocalError
-from local.layout import Layout
-from local.runfile import MerchantAccess
-from local.seed import DemoSecrets, demo_secrets, seed_merchant, seed_psp
-from runtime.keys import KeyRing
-from runtime.settings import Settings
-from store import Store
-from store.migrate import upgrade
+from devtools.devstack.address import Addresses
+from devtools.devstack.data_dir import Layout
+from devtools.devstack.errors import DevStackError
+from devtools.devstack.runfile import MerchantAccess
+from devtools.devstack.seed import DemoSecrets, demo_secrets, seed_merchant, seed_psp
+from integrator.crypto.keys import KeyRing
+from integrator.settings import Settings
+from integrator.store import Store
+from integrator.store.migrate import upgrade
 
 ADDRESSES = Addresses("http://api", "http://psp", "temporal:1", None, "http://codec")
 ACCESS = MerchantAccess("token", "sandbox", "5e77")
@@ -77,7 +77,7 @@ async def test_stored_settings_stay() -> None:
 
 @pytest.mark.parametrize("server", ["http://psp", "http://api"])
 async def test_a_refusal_says_whose_and_shows_no_secret(server: str) -> None:
-    with pytest.raises(LocalError, match=r"refused .*HTTP 422") as caught:
+    with pytest.raises(DevStackError, match=r"refused .*HTTP 422") as caught:
         await seed(Servers(stored=None, refuse=server))
     assert "key" not in str(caught.value).split()
 
@@ -91,7 +91,7 @@ def test_secrets_are_made_once(layout: Layout) -> None:
 
 def test_a_broken_file_is_not_overwritten(layout: Layout) -> None:
     layout.demo_file.write_text('{"token": "t"}')
-    with pytest.raises(LocalError, match=r"demo\.json"):
+    with pytest.raises(DevStackError, match=r"demo\.json"):
         demo_secrets(layout)
 
 
@@ -107,7 +107,7 @@ async def test_the_merchant_is_made_once(layout: Layout) -> None:
         assert len(await store.tokens("demo")) == 1
         (token,) = await store.tokens("demo")
         await store.revoke_token("demo", token.id)
-    with pytest.raises(LocalError, match="revoked"):
+    with pytest.raises(DevStackError, match="revoked"):
         await seed_merchant(settings, KEYS, DEMO)
 
 
@@ -116,5 +116,5 @@ async def test_the_psp_of_a_data_folder_stays(layout: Layout) -> None:
     await upgrade(settings.resolved_database_url)
     await seed_merchant(settings, KEYS, DEMO)
     other = settings.model_copy(update={"demo_psp": "stripe"})
-    with pytest.raises(LocalError, match="INTEGRATOR_DEMO_PSP=sandbox"):
+    with pytest.raises(DevStackError, match="INTEGRATOR_DEMO_PSP=sandbox"):
         await seed_merchant(other, KEYS, DEMO)

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from local import seed, temporal
-from local import stack as stack_module
-from local.errors import LocalError
-from local.ports import find_free, with_metrics
-from local.process import Command
-from local.stack import Stack
-from runtime.settings import Settings
+from devtools.devstack import seed, temporal
+from devtools.devstack import stack as stack_module
+from devtools.devstack.errors import DevStackError
+from devtools.devstack.ports import find_free, with_metrics
+from devtools.devstack.process import Command
+from devtools.devstack.stack import Stack
+from integrator.settings import Settings
 from tests.local.waiting import eventually
 
 OWN_TEMPORAL = "temporal.example:7233"
@@ -55,10 +55,10 @@ def dummies(
         self._supervisor.start(dummy(name))
 
     async def unprepared(*_: object) -> None:
-        raise LocalError("the namespace is not ours to change")
+        raise DevStackError("the namespace is not ours to change")
 
     monkeypatch.setattr(Stack, "_start_module", start)
-    monkeypatch.setattr(temporal, "register_attributes", unprepared)
+    monkeypatch.setattr(migration, "register_attributes", unprepared)
     monkeypatch.setattr(stack_module, "until_ready", ready)
     monkeypatch.setattr(seed, "seed_psp", seeded)
 
@@ -132,7 +132,7 @@ async def test_the_demo_merchant_survives_a_restart(settings: Settings) -> None:
 async def test_a_data_folder_has_one_stack(settings: Settings) -> None:
     async with Stack(settings, lambda _: None).running():
         second = Stack(settings, lambda _: None)
-        with pytest.raises(LocalError, match="already runs on the data folder"):
+        with pytest.raises(DevStackError, match="already runs on the data folder"):
             async with second.running():
                 pytest.fail("a second stack on the same folder")
         assert second.layout.run_file.exists()
@@ -143,11 +143,11 @@ async def test_a_start_that_is_given_up_leaves_nothing_behind(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*_: object) -> None:
-        raise LocalError("not ready")
+        raise DevStackError("not ready")
 
     monkeypatch.setattr(stack_module, "until_ready", never)
     stack = Stack(settings, lambda _: None)
-    with pytest.raises(LocalError, match="not ready"):
+    with pytest.raises(DevStackError, match="not ready"):
         async with stack.running():
             pytest.fail("the stack is not ready")
     assert not stack.layout.run_file.exists()

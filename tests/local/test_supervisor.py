@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from local.errors import LocalError
-from local.layout import Layout
-from local.process import Command
-from local.supervisor import Supervisor
+from devtools.devstack.data_dir import Layout
+from devtools.devstack.errors import DevStackError
+from devtools.devstack.process import Command
+from devtools.devstack.supervisor import Supervisor
 from tests.local.waiting import eventually, is_running
 
 Dummy = Callable[..., Command]
@@ -69,7 +69,7 @@ async def test_a_process_that_cannot_start_is_named_with_the_end_of_its_log(
     await up("worker")
     supervisor.require_alive()
     await eventually(lambda: len(reports) == 3)
-    with pytest.raises(LocalError, match=r"api does not start(.|\n)*cannot go on"):
+    with pytest.raises(DevStackError, match=r"api does not start(.|\n)*cannot go on"):
         supervisor.require_alive()
 
 

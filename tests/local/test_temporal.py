@@ -7,14 +7,16 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from campaign.stack import free_ports
-from local import temporal
-from local.address import Addresses
-from local.environment import child_environment
-from local.errors import LocalError
-from local.layout import Layout
-from runtime import attributes
-from runtime.settings import Settings
+from devtools.campaign.stack import free_ports
+from devtools.devstack import temporal
+from devtools.devstack.address import Addresses
+from devtools.devstack.data_dir import Layout
+from devtools.devstack.environment import child_environment
+from devtools.devstack.errors import DevStackError
+from integrator.admin.errors import OperatorError
+from integrator.admin.migration import register_attributes
+from integrator.settings import Settings
+from integrator.temporal import attribute_registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +34,7 @@ def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
         *("--log-level", "warn"),
         *("--ui-disable-news-fetch", "--ui-codec-endpoint", "http://codec"),
         *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=full"),
-        *attributes.command_line(),
+        *attribute_registry.command_line(),
         *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="50ms"'),
@@ -41,7 +43,7 @@ def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
 
 
 def test_the_server_knows_the_search_attributes() -> None:
-    declared = attributes.command_line()[1::2]
+    declared = attribute_registry.command_line()[1::2]
     assert declared[0] == "Merchant=Keyword"
     assert {"AmountMinor=Int", "NeedsAttention=Bool"} < set(declared)
     types = [entry.split("=")[1] for entry in declared]
@@ -63,7 +65,7 @@ def test_a_named_program_is_used(tmp_path: Path) -> None:
 
 
 def test_a_named_program_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(LocalError, match="INTEGRATOR_TEMPORAL_BIN"):
+    with pytest.raises(DevStackError, match="INTEGRATOR_TEMPORAL_BIN"):
         temporal.find_binary(Settings(temporal_bin=tmp_path / "none"))
 
 
@@ -80,7 +82,7 @@ def test_the_interpreters_neighbour_comes_before_the_path(
     (tmp_path / "venv/temporal").unlink()
     assert temporal.find_binary(settings) == tmp_path / "path/temporal"
     (tmp_path / "path/temporal").unlink()
-    with pytest.raises(LocalError, match="INTEGRATOR_TEMPORAL_BIN"):
+    with pytest.raises(DevStackError, match="INTEGRATOR_TEMPORAL_BIN"):
         temporal.find_binary(settings)
 
 
@@ -127,5 +129,5 @@ def test_another_temporal_has_its_own_web_ui() -> None:
 
 async def test_a_temporal_that_is_away_is_named() -> None:
     settings = Settings(temporal_address=f"127.0.0.1:{free_ports(1)[0]}")
-    with pytest.raises(LocalError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
-        await temporal.register_attributes(settings)
+    with pytest.raises(OperatorError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
+        await register_attributes(settings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from tests.e2e.world import CARD, IBAN, World, around, wait_until
+from tests.e2e.platform import CARD, IBAN, World, around, wait_until
 from tests.observability.collector import Collector, collecting
 from tests.support.billwerk import new_id
 from tests.support.stack import Stack

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
-from campaign.stack import free_ports
+from devtools.campaign.stack import free_ports
 from tests.observability.files import PROMETHEUS, RULES, tool
 
 START_SECONDS = 30.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.world import wait_until
+from tests.e2e.platform import wait_until
 from tests.observability.conftest import REQUEST_ID, Watched
 
 pytestmark = pytest.mark.e2e

@@ -13,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import worker
 from api import app
-from runtime.metrics import CATALOGUE, Described, table
+from integrator.observability.metrics import CATALOGUE, Described, table
 from tests.observability.conftest import Watched
 from tests.observability.files import DASHBOARDS, ROOT, metrics_in, rules
 from tests.observability.prometheus import Prometheus, scraping
-from workflows.meters import METERS
+from workflows.metrics import METERS
 
 DOCUMENT = (ROOT / "docs" / "observability.md").read_text()
 SDK = [Described(f"{m.name}_total", "counter", m.labels, m.meaning) for m in METERS]

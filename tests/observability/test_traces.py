@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.world import wait_until
+from tests.e2e.platform import wait_until
 from tests.observability.collector import Span
 from tests.observability.conftest import Watched
 

@@ -9,8 +9,9 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.records import RecordActivities
-from psp.types import Approved, Fact, FactKind, Pending
-from store import Store, TransactionRow
+from integrator.psp.types import Approved, Fact, FactKind, Pending
+from integrator.store import Store, TransactionRow
+from integrator.transactions.workflow_inputs import read_state
 from tests.activities.conftest import (  # noqa: F401 - fixtures
     NOW,
     Book,
@@ -21,8 +22,7 @@ from tests.activities.conftest import (  # noqa: F401 - fixtures
     store,
 )
 from workflows.messages import AnyInput, Delivery, Record, ResolveReply, workflow_id
-from workflows.starts import read_state
-from workflows.state import AnyState, Decision, Evidence, EvidenceKind, Kind
+from workflows.state import AnyState, Decision, Evidence, EvidenceKind, TransactionKind
 
 PROOF = Evidence(kind=EvidenceKind.ANSWER, source="charge", at=NOW)
 
@@ -44,7 +44,7 @@ class FakeGateway:
     on_look_up: Callable[[AnyState], object] = lambda state: None
 
     async def state(
-        self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
+        self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
     ) -> AnyState:
         if self.away:
             raise self.away
@@ -54,7 +54,7 @@ class FakeGateway:
             raise gone() from None
 
     async def delivery(
-        self, merchant_id: str, kind: Kind, transaction_id: str, timeout: timedelta
+        self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
     ) -> Delivery:
         return self.deliveries.get(workflow_id(merchant_id, kind, transaction_id), Delivery())
 
@@ -79,7 +79,9 @@ class FakeGateway:
 
     def run(self, row: TransactionRow, state: AnyState) -> None:
         """A workflow of this transaction runs."""
-        self.states[workflow_id(row.merchant_id, Kind(row.kind), row.transaction_id)] = state
+        self.states[workflow_id(row.merchant_id, TransactionKind(row.kind), row.transaction_id)] = (
+            state
+        )
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ class Books:
         row = await self.book.charge()
         state = read_state(row.kind, row.snapshot)
         state.apply(Pending(psp_id=None), PROOF)
-        state.note("The PSP has not decided for a long time; somebody should ask it why.")
+        state.flag_attention("The PSP has not decided for a long time; somebody should ask it why.")
         return await self.recorded(row, state)
 
     async def recorded(self, row: TransactionRow, state: AnyState) -> TransactionRow:
@@ -121,7 +123,7 @@ class Books:
         await RecordActivities(self.store).record(
             Record(
                 merchant_id=row.merchant_id,
-                kind=Kind(row.kind),
+                kind=TransactionKind(row.kind),
                 transaction_id=row.transaction_id,
                 snapshot=state.model_dump_json(),
             )

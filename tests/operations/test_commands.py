@@ -12,11 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-import cli
-from contract.enums import PaymentTransactionStatus, PublicPaymentProviderRole
-from runtime.keys import KeyRing
-from runtime.settings import Settings
-from store import NewDecision, RecordUpdate, Store
+from integrator.cli import main as cli
+from integrator.contract.enums import PaymentTransactionStatus, PublicPaymentProviderRole
+from integrator.crypto.keys import KeyRing
+from integrator.settings import Settings
+from integrator.store import NewDecision, RecordUpdate, Store
 from tests.activities.conftest import NOW
 from tests.store.builders import new_transaction
 from workflows.state import PaymentState
@@ -79,7 +79,7 @@ def document(*arguments: str, code: int = 0) -> Any:
 
 def test_help_starts_without_the_system() -> None:
     code = (
-        "import cli, sys; heavy = {'temporalio', 'sqlalchemy', 'pydantic', 'httpx', 'fastapi'};"
+        "import integrator.cli.main, sys; heavy = {'temporalio', 'sqlalchemy', 'pydantic', 'httpx', 'fastapi'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

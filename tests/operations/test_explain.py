@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from operations import explained
-from operations.errors import OperatorError
-from operations.explain import Source, explain
-from operations.finding import the_one
-from psp.types import Approved, Fact, FactKind
-from store import DeliveryRow, NewDecision, Store, TransactionRow
+from integrator.admin.errors import OperatorError
+from integrator.operations.explain import render
+from integrator.operations.explain.query import Source, explain
+from integrator.operations.transaction_lookup import the_one
+from integrator.psp.types import Approved, Fact, FactKind
+from integrator.store import DeliveryRow, NewDecision, Store, TransactionRow
+from integrator.transactions.workflow_inputs import read_state
 from tests.activities.conftest import NOW
 from tests.operations.conftest import PROOF, Books, FakeGateway, kept
 from tests.store.builders import new_notification
 from workflows.messages import Delivery, DeliveryState
-from workflows.starts import read_state
 
 
 def delivery(row: TransactionRow, **given: Any) -> DeliveryRow:
@@ -66,7 +66,7 @@ async def test_the_workflows_word_and_the_stores_are_the_same(
     gateway.states.clear()
     read = await explain(store, gateway, row)
     assert (asked.source, read.source) == (Source.WORKFLOW, Source.STORE_GONE)
-    first, second = explained.screen(asked).split("\n"), explained.screen(read).split("\n")
+    first, second = render.screen(asked).split("\n"), render.screen(read).split("\n")
     differing = [(a, b) for a, b in zip(first, second, strict=True) if a != b]
     assert differing == [
         (
@@ -91,7 +91,7 @@ async def test_a_silent_temporal_is_said(
     gateway.away = error
     found = await explain(store, gateway, row)
     assert found.source is Source.STORE_SILENT
-    assert "could not be asked now" in explained.screen(found)
+    assert "could not be asked now" in render.screen(found)
 
 
 async def test_a_workflow_that_is_ahead_of_the_store_is_believed(
@@ -102,7 +102,7 @@ async def test_a_workflow_that_is_ahead_of_the_store_is_believed(
     fact = Fact(kind=FactKind.PAID, id="ch_1", amount=row.requested_amount)
     ahead.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
     gateway.run(row, ahead)
-    assert "Succeeded" in explained.screen(await explain(store, gateway, row))
+    assert "Succeeded" in render.screen(await explain(store, gateway, row))
 
 
 async def test_what_was_on_its_way_when_the_workflow_went_is_so_no_more(
@@ -139,7 +139,7 @@ async def test_a_long_story_fits_on_the_screen(
     for number in range(60):
         fact = Fact(kind=FactKind.CHARGED_BACK, id=f"cb_{number}", amount=row.requested_amount)
         state.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
-        state.note(f"Look at number {number}.")
+        state.flag_attention(f"Look at number {number}.")
     row = await books.recorded(row, state)
     merchant = await store.merchant("demo")
     assert merchant is not None
@@ -150,10 +150,10 @@ async def test_a_long_story_fits_on_the_screen(
         )
         await around(store, row)
     found = await explain(store, gateway, row)
-    lines = explained.screen(found).split("\n")
-    assert len(lines) <= explained.LINES
+    lines = render.screen(found).split("\n")
+    assert len(lines) <= render.LINES
     assert sum("more (--json shows all)" in line for line in lines) == 5
-    document = explained.document(found)
+    document = render.document(found)
     assert len(document["happened"]) > 60
     assert len(document["webhooks"]) == 31
 
@@ -163,9 +163,9 @@ async def test_words_of_the_psp_cannot_steer_the_terminal(
 ) -> None:
     row = await books.paid()
     state = read_state(row.kind, row.snapshot)
-    state.note("\x1b]0;owned\x07 look")
+    state.flag_attention("\x1b]0;owned\x07 look")
     row = await books.recorded(row, state)
-    assert "\x1b" not in explained.screen(await explain(store, gateway, row))
+    assert "\x1b" not in render.screen(await explain(store, gateway, row))
 
 
 async def test_a_transaction_is_found_or_asked_for(store: Store, books: Books) -> None:

@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.sandbox.settings import SandboxSettings
-from psp.types import Authorize, Capture, Charge, Instrument, Lookup, Payer, Refund, Void
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.sandbox.settings import SandboxSettings
+from integrator.psp.types import Authorize, Capture, Charge, Instrument, Lookup, Payer, Refund, Void
 
 REFERENCE = "20260115-65a7f1c2c2d3e4f506172a02"
 EXPIRES = "2026-01-22T09:00:00Z"

@@ -15,11 +15,11 @@ import httpx
 import pytest
 from pydantic import HttpUrl
 
-from psp.port import Connection
-from psp.sandbox import SandboxAdapter
-from psp.sandbox.config import SandboxConfig
-from psp.sandbox.settings import SandboxSettings
-from psp.types import Instrument
+from integrator.psp.port import Connection
+from integrator.psp.sandbox import SandboxAdapter
+from integrator.psp.sandbox.config import SandboxConfig
+from integrator.psp.sandbox.settings import SandboxSettings
+from integrator.psp.types import Instrument
 from tests.psp import builders
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     log = folder / "sandbox.log"
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "sandbox_psp"]
+        command = [sys.executable, "-m", "devtools.sandbox_psp"]
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )

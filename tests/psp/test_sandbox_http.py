@@ -8,9 +8,9 @@ import httpx
 import pytest
 from pydantic import HttpUrl
 
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.errors import (
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import (
     CredentialsRejected,
     OutcomeUnknown,
     ProtocolError,
@@ -19,10 +19,10 @@ from psp.errors import (
     PspUnavailable,
     RateLimited,
 )
-from psp.port import Connection
-from psp.sandbox import SandboxAdapter
-from psp.sandbox.config import SandboxConfig
-from psp.types import Approved, Authorize, Declined, Instrument, SettingsCheck
+from integrator.psp.port import Connection
+from integrator.psp.sandbox import SandboxAdapter
+from integrator.psp.sandbox.config import SandboxConfig
+from integrator.psp.types import Approved, Authorize, Declined, Instrument, SettingsCheck
 from tests.psp import builders
 from tests.psp.builders import REFERENCE, charge_json, session_json, settings
 

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from pydantic import HttpUrl
 
-from psp.errors import NotificationRejected, ProtocolError
-from psp.port import Connection
-from psp.sandbox import SandboxAdapter
-from psp.sandbox.config import SandboxConfig
-from psp.types import Approved, Declined, Movement, MovementKind, Pending
+from integrator.psp.errors import NotificationRejected, ProtocolError
+from integrator.psp.port import Connection
+from integrator.psp.sandbox import SandboxAdapter
+from integrator.psp.sandbox.config import SandboxConfig
+from integrator.psp.types import Approved, Declined, Movement, MovementKind, Pending
 from tests.psp import builders
 from tests.psp.builders import (
     NOW,

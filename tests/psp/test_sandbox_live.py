@@ -11,26 +11,26 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from contract.enums import PaymentChargebackReason as Reason
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PaymentTransactionStatus as Status
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.errors import (
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import (
     CredentialsRejected,
     OutcomeUnknown,
     PspTimeout,
     PspUnavailable,
     RateLimited,
 )
-from psp.sandbox import SandboxAdapter
-from psp.sandbox.config import SandboxConfig
-from psp.types import (
+from integrator.psp.sandbox import SandboxAdapter
+from integrator.psp.sandbox.config import SandboxConfig
+from integrator.psp.types import (
     Approved,
     Charge,
     Declined,
     FactKind,
     Instrument,
-    Notice,
+    NotificationEvent,
     Outcome,
     Pending,
     RedirectRequired,
@@ -473,7 +473,7 @@ class Inbox:
 
     def __init__(self, merchant: Merchant) -> None:
         self._merchant = merchant
-        self.notices: list[Notice] = []
+        self.notices: list[NotificationEvent] = []
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One HTTP exchange."""
@@ -488,10 +488,10 @@ class Inbox:
         await writer.drain()
         writer.close()
 
-    async def about(self, reference: str, count: int) -> list[Notice]:
+    async def about(self, reference: str, count: int) -> list[NotificationEvent]:
         """The notices about a transaction, once there are that many."""
 
-        async def look() -> list[Notice] | None:
+        async def look() -> list[NotificationEvent] | None:
             found = [notice for notice in self.notices if notice.reference == reference]
             return found if len(found) >= count else None
 

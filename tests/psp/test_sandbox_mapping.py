@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from contract.enums import PaymentChargebackReason as Reason
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PaymentTransactionStatus as Status
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.outcomes import ours
-from psp.common.outcomes import together as folded
-from psp.errors import ProtocolError
-from psp.sandbox import instruments, mapping
-from psp.sandbox.wire import (
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import ProtocolError
+from integrator.psp.sandbox import instruments, mapping
+from integrator.psp.sandbox.wire import (
     Authorization,
     Charge,
     CheckoutSession,
@@ -22,7 +20,9 @@ from psp.sandbox.wire import (
     PaymentMethod,
     Refund,
 )
-from psp.types import (
+from integrator.psp.toolkit.outcomes import merge_outcomes as folded
+from integrator.psp.toolkit.outcomes import verify_reference
+from integrator.psp.types import (
     Approved,
     Declined,
     FactKind,
@@ -373,8 +373,8 @@ class TestOurs:
     def test_somebody_elses_object(self, values: dict[str, str]) -> None:
         found = Charge.model_validate(charge_json(**values))
         with pytest.raises(ProtocolError):
-            ours(found, builders.lookup())
+            verify_reference(found, builders.lookup())
 
     def test_an_object_without_a_reference_may_be_ours(self) -> None:
         found = Charge.model_validate(charge_json(reference=None))
-        assert ours(found, builders.lookup()) is found
+        assert verify_reference(found, builders.lookup()) is found

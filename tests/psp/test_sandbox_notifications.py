@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.enums import PaymentTransactionStatus as Status
-from psp.errors import NotificationRejected
-from psp.sandbox import ADAPTER
-from psp.types import Approved, Declined, Notice, SettingsCheck
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.errors import NotificationRejected
+from integrator.psp.sandbox import ADAPTER
+from integrator.psp.types import Approved, Declined, NotificationEvent, SettingsCheck
 from tests.psp.builders import (
     NOW,
     REFERENCE,
@@ -31,7 +31,7 @@ BODY = event("charge.succeeded", charge_json())
 
 def parse(
     body: bytes, signature: str | None = None, *, header: str = "Sandbox-Signature"
-) -> Notice:
+) -> NotificationEvent:
     headers = {"content-type": "application/json", header: signature or signed(body)}
     (notice,) = ADAPTER.parse_notification(settings(), headers, body, NOW)
     return notice
@@ -114,7 +114,7 @@ def test_an_object_without_id_is_no_event() -> None:
 
 
 def test_unknown_events_are_of_no_interest() -> None:
-    assert parse(event("payout.paid", {})) == Notice(event_id="evt_1", relevant=False)
+    assert parse(event("payout.paid", {})) == NotificationEvent(event_id="evt_1", relevant=False)
 
 
 @pytest.mark.parametrize(

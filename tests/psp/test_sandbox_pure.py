@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.enums import PaymentChargebackReason as Reason
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.money import UnpayableError, to_major, to_minor
-from psp.common.texts import sentence
-from psp.errors import BearerRefused, ProtocolError
-from psp.sandbox import ADAPTER
-from psp.sandbox.config import SandboxConfig
-from psp.sandbox.words import chargeback_reason, error_code
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import BearerRefused, ProtocolError
+from integrator.psp.sandbox import ADAPTER
+from integrator.psp.sandbox.config import SandboxConfig
+from integrator.psp.sandbox.error_codes import chargeback_reason, error_code
+from integrator.psp.toolkit.money import UnpayableError, to_major, to_minor
+from integrator.psp.toolkit.redaction import sentence
 from tests.psp.builders import GOOD_IBAN
 
 

@@ -1,4 +1,4 @@
-"""Adapters stay small: what they share is in psp/common, and documented."""
+"""Adapters stay small: what they share is in integrator/psp/toolkit, and documented."""
 
 import ast
 import re
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from psp.registry import names
+from integrator.psp.registry import names
 
 ROOT = Path(__file__).parents[2]
-COMMON = ROOT / "psp" / "common"
+COMMON = ROOT / "integrator" / "psp" / "toolkit"
 LIMIT = 500
 # Stripe has most to translate: three kinds of sign-up object, captures that are found on the
 # balance only, disputes with fees, an event list that has no beginning. It must not grow.
 LARGER = {"stripe": 571}
-ADAPTERS = sorted(path.parent.name for path in (ROOT / "psp").glob("*/adapter.py"))
+ADAPTERS = sorted(path.parent.name for path in (ROOT / "integrator" / "psp").glob("*/adapter.py"))
 
 
 def statements(source: str) -> int:
@@ -62,16 +62,16 @@ class Money(Wire):
 
 
 def test_every_built_in_adapter_is_looked_at() -> None:
-    built_in = {name for name in names() if (ROOT / "psp" / name).is_dir()}
-    assert built_in == set(ADAPTERS) - {"common"}
+    built_in = {name for name in names() if (ROOT / "integrator" / "psp" / name).is_dir()}
+    assert built_in == set(ADAPTERS) - {"toolkit"}
 
 
-@pytest.mark.parametrize("name", [name for name in ADAPTERS if name != "common"])
+@pytest.mark.parametrize("name", [name for name in ADAPTERS if name != "toolkit"])
 def test_an_adapter_is_small(name: str) -> None:
-    found, limit = own_statements(ROOT / "psp" / name), LARGER.get(name, LIMIT)
+    found, limit = own_statements(ROOT / "integrator" / "psp" / name), LARGER.get(name, LIMIT)
     assert found <= limit, (
         f"psp/{name} has {found} statements apart from its wire models; {limit} are allowed. "
-        "Move what another adapter needs, too, to psp/common."
+        "Move what another adapter needs, too, to integrator/psp/toolkit."
     )
     assert name not in LARGER or found == limit, f"Lower LARGER[{name!r}] to {found}."
 

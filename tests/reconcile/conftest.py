@@ -15,21 +15,20 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from activities.reconciliation.sample import Sample
-from activities.reconciliation.steps import ReconcileActivities
-from psp import registry
-from runtime.keys import KeyRing
-from runtime.rows import first_start, refresher
-from runtime.settings import Settings
-from store import Store, TransactionRow
-from store.migrate import upgrade
+from activities.reconciliation.activities import ReconcileActivities
+from activities.reconciliation.spot_check import Sample
+from integrator.crypto.keys import KeyRing
+from integrator.psp import registry
+from integrator.settings import Settings
+from integrator.store import Store, TransactionRow
+from integrator.store.migrate import upgrade
+from integrator.transactions.transaction_client import TransactionClient
+from integrator.transactions.workflow_inputs import first_start, input_refresher, read_state
 from tests.activities.conftest import Book
 from tests.psp.conftest import Merchant, http, merchant, sandbox_url
 from tests.support.temporal import temporal_binary
-from workflows import attributes
-from workflows.gateway import Gateway
+from workflows import search_attributes
 from workflows.messages import ReconcileInput
-from workflows.starts import read_state
 
 __all__ = ["http", "merchant", "sandbox_url"]
 
@@ -39,7 +38,7 @@ async def temporal() -> AsyncIterator[Client]:
     """A Temporal server whose clock is everybody's."""
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
-        search_attributes=attributes.KEYS,
+        search_attributes=search_attributes.KEYS,
         dev_server_existing_path=temporal_binary(),
     ) as environment:
         yield environment.client
@@ -53,7 +52,7 @@ class Live:
     settings: Settings
     client: Client
     store: Store
-    gateway: Gateway
+    gateway: TransactionClient
     book: Book
     steps: ReconcileActivities
     announced: list[dict[str, Any]] = field(default_factory=list)
@@ -118,7 +117,7 @@ async def live(
             "WebhookSecret": merchant.settings.webhook_secret.get_secret_value(),
         }
         await store.save_settings(ours.id, secrets)
-        gateway = Gateway(temporal, settings.task_queue, refresher(store))
+        gateway = TransactionClient(temporal, settings.task_queue, input_refresher(store))
         steps = ReconcileActivities(store, http, gateway, lag=timedelta(0))
         steps._sample = Sample(store, gateway, timedelta(0), timedelta(0))
         yield Live(

@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pytest
 
-from contract.enums import PaymentErrorCode
-from contract.enums import PaymentTransactionStatus as Status
-from psp.types import Approved, FactKind
-from store import TransactionRow
+from integrator.contract.enums import PaymentErrorCode
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.types import Approved, FactKind
+from integrator.store import TransactionRow
 from tests.activities.conftest import CAPTURE
 from tests.psp import builders
 from tests.reconcile.conftest import Live
 from workflows.reconcile import ReconcileWorkflow, reconcile_id
-from workflows.state import Kind
+from workflows.state import TransactionKind
 
 Until = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 FULL = Decimal("119.00")
@@ -158,7 +158,7 @@ async def test_money_that_is_nobodys_is_reported_and_kept(
         Decimal("20.00"),
         reference,
     )
-    warnings = [one for one in caplog.records if one.name == "activities.reconciliation.dealing"]
+    warnings = [one for one in caplog.records if one.name == "activities.reconciliation.resolution"]
     assert len(warnings) == 1
 
 
@@ -185,4 +185,4 @@ async def test_a_whole_run(live: Live) -> None:
     )
     assert report.problems == {}
     assert report.events["repaired"] >= 1
-    assert row.kind == Kind.PREAUTH.value
+    assert row.kind == TransactionKind.PREAUTH.value

@@ -20,21 +20,21 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
 MODULES = (
-    "alarm",
-    "attributes",
-    "dealings",
-    "display",
-    "looking_up",
-    "recorder",
-    "announcer",
-    "base",
-    "failures",
+    "deadline_timer",
+    "search_attributes",
+    "transaction_handling",
+    "temporal_ui",
+    "lookup_schedule",
+    "snapshot_recorder",
+    "change_notifier",
+    "transaction_workflow",
+    "activity_errors",
     "payment",
     "preauth",
     "reconcile",
     "refund",
-    "sending",
-    "timers",
+    "psp_retry",
+    "timeouts",
 )
 """What runs in a workflow and orders things; the pure state beside it is tested without replay."""
 
@@ -44,20 +44,20 @@ _STOP = 'raise RuntimeError(f"Unexpected failure: {error}") from error'
 _OUTSIDE = "called by those who start and find the runs"
 
 _AT_START = (
-    "attributes at_start: given = values(start, None, WebhookState.NONE)",
-    "attributes at_start: return TypedSearchAttributes([SearchAttributePair(key, given[key]) "
+    "search_attributes at_start: given = values(start, None, WebhookState.NONE)",
+    "search_attributes at_start: return TypedSearchAttributes([SearchAttributePair(key, given[key]) "
     "for key in given])",
 )
 
 UNREACHED = {
-    "announcer Announcer._deliver: raise": _NEVER_CANCELLED,
-    "dealings Dealings._read: raise": _NEVER_CANCELLED,
-    "dealings Dealings._look_up_under: raise": _NEVER_CANCELLED,
-    "recorder Recorder._write: raise": _NEVER_CANCELLED,
-    "base TransactionWorkflow.current_state: return self.state": _NO_QUERIES,
-    "base TransactionWorkflow.delivery: return self._announcer.delivery": _NO_QUERIES,
-    f"base TransactionWorkflow._live: {_STOP}": "stops the run where it is: that leaves no history",
-    "dealings Dealings._call: elif reply.outcome is not None: -> (leaves)": (
+    "change_notifier ChangeNotifier._deliver: raise": _NEVER_CANCELLED,
+    "transaction_handling TransactionHandling._read: raise": _NEVER_CANCELLED,
+    "transaction_handling TransactionHandling._look_up_under: raise": _NEVER_CANCELLED,
+    "snapshot_recorder SnapshotRecorder._write: raise": _NEVER_CANCELLED,
+    "transaction_workflow TransactionWorkflow.current_state: return self.state": _NO_QUERIES,
+    "transaction_workflow TransactionWorkflow.delivery: return self._announcer.delivery": _NO_QUERIES,
+    f"transaction_workflow TransactionWorkflow._run: {_STOP}": "stops the run where it is: that leaves no history",
+    "transaction_handling TransactionHandling._call: elif reply.outcome is not None: -> (leaves)": (
         "only look-ups are answered without an outcome"
     ),
     'reconcile reconcile_id: return f"{merchant_id}/reconcile"': _OUTSIDE,
@@ -66,7 +66,7 @@ UNREACHED = {
 }
 """What is not covered, with the reason why no history can."""
 
-UNSEEN = {"dealings Dealings._look_up: return None"}
+UNSEEN = {"transaction_handling TransactionHandling._look_up: return None"}
 """Gone through (by payment-looked-up-by-id), which not every version of the tracer notices."""
 
 

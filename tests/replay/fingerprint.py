@@ -15,26 +15,25 @@ from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
-from activities import plan
 from worker import WORKFLOWS
-from workflows import sending, timers
+from workflows import activity_plans, psp_retry, timeouts
 from workflows.reconcile import ReconcileWorkflow
 
 FILE = Path(__file__).with_name("fingerprint.txt")
 
 MODULES = (
-    "activities.plan",
-    "workflows.alarm",
-    "workflows.announcer",
-    "workflows.base",
-    "workflows.dealings",
-    "workflows.display",
+    "workflows.activity_plans",
+    "workflows.deadline_timer",
+    "workflows.change_notifier",
+    "workflows.transaction_workflow",
+    "workflows.transaction_handling",
+    "workflows.temporal_ui",
     "workflows.payment",
     "workflows.preauth",
     "workflows.reconcile",
-    "workflows.recorder",
+    "workflows.snapshot_recorder",
     "workflows.refund",
-    "workflows.sending",
+    "workflows.psp_retry",
 )
 """Where commands come from."""
 
@@ -114,14 +113,18 @@ class Outline:
                 return self._await(node)
             case ast.Call():
                 return self._call(node)
-            case ast.Attribute() if isinstance(self._plan(node), plan.Plan):
+            case ast.Attribute() if isinstance(self._plan(node), activity_plans.ActivityPlan):
                 return [_path(node)]
             case _ if type(node) in BLOCKS:
                 return self._block(node)
         return self._all(ast.iter_child_nodes(node))
 
     def _plan(self, node: ast.Attribute) -> object:
-        return getattr(plan, node.attr, None) if _path(node) == f"plan.{node.attr}" else None
+        return (
+            getattr(activity_plans, node.attr, None)
+            if _path(node) == f"activity_plans.{node.attr}"
+            else None
+        )
 
     def _await(self, node: ast.Await) -> Lines:
         """What is awaited may be somebody else's to choose, and is a command all the same."""
@@ -202,8 +205,8 @@ def fingerprint(sources: dict[str, str]) -> str:
     lines: Lines = ["activities"]
     lines += [
         f"  {name}: {'local ' if step.local else ''}{step.name}"
-        for name, step in vars(plan).items()
-        if isinstance(step, plan.Plan)
+        for name, step in vars(activity_plans).items()
+        if isinstance(step, activity_plans.ActivityPlan)
     ]
     lines += ["", "figures", *(f"  {name}: {value}" for name, value in _figures())]
     lines += ["", f"workflows {' '.join(sorted(one.__name__ for one in _workflows()))}"]
@@ -222,7 +225,7 @@ def _workflows() -> list[type]:
 
 def _figures() -> Iterator[tuple[str, str]]:
     """Times that a replay compares with those in a history: another one may be due there."""
-    for module in (timers, sending):
+    for module in (timeouts, psp_retry):
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, float | timedelta | tuple):
                 listed = value if isinstance(value, tuple) else (value,)

@@ -13,16 +13,16 @@ from typing import Any
 
 from temporalio.testing import WorkflowEnvironment
 
-from tests.replay.stories import (
+from tests.replay.scenarios import (
     decisions,
+    failures,
     payments,
     preauths,
     reconciliations,
     refunds,
     searchable,
-    troubles,
 )
-from tests.replay.stories.parts import Handle
+from tests.replay.scenarios.parts import Handle
 from tests.workflows.conftest import World, opened, started
 
 FOLDER = Path(__file__).parent / "histories"
@@ -54,7 +54,7 @@ def of_run(story: Callable[[WorkflowEnvironment], Coroutine[Any, Any, Handle]]) 
 TRANSACTIONS = (
     *payments.STORIES,
     *decisions.STORIES,
-    *troubles.STORIES,
+    *failures.STORIES,
     *preauths.STORIES,
     *refunds.STORIES,
     *searchable.STORIES,
@@ -62,7 +62,7 @@ TRANSACTIONS = (
 STORIES: dict[str, Story] = {story.__name__: of_transaction(story) for story in TRANSACTIONS} | {
     story.__name__: of_run(story) for story in reconciliations.STORIES
 }
-LONG_STORIES = {story.__name__: of_transaction(story) for story in troubles.LONG}
+LONG_STORIES = {story.__name__: of_transaction(story) for story in failures.LONG}
 
 
 async def main(names: list[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.confinement import runner
+from integrator.temporal.workflow_sandbox import runner
 from tests.replay.corpus import every_path, history, replayer
 
 

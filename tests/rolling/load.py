@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.e2e.platform import CARD, IBAN, outcome
 from tests.e2e.sandbox import SandboxPsp
-from tests.e2e.world import CARD, IBAN, outcome
 from tests.rolling.balancer import Balancer
 from tests.support.billwerk import Billwerk, new_id, pay_at_checkout
 

@@ -11,11 +11,22 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ARCHIVE = Path(__file__).with_name("previous.tar.xz")
 
-PARTS = (
-    *("activities", "api", "cli.py", "codec_server", "contract", "local", "operations", "psp"),
-    *("runtime", "sandbox_psp", "store", "worker.py", "workflows"),
+PACKAGES = (
+    *(
+        "activities",
+        "api",
+        "integrator/cli/main.py",
+        "codec_server",
+        "contract",
+        "integrator",
+        "local",
+    ),
+    *("operations", "psp", "runtime", "sandbox_psp", "store", "worker.py", "workflows"),
 )
-"""What is installed of the product."""
+"""What is installed of the product, in any of its versions."""
+
+PARTS = ("pyproject.toml", "README.md", *PACKAGES)
+"""What a version is installed from."""
 
 
 def git(*arguments: str) -> bytes:

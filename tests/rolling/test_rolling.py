@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.sandbox import SandboxPsp
 from tests.rolling.balancer import Call
-from tests.rolling.fleet import NEW, Code, Fleet, Instance, opened, previous
+from tests.rolling.deployment import NEW, Code, Fleet, Instance, opened, previous
 from tests.rolling.load import Load, Rested, merchant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -72,7 +72,7 @@ async def upgraded(fleet: Fleet, old: Code, seen: Upgrade) -> None:
             with seen.phase("old worker, old API"):
                 await asyncio.sleep(PHASE_SECONDS)
             with seen.phase("migrated"):
-                await asyncio.to_thread(NEW.run, fleet.env, "-m", "cli", "migrate")
+                await asyncio.to_thread(NEW.run, fleet.env, "-m", "integrator.cli", "migrate")
             for code in (NEW, old, NEW):
                 worker = await replaced(fleet, worker, code, seen)
             for number, api in enumerate(apis, 1):

@@ -18,16 +18,21 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from operations import versions
-from operations.errors import OperatorError
-from runtime.deployment import build_id, code_fingerprint, identity, read_identity
-from runtime.keys import KeyRing
-from runtime.settings import Settings
-from store import Store
-from store.migrate import upgrade
+from integrator.admin.errors import OperatorError
+from integrator.crypto.keys import KeyRing
+from integrator.operations import worker_versions
+from integrator.settings import Settings
+from integrator.store import Store
+from integrator.store.migrate import upgrade
+from integrator.temporal.worker_versioning import (
+    build_id,
+    code_fingerprint,
+    identity,
+    read_identity,
+)
 from tests.support.temporal import temporal_binary
 from tests.workflows.conftest import World
-from workflows import attributes
+from workflows import search_attributes
 from workflows.messages import REDELIVER, STATE
 
 COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
@@ -41,7 +46,7 @@ Handle = WorkflowHandle[Any, Any]
 async def client() -> AsyncIterator[Client]:
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
-        search_attributes=attributes.KEYS,
+        search_attributes=search_attributes.KEYS,
         dev_server_existing_path=temporal_binary(),
     ) as environment:
         yield environment.client
@@ -84,13 +89,13 @@ async def promoted(settings: Settings, build: str) -> None:
     """As an operator who waits for the new worker to show."""
 
     async def polls() -> bool:
-        return build in states_of(await versions.look(settings))
+        return build in states_of(await worker_versions.look(settings))
 
     await eventually(polls)
-    await versions.promote(settings, build)
+    await worker_versions.promote(settings, build)
 
 
-def states_of(found: versions.Found) -> dict[str, str]:
+def states_of(found: worker_versions.Found) -> dict[str, str]:
     return {version.build_id: version.status for version in found.versions}
 
 
@@ -147,7 +152,10 @@ async def test_a_version_gets_nothing_before_its_promotion_and_everything_after(
             await asyncio.sleep(QUIET_SECONDS)
             assert await next_build(running) == "one"
             assert await next_build(await begun(client, settings)) == "one"
-            assert states_of(await versions.look(settings)) == {"one": "current", "two": "inactive"}
+            assert states_of(await worker_versions.look(settings)) == {
+                "one": "current",
+                "two": "inactive",
+            }
 
             await promoted(settings, "two")
             await moved(running, "two")
@@ -163,7 +171,7 @@ async def test_a_build_that_nobody_runs_cannot_be_promoted(
     async with working(client, settings, "one"):
         await promoted(settings, "one")
         with pytest.raises(OperatorError, match="Temporal refuses"):
-            await versions.promote(settings, "none")
+            await worker_versions.promote(settings, "none")
 
 
 async def test_without_a_deployment_whoever_polls_works_and_says_what_it_is(
@@ -172,10 +180,10 @@ async def test_without_a_deployment_whoever_polls_works_and_says_what_it_is(
     plain = settings.model_copy(update={"worker_deployment": None})
     async with working(client, plain, "one"):
         assert await next_build(await begun(client, plain)) == "one"
-        found = await versions.look(plain)
+        found = await worker_versions.look(plain)
         assert (found.pollers[0].build_id, found.versions) == ("one", [])
         with pytest.raises(OperatorError, match="INTEGRATOR_WORKER_DEPLOYMENT"):
-            await versions.promote(plain, "one")
+            await worker_versions.promote(plain, "one")
 
 
 async def test_the_command_line_shows_and_promotes(client: Client, settings: Settings) -> None:
@@ -187,7 +195,7 @@ async def test_the_command_line_shows_and_promotes(client: Client, settings: Set
             "INTEGRATOR_TASK_QUEUE": settings.task_queue,
             "INTEGRATOR_WORKER_DEPLOYMENT": str(settings.worker_deployment),
         }
-        command = [sys.executable, "-m", "cli", "worker", *arguments]
+        command = [sys.executable, "-m", "integrator.cli", "worker", *arguments]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
         return done.stdout
 
@@ -196,7 +204,7 @@ async def test_the_command_line_shows_and_promotes(client: Client, settings: Set
         async with working(client, settings, "two"):
 
             async def polls() -> bool:
-                return "two" in states_of(await versions.look(settings))
+                return "two" in states_of(await worker_versions.look(settings))
 
             await eventually(polls)
             assert "two is the current" in await asyncio.to_thread(integrator, "promote", "two")

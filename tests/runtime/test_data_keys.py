@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.data_keys import DataKey, is_sealed_by_data_key, new_key
-from runtime.keys import DecryptionError, KeyRing, blob_header, blob_key_id
+from integrator.crypto.data_keys import DataKey, is_sealed_by_data_key, new_key
+from integrator.crypto.keys import DecryptionError, KeyRing, blob_header, blob_key_id
 
 KEY = bytes(range(32))
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from runtime.egress import Guard, outbound_client
-from runtime.keys import generate_key
-from runtime.settings import Settings
+from integrator.crypto.keys import generate_key
+from integrator.egress import Guard, outbound_client
+from integrator.settings import Settings
 
 TIMEOUT = httpx.Timeout(5.0)
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from runtime.keys import DecryptionError, KeyConfigurationError, KeyRing, generate_key
-from runtime.settings import Settings
+from integrator.crypto.keys import DecryptionError, KeyConfigurationError, KeyRing, generate_key
+from integrator.settings import Settings
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from runtime.settings import Settings, configuration_table
+from integrator.settings import Settings, configuration_table
 
 KEYS = SecretStr("k:not-shown")
 

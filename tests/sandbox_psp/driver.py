@@ -96,7 +96,7 @@ class Sandbox:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sandbox_psp"],
+                [sys.executable, "-m", "devtools.sandbox_psp"],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,

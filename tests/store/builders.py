@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from store import Erased, Merchant, NewNotification, NewTransaction, RecordUpdate, Store
+from integrator.store import Erased, Merchant, NewNotification, NewTransaction, RecordUpdate, Store
 
 IBAN = "DE89370400440532013000"
 

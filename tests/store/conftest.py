@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from runtime.keys import KeyRing
-from store import Merchant, Store
-from store.migrate import upgrade
-from store.tables import metadata
+from integrator.crypto.keys import KeyRing
+from integrator.store import Merchant, Store
+from integrator.store.migrate import upgrade
+from integrator.store.tables import metadata
 
 
 @pytest.fixture(scope="session")

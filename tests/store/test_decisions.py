@@ -6,15 +6,15 @@ from decimal import Decimal
 
 import pytest
 
-from store import (
+from integrator.store import (
     ConstraintViolated,
     Merchant,
     NewDecision,
-    NewStray,
+    NewUnmatchedMovement,
     NotFound,
     Store,
 )
-from tests.store.people import MIA, live
+from tests.store.factories import MIA, live
 
 FAILED = NewDecision(
     merchant_id="demo",
@@ -26,8 +26,8 @@ FAILED = NewDecision(
 )
 
 
-def stray(merchant: Merchant, **given: str) -> NewStray:
-    return NewStray(
+def stray(merchant: Merchant, **given: str) -> NewUnmatchedMovement:
+    return NewUnmatchedMovement(
         psp_settings_id=merchant.psp_settings_id,
         psp_id="pay_9",
         kind="payment",

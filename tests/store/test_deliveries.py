@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import DeliveryRow, Filter, Merchant, Store
-from store.deliveries import GIVEN_UP_AFTER
+from integrator.store import DeliveryRow, Filter, Merchant, Store
+from integrator.store.deliveries import GIVEN_UP_AFTER
 from tests.store.builders import new_transaction
 
 BEGAN = datetime.now(UTC) - timedelta(hours=1)

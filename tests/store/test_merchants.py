@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import AlreadyExists, Merchant, NotFound, Store
+from integrator.store import AlreadyExists, Merchant, NotFound, Store
 
 
 async def test_a_merchant_is_found_by_id_and_by_settings(store: Store, merchant: Merchant) -> None:

@@ -9,9 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Inspector, inspect, text
 
-from store.engine import open_engine
-from store.migrate import revisions, upgrade
-from store.tables import metadata
+from integrator.store.engine import open_engine
+from integrator.store.migrate import revisions, upgrade
+from integrator.store.tables import metadata
 
 
 def _differences(connection: Connection) -> list[Any]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import ConstraintViolated, Merchant, NotFound, Store
+from integrator.store import ConstraintViolated, Merchant, NotFound, Store
 from tests.store.builders import new_notification
 
 

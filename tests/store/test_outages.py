@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from runtime.keys import KeyRing
-from store import ConstraintViolated, Merchant, Store, StoreUnavailable
-from store.engine import open_engine
+from integrator.crypto.keys import KeyRing
+from integrator.store import ConstraintViolated, Merchant, Store, StoreUnavailable
+from integrator.store.engine import open_engine
 from tests.store.builders import change, new_transaction
 
 
@@ -49,7 +49,7 @@ async def test_the_message_shows_no_parameter(empty_url: str, cipher: KeyRing) -
 async def test_a_lock_held_for_too_long_is_unavailable(
     sqlite_empty: str, cipher: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.engine.BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr("integrator.store.engine.BUSY_TIMEOUT_MS", 20)
     engine = open_engine(sqlite_empty)
     async with Store(sqlite_empty, cipher) as store, engine.execution_options(writes=True).begin():
         with pytest.raises(StoreUnavailable, match="locked"):
@@ -100,7 +100,7 @@ async def test_connections_cut_by_the_server_are_replaced(
     monkeypatch: pytest.MonkeyPatch,
     trusted: float,
 ) -> None:
-    monkeypatch.setattr("store.engine._TRUSTED_S", trusted)
+    monkeypatch.setattr("integrator.store.engine._TRUSTED_S", trusted)
     cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name"
     async with Store(postgres_url, cipher) as store:
         await store.ping()

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 from sqlalchemy import text
 
-from runtime.keys import KeyRing
-from store import Merchant, NewStray, Progress, Store
-from store.engine import open_engine
-from store.migrate import upgrade
+from integrator.crypto.keys import KeyRing
+from integrator.store import Merchant, NewUnmatchedMovement, Progress, Store
+from integrator.store.engine import open_engine
+from integrator.store.migrate import upgrade
 from tests.store.builders import change, new_notification, new_transaction
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,8 +20,8 @@ def soon() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=5)
 
 
-def stray(merchant: Merchant, psp_id: str = "ch_9") -> NewStray:
-    return NewStray(
+def stray(merchant: Merchant, psp_id: str = "ch_9") -> NewUnmatchedMovement:
+    return NewUnmatchedMovement(
         psp_settings_id=merchant.psp_settings_id,
         psp_id=psp_id,
         kind="payment",

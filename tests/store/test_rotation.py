@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from runtime.data_keys import is_sealed_by_data_key
-from runtime.keys import DecryptionError, KeyRing, blob_key_id
-from store import Merchant, Store, rotation
-from store.tables import notifications, transactions
-from tests.store.blobs import Place, all_blobs, as_before_data_keys, connected, opened
+from integrator.crypto.data_keys import is_sealed_by_data_key
+from integrator.crypto.keys import DecryptionError, KeyRing, blob_key_id
+from integrator.store import Merchant, Store, rotation
+from integrator.store.tables import notifications, transactions
 from tests.store.builders import change, kept_request
-from tests.store.people import MIA, TARGET, TOM, live, notify, transaction_of
+from tests.store.encryption_helpers import Place, all_blobs, as_before_data_keys, connected, opened
+from tests.store.factories import MIA, TARGET, TOM, live, notify, transaction_of
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 RING_OF_OLD = KeyRing({"test": OLD})

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Table, update
 
-from runtime.keys import DecryptionError, KeyRing
-from store import Merchant, NewAgreement, Store
-from store.engine import open_engine
-from store.tables import agreements, notifications, psp_settings, transactions
+from integrator.crypto.keys import DecryptionError, KeyRing
+from integrator.store import Merchant, NewAgreement, Store
+from integrator.store.engine import open_engine
+from integrator.store.tables import agreements, notifications, psp_settings, transactions
 from tests.store.builders import IBAN, change, new_notification, new_transaction
 
 API_KEY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"

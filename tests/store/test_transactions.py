@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime.keys import KeyRing
-from store import (
+from integrator.crypto.keys import KeyRing
+from integrator.store import (
     FINAL_STATUSES,
     ConstraintViolated,
     Merchant,

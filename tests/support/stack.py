@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from campaign.stack import Stack as RunningStack
+from devtools.campaign.stack import Stack as RunningStack
 from tests.support.temporal import temporal_binary
 
 

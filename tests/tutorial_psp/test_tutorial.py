@@ -39,7 +39,7 @@ def python(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def test_the_system_finds_it(installed: Path) -> None:
-    code = "from psp import registry; print(registry.names(), registry.adapter('tallypay').name)"
+    code = "from integrator.psp import registry; print(registry.names(), registry.adapter('tallypay').name)"
     done = python(installed, "-c", code)
     assert "'tallypay'" in done.stdout, done.stderr
     assert done.stdout.strip().endswith("tallypay")
@@ -56,7 +56,7 @@ def test_it_conforms(installed: Path) -> None:
 
 def test_the_document_shows_the_package() -> None:
     text = DOCUMENT.read_text()
-    files = {f"tallypay/{name}" for name in (*ADAPTER, "bench.py")} | {"pyproject.toml"}
+    files = {f"tallypay/{name}" for name in (*ADAPTER, "harness.py")} | {"pyproject.toml"}
     assert set(shown(text)) == files
     assert refreshed(text) == text, "run: python -m tests.tutorial_psp.blocks"
     assert len(re.findall("^```(?:python|toml)$", text, re.MULTILINE)) == len(files)

@@ -19,16 +19,17 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities import plan
-from contract.enums import PaymentTransactionStatus, PublicPaymentProviderRole
-from psp.types import Approved, Fact, FactKind
-from runtime.confinement import PASSED_THROUGH, runner
+from integrator.contract.enums import PaymentTransactionStatus, PublicPaymentProviderRole
+from integrator.psp.types import Approved, Fact, FactKind
+from integrator.temporal.workflow_sandbox import PASSED_THROUGH, runner
+from integrator.transactions.transaction_client import TransactionClient
+from integrator.transactions.workflow_inputs import read_state
 from tests.support.temporal import temporal_binary
 from worker import WORKFLOWS
-from workflows import attributes
-from workflows.gateway import Gateway
+from workflows import activity_plans, search_attributes
 from workflows.messages import (
     AnyInput,
+    CloseReservationCall,
     CredentialsReply,
     Delivery,
     NotificationRead,
@@ -40,20 +41,18 @@ from workflows.messages import (
     PspReply,
     Record,
     RefundInput,
-    SettleCall,
     WebhookCall,
     WebhookReply,
     workflow_id,
 )
-from workflows.starts import read_state
-from workflows.state import EvidenceKind, Kind
+from workflows.state import EvidenceKind, TransactionKind
 
 Answer = PspReply | ApplicationError | Callable[[PspCall], PspReply]
 
 
 CONFINED = (
     *(name for name in PASSED_THROUGH if name != "workflows"),
-    *("workflows.messages", "workflows.state", "workflows.timers"),
+    *("workflows.messages", "workflows.state", "workflows.timeouts"),
 )
 """The workflows themselves run inside the sandbox here, which refuses what is not deterministic."""
 
@@ -71,7 +70,7 @@ async def started(more: Mapping[str, str] | None = None) -> AsyncIterator[Workfl
     flags = [f"{key}={value}" for key, value in dynamic.items()]
     environment = await WorkflowEnvironment.start_time_skipping_v2(
         data_converter=pydantic_data_converter,
-        search_attributes=attributes.KEYS,
+        search_attributes=search_attributes.KEYS,
         dev_server_existing_path=temporal_binary(),
         dev_server_extra_args=[arg for flag in flags for arg in ("--dynamic-config-value", flag)],
     )
@@ -140,7 +139,7 @@ class World:
     """Everything outside the workflows: a PSP, a store and Billwerk+, as lists and dictionaries."""
 
     env: WorkflowEnvironment
-    gateway: Gateway
+    gateway: TransactionClient
     queue: str
     answers: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
     calls: list[tuple[str, PspCall]] = field(default_factory=list)
@@ -150,14 +149,14 @@ class World:
     notifications: dict[int, NotificationResult] = field(default_factory=dict)
     store_failures: list[ApplicationError] = field(default_factory=list)
     unreadable: ApplicationError | None = None
-    settlements: list[SettleCall] = field(default_factory=list)
+    settlements: list[CloseReservationCall] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     while_settling: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     credentials_accepted: bool = True
     credentials_failure: ApplicationError | None = None
     transaction_id: str = field(default_factory=lambda: f"20260115-{uuid4().hex[:24]}")
 
-    def called(self, step: plan.Plan[Any, Any]) -> list[PspCall]:
+    def called(self, step: activity_plans.ActivityPlan[Any, Any]) -> list[PspCall]:
         return [call for name, call in self.calls if name == step.name]
 
     def common(self) -> dict[str, Any]:
@@ -182,7 +181,7 @@ class World:
     def refund(self, **changes: Any) -> RefundInput:
         return RefundInput(**(self.common() | {"payment_id": "p1"} | changes))
 
-    def handle(self, kind: Kind) -> WorkflowHandle[Any, Any]:
+    def handle(self, kind: TransactionKind) -> WorkflowHandle[Any, Any]:
         return self.env.client.get_workflow_handle(workflow_id("m", kind, self.transaction_id))
 
     async def create(self, start: AnyInput) -> Any:
@@ -190,14 +189,14 @@ class World:
         with standing_still(self.env):
             return await self.gateway.create(start)
 
-    async def later(self, kind: Kind, passed: timedelta) -> None:
+    async def later(self, kind: TransactionKind, passed: timedelta) -> None:
         """Let virtual time pass for the transaction's workflow."""
         await self.env.fast_forward(self.handle(kind), passed)
 
-    async def state(self, kind: Kind) -> Any:
+    async def state(self, kind: TransactionKind) -> Any:
         return await self.gateway.state("m", kind, self.transaction_id, timedelta(seconds=10))
 
-    async def until(self, kind: Kind, status: PaymentTransactionStatus) -> None:
+    async def until(self, kind: TransactionKind, status: PaymentTransactionStatus) -> None:
         """Wait in real time until the transaction has come that far."""
         for _ in range(500):
             if (await self.state(kind)).status is status:
@@ -205,7 +204,7 @@ class World:
             await asyncio.sleep(0.02)
         raise AssertionError(f"it did not become {status.name} in time")
 
-    async def delivery(self, kind: Kind) -> Delivery:
+    async def delivery(self, kind: TransactionKind) -> Delivery:
         return await self.gateway.delivery("m", kind, self.transaction_id, timedelta(seconds=10))
 
     async def notify(self, start: AnyInput, result: NotificationResult) -> None:
@@ -224,7 +223,9 @@ class World:
             self.deliver_webhook,
         ]
 
-    def _psp_activity(self, step: plan.Plan[PspCall, PspReply]) -> Callable[..., Any]:
+    def _psp_activity(
+        self, step: activity_plans.ActivityPlan[PspCall, PspReply]
+    ) -> Callable[..., Any]:
         @activity.defn(name=step.name)
         async def run(call: PspCall) -> PspReply:
             self.calls.append((step.name, call))
@@ -236,20 +237,20 @@ class World:
 
         return run
 
-    @activity.defn(name=plan.CHECK_CREDENTIALS.name)
+    @activity.defn(name=activity_plans.CHECK_CREDENTIALS.name)
     async def check_credentials(self, call: PspCall) -> CredentialsReply:
-        self.calls.append((plan.CHECK_CREDENTIALS.name, call))
+        self.calls.append((activity_plans.CHECK_CREDENTIALS.name, call))
         if self.credentials_failure is not None:
             raise self.credentials_failure
         return CredentialsReply(accepted=self.credentials_accepted)
 
-    @activity.defn(name=plan.READ_NOTIFICATION.name)
+    @activity.defn(name=activity_plans.READ_NOTIFICATION.name)
     async def read_notification(self, read: NotificationRead) -> NotificationResult:
         if self.unreadable is not None:
             raise self.unreadable
         return self.notifications[read.notification_id]
 
-    @activity.defn(name=plan.RECORD.name)
+    @activity.defn(name=activity_plans.RECORD.name)
     async def record(self, record: Record) -> bool:
         if self.store_failures:
             raise self.store_failures.pop()
@@ -257,14 +258,14 @@ class World:
         self.order.append(f"recorded {json.loads(record.snapshot)['status']}")
         return True
 
-    @activity.defn(name=plan.SETTLE_OWNER.name)
-    async def settle_owner(self, call: SettleCall) -> bool:
+    @activity.defn(name=activity_plans.CLOSE_RESERVATION.name)
+    async def settle_owner(self, call: CloseReservationCall) -> bool:
         self.settlements.append(call)
         await self.while_settling()
         self.order.append("settled")
         return True
 
-    @activity.defn(name=plan.DELIVER_WEBHOOK.name)
+    @activity.defn(name=activity_plans.DELIVER_WEBHOOK.name)
     async def deliver_webhook(self, call: WebhookCall) -> WebhookReply:
         attempt = activity.info().attempt
         failure = self.webhook_failure(attempt)
@@ -275,14 +276,14 @@ class World:
 
 
 PSP_STEPS = (
-    plan.AUTHORIZE,
-    plan.VOID,
-    plan.CAPTURE,
-    plan.CHARGE,
-    plan.REFUND,
-    plan.FETCH_AUTHORIZATION,
-    plan.FETCH_PAYMENT,
-    plan.FETCH_REFUND,
+    activity_plans.AUTHORIZE,
+    activity_plans.VOID,
+    activity_plans.CAPTURE,
+    activity_plans.CHARGE,
+    activity_plans.REFUND,
+    activity_plans.FETCH_AUTHORIZATION,
+    activity_plans.FETCH_PAYMENT,
+    activity_plans.FETCH_REFUND,
 )
 
 
@@ -309,7 +310,7 @@ async def opened(env: WorkflowEnvironment, **options: Any) -> AsyncIterator[Worl
         newest = max(records, key=lambda record: json.loads(record.snapshot)["version"])
         return start.model_copy(update={"resume": read_state(newest.kind, newest.snapshot)})
 
-    gateway = Gateway(env.client, queue, refresh)
+    gateway = TransactionClient(env.client, queue, refresh)
     made = World(env=env, gateway=gateway, queue=queue, records=records)
     async with Worker(
         env.client,

@@ -8,27 +8,27 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities import plan
-from contract.enums import PaymentErrorCode
-from contract.enums import PaymentTransactionStatus as Status
-from psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending
+from integrator.contract.enums import PaymentErrorCode
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending
+from integrator.transactions.workflow_inputs import read_state
 from tests.workflows.conftest import World, approved, eventually, standing_still
 from tests.workflows.test_state import T0, payment, preauth, refund
+from workflows import activity_plans
 from workflows.messages import NotificationResult, PspReply, ResolveReply
-from workflows.starts import read_state
 from workflows.state import (
     Change,
     Decision,
     DecisionKind,
     Evidence,
     EvidenceKind,
-    Kind,
     PaymentState,
     RefundState,
+    TransactionKind,
 )
 
-PAYMENT = Kind.PAYMENT
-REFUND = Kind.REFUND
+PAYMENT = TransactionKind.PAYMENT
+REFUND = TransactionKind.REFUND
 LATER = T0 + timedelta(hours=1)
 PENDING = PspReply(outcome=Pending(psp_id=None), evidence=EvidenceKind.ANSWER)
 UNKNOWN_THERE = PspReply(outcome=None, evidence=EvidenceKind.READ)
@@ -74,7 +74,7 @@ class TestState:
         assert state.decide(SUCCEEDED) is Change.VISIBLE
         assert (state.status, state.psp_transaction_id) == (Status.Succeeded, "pi_1")
         assert state.total(state.movement) == Decimal("10.00")
-        assert state.told_by["pi_1"].kind is EvidenceKind.DECISION
+        assert state.fact_sources["pi_1"].kind is EvidenceKind.DECISION
 
     def test_the_same_again_changes_nothing(self) -> None:
         state = pending()
@@ -112,11 +112,11 @@ class TestState:
         state = pending()
         state.decide(SUCCEEDED)
         assert isinstance(PAID.outcome, Approved)
-        assert not state.knows(PAID.outcome)
+        assert not state.already_includes(PAID.outcome)
         state.apply(*told(PAID.outcome))
         assert (state.paid, list(state.facts)) == (Decimal("10.00"), ["ch_1"])
-        assert state.told_by["ch_1"].kind is EvidenceKind.NOTIFICATION
-        assert "pi_1" not in state.told_by
+        assert state.fact_sources["ch_1"].kind is EvidenceKind.NOTIFICATION
+        assert "pi_1" not in state.fact_sources
         assert state.attention is None
 
     def test_another_amount_than_decided_asks_for_attention(self) -> None:
@@ -141,7 +141,7 @@ class TestState:
         )
         # Seen and dealt with: the same report must not ask again with every comparison.
         assert isinstance(PAID.outcome, Approved)
-        assert state.knows(PAID.outcome)
+        assert state.already_includes(PAID.outcome)
 
     def test_a_wrong_success_is_contradicted(self) -> None:
         state = pending()
@@ -159,17 +159,17 @@ class TestState:
 
     def test_what_happens_again_asks_again(self) -> None:
         state = pending()
-        state.note("A change notification could not be delivered.", again=True)
+        state.flag_attention("A change notification could not be delivered.", again=True)
         state.decide(ACKNOWLEDGED)
-        assert state.note("Something known.") is Change.INTERNAL
+        assert state.flag_attention("Something known.") is Change.INTERNAL
         state.decide(ACKNOWLEDGED)
-        assert state.note("Something known.") is Change.NONE
+        assert state.flag_attention("Something known.") is Change.NONE
         text = "A change notification could not be delivered."
-        assert state.note(text, again=True) is Change.INTERNAL
+        assert state.flag_attention(text, again=True) is Change.INTERNAL
 
     def test_a_snapshot_of_before_decisions_is_read(self) -> None:
         state = pending()
-        old = state.model_dump_json(exclude={"decisions", "told_by"})
+        old = state.model_dump_json(exclude={"decisions", "fact_sources"})
         assert read_state(PAYMENT, old) == state
 
 
@@ -178,15 +178,15 @@ async def resolve(world: World, start: Any, wanted: Decision) -> ResolveReply:
 
 
 async def test_a_payment_whose_outcome_stays_unknown_is_decided(world: World) -> None:
-    world.answers[plan.CAPTURE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [UNKNOWN_THERE]
+    world.answers[activity_plans.CAPTURE.name] = [PENDING]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [UNKNOWN_THERE]
     start = world.payment(preauth_id="a1")
     await world.create(start)
     reply = await resolve(world, start, FAILED)
     assert (reply.status, reply.refusal) == (Status.Failed, None)
     assert await world.handle(PAYMENT).result() == "Failed"
     (call,) = world.settlements
-    assert (call.owner_kind, call.settlement.booked) == (Kind.PREAUTH, False)
+    assert (call.owner_kind, call.settlement.booked) == (TransactionKind.PREAUTH, False)
     assert world.order.index("settled") < world.order.index("recorded Failed")
     assert len(world.webhooks) == 1
 
@@ -194,21 +194,21 @@ async def test_a_payment_whose_outcome_stays_unknown_is_decided(world: World) ->
 async def test_a_decided_success_stops_the_attempts_that_would_take_the_money_again(
     world: World,
 ) -> None:
-    world.answers[plan.CHARGE.name] = [ApplicationError("away", type="PspUnavailable")]
-    world.answers[plan.FETCH_PAYMENT.name] = [PAID]
+    world.answers[activity_plans.CHARGE.name] = [ApplicationError("away", type="PspUnavailable")]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [PAID]
     start = world.payment()
     with standing_still(world.env):
-        await world.gateway.begin(start)
-        await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
-        await eventually(lambda: world.called(plan.CHARGE))
+        await world.gateway.ensure_started(start)
+        await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
+        await eventually(lambda: world.called(activity_plans.CHARGE))
         reply = await resolve(world, start, SUCCEEDED)
-        attempts = len(world.called(plan.CHARGE))
+        attempts = len(world.called(activity_plans.CHARGE))
         assert (reply.status, reply.refusal) == (Status.Succeeded, None)
         # What the last attempt may have done is looked up, and takes the decision's place.
-        await eventually(lambda: world.called(plan.FETCH_PAYMENT))
+        await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
         await eventually(lambda: len(world.webhooks) >= 1)
         await asyncio.sleep(1.5)
-    assert len(world.called(plan.CHARGE)) == attempts
+    assert len(world.called(activity_plans.CHARGE)) == attempts
     state = await world.state(PAYMENT)
     assert (state.paid, list(state.facts)) == (Decimal("10.00"), ["ch_1"])
 
@@ -216,15 +216,15 @@ async def test_a_decided_success_stops_the_attempts_that_would_take_the_money_ag
 async def test_what_nobody_has_asked_for_yet_is_not_sent_after_its_decision(world: World) -> None:
     start = world.refund()
     with standing_still(world.env):
-        await world.gateway.begin(start)
+        await world.gateway.ensure_started(start)
         reply = await resolve(world, start, FAILED)
     assert reply.status is Status.Failed
     assert await world.handle(REFUND).result() == "Failed"
-    assert world.called(plan.REFUND) == []
+    assert world.called(activity_plans.REFUND) == []
 
 
 async def test_a_decision_is_refused_once_the_psp_has_spoken(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [PAID]
+    world.answers[activity_plans.CHARGE.name] = [PAID]
     start = world.payment()
     await world.create(start)
     reply = await resolve(world, start, FAILED)
@@ -236,7 +236,7 @@ async def test_a_decision_is_refused_once_the_psp_has_spoken(world: World) -> No
 async def test_what_the_psp_says_while_a_decision_is_carried_out_comes_before_it(
     world: World,
 ) -> None:
-    world.answers[plan.CAPTURE.name] = [PENDING]
+    world.answers[activity_plans.CAPTURE.name] = [PENDING]
     start = world.payment(preauth_id="a1")
     await world.create(start)
 
@@ -256,7 +256,7 @@ async def test_what_the_psp_says_while_a_decision_is_carried_out_comes_before_it
 
 
 async def test_the_same_decision_twice_is_one(world: World) -> None:
-    world.answers[plan.REFUND.name] = [PENDING]
+    world.answers[activity_plans.REFUND.name] = [PENDING]
     start = world.refund()
     state = await world.create(start)
     done = decision(DecisionKind.SUCCEEDED, psp_id="re_1", amount=Decimal("10.00"))
@@ -272,7 +272,7 @@ async def test_the_same_decision_twice_is_one(world: World) -> None:
 async def test_a_wrong_decision_is_contradicted_by_a_notification_and_acknowledged(
     world: World,
 ) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
     start = world.payment()
     state = await world.create(start)
     resumed = start.model_copy(update={"resume": state})
@@ -304,7 +304,7 @@ async def test_a_finished_transaction_is_reopened_for_a_decision_and_stays_final
     world: World,
 ) -> None:
     refused = Declined(code=PaymentErrorCode.Rejected)
-    world.answers[plan.CHARGE.name] = [
+    world.answers[activity_plans.CHARGE.name] = [
         PspReply(outcome=refused, evidence=EvidenceKind.ANSWER),
     ]
     start = world.payment()

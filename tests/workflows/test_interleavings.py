@@ -19,9 +19,8 @@ from uuid import uuid4
 
 import pytest
 
-from activities import plan
-from contract.enums import PaymentTransactionStatus as Status
-from psp.types import Approved, Declined, FactKind, Outcome, Pending
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.types import Approved, Declined, FactKind, Outcome, Pending
 from tests.workflows.conftest import World, eventually
 from tests.workflows.conftest import approved as reply
 from tests.workflows.test_state import (
@@ -43,22 +42,23 @@ from tests.workflows.test_state import (
     succeeded_payment,
     succeeded_preauth,
 )
+from workflows import activity_plans
 from workflows.messages import (
     NotificationResult,
     PspReply,
+    ReservationResult,
     ReserveRequest,
-    Settlement,
 )
 from workflows.state import (
-    Adoption,
     AnyState,
     BookedRefund,
     EvidenceKind,
-    Kind,
+    ExternalMovement,
+    MovementStatus,
     PaymentState,
     PreauthState,
     RefundState,
-    Standing,
+    TransactionKind,
 )
 
 Step = Callable[[Any], object]
@@ -259,8 +259,10 @@ def refund_done(psp_id: str, amount: str) -> BookedRefund:
     return BookedRefund(amount=Decimal(amount), psp_id=psp_id, booked_on=None)
 
 
-def adoption(psp_id: str, amount: str, standing: Standing = Standing.BOOKED) -> Adoption:
-    return Adoption(psp_id=psp_id, amount=Decimal(amount), currency="EUR", standing=standing)
+def adoption(
+    psp_id: str, amount: str, standing: MovementStatus = MovementStatus.BOOKED
+) -> ExternalMovement:
+    return ExternalMovement(psp_id=psp_id, amount=Decimal(amount), currency="EUR", status=standing)
 
 
 AFTERMATH: Steps = {
@@ -268,9 +270,9 @@ AFTERMATH: Steps = {
     "pending, overtaken": told(pending()),
     "charged back": told(approved(BACK)),
     "charged back again": told(approved(paid(), BACK, MORE_BACK)),
-    "first refund done": lambda s: s.settle("r1", refund_done("re_1", "3.00"), LATER),
+    "first refund done": lambda s: s.close_reservation("r1", refund_done("re_1", "3.00"), LATER),
     "first refund seen at the PSP": lambda s: s.adopt(adoption("re_1", "3.00"), LATER),
-    "second refund failed": lambda s: s.settle("r2", None, LATER),
+    "second refund failed": lambda s: s.close_reservation("r2", None, LATER),
     "refund of the dashboard": lambda s: s.adopt(adoption("re_9", "0.50"), LATER),
 }
 
@@ -384,12 +386,12 @@ def reporting(name: str, step: Step) -> Part:
 
 def refunding(by: str, amount: str, done: bool = True) -> list[Part]:
     booking = booked(amount) if done else None
-    settle = settling(by, lambda state: state.settle(by, booking, LATER))
+    settle = settling(by, lambda state: state.close_reservation(by, booking, LATER))
     return [reserving(by, amount), reserving(by, amount), settle, settle]
 
 
 def capturing(by: str, done: bool = True) -> list[Part]:
-    settle = settling(by, lambda state: state.settle(by, booked=done))
+    settle = settling(by, lambda state: state.close_reservation(by, booked=done))
     return [reserving(by, "10.00"), reserving(by, "10.00"), settle]
 
 
@@ -517,11 +519,11 @@ def request(by: str, amount: str) -> ReserveRequest:
 
 
 async def test_a_payments_messages_may_come_in_any_order(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [reply("ch_1", psp_id="psp_1")]
+    world.answers[activity_plans.CHARGE.name] = [reply("ch_1", psp_id="psp_1")]
     back = approved(paid(), charged_back("cb_1", "1.00"))
-    messages: dict[str, Settlement | NotificationResult] = {
-        "r1": Settlement(by="r1", booked=True, refund=refund_done("re_1", "6.00")),
-        "r1 again": Settlement(by="r1", booked=True, refund=refund_done("re_1", "6.00")),
+    messages: dict[str, ReservationResult | NotificationResult] = {
+        "r1": ReservationResult(by="r1", booked=True, refund=refund_done("re_1", "6.00")),
+        "r1 again": ReservationResult(by="r1", booked=True, refund=refund_done("re_1", "6.00")),
         "charged back": NotificationResult(outcome=back, event_id="evt_1"),
         "charged back again": NotificationResult(outcome=back, event_id="evt_1"),
         "pending, overtaken": NotificationResult(outcome=pending(), event_id="evt_0"),
@@ -545,14 +547,14 @@ async def test_a_payments_messages_may_come_in_any_order(world: World) -> None:
                 await here.notify(resumed, message)
             else:
                 by = message.model_copy(update={"by": f"r{granted}"})
-                await here.gateway.settle(resumed, by)
+                await here.gateway.close_reservation(resumed, by)
         found = await settled_down(here)
         assert set(found.refunds) == {f"r{granted}"}
         return (found.status, found.paid, found.refunded, found.refundable, found.available)
 
     async def settled_down(here: World) -> PaymentState:
         while True:
-            state: PaymentState = await here.state(Kind.PAYMENT)
+            state: PaymentState = await here.state(TransactionKind.PAYMENT)
             if state.refunds and state.total(FactKind.CHARGED_BACK):
                 return state
             await asyncio.sleep(0.05)
@@ -574,9 +576,9 @@ async def test_a_payments_messages_may_come_in_any_order(world: World) -> None:
 async def test_a_capture_and_a_cancellation_exclude_each_other_in_the_workflow(
     world: World, first: str
 ) -> None:
-    world.answers[plan.AUTHORIZE.name] = [reservation()]
+    world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     voided = PspReply(outcome=Approved(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
-    world.answers[plan.VOID.name] = [voided]
+    world.answers[activity_plans.VOID.name] = [voided]
 
     async def play() -> tuple[bool, bool, Status]:
         here = elsewhere(world)
@@ -597,7 +599,7 @@ async def test_a_capture_and_a_cancellation_exclude_each_other_in_the_workflow(
             return answer.refusal is None
 
         captured, cancelled = await asyncio.gather(capture(), cancel())
-        state: PreauthState = await here.state(Kind.PREAUTH)
+        state: PreauthState = await here.state(TransactionKind.PREAUTH)
         return captured, cancelled, state.status
 
     ends = set(await asyncio.gather(*(play() for _ in range(6))))
@@ -610,19 +612,19 @@ async def test_a_capture_and_a_cancellation_exclude_each_other_in_the_workflow(
 async def test_a_reservation_is_captured_or_expires_in_the_workflow(
     world: World, first: str
 ) -> None:
-    world.answers[plan.AUTHORIZE.name] = [reservation()]
+    world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     start = world.preauth()
     resumed = start.model_copy(update={"resume": await world.create(start)})
     expired = NotificationResult(outcome=declined(Status.Expired), event_id="evt_1")
     if first == "capture":
         reserved = await world.gateway.reserve(resumed, request("c1", "10.00"))
-        await world.gateway.settle(resumed, Settlement(by="c1", booked=True))
+        await world.gateway.close_reservation(resumed, ReservationResult(by="c1", booked=True))
     await world.notify(resumed, expired)
     if first == "expiry":
         await eventually(lambda: len(world.records) > 1)
-        resumed = start.model_copy(update={"resume": await world.state(Kind.PREAUTH)})
+        resumed = start.model_copy(update={"resume": await world.state(TransactionKind.PREAUTH)})
         reserved = await world.gateway.reserve(resumed, request("c1", "10.00"))
-    state = await world.state(Kind.PREAUTH)
+    state = await world.state(TransactionKind.PREAUTH)
     status = Status.Succeeded if first == "capture" else Status.Expired
     assert (reserved.refusal is None, state.captured) == ((first == "capture"),) * 2
     assert state.status is status

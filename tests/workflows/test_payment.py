@@ -6,25 +6,25 @@ from decimal import Decimal
 
 from temporalio.exceptions import ApplicationError
 
-from activities import plan
 from activities.webhooks import failed
-from contract.enums import PaymentErrorCode, PublicPaymentProviderRole
-from contract.enums import PaymentTransactionStatus as Status
-from psp.types import Approved, Declined, Fact, FactKind, Pending
+from integrator.contract.enums import PaymentErrorCode, PublicPaymentProviderRole
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Pending
 from tests.workflows.conftest import World, approved, eventually, standing_still
+from workflows import activity_plans
 from workflows.messages import (
     CALLER_LEFT,
     DeliveryState,
     NotificationResult,
     PspFailure,
     PspReply,
+    ReservationResult,
     ReserveReply,
     ReserveRequest,
-    Settlement,
 )
-from workflows.state import BookedRefund, EvidenceKind, Kind, PaymentState
+from workflows.state import BookedRefund, EvidenceKind, PaymentState, TransactionKind
 
-PAYMENT = Kind.PAYMENT
+PAYMENT = TransactionKind.PAYMENT
 
 
 def says(outcome: Approved | Declined | Pending, event_id: str = "evt_1") -> NotificationResult:
@@ -41,7 +41,9 @@ PENDING = PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
 
 
 async def test_a_captured_payment_costs_few_events_and_bytes(world: World) -> None:
-    world.answers[plan.CAPTURE.name] = [approved("ch_1").model_copy(update={"settled": True})]
+    world.answers[activity_plans.CAPTURE.name] = [
+        approved("ch_1").model_copy(update={"settled": True})
+    ]
     state = await world.create(world.payment(preauth_id="a1"))
     assert state.status is Status.Succeeded
     await eventually(lambda: world.records)
@@ -55,7 +57,7 @@ async def test_a_captured_payment_costs_few_events_and_bytes(world: World) -> No
 
 
 async def test_what_the_caller_was_answered_is_not_announced(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     await world.create(world.payment())
     await eventually(lambda: world.records)
     assert (await world.delivery(PAYMENT)).announced == 0
@@ -63,17 +65,19 @@ async def test_what_the_caller_was_answered_is_not_announced(world: World) -> No
 
 
 async def test_a_repeat_joins_and_does_not_call_the_psp_again(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     first = await world.create(world.payment())
     assert await world.create(world.payment()) == first
-    assert len(world.called(plan.CHARGE)) == 1
+    assert len(world.called(activity_plans.CHARGE)) == 1
 
 
 async def test_a_decline_ends_the_workflow_with_its_evidence(world: World) -> None:
     declined = Declined(
         code=PaymentErrorCode.InsufficientBalance, psp_code="insufficient_funds", message="no"
     )
-    world.answers[plan.CHARGE.name] = [PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)]
+    world.answers[activity_plans.CHARGE.name] = [
+        PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)
+    ]
     state = await world.create(world.payment())
     assert state.status is Status.Failed
     assert state.failure.code is PaymentErrorCode.InsufficientBalance
@@ -83,8 +87,8 @@ async def test_a_decline_ends_the_workflow_with_its_evidence(world: World) -> No
 
 
 async def test_a_debit_settles_after_five_days(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [
         PENDING.model_copy(update={"evidence": EvidenceKind.READ})
     ]
     start = world.payment(role=PublicPaymentProviderRole.Debit, execute_on=date(2026, 1, 20))
@@ -100,12 +104,12 @@ async def test_a_debit_settles_after_five_days(world: World) -> None:
     assert state.status is Status.Succeeded
     assert state.evidence.kind is EvidenceKind.NOTIFICATION
     assert len(world.webhooks) == 1
-    assert len(world.called(plan.FETCH_PAYMENT)) >= 5
+    assert len(world.called(activity_plans.FETCH_PAYMENT)) >= 5
 
 
 async def test_a_debit_whose_notification_is_lost_is_found_by_asking(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [
         PENDING.model_copy(update={"evidence": EvidenceKind.READ}),
         approved("ch_1", evidence=EvidenceKind.READ),
     ]
@@ -118,7 +122,7 @@ async def test_a_debit_whose_notification_is_lost_is_found_by_asking(world: Worl
 
 
 async def test_a_chargeback_after_300_days(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     start = world.payment()
     await world.create(start)
     await world.later(PAYMENT, timedelta(days=300))
@@ -133,14 +137,14 @@ async def test_a_chargeback_after_300_days(world: World) -> None:
 
 
 async def test_it_ends_when_no_chargeback_can_come_any_more(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     await world.create(world.payment())
     await world.later(PAYMENT, timedelta(days=401))
     assert await world.handle(PAYMENT).result() == "Succeeded"
 
 
 async def test_a_closed_payment_is_reopened_by_a_late_chargeback(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     start = world.payment()
     state = await world.create(start)
     await world.later(PAYMENT, timedelta(days=401))
@@ -159,7 +163,9 @@ async def test_a_closed_payment_is_reopened_by_a_late_chargeback(world: World) -
 
 async def test_a_payment_is_not_begun_again_from_a_state_read_before_its_end(world: World) -> None:
     declined = Declined(code=PaymentErrorCode.Rejected)
-    world.answers[plan.CHARGE.name] = [PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)]
+    world.answers[activity_plans.CHARGE.name] = [
+        PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)
+    ]
     start = world.payment()
     state = await world.create(start)
     assert await world.handle(PAYMENT).result() == "Failed"
@@ -168,12 +174,12 @@ async def test_a_payment_is_not_begun_again_from_a_state_read_before_its_end(wor
     await world.notify(stale, says(declined))
     assert await world.handle(PAYMENT).result() == "Failed"
     assert (await world.state(PAYMENT)) == state
-    assert len(world.called(plan.CHARGE)) == 1
+    assert len(world.called(activity_plans.CHARGE)) == 1
     assert world.webhooks == []
 
 
 async def test_a_caller_who_left_is_told_by_webhook(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [
+    world.answers[activity_plans.CHARGE.name] = [
         ApplicationError("down", type=PspFailure.UNAVAILABLE),
         approved("ch_1"),
     ]
@@ -185,7 +191,7 @@ async def test_a_caller_who_left_is_told_by_webhook(world: World) -> None:
             id=world.handle(PAYMENT).id,
             task_queue=world.queue,
         )
-    await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
+    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
     await eventually(lambda: world.webhooks)
     assert (await world.state(PAYMENT)).status is Status.Succeeded
     statuses = [record.snapshot for record in world.records]
@@ -193,7 +199,7 @@ async def test_a_caller_who_left_is_told_by_webhook(world: World) -> None:
 
 
 async def test_a_create_that_begins_after_its_caller_left_is_announced(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [
+    world.answers[activity_plans.CHARGE.name] = [
         ApplicationError("down", type=PspFailure.UNAVAILABLE),
         approved("ch_1"),
     ]
@@ -217,14 +223,14 @@ async def test_without_a_caller_nothing_is_sent_to_the_psp(world: World) -> None
         )
     await world.later(PAYMENT, timedelta(hours=2))
     assert await handle.result() == "Failed"
-    assert world.called(plan.CHARGE) == []
+    assert world.called(activity_plans.CHARGE) == []
     assert len(world.webhooks) == 1
 
 
 async def test_an_outcome_that_stays_unknown_is_looked_up_and_proven_absent(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [ApplicationError("lost", type=PspFailure.UNKNOWN)]
+    world.answers[activity_plans.CHARGE.name] = [ApplicationError("lost", type=PspFailure.UNKNOWN)]
     absent = PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
-    world.answers[plan.FETCH_PAYMENT.name] = [
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [
         ApplicationError("down", type=PspFailure.UNAVAILABLE, non_retryable=True),
         absent,
     ]
@@ -235,19 +241,19 @@ async def test_an_outcome_that_stays_unknown_is_looked_up_and_proven_absent(worl
             id=world.handle(PAYMENT).id,
             task_queue=world.queue,
         )
-    await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(plan.CHARGE))
+    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
+    await eventually(lambda: world.called(activity_plans.CHARGE))
     assert (await world.state(PAYMENT)).status is Status.Pending
 
     await world.later(PAYMENT, timedelta(hours=2))
     assert await world.handle(PAYMENT).result() == "Failed"
-    keys = {call.idempotency_key for call in world.called(plan.CHARGE)}
+    keys = {call.idempotency_key for call in world.called(activity_plans.CHARGE)}
     assert len(keys) == 1
     assert len(world.webhooks) == 1
 
 
 async def test_refunds_reserve_and_are_booked_once(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     start = world.payment()
     state = await world.create(start)
     open_start = start.model_copy(update={"resume": state})
@@ -262,9 +268,11 @@ async def test_refunds_reserve_and_are_booked_once(world: World) -> None:
     assert await reserve("r1", "6.00") is None
     booked = BookedRefund(amount=Decimal("6.00"), psp_id="re_1", booked_on=date(2026, 1, 16))
     for _ in range(2):
-        await world.gateway.settle(open_start, Settlement(by="r1", booked=True, refund=booked))
+        await world.gateway.close_reservation(
+            open_start, ReservationResult(by="r1", booked=True, refund=booked)
+        )
     assert await reserve("r3", "4.00") is None
-    await world.gateway.settle(open_start, Settlement(by="r3", booked=False))
+    await world.gateway.close_reservation(open_start, ReservationResult(by="r3", booked=False))
     assert await reserve("r4", "4.01") is PaymentErrorCode.InvalidAmount
     state = await world.state(PAYMENT)
     assert state.refunded == Decimal("6.00")
@@ -275,7 +283,7 @@ async def test_an_attempt_that_arrives_after_the_end_of_a_later_one_holds_nothin
     world: World,
 ) -> None:
     """It was given up while its message was on the way; nobody would ever settle for it."""
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     start = world.payment()
     resumed = start.model_copy(update={"resume": await world.create(start)})
     first, second = (datetime(2026, 1, 16, hour, tzinfo=UTC) for hour in (10, 11))
@@ -285,16 +293,18 @@ async def test_an_attempt_that_arrives_after_the_end_of_a_later_one_holds_nothin
         return await world.gateway.reserve(resumed, request)
 
     async def give_back(at: datetime) -> None:
-        await world.gateway.settle(resumed, Settlement(by="r1", booked=False, at=at))
+        await world.gateway.close_reservation(
+            resumed, ReservationResult(by="r1", booked=False, at=at)
+        )
 
-    assert not (await reserve(second)).overtaken
-    assert (await reserve(first)).overtaken
+    assert not (await reserve(second)).superseded
+    assert (await reserve(first)).superseded
     await give_back(first)
     assert (await world.state(PAYMENT)).available == Decimal("4.00")
-    assert not (await reserve(second)).overtaken
+    assert not (await reserve(second)).superseded
     await give_back(second)
     for late in (first, second):
-        assert (await reserve(late)).overtaken
+        assert (await reserve(late)).superseded
     state = await world.state(PAYMENT)
     assert (state.reservations, state.available) == ({}, Decimal("10.00"))
 
@@ -303,36 +313,36 @@ async def test_credentials_must_be_refused_twice_before_the_caller_hears_of_it(
     world: World,
 ) -> None:
     refused = ApplicationError("401", 1, type=PspFailure.CREDENTIALS, non_retryable=True)
-    world.answers[plan.CHARGE.name] = [refused]
+    world.answers[activity_plans.CHARGE.name] = [refused]
     world.credentials_accepted = False
     with world.env.with_time_skipping_disabled():
         await world.env.client.start_workflow(
             "PaymentWorkflow", world.payment(), id=world.handle(PAYMENT).id, task_queue=world.queue
         )
-    await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(plan.CHECK_CREDENTIALS))
+    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
+    await eventually(lambda: world.called(activity_plans.CHECK_CREDENTIALS))
     assert (await world.state(PAYMENT)).status is Status.Pending
     await world.later(PAYMENT, timedelta(minutes=2))
     await world.handle(PAYMENT).result()
-    assert len(world.called(plan.CHARGE)) == 2
-    assert len(world.called(plan.CHECK_CREDENTIALS)) == 2
+    assert len(world.called(activity_plans.CHARGE)) == 2
+    assert len(world.called(activity_plans.CHECK_CREDENTIALS)) == 2
 
 
 async def test_a_failed_capture_gives_the_preauth_back(world: World) -> None:
-    world.answers[plan.CAPTURE.name] = [PENDING]
+    world.answers[activity_plans.CAPTURE.name] = [PENDING]
     start = world.payment(preauth_id="a1")
     await world.create(start)
     await world.notify(start, says(Declined(code=PaymentErrorCode.Rejected)))
     assert await world.handle(PAYMENT).result() == "Failed"
     (call,) = world.settlements
-    assert (call.owner_kind, call.owner_id) == (Kind.PREAUTH, "a1")
+    assert (call.owner_kind, call.owner_id) == (TransactionKind.PREAUTH, "a1")
     assert (call.settlement.by, call.settlement.booked) == (world.transaction_id, False)
 
 
 async def test_a_dead_webhook_target_is_tried_for_76_hours_and_not_forgotten(
     world: World,
 ) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
     attempts: list[int] = []
 
     def dead(attempt: int) -> ApplicationError | None:
@@ -380,8 +390,8 @@ async def until_attempt(world: World, number: int) -> None:
 
 
 async def test_changes_during_a_delivery_are_folded_into_one_more(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [PENDING]
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
     refusals = [
         ApplicationError("busy", type="WebhookNotDelivered", next_retry_delay=timedelta(minutes=1))
     ]
@@ -401,20 +411,20 @@ async def test_changes_during_a_delivery_are_folded_into_one_more(world: World) 
 
 
 async def test_notifications_do_not_wait_behind_a_psp_that_is_away(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [
         ApplicationError("away", type=PspFailure.UNAVAILABLE, next_retry_delay=timedelta(seconds=9))
     ]
     start = world.payment()
     await world.create(start)
     await world.later(PAYMENT, timedelta(seconds=61))
-    await eventually(lambda: world.called(plan.FETCH_PAYMENT))
+    await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
     await world.notify(start, says(paid()))
     await eventually(lambda: world.webhooks, seconds=5)
 
 
 async def test_a_cancellation_from_the_temporal_ui_does_not_lose_the_money(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
     start = world.payment()
     await world.create(start)
     await world.handle(PAYMENT).cancel()
@@ -426,8 +436,10 @@ async def test_a_cancellation_from_the_temporal_ui_does_not_lose_the_money(world
 
 
 async def test_a_notification_that_cannot_be_read_makes_the_workflow_ask(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [approved("ch_1", evidence=EvidenceKind.READ)]
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+        approved("ch_1", evidence=EvidenceKind.READ)
+    ]
     start = world.payment()
     await world.create(start)
     world.unreadable = ApplicationError("No such notification.", non_retryable=True)
@@ -437,7 +449,7 @@ async def test_a_notification_that_cannot_be_read_makes_the_workflow_ask(world: 
 
 
 async def test_a_store_that_is_away_delays_the_record_and_loses_nothing(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     world.store_failures = [ApplicationError("store away") for _ in range(6)]
     state = await world.create(world.payment())
     await eventually(lambda: world.records, seconds=20)
@@ -453,22 +465,22 @@ async def test_a_look_up_that_a_notification_asked_for_is_owed_until_the_psp_ans
         outcome=paid().model_copy(update={"facts": (*paid().facts, back)}),
         evidence=EvidenceKind.READ,
     )
-    world.answers[plan.CHARGE.name] = [approved("ch_1")]
-    world.answers[plan.FETCH_PAYMENT.name] = [
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [
         ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
         charged_back,
     ]
     start = world.payment()
     await world.create(start)
     await world.notify(start, NotificationResult(outcome=None, event_id="evt_1", fetch=True))
-    await eventually(lambda: world.called(plan.FETCH_PAYMENT))
+    await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
     await world.later(PAYMENT, timedelta(hours=1))
     await eventually(lambda: world.webhooks)
     assert (await world.state(PAYMENT)).refundable == 0
 
 
 async def test_four_hundred_days_with_refunds_and_chargebacks_stay_small(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [approved("ch_1", amount="120.00")]
+    world.answers[activity_plans.CHARGE.name] = [approved("ch_1", amount="120.00")]
     start = world.payment(requested_amount=Decimal("120.00"))
     state = await world.create(start)
     resumed = start.model_copy(update={"resume": state})
@@ -478,7 +490,9 @@ async def test_four_hundred_days_with_refunds_and_chargebacks_stay_small(world: 
         request = ReserveRequest(by=by, amount=Decimal("5.00"), currency="EUR")
         assert (await world.gateway.reserve(resumed, request)).refusal is None
         refund = BookedRefund(amount=Decimal("5.00"), psp_id=by, booked_on=date(2026, 1, 16))
-        await world.gateway.settle(resumed, Settlement(by=by, booked=True, refund=refund))
+        await world.gateway.close_reservation(
+            resumed, ReservationResult(by=by, booked=True, refund=refund)
+        )
     backs = [
         Fact(kind=FactKind.CHARGED_BACK, id=f"cb_{number}", amount=Decimal("5.00"))
         for number in range(3)
@@ -498,8 +512,8 @@ async def test_four_hundred_days_with_refunds_and_chargebacks_stay_small(world: 
 
 
 async def test_a_debit_that_stays_open_for_weeks_asks_for_attention(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [PENDING]
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
     await world.create(world.payment())
     await world.later(PAYMENT, timedelta(days=13))
     assert (await world.state(PAYMENT)).attention is None
@@ -511,8 +525,8 @@ async def test_a_debit_that_stays_open_for_weeks_asks_for_attention(world: World
 
 async def test_a_worker_without_memory_comes_to_the_same_end(forgetful_world: World) -> None:
     world = forgetful_world
-    world.answers[plan.CHARGE.name] = [PENDING]
-    world.answers[plan.FETCH_PAYMENT.name] = [PENDING]
+    world.answers[activity_plans.CHARGE.name] = [PENDING]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
     start = world.payment()
     state = await world.create(start)
     await world.later(PAYMENT, timedelta(days=2))
@@ -522,7 +536,7 @@ async def test_a_worker_without_memory_comes_to_the_same_end(forgetful_world: Wo
     resumed = start.model_copy(update={"resume": state})
     request = ReserveRequest(by="r1", amount=Decimal("4.00"), currency="EUR")
     assert (await world.gateway.reserve(resumed, request)).refusal is None
-    await world.gateway.settle(resumed, Settlement(by="r1", booked=False))
+    await world.gateway.close_reservation(resumed, ReservationResult(by="r1", booked=False))
     await world.later(PAYMENT, timedelta(days=401))
     assert await world.handle(PAYMENT).result() == "Succeeded"
 
@@ -530,17 +544,19 @@ async def test_a_worker_without_memory_comes_to_the_same_end(forgetful_world: Wo
 async def test_a_payment_reopened_without_an_answer_asks_instead_of_sending_again(
     world: World,
 ) -> None:
-    world.answers[plan.CHARGE.name] = [ApplicationError("lost", type=PspFailure.UNKNOWN)]
-    world.answers[plan.FETCH_PAYMENT.name] = [approved("ch_1", evidence=EvidenceKind.READ)]
+    world.answers[activity_plans.CHARGE.name] = [ApplicationError("lost", type=PspFailure.UNKNOWN)]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+        approved("ch_1", evidence=EvidenceKind.READ)
+    ]
     start = world.payment()
     with world.env.with_time_skipping_disabled():
         handle = await world.env.client.start_workflow(
             "PaymentWorkflow", start, id=world.handle(PAYMENT).id, task_queue=world.queue
         )
-    await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(plan.CHARGE) and world.records)
+    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
+    await eventually(lambda: world.called(activity_plans.CHARGE) and world.records)
     await handle.terminate("by an operator")
-    sent = len(world.called(plan.CHARGE))
+    sent = len(world.called(activity_plans.CHARGE))
 
     state = PaymentState.model_validate_json(world.records[-1].snapshot)
     with world.env.with_time_skipping_disabled():
@@ -548,11 +564,11 @@ async def test_a_payment_reopened_without_an_answer_asks_instead_of_sending_agai
     await world.later(PAYMENT, timedelta(minutes=2))
     await eventually(lambda: world.webhooks)
     assert (await world.state(PAYMENT)).status is Status.Succeeded
-    assert len(world.called(plan.CHARGE)) == sent
+    assert len(world.called(activity_plans.CHARGE)) == sent
 
 
 async def test_a_refusal_after_an_attempt_without_an_answer_proves_nothing(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [
+    world.answers[activity_plans.CHARGE.name] = [
         ApplicationError("401", 2, type=PspFailure.CREDENTIALS, non_retryable=True)
     ]
     world.credentials_accepted = False
@@ -562,14 +578,18 @@ async def test_a_refusal_after_an_attempt_without_an_answer_proves_nothing(world
 
 
 async def test_a_psp_that_recognises_no_repetition_is_sent_nothing_twice(world: World) -> None:
-    world.answers[plan.CHARGE.name] = [ApplicationError("lost", 1, type=PspFailure.UNKNOWN)]
-    world.answers[plan.FETCH_PAYMENT.name] = [PspReply(outcome=None, evidence=EvidenceKind.READ)]
+    world.answers[activity_plans.CHARGE.name] = [
+        ApplicationError("lost", 1, type=PspFailure.UNKNOWN)
+    ]
+    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+        PspReply(outcome=None, evidence=EvidenceKind.READ)
+    ]
     start = world.payment(key_window_seconds=0)
     assert (await world.create(start)).status is Status.Pending
     await world.later(PAYMENT, timedelta(days=20))
     state = await world.state(PAYMENT)
-    assert (state.status, len(world.called(plan.CHARGE))) == (Status.Pending, 1)
-    assert len(world.called(plan.FETCH_PAYMENT)) > 5
+    assert (state.status, len(world.called(activity_plans.CHARGE))) == (Status.Pending, 1)
+    assert len(world.called(activity_plans.FETCH_PAYMENT)) > 5
     assert "has not decided for a long time" in state.attention
     await world.notify(start, says(paid()))
     await eventually(lambda: len(world.webhooks) == 1)
@@ -578,12 +598,12 @@ async def test_a_psp_that_recognises_no_repetition_is_sent_nothing_twice(world: 
 
 async def test_what_surely_was_not_sent_is_sent_again_even_then(world: World) -> None:
     away = ApplicationError("away", 1, type=PspFailure.UNAVAILABLE)
-    world.answers[plan.CHARGE.name] = [away, away, approved("ch_1")]
+    world.answers[activity_plans.CHARGE.name] = [away, away, approved("ch_1")]
     start = world.payment(key_window_seconds=0)
     with standing_still(world.env):
-        await world.gateway.begin(start)
-        await world.gateway.caller_left("m", PAYMENT, world.transaction_id)
-        await eventually(lambda: world.called(plan.CHARGE))
+        await world.gateway.ensure_started(start)
+        await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
+        await eventually(lambda: world.called(activity_plans.CHARGE))
     await world.later(PAYMENT, timedelta(hours=1))
     assert (await world.state(PAYMENT)).status is Status.Succeeded
-    assert len(world.called(plan.CHARGE)) == 3
+    assert len(world.called(activity_plans.CHARGE)) == 3

@@ -14,14 +14,14 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities import plan
-from activities.reconciliation.schedules import ScheduleKeeper
-from contract.enums import PaymentCancellationStatus, PaymentErrorCode
-from contract.enums import PaymentTransactionStatus as Status
-from psp.types import Approved, Fact, FactKind
-from runtime.confinement import runner
-from store import Merchant, Store
+from integrator.contract.enums import PaymentCancellationStatus, PaymentErrorCode
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.jobs.reconciliation_schedules import ScheduleKeeper
+from integrator.psp.types import Approved, Fact, FactKind
+from integrator.store import Merchant, Store
+from integrator.temporal.workflow_sandbox import runner
 from tests.workflows.conftest import World, approved, eventually
+from workflows import activity_plans
 from workflows.messages import (
     PspFailure,
     PspReply,
@@ -31,18 +31,20 @@ from workflows.messages import (
     StepReport,
 )
 from workflows.reconcile import ROUNDS, ReconcileWorkflow, schedule_id
-from workflows.state import Adoption, EvidenceKind, Kind, Standing
+from workflows.state import EvidenceKind, ExternalMovement, MovementStatus, TransactionKind
 
 START = ReconcileInput(merchant_id="m")
 TEN = Decimal("10.00")
 
 
-def made(psp_id: str, amount: str, standing: Standing = Standing.BOOKED) -> Adoption:
-    return Adoption(
+def made(
+    psp_id: str, amount: str, standing: MovementStatus = MovementStatus.BOOKED
+) -> ExternalMovement:
+    return ExternalMovement(
         psp_id=psp_id,
         amount=Decimal(amount),
         currency="EUR",
-        standing=standing,
+        status=standing,
         booked_on=date(2026, 1, 16),
     )
 
@@ -54,22 +56,24 @@ def reservation() -> PspReply:
 
 class TestRefundOfTheDashboard:
     async def test_it_is_booked_and_announced_once(self, world: World) -> None:
-        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         start = world.payment()
         await world.create(start)
         for _ in range(3):
-            await world.gateway.adopt(start, made("re_9", "4.00"))
+            await world.gateway.record_external_movement(start, made("re_9", "4.00"))
         await eventually(lambda: world.webhooks)
-        state = await world.state(Kind.PAYMENT)
+        state = await world.state(TransactionKind.PAYMENT)
         assert (state.refunded, state.refundable) == (Decimal("4.00"), Decimal("6.00"))
         assert [webhook.transaction_id for webhook in world.webhooks] == [world.transaction_id]
         assert '"psp:re_9"' in world.records[-1].snapshot
 
     async def test_a_refund_of_ours_then_gets_what_is_left(self, world: World) -> None:
-        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         start = world.payment()
         state = await world.create(start)
-        await world.gateway.adopt(start, made("re_9", "4.00", Standing.OPEN))
+        await world.gateway.record_external_movement(
+            start, made("re_9", "4.00", MovementStatus.OPEN)
+        )
         resumed = start.model_copy(update={"resume": state})
         too_much = ReserveRequest(by="r1", amount=Decimal("6.01"), currency="EUR")
         reply = await world.gateway.reserve(resumed, too_much)
@@ -80,38 +84,40 @@ class TestRefundOfTheDashboard:
         assert world.webhooks == []
 
     async def test_a_closed_payment_is_reopened(self, world: World) -> None:
-        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         start = world.payment()
         state = await world.create(start)
-        await world.later(Kind.PAYMENT, timedelta(days=401))
-        await world.handle(Kind.PAYMENT).result()
-        await world.gateway.adopt(start.model_copy(update={"resume": state}), made("re_9", "4.00"))
+        await world.later(TransactionKind.PAYMENT, timedelta(days=401))
+        await world.handle(TransactionKind.PAYMENT).result()
+        await world.gateway.record_external_movement(
+            start.model_copy(update={"resume": state}), made("re_9", "4.00")
+        )
         await eventually(lambda: world.webhooks)
-        assert (await world.state(Kind.PAYMENT)).refunded == Decimal("4.00")
+        assert (await world.state(TransactionKind.PAYMENT)).refunded == Decimal("4.00")
 
 
 class TestCaptureOfTheDashboard:
     async def test_it_is_announced_and_ends_the_preauth(self, world: World) -> None:
-        world.answers[plan.AUTHORIZE.name] = [reservation()]
+        world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
         start = world.preauth()
         before = await world.create(start)
-        await world.gateway.adopt(start, made("ch_9", "10.00"))
-        assert await world.handle(Kind.PREAUTH).result() == "Succeeded"
+        await world.gateway.record_external_movement(start, made("ch_9", "10.00"))
+        assert await world.handle(TransactionKind.PREAUTH).result() == "Succeeded"
         assert len(world.webhooks) == 1
-        state = await world.state(Kind.PREAUTH)
+        state = await world.state(TransactionKind.PREAUTH)
         assert state.last_updated > before.last_updated
         resumed = start.model_copy(update={"resume": state})
         cancelled = await world.gateway.cancel(resumed)
         assert cancelled.status is PaymentCancellationStatus.NotCancelled
-        assert world.called(plan.VOID) == []
+        assert world.called(activity_plans.VOID) == []
 
     async def test_a_payment_of_the_same_amount_is_told_of_it(self, world: World) -> None:
-        world.answers[plan.AUTHORIZE.name] = [reservation()]
+        world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
         start = world.preauth()
         await world.create(start)
-        await world.gateway.adopt(start, made("ch_9", "6.00"))
-        await world.handle(Kind.PREAUTH).result()
-        resumed = start.model_copy(update={"resume": await world.state(Kind.PREAUTH)})
+        await world.gateway.record_external_movement(start, made("ch_9", "6.00"))
+        await world.handle(TransactionKind.PREAUTH).result()
+        resumed = start.model_copy(update={"resume": await world.state(TransactionKind.PREAUTH)})
         other = ReserveRequest(by="p1", amount=TEN, currency="EUR")
         reply = await world.gateway.reserve(resumed, other)
         assert reply.refusal is not None
@@ -122,33 +128,35 @@ class TestCaptureOfTheDashboard:
             assert (reply.taken_by, reply.refusal) == ("ch_9", None)
 
     async def test_it_does_not_expire_any_more(self, world: World) -> None:
-        world.answers[plan.AUTHORIZE.name] = [reservation()]
+        world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
         start = world.preauth()
         await world.create(start)
-        await world.gateway.adopt(start, made("ch_9", "10.00", Standing.OPEN))
-        await world.later(Kind.PREAUTH, timedelta(days=8))
-        state = await world.state(Kind.PREAUTH)
+        await world.gateway.record_external_movement(
+            start, made("ch_9", "10.00", MovementStatus.OPEN)
+        )
+        await world.later(TransactionKind.PREAUTH, timedelta(days=8))
+        state = await world.state(TransactionKind.PREAUTH)
         assert (state.status, state.captured_by) == (Status.Succeeded, "psp:ch_9")
-        assert world.called(plan.FETCH_AUTHORIZATION) == []
+        assert world.called(activity_plans.FETCH_AUTHORIZATION) == []
 
 
 class TestLookUp:
     async def test_an_open_transaction_asks_the_psp(self, world: World) -> None:
-        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=TEN)
-        world.answers[plan.FETCH_PAYMENT.name] = [
+        world.answers[activity_plans.FETCH_PAYMENT.name] = [
             PspReply(outcome=Approved(psp_id="psp_1", facts=(back,)), evidence=EvidenceKind.READ)
         ]
         start = world.payment()
         await world.create(start)
         await world.gateway.look_up(start)
         await eventually(lambda: world.webhooks)
-        assert (await world.state(Kind.PAYMENT)).refundable == 0
-        assert [call.psp_id for call in world.called(plan.FETCH_PAYMENT)] == ["psp_1"]
+        assert (await world.state(TransactionKind.PAYMENT)).refundable == 0
+        assert [call.psp_id for call in world.called(activity_plans.FETCH_PAYMENT)] == ["psp_1"]
 
     async def test_a_second_movement_shows_by_its_own_id(self, world: World) -> None:
-        world.answers[plan.CHARGE.name] = [approved("ch_1", psp_id="ch_1")]
-        world.answers[plan.FETCH_PAYMENT.name] = [
+        world.answers[activity_plans.CHARGE.name] = [approved("ch_1", psp_id="ch_1")]
+        world.answers[activity_plans.FETCH_PAYMENT.name] = [
             lambda call: approved(
                 call.psp_id or "", psp_id=call.psp_id or "", evidence=EvidenceKind.READ
             )
@@ -157,22 +165,22 @@ class TestLookUp:
         await world.create(start)
         await world.gateway.look_up(start, "ch_2")
         await eventually(lambda: world.webhooks)
-        state = await world.state(Kind.PAYMENT)
+        state = await world.state(TransactionKind.PAYMENT)
         assert state.paid == Decimal("20.00")
-        assert "ch_2" in {call.psp_id for call in world.called(plan.FETCH_PAYMENT)}
+        assert "ch_2" in {call.psp_id for call in world.called(activity_plans.FETCH_PAYMENT)}
 
     async def test_it_is_owed_until_the_psp_answers(self, world: World) -> None:
-        world.answers[plan.CHARGE.name] = [approved("ch_1")]
+        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=TEN)
-        world.answers[plan.FETCH_PAYMENT.name] = [
+        world.answers[activity_plans.FETCH_PAYMENT.name] = [
             ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
             PspReply(outcome=Approved(psp_id="psp_1", facts=(back,)), evidence=EvidenceKind.READ),
         ]
         start = world.payment()
         await world.create(start)
         await world.gateway.look_up(start)
-        await eventually(lambda: world.called(plan.FETCH_PAYMENT))
-        await world.later(Kind.PAYMENT, timedelta(minutes=2))
+        await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
+        await world.later(TransactionKind.PAYMENT, timedelta(minutes=2))
         await eventually(lambda: world.webhooks)
 
 
@@ -182,7 +190,11 @@ class Steps:
     def __init__(self) -> None:
         self.answers: dict[str, list[StepReport | ApplicationError]] = {
             step.name: [StepReport()]
-            for step in (plan.REPAIR_EVENTS, plan.SWEEP_MOVEMENTS, plan.SAMPLE_FINAL)
+            for step in (
+                activity_plans.REPAIR_EVENTS,
+                activity_plans.SWEEP_MOVEMENTS,
+                activity_plans.SAMPLE_FINAL,
+            )
         }
         self.called: list[str] = []
         self.asked: list[ReconcileInput] = []
@@ -232,11 +244,11 @@ class TestRun:
         self, env: WorkflowEnvironment, steps: tuple[Steps, str]
     ) -> None:
         made, queue = steps
-        made.answers[plan.REPAIR_EVENTS.name] = [
+        made.answers[activity_plans.REPAIR_EVENTS.name] = [
             StepReport(counts={"listed": 100}, more=True),
             StepReport(counts={"listed": 7, "repaired": 1}),
         ]
-        made.answers[plan.SWEEP_MOVEMENTS.name] = [StepReport(counts={"matched": 3})]
+        made.answers[activity_plans.SWEEP_MOVEMENTS.name] = [StepReport(counts={"matched": 3})]
         report, history = await reconciled(env, queue)
         assert report == ReconcileReport(
             events={"listed": 107, "repaired": 1}, movements={"matched": 3}
@@ -247,22 +259,24 @@ class TestRun:
         self, env: WorkflowEnvironment, steps: tuple[Steps, str]
     ) -> None:
         made, queue = steps
-        made.answers[plan.SWEEP_MOVEMENTS.name] = [StepReport(counts={"matched": 1}, more=True)]
+        made.answers[activity_plans.SWEEP_MOVEMENTS.name] = [
+            StepReport(counts={"matched": 1}, more=True)
+        ]
         report, _ = await reconciled(env, queue)
         assert report.movements == {"matched": ROUNDS}
-        assert made.called[-1] == plan.SAMPLE_FINAL.name
+        assert made.called[-1] == activity_plans.SAMPLE_FINAL.name
 
     async def test_a_psp_that_is_away_fails_no_run_and_no_other_step(
         self, env: WorkflowEnvironment, steps: tuple[Steps, str]
     ) -> None:
         made, queue = steps
         away = ApplicationError("The PSP was not reached", type=PspFailure.UNAVAILABLE)
-        made.answers[plan.REPAIR_EVENTS.name] = [away]
-        made.answers[plan.SAMPLE_FINAL.name] = [StepReport(counts={"matched": 2})]
+        made.answers[activity_plans.REPAIR_EVENTS.name] = [away]
+        made.answers[activity_plans.SAMPLE_FINAL.name] = [StepReport(counts={"matched": 2})]
         report, _ = await reconciled(env, queue)
-        assert report.problems == {plan.REPAIR_EVENTS.name: "The PSP was not reached"}
+        assert report.problems == {activity_plans.REPAIR_EVENTS.name: "The PSP was not reached"}
         assert report.sample == {"matched": 2}
-        made.answers[plan.REPAIR_EVENTS.name] = [StepReport(counts={"listed": 1})]
+        made.answers[activity_plans.REPAIR_EVENTS.name] = [StepReport(counts={"listed": 1})]
         report, _ = await reconciled(env, queue)
         assert (report.events, report.problems) == ({"listed": 1}, {})
 
@@ -272,7 +286,7 @@ class TestRun:
         made, queue = steps
         since = datetime(2026, 1, 15, tzinfo=UTC)
         middle, until = since + timedelta(hours=1), since + timedelta(hours=2)
-        made.answers[plan.SWEEP_MOVEMENTS.name] = [
+        made.answers[activity_plans.SWEEP_MOVEMENTS.name] = [
             StepReport(counts={"matched": 3}, more=True, reached=middle),
             StepReport(counts={"stray": 1}, reached=until),
         ]
@@ -281,7 +295,7 @@ class TestRun:
         assert report.movements == {"matched": 3, "stray": 1}
         assert (report.reached, report.more) == (until, False)
         assert [asked.since for asked in made.asked] == [since, middle]
-        assert made.called == [plan.SWEEP_MOVEMENTS.name] * 2
+        assert made.called == [activity_plans.SWEEP_MOVEMENTS.name] * 2
 
 
 class Merchants:

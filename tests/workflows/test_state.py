@@ -9,10 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.enums import PaymentChargebackReason, PaymentErrorCode, PublicPaymentProviderRole
-from contract.enums import PaymentTransactionStatus as Status
-from psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending, RedirectRequired
-from workflows.starts import read_state
+from integrator.contract.enums import (
+    PaymentChargebackReason,
+    PaymentErrorCode,
+    PublicPaymentProviderRole,
+)
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.types import (
+    Approved,
+    Declined,
+    Fact,
+    FactKind,
+    Outcome,
+    Pending,
+    RedirectRequired,
+)
+from integrator.transactions.workflow_inputs import read_state
 from workflows.state import (
     TRANSITIONS,
     AnyState,
@@ -20,10 +32,10 @@ from workflows.state import (
     Change,
     Evidence,
     EvidenceKind,
-    Kind,
     PaymentState,
     PreauthState,
     RefundState,
+    TransactionKind,
 )
 
 # A busy machine is no reason to fail.
@@ -33,11 +45,11 @@ T0 = datetime(2026, 1, 15, 9, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)
 EXPIRES = T0 + timedelta(days=7)
-KINDS = list(Kind)
+KINDS = list(TransactionKind)
 FACT_OF = {
-    Kind.PREAUTH: FactKind.AUTHORIZED,
-    Kind.PAYMENT: FactKind.PAID,
-    Kind.REFUND: FactKind.REFUNDED,
+    TransactionKind.PREAUTH: FactKind.AUTHORIZED,
+    TransactionKind.PAYMENT: FactKind.PAID,
+    TransactionKind.REFUND: FactKind.REFUNDED,
 }
 
 
@@ -64,10 +76,10 @@ def refund(**given: Any) -> RefundState:
     return RefundState(**(common() | {"payment_id": "p1"} | given))
 
 
-def fresh(kind: Kind) -> AnyState:
-    if kind is Kind.PREAUTH:
+def fresh(kind: TransactionKind) -> AnyState:
+    if kind is TransactionKind.PREAUTH:
         return preauth()
-    return payment() if kind is Kind.PAYMENT else refund()
+    return payment() if kind is TransactionKind.PAYMENT else refund()
 
 
 def evidence(after: timedelta = SECOND, kind: EvidenceKind = EvidenceKind.ANSWER) -> Evidence:
@@ -107,7 +119,7 @@ def redirect(expires_at: datetime = EXPIRES) -> RedirectRequired:
     return RedirectRequired(psp_id="cs_1", url=None, expires_at=expires_at)
 
 
-def report(kind: Kind, status: Status) -> Outcome:
+def report(kind: TransactionKind, status: Status) -> Outcome:
     """What the PSP says to bring a transaction of `kind` into `status`."""
     if status is Status.Succeeded:
         return approved(fact(FACT_OF[kind]))
@@ -120,7 +132,7 @@ def fold(state: AnyState, outcomes: Sequence[Outcome]) -> AnyState:
     return state
 
 
-def brought_to(kind: Kind, status: Status) -> AnyState:
+def brought_to(kind: TransactionKind, status: Status) -> AnyState:
     state = fresh(kind)
     if status is not Status.Initiated:
         state.apply(report(kind, status), evidence())
@@ -148,21 +160,31 @@ FINAL = (Status.Failed, Status.Cancelled, Status.Expired)
 REFUND_ENDS = (Status.Pending, Status.Succeeded, Status.Failed, Status.Cancelled)
 
 ALLOWED = [
-    *((kind, a, b) for kind in (Kind.PREAUTH, Kind.PAYMENT) for a in UNDECIDED for b in REPORTED),
-    *((Kind.REFUND, a, b) for a in UNDECIDED for b in REFUND_ENDS),
-    (Kind.PREAUTH, Status.Succeeded, Status.Cancelled),
-    (Kind.PREAUTH, Status.Succeeded, Status.Expired),
+    *(
+        (kind, a, b)
+        for kind in (TransactionKind.PREAUTH, TransactionKind.PAYMENT)
+        for a in UNDECIDED
+        for b in REPORTED
+    ),
+    *((TransactionKind.REFUND, a, b) for a in UNDECIDED for b in REFUND_ENDS),
+    (TransactionKind.PREAUTH, Status.Succeeded, Status.Cancelled),
+    (TransactionKind.PREAUTH, Status.Succeeded, Status.Expired),
 ]
 
 
-def reachable(kind: Kind) -> list[Status]:
-    return [s for s in Status if not (kind is Kind.REFUND and s is Status.Expired)]
+def reachable(kind: TransactionKind) -> list[Status]:
+    return [s for s in Status if not (kind is TransactionKind.REFUND and s is Status.Expired)]
 
 
 # An ended object whose money is known all the same stays what it is; see below.
 MONEY_WAS_HERE = [
-    (kind, Status.Succeeded, b) for kind in (Kind.PAYMENT, Kind.REFUND) for b in (*FINAL,)
-] + [(kind, Status.Succeeded, Status.Pending) for kind in (Kind.PAYMENT, Kind.REFUND)]
+    (kind, Status.Succeeded, b)
+    for kind in (TransactionKind.PAYMENT, TransactionKind.REFUND)
+    for b in (*FINAL,)
+] + [
+    (kind, Status.Succeeded, Status.Pending)
+    for kind in (TransactionKind.PAYMENT, TransactionKind.REFUND)
+]
 
 FORBIDDEN = [
     (kind, a, b)
@@ -172,22 +194,26 @@ FORBIDDEN = [
     if a is not b
     and (kind, a, b) not in ALLOWED
     and (kind, a, b) not in MONEY_WAS_HERE
-    and (kind, b) != (Kind.REFUND, Status.Expired)
+    and (kind, b) != (TransactionKind.REFUND, Status.Expired)
 ]
 
 
 @pytest.mark.parametrize(("kind", "before", "after"), ALLOWED)
-def test_an_allowed_transition_is_made(kind: Kind, before: Status, after: Status) -> None:
+def test_an_allowed_transition_is_made(
+    kind: TransactionKind, before: Status, after: Status
+) -> None:
     state = brought_to(kind, before)
     state.apply(report(kind, after), evidence(2 * SECOND))
     assert (state.status, state.attention) == (after, None)
 
 
 @pytest.mark.parametrize(("kind", "before", "after"), FORBIDDEN)
-def test_a_forbidden_transition_is_not_made(kind: Kind, before: Status, after: Status) -> None:
+def test_a_forbidden_transition_is_not_made(
+    kind: TransactionKind, before: Status, after: Status
+) -> None:
     state = brought_to(kind, before)
     # The amount of a reservation that has ended may still become known.
-    ours = {"attention", "version", "answered", "facts", "told_by", "last_updated"}
+    ours = {"attention", "version", "answered", "facts", "fact_sources", "last_updated"}
     view = state.model_dump(exclude=ours)
     state.apply(report(kind, after), evidence(2 * SECOND))
     assert state.model_dump(exclude=ours) == view
@@ -197,7 +223,7 @@ def test_a_forbidden_transition_is_not_made(kind: Kind, before: Status, after: S
     ("kind", "before", "after"), [case for case in FORBIDDEN if case[2] is not Status.Pending]
 )
 def test_a_contradicting_report_asks_for_attention(
-    kind: Kind, before: Status, after: Status
+    kind: TransactionKind, before: Status, after: Status
 ) -> None:
     state = brought_to(kind, before)
     assert state.apply(report(kind, after), evidence(2 * SECOND)) is not Change.NONE
@@ -208,7 +234,7 @@ def test_a_contradicting_report_asks_for_attention(
 
 @pytest.mark.parametrize(("kind", "before", "after"), MONEY_WAS_HERE)
 def test_money_that_moved_is_not_undone_by_a_later_report(
-    kind: Kind, before: Status, after: Status
+    kind: TransactionKind, before: Status, after: Status
 ) -> None:
     state = brought_to(kind, before)
     change = state.apply(report(kind, after), evidence(2 * SECOND))
@@ -226,12 +252,12 @@ def test_money_that_moved_is_not_undone_by_a_later_report(
 
 
 def test_a_refund_that_came_back_is_told_to_its_payment() -> None:
-    state = brought_to(Kind.REFUND, Status.Succeeded)
+    state = brought_to(TransactionKind.REFUND, Status.Succeeded)
     assert isinstance(state, RefundState)
     payment = succeeded_payment()
     told_first = state.booked()
-    state.apply(report(Kind.REFUND, Status.Failed), evidence(2 * SECOND))
-    again = state.apply(report(Kind.REFUND, Status.Failed), evidence(3 * SECOND))
+    state.apply(report(TransactionKind.REFUND, Status.Failed), evidence(2 * SECOND))
+    again = state.apply(report(TransactionKind.REFUND, Status.Failed), evidence(3 * SECOND))
     assert again is Change.NONE
     told_then = state.booked()
     assert told_first is not None
@@ -240,14 +266,17 @@ def test_a_refund_that_came_back_is_told_to_its_payment() -> None:
     for order in ((told_first, told_then), (told_then, told_first)):
         payment = succeeded_payment()
         for told in order:
-            payment.settle("r1", told, T0)
+            payment.close_reservation("r1", told, T0)
         assert (payment.refunded, payment.refundable) == money(0, 10)
 
 
 @pytest.mark.parametrize("before", [Status.Initiated, Status.Pending])
 def test_a_refund_whose_time_ran_out_has_failed(before: Status) -> None:
-    state = brought_to(Kind.REFUND, before)
-    assert state.apply(report(Kind.REFUND, Status.Expired), evidence(2 * SECOND)) is Change.VISIBLE
+    state = brought_to(TransactionKind.REFUND, before)
+    assert (
+        state.apply(report(TransactionKind.REFUND, Status.Expired), evidence(2 * SECOND))
+        is Change.VISIBLE
+    )
     assert state.status is Status.Failed
     assert state.failure is not None
 
@@ -255,25 +284,25 @@ def test_a_refund_whose_time_ran_out_has_failed(before: Status) -> None:
 def test_what_is_left_of_a_captured_reservation_may_lapse() -> None:
     state = succeeded_preauth()
     assert state.reserve("p1", Decimal("1.00"), state.currency) is None
-    state.settle("p1", booked=True)
+    state.close_reservation("p1", booked=True)
     state.apply(declined(Status.Expired), evidence(2 * SECOND))
     assert (state.status, state.attention) == (Status.Succeeded, None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_table_names_no_way_out_of_a_final_status(kind: Kind) -> None:
+def test_the_table_names_no_way_out_of_a_final_status(kind: TransactionKind) -> None:
     assert not set(TRANSITIONS[kind]) & set(FINAL)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_table_is_the_contracts(kind: Kind) -> None:
+def test_the_table_is_the_contracts(kind: TransactionKind) -> None:
     moves = {(a, b) for a, targets in TRANSITIONS[kind].items() for b in targets if a is not b}
     assert moves == {(a, b) for k, a, b in ALLOWED if k is kind and a is not b}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [s for s in REPORTED if s is not Status.Expired])
-def test_the_same_report_twice_changes_nothing(kind: Kind, status: Status) -> None:
+def test_the_same_report_twice_changes_nothing(kind: TransactionKind, status: Status) -> None:
     state = brought_to(kind, status)
     before = state.model_copy(deep=True)
     assert state.apply(report(kind, status), evidence(5 * SECOND)) is Change.NONE
@@ -281,7 +310,7 @@ def test_the_same_report_twice_changes_nothing(kind: Kind, status: Status) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_contradiction_asks_for_attention_once(kind: Kind) -> None:
+def test_the_same_contradiction_asks_for_attention_once(kind: TransactionKind) -> None:
     state = brought_to(kind, Status.Failed)
     state.apply(report(kind, Status.Succeeded), evidence())
     version = state.version
@@ -290,7 +319,7 @@ def test_the_same_contradiction_asks_for_attention_once(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stale_pending_after_the_end_is_no_contradiction(kind: Kind) -> None:
+def test_a_stale_pending_after_the_end_is_no_contradiction(kind: TransactionKind) -> None:
     for status in (Status.Succeeded, Status.Failed, Status.Cancelled):
         state = brought_to(kind, status)
         assert state.apply(pending(), evidence(2 * SECOND)) is Change.NONE
@@ -298,7 +327,7 @@ def test_a_stale_pending_after_the_end_is_no_contradiction(kind: Kind) -> None:
 
 
 def test_a_pending_with_unknown_money_after_a_failure_is_a_contradiction() -> None:
-    state = brought_to(Kind.PAYMENT, Status.Failed)
+    state = brought_to(TransactionKind.PAYMENT, Status.Failed)
     assert state.apply(pending(paid(amount="4.00")), evidence()) is Change.INTERNAL
     assert state.attention is not None
 
@@ -316,7 +345,7 @@ def test_a_stale_approval_of_an_ended_preauth_is_no_contradiction(status: Status
 
 @pytest.mark.parametrize(("kind", "before", "after"), ALLOWED)
 def test_every_terminal_status_carries_its_evidence(
-    kind: Kind, before: Status, after: Status
+    kind: TransactionKind, before: Status, after: Status
 ) -> None:
     state = brought_to(kind, before)
     proof = evidence(2 * SECOND, EvidenceKind.NOTIFICATION)
@@ -324,10 +353,10 @@ def test_every_terminal_status_carries_its_evidence(
     assert state.evidence == (None if after is Status.Pending else proof)
 
 
-@pytest.mark.parametrize("kind", [Kind.PAYMENT, Kind.REFUND])
+@pytest.mark.parametrize("kind", [TransactionKind.PAYMENT, TransactionKind.REFUND])
 @pytest.mark.parametrize("status", FINAL)
 def test_a_success_found_on_an_ended_object_carries_its_evidence(
-    kind: Kind, status: Status
+    kind: TransactionKind, status: Status
 ) -> None:
     state = fresh(kind)
     proof = evidence()
@@ -364,7 +393,7 @@ def test_the_first_of_two_declines_is_kept() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_success_has_no_failure(kind: Kind) -> None:
+def test_a_success_has_no_failure(kind: TransactionKind) -> None:
     assert brought_to(kind, Status.Succeeded).failure is None
 
 
@@ -483,7 +512,7 @@ def test_a_refund_tells_its_payment_what_was_booked() -> None:
 
 @pytest.mark.parametrize("status", [Status.Initiated, Status.Pending, Status.Failed])
 def test_a_refund_that_did_not_succeed_books_nothing(status: Status) -> None:
-    state = brought_to(Kind.REFUND, status)
+    state = brought_to(TransactionKind.REFUND, status)
     assert isinstance(state, RefundState)
     assert state.booked() is None
 
@@ -522,7 +551,7 @@ def test_a_repeated_reservation_is_the_same_one() -> None:
 def test_a_reservation_repeated_after_its_refund_was_booked_holds_nothing_more() -> None:
     state = succeeded_payment()
     state.reserve("r1", Decimal("6.00"), "EUR")
-    state.settle("r1", booked("6.00"), T0)
+    state.close_reservation("r1", booked("6.00"), T0)
     assert state.reserve("r1", Decimal("6.00"), "EUR") is None
     assert (state.refunded, state.available) == money(6, 4)
     assert state.reservations == {}
@@ -531,32 +560,32 @@ def test_a_reservation_repeated_after_its_refund_was_booked_holds_nothing_more()
 def test_a_failed_refund_gives_its_part_back() -> None:
     state = succeeded_payment()
     state.reserve("r1", Decimal("10.00"), "EUR")
-    assert state.settle("r1", None, T0 + SECOND) is Change.INTERNAL
+    assert state.close_reservation("r1", None, T0 + SECOND) is Change.INTERNAL
     assert sums(state) == money(10, 0, 10, 10)
 
 
 def test_a_booked_refund_is_counted_once() -> None:
     state = succeeded_payment()
     state.reserve("r1", Decimal("6.00"), "EUR")
-    assert state.settle("r1", booked("6.00"), T0 + 2 * SECOND) is Change.VISIBLE
-    assert state.settle("r1", booked("6.00"), T0 + 3 * SECOND) is Change.NONE
+    assert state.close_reservation("r1", booked("6.00"), T0 + 2 * SECOND) is Change.VISIBLE
+    assert state.close_reservation("r1", booked("6.00"), T0 + 3 * SECOND) is Change.NONE
     assert sums(state) == money(10, 6, 4, 4)
     assert state.last_updated == T0 + 2 * SECOND
 
 
 def test_a_booked_refund_only_ever_grows_smaller() -> None:
     state = succeeded_payment()
-    state.settle("r1", booked("5.00"), T0)
-    assert state.settle("r1", booked("6.00"), T0) is Change.NONE
+    state.close_reservation("r1", booked("5.00"), T0)
+    assert state.close_reservation("r1", booked("6.00"), T0) is Change.NONE
     assert state.refunded == 5
-    assert state.settle("r1", booked("2.00"), T0) is Change.VISIBLE
+    assert state.close_reservation("r1", booked("2.00"), T0) is Change.VISIBLE
     assert state.refunded == 2
 
 
 def test_a_booked_refund_is_not_undone_by_a_late_failure() -> None:
     state = succeeded_payment()
-    state.settle("r1", booked("6.00"), T0)
-    assert state.settle("r1", None, T0) is Change.NONE
+    state.close_reservation("r1", booked("6.00"), T0)
+    assert state.close_reservation("r1", None, T0) is Change.NONE
     assert state.refunded == 6
 
 
@@ -576,7 +605,7 @@ def test_reserving_is_not_announced() -> None:
 
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.Succeeded])
 def test_only_a_succeeded_payment_can_be_refunded(status: Status) -> None:
-    state = brought_to(Kind.PAYMENT, status)
+    state = brought_to(TransactionKind.PAYMENT, status)
     assert isinstance(state, PaymentState)
     refusal = state.reserve("r1", Decimal("1.00"), "EUR")
     assert refusal is not None
@@ -622,7 +651,7 @@ def test_a_repeated_capture_is_the_same_one() -> None:
 def test_a_capture_repeated_after_its_success_is_still_granted() -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
-    state.settle("c1", booked=True)
+    state.close_reservation("c1", booked=True)
     assert state.reserve("c1", Decimal("10.00"), "EUR") is None
     assert refused_capture(state, by="c2") is PaymentErrorCode.InvalidPreconditions
 
@@ -630,7 +659,7 @@ def test_a_capture_repeated_after_its_success_is_still_granted() -> None:
 def test_a_failed_capture_gives_the_reservation_back() -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
-    state.settle("c1", booked=False)
+    state.close_reservation("c1", booked=False)
     assert state.status is Status.Succeeded
     assert state.reserve("c2", Decimal("10.00"), "EUR") is None
 
@@ -638,15 +667,15 @@ def test_a_failed_capture_gives_the_reservation_back() -> None:
 def test_a_capture_that_succeeded_cannot_fail_later() -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
-    state.settle("c1", booked=True)
-    state.settle("c1", booked=False)
+    state.close_reservation("c1", booked=True)
+    state.close_reservation("c1", booked=False)
     assert (state.captured_by, state.captured) == ("c1", True)
 
 
 def test_nobody_else_settles_a_capture() -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
-    state.settle("c2", booked=False)
+    state.close_reservation("c2", booked=False)
     assert state.captured_by == "c1"
 
 
@@ -672,7 +701,7 @@ def test_a_preauth_without_a_reservation_has_nothing_to_capture() -> None:
 
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.Succeeded])
 def test_only_a_succeeded_preauth_can_be_captured(status: Status) -> None:
-    state = brought_to(Kind.PREAUTH, status)
+    state = brought_to(TransactionKind.PREAUTH, status)
     assert isinstance(state, PreauthState)
     assert refused_capture(state) is PaymentErrorCode.InvalidPreconditions
 
@@ -695,7 +724,7 @@ def test_no_cancel_while_a_capture_holds_or_has_taken_the_money(settled: bool | 
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
     if settled is not None:
-        state.settle("c1", settled)
+        state.close_reservation("c1", settled)
     refusal = state.refuse_cancel()
     assert refusal is not None
     assert refusal.code is PaymentErrorCode.InvalidPreconditions
@@ -704,19 +733,19 @@ def test_no_cancel_while_a_capture_holds_or_has_taken_the_money(settled: bool | 
 def test_a_cancel_is_possible_after_a_failed_capture() -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
-    state.settle("c1", booked=False)
+    state.close_reservation("c1", booked=False)
     assert state.refuse_cancel() is None
 
 
 @pytest.mark.parametrize("status", [Status.Failed, Status.Expired])
 def test_an_ended_preauth_cannot_be_cancelled(status: Status) -> None:
-    state = brought_to(Kind.PREAUTH, status)
+    state = brought_to(TransactionKind.PREAUTH, status)
     assert isinstance(state, PreauthState)
     assert state.refuse_cancel() is not None
 
 
 def test_a_repeated_cancel_is_not_refused() -> None:
-    state = brought_to(Kind.PREAUTH, Status.Cancelled)
+    state = brought_to(TransactionKind.PREAUTH, Status.Cancelled)
     assert isinstance(state, PreauthState)
     assert state.refuse_cancel() is None
 
@@ -754,7 +783,7 @@ def test_an_approval_without_a_reservation_authorizes_nothing_and_is_settled() -
     state.apply(approved(), evidence())
     assert (state.status, state.expires_at) == (Status.Succeeded, None)
     assert state.authorized_amount == 0
-    assert state.settled
+    assert state.is_final
 
 
 def test_the_really_authorized_amount_counts() -> None:
@@ -765,39 +794,39 @@ def test_the_really_authorized_amount_counts() -> None:
 
 def test_an_uncaptured_reservation_ends_when_it_expires_and_a_captured_one_does_not() -> None:
     state = succeeded_preauth()
-    assert (state.ends_at, state.settled) == (EXPIRES, False)
+    assert (state.ends_at, state.is_final) == (EXPIRES, False)
     state.reserve("c1", Decimal("10.00"), "EUR")
     assert state.ends_at is None
-    state.settle("c1", booked=True)
-    assert state.settled
+    state.close_reservation("c1", booked=True)
+    assert state.is_final
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", FINAL)
-def test_an_ended_transaction_is_settled(kind: Kind, status: Status) -> None:
+def test_an_ended_transaction_is_settled(kind: TransactionKind, status: Status) -> None:
     if status in reachable(kind):
         state = brought_to(kind, status)
-        assert (state.ended, state.settled, state.undecided) == (True, True, False)
+        assert (state.ended, state.is_final, state.undecided) == (True, True, False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", UNDECIDED)
-def test_an_undecided_transaction_is_not_settled(kind: Kind, status: Status) -> None:
+def test_an_undecided_transaction_is_not_settled(kind: TransactionKind, status: Status) -> None:
     state = brought_to(kind, status)
-    assert (state.ended, state.settled, state.undecided) == (False, False, True)
+    assert (state.ended, state.is_final, state.undecided) == (False, False, True)
 
 
 def test_a_succeeded_payment_waits_for_refunds_and_chargebacks() -> None:
-    assert not succeeded_payment().settled
+    assert not succeeded_payment().is_final
 
 
 # --- handing over, attention, knowing -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_request_handed_over_is_pending(kind: Kind) -> None:
+def test_a_request_handed_over_is_pending(kind: TransactionKind) -> None:
     state = fresh(kind)
-    assert state.hand_over(T0 + SECOND) is Change.VISIBLE
+    assert state.mark_pending(T0 + SECOND) is Change.VISIBLE
     assert (state.status, state.last_updated, state.answered) == (
         Status.Pending,
         T0 + SECOND,
@@ -808,53 +837,53 @@ def test_a_request_handed_over_is_pending(kind: Kind) -> None:
 def test_a_redirect_handed_over_stays_initiated() -> None:
     state = preauth()
     state.apply(redirect(), evidence())
-    assert state.hand_over(T0) is Change.NONE
+    assert state.mark_pending(T0) is Change.NONE
     assert state.status is Status.Initiated
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_decided_transaction_is_not_handed_over(kind: Kind) -> None:
+def test_a_decided_transaction_is_not_handed_over(kind: TransactionKind) -> None:
     state = brought_to(kind, Status.Succeeded)
-    assert state.hand_over(T0) is Change.NONE
+    assert state.mark_pending(T0) is Change.NONE
     assert state.status is Status.Succeeded
 
 
 def test_attention_is_asked_for_once_per_text() -> None:
     state = payment()
-    assert state.note("look") is Change.INTERNAL
-    assert state.note("look") is Change.NONE
+    assert state.flag_attention("look") is Change.INTERNAL
+    assert state.flag_attention("look") is Change.NONE
     assert (state.version, state.last_updated) == (1, T0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unanswered_transaction_knows_nothing(kind: Kind) -> None:
-    assert not fresh(kind).knows(pending())
+def test_an_unanswered_transaction_knows_nothing(kind: TransactionKind) -> None:
+    assert not fresh(kind).already_includes(pending())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", REPORTED)
-def test_what_was_folded_is_known(kind: Kind, status: Status) -> None:
+def test_what_was_folded_is_known(kind: TransactionKind, status: Status) -> None:
     if status in reachable(kind):
         state = brought_to(kind, status)
-        assert state.knows(report(kind, status))
-        assert state.knows(pending())
+        assert state.already_includes(report(kind, status))
+        assert state.already_includes(pending())
 
 
 def test_a_new_movement_is_not_known() -> None:
-    assert not succeeded_payment().knows(approved(paid(), charged_back()))
+    assert not succeeded_payment().already_includes(approved(paid(), charged_back()))
 
 
 def test_asking_what_is_known_changes_nothing() -> None:
     state = succeeded_payment()
     before = state.model_copy(deep=True)
-    state.knows(approved(charged_back()))
-    state.knows(declined())
+    state.already_includes(approved(charged_back()))
+    state.already_includes(declined())
     assert state == before
 
 
 def test_an_answer_is_noted_even_if_it_says_nothing_new() -> None:
     state = payment()
-    state.hand_over(T0)
+    state.mark_pending(T0)
     version = state.version
     assert state.apply(Pending(psp_id=None), evidence()) is Change.INTERNAL
     assert state.answered
@@ -963,12 +992,12 @@ def test_order_and_repetition_of_preauth_reports_do_not_matter(data: st.DataObje
 @examples
 @given(st.data())
 @pytest.mark.parametrize("status", FINAL)
-@pytest.mark.parametrize("kind", [Kind.PREAUTH, Kind.PAYMENT])
+@pytest.mark.parametrize("kind", [TransactionKind.PREAUTH, TransactionKind.PAYMENT])
 def test_order_and_repetition_of_a_decline_do_not_matter(
-    kind: Kind, status: Status, data: st.DataObject
+    kind: TransactionKind, status: Status, data: st.DataObject
 ) -> None:
     news: list[Outcome] = [pending(), declined(status)]
-    if kind is Kind.PREAUTH:
+    if kind is TransactionKind.PREAUTH:
         news.append(redirect())
     again = data.draw(st.lists(st.sampled_from(news), max_size=5))
     state = fold(fresh(kind), data.draw(st.permutations([*news, *again])))
@@ -996,7 +1025,7 @@ def any_reports(draw: st.DrawFn) -> list[Outcome]:
 @examples
 @given(st.sampled_from(KINDS), any_reports(), seconds)
 def test_version_and_time_grow_with_every_change_and_only_then(
-    kind: Kind, outcomes: list[Outcome], after: timedelta
+    kind: TransactionKind, outcomes: list[Outcome], after: timedelta
 ) -> None:
     state = fresh(kind)
     for outcome in outcomes:
@@ -1010,28 +1039,30 @@ def test_version_and_time_grow_with_every_change_and_only_then(
 
 @examples
 @given(st.sampled_from(KINDS), any_reports())
-def test_a_final_status_is_never_left(kind: Kind, outcomes: list[Outcome]) -> None:
+def test_a_final_status_is_never_left(kind: TransactionKind, outcomes: list[Outcome]) -> None:
     state = fresh(kind)
     for outcome in outcomes:
         before = state.status
         state.apply(outcome, evidence())
         assert before not in FINAL or state.status is before
-        if before is Status.Succeeded and kind is not Kind.PREAUTH:
+        if before is Status.Succeeded and kind is not TransactionKind.PREAUTH:
             assert state.status is Status.Succeeded
 
 
 @examples
 @given(st.sampled_from(KINDS), any_reports())
-def test_a_terminal_status_never_lacks_evidence(kind: Kind, outcomes: list[Outcome]) -> None:
+def test_a_terminal_status_never_lacks_evidence(
+    kind: TransactionKind, outcomes: list[Outcome]
+) -> None:
     state = fold(fresh(kind), outcomes)
     assert state.undecided or state.evidence is not None
 
 
 @examples
 @given(st.sampled_from(KINDS), any_reports())
-def test_what_was_just_folded_is_known(kind: Kind, outcomes: list[Outcome]) -> None:
+def test_what_was_just_folded_is_known(kind: TransactionKind, outcomes: list[Outcome]) -> None:
     state = fold(fresh(kind), outcomes)
-    assert state.knows(outcomes[-1])
+    assert state.already_includes(outcomes[-1])
 
 
 @examples
@@ -1057,7 +1088,7 @@ def test_concurrent_refunds_never_exceed_what_was_paid(
         granted = state.reserve(by, amount, "EUR") is None
         if granted and by in state.reservations and end is not None:
             refund = booked(str(state.reservations[by])) if end else None
-            state.settle(by, refund, T0)
+            state.close_reservation(by, refund, T0)
         assert sum(state.reservations.values(), state.refunded) <= state.paid
         assert not set(state.reservations) & set(state.refunds)
 
@@ -1073,7 +1104,7 @@ def test_version_grows_with_every_change_of_the_reservations(
         state.reserve(by, amount, "EUR")
         assert state == before or state.version == before.version + 1
         before = state.model_copy(deep=True)
-        state.settle(by, booked(str(amount)) if end else None, T0)
+        state.close_reservation(by, booked(str(amount)) if end else None, T0)
         assert state == before or state.version == before.version + 1
 
 
@@ -1095,7 +1126,7 @@ def test_a_reservation_is_captured_or_cancelled_never_both(steps: list[tuple[str
             if state.refuse_cancel() is None:
                 state.begin_void()
         else:
-            state.settle(by, booked=step == "booked")
+            state.close_reservation(by, booked=step == "booked")
             taken |= {by} if state.captured and state.captured_by == by else set()
         assert not (state.cancelling and state.captured_by)
     assert len(taken) <= 1
@@ -1103,7 +1134,7 @@ def test_a_reservation_is_captured_or_cancelled_never_both(steps: list[tuple[str
 
 @examples
 @given(st.sampled_from(KINDS), any_reports())
-def test_a_snapshot_comes_back_as_it_was(kind: Kind, outcomes: list[Outcome]) -> None:
+def test_a_snapshot_comes_back_as_it_was(kind: TransactionKind, outcomes: list[Outcome]) -> None:
     state = fold(fresh(kind), outcomes)
     again = read_state(kind, state.model_dump_json())
     assert again == state
@@ -1123,9 +1154,9 @@ def test_a_snapshot_with_everything_comes_back_as_it_was() -> None:
     )
     state.apply(approved(paid(booked_on=date(2026, 2, 20)), taken_back), evidence())
     state.reserve("r1", Decimal("1.00"), "EUR")
-    state.settle("r1", booked("1.00"), T0)
+    state.close_reservation("r1", booked("1.00"), T0)
     state.reserve("r2", Decimal("0.50"), "EUR")
-    state.note("look")
+    state.flag_attention("look")
     assert read_state("payment", state.model_dump_json()) == state
 
 
@@ -1134,13 +1165,13 @@ def test_a_preauths_snapshot_comes_back_as_it_was() -> None:
     state.apply(redirect(), evidence())
     state.apply(approved(held()), evidence())
     state.reserve("c1", Decimal("10.00"), "EUR")
-    state.settle("c1", booked=True)
+    state.close_reservation("c1", booked=True)
     assert read_state("preauth", state.model_dump_json()) == state
 
 
 def test_a_failure_is_dated_later_than_the_state_it_ends() -> None:
     state = payment()
-    state.hand_over(T0 + SECOND)
+    state.mark_pending(T0 + SECOND)
     state.apply(declined(), evidence(SECOND))
     assert state.failure is not None
     assert state.failure.received_at == state.last_updated > T0 + SECOND

@@ -6,29 +6,23 @@ their order and repetition cannot matter. A state is at once what a query answer
 keeps as its snapshot and what a continued or reopened workflow starts from.
 """
 
-from workflows.state.adoption import Adoption, Standing, adopted_by
-from workflows.state.common import (
-    TRANSITIONS,
-    Change,
-    Failure,
-    Kind,
-    Refusal,
-)
-from workflows.state.decision import Decision, DecisionKind
 from workflows.state.evidence import Evidence, EvidenceKind
-from workflows.state.owner import Admission
+from workflows.state.external_movement import ExternalMovement, MovementStatus, adopted_by
+from workflows.state.operator_decision import Decision, DecisionKind
 from workflows.state.payment import BookedRefund, PaymentState
 from workflows.state.preauth import AdoptedCapture, PreauthState
 from workflows.state.refund import RefundState
+from workflows.state.reservations import AttemptCheck
+from workflows.state.status import TRANSITIONS, Change, Failure, Refusal, TransactionKind
 from workflows.state.transaction import TransactionState
 
 AnyState = PreauthState | PaymentState | RefundState
 
 __all__ = [
     "TRANSITIONS",
-    "Admission",
+    "AttemptCheck",
     "AdoptedCapture",
-    "Adoption",
+    "ExternalMovement",
     "AnyState",
     "BookedRefund",
     "Change",
@@ -37,12 +31,12 @@ __all__ = [
     "Evidence",
     "EvidenceKind",
     "Failure",
-    "Kind",
+    "TransactionKind",
     "PaymentState",
     "PreauthState",
     "RefundState",
     "Refusal",
-    "Standing",
+    "MovementStatus",
     "TransactionState",
     "adopted_by",
 ]

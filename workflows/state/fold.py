@@ -3,11 +3,13 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from contract.enums import PublicPaymentProviderRole
-from psp.types import Approved, Declined, Fact, FactKind, Outcome, RedirectRequired
-from workflows.state.common import (
+from integrator.contract.enums import PublicPaymentProviderRole
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Outcome, RedirectRequired
+from workflows.state.evidence import Evidence, EvidenceKind
+from workflows.state.operator_decision import Decision
+from workflows.state.status import (
     ENDED,
     TERMINAL,
     TICK,
@@ -15,16 +17,14 @@ from workflows.state.common import (
     ZERO,
     Change,
     Failure,
-    Kind,
     Status,
+    TransactionKind,
     contradiction,
 )
-from workflows.state.decision import Decision
-from workflows.state.evidence import Evidence, EvidenceKind
 
 BOOKKEEPING = {
     *("version", "last_updated", "evidence", "attention", "answered", "approved"),
-    *("told_by", "decisions"),
+    *("fact_sources", "decisions"),
     *(
         "session_expires_at",
         "captured_by",
@@ -43,11 +43,16 @@ BOOKKEEPING = {
 class FoldedState(BaseModel):
     """What all kinds share; `version` counts changes, `last_updated` dates the visible ones.
 
-    `told_by` says by what each fact first became known, by the fact's id; facts from before it was
+    `fact_sources` says by what each fact first became known, by the fact's id; facts from before it was
     kept have none. An adopted refund or capture stands there under its `Adoption.by`.
     """
 
-    kind: Kind
+    # An alias is the field's name in stored histories and snapshots.
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    kind: TransactionKind
     transaction_id: str
     external_id: str
     role: PublicPaymentProviderRole
@@ -57,7 +62,7 @@ class FoldedState(BaseModel):
     psp_transaction_id: str | None = None
     psp_session_id: str | None = None
     facts: dict[str, Fact] = Field(default_factory=dict)
-    told_by: dict[str, Evidence] = Field(default_factory=dict)
+    fact_sources: dict[str, Evidence] = Field(default_factory=dict, alias="told_by")
     failure: Failure | None = None
     evidence: Evidence | None = None
     attention: str | None = None
@@ -73,7 +78,7 @@ class FoldedState(BaseModel):
         return self.status in ENDED
 
     @property
-    def settled(self) -> bool:
+    def is_final(self) -> bool:
         """True when nothing can change any more."""
         return self.ended
 
@@ -117,14 +122,14 @@ class FoldedState(BaseModel):
         self.status = target
         return self._close(before, evidence.at)
 
-    def knows(self, outcome: Outcome) -> bool:
+    def already_includes(self, outcome: Outcome) -> bool:
         """True when folding `outcome` would tell nothing new."""
         at = self.last_updated
         trial = self.model_copy(deep=True)
         probe = Evidence(kind=EvidenceKind.READ, source="probe", at=at)
         return self.answered and trial.apply(outcome, probe) is Change.NONE
 
-    def hand_over(self, now: datetime) -> Change:
+    def mark_pending(self, now: datetime) -> Change:
         """The request is with the PSP and the caller is told so."""
         if self.status is not Status.Initiated or self.psp_session_id:
             return Change.NONE
@@ -132,7 +137,7 @@ class FoldedState(BaseModel):
         self.status = Status.Pending
         return self._close(before, now)
 
-    def note(self, attention: str, *, again: bool = False) -> Change:
+    def flag_attention(self, attention: str, *, again: bool = False) -> Change:
         """Ask a person to look; each text stands on a line of its own, once.
 
         What was acknowledged stays so, unless it has happened `again`.
@@ -170,10 +175,10 @@ class FoldedState(BaseModel):
         decided = self._decided(kinds) if evidence.kind is not EvidenceKind.DECISION else []
         for fact in decided:
             # It stood for what the PSP had not told yet, perhaps under another of its ids.
-            del self.facts[fact.id], self.told_by[fact.id]
+            del self.facts[fact.id], self.fact_sources[fact.id]
         for fact in facts:
             if fact.id not in self.facts:
-                self.told_by[fact.id] = evidence
+                self.fact_sources[fact.id] = evidence
             self.facts[fact.id] = fact
         for kind in {fact.kind for fact in decided}:
             if self.total(kind) != before[kind]:
@@ -184,7 +189,7 @@ class FoldedState(BaseModel):
 
     def _decided(self, kinds: set[FactKind]) -> list[Fact]:
         """The facts of these kinds that nobody but a person has told."""
-        told = self.told_by
+        told = self.fact_sources
         return [
             fact
             for fact in self.facts.values()

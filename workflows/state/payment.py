@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.enums import PaymentErrorCode
-from psp.types import FactKind, Outcome
-from workflows.state.adoption import Adoption, Standing, adopted_by
-from workflows.state.common import ZERO, Change, Kind, Refusal, Status, precondition
-from workflows.state.owner import OwnerState
+from integrator.contract.enums import PaymentErrorCode
+from integrator.psp.types import FactKind, Outcome
+from workflows.state.external_movement import ExternalMovement, MovementStatus, adopted_by
+from workflows.state.reservations import ReservingState
+from workflows.state.status import ZERO, Change, Refusal, Status, TransactionKind, precondition
 
 
 class BookedRefund(BaseModel):
@@ -23,11 +23,11 @@ class BookedRefund(BaseModel):
     booked_on: date | None
 
 
-class PaymentState(OwnerState):
+class PaymentState(ReservingState):
     """Money taken: movements, chargebacks, refunds and what refunds have reserved."""
 
     movement: ClassVar[FactKind] = FactKind.PAID
-    kind: Literal[Kind.PAYMENT] = Kind.PAYMENT
+    kind: Literal[TransactionKind.PAYMENT] = TransactionKind.PAYMENT
     due_date: date | None = None
     refunds: dict[str, BookedRefund] = Field(default_factory=dict)
     reservations: dict[str, Decimal] = Field(default_factory=dict)
@@ -86,7 +86,7 @@ class PaymentState(OwnerState):
             self.version += 1
         return refusal
 
-    def settle(self, by: str, booked: BookedRefund | None, now: datetime) -> Change:
+    def close_reservation(self, by: str, booked: BookedRefund | None, now: datetime) -> Change:
         """The refund `by` was done, in whole or but for what came back; or it failed."""
         before = self.model_copy(deep=True)
         self.reservations.pop(by, None)
@@ -96,7 +96,7 @@ class PaymentState(OwnerState):
             if booked.psp_id is not None:
                 # Adopted before its own answer came: it is one refund, and it is ours.
                 self.refunds.pop(adopted_by(booked.psp_id), None)
-                self.told_by.pop(adopted_by(booked.psp_id), None)
+                self.fact_sources.pop(adopted_by(booked.psp_id), None)
                 self.reservations.pop(adopted_by(booked.psp_id), None)
         return self._close(before, now)
 
@@ -104,39 +104,41 @@ class PaymentState(OwnerState):
         """Whether that movement at the PSP is in this state, by whomever it was made."""
         return any(refund.psp_id == psp_id for refund in self.refunds.values())
 
-    def adopt(self, adoption: Adoption, now: datetime) -> Change:
+    def record_external_movement(self, adoption: ExternalMovement, now: datetime) -> Change:
         """A refund made without us counts like one of ours, keyed by the PSP's id."""
         if self.has_adopted(adoption.psp_id):
             return self._come_back(adoption, now)
         if adoption.currency != self.currency:
-            return self.note(f"The PSP reports the refund {adoption.psp_id} in another currency.")
+            return self.flag_attention(
+                f"The PSP reports the refund {adoption.psp_id} in another currency."
+            )
         before = self.model_copy(deep=True)
         self.reservations.pop(adoption.by, None)
-        if adoption.standing is Standing.OPEN:
+        if adoption.status is MovementStatus.OPEN:
             self.reservations[adoption.by] = adoption.amount
-        elif adoption.standing is Standing.BOOKED:
+        elif adoption.status is MovementStatus.BOOKED:
             self.refunds[adoption.by] = BookedRefund(
                 amount=adoption.amount, psp_id=adoption.psp_id, booked_on=adoption.booked_on
             )
-            self.told_by[adoption.by] = adoption.evidence(now)
+            self.fact_sources[adoption.by] = adoption.evidence(now)
         if self._overdrawn():
             self._attend("Refunds made and under way exceed what is left of the payment.")
         return self._close(before, now)
 
-    def _come_back(self, adoption: Adoption, now: datetime) -> Change:
+    def _come_back(self, adoption: ExternalMovement, now: datetime) -> Change:
         """A refund made without us had been done and has failed; ours report that themselves."""
-        if adoption.standing is not Standing.FAILED or adoption.by not in self.refunds:
+        if adoption.status is not MovementStatus.FAILED or adoption.by not in self.refunds:
             return Change.NONE
         before = self.model_copy(deep=True)
         del self.refunds[adoption.by]
-        self.told_by.pop(adoption.by, None)
+        self.fact_sources.pop(adoption.by, None)
         self._attend(f"The refund {adoption.psp_id} came back; its payer waits for the money.")
         return self._close(before, now)
 
-    def ignores(self, adoption: Adoption) -> bool:
+    def ignores(self, adoption: ExternalMovement) -> bool:
         """True when adopting would change nothing, now."""
         trial = self.model_copy(deep=True)
-        return trial.adopt(adoption, self.last_updated) is Change.NONE
+        return trial.record_external_movement(adoption, self.last_updated) is Change.NONE
 
     def _holds_for(self, by: str) -> bool:
         return by in self.reservations or by in self.refunds

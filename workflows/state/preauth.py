@@ -6,20 +6,21 @@ from typing import ClassVar, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict
 
-from contract.enums import PaymentErrorCode
-from psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending, RedirectRequired
-from workflows.state.adoption import Adoption, Standing, adopted_by
-from workflows.state.common import (
-    TICK,
-    Change,
-    Kind,
-    Refusal,
-    Status,
-    precondition,
+from integrator.contract.enums import PaymentErrorCode
+from integrator.psp.types import (
+    Approved,
+    Declined,
+    Fact,
+    FactKind,
+    Outcome,
+    Pending,
+    RedirectRequired,
 )
-from workflows.state.decision import Decision
 from workflows.state.evidence import Evidence
-from workflows.state.owner import OwnerState
+from workflows.state.external_movement import ExternalMovement, MovementStatus, adopted_by
+from workflows.state.operator_decision import Decision
+from workflows.state.reservations import ReservingState
+from workflows.state.status import TICK, Change, Refusal, Status, TransactionKind, precondition
 
 
 class AdoptedCapture(BaseModel):
@@ -31,11 +32,11 @@ class AdoptedCapture(BaseModel):
     amount: Decimal
 
 
-class PreauthState(OwnerState):
+class PreauthState(ReservingState):
     """A reservation, a stored payment method or a mandate; its currency amounts are major units."""
 
     movement: ClassVar[FactKind] = FactKind.AUTHORIZED
-    kind: Literal[Kind.PREAUTH] = Kind.PREAUTH
+    kind: Literal[TransactionKind.PREAUTH] = TransactionKind.PREAUTH
     session_expires_at: datetime | None = None
     captured_by: str | None = None
     captured: bool = False
@@ -78,7 +79,7 @@ class PreauthState(OwnerState):
         return self.authorization_id
 
     @property
-    def settled(self) -> bool:
+    def is_final(self) -> bool:
         nothing_reserved = self.status is Status.Succeeded and not self.facts
         return self.ended or self.captured or nothing_reserved
 
@@ -140,7 +141,7 @@ class PreauthState(OwnerState):
         """Whether that movement at the PSP is in this state."""
         return self.adopted is not None and self.adopted.psp_id == psp_id
 
-    def adopt(self, adoption: Adoption, now: datetime) -> Change:
+    def record_external_movement(self, adoption: ExternalMovement, now: datetime) -> Change:
         """A capture made without us takes the reservation.
 
         Nothing on the wire shows it, yet Billwerk+ must hear of it: what it plans with the
@@ -148,25 +149,25 @@ class PreauthState(OwnerState):
         """
         if self.has_adopted(adoption.psp_id) or self.undecided:
             return Change.NONE
-        if adoption.standing is Standing.FAILED:
+        if adoption.status is MovementStatus.FAILED:
             return self._hold_for(adoption, None)
         if self.captured_by not in (None, adoption.by):
             return self._second_capture(adoption)
         if self.ended or adoption.currency != self.currency:
-            return self.note(
+            return self.flag_attention(
                 f"The PSP reports the capture {adoption.psp_id} of {adoption.amount} "
                 f"{adoption.currency} on a reservation that is {self.status.name}."
             )
-        if adoption.standing is Standing.OPEN:
+        if adoption.status is MovementStatus.OPEN:
             return self._hold_for(adoption, adoption.by)
         self.adopted = AdoptedCapture(psp_id=adoption.psp_id, amount=adoption.amount)
-        self.told_by[adoption.by] = adoption.evidence(now)
+        self.fact_sources[adoption.by] = adoption.evidence(now)
         self.captured_by, self.captured = adoption.by, True
         self.version += 1
         self.last_updated = max(now.astimezone(UTC), self.last_updated + TICK)
         return Change.VISIBLE
 
-    def settle(self, by: str, booked: bool) -> None:
+    def close_reservation(self, by: str, booked: bool) -> None:
         """The capture `by` succeeded, or failed and gives the reservation back."""
         if self.taken_by(by) is not None and not booked:
             self._give_back()
@@ -177,10 +178,10 @@ class PreauthState(OwnerState):
             self.captured_by = None
         self.version += 1
 
-    def ignores(self, adoption: Adoption) -> bool:
+    def ignores(self, adoption: ExternalMovement) -> bool:
         """True when adopting would change nothing, now."""
         trial = self.model_copy(deep=True)
-        return trial.adopt(adoption, self.last_updated) is Change.NONE
+        return trial.record_external_movement(adoption, self.last_updated) is Change.NONE
 
     def _holds_for(self, by: str) -> bool:
         return self.captured_by == by
@@ -197,7 +198,7 @@ class PreauthState(OwnerState):
             self.captured_by = adopted_by(self.adopted.psp_id)
             self.version += 1
 
-    def _hold_for(self, adoption: Adoption, holder: str | None) -> Change:
+    def _hold_for(self, adoption: ExternalMovement, holder: str | None) -> Change:
         """While the PSP has not decided a capture made without us, nobody else may capture."""
         if self.captured_by not in (None, adoption.by) or self.captured_by == holder:
             return Change.NONE
@@ -205,11 +206,13 @@ class PreauthState(OwnerState):
         self.version += 1
         return Change.INTERNAL
 
-    def _second_capture(self, adoption: Adoption) -> Change:
+    def _second_capture(self, adoption: ExternalMovement) -> Change:
         """Our own capture, still open, may turn out to be this one; a finished one is another."""
-        if not self.captured or adoption.standing is not Standing.BOOKED:
+        if not self.captured or adoption.status is not MovementStatus.BOOKED:
             return Change.NONE
-        return self.note(f"The PSP reports the capture {adoption.psp_id} besides an earlier one.")
+        return self.flag_attention(
+            f"The PSP reports the capture {adoption.psp_id} besides an earlier one."
+        )
 
     def refuse_cancel(self) -> Refusal | None:
         """Why the preauth cannot be cancelled, or None."""

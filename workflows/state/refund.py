@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import ClassVar, Literal
 
-from psp.types import Declined, Fact, FactKind, Outcome
-from workflows.state.common import Change, Kind, Status
+from integrator.psp.types import Declined, Fact, FactKind, Outcome
 from workflows.state.evidence import Evidence
 from workflows.state.payment import BookedRefund
+from workflows.state.status import Change, Status, TransactionKind
 from workflows.state.transaction import TransactionState
 
 
@@ -14,7 +14,7 @@ class RefundState(TransactionState):
     """Money given back."""
 
     movement: ClassVar[FactKind] = FactKind.REFUNDED
-    kind: Literal[Kind.REFUND] = Kind.REFUND
+    kind: Literal[TransactionKind.REFUND] = TransactionKind.REFUND
     payment_id: str
 
     @property
@@ -52,7 +52,7 @@ class RefundState(TransactionState):
         )
 
     @property
-    def settled(self) -> bool:
+    def is_final(self) -> bool:
         return self.ended or self.status is Status.Succeeded
 
     def _target(self, outcome: Outcome) -> Status:

@@ -2,12 +2,12 @@
 
 from typing import ClassVar, assert_never
 
-from contract.enums import PaymentErrorCode
-from psp.types import Approved, Declined, Fact, FactKind, Outcome
-from workflows.state.common import ZERO, Change, Refusal, precondition
-from workflows.state.decision import Decision, DecisionKind
+from integrator.contract.enums import PaymentErrorCode
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Outcome
 from workflows.state.evidence import Evidence, EvidenceKind
 from workflows.state.fold import FoldedState
+from workflows.state.operator_decision import Decision, DecisionKind
+from workflows.state.status import ZERO, Change, Refusal, precondition
 
 
 class TransactionState(FoldedState):

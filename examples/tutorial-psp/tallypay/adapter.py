@@ -6,16 +6,21 @@ from datetime import datetime
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.adapter import PspAdapter
-from psp.common.http import PspHttp
-from psp.common.secrets import Secret, Secrets
-from psp.common.settings import MerchantSettings
-from psp.common.signatures import require_timestamped
-from psp.common.wire import Id, Wire
-from psp.errors import NotificationRejected
-from psp.port import Connection
-from psp.types import Capabilities, KeySemantics, MethodCapability, Notice
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import NotificationRejected
+from integrator.psp.port import Connection
+from integrator.psp.toolkit.adapter import PspAdapter
+from integrator.psp.toolkit.http import PspHttp
+from integrator.psp.toolkit.secrets import Secret, Secrets
+from integrator.psp.toolkit.settings import MerchantSettings
+from integrator.psp.toolkit.signatures import require_timestamped
+from integrator.psp.toolkit.wire import Id, Wire
+from integrator.psp.types import (
+    Capabilities,
+    IdempotencySemantics,
+    MethodCapability,
+    NotificationEvent,
+)
 from tallypay.connection import TallyPayClient, TallyPayConnection
 
 URL = "https://api.tallypay.example"
@@ -46,7 +51,7 @@ class TallyPayAdapter(PspAdapter[TallyPaySettings]):
     capabilities = Capabilities(
         methods={Role.Debit: MethodCapability(initial_bearer=True, unconfirmed_ledger=True)},
         refunds=True,
-        idempotency=KeySemantics(window_seconds=SEVEN_DAYS, consistent_lookup=True),
+        idempotency=IdempotencySemantics(window_seconds=SEVEN_DAYS, consistent_lookup=True),
     )
 
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
@@ -57,18 +62,20 @@ class TallyPayAdapter(PspAdapter[TallyPaySettings]):
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
-    ) -> Sequence[Notice]:
+    ) -> Sequence[NotificationEvent]:
         """Verify the raw body, then read its event. Raises `NotificationRejected`."""
         secrets = self.own(settings).webhook_secret
         require_timestamped(secrets, headers, "TallyPay-Signature", body, now)
         return self.read_event(body)
 
-    def read_event(self, raw: bytes) -> Sequence[Notice]:
+    def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
         """Which transaction has changed; its state has to be fetched."""
         try:
             event = Event.model_validate_json(raw)
         except ValidationError:
             raise NotificationRejected("This is not an event of TallyPay") from None
         if event.kind not in ("mandate", "payment", "refund"):
-            return [Notice(event_id=event.event, relevant=False)]
-        return [Notice(event_id=event.event, reference=event.reference, psp_ids=(event.id,))]
+            return [NotificationEvent(event_id=event.event, relevant=False)]
+        return [
+            NotificationEvent(event_id=event.event, reference=event.reference, psp_ids=(event.id,))
+        ]

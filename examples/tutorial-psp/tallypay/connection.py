@@ -2,18 +2,18 @@
 
 from typing import TypeVar
 
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PublicPaymentProviderRole as Role
-from psp import types
-from psp.common.bearer import bank_account
-from psp.common.client import ApiClient, RefusedError
-from psp.common.connection import PspConnection, declining
-from psp.common.http import Answer, outage
-from psp.common.instruments import stored
-from psp.common.money import to_minor
-from psp.common.outcomes import ours
-from psp.errors import CredentialsRejected, PspError
-from psp.types import Declined, Outcome
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp import types
+from integrator.psp.errors import CredentialsRejected, PspError
+from integrator.psp.toolkit.bank_account import bank_account
+from integrator.psp.toolkit.client import ApiClient, RefusedError
+from integrator.psp.toolkit.connection import PspConnection, returns_declines
+from integrator.psp.toolkit.http import Answer, classify_failure
+from integrator.psp.toolkit.instruments import stored
+from integrator.psp.toolkit.money import to_minor
+from integrator.psp.toolkit.outcomes import verify_reference
+from integrator.psp.types import Declined, Outcome
 from tallypay.wire import Account, Error, Mandate, Payment, Refund, declined, outcome
 
 M = TypeVar("M", bound=Mandate)
@@ -27,16 +27,16 @@ class TallyPayClient(ApiClient):
 
     def problem(self, answer: Answer) -> PspError | RefusedError:
         """What an answer other than 2xx means: a definite no, a wrong token or an outage."""
-        error = answer.own(Error)
+        error = answer.try_parse(Error)
         if error is None:
-            return outage(answer)
+            return classify_failure(answer)
         code = error.problem.code
         if answer.status == 401 and code == "bad_token":
             return CredentialsRejected("TallyPay does not accept the token", psp_code=code)
         if answer.status in (404, 422):
             no = declined(error.problem)
             return RefusedError(no, status=answer.status, missing=code == "unknown")
-        return outage(answer, code)
+        return classify_failure(answer, code)
 
 
 class TallyPayConnection(PspConnection):
@@ -45,7 +45,7 @@ class TallyPayConnection(PspConnection):
     def __init__(self, client: TallyPayClient) -> None:
         self._client = client
 
-    @declining
+    @returns_declines
     async def authorize(self, call: types.Authorize) -> Outcome:
         """Sign a mandate, or see whether the one there is can still be used."""
         if call.instrument is not None:
@@ -54,9 +54,9 @@ class TallyPayConnection(PspConnection):
         holder, iban = bank_account(call.initial_bearer)
         body = {"reference": call.reference, "holder": holder, "iban": iban}
         made = await self._client.post(Mandate, "mandates", body=body, key=call.idempotency_key)
-        return outcome(ours(made, call), Holder=holder, IBAN=iban)
+        return outcome(verify_reference(made, call), Holder=holder, IBAN=iban)
 
-    @declining
+    @returns_declines
     async def charge(self, call: types.Charge) -> Outcome:
         """Debit a mandate."""
         mandate = stored(call).get("mandate")
@@ -64,7 +64,7 @@ class TallyPayConnection(PspConnection):
             return NO_MANDATE
         return await self._move(Payment, "payments", call, mandate=mandate)
 
-    @declining
+    @returns_declines
     async def refund(self, call: types.Refund) -> Outcome:
         """Give money of a payment back."""
         return await self._move(Refund, "refunds", call, payment=call.payment_psp_id)
@@ -91,10 +91,10 @@ class TallyPayConnection(PspConnection):
         money = {"amount": to_minor(call.amount, call.currency), "currency": call.currency}
         body = {"reference": call.reference, **about, **money}
         made = await self._client.post(model, path, body=body, key=call.idempotency_key)
-        return outcome(ours(made, call))
+        return outcome(verify_reference(made, call))
 
     async def _find(self, model: type[M], path: str, lookup: types.Lookup) -> Outcome | None:
         """By TallyPay's id if we know it, by our reference otherwise."""
         name = lookup.psp_id or f"ref:{lookup.reference}"
         found = await self._client.get(model, path, name)
-        return outcome(ours(found, lookup)) if found else None
+        return outcome(verify_reference(found, lookup)) if found else None

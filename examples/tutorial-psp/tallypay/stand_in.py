@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from psp.kit.bench import Delivery
+from integrator.psp.conformance.harness import Delivery
 
 SETTLE_SECONDS = 0.02
 # The last two digits of an amount decide what becomes of it.

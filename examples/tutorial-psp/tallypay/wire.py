@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from contract.enums import PaymentErrorCode as Code
-from psp.common.instruments import instrument
-from psp.common.money import to_major
-from psp.common.outcomes import failed
-from psp.common.wire import Id, Minor, Wire
-from psp.common.words import meanings
-from psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.psp.toolkit.code_table import meanings
+from integrator.psp.toolkit.instruments import instrument
+from integrator.psp.toolkit.money import to_major
+from integrator.psp.toolkit.outcomes import failed
+from integrator.psp.toolkit.wire import Id, Minor, Wire
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending
 
 CODES = meanings(
     {

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import httpx
 
-from psp.billwerk_pay import BillwerkPayAdapter
-from psp.billwerk_pay.settings import BillwerkPaySettings
-from psp.port import Connection
-from psp.types import Instrument
+from integrator.psp.billwerk_pay import BillwerkPayAdapter
+from integrator.psp.billwerk_pay.settings import BillwerkPaySettings
+from integrator.psp.port import Connection
+from integrator.psp.types import Instrument
 
 DATA = Path(__file__).parent / "data"
 NOW = datetime(2026, 1, 15, 9, 0, 0, tzinfo=UTC)

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from pydantic import HttpUrl
 
-from psp.billwerk_pay import BillwerkPayAdapter
-from psp.billwerk_pay.config import BillwerkPayConfig
-from psp.billwerk_pay.settings import BillwerkPaySettings
-from psp.port import Connection
-from psp.types import Instrument
+from integrator.psp.billwerk_pay import BillwerkPayAdapter
+from integrator.psp.billwerk_pay.config import BillwerkPayConfig
+from integrator.psp.billwerk_pay.settings import BillwerkPaySettings
+from integrator.psp.port import Connection
+from integrator.psp.types import Instrument
 from tests.psp.billwerk_pay.builders import settings
 
 GOOD, POOR, EXPIRED = "4242424242424242", "4000000000009995", "4000000000000069"

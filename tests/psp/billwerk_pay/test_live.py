@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import pytest
 
-from contract.enums import PaymentChargebackReason as Reason
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PaymentTransactionStatus as Status
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.errors import CredentialsRejected, OutcomeUnknown, RateLimited
-from psp.types import (
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, RateLimited
+from integrator.psp.types import (
     Approved,
     Declined,
     FactKind,

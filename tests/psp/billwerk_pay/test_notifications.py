@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from psp.billwerk_pay import ADAPTER
-from psp.errors import NotificationRejected
-from psp.types import Notice
+from integrator.psp.billwerk_pay import ADAPTER
+from integrator.psp.errors import NotificationRejected
+from integrator.psp.types import NotificationEvent
 from tests.psp.billwerk_pay.builders import NOW, SECRET, data, settings, webhook
 
 INVOICE, TRANSACTION = data("webhook")["invoice"], data("webhook")["transaction"]
 MOVEMENT = (f"{INVOICE}/{TRANSACTION}",)
 
 
-def read(body: bytes, **form: str) -> Notice:
+def read(body: bytes, **form: str) -> NotificationEvent:
     [notice] = ADAPTER.parse_notification(settings(**form), {}, body, NOW)
     return notice
 
@@ -36,7 +36,7 @@ def test_leads_to_its_transaction(
     event: str, reference: str | None, psp_ids: tuple[str, ...]
 ) -> None:
     notice = read(webhook(event_type=event))
-    assert notice == Notice(
+    assert notice == NotificationEvent(
         event_id=data("webhook")["id"], reference=reference, psp_ids=psp_ids, result=None
     )
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from contract.enums import PaymentChargebackReason as Reason
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PaymentTransactionStatus as Status
-from psp.errors import (
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.errors import (
     CredentialsRejected,
     OutcomeUnknown,
     ProtocolError,
     PspError,
     RateLimited,
 )
-from psp.types import (
+from integrator.psp.types import (
     Approved,
     Declined,
     FactKind,

@@ -4,13 +4,13 @@ from decimal import Decimal
 
 import pytest
 
-from contract.enums import PaymentErrorCode as Code
-from psp.billwerk_pay import ADAPTER, money, words
-from psp.billwerk_pay.config import BillwerkPayConfig
-from psp.common.money import UnpayableError
-from psp.common.texts import mark
-from psp.description import SettingsRefused, parse_settings, setting_keys
-from psp.errors import ProtocolError
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.psp.billwerk_pay import ADAPTER, error_codes, money
+from integrator.psp.billwerk_pay.config import BillwerkPayConfig
+from integrator.psp.errors import ProtocolError
+from integrator.psp.integration_info import SettingsRefused, parse_settings, setting_keys
+from integrator.psp.toolkit.money import UnpayableError
+from integrator.psp.toolkit.redaction import mark
 from tests.psp.billwerk_pay.builders import SETTINGS, settings
 
 
@@ -59,7 +59,7 @@ def test_amounts_no_currency_has(units: int, currency: str) -> None:
     [("de", "de_DE"), ("DE", "de_DE"), ("nb", "nb_NO"), ("xx", "en_US"), (None, "en_US")],
 )
 def test_locales(language: str | None, locale: str) -> None:
-    assert words.locale(language) == locale
+    assert error_codes.locale(language) == locale
 
 
 @pytest.mark.parametrize(

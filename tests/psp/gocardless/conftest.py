@@ -9,9 +9,9 @@ import httpx
 import pytest
 from pydantic import HttpUrl
 
-from psp.gocardless import GoCardlessAdapter
-from psp.gocardless.settings import GoCardlessConfig, GoCardlessSettings
-from psp.port import Connection
+from integrator.psp.gocardless import GoCardlessAdapter
+from integrator.psp.gocardless.settings import GoCardlessConfig, GoCardlessSettings
+from integrator.psp.port import Connection
 
 
 @dataclass

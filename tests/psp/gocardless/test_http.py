@@ -9,19 +9,19 @@ import httpx
 import pytest
 from pydantic import HttpUrl
 
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.errors import (
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import (
     CredentialsRejected,
     OutcomeUnknown,
     ProtocolError,
     PspUnavailable,
     RateLimited,
 )
-from psp.gocardless import GoCardlessAdapter
-from psp.gocardless.settings import GoCardlessConfig, GoCardlessSettings
-from psp.port import Connection
-from psp.types import Approved, Declined, Instrument, Pending, SettingsCheck
+from integrator.psp.gocardless import GoCardlessAdapter
+from integrator.psp.gocardless.settings import GoCardlessConfig, GoCardlessSettings
+from integrator.psp.port import Connection
+from integrator.psp.types import Approved, Declined, Instrument, Pending, SettingsCheck
 from tests.psp import builders
 from tests.psp.gocardless import objects
 from tests.psp.gocardless.objects import error, listed

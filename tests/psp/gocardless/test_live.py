@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from contract.enums import PaymentChargebackReason as Reason
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PaymentTransactionStatus as Status
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.errors import CredentialsRejected, OutcomeUnknown, PspUnavailable, RateLimited
-from psp.types import (
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspUnavailable, RateLimited
+from integrator.psp.types import (
     Approved,
     Charge,
     Declined,

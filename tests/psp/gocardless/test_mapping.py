@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from contract.enums import PaymentChargebackReason as Reason
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PaymentTransactionStatus as Status
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.outcomes import ours
-from psp.errors import ProtocolError
-from psp.gocardless import bodies, mapping
-from psp.gocardless.wire import (
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import ProtocolError
+from integrator.psp.gocardless import mapping, request_bodies
+from integrator.psp.gocardless.wire import (
     BankAccount,
     BillingRequest,
     Creditor,
@@ -24,7 +23,16 @@ from psp.gocardless.wire import (
     Refund,
     Resource,
 )
-from psp.types import Approved, Declined, FactKind, Outcome, Payer, Pending, RedirectRequired
+from integrator.psp.toolkit.outcomes import verify_reference
+from integrator.psp.types import (
+    Approved,
+    Declined,
+    FactKind,
+    Outcome,
+    Payer,
+    Pending,
+    RedirectRequired,
+)
 from tests.psp import builders
 from tests.psp.gocardless import objects
 from tests.psp.gocardless.objects import FIXTURES
@@ -274,12 +282,12 @@ class TestBodies:
     )
     def test_names(self, name: str | None, names: dict[str, str]) -> None:
         call = builders.authorize(role=Role.Debit, payer=Payer(name=name, language="de"))
-        prefilled = bodies.flow(call, "BRQ1")["prefilled_customer"]
+        prefilled = request_bodies.flow(call, "BRQ1")["prefilled_customer"]
         assert (prefilled or {}) == names
 
     def test_a_language_nobody_speaks_is_left_out(self) -> None:
         call = builders.authorize(role=Role.Debit, payer=Payer(language="fi", country="FI"))
-        body = bodies.flow(call, "BRQ1")
+        body = request_bodies.flow(call, "BRQ1")
         assert body["language"] is None
         assert body["prefilled_customer"] == {"country_code": "FI"}
 
@@ -296,11 +304,11 @@ class TestBodies:
     )
     def test_the_bank_statement(self, role: Role, text: str | None, shown: str) -> None:
         call = builders.charge(ref=objects.REFERENCE, role=role, text=text)
-        assert bodies.statement_text(call) == shown
+        assert request_bodies.statement_text(call) == shown
 
     def test_a_refund_confirms_the_total(self) -> None:
         call = builders.refund("19.00", of="PM1", ref=objects.REFERENCE)
-        assert bodies.refund(call, 1900, 3000) == {
+        assert request_bodies.refund(call, 1900, 3000) == {
             "amount": 1900,
             "total_amount_confirmation": 4900,
             "metadata": objects.METADATA,
@@ -309,10 +317,10 @@ class TestBodies:
 
     def test_somebody_elses_object(self) -> None:
         found = Payment.model_validate(objects.payment())
-        assert ours(found, builders.lookup(objects.REFERENCE)) is found
+        assert verify_reference(found, builders.lookup(objects.REFERENCE)) is found
         for look in (
             builders.lookup("20260115-000000000000000000000000"),
             builders.lookup(objects.REFERENCE, currency="SEK"),
         ):
             with pytest.raises(ProtocolError):
-                ours(found, look)
+                verify_reference(found, look)

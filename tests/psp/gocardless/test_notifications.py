@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from psp.errors import NotificationRejected
-from psp.gocardless import ADAPTER
-from psp.gocardless.settings import GoCardlessSettings
-from psp.types import Notice
+from integrator.psp.errors import NotificationRejected
+from integrator.psp.gocardless import ADAPTER
+from integrator.psp.gocardless.settings import GoCardlessSettings
+from integrator.psp.types import NotificationEvent
 from tests.psp.gocardless import objects
 from tests.psp.gocardless.objects import SECRET, event, signature, webhook
 
@@ -21,7 +21,7 @@ def settings(secrets: str = SECRET) -> GoCardlessSettings:
     return GoCardlessSettings.model_validate(form)
 
 
-def parse(body: bytes, headers: dict[str, str], secrets: str = SECRET) -> list[Notice]:
+def parse(body: bytes, headers: dict[str, str], secrets: str = SECRET) -> list[NotificationEvent]:
     return list(ADAPTER.parse_notification(settings(secrets), headers, body, NOW))
 
 
@@ -33,10 +33,10 @@ def test_one_notice_for_each_event() -> None:
         event("cancelled", "mandates", id="EV4"),
     )
     assert parse(body, signature(body)) == [
-        Notice(event_id="EV1", reference=objects.REFERENCE, psp_ids=("PM123",)),
-        Notice(event_id="EV2", reference=objects.REFERENCE, psp_ids=("RF123",)),
-        Notice(event_id="EV3", reference=objects.REFERENCE, psp_ids=("BRQ123",)),
-        Notice(event_id="EV4", relevant=False),
+        NotificationEvent(event_id="EV1", reference=objects.REFERENCE, psp_ids=("PM123",)),
+        NotificationEvent(event_id="EV2", reference=objects.REFERENCE, psp_ids=("RF123",)),
+        NotificationEvent(event_id="EV3", reference=objects.REFERENCE, psp_ids=("BRQ123",)),
+        NotificationEvent(event_id="EV4", relevant=False),
     ]
 
 

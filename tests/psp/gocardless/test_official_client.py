@@ -10,9 +10,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from psp.errors import NotificationRejected
-from psp.gocardless import ADAPTER
-from psp.gocardless.settings import GoCardlessSettings
+from integrator.psp.errors import NotificationRejected
+from integrator.psp.gocardless import ADAPTER
+from integrator.psp.gocardless.settings import GoCardlessSettings
 from tests.psp.gocardless import objects
 from tests.sandbox_psp.driver import Receiver
 

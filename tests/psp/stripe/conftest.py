@@ -11,12 +11,12 @@ import httpx
 import pytest
 from pydantic import HttpUrl
 
-from psp.port import Connection
-from psp.stripe import StripeAdapter
-from psp.stripe.client import VERSION
-from psp.stripe.config import StripeConfig
-from psp.stripe.settings import StripeSettings
-from psp.types import Instrument
+from integrator.psp.port import Connection
+from integrator.psp.stripe import StripeAdapter
+from integrator.psp.stripe.client import VERSION
+from integrator.psp.stripe.config import StripeConfig
+from integrator.psp.stripe.settings import StripeSettings
+from integrator.psp.types import Instrument
 from tests.psp.stripe import contract
 
 HAVE_ORACLE = importlib.util.find_spec("stripe") is not None

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
-from sandbox_psp.dialects.stripe.forms import decode
+from devtools.sandbox_psp.emulators.stripe.form_encoding import decode
 
 SHAPES: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parent / "data" / "shapes.json").read_text()

@@ -6,13 +6,13 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.enums import PaymentErrorCode as Code
-from psp.errors import OutcomeUnknown, ProtocolError, PspTimeout, RateLimited
-from psp.port import Connection
-from psp.stripe import StripeAdapter
-from psp.stripe.config import StripeConfig
-from psp.stripe.settings import StripeSettings
-from psp.types import Approved, Declined, Pending
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.psp.errors import OutcomeUnknown, ProtocolError, PspTimeout, RateLimited
+from integrator.psp.port import Connection
+from integrator.psp.stripe import StripeAdapter
+from integrator.psp.stripe.config import StripeConfig
+from integrator.psp.stripe.settings import StripeSettings
+from integrator.psp.types import Approved, Declined, Pending
 from tests.psp import builders
 from tests.psp.stripe import objects
 

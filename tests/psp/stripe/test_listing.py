@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from psp.errors import ProtocolError
-from psp.types import Approved, Declined, Movement
+from integrator.psp.errors import ProtocolError
+from integrator.psp.types import Approved, Declined, Movement
 from tests.psp.stripe import objects
 from tests.psp.stripe.test_client import Stripe, connected, error
 

@@ -9,13 +9,13 @@ from functools import partial
 import httpx
 import pytest
 
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PaymentTransactionStatus as Status
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.errors import CredentialsRejected, OutcomeUnknown
-from psp.kit.receiver import receiving
-from psp.stripe.settings import StripeSettings
-from psp.types import (
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.conformance.receiver import receiving
+from integrator.psp.errors import CredentialsRejected, OutcomeUnknown
+from integrator.psp.stripe.settings import StripeSettings
+from integrator.psp.types import (
     Approved,
     Declined,
     FactKind,

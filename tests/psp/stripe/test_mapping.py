@@ -8,18 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.enums import PaymentChargebackReason as Reason
-from contract.enums import PaymentErrorCode as Code
-from contract.enums import PaymentTransactionStatus as Status
-from contract.enums import PublicPaymentProviderRole as Role
-from psp.common.money import UnpayableError
-from psp.common.outcomes import ours
-from psp.common.outcomes import together as folded
-from psp.errors import ProtocolError
-from psp.stripe import bodies, instruments, mapping
-from psp.stripe.client import refusal
-from psp.stripe.money import to_major, to_minor
-from psp.stripe.wire import (
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import ProtocolError
+from integrator.psp.stripe import instruments, mapping, request_bodies
+from integrator.psp.stripe.client import refusal
+from integrator.psp.stripe.money import to_major, to_minor
+from integrator.psp.stripe.wire import (
     Charge,
     CheckoutSession,
     Dispute,
@@ -29,7 +26,10 @@ from psp.stripe.wire import (
     Refund,
     SetupIntent,
 )
-from psp.types import Approved, Declined, FactKind, Outcome, Pending
+from integrator.psp.toolkit.money import UnpayableError
+from integrator.psp.toolkit.outcomes import merge_outcomes as folded
+from integrator.psp.toolkit.outcomes import verify_reference
+from integrator.psp.types import Approved, Declined, FactKind, Outcome, Pending
 from tests.psp import builders
 from tests.psp.stripe import objects
 
@@ -308,9 +308,9 @@ def test_a_strangers_object_is_not_believed() -> None:
     intent = PaymentIntent.model_validate(objects.intent())
     lookup = builders.lookup("another", "pi_1")
     with pytest.raises(ProtocolError):
-        ours(intent, lookup)
+        verify_reference(intent, lookup)
     with pytest.raises(ProtocolError):
-        ours(intent, builders.lookup(objects.REFERENCE, currency="JPY"))
+        verify_reference(intent, builders.lookup(objects.REFERENCE, currency="JPY"))
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_a_refusal(status: int, values: dict[str, Any], code: Code) -> None:
 def test_the_page_speaks_the_customers_language_if_stripe_does() -> None:
     for language, locale in (("de", "de"), ("de-AT", "de"), ("xx", None), (None, None)):
         payer = builders.authorize().payer.model_copy(update={"language": language})
-        assert bodies.checkout_body(builders.authorize(payer=payer))["locale"] == locale
+        assert request_bodies.checkout_body(builders.authorize(payer=payer))["locale"] == locale
 
 
 @given(st.decimals(min_value="0.01", max_value="999999.99", places=2, allow_nan=False))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from psp.errors import NotificationRejected
-from psp.stripe import ADAPTER
-from psp.stripe.settings import StripeSettings
-from psp.types import Approved, Notice, Outcome, Pending
+from integrator.psp.errors import NotificationRejected
+from integrator.psp.stripe import ADAPTER
+from integrator.psp.stripe.settings import StripeSettings
+from integrator.psp.types import Approved, NotificationEvent, Outcome, Pending
 from tests.psp.stripe import objects
 from tests.psp.stripe.objects import CAPTURE, REFERENCE
 
@@ -31,7 +31,7 @@ def signed(body: bytes, *secrets: str, at: datetime = NOW) -> dict[str, str]:
     return {"stripe-signature": ",".join([f"t={seconds}", *(f"v1={d}" for d in digests)])}
 
 
-def read(kind: str, about: dict[str, Any]) -> Notice:
+def read(kind: str, about: dict[str, Any]) -> NotificationEvent:
     body = json.dumps(objects.event(kind, about)).encode()
     [notice] = ADAPTER.parse_notification(SETTINGS, signed(body, SECRETS[0]), body, NOW)
     assert ADAPTER.read_event(body) == [notice]

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from psp.errors import NotificationRejected
-from psp.stripe import ADAPTER
-from psp.stripe.client import VERSION
-from psp.stripe.settings import StripeSettings
-from sandbox_psp.dialects.stripe import signature
+from devtools.sandbox_psp.emulators.stripe import signature
+from integrator.psp.errors import NotificationRejected
+from integrator.psp.stripe import ADAPTER
+from integrator.psp.stripe.client import VERSION
+from integrator.psp.stripe.settings import StripeSettings
 from tests.psp.stripe import contract, objects
 from tests.psp.stripe.conftest import StripeMerchant
 

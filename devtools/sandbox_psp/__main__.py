@@ -1,0 +1,40 @@
+"""`python -m devtools.sandbox_psp`: serve until SIGTERM or SIGINT."""
+
+import logging
+import signal
+from types import FrameType
+
+import uvicorn
+
+from devtools.sandbox_psp.app import create_app
+from devtools.sandbox_psp.connection_reset import OpenProtocol
+from devtools.sandbox_psp.settings import Settings
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def main() -> None:
+    """Serve the PSP as the environment says."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # httpx would log every webhook; the deliveries are listed under /_control/webhooks.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = Settings()
+    # uvicorn raises the signal it was stopped with once more when it is done.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        http=OpenProtocol,
+        proxy_headers=False,  # nobody is in front of it
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=1,
+    )
+
+
+if __name__ == "__main__":
+    main()

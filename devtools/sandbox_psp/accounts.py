@@ -1,0 +1,80 @@
+"""Merchant accounts and the bearer keys that open them."""
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from devtools.sandbox_psp.db import Database
+from devtools.sandbox_psp.errors import PspError
+from devtools.sandbox_psp.ids import new_id
+
+
+class AccountRequest(BaseModel):
+    """An account to make or update; the key names it."""
+
+    api_key: str = Field(min_length=1)
+    webhook_secret: str = Field(min_length=1)
+    webhook_url: str | None = Field(None, pattern=r"^https?://")
+    dialect: str = "sandbox"
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom a call belongs to."""
+
+    id: str
+    webhook_secret: str
+    webhook_url: str | None
+    dialect: str
+
+    def shown(self) -> dict[str, Any]:
+        """The account as the API answers it; of the secret only its hash."""
+        digest = hashlib.sha256(self.webhook_secret.encode()).hexdigest()
+        return {
+            "id": self.id,
+            "webhook_url": self.webhook_url,
+            "webhook_secret_sha256": digest,
+        }
+
+
+def _account(row: sqlite3.Row) -> Account:
+    return Account(row["id"], row["webhook_secret"], row["webhook_url"], row["dialect"])
+
+
+def _hash(api_key: str) -> str:
+    return hashlib.sha256(api_key.encode()).hexdigest()
+
+
+def put(db: Database, request: AccountRequest) -> Account:
+    """Make the account of this key, or give it a new webhook address and secret."""
+    db.execute(
+        "INSERT INTO accounts (id, key_hash, webhook_secret, webhook_url, dialect)"
+        " VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (key_hash) DO UPDATE SET webhook_secret = excluded.webhook_secret,"
+        " webhook_url = excluded.webhook_url, dialect = excluded.dialect",
+        new_id("acc"),
+        _hash(request.api_key),
+        request.webhook_secret,
+        request.webhook_url,
+        request.dialect,
+    )
+    return by_key(db, request.api_key)
+
+
+def by_key(db: Database, api_key: str | None) -> Account:
+    """The account a key opens; PspError 401 if it opens none."""
+    row = db.one("SELECT * FROM accounts WHERE key_hash = ?", _hash(api_key or ""))
+    if row is None:
+        raise PspError(401, "authentication_error", "invalid_api_key", "This API key is not known.")
+    return _account(row)
+
+
+def by_id(db: Database, id: str) -> Account:
+    """The account with this id, which must exist."""
+    row = db.one("SELECT * FROM accounts WHERE id = ?", id)
+    if row is None:
+        raise LookupError(id)
+    return _account(row)

@@ -1,0 +1,110 @@
+"""Holding money on a card, and letting it go again."""
+
+from typing import Any
+
+from devtools.sandbox_psp import events, jobs, ledger, repository
+from devtools.sandbox_psp.clock import after, iso, now_ms
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.errors import PspError, invalid
+from devtools.sandbox_psp.idempotency import Answer, answer
+from devtools.sandbox_psp.ids import new_id
+from devtools.sandbox_psp.models import Authorization, Failure, PaymentMethod
+
+_LIFE_SECONDS = 7 * 24 * 3600
+
+
+def declined(shown: dict[str, Any], failure: Failure) -> Answer:
+    """402 with the reason and the object that records it."""
+    refusal = PspError(402, "card_error", failure.code, failure.message)
+    return answer(402, {**refusal.body(), "object": shown})
+
+
+def check_currency(method: PaymentMethod, currency: str) -> None:
+    """PspError 400 for a payment method that is bound to another currency."""
+    if method.currency not in (None, currency):
+        message = f"This payment method takes {method.currency} only."
+        raise invalid("currency_mismatch", message)
+
+
+def hold(
+    ctx: Context,
+    method: PaymentMethod,
+    *,
+    reference: str,
+    amount: int,
+    currency: str,
+    key: str | None,
+    id: str | None = None,
+) -> Authorization:
+    """Make an authorization, declined if the card's issuer says so; `id` is a dialect's."""
+    if method.type != "card":
+        raise invalid("payment_method_not_supported", "Only cards can be authorized.")
+    check_currency(method, currency)
+    authorization = Authorization(
+        id=id or new_id("auth"),
+        account=method.account,
+        reference=reference,
+        status="authorized" if method.decline is None else "declined",
+        amount=amount,
+        currency=currency,
+        expires_at=iso(after(_LIFE_SECONDS)),
+        payment_method=method.id,
+        failure=method.decline,
+        created_at=iso(now_ms()),
+    )
+    repository.save(ctx.db, authorization)
+    if authorization.status == "authorized":
+        _book(ctx, "authorize", authorization, reference, key)
+        events.emit(ctx, "authorization.authorized", authorization)
+        jobs.schedule(ctx, "expire_authorization", _LIFE_SECONDS, {"id": authorization.id})
+    return authorization
+
+
+def authorize(
+    ctx: Context, method: PaymentMethod, *, reference: str, amount: int, currency: str, key: str
+) -> Answer:
+    """The answer to an off-session authorization."""
+    made = hold(ctx, method, reference=reference, amount=amount, currency=currency, key=key)
+    shown = repository.show(ctx.db, made)
+    return answer(201, shown) if made.failure is None else declined(shown, made.failure)
+
+
+def void(ctx: Context, authorization: Authorization, *, reference: str, key: str) -> Answer:
+    """Release the money. A second void changes nothing; PspError 409 if it is no longer held."""
+    if authorization.status not in ("authorized", "voided"):
+        message = f"The authorization is {authorization.status}."
+        raise invalid("invalid_state", message, status=409)
+    if authorization.status == "authorized":
+        authorization.status = "voided"
+        repository.save(ctx.db, authorization)
+        _book(ctx, "void", authorization, reference, key)
+        events.emit(ctx, "authorization.voided", authorization)
+    return answer(200, repository.show(ctx.db, authorization))
+
+
+def expire(ctx: Context, job: dict[str, Any]) -> None:
+    """End an authorization that nobody captured or voided."""
+    authorization = repository.get(ctx.db, Authorization, job["id"])
+    if authorization.status == "authorized":
+        authorization.status = "expired"
+        repository.save(ctx.db, authorization)
+        events.emit(ctx, "authorization.expired", authorization)
+
+
+def _book(
+    ctx: Context,
+    kind: ledger.Kind,
+    authorization: Authorization,
+    reference: str,
+    key: str | None,
+) -> None:
+    ledger.book(
+        ctx.db,
+        kind,
+        account=authorization.account,
+        reference=reference,
+        amount=authorization.amount,
+        currency=authorization.currency,
+        psp_id=authorization.id,
+        key=key,
+    )

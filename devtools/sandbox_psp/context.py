@@ -1,0 +1,23 @@
+"""What every part of the PSP works with."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from devtools.sandbox_psp.db import Database
+from devtools.sandbox_psp.faults import FaultBook
+from devtools.sandbox_psp.settings import Settings
+
+
+@dataclass
+class Context:
+    """One running PSP.
+
+    `in_flight` holds the (account, idempotency key) pairs being worked on. It is memory on purpose:
+    a killed process has booked nothing for them, so their keys must be free again.
+    """
+
+    settings: Settings
+    db: Database
+    faults: FaultBook
+    in_flight: set[tuple[str, str]] = field(default_factory=set)
+    tasks: set[asyncio.Task[object]] = field(default_factory=set)

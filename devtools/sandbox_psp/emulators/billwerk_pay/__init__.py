@@ -1,0 +1,52 @@
+"""Billwerk+ Pay (formerly Reepay, now Frisbii Pay): API, checkout API and signed-hint webhooks.
+
+Shapes follow the PSP's generated SDKs and its API reference; what the engine cannot do is refused:
+several settles of one charge, order lines instead of an amount, payment methods other than cards.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from devtools.sandbox_psp.accounts import Account
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.emulators.base import Outgoing, emulator_app
+from devtools.sandbox_psp.emulators.billwerk_pay import checkout, events, pagination, routes
+from devtools.sandbox_psp.emulators.billwerk_pay.errors import refuse
+
+
+class BillwerkPayEmulator:
+    """Both APIs are at `v1`; they have no address in common."""
+
+    name = "billwerk_pay"
+
+    def app(self) -> FastAPI | None:
+        """Both APIs, and the way back from the hosted page."""
+        router = APIRouter()
+        for part in (routes.router, pagination.router, checkout.router):
+            router.include_router(part)
+        return emulator_app("Billwerk+ Pay", router, refuse)
+
+    def webhook(self, ctx: Context, account: Account, event: Mapping[str, Any]) -> Outgoing | None:
+        """Ids only; the signature covers the time and the id and nothing else."""
+        what = events.what(ctx, event)
+        if what is None:
+            return None
+        id, at = event["id"], event["created_at"]
+        body = {
+            "id": id,
+            "event_id": id,
+            "timestamp": at,
+            "signature": signature(account.webhook_secret, at, id),
+            **what,
+        }
+        return Outgoing({}, json.dumps(body).encode())
+
+
+def signature(secret: str, at: str, id: str) -> str:
+    """Hex HMAC-SHA256 over the time as text followed by the id."""
+    return hmac.new(secret.encode(), f"{at}{id}".encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,76 @@
+"""Who is calling the dialect, and the ways into the gateway."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
+
+from devtools.sandbox_psp import accounts, request_pipeline
+from devtools.sandbox_psp.accounts import Account
+from devtools.sandbox_psp.auth import context
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.errors import invalid
+from devtools.sandbox_psp.faults import Operation
+from devtools.sandbox_psp.idempotency import Answer, answer
+from devtools.sandbox_psp.magic_amounts import Ending
+
+_basic = HTTPBasic(auto_error=False)
+
+
+class Caller:
+    """An authenticated call."""
+
+    def __init__(self, ctx: Context, account: Account) -> None:
+        self.ctx = ctx
+        self.account = account
+
+    async def post(
+        self,
+        operation: Operation,
+        work: Callable[[], dict[str, Any]],
+        key: str | None = None,
+        steered: Ending | None = None,
+    ) -> Response:
+        """Run a change through the gateway.
+
+        `key` is the merchant's together with what it is unique for. With it the same result comes
+        again, whatever else the request says.
+        """
+        call = request_pipeline.Call(
+            account=self.account.id,
+            operation=operation,
+            key=key,
+            fingerprint=key or "",
+            steered=steered,
+            keyless=key is None,
+            forgets_refusals=True,
+        )
+        return _respond(await request_pipeline.perform(self.ctx, call, lambda: answer(200, work())))
+
+    async def get(self, look: Callable[[], Any]) -> Response:
+        """Run a GET through the gateway."""
+        return _respond(await request_pipeline.read(self.ctx, lambda: answer(200, look())))
+
+
+def only(request: Request, *names: str) -> None:
+    """PspError 422 for a query parameter that is not among these."""
+    unknown = set(request.query_params) - set(names)
+    if unknown:
+        raise invalid("parameter_invalid", f"{', '.join(sorted(unknown))}: unknown parameter")
+
+
+def _respond(given: Answer) -> Response:
+    return Response(given.body, given.status, given.headers, media_type="application/json")
+
+
+async def _caller(
+    ctx: Annotated[Context, Depends(context)],
+    credentials: Annotated[HTTPBasicCredentials | None, Depends(_basic)],
+) -> Caller:
+    usable = credentials is not None and credentials.password == ""
+    key = credentials.username if credentials is not None and usable else None
+    return Caller(ctx, accounts.by_key(ctx.db, key))
+
+
+Authenticated = Annotated[Caller, Depends(_caller)]

@@ -1,0 +1,39 @@
+"""GoCardless as a dialect: its API, and webhooks of one or more events."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from devtools.sandbox_psp.accounts import Account
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.emulators.base import Outgoing, emulator_app
+from devtools.sandbox_psp.emulators.gocardless import events, hosted_pages, routes
+from devtools.sandbox_psp.emulators.gocardless.errors import refuse
+from devtools.sandbox_psp.emulators.gocardless.models import new_id
+
+
+class GoCardlessEmulator:
+    """Signed over the body alone, as hex HMAC-SHA256."""
+
+    name = "gocardless"
+
+    def app(self) -> FastAPI | None:
+        """The API and its hosted pages."""
+        app = emulator_app("GoCardless", routes.router, refuse)
+        app.include_router(hosted_pages.router)
+        return app
+
+    def webhook(self, ctx: Context, account: Account, event: Mapping[str, Any]) -> Outgoing | None:
+        """The event, with another one if that is due, too."""
+        batch = events.together(ctx, account.id, event)
+        body = json.dumps({"events": batch, "meta": {"webhook_id": new_id("WB")}}).encode()
+        return Outgoing({"Webhook-Signature": signature(account.webhook_secret, body)}, body)
+
+
+def signature(secret: str, body: bytes) -> str:
+    """Hex HMAC-SHA256 of the body."""
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -1,0 +1,117 @@
+"""Events in GoCardless' words, listed and sent."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+
+from devtools.sandbox_psp import repository
+from devtools.sandbox_psp.clock import now_ms
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.emulators.gocardless import pagination
+from devtools.sandbox_psp.emulators.gocardless.models import BillingRequest
+from devtools.sandbox_psp.emulators.gocardless.serializers import Shown, payment_status
+from devtools.sandbox_psp.errors import PspError
+from devtools.sandbox_psp.models import Charge, Mandate, Record, Refund
+
+_WORDS = {
+    "charge.pending": "payments.created",
+    "charge.succeeded": "payments.confirmed",
+    "charge.failed": "payments.failed",
+    "charge.charged_back": "payments.charged_back",
+    "refund.pending": "refunds.created",
+    "refund.succeeded": "refunds.paid",
+    "refund.failed": "refunds.bounced",
+}
+_KINDS: dict[str, tuple[str, type[Record]]] = {
+    "payments": ("payment", Charge),
+    "refunds": ("refund", Refund),
+    "mandates": ("mandate", Mandate),
+    "billing_requests": ("billing_request", BillingRequest),
+}
+# The engine's failures and chargeback reasons as causes.
+_CAUSES = {"AM04": "insufficient_funds", "insufficient_funds": "insufficient_funds"}
+
+
+def event(ctx: Context, stored: Mapping[str, Any]) -> Shown:
+    """One event of the engine in GoCardless' shape."""
+    data = stored["data"]
+    name, _, action = _WORDS.get(stored["type"], stored["type"]).partition(".")
+    link, cls = _KINDS[name]
+    record = repository.get(ctx.db, cls, data["id"])
+    if action == "charged_back" and isinstance(record, Charge):
+        action = "failed" if payment_status(record) == "failed" else action
+    own = record.metadata if isinstance(record, BillingRequest) else record.extra["metadata"]
+    return {
+        "id": "EV" + stored["id"].removeprefix("evt_").upper(),
+        "created_at": stored["created_at"],
+        "resource_type": name,
+        "action": action,
+        "links": {link: data["id"]},
+        "details": _details(name, action, data),
+        "metadata": {},
+        "resource_metadata": own,
+    }
+
+
+def page(ctx: Context, account: str, request: Request) -> dict[str, Any]:
+    """A page of the events, newest first."""
+    filters = {link: "data.id" for link, _ in _KINDS.values()}
+    conditions, values = pagination.conditions_of(request, filters, "body")
+    after = request.query_params.get("after")
+    if after is not None:
+        own = "SELECT sequence FROM events WHERE account = ? AND upper(substr(id, 5)) = ?"
+        conditions.append(f"sequence < ({own})")
+        values += [account, after.removeprefix("EV")]
+    limit = pagination.limit_of(request)
+    where = " AND ".join(["account = ?", *conditions])
+    rows = ctx.db.all(
+        f"SELECT body FROM events WHERE {where} ORDER BY sequence DESC LIMIT ?",  # noqa: S608 - built of constants
+        account,
+        *values,
+        limit + 1,
+    )
+    items = [event(ctx, json.loads(row["body"])) for row in rows[:limit]]
+    return pagination.listed(items, limit, after=items[-1]["id"] if len(rows) > limit else None)
+
+
+def together(ctx: Context, account: str, stored: Mapping[str, Any]) -> list[Shown]:
+    """The event, and another that is due at the same time: they arrive in any order.
+
+    The other one will be sent again by itself, as GoCardless may.
+    """
+    rows = ctx.db.all(
+        "SELECT e.body FROM deliveries d JOIN events e ON e.id = d.event"
+        " WHERE d.account = ? AND d.state = 'pending' AND d.attempts = 0 AND d.due_at <= ?"
+        " AND d.event <> ? ORDER BY d.number DESC LIMIT 1",
+        account,
+        now_ms(),
+        stored["id"],
+    )
+    return [event(ctx, json.loads(row["body"])) for row in rows] + [event(ctx, stored)]
+
+
+def find(ctx: Context, account: str, id: str) -> Shown:
+    """One event of the account."""
+    row = ctx.db.one(
+        "SELECT body FROM events WHERE account = ? AND upper(substr(id, 5)) = ?",
+        account,
+        id.removeprefix("EV"),
+    )
+    if row is None:
+        raise PspError(404, "invalid_request", "not_found", f"No such event: {id}")
+    return event(ctx, json.loads(row["body"]))
+
+
+def _details(name: str, action: str, data: Mapping[str, Any]) -> Shown:
+    singular = name.removesuffix("s")
+    cause, text = f"{singular}_{action}", f"The {singular.replace('_', ' ')} is {action}."
+    if action in ("failed", "charged_back") and name == "payments":
+        taken = data["chargebacks"][-1:] or [{}]
+        failure = data["failure"] or {}
+        code = failure.get("code") or taken[0].get("reason_code")
+        text = failure.get("message") or taken[0].get("reason_message") or text
+        cause = _CAUSES.get(code or "", "refer_to_payer")
+        return {"origin": "bank", "cause": cause, "description": text, "reason_code": code}
+    return {"origin": "gocardless", "cause": cause, "description": text}

@@ -1,0 +1,119 @@
+"""The hosted page: a form for the bank account and, where a scheme wants it, the identity number.
+
+Fields: `holder`, `iban`, `email`, `swedish_identity_number` or `danish_identity_number`, and
+`action` = `confirm` or `exit`.
+"""
+
+from datetime import datetime
+from html import escape
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from devtools.sandbox_psp import repository
+from devtools.sandbox_psp.auth import InContext
+from devtools.sandbox_psp.clock import iso, now_ms
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.emulators.gocardless import mandates
+from devtools.sandbox_psp.emulators.gocardless.models import IDENTITY, BillingRequest, Flow
+from devtools.sandbox_psp.errors import PspError
+
+router = APIRouter(prefix="/flow")
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
+<link rel="stylesheet" href="/static/checkout.css"></head><body>
+<p class="banner" role="note"><strong>Sandbox – no real money is moved.</strong></p>
+<main><section><h1>{title}</h1>{content}</section></main></body></html>"""
+_FIELD = (
+    '<p><label for="{name}">{label}</label> <input id="{name}" name="{name}" value="{value}"></p>'
+)
+_LABELS = {"holder": "Account holder", "iban": "IBAN", "email": "E-mail"}
+
+
+class Visit:
+    """A hosted page that exists, and the billing request behind it."""
+
+    def __init__(self, ctx: Context, flow: Flow) -> None:
+        self.ctx, self.flow = ctx, flow
+
+    @property
+    def request(self) -> BillingRequest:
+        """As it is now."""
+        return repository.get(self.ctx.db, BillingRequest, self.flow.billing_request)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the payer can still do something here."""
+        lives = datetime.fromisoformat(self.flow.expires_at) > datetime.fromisoformat(iso(now_ms()))
+        return lives and self.request.status in ("pending", "ready_to_fulfil")
+
+
+async def _visit(id: str, ctx: InContext) -> Visit | None:
+    try:
+        return Visit(ctx, repository.get(ctx.db, Flow, id))
+    except PspError:
+        return None
+
+
+Visited = Annotated[Visit | None, Depends(_visit)]
+
+
+@router.get("/{id}")
+async def show_form(visit: Visited) -> Response:
+    """The form of an open request, a notice otherwise."""
+    if visit is None or not visit.is_open:
+        return _notice(404 if visit is None else 410)
+    return _form(visit, visit.flow.prefilled, None)
+
+
+@router.post("/{id}")
+async def submit(request: Request, visit: Visited) -> Response:
+    """`action=exit` leads back and leaves the request open; `confirm` gives the mandate."""
+    if visit is None:
+        return _notice(404)
+    form = {name: str(value) for name, value in (await request.form()).items()}
+    if form.get("action") == "exit":
+        return _redirect(visit.flow.exit_uri or visit.flow.redirect_uri, "cancel")
+    if not visit.is_open:
+        return _notice(410)
+    try:
+        with visit.ctx.db.transaction():
+            mandates.complete(visit.ctx, visit.request, form)
+    except PspError as refusal:
+        return _form(visit, form, refusal.message)
+    return _redirect(visit.flow.redirect_uri, "success")
+
+
+def _redirect(target: str, outcome: str) -> Response:
+    joint = "&" if "?" in target else "?"
+    return RedirectResponse(f"{target}{joint}outcome={outcome}", 303, {"Cache-Control": "no-store"})
+
+
+def _form(visit: Visit, typed: dict[str, str], problem: str | None) -> Response:
+    labels = dict(_LABELS)
+    if visit.request.scheme in IDENTITY:
+        labels[IDENTITY[visit.request.scheme]] = "Identity number"
+    fields = "".join(
+        _FIELD.format(name=name, label=label, value=escape(typed.get(name) or ""))
+        for name, label in labels.items()
+    )
+    warning = f'<p class="error">{escape(problem)}</p>' if problem else ""
+    buttons = (
+        '<button name="action" value="confirm">Give the mandate</button> '
+        '<button name="action" value="exit">Go back</button>'
+    )
+    content = f'{warning}<form method="post">{fields}{buttons}</form>'
+    html = _PAGE.format(title="Direct debit mandate", content=content)
+    return HTMLResponse(html, 422 if problem else 200, _HEADERS)
+
+
+def _notice(status: int) -> Response:
+    html = _PAGE.format(title="This page is no longer in use", content="")
+    return HTMLResponse(html, status, _HEADERS)

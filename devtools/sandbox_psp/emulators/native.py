@@ -1,0 +1,39 @@
+"""The sandbox PSP's own dialect; its API is the one under /v1."""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from devtools.sandbox_psp.accounts import Account
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.emulators.base import Outgoing
+
+
+class NativeEmulator:
+    """Signed with the time of sending."""
+
+    name = "sandbox"
+
+    def app(self) -> FastAPI | None:
+        """Served by the main application."""
+        return None
+
+    def webhook(self, ctx: Context, account: Account, event: Mapping[str, Any]) -> Outgoing | None:
+        """The event as it stands in the event list."""
+        body = json.dumps(event, ensure_ascii=False).encode()
+        headers = {
+            "Sandbox-Event-Id": event["id"],
+            "Sandbox-Signature": signature(account.webhook_secret, body, int(time.time())),
+        }
+        return Outgoing(headers, body)
+
+
+def signature(secret: str, body: bytes, at: int) -> str:
+    """`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 over the time, a dot and the body."""
+    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"

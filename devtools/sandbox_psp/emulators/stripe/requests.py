@@ -1,0 +1,252 @@
+"""What Stripe's calls take, as far as this dialect knows them; anything else is refused."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from devtools.sandbox_psp.emulators.stripe.auth import Params
+
+
+def _digits(text: str) -> str:
+    # Left to itself, pydantic takes "10.00" for an integer.
+    if not text.isdigit():
+        raise PydanticCustomError("int_parsing", "digits only")
+    return text
+
+
+Integer = Annotated[int, BeforeValidator(_digits)]
+Amount = Annotated[Integer, Field(gt=0, le=99_999_999)]
+Metadata = Annotated[dict[str, Annotated[str, Field(max_length=500)]], Field(max_length=50)]
+Text = Annotated[str, Field(max_length=1000)]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=5000)]
+Type = Literal["card", "sepa_debit"]
+Types = Annotated[tuple[Type, ...], Field(min_length=1)]
+
+
+class Hash(BaseModel):
+    """A nested parameter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class CustomerParams(Params):
+    """POST customers."""
+
+    name: str | None = None
+    email: str | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class ProductData(Hash):
+    """What is bought."""
+
+    name: Annotated[str, Field(min_length=1)]
+
+
+class PriceData(Hash):
+    """What it costs."""
+
+    currency: str
+    unit_amount: Annotated[Integer, Field(ge=0, le=99_999_999)]
+    product_data: ProductData
+
+
+class LineItem(Hash):
+    """A row of the page."""
+
+    price_data: PriceData
+    quantity: Annotated[Integer, Field(ge=1)]
+
+
+class PaymentIntentData(Hash):
+    """For the PaymentIntent that Checkout makes."""
+
+    capture_method: Literal["manual"]
+    setup_future_usage: Literal["off_session"] | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    description: Text | None = None
+
+
+class SetupIntentData(Hash):
+    """For the SetupIntent that Checkout makes."""
+
+    metadata: Metadata = Field(default_factory=dict)
+    description: Text | None = None
+
+
+class SessionParams(Params):
+    """POST checkout/sessions."""
+
+    mode: Literal["payment", "setup"]
+    success_url: Url
+    cancel_url: Url
+    client_reference_id: Annotated[str, Field(max_length=200)] | None = None
+    allowed_payment_method_types: Types = ("card",)
+    currency: str | None = None
+    customer_creation: Literal["always", "if_required"] | None = None
+    customer_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    line_items: list[LineItem] = Field(default_factory=list)
+    locale: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z0-9]{2,3})?$|^auto$")] | None = None
+    payment_intent_data: PaymentIntentData | None = None
+    setup_intent_data: SetupIntentData | None = None
+
+
+class IntentParams(Params):
+    """POST payment_intents, without `confirm`."""
+
+    amount: Amount
+    currency: str
+    customer: str | None = None
+    payment_method: str | None = None
+    allowed_payment_method_types: Types = ("card",)
+    capture_method: Literal["automatic", "automatic_async", "manual"] = "automatic_async"
+    metadata: Metadata = Field(default_factory=dict)
+    description: Text | None = None
+
+
+class SepaOptions(Hash):
+    """When the debit is to be made."""
+
+    target_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+
+
+class MethodOptions(Hash):
+    """By payment method."""
+
+    sepa_debit: SepaOptions = SepaOptions()
+
+
+class ConfirmParams(Params):
+    """POST payment_intents/{id}/confirm, for customers who are not there."""
+
+    off_session: Literal["true"]
+    payment_method_options: MethodOptions = MethodOptions()
+
+
+class CaptureParams(Params):
+    """POST payment_intents/{id}/capture."""
+
+    amount_to_capture: Amount | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class CancelParams(Params):
+    """POST payment_intents/{id}/cancel."""
+
+    cancellation_reason: (
+        Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"] | None
+    ) = None
+
+
+class Iban(Hash):
+    """A bank account."""
+
+    iban: str
+
+
+class BillingDetails(Hash):
+    """Whose it is: both are needed for a SEPA debit."""
+
+    name: Annotated[str, Field(min_length=1)]
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+
+
+class MethodData(Hash):
+    """A payment method to be made."""
+
+    type: Literal["sepa_debit"]
+    sepa_debit: Iban
+    billing_details: BillingDetails
+
+
+class Acceptance(Hash):
+    """How the customer accepted the mandate."""
+
+    type: Literal["offline"]
+
+
+class MandateData(Hash):
+    """The mandate to be made."""
+
+    customer_acceptance: Acceptance
+
+
+class SetupParams(Params):
+    """POST setup_intents, confirmed at once."""
+
+    confirm: Literal["true"]
+    customer: str
+    allowed_payment_method_types: Types
+    payment_method_data: MethodData
+    mandate_data: MandateData
+    usage: Literal["off_session"] = "off_session"
+    metadata: Metadata = Field(default_factory=dict)
+    description: Text | None = None
+
+
+class RefundParams(Params):
+    """POST refunds."""
+
+    charge: str | None = None
+    payment_intent: str | None = None
+    amount: Amount | None = None
+    reason: Literal["duplicate", "fraudulent", "requested_by_customer"] | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class Created(Hash):
+    """A span of unix times."""
+
+    gt: Integer | None = None
+    gte: Integer | None = None
+    lt: Integer | None = None
+    lte: Integer | None = None
+
+
+class ListParams(Params):
+    """GET of a list, newest first."""
+
+    limit: Annotated[Integer, Field(ge=1, le=100)] = 10
+    starting_after: str | None = None
+    ending_before: str | None = None
+    created: Created = Created()
+
+
+class RefundListParams(ListParams):
+    """GET refunds."""
+
+    charge: str | None = None
+    payment_intent: str | None = None
+
+
+class DisputeListParams(ListParams):
+    """GET disputes."""
+
+    charge: str | None = None
+    payment_intent: str | None = None
+
+
+class BalanceListParams(ListParams):
+    """GET balance_transactions."""
+
+    type: str | None = None
+
+
+class EventListParams(ListParams):
+    """GET events."""
+
+    type: str | None = None
+    types: Annotated[list[str], Field(max_length=20)] = Field(default_factory=list)
+
+
+class SearchParams(Params):
+    """GET payment_intents/search."""
+
+    query: Annotated[str, Field(min_length=1)]
+    limit: Annotated[Integer, Field(ge=1, le=100)] = 10
+    page: str | None = None
+
+
+class Nothing(Params):
+    """A call that takes nothing but `expand`."""

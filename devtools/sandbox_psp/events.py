@@ -1,0 +1,98 @@
+"""Events: the list the merchant can page through, and the webhook deliveries made from it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from devtools.sandbox_psp.clock import after, iso, now_ms
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.faults import Fault
+from devtools.sandbox_psp.ids import new_id
+from devtools.sandbox_psp.models import Record
+from devtools.sandbox_psp.repository import show
+
+# Long enough that the answer of the call that caused it is usually there first.
+ANSWER_FIRST_SECONDS = 0.3
+_OVERTAKEN_SECONDS = 2.0
+_LOST_ATTEMPT_SECONDS = 1.0
+# A noisy success is told three times, and its older pending event in between.
+_NOISY_SUCCESS = (0.3, 0.6, 0.75)
+_NOISY_PENDING = (0.45,)
+
+
+def emit(
+    ctx: Context, name: str, record: Record, delays: Sequence[float] = (ANSWER_FIRST_SECONDS,)
+) -> None:
+    """Record that something happened to a record and send it once per delay (seconds from now).
+
+    Call it in the transaction of the change, after the record was saved.
+    """
+    id, at = new_id("evt"), now_ms()
+    body = {"id": id, "type": name, "created_at": iso(at), "data": show(ctx.db, record)}
+    ctx.db.execute(
+        "INSERT INTO events (id, account, body) VALUES (?, ?, ?)",
+        id,
+        record.account,
+        json.dumps(body, ensure_ascii=False),
+    )
+    for delay in delays:
+        _enqueue(ctx, id, record, delay)
+
+
+def emit_noisily(ctx: Context, name: str, before: Record, record: Record) -> None:
+    """A success told three times, with the older `pending` event arriving after the first."""
+    emit(ctx, f"{record.kind}.pending", before, _NOISY_PENDING)
+    emit(ctx, name, record, _NOISY_SUCCESS)
+
+
+def page(ctx: Context, account: str, after_cursor: int, limit: int) -> dict[str, Any]:
+    """Up to `limit` events behind a cursor, oldest first; `next` is the cursor to go on with."""
+    rows = ctx.db.all(
+        "SELECT sequence, body FROM events WHERE account = ? AND sequence > ?"
+        " ORDER BY sequence LIMIT ?",
+        account,
+        after_cursor,
+        limit + 1,
+    )
+    shown = rows[:limit]
+    last = shown[-1]["sequence"] if shown else after_cursor
+    return {
+        "data": [with_sequence(row["body"], row["sequence"]) for row in shown],
+        "next": str(last) if last else None,
+        "has_more": len(rows) > limit,
+    }
+
+
+def with_sequence(body: str, sequence: int) -> dict[str, Any]:
+    """The stored event with its place in the sequence, known only once it was stored."""
+    event: dict[str, Any] = json.loads(body)
+    return {**event, "sequence": sequence}
+
+
+def _enqueue(ctx: Context, event: str, record: Record, delay: float) -> None:
+    state, attempts, copies = "pending", 0, 1
+    for fault in ctx.faults.strike("webhook"):
+        if fault.kind == "drop_webhook":
+            state = "dropped"
+        elif fault.kind == "duplicate":
+            copies = 2
+        elif fault.kind in ("drop", "error"):
+            attempts, delay = 1, delay + _LOST_ATTEMPT_SECONDS
+        else:
+            delay += _wait(fault)
+    for _ in range(copies):
+        ctx.db.execute(
+            "INSERT INTO deliveries (event, subject, account, state, attempts, created_at, due_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            event,
+            record.id,
+            record.account,
+            state,
+            attempts,
+            now_ms(),
+            after(delay),
+        )
+
+
+def _wait(fault: Fault) -> float:
+    return _OVERTAKEN_SECONDS if fault.seconds is None else fault.seconds

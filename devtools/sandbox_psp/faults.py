@@ -1,0 +1,106 @@
+"""Faults set from outside: for a share of calls or webhooks, something goes wrong."""
+
+import random
+import secrets
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from devtools.sandbox_psp.db import Database
+from devtools.sandbox_psp.errors import not_found
+from devtools.sandbox_psp.ids import new_id
+
+Operation = Literal[
+    "charge",
+    "capture",
+    "refund",
+    "authorize",
+    "void",
+    "checkout_session",
+    "mandate",
+    "fetch",
+    "webhook",
+]
+_WEBHOOK_KINDS = {"duplicate", "reorder", "drop_webhook", "delay_webhook"}
+
+
+class FaultRequest(BaseModel):
+    """A fault to set: hits a `share` of the calls, `count` of them at most; waits `seconds`."""
+
+    kind: Literal[
+        "drop", "delay", "error", "duplicate", "reorder", "rate", "drop_webhook", "delay_webhook"
+    ]
+    share: float = Field(1.0, ge=0, le=1)
+    seconds: float | None = Field(None, ge=0)
+    status: int = Field(500, ge=500, le=599)
+    operations: list[Operation] | None = None
+    when: Literal["before", "after"] = "before"
+    count: int | None = Field(None, ge=1)
+    seed: int | None = None
+
+
+class Fault(FaultRequest):
+    """A set fault; `hits` counts the calls it has struck."""
+
+    id: str
+    hits: int = 0
+
+    def concerns(self, operation: Operation) -> bool:
+        """Whether this call or webhook may be struck."""
+        if self.count is not None and self.hits >= self.count:
+            return False
+        if self.kind in _WEBHOOK_KINDS:
+            return operation == "webhook"
+        if self.operations is None:
+            return operation != "webhook"
+        return operation in self.operations
+
+
+class FaultBook:
+    """The faults in force, kept in the database so that they outlive a restart."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._dice: dict[str, random.Random] = {}
+
+    def add(self, request: FaultRequest) -> Fault:
+        """Set a fault; without a seed it draws one, which the answer shows for repeating a run."""
+        values: dict[str, Any] = request.model_dump()
+        if request.seed is None:
+            values["seed"] = secrets.randbelow(2**31)
+        fault = Fault(id=new_id("flt"), **values)
+        self._db.execute(
+            "INSERT INTO faults (id, body) VALUES (?, ?)", fault.id, fault.model_dump_json()
+        )
+        return fault
+
+    def all(self) -> list[Fault]:
+        """Every fault in force, oldest first."""
+        rows = self._db.all("SELECT body FROM faults ORDER BY number")
+        return [Fault.model_validate_json(row["body"]) for row in rows]
+
+    def remove(self, id: str | None) -> None:
+        """Clear one fault, or all of them; PspError 404 for an unknown id."""
+        if id is None:
+            self._db.execute("DELETE FROM faults")
+            return
+        if self._db.execute("DELETE FROM faults WHERE id = ?", id).rowcount == 0:
+            raise not_found("fault", id)
+
+    def strike(self, operation: Operation) -> list[Fault]:
+        """The faults that hit this call."""
+        return [f for f in self.all() if f.concerns(operation) and self._hits(f)]
+
+    def _hits(self, fault: Fault) -> bool:
+        dice = self._dice.setdefault(
+            fault.id,
+            random.Random(fault.seed),  # noqa: S311 - repeatable on purpose, guards nothing
+        )
+        if dice.random() >= fault.share:
+            return False
+        if fault.count is not None:
+            fault.hits += 1
+            self._db.execute(
+                "UPDATE faults SET body = ? WHERE id = ?", fault.model_dump_json(), fault.id
+            )
+        return True

@@ -1,0 +1,58 @@
+"""The memory behind `Idempotency-Key`: an account's key gives the same answer again."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from devtools.sandbox_psp.clock import now_ms
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.errors import PspError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer: status, JSON bytes, extra headers."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def answer(status: int, shown: dict[str, Any]) -> Answer:
+    """An answer with this JSON object."""
+    return Answer(status, json.dumps(shown, ensure_ascii=False).encode())
+
+
+def fingerprint(path: str, body: bytes) -> str:
+    """What makes two requests the same: the path and the JSON value, whatever its spelling."""
+    canonical = json.dumps(json.loads(body or b"null"), sort_keys=True)
+    return hashlib.sha256(f"{path}\n{canonical}".encode()).hexdigest()
+
+
+def recall(ctx: Context, account: str, key: str, mark: str) -> Answer | None:
+    """The remembered answer; PspError 409 if the key is taken by another or a running request."""
+    row = ctx.db.one("SELECT * FROM answers WHERE account = ? AND key = ?", account, key)
+    if row is not None:
+        if row["fingerprint"] != mark:
+            message = "This Idempotency-Key was used with another path or body."
+            raise PspError(409, "conflict", "idempotency_key_reused", message)
+        return Answer(row["status"], row["body"], {"Idempotent-Replayed": "true"})
+    if (account, key) in ctx.in_flight:
+        message = "The first request with this Idempotency-Key is still running."
+        raise PspError(409, "conflict", "idempotency_key_in_use", message, retry_after=1)
+    return None
+
+
+def remember(ctx: Context, account: str, key: str, mark: str, given: Answer) -> None:
+    """Keep an answer; call it in the transaction that books what the answer says."""
+    ctx.db.execute(
+        "INSERT INTO answers (account, key, fingerprint, status, body, at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        account,
+        key,
+        mark,
+        given.status,
+        given.body,
+        now_ms(),
+    )

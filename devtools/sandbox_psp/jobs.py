@@ -1,0 +1,61 @@
+"""Timed work, kept in the database until it is done."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from devtools.sandbox_psp.clock import after, now_ms
+from devtools.sandbox_psp.context import Context
+
+JobKind = Literal[
+    "settle_charge", "settle_refund", "charge_back", "expire_session", "expire_authorization"
+]
+Handler = Callable[[Context, dict[str, Any]], None]
+
+_POLL_SECONDS = 0.05
+_POSTPONE_SECONDS = 60
+
+_log = logging.getLogger(__name__)
+
+
+def schedule(ctx: Context, kind: JobKind, seconds: float, body: dict[str, Any]) -> None:
+    """Do something `seconds` from now; call it in the transaction that makes it necessary."""
+    ctx.db.execute(
+        "INSERT INTO jobs (kind, due_at, body) VALUES (?, ?, ?)",
+        kind,
+        after(seconds),
+        json.dumps(body),
+    )
+
+
+async def run(ctx: Context, handlers: Mapping[str, Handler]) -> None:
+    """Do due jobs until cancelled."""
+    while True:
+        while (job := _next(ctx)) is not None:
+            _do(ctx, job, handlers)
+            # Calls must not wait for a long row of jobs.
+            await asyncio.sleep(0)
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _next(ctx: Context) -> sqlite3.Row | None:
+    return ctx.db.one(
+        "SELECT * FROM jobs WHERE due_at <= ? ORDER BY due_at, number LIMIT 1", now_ms()
+    )
+
+
+def _do(ctx: Context, job: sqlite3.Row, handlers: Mapping[str, Handler]) -> None:
+    try:
+        with ctx.db.transaction():
+            deleted = ctx.db.execute("DELETE FROM jobs WHERE number = ?", job["number"])
+            # Another process on the same file, about to stop, may have been faster.
+            if deleted.rowcount == 1:
+                handlers[job["kind"]](ctx, json.loads(job["body"]))
+    except Exception:  # noqa: BLE001 - one broken job must not stop the clock for the others
+        _log.exception("job %s (%s) failed; trying again later", job["number"], job["kind"])
+        ctx.db.execute(
+            "UPDATE jobs SET due_at = ? WHERE number = ?", after(_POSTPONE_SECONDS), job["number"]
+        )

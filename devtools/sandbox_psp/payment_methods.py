@@ -1,0 +1,50 @@
+"""What can be charged later: stored cards and mandates."""
+
+from typing import Any
+
+from devtools.sandbox_psp import bank_accounts, events, repository
+from devtools.sandbox_psp.cards import Card
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.idempotency import Answer, answer
+from devtools.sandbox_psp.ids import new_id
+from devtools.sandbox_psp.models import Mandate, PaymentMethod
+
+
+def store_card(ctx: Context, account: str, card: Card, currency: str | None) -> PaymentMethod:
+    """Keep a card, without its number; later uses are declined as its issuer would."""
+    method = PaymentMethod(
+        id=new_id("pm"),
+        account=account,
+        reference=None,
+        currency=currency,
+        customer=new_id("cus"),
+        card=card.details(),
+        decline=card.decline(),
+    )
+    repository.save(ctx.db, method)
+    return method
+
+
+def sign_mandate(
+    ctx: Context,
+    account: str,
+    *,
+    reference: str,
+    holder: str,
+    iban: str,
+    customer: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Answer:
+    """Make a mandate; PspError 422 for an invalid IBAN. `customer` and `extra` are a dialect's."""
+    mandate = Mandate(
+        id=new_id("mdt"),
+        account=account,
+        reference=reference,
+        holder=holder,
+        iban=bank_accounts.checked(iban),
+        customer=customer or new_id("cus"),
+        extra=extra or {},
+    )
+    repository.save(ctx.db, mandate)
+    events.emit(ctx, "mandate.active", mandate)
+    return answer(201, repository.show(ctx.db, mandate))

@@ -1,0 +1,137 @@
+"""Sending events to the merchant, signed, at least once, with growing delays for three days."""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from typing import Any
+
+import httpx
+
+from devtools.sandbox_psp import accounts
+from devtools.sandbox_psp.clock import after, iso, now_ms
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.emulators import DIALECTS
+from devtools.sandbox_psp.events import with_sequence
+
+_DELAYS = (1, 2, 4, 8, 15, 30, 60, 120, 300)
+_GIVE_UP_MS = 3 * 24 * 3600 * 1000
+_AT_ONCE = 32
+_POLL_SECONDS = 0.05
+_TIMEOUT_SECONDS = 10.0
+
+
+class WebhookSender:
+    """Takes due deliveries from the database; what it has not finished it finds there again."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        # By the object told about: news of one object goes out one after the other, in due order.
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        # No proxy from the environment: webhooks of a development PSP go to this machine.
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        try:
+            while True:
+                for row in self._due():
+                    self._busy[row["subject"]] = asyncio.create_task(self._work(row))
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        running = list(self._busy.values())
+        for task in running:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*running, return_exceptions=True)
+        await self._http.aclose()
+
+    def _due(self) -> list[sqlite3.Row]:
+        rows = self._ctx.db.all(
+            "SELECT d.*, e.sequence, e.body FROM deliveries d JOIN events e ON e.id = d.event"
+            " WHERE d.state = 'pending' AND d.due_at <= ? ORDER BY d.due_at, d.number LIMIT ?",
+            now_ms(),
+            _AT_ONCE * 4,
+        )
+        first: dict[str, sqlite3.Row] = {}
+        for row in rows:
+            if row["subject"] not in self._busy:
+                first.setdefault(row["subject"], row)
+        return list(first.values())[: _AT_ONCE - len(self._busy)]
+
+    async def _work(self, row: sqlite3.Row) -> None:
+        try:
+            await self._attempt(row)
+        finally:
+            del self._busy[row["subject"]]
+
+    async def _attempt(self, row: sqlite3.Row) -> None:
+        # Read now rather than when it was queued: the merchant may have moved in between.
+        account = accounts.by_id(self._ctx.db, row["account"])
+        if account.webhook_url is None:
+            self._finish(row, "undeliverable", "no webhook_url")
+            return
+        event = with_sequence(row["body"], row["sequence"])
+        outgoing = DIALECTS[account.dialect].webhook(self._ctx, account, event)
+        if outgoing is None:
+            self._finish(row, "undeliverable", "not told in this dialect")
+            return
+        headers = {"Content-Type": "application/json", **outgoing.headers}
+        try:
+            response = await self._http.post(
+                account.webhook_url, content=outgoing.body, headers=headers
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self._retry(row, type(error).__name__)
+            return
+        if response.is_success:
+            self._finish(row, "delivered", str(response.status_code))
+        else:
+            self._retry(row, str(response.status_code))
+
+    def _finish(self, row: sqlite3.Row, state: str, result: str) -> None:
+        self._ctx.db.execute(
+            "UPDATE deliveries SET state = ?, attempts = attempts + 1, last_result = ?"
+            " WHERE number = ?",
+            state,
+            result,
+            row["number"],
+        )
+
+    def _retry(self, row: sqlite3.Row, result: str) -> None:
+        if now_ms() - row["created_at"] > _GIVE_UP_MS:
+            self._finish(row, "given_up", result)
+            return
+        delay = _DELAYS[min(row["attempts"], len(_DELAYS) - 1)]
+        self._ctx.db.execute(
+            "UPDATE deliveries SET attempts = attempts + 1, due_at = ?, last_result = ?"
+            " WHERE number = ?",
+            after(delay),
+            result,
+            row["number"],
+        )
+
+
+def deliveries(ctx: Context, limit: int) -> list[dict[str, Any]]:
+    """The newest deliveries first, with their state."""
+    rows = ctx.db.all(
+        "SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event"
+        " ORDER BY d.number DESC LIMIT ?",
+        limit,
+    )
+    return [
+        {
+            "event": row["event"],
+            "type": json.loads(row["body"])["type"],
+            "account": row["account"],
+            "state": row["state"],
+            "attempts": row["attempts"],
+            "created_at": iso(row["created_at"]),
+            "due_at": iso(row["due_at"]),
+            "last_result": row["last_result"],
+        }
+        for row in rows
+    ]

@@ -1,0 +1,112 @@
+"""What an operator does with merchants, on the configured database."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from integrator.admin.errors import OperatorError
+from integrator.crypto.keys import KeyRing
+from integrator.psp import registry
+from integrator.psp.integration_info import setting_keys
+from integrator.settings import Settings
+from integrator.store import AlreadyExists, ApiToken, Merchant, NotFound, Store
+
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
+
+
+@dataclass(frozen=True)
+class SettingState:
+    """A key of a merchant's settings form and whether it has a value."""
+
+    key: str
+    is_set: bool
+
+
+async def add(settings: Settings, name: str, psp: str) -> Merchant:
+    """Create a merchant; raises `OperatorError`."""
+    try:
+        registry.adapter(psp)
+        async with _store(settings) as store:
+            return await store.add_merchant(name, psp)
+    except registry.UnknownPsp as error:
+        raise OperatorError(str(error)) from None
+    except AlreadyExists:
+        raise OperatorError(f"Merchant {name!r} exists already.") from None
+    except ValueError:
+        raise OperatorError(
+            f"{name!r} is no merchant name: 1 to 63 lower-case letters, digits, '-' or '_'."
+        ) from None
+
+
+async def every(settings: Settings) -> list[Merchant]:
+    """All merchants, by name."""
+    async with _store(settings) as store:
+        return await store.merchants()
+
+
+async def issue_token(
+    settings: Settings, name: str, label: str, valid_for: timedelta | None
+) -> str:
+    """A new bearer token of the merchant; raises `OperatorError`."""
+    expires_at = datetime.now(UTC) + valid_for if valid_for is not None else None
+    try:
+        async with _store(settings) as store:
+            return await store.issue_token(name, label, expires_at=expires_at)
+    except NotFound:
+        raise _unknown(name) from None
+
+
+async def tokens(settings: Settings, name: str) -> list[ApiToken]:
+    """The merchant's tokens, oldest first; raises `OperatorError`."""
+    async with _store(settings) as store:
+        if await store.merchant(name) is None:
+            raise _unknown(name)
+        return await store.tokens(name)
+
+
+async def revoke_token(settings: Settings, name: str, token_id: str) -> None:
+    """End a token's validity; raises `OperatorError`."""
+    async with _store(settings) as store:
+        if not await store.revoke_token(name, token_id):
+            raise OperatorError(
+                f"Merchant {name!r} has no valid token {token_id!r}; "
+                f"`integrator token list {name}` shows them."
+            )
+
+
+async def allow_webhook_hosts(settings: Settings, name: str, hosts: list[str]) -> None:
+    """Replace the hosts of the merchant's change webhooks; raises `OperatorError`."""
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise OperatorError(f"{host!r} is no host name, such as `hooks.example.com`.")
+    try:
+        async with _store(settings) as store:
+            await store.allow_webhook_hosts(name, [host.lower() for host in hosts])
+    except NotFound:
+        raise _unknown(name) from None
+
+
+async def setting_states(settings: Settings, name: str) -> list[SettingState]:
+    """The keys of the merchant's settings form; raises `OperatorError`."""
+    async with _store(settings) as store:
+        merchant = await store.merchant(name)
+        if merchant is None:
+            raise _unknown(name)
+        values = await store.settings(name) or {}
+    try:
+        keys = setting_keys(registry.adapter(merchant.psp))
+    except registry.UnknownPsp as error:
+        raise OperatorError(str(error)) from None
+    return [SettingState(key, bool(values.get(key))) for key in keys]
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Store]:
+    async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
+        yield store
+
+
+def _unknown(name: str) -> OperatorError:
+    return OperatorError(f"There is no merchant {name!r}; `integrator merchant list` shows them.")

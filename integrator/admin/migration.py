@@ -1,0 +1,28 @@
+"""Migration of the database and registration of search attributes."""
+
+from temporalio.service import RPCError
+
+from integrator.admin.errors import OperatorError
+from integrator.settings import Settings
+from integrator.store.migrate import upgrade
+from integrator.temporal import attribute_registry
+from integrator.temporal.client import connect
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database to the current schema."""
+    await upgrade(settings.resolved_database_url)
+
+
+async def register_attributes(settings: Settings) -> list[str]:
+    """Have the namespace know the workflows' search attributes; the names that were added.
+
+    Raises `OperatorError`.
+    """
+    address = settings.resolved_temporal_address
+    try:
+        return await attribute_registry.register(await connect(settings, lazy=False))
+    except attribute_registry.AttributesError as error:
+        raise OperatorError(str(error)) from error
+    except (RuntimeError, RPCError) as error:
+        raise OperatorError(f"Temporal at {address} cannot be reached: {error}") from error

@@ -1,0 +1,163 @@
+"""Merchants, and who may call the API for them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from integrator.operations import command_runner, output
+
+if TYPE_CHECKING:
+    from integrator.store import ApiToken
+
+merchant_app = typer.Typer(help="Merchants and the PSP of each.", no_args_is_help=True)
+token_app = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True)
+client_app = typer.Typer(help="OAuth 2.0 clients of the API.", no_args_is_help=True)
+settings_app = typer.Typer(help="PSP settings of a merchant.", no_args_is_help=True)
+
+MerchantName = Annotated[str, typer.Argument(metavar="MERCHANT", help="Name of the merchant.")]
+
+
+@merchant_app.command("add")
+def add_merchant(
+    name: MerchantName,
+    psp: Annotated[str, typer.Option(help="Name of the PSP adapter.")] = "sandbox",
+) -> None:
+    """Create a merchant."""
+    from integrator.admin import merchants
+
+    settings = command_runner.settings()
+    merchant = command_runner.do(merchants.add(settings, name, psp))
+    route = f"{settings.resolved_public_url}/api/notifications/{psp}/{merchant.psp_settings_id}"
+    typer.echo(f"Merchant {merchant.id} created; its PSP sends notifications to {route}")
+
+
+@merchant_app.command("list")
+def list_merchants() -> None:
+    """Show all merchants."""
+    from integrator.admin import merchants
+
+    rows = (
+        (merchant.id, merchant.psp, merchant.psp_settings_id, output.minute(merchant.created_at))
+        for merchant in command_runner.do(merchants.every(command_runner.settings()))
+    )
+    output.table(("Merchant", "PSP", "PSP settings id", "Created"), rows)
+
+
+@merchant_app.command("hosts")
+def allow_webhook_hosts(
+    name: MerchantName,
+    hosts: Annotated[
+        list[str] | None, typer.Argument(help="Host names; none: back to all.")
+    ] = None,
+) -> None:
+    """Set the hosts that the merchant's change webhooks may go to."""
+    from integrator.admin import merchants
+
+    command_runner.do(merchants.allow_webhook_hosts(command_runner.settings(), name, hosts or []))
+    shown = ", ".join(sorted(hosts)) if hosts else "those allowed for all merchants"
+    typer.echo(f"Change webhooks of {name} may go to: {shown}")
+
+
+@token_app.command("issue")
+def issue_token(
+    name: MerchantName,
+    label: Annotated[str, typer.Option(help="What the token is for.")] = "command line",
+    days: Annotated[
+        float | None, typer.Option(min=0, help="How long it is valid; for ever if not given.")
+    ] = None,
+) -> None:
+    """Create a bearer token and show it, this once. Tokens issued before stay valid."""
+    from integrator.admin import merchants
+
+    valid_for = timedelta(days=days) if days is not None else None
+    typer.echo(
+        command_runner.do(merchants.issue_token(command_runner.settings(), name, label, valid_for))
+    )
+
+
+@token_app.command("list")
+def list_tokens(name: MerchantName) -> None:
+    """Show a merchant's tokens: not themselves, but what is known of them."""
+    from integrator.admin import merchants
+
+    rows = (
+        (
+            token.id,
+            token.label,
+            _token_state(token),
+            *map(output.minute, (token.created_at, token.last_used_at, token.expires_at)),
+        )
+        for token in command_runner.do(merchants.tokens(command_runner.settings(), name))
+    )
+    output.table(("Id", "Label", "State", "Created", "Last used", "Expires"), rows)
+
+
+@token_app.command("revoke")
+def revoke_token(
+    name: MerchantName,
+    token_id: Annotated[str, typer.Argument(help="Id as `token list` shows it.")],
+) -> None:
+    """End a token's validity, at once and for ever."""
+    from integrator.admin import merchants
+
+    command_runner.do(merchants.revoke_token(command_runner.settings(), name, token_id))
+    typer.echo(f"Token {token_id} is revoked.")
+
+
+@client_app.command("add")
+def add_client(
+    name: MerchantName,
+    label: Annotated[str, typer.Option(help="What the client is for.")] = "command line",
+) -> None:
+    """Create an OAuth client and show its secret, this once. Earlier clients stay valid."""
+    from integrator.admin import oauth_clients
+
+    client_id, secret = command_runner.do(oauth_clients.add(command_runner.settings(), name, label))
+    typer.echo(f"client_id={client_id}\nclient_secret={secret}")
+
+
+@client_app.command("list")
+def list_clients(name: MerchantName) -> None:
+    """Show a merchant's OAuth clients, not their secrets."""
+    from integrator.admin import oauth_clients
+
+    rows = (
+        (
+            client.id,
+            client.label,
+            "valid" if client.revoked_at is None else "revoked",
+            *map(output.minute, (client.created_at, client.last_used_at)),
+        )
+        for client in command_runner.do(oauth_clients.every(command_runner.settings(), name))
+    )
+    output.table(("Client id", "Label", "State", "Created", "Last used"), rows)
+
+
+@client_app.command("revoke")
+def revoke_client(
+    name: MerchantName,
+    client_id: Annotated[str, typer.Argument(help="Id as `client list` shows it.")],
+) -> None:
+    """End a client's validity and that of all its access tokens, at once and for ever."""
+    from integrator.admin import oauth_clients
+
+    command_runner.do(oauth_clients.revoke(command_runner.settings(), name, client_id))
+    typer.echo(f"Client {client_id} is revoked.")
+
+
+@settings_app.command("show")
+def show_settings(name: MerchantName) -> None:
+    """Show which PSP settings of a merchant are filled in, not their values."""
+    from integrator.admin import merchants
+
+    states = command_runner.do(merchants.setting_states(command_runner.settings(), name))
+    rows = ((state.key, "********" if state.is_set else "not set") for state in states)
+    output.table(("Setting", "Value"), rows)
+
+
+def _token_state(token: "ApiToken") -> str:
+    if token.revoked_at is not None:
+        return "revoked"
+    expired = token.expires_at is not None and token.expires_at <= datetime.now(UTC)
+    return "expired" if expired else "valid"

@@ -1,0 +1,301 @@
+"""JSON text of the contract: reading it strictly and safely, writing it exactly."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, Final, NoReturn, TypeVar
+
+import simplejson
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from integrator.contract.base import WireModel, is_optional
+from integrator.contract.enums import PaymentErrorCode, WireEnum
+from integrator.contract.errors import InvalidField, WireError
+from integrator.contract.fields import ExponentNumber, format_time
+from integrator.contract.requests import PaymentRequest, PreauthRequest, RefundRequest
+from integrator.contract.validation_errors import INVALID_VALUE, WRONG_TYPE
+
+__all__ = [
+    "InvalidField",
+    "WireError",
+    "decode",
+    "dump",
+    "encode",
+    "fingerprint",
+    "format_time",
+    "parse",
+    "validate",
+]
+
+MAX_DEPTH: Final = 32
+
+_Model = TypeVar("_Model", bound=WireModel)
+_STRING = r'"(?:[^"\\]++|\\.)*+"?'
+_STRUCTURE = re.compile(_STRING + r"|[\[{]|[\]}]", re.DOTALL)
+# A comma with nothing before it stays where it is, so that the parser refuses it.
+_COMMAS = re.compile(_STRING + r"|[\[{,:][ \t\r\n]*+,|,(?=[ \t\r\n]*+[\]}])", re.DOTALL)
+_UNSAFE_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
+_SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def decode(body: bytes) -> Any:
+    """Python value of a JSON text in UTF-8 (a byte order mark is tolerated).
+
+    Numbers are `int`, `Decimal`, or `ExponentNumber` if written with an exponent; never float.
+    Trailing commas are accepted; of members with the same name the last one counts. Raises
+    `WireError` for anything else that is not JSON (comments, NaN), for nesting deeper than 32
+    levels, and for text that has no UTF-8 form or contains U+0000.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise WireError("The body is not UTF-8 text.") from None
+    _check_depth(text)
+    value = _load(text)
+    if _UNSAFE_ESCAPE.search(text):
+        _check_text(value)
+    return value
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for match in _STRUCTURE.finditer(text):
+        mark = match[0]
+        if mark in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise WireError(f"The body is nested more than {MAX_DEPTH} levels deep.")
+        elif mark in "]}":
+            depth -= 1
+
+
+def _load(text: str) -> Any:
+    try:
+        try:
+            return _DECODER.decode(text)
+        except json.JSONDecodeError:
+            repaired = _COMMAS.sub(_blank_trailing_comma, text)
+            return _DECODER.decode(repaired)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise WireError(f"The body is not valid JSON: {error.msg} ({place}).") from None
+    except ValueError:
+        raise WireError("The body contains a number that is too long.") from None
+
+
+def _blank_trailing_comma(match: re.Match[str]) -> str:
+    return " " if match[0] == "," else match[0]
+
+
+def _last_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        members = {}
+        for name, value in pairs:
+            # Taken out first, so that the order of members is that of their last appearance.
+            members.pop(name, None)
+            members[name] = value
+    return members
+
+
+def _number(literal: str) -> Decimal | ExponentNumber:
+    if "e" in literal or "E" in literal:
+        return ExponentNumber(literal)
+    return Decimal(literal)
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise WireError("The body is not valid JSON: NaN and Infinity are not allowed.")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_last_wins, parse_float=_number, parse_constant=_no_constant
+)
+
+
+def _check_text(value: Any) -> None:
+    """Refuse lone surrogates and NUL, which neither UTF-8 nor a database can hold."""
+    if isinstance(value, str):
+        if _SURROGATE_OR_NUL.search(value):
+            raise WireError("The body contains a character that is not allowed in text.")
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_text(name)
+            _check_text(member)
+    elif isinstance(value, list):
+        for item in value:
+            _check_text(item)
+
+
+_FROM_A_PEER: Final = {"wire": True}
+_TYPE_MESSAGES: Final = {
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be an array",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+}
+
+
+def parse(model_type: type[_Model], body: bytes) -> _Model:
+    """The model a peer's JSON text stands for.
+
+    Raises `WireError` (HTTP 400) for malformed JSON or a wrong JSON type, and `InvalidField`
+    (HTTP 422) for a missing member or a value that is not allowed. Messages name the member and
+    never show its value.
+    """
+    return validate(model_type, decode(body))
+
+
+def validate(model_type: type[_Model], value: Any) -> _Model:
+    """As `parse`, for JSON that has been decoded already."""
+    if not isinstance(value, dict):
+        raise WireError("The body must be a JSON object.")
+    try:
+        return model_type.model_validate(value, context=_FROM_A_PEER)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+    raise _worst(problems)
+
+
+def _worst(problems: list[ErrorDetails]) -> WireError | InvalidField:
+    """The first wrong type, because nothing else can be relied upon then, or the first problem."""
+    for problem in problems:
+        if problem["type"] == WRONG_TYPE or problem["type"] in _TYPE_MESSAGES:
+            message = _TYPE_MESSAGES.get(problem["type"], problem["msg"])
+            return WireError(f"{_path(problem['loc'])} {message}.")
+    problem = problems[0]
+    if problem["type"] == "missing":
+        return InvalidField(PaymentErrorCode.InvalidData, f"{_path(problem['loc'])} is required.")
+    if problem["type"] != INVALID_VALUE:
+        message = f"{_path(problem['loc'])} is not valid."
+        return InvalidField(PaymentErrorCode.InvalidData, message)
+    context = problem["ctx"]
+    path = _path((*problem["loc"], context["member"]) if context["member"] else problem["loc"])
+    return InvalidField(PaymentErrorCode[context["code"]], f"{path} {problem['msg']}.")
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """JSON path of a member as people write it: `invoiceData.lineItems[0].taxCategory`."""
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return path.removeprefix(".") or "The body"
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+_ENCODER: Final = simplejson.JSONEncoder(
+    use_decimal=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+)
+
+
+def encode(model: WireModel) -> bytes:
+    """JSON text of `model` in UTF-8.
+
+    Absent members and empty optional collections are left out; everything else is written, zeros
+    and empty mandatory arrays included. Decimals keep their scale and have no exponent.
+    """
+    return dump(_members(model))
+
+
+def dump(value: Any) -> bytes:
+    """JSON text in UTF-8 of plain values: dict, list, str, int, bool, None and Decimal."""
+    return _ENCODER.encode(value).encode("utf-8")
+
+
+@cache
+def _plan(model_type: type[WireModel]) -> tuple[tuple[str, str, bool], ...]:
+    """Attribute, JSON name and whether it may be left out, per member."""
+    return tuple(
+        (name, field.alias or name, is_optional(field))
+        for name, field in model_type.model_fields.items()
+    )
+
+
+def _members(model: WireModel) -> dict[str, Any]:
+    members = {}
+    for name, alias, optional in _plan(type(model)):
+        value = getattr(model, name)
+        if value is None or (optional and (value == () or value == {})):
+            continue
+        members[alias] = _plain(value)
+    return members
+
+
+def _plain(value: Any) -> Any:
+    """`value` of a member in the form the encoder writes."""
+    writer = _WRITERS.get(type(value))
+    if writer is not None:
+        return writer(value)
+    if isinstance(value, WireModel):
+        return _members(value)
+    if isinstance(value, WireEnum):
+        return value.name
+    raise TypeError(f"{type(value).__name__} has no form on the wire")
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _write_decimal(value: Decimal) -> Any:
+    text = str(value)
+    return simplejson.RawJSON(format(value, "f")) if "E" in text else value
+
+
+def _write_items(items: tuple[Any, ...]) -> list[Any]:
+    return [_plain(item) for item in items]
+
+
+_WRITERS: Final[Mapping[type, Callable[[Any], Any]]] = {
+    str: _same,
+    bool: _same,
+    int: _same,
+    dict: _same,
+    Decimal: _write_decimal,
+    datetime: format_time,
+    date: date.isoformat,
+    tuple: _write_items,
+}
+
+# --- idempotency -----------------------------------------------------------------------------
+
+
+def fingerprint(request: PreauthRequest | PaymentRequest | RefundRequest) -> str:
+    """What makes a repeated request the same request, as SHA-256 in hex.
+
+    Covers kind, amount (10 equals 10.00), currency, agreement, the preauth or payment referred
+    to, role and `isInitial`; not texts, payer or payment data. Stored for ever: never change it.
+    """
+    content = {
+        "amount": _canonical(request.requested_amount),
+        "currency": request.currency,
+        **_references(request),
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _canonical(amount: Decimal) -> str:
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _references(request: PreauthRequest | PaymentRequest | RefundRequest) -> dict[str, Any]:
+    if isinstance(request, RefundRequest):
+        return {"kind": "refund", "payment": request.payment_transaction_id}
+    references: dict[str, Any] = {
+        "agreement": request.agreement_id,
+        "role": request.payment_means_reference.role.name,
+    }
+    if isinstance(request, PreauthRequest):
+        return {**references, "kind": "preauth", "initial": request.is_initial}
+    return {**references, "kind": "payment", "preauth": request.preauth_transaction_id}

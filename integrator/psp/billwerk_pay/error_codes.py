@@ -1,0 +1,54 @@
+"""The PSP's codes in the words of the contract (its §11.1), and the platform's languages."""
+
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.psp.toolkit.code_table import meanings
+
+_CODES = meanings(
+    {
+        # 7 is a right this key lacks, no wrong key: PermissionDenied would switch the PSP off.
+        Code.InvalidConfiguration: "7 20 21 62 acquirer_configuration_error",
+        Code.InvalidData: "1 11 54",
+        Code.InternalProviderError: "43 144",
+        Code.InvalidAmount: "24 65 102 120 145 146 refund_amount_too_high "
+        "authorization_amount_exceeded",
+        Code.InvalidCurrency: "139",
+        Code.InsufficientBalance: "insufficient_funds",
+        Code.Rejected: "77 declined_by_acquirer acquirer_rejected_error "
+        "acquirer_communication_error acquirer_error acquirer_integration_error sca_required "
+        "settle_blocked",
+        Code.BearerExpired: "credit_card_expired",
+        # 19, 40, 42: no such, or no active, card; 147: the scheme forbids to use it again.
+        Code.BearerInvalid: "19 40 42 147 credit_card_lost_or_stolen credit_card_suspected_fraud "
+        "fraud_block acquirer_authentication_error emv_token_deleted emv_token_suspended",
+        # The object is in a state that does not allow it.
+        Code.InvalidPreconditions: "29 79 82 105 106 109 authorization_expired",
+        Code.Canceled: "authorization_voided risk_filter_block",
+    }
+)
+_REASONS = {
+    "insufficient_funds": Reason.InsufficientBalance,
+    "other": Reason.Unknown,
+}
+_LOCALES = {
+    locale[:2]: locale
+    for locale in (
+        *("en_US", "da_DK", "sv_SE", "no_NO", "nb_NO", "fi_FI", "is_IS", "de_DE"),
+        *("es_ES", "fr_FR", "it_IT", "nl_NL", "pl_PL", "hu_HU", "ro_RO"),
+    )
+}
+
+
+def error_code(psp_code: str | None) -> Code:
+    """What an API error's number or a transaction error means."""
+    return _CODES.get(psp_code or "", Code.UnmappedError)
+
+
+def chargeback_reason(psp_reason: str | None) -> Reason:
+    """Why a payer disputes; the remaining reasons are all complaints of the payer's own."""
+    return _REASONS.get(psp_reason, Reason.UserInitiated) if psp_reason else Reason.Unknown
+
+
+def locale(language: str | None) -> str:
+    """The hosted page's language; English for one it does not speak."""
+    return _LOCALES.get((language or "").lower(), "en_US")

@@ -1,0 +1,46 @@
+"""What a merchant enters to use Billwerk+ Pay."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from integrator.psp.toolkit.secrets import Secret, Secrets
+from integrator.psp.toolkit.settings import MerchantSettings
+
+# The platform's card types in the words of the hosted page; Bancaire has none of its own there.
+_METHODS = {
+    "visa": "visa",
+    "mastercard": "mc",
+    "amex": "amex",
+    "unionpay": "china_union_pay",
+    "jcb": "jcb",
+    "discover": "discover",
+    "diners": "diners",
+    "dankort": "dankort",
+    "bancaire": None,
+}
+
+
+def _payment_methods(entered: Any) -> list[str]:
+    names = [part.strip().lower() for part in str(entered).split(",") if part.strip()]
+    if unknown := [name for name in names if name not in _METHODS]:
+        raise ValueError(f"{len(unknown)} unknown card types")
+    return [method for name in names if (method := _METHODS[name])] or ["card"]
+
+
+class BillwerkPaySettings(MerchantSettings):
+    """One merchant's account.
+
+    `payment_methods` are what the hosted page offers: all cards unless card types are named.
+    """
+
+    private_key: Secret = Field(
+        alias="PrivateKey", title="Private API key", json_schema_extra={"placeHolder": "priv_..."}
+    )
+    webhook_secret: Secrets = Field(alias="WebhookSecret", title="Webhook secret")
+    payment_methods: Annotated[list[str], BeforeValidator(_payment_methods)] = Field(
+        default=["card"],
+        alias="CardTypes",
+        title="Card types",
+        json_schema_extra={"placeHolder": "Visa, Mastercard, Dankort"},
+    )

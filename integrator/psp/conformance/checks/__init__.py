@@ -1,0 +1,30 @@
+"""The checks, one module per area. Importing an area registers its checks."""
+
+from importlib import import_module
+
+from integrator.psp.conformance.registry import Check, registered
+
+AREAS = (
+    "sheet",
+    "settings",
+    "signups",
+    "reservations",
+    "payments",
+    "refunds",
+    "amounts",
+    "repeats",
+    "outages",
+    "answers",
+    "lookups",
+    "signatures",
+    "notices",
+    "lists",
+    "secrecy",
+)
+
+
+def all_checks() -> list[Check]:
+    """Every check, in the order of the areas."""
+    for area in AREAS:
+        import_module(f"{__name__}.{area}")
+    return registered()

@@ -1,0 +1,77 @@
+"""GoCardless' schemes, codes and causes in the words of the contract.
+
+Causes, not `reason_code`: that one is each bank's own. Those not listed here were found in no
+official source; they stay what the caller's default says.
+"""
+
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.toolkit.code_table import meanings
+
+SCHEMES = {
+    Role.Debit: "sepa_core",
+    Role.Autogiro: "autogiro",
+    Role.Betalingsservice: "betalingsservice",
+}
+CREDITOR_SCHEMES = {role: {name, name.removesuffix("_core")} for role, name in SCHEMES.items()}
+CURRENCIES = {Role.Debit: "EUR", Role.Autogiro: "SEK", Role.Betalingsservice: "DKK"}
+REFERENCE_SIZES = {Role.Debit: 140, Role.Autogiro: 11, Role.Betalingsservice: 30}
+# For e-mails and pages; anything else is refused.
+LANGUAGES = frozenset({"da", "de", "en", "es", "fr", "it", "nb", "nl", "pt", "sl", "sv"})
+
+_REASONS = meanings(
+    {
+        Code.InsufficientBalance: "available_refund_amount_insufficient",
+        Code.BearerInvalid: "bank_account_disabled bank_account_not_found customer_data_removed "
+        "mandate_is_inactive mandate_replaced",
+        # "forbidden" is not PermissionDenied, which would switch the PSP off for every customer.
+        Code.InvalidConfiguration: "feature_disabled forbidden insufficient_permissions",
+    }
+)
+_FIELDS = meanings(
+    {
+        Code.BearerInvalid: "account_holder_name mandate",
+        Code.InvalidAmount: "amount",
+        Code.InvalidCountry: "country_code",
+        Code.InvalidCurrency: "currency",
+        Code.InvalidIBAN: "account_number bank_code branch_code iban",
+        Code.InvalidNationalIdNumber: "danish_identity_number swedish_identity_number",
+    }
+)
+_TYPES = {"invalid_state": Code.InvalidPreconditions, "validation_failed": Code.InvalidData}
+_FAILURES = meanings(
+    {
+        Code.BearerExpired: "mandate_expired",
+        Code.BearerInvalid: "bank_account_closed bank_account_disabled bank_account_transferred "
+        "direct_debit_not_enabled invalid_bank_details mandate_cancelled "
+        "mandate_suspended_by_payer",
+        Code.InsufficientBalance: "insufficient_funds",
+    }
+)
+_CHARGEBACKS = meanings(
+    {
+        Reason.BearerInvalid: "bank_account_closed bank_account_transferred "
+        "direct_debit_not_enabled invalid_bank_details",
+        Reason.Canceled: "mandate_cancelled mandate_expired",
+        Reason.InsufficientBalance: "insufficient_funds",
+        Reason.Rejected: "refer_to_payer",
+        Reason.UserInitiated: "authorisation_disputed refund_requested",
+    }
+)
+
+
+def refusal_code(reason: str | None, field: str | None, kind: str) -> Code:
+    """Why a request was refused; what is wrong with its form is a fault of this adapter."""
+    named = _REASONS.get(reason or "") or _FIELDS.get(field or "")
+    return named or _TYPES.get(kind, Code.InternalError)
+
+
+def failure_code(cause: str | None, *, default: Code = Code.Rejected) -> Code:
+    """Why a payment was not collected."""
+    return _FAILURES.get(cause or "", default)
+
+
+def chargeback_reason(cause: str | None) -> Reason:
+    """Why a payer's bank took money back."""
+    return _CHARGEBACKS.get(cause or "", Reason.Unknown)

@@ -1,0 +1,17 @@
+"""What a merchant enters to use the sandbox PSP."""
+
+from pydantic import Field
+
+from integrator.psp.toolkit.secrets import Secret, Secrets
+from integrator.psp.toolkit.settings import MerchantSettings
+
+
+class SandboxSettings(MerchantSettings):
+    """One merchant's account at the sandbox PSP."""
+
+    api_key: Secret = Field(
+        alias="ApiKey",
+        title="API key",
+        json_schema_extra={"placeHolder": "sk_sandbox_..."},
+    )
+    webhook_secret: Secrets = Field(alias="WebhookSecret", title="Webhook secret")

@@ -1,0 +1,21 @@
+"""Bank accounts typed by a customer, judged without asking the PSP."""
+
+from collections.abc import Mapping
+
+from stdnum import iban as iban_rules
+from stdnum.exceptions import ValidationError
+
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.psp.errors import BearerRefused
+
+
+def bank_account(bearer: Mapping[str, str] | None) -> tuple[str, str]:
+    """(holder, compact IBAN). Raises `BearerRefused`."""
+    holder = (bearer or {}).get("Holder", "").strip()
+    iban = (bearer or {}).get("IBAN", "").strip()
+    if not holder or not iban:
+        raise BearerRefused("A debit needs 'Holder' and 'IBAN'.", code=Code.BearerInvalid)
+    try:
+        return holder, iban_rules.validate(iban)
+    except ValidationError:
+        raise BearerRefused("The IBAN is not valid.", code=Code.InvalidIBAN) from None

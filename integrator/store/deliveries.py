@@ -1,0 +1,70 @@
+"""How the announcing of each version of a transaction's state went."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, case, literal, or_, select
+
+from integrator.store.models import DeliveryRow
+from integrator.store.session import Session, shielded_write
+from integrator.store.tables import deliveries
+
+GIVEN_UP_AFTER = timedelta(hours=96)
+"""No round takes that long: the writing of its end was missed, in an outage of the database."""
+
+
+def standing(now: datetime) -> ColumnElement[str]:
+    """A delivery's state; one of which nothing was heard for too long was given up."""
+    return case(
+        (
+            and_(deliveries.c.state == "delivering", deliveries.c.began_at < now - GIVEN_UP_AFTER),
+            literal("undelivered"),
+        ),
+        else_=deliveries.c.state,
+    )
+
+
+class Deliveries(Session):
+    """One row per announced version."""
+
+    @shielded_write
+    async def record_delivery(self, row: DeliveryRow) -> None:
+        """Keep what the last attempt came to.
+
+        Repeats and reports that were overtaken by a later attempt or round change nothing.
+        """
+        table = deliveries
+        statement = self._insert(table).values(vars(row))
+        new = statement.excluded
+        later = or_(
+            table.c.began_at < new.began_at,
+            and_(table.c.began_at == new.began_at, table.c.attempts < new.attempts),
+        )
+        changes = {name: new[name] for name in vars(row)}
+        for key in ("merchant_id", "transaction_id", "version"):
+            del changes[key]
+        # What was delivered once stays so, whatever becomes of a repetition.
+        changes["delivered_at"] = case(
+            (new.delivered_at.is_not(None), new.delivered_at), else_=table.c.delivered_at
+        )
+        async with self._writing() as connection:
+            await connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=list(table.primary_key.columns), set_=changes, where=later
+                )
+            )
+
+    async def deliveries(
+        self, merchant_id: str, transaction_id: str, limit: int = 100
+    ) -> list[DeliveryRow]:
+        """Of a transaction's versions, newest first, as they were written."""
+        statement = (
+            select(deliveries)
+            .where(
+                deliveries.c.merchant_id == merchant_id,
+                deliveries.c.transaction_id == transaction_id,
+            )
+            .order_by(deliveries.c.version.desc())
+            .limit(limit)
+        )
+        async with self._reading() as connection:
+            return [DeliveryRow(**row) for row in (await connection.execute(statement)).mappings()]

@@ -1,0 +1,161 @@
+"""Merchants and their PSP settings."""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from integrator.store.errors import AlreadyExists, NotFound
+from integrator.store.models import Merchant
+from integrator.store.session import Session, shielded_write
+from integrator.store.tables import merchants, psp_settings
+
+# It is a part of workflow ids and of URLs.
+_MERCHANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+# Built once: every payment asks it.
+_VERSIONS = (
+    select(psp_settings)
+    .where(psp_settings.c.merchant_id == bindparam("merchant"))
+    .order_by(psp_settings.c.version.desc())
+)
+
+
+class Merchants(Session):
+    """Who may call, and with which PSP and settings."""
+
+    @shielded_write
+    async def add_merchant(self, id: str, psp: str) -> Merchant:
+        """Create a merchant with a fresh PSP settings id of 24 hex digits.
+
+        `id`: 1 to 63 lower-case letters, digits, `-` or `_`, else `ValueError`. A taken one raises
+        `AlreadyExists`.
+        """
+        if not _MERCHANT_ID.fullmatch(id):
+            raise ValueError(f"not a merchant id: {id!r}")
+        merchant = Merchant(id, psp, secrets.token_hex(12), _now())
+        row = {name: value for name, value in vars(merchant).items() if name != "webhook_hosts"}
+        async with self._writing() as connection:
+            statement = self._insert(merchants).values(row).on_conflict_do_nothing()
+            if (await connection.execute(statement)).rowcount == 0:
+                raise AlreadyExists(f"merchant {id} exists")
+        return merchant
+
+    async def merchant(self, id: str) -> Merchant | None:
+        return await self._one_merchant(merchants.c.id == id)
+
+    async def merchants(self) -> list[Merchant]:
+        """All merchants, ordered by id."""
+        async with self._reading() as connection:
+            found = await connection.execute(select(merchants).order_by(merchants.c.id))
+            return [merchant_of(row) for row in found.mappings()]
+
+    async def merchant_by_settings(self, psp: str, psp_settings_id: str) -> Merchant | None:
+        """The merchant whose PSP and settings id a notification route names."""
+        return await self._one_merchant(
+            merchants.c.psp == psp, merchants.c.psp_settings_id == psp_settings_id
+        )
+
+    @shielded_write
+    async def allow_webhook_hosts(self, merchant_id: str, hosts: Sequence[str]) -> None:
+        """Replace the hosts that the merchant's change webhooks may go to; none: those of all.
+
+        Raises `NotFound`.
+        """
+        statement = (
+            update(merchants)
+            .where(merchants.c.id == merchant_id)
+            .values(webhook_hosts=",".join(sorted(set(hosts))) or None)
+        )
+        async with self._writing() as connection:
+            if (await connection.execute(statement)).rowcount == 0:
+                raise NotFound(f"no merchant {merchant_id}")
+
+    @shielded_write
+    async def save_settings(
+        self, merchant_id: str, values: Mapping[str, str], account: str | None = None
+    ) -> int:
+        """Store the merchant's PSP settings as a new version and return its number, from 1.
+
+        `account` is the PSP's own id of the account they open. Earlier versions stay. Raises
+        `NotFound` for an unknown merchant.
+        """
+        async with self._writing() as connection:
+            # Locked, so that two writers cannot choose the same version on PostgreSQL.
+            owner = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
+            settings_id = await connection.scalar(owner.with_for_update())
+            if settings_id is None:
+                raise NotFound(f"no merchant {merchant_id}")
+            latest = await connection.scalar(
+                select(func.max(psp_settings.c.version)).where(
+                    psp_settings.c.psp_settings_id == settings_id
+                )
+            )
+            version: int = (latest or 0) + 1
+            place = _settings_place(settings_id, version)
+            await connection.execute(
+                self._insert(psp_settings).values(
+                    psp_settings_id=settings_id,
+                    version=version,
+                    merchant_id=merchant_id,
+                    account=account,
+                    sealed_values=self._vault.seal_json(values, *place),
+                    created_at=_now(),
+                )
+            )
+        return version
+
+    async def settings(
+        self, merchant_id: str, begun_at: datetime | None = None
+    ) -> dict[str, str] | None:
+        """The latest PSP settings of the merchant, None when there are none.
+
+        With `begun_at` the latest for the account that was in use then: what was begun on one
+        account of a PSP must not be repeated on another.
+        """
+        async with self._reading() as connection:
+            return await self._read_settings(connection, merchant_id, begun_at)
+
+    async def _read_settings(
+        self, connection: AsyncConnection, merchant_id: str, begun_at: datetime | None = None
+    ) -> dict[str, str] | None:
+        found = await connection.execute(_VERSIONS, {"merchant": merchant_id})
+        rows = found.mappings().all()
+        if not rows:
+            return None
+        row = rows[0] if begun_at is None else _for_account(rows, begun_at)
+        place = _settings_place(row["psp_settings_id"], row["version"])
+        return self._vault.open_json(row["sealed_values"], *place)
+
+    async def _one_merchant(self, *conditions: ColumnElement[bool]) -> Merchant | None:
+        async with self._reading() as connection:
+            found = await connection.execute(select(merchants).where(*conditions))
+            row = found.mappings().one_or_none()
+        return merchant_of(row) if row is not None else None
+
+
+def _for_account(rows: Sequence[RowMapping], begun_at: datetime) -> RowMapping:
+    """The newest of `rows` (newest first) with the account that was in use at `begun_at`."""
+    in_use = next((row for row in rows if row["created_at"] <= begun_at), rows[-1])
+    if in_use["account"] is None:
+        return rows[0]
+    return next(row for row in rows if row["account"] == in_use["account"])
+
+
+def merchant_of(row: Mapping[Any, Any]) -> Merchant:
+    """The merchant in a row that has all its columns."""
+    hosts = tuple((row["webhook_hosts"] or "").split(",")) if row["webhook_hosts"] else ()
+    return Merchant(row["id"], row["psp"], row["psp_settings_id"], row["created_at"], hosts)
+
+
+def _settings_place(psp_settings_id: str, version: int) -> tuple[str | int, ...]:
+    return ("psp_settings", "sealed_values", psp_settings_id, version)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

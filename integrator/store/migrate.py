@@ -1,0 +1,87 @@
+"""Bringing a database to the current schema."""
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from integrator.store.engine import BUSY_TIMEOUT_MS, open_engine, sqlite_file
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+# Any constant will do, as long as it never changes.
+_MIGRATION_LOCK = 7_305_190_522
+
+
+async def upgrade(database_url: str, revision: str = "head") -> None:
+    """Create or upgrade the schema, up to `revision`; does nothing when it is current.
+
+    Takes the same URLs as `Store`. The parent folder of a SQLite file is made if missing. Several
+    processes may call this at once. Raises the driver's errors when the database is out of reach.
+    """
+    file = sqlite_file(database_url)
+    if file is not None:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(_use_wal, file)
+    engine = open_engine(database_url)
+    try:
+        async with engine.execution_options(writes=True).begin() as connection:
+            await connection.run_sync(_upgrade, revision)
+    finally:
+        await engine.dispose()
+
+
+async def revisions(database_url: str) -> tuple[str | None, str | None]:
+    """The schema's revision, None before the first migration, and the newest that there is.
+
+    Raises the driver's errors when the database is out of reach.
+    """
+    engine = open_engine(database_url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revisions)
+    finally:
+        await engine.dispose()
+
+
+def config(connection: Connection) -> Config:
+    """Alembic's configuration for work on an open connection."""
+    settings = Config(attributes={"connection": connection})
+    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return settings
+
+
+def _revisions(connection: Connection) -> tuple[str | None, str | None]:
+    newest = ScriptDirectory.from_config(config(connection)).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision(), newest
+
+
+def _use_wal(file: Path) -> None:
+    """Set the journal mode, which SQLite keeps in the file."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    with closing(sqlite3.connect(file)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                # Two processes that switch a new file at once are told "locked" without any
+                # waiting, whatever the busy timeout.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    # SQLite has taken its write lock already. Without one of its own, PostgreSQL would let a
+    # second process start the same migration.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
+    command.upgrade(config(connection), revision)

@@ -1,0 +1,181 @@
+"""How far reconciliation has come, what it found that is nobody's, and what it has to look at."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, or_, select, update
+
+from integrator.store.models import (
+    NewUnmatchedMovement,
+    Progress,
+    TransactionRow,
+    UnmatchedMovement,
+)
+from integrator.store.session import shielded_write
+from integrator.store.tables import reconciliation, strays, transactions
+from integrator.store.transaction_reads import STORED, TransactionReads
+
+
+class Reconciliation(TransactionReads):
+    """One row of progress per account at a PSP, one row per movement nobody asked for."""
+
+    async def progress(self, psp_settings_id: str) -> Progress:
+        """Where the last run stopped."""
+        statement = select(reconciliation.c.cursor, reconciliation.c.checked_until).where(
+            reconciliation.c.psp_settings_id == psp_settings_id
+        )
+        async with self._reading() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        return Progress(row.cursor, row.checked_until) if row is not None else Progress()
+
+    @shielded_write
+    async def advance_cursor(self, psp_settings_id: str, before: str | None, after: str) -> bool:
+        """Move the place in the event list on; False when somebody else has moved it meanwhile."""
+        table = reconciliation
+        async with self._writing() as connection:
+            await connection.execute(self._opened(psp_settings_id))
+            moved = await connection.execute(
+                update(table)
+                .where(
+                    table.c.psp_settings_id == psp_settings_id,
+                    table.c.cursor.is_not_distinct_from(before),
+                )
+                .values(cursor=after, updated_at=_now())
+            )
+            return moved.rowcount == 1
+
+    @shielded_write
+    async def checked_until(self, psp_settings_id: str, until: datetime) -> None:
+        """Movements before `until` have been compared; an earlier time changes nothing."""
+        table = reconciliation
+        async with self._writing() as connection:
+            await connection.execute(self._opened(psp_settings_id))
+            await connection.execute(
+                update(table)
+                .where(
+                    table.c.psp_settings_id == psp_settings_id,
+                    or_(table.c.checked_until.is_(None), table.c.checked_until < until),
+                )
+                .values(checked_until=until, updated_at=_now())
+            )
+
+    @shielded_write
+    async def add_stray(self, new: NewUnmatchedMovement) -> bool:
+        """Keep a movement that none of our transactions asked for; False when it is known."""
+        now = _now()
+        row = vars(new) | {"seen_at": now, "checked_at": now}
+        async with self._writing() as connection:
+            statement = self._insert(strays).values(row).on_conflict_do_nothing()
+            return (await connection.execute(statement)).rowcount == 1
+
+    async def stray(self, psp_settings_id: str, psp_id: str) -> UnmatchedMovement | None:
+        """A movement nobody asked for, by the PSP's id."""
+        found = await self._strays(
+            select(strays).where(
+                strays.c.psp_settings_id == psp_settings_id, strays.c.psp_id == psp_id
+            )
+        )
+        return found[0] if found else None
+
+    async def open_strays(
+        self, psp_settings_id: str, checked_before: datetime | None = None, limit: int = 100
+    ) -> list[UnmatchedMovement]:
+        """The unresolved ones, least recently checked first."""
+        statement = (
+            select(strays)
+            .where(strays.c.psp_settings_id == psp_settings_id, strays.c.resolved_at.is_(None))
+            .order_by(strays.c.checked_at, strays.c.psp_id)
+            .limit(limit)
+        )
+        if checked_before is not None:
+            statement = statement.where(strays.c.checked_at < checked_before)
+        return await self._strays(statement)
+
+    @shielded_write
+    async def check_stray(
+        self, psp_settings_id: str, psp_id: str, *, owner_id: str | None, resolved: bool
+    ) -> None:
+        """Note that a stray was looked at again, what it was made on, and whether it is settled."""
+        now = _now()
+        values: dict[str, Any] = {"checked_at": now, "owner_id": owner_id}
+        if resolved:
+            values["resolved_at"] = now
+        statement = (
+            update(strays)
+            .where(strays.c.psp_settings_id == psp_settings_id, strays.c.psp_id == psp_id)
+            .values(values)
+        )
+        async with self._writing() as connection:
+            await connection.execute(statement)
+
+    async def transactions_named(
+        self, merchant_id: str, psp: str, ids: Collection[str]
+    ) -> list[TransactionRow]:
+        """The transactions that these are ids of, ours or the PSP's, newest first."""
+        return await self._transactions(
+            STORED.where(
+                transactions.c.merchant_id == merchant_id,
+                transactions.c.psp == psp,
+                or_(
+                    transactions.c.transaction_id.in_(ids),
+                    transactions.c.psp_transaction_id.in_(ids),
+                ),
+            ).order_by(transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
+        )
+
+    async def transactions_to_check(
+        self,
+        merchant_id: str,
+        statuses: Collection[str],
+        *,
+        created_after: datetime,
+        checked_before: datetime,
+        limit: int,
+    ) -> list[TransactionRow]:
+        """Begun transactions in one of the statuses, least recently compared first."""
+        return await self._transactions(
+            STORED.where(
+                transactions.c.merchant_id == merchant_id,
+                transactions.c.status.in_(statuses),
+                transactions.c.version > 0,
+                transactions.c.created_at > created_after,
+                transactions.c.checked_at < checked_before,
+            )
+            .order_by(transactions.c.checked_at)
+            .limit(limit)
+        )
+
+    @shielded_write
+    async def transactions_checked(
+        self, merchant_id: str, transaction_ids: Collection[str]
+    ) -> None:
+        """Note that these were compared with the PSP just now."""
+        statement = (
+            update(transactions)
+            .where(
+                transactions.c.merchant_id == merchant_id,
+                transactions.c.transaction_id.in_(transaction_ids),
+            )
+            .values(checked_at=_now())
+        )
+        async with self._writing() as connection:
+            await connection.execute(statement)
+
+    def _opened(self, psp_settings_id: str) -> Any:
+        row = {"psp_settings_id": psp_settings_id, "updated_at": _now()}
+        return self._insert(reconciliation).values(row).on_conflict_do_nothing()
+
+    async def _strays(self, statement: Select[Any]) -> list[UnmatchedMovement]:
+        async with self._reading() as connection:
+            rows: list[RowMapping] = list((await connection.execute(statement)).mappings())
+        return [UnmatchedMovement(**row) for row in rows]
+
+    async def _transactions(self, statement: Select[Any]) -> list[TransactionRow]:
+        async with self._reading() as connection:
+            rows = (await connection.execute(statement)).mappings()
+            return [self._transaction_row(row) for row in rows]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,143 @@
+"""From a stored transaction to the input of its workflow, and from its state to the store."""
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from decimal import Decimal
+from typing import TypedDict
+
+from integrator.contract.enums import PublicPaymentProviderRole
+from integrator.psp import registry
+from integrator.store import Store, TransactionRow
+from integrator.store.models import RecordUpdate
+from integrator.transactions.transaction_client import STATE_TYPES
+from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
+from workflows.state import AnyState, PaymentState, PreauthState, RefundState, TransactionKind
+
+
+class _Common(TypedDict):
+    merchant_id: str
+    psp: str
+    psp_settings_id: str
+    transaction_id: str
+    external_id: str
+    role: PublicPaymentProviderRole
+    currency: str
+    requested_amount: Decimal
+    key_window_seconds: int
+    agreement_id: str | None
+
+
+def first_start(row: TransactionRow) -> AnyInput:
+    """The start of a transaction that has not begun."""
+    return _start(row, None)
+
+
+def resume_input(row: TransactionRow, state: AnyState | None = None) -> AnyInput:
+    """A start that continues from `state`, or from the stored one."""
+    return _start(row, state.model_dump_json() if state else row.snapshot)
+
+
+def input_refresher(store: Store) -> Callable[[AnyInput], Awaitable[AnyInput]]:
+    """Brings a start's state up to date with the store, for a workflow that has closed."""
+
+    async def refresh(start: AnyInput) -> AnyInput:
+        row = await store.transaction(start.merchant_id, start.transaction_id)
+        return resume_input(row) if row is not None else start
+
+    return refresh
+
+
+def record_of(
+    merchant_id: str, state: AnyState, snapshot: str, *, activate_agreement: bool = False
+) -> RecordUpdate:
+    """What the store is to hold of a state; `snapshot` is that state as JSON."""
+    return RecordUpdate(
+        merchant_id=merchant_id,
+        transaction_id=state.transaction_id,
+        status=state.status.name,
+        version=state.version,
+        snapshot=snapshot,
+        evidence=state.evidence.model_dump_json() if state.evidence else None,
+        psp_transaction_id=state.psp_transaction_id,
+        psp_session_id=state.psp_session_id,
+        activate_agreement=activate_agreement,
+        needs_attention=state.attention is not None,
+    )
+
+
+def _start(row: TransactionRow, snapshot: str | None) -> AnyInput:
+    first = read_state(row.kind, row.snapshot)
+    return build_start(
+        merchant_id=row.merchant_id,
+        psp=row.psp,
+        psp_settings_id=row.psp_settings_id,
+        transaction_id=row.transaction_id,
+        external_id=row.external_id,
+        kind=row.kind,
+        role=row.role,
+        currency=row.currency,
+        requested_amount=row.requested_amount,
+        key_window_seconds=registry.adapter(row.psp).capabilities.idempotency.window_seconds,
+        related_id=row.related_id,
+        snapshot=snapshot,
+        execute_on=first.due_date if isinstance(first, PaymentState) else None,
+        agreement_id=row.agreement_id,
+    )
+
+
+def read_state(kind: TransactionKind | str, snapshot: str) -> AnyState:
+    """The state a stored snapshot stands for."""
+    return STATE_TYPES[TransactionKind(kind)].model_validate_json(snapshot)
+
+
+def build_start(
+    *,
+    merchant_id: str,
+    psp: str,
+    psp_settings_id: str,
+    transaction_id: str,
+    external_id: str | None,
+    kind: TransactionKind | str,
+    role: PublicPaymentProviderRole | str,
+    currency: str,
+    requested_amount: Decimal,
+    key_window_seconds: int,
+    related_id: str | None,
+    snapshot: str | None,
+    execute_on: date | None = None,
+    agreement_id: str | None = None,
+) -> AnyInput:
+    """The input of a new transaction (`snapshot` None) or of one to continue from a snapshot.
+
+    `related_id` is the preauth a payment captures or the payment a refund returns. `execute_on`
+    counts for a new payment only; a continued one has it in its snapshot.
+    """
+    common = _Common(
+        merchant_id=merchant_id,
+        psp=psp,
+        psp_settings_id=psp_settings_id,
+        transaction_id=transaction_id,
+        external_id=external_id or "",
+        role=PublicPaymentProviderRole.read(role),
+        currency=currency,
+        requested_amount=requested_amount,
+        key_window_seconds=key_window_seconds,
+        agreement_id=agreement_id,
+    )
+    match TransactionKind(kind):
+        case TransactionKind.PREAUTH:
+            preauth = PreauthState.model_validate_json(snapshot) if snapshot else None
+            return PreauthInput(**common, resume=preauth)
+        case TransactionKind.PAYMENT:
+            payment = PaymentState.model_validate_json(snapshot) if snapshot else None
+            return PaymentInput(
+                **common,
+                preauth_id=related_id,
+                execute_on=payment.due_date if payment else execute_on,
+                resume=payment,
+            )
+        case TransactionKind.REFUND:
+            if related_id is None:
+                raise ValueError("A refund names the payment it returns.")
+            refund = RefundState.model_validate_json(snapshot) if snapshot else None
+            return RefundInput(**common, payment_id=related_id, resume=refund)

@@ -1,7 +1,0 @@
-"""Adapter of GoCardless: bank debits by mandate in SEPA, Autogiro and Betalingsservice."""
-
-from psp.gocardless.adapter import GoCardlessAdapter
-
-__all__ = ["ADAPTER", "GoCardlessAdapter"]
-
-ADAPTER = GoCardlessAdapter()

@@ -1,9 +1,0 @@
-"""How a check ends that does not pass."""
-
-
-class CannotBeProvoked(Exception):
-    """The check does not apply to this adapter or bench; the text says why."""
-
-
-class Violation(AssertionError):
-    """The adapter breaks a rule of the port; the text says which and how."""

@@ -1,7 +1,0 @@
-"""Adapter of the sandbox PSP, the payment service provider of local development."""
-
-from psp.sandbox.adapter import SandboxAdapter
-
-__all__ = ["ADAPTER", "SandboxAdapter"]
-
-ADAPTER = SandboxAdapter()

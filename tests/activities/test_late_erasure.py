@@ -1,0 +1,190 @@
+"""What activities do when the data of an agreement was erased: nothing is sent, nothing crashes."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.psp import ERASED, PspActivities
+from activities.webhooks import WebhookActivities
+from integrator.contract.enums import PaymentErrorCode
+from integrator.contract.webhook import WebhookForm
+from integrator.jobs.late_erasure import LateSweeper
+from integrator.jobs.notification_redelivery import InboxSweeper
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Instrument, NotificationEvent
+from integrator.store import Merchant, NewNotification, RecordUpdate, Store
+from tests.activities.conftest import (
+    CAPTURE,
+    CHARGE,
+    PREAUTH,
+    PRIVATE,
+    REFUND,
+    Book,
+    FakePsp,
+    FakeTransactionClient,
+    call,
+)
+from workflows.messages import NotificationRead, PspFailure, PspReply, WebhookCall
+
+TARGET = "https://transform.example/hooks/psp"
+
+
+async def erase(store: Store, transaction_id: str) -> None:
+    """Erase the agreement of a transaction."""
+    row = await store.transaction("demo", transaction_id)
+    assert row is not None
+    assert row.agreement_id is not None
+    await store.erase_agreement("demo", row.agreement_id)
+
+
+async def attempt(number: int, activity: Any, argument: Any) -> Any:
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, attempt=number)
+    return await environment.run(activity, argument)
+
+
+async def test_nothing_is_charged(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.charge()
+    await erase(store, CHARGE)
+    reply: PspReply = await attempt(1, activities.charge, call(CHARGE))
+    assert reply == ERASED
+    assert isinstance(reply.outcome, Declined)
+    assert reply.outcome.code is PaymentErrorCode.InvalidPreconditions
+    assert psp.calls == []
+
+
+async def test_nothing_is_authorized(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.preauth()
+    await erase(store, PREAUTH)
+    assert await attempt(1, activities.authorize, call(PREAUTH)) == ERASED
+    assert psp.calls == []
+
+
+@pytest.mark.parametrize("step", ["charge", "authorize"])
+async def test_an_erasure_between_two_attempts_proves_nothing(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities, step: str
+) -> None:
+    """The answer of the first one was lost: it may have taken the money."""
+    id = CHARGE if step == "charge" else PREAUTH
+    await (book.charge() if step == "charge" else book.preauth())
+    await erase(store, id)
+    with pytest.raises(ApplicationError) as caught:
+        await attempt(2, getattr(activities, step), call(id))
+    assert (caught.value.type, caught.value.non_retryable) == (PspFailure.UNKNOWN, True)
+    assert psp.calls == []
+
+
+async def test_money_is_still_given_back(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await book.refund()
+    await erase(store, CAPTURE)
+    refunded = Fact(kind=FactKind.REFUNDED, id="re_1", amount=Decimal(10))
+    psp.answers = [Approved(psp_id="re_1", facts=(refunded,))]
+    reply: PspReply = await attempt(1, activities.refund, call(REFUND))
+    assert isinstance(reply.outcome, Approved)
+
+
+async def test_an_answer_brings_no_payment_data_back(
+    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    row = await book.preauth()
+    await erase(store, PREAUTH)
+    psp.answers = [Approved(psp_id="x", instrument=Instrument.model_validate(PRIVATE))]
+    reply = await activities.fetch_authorization(call(PREAUTH, psp_id="x"))
+    assert isinstance(reply.outcome, Approved)
+    assert reply.outcome.instrument is None
+    won = RecordUpdate(
+        row.merchant_id,
+        row.transaction_id,
+        status="Succeeded",
+        version=1,
+        snapshot=row.snapshot,
+        evidence="{}",
+        activate_agreement=True,
+    )
+    assert await store.record(won)
+    after = await store.transaction("demo", PREAUTH)
+    agreement = await store.agreement("demo", row.agreement_id or "")
+    assert after is not None
+    assert agreement is not None
+    assert (after.private, agreement.usable) == (None, False)
+
+
+@pytest.mark.parametrize("id", [CAPTURE, REFUND])
+async def test_changes_are_still_announced(store: Store, book: Book, id: str) -> None:
+    received: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        received.append(request)
+        return httpx.Response(200)
+
+    await book.refund()
+    await erase(store, CAPTURE)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        webhooks = WebhookActivities(store, http, WebhookForm.PASCAL)
+        told = WebhookCall(merchant_id="demo", transaction_id=id, version=1)
+        await attempt(1, webhooks.deliver_webhook, told)
+    assert [str(request.url) for request in received] == [TARGET]
+
+
+async def arrive(store: Store, merchant: Merchant, agreement_id: str | None) -> int:
+    id, _ = await store.store_notification(
+        NewNotification(
+            psp_settings_id=merchant.psp_settings_id,
+            event_id="evt_1",
+            merchant_id="demo",
+            raw=b"the raw body",
+            headers={"X-Signature": "s"},
+            transaction_id=CHARGE,
+            agreement_id=agreement_id,
+        )
+    )
+    return id
+
+
+async def test_an_erased_notification_has_the_psp_asked(
+    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    row = await book.charge()
+    id = await arrive(store, merchant, row.agreement_id)
+    await erase(store, CHARGE)
+    read = NotificationRead(merchant_id="demo", transaction_id=CHARGE, notification_id=id)
+    result = await activities.read_notification(read)
+    assert (result.outcome, result.fetch) == (None, True)
+    assert psp.calls == []
+
+
+async def test_a_notification_after_the_erasure_is_applied_and_then_erased(
+    store: Store,
+    merchant: Merchant,
+    book: Book,
+    psp: FakePsp,
+    activities: PspActivities,
+    gateway: FakeTransactionClient,
+) -> None:
+    row = await book.charge()
+    await erase(store, CHARGE)
+    id = await arrive(store, merchant, row.agreement_id)
+    assert await InboxSweeper(store, gateway).sweep(timedelta(seconds=-1)) == 1
+    fact = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal(10))
+    back = Approved(psp_id="x", facts=(fact,))
+    psp.notices = [NotificationEvent(event_id="evt_1", result=back)]
+    read = NotificationRead(merchant_id="demo", transaction_id=CHARGE, notification_id=id)
+    assert (await activities.read_notification(read)).outcome == back
+    assert await LateSweeper(store).sweep() == 0
+    # An activity whose answer was lost is repeated.
+    assert (await activities.read_notification(read)).outcome == back
+    assert await LateSweeper(store).sweep(timedelta(seconds=-1)) == 1
+    stored = await store.notification(id)
+    assert stored is not None
+    assert stored.erased

@@ -1,0 +1,52 @@
+"""The last use of a token reaches the store without a write per request."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import httpx
+
+from api.auth.token_usage import Use
+from api.context import Context
+from integrator.store import Store, StoreUnavailable
+from tests.api.builders import MERCHANT
+
+
+async def test_uses_are_noted_and_written_together(
+    client: httpx.AsyncClient, context: Context, store: Store
+) -> None:
+    for _ in range(3):
+        assert (await client.get("/api/IntegrationInfo")).status_code == 200
+    [token] = await store.tokens(MERCHANT)
+    assert token.last_used_at is None
+    await context.uses.write()
+    [token] = await store.tokens(MERCHANT)
+    assert token.last_used_at is not None
+
+
+async def test_a_token_that_is_refused_is_not_used(
+    client: httpx.AsyncClient, context: Context, store: Store
+) -> None:
+    headers = {"Authorization": "Bearer wrong"}
+    assert (await client.get("/api/IntegrationInfo", headers=headers)).status_code == 401
+    await context.uses.write()
+    [token] = await store.tokens(MERCHANT)
+    assert token.last_used_at is None
+
+
+async def test_what_could_not_be_written_is_written_later(store: Store) -> None:
+    [token] = await store.tokens(MERCHANT)
+    outages = [StoreUnavailable("locked")]
+
+    async def write(noted: Mapping[str, datetime]) -> None:
+        if outages:
+            raise outages.pop()
+        await store.record_token_use(noted)
+
+    use = Use(write)
+    use.note(token.id)
+    await use.write()
+    [token] = await store.tokens(MERCHANT)
+    assert token.last_used_at is None
+    await use.write()
+    [token] = await store.tokens(MERCHANT)
+    assert token.last_used_at is not None

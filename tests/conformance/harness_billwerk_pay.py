@@ -1,0 +1,189 @@
+"""The bench of Billwerk+ Pay; its stand-in is a dialect of the sandbox PSP."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import HttpUrl
+
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.billwerk_pay import BillwerkPayAdapter
+from integrator.psp.billwerk_pay.config import BillwerkPayConfig
+from integrator.psp.conformance.harness import (
+    Customer,
+    Delivery,
+    ErrorCase,
+    PspAnswer,
+    Refusal,
+    Signature,
+)
+from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, RateLimited
+from integrator.psp.port import Adapter
+from integrator.psp.types import Authorize, Call, Operation, RedirectRequired
+from tests.conformance.emulator_harness import EmulatorHarness, factory
+
+
+def refused(status: int, code: int, **more: str) -> PspAnswer:
+    """An error as the PSP words it."""
+    body = {
+        "code": code,
+        "error": "No, says the PSP",
+        "path": "/v1/charge",
+        "timestamp": "2026-01-22T09:00:00.000+00:00",
+        "http_status": status,
+        "http_reason": "Reason",
+        "request_id": "de03e86d0a6d44359b249340f967ddc9",
+    }
+    return PspAnswer.json(status, {**body, **more})
+
+
+def failed_charge(error: str, state: str) -> "Any":
+    """A declined charge: HTTP 200, and an object that says so."""
+
+    def answer(call: Call) -> PspAnswer:
+        body = {
+            "handle": call.reference,
+            "state": "failed",
+            "amount": 4990,
+            "currency": call.currency,
+            "created": "2026-01-22T09:00:00.000+00:00",
+            "transaction": "152f91646daea2f5614729cc2bd07bd5",
+            "error": error,
+            "error_state": state,
+            "source": {"type": "card"},
+            "order_lines": [],
+        }
+        return PspAnswer.json(200, body)
+
+    return answer
+
+
+_DECLINES = {
+    "insufficient_funds": Code.InsufficientBalance,
+    "credit_card_expired": Code.BearerExpired,
+    "credit_card_lost_or_stolen": Code.BearerInvalid,
+    "credit_card_suspected_fraud": Code.BearerInvalid,
+    "fraud_block": Code.BearerInvalid,
+    "acquirer_authentication_error": Code.BearerInvalid,
+    "declined_by_acquirer": Code.Rejected,
+    "acquirer_rejected_error": Code.Rejected,
+    "sca_required": Code.Rejected,
+    "settle_blocked": Code.Rejected,
+    "acquirer_configuration_error": Code.InvalidConfiguration,
+    "risk_filter_block": Code.Canceled,
+    "authorization_voided": Code.Canceled,
+    "authorization_expired": Code.InvalidPreconditions,
+    "authorization_amount_exceeded": Code.InvalidAmount,
+    "brand_new_reason": Code.UnmappedError,
+}
+_REFUSED = {
+    1: Code.InvalidData,
+    7: Code.InvalidConfiguration,
+    11: Code.InvalidData,
+    20: Code.InvalidConfiguration,
+    24: Code.InvalidAmount,
+    40: Code.BearerInvalid,
+    43: Code.InternalProviderError,
+    54: Code.InvalidData,
+    65: Code.InvalidAmount,
+    77: Code.Rejected,
+    102: Code.InvalidAmount,
+    109: Code.InvalidPreconditions,
+    139: Code.InvalidCurrency,
+    146: Code.InvalidAmount,
+    147: Code.BearerInvalid,
+    151: Code.UnmappedError,
+}
+_OPEN = (2, 74, 78, 80)
+
+
+class BillwerkPayHarness(EmulatorHarness):
+    """Cards by hosted checkout."""
+
+    dialect = "billwerk_pay"
+    signature = Signature(setting="WebhookSecret", covers_body=False, window=False)
+
+    def adapter_at(self, url: str | None) -> Adapter:
+        if url is None:
+            return BillwerkPayAdapter()
+        config = BillwerkPayConfig.model_construct(
+            url=HttpUrl(f"{url}/billwerk_pay"),
+            checkout_url=HttpUrl(f"{url}/billwerk_pay"),
+        )
+        return BillwerkPayAdapter(config)
+
+    def settings_form(self, api_key: str, secret: str) -> dict[str, str]:
+        return {"PrivateKey": api_key, "WebhookSecret": secret}
+
+    def token(self, method: Mapping[str, Any]) -> dict[str, str]:
+        id = str(method["id"]).replace("pm_", "ca_", 1)
+        return {"payment_method": id, "customer": method["customer"]}
+
+    def currencies(self, role: Role) -> Sequence[str]:
+        return ("EUR", "JPY", "BHD")
+
+    async def visit(self, call: Authorize, redirect: RedirectRequired, customer: Customer) -> bool:
+        if customer is Customer.CANCELS:
+            # The PSP sends the customer back and tells nobody: the page stays open.
+            return False
+        return await super().visit(call, redirect, customer)
+
+    async def migration_token(self, role: Role, currency: str) -> str | None:
+        stored = await self.instrument(role, currency)
+        return stored.token["payment_method"] if stored else None
+
+    def answer(self, said: ErrorCase) -> PspAnswer | None:
+        return {
+            ErrorCase.THROTTLED: refused(429, 122),
+            ErrorCase.UNAUTHORIZED: refused(401, 3),
+            ErrorCase.FAILED: refused(500, 2),
+            ErrorCase.UNHEARD_OF: refused(400, 999),
+        }[said]
+
+    def refusals(self) -> Sequence[Refusal]:
+        charges = (Operation.CHARGE, Operation.AUTHORIZE)
+        return [
+            *(
+                Refusal(error, Operation.CHARGE, failed_charge(error, "hard_declined"), code)
+                for error, code in _DECLINES.items()
+            ),
+            *(
+                Refusal(str(number), operation, refused(400, number), code)
+                for number, code in _REFUSED.items()
+                for operation in (*charges, Operation.CAPTURE, Operation.REFUND, Operation.VOID)
+            ),
+            *(
+                Refusal(str(number), operation, refused(400, number), error=OutcomeUnknown)
+                for number in _OPEN
+                for operation in (*charges, Operation.CAPTURE, Operation.REFUND)
+            ),
+            *(
+                Refusal(str(number), Operation.CHARGE, refused(401, number), error=error)
+                for number, error in ((4, CredentialsRejected), (6, CredentialsRejected))
+            ),
+            Refusal("123", Operation.REFUND, refused(429, 123), error=RateLimited),
+            Refusal(
+                "77-insufficient_funds",
+                Operation.CHARGE,
+                refused(400, 77, transaction_error="insufficient_funds"),
+                Code.InsufficientBalance,
+            ),
+        ]
+
+    def signed(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
+        body = json.loads(delivery.body)
+        time = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        digest = hmac.new(secret.encode(), f"{time}{body['id']}".encode(), hashlib.sha256)
+        body |= {"timestamp": time, "signature": digest.hexdigest()}
+        return Delivery(delivery.headers, json.dumps(body).encode())
+
+    def unknown_event(self) -> Delivery | None:
+        event = {"id": "evt_new", "event_id": "evt_new", "event_type": "comet_seen"}
+        return Delivery({}, json.dumps({**event, "invoice": "comet-1"}).encode())
+
+
+harness = factory(BillwerkPayHarness)

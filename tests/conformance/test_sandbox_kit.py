@@ -1,0 +1,48 @@
+"""The kit, as its plugin runs it, passes for every adapter; one line per PSP."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HARNESSES = {
+    "sandbox": "tests.conformance.harness_sandbox:harness",
+    "billwerk_pay": "tests.conformance.harness_billwerk_pay:harness",
+    "gocardless": "tests.conformance.harness_gocardless:harness",
+    "stripe": "tests.conformance.harness_stripe:harness",
+}
+_SUMMARY = re.compile(r"(\d+) checks were run, (\d+) passed, (\d+) were skipped")
+
+
+def run_kit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`pytest <arguments>`, in the project's folder and with its configuration."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """The kit for every adapter, two at once: most of their time they wait."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            psp: pool.submit(run_kit, f"--psp={psp}", f"--psp-bench={place}", "-q")
+            for psp, place in HARNESSES.items()
+        }
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("psp", HARNESSES)
+def test_the_adapter_conforms(
+    psp: str, runs: dict[str, Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    done = runs[psp].result()
+    found = _SUMMARY.search(done.stdout)
+    assert found is not None, done.stdout + done.stderr
+    run, passed, _ = map(int, found.groups())
+    assert (done.returncode, run - passed) == (0, 0), done.stdout
+    assert run >= 60
