@@ -421,12 +421,12 @@ class TestMovements:
         psp.movements = [given_back(Pending(psp_id="re_9"))]
         psp.answers = [Pending(psp_id="re_9")]
         await self.swept(steps)
-        standings = [adoption.standing for _, adoption in gateway.logged("adopt")]
+        standings = [adoption.status for _, adoption in gateway.logged("adopt")]
         assert set(standings) == {MovementStatus.OPEN}
         psp.movements = []  # its window has passed
         psp.answers = [given_back().outcome]
         assert await self.swept(steps) == {"unresolved": 1}
-        assert gateway.logged("adopt")[-1][1].standing is MovementStatus.BOOKED
+        assert gateway.logged("adopt")[-1][1].status is MovementStatus.BOOKED
         psp.answers = [Declined(psp_id="re_9")]
         assert await self.swept(steps) == {"resolved": 1}
         assert await store.open_strays(row.psp_settings_id) == []
@@ -438,7 +438,7 @@ class TestMovements:
         psp.movements, psp.answers = [captured()], [captured().outcome]
         assert (await self.swept(steps))["to_adopt"] == 1
         (owner, adoption), *_ = gateway.logged("adopt")
-        assert (owner, adoption.psp_id, adoption.standing) == (
+        assert (owner, adoption.psp_id, adoption.status) == (
             PREAUTH,
             "ch_9",
             MovementStatus.BOOKED,

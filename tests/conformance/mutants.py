@@ -11,16 +11,16 @@ from tests.conformance.mutants_base import EXHIBITS, Exhibit
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "defect-catalogue.md"
 ROOMS = {
-    "Keys and repetitions": "museum_keys",
-    "Outcomes": "museum_outcomes",
-    "Answers": "museum_answers",
-    "Money": "museum_money",
-    "Notifications and lists": "museum_notices",
+    "Keys and repetitions": "mutants_idempotency",
+    "Outcomes": "mutants_outcomes",
+    "Answers": "mutants_answers",
+    "Money": "mutants_money",
+    "Notifications and lists": "mutants_notifications",
 }
 _INTRODUCTION = """# The bug museum
 
 Defects that payment systems have had, each rebuilt as a defective adapter of the sandbox PSP
-(`tests/kit/museum_*.py`), and the check of the conformance kit that fails for it.
+(`tests/conformance/mutants_*.py`), and the check of the conformance kit that fails for it.
 `tests/conformance/test_mutants.py` runs that check against the defect, where it must fail, and against the
 sound adapter, where it must pass; it also compares this page with the code. The numbers are rows
 of [lessons-learned.md](lessons-learned.md); defects without a number are not from there.
@@ -30,7 +30,7 @@ of [lessons-learned.md](lessons-learned.md); defects without a number are not fr
 def exhibits() -> list[type[Exhibit]]:
     """Everything on show, room by room."""
     for room in ROOMS.values():
-        import_module(f"tests.kit.{room}")
+        import_module(f"tests.conformance.{room}")
     return EXHIBITS
 
 

@@ -131,7 +131,7 @@ class _Talkative(PspHttp):
             raise OutcomeUnknown(f"{error}, sent with {self._headers}") from None
 
 
-@shows("secrecy.an_error_shows_nothing[charge-CreditCard]", lesson=40)
+@shows("secrets.an_error_shows_nothing[charge-CreditCard]", lesson=40)
 class SecretInTheError(Exhibit):
     """An error's text quotes the request's headers, and ends up in the history."""
 

@@ -64,7 +64,7 @@ class _KeyOfThePurchase(Keyed):
         return digest(body["amount"], body["currency"], body["payment_method"])
 
 
-@shows("repeats.a_repetition_is_recognised[charge-CreditCard]", lesson=26)
+@shows("idempotency.a_repetition_is_recognised[charge-CreditCard]", lesson=26)
 class RandomKey(Exhibit):
     """Every attempt has a new idempotency key."""
 
@@ -78,21 +78,21 @@ class RefundWithoutKey(Exhibit):
     client = _KeylessRefunds
 
 
-@shows("repeats.a_repetition_is_recognised[checkout-CreditCard]", lesson=12)
+@shows("idempotency.a_repetition_is_recognised[checkout-CreditCard]", lesson=12)
 class NewPageEveryTime(Exhibit):
     """A repeated sign-up opens a second checkout for the same purchase."""
 
     client = _KeylessPages
 
 
-@shows("repeats.a_repetition_is_recognised[capture-CreditCard]", lesson=25)
+@shows("idempotency.a_repetition_is_recognised[capture-CreditCard]", lesson=25)
 class CaptureWithoutKey(Exhibit):
     """A repeated capture is a second capture."""
 
     client = _KeylessCaptures
 
 
-@shows("repeats.other_texts_do_not_change_the_key[charge-CreditCard]", lesson=13)
+@shows("idempotency.other_texts_do_not_change_the_key[charge-CreditCard]", lesson=13)
 class HashedBody(Exhibit):
     """The key is a hash of the body, which differs from try to try."""
 
@@ -106,7 +106,7 @@ class OneKeyForAllRefunds(Exhibit):
     client = _KeyOfThePayment
 
 
-@shows("repeats.another_transaction_is_another_payment[CreditCard]")
+@shows("idempotency.another_transaction_is_another_payment[CreditCard]")
 class EqualPaymentsAreOne(Exhibit):
     """The key is made of amount and card, so that equal payments count as one."""
 

@@ -111,7 +111,7 @@ class OnlyTheFirstIsSigned(BatchExhibit):
         return [notice for part in parts for notice in notifications.read(part)]
 
 
-@shows("notices.every_event_of_a_batch_is_read", lesson=29)
+@shows("notifications.every_event_of_a_batch_is_read", lesson=29)
 class OnlyTheFirstIsRead(BatchExhibit):
     """Of a notification with several events all but the first are lost."""
 
@@ -121,7 +121,7 @@ class OnlyTheFirstIsRead(BatchExhibit):
         return super().parse_notification(settings, headers, body, now)[:1]
 
 
-@shows("notices.an_unknown_event_is_let_be", lesson=8)
+@shows("notifications.an_unknown_event_is_let_be", lesson=8)
 class UnknownEventIsAnError(Exhibit):
     """An event of an unknown kind raises, and the PSP sends it for days."""
 
@@ -134,7 +134,7 @@ class UnknownEventIsAnError(Exhibit):
         return notices
 
 
-@shows("notices.an_operation_is_told[charge-CreditCard]", lesson=19)
+@shows("notifications.an_operation_is_told[charge-CreditCard]", lesson=19)
 class NamesNothingWeKnow(Exhibit):
     """A notice names the PSP's id alone, wrongly, so that it never finds its transaction."""
 
@@ -147,7 +147,7 @@ class NamesNothingWeKnow(Exhibit):
         ]
 
 
-@shows("notices.a_late_outcome_is_told[charge-Debit-pending_then_failed]", lesson=28)
+@shows("notifications.a_late_outcome_is_told[charge-Debit-pending_then_failed]", lesson=28)
 class LateFailureIsIgnored(Exhibit):
     """A direct debit that fails after days is an event of no interest."""
 
@@ -160,7 +160,7 @@ class LateFailureIsIgnored(Exhibit):
         ]
 
 
-@shows("notices.a_replay_is_the_same_event")
+@shows("notifications.a_replay_is_the_same_event")
 class EveryCopyIsNew(Exhibit):
     """Each copy of a notification is a new event, and is applied again."""
 

@@ -44,7 +44,7 @@ def test_checks_are_selected_by_name_and_reported() -> None:
     done = run_kit(*SANDBOX, "-v", "-k", "sheet or too_much_is_refunded")
     assert "against a stand-in" in done.stdout
     assert "sandbox/refunds::too_much_is_refunded[CreditCard] PASSED" in done.stdout
-    assert "sandbox/sheet::connecting_asks_nobody PASSED" in done.stdout
+    assert "sandbox/capabilities::connecting_asks_nobody PASSED" in done.stdout
     assert "signups" not in done.stdout
 
 

@@ -17,7 +17,7 @@ from tests.docs.shell import Command
 # An HTTP error is a failure of the command, unlike for a person who reads it.
 _PRELUDE = f"""
 curl() {{ command curl --fail-with-body --max-time 30 "$@"; }}
-integrator() {{ PYTHONPATH='{ROOT}' '{sys.executable}' -m cli "$@"; }}
+integrator() {{ PYTHONPATH='{ROOT}' '{sys.executable}' -m integrator.cli "$@"; }}
 """
 _SECONDS = 60
 

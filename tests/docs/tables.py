@@ -57,7 +57,7 @@ def imports() -> str:
     for module in MODULES:
         path = ROOT / module
         files = [path] if path.is_file() else path.rglob("*.py")
-        used = {name for file in files for name in _imported(file)}
+        used = {_folder(name) for file in files for name in _imported(file)}
         shown = [f"`{name}`" for name in MODULES if name in used and name != module]
         rows.append([f"`{module}`", ", ".join(shown) or "nothing of ours"])
     return _table(["Module", "Imports"], rows)
@@ -81,9 +81,15 @@ PARTS: dict[str, Callable[[], str]] = {
 def _imported(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module.split(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _folder(name: str) -> str:
+    """The entry of `MODULES` that an imported name belongs to; empty if none."""
+    path = name.replace(".", "/") + "/"
+    return next((folder for folder in MODULES if path.startswith(f"{folder}/")), "")
 
 
 def _setting(setting: MerchantSettingDescription) -> list[str]:

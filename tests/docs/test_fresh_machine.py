@@ -23,7 +23,7 @@ _LATER = (
     "asyncpg",
     "alembic",
 )
-_OURS = {"payment-integrator", "setuptools", "pip"}
+_OURS = {"payment-integrator", "payment-integrator-devtools", "setuptools", "pip"}
 
 
 def test_every_process_needs_only_what_is_locked() -> None:
@@ -34,7 +34,9 @@ def test_every_process_needs_only_what_is_locked() -> None:
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
     providers = packages_distributions()
     needed = {_name(one) for module in loaded for one in providers.get(module, ())}
-    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    locks = [ROOT / f"requirements{part}.lock" for part in ("", "-devtools")]
+    text = "\n".join(lock.read_text() for lock in locks)
+    locked = re.findall(r"^([\w.-]+)==", text, re.MULTILINE)
     assert needed > {"fastapi", "temporalio", "greenlet"}
     assert needed - {_name(one) for one in locked} - _OURS == set()
 

@@ -102,7 +102,7 @@ def variables() -> frozenset[str]:
     """Every variable that is read: by the processes, by adapters, and by the container files."""
     own = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     for name in registry.names():
-        for module in (f"psp.{name}.config", f"psp.{name}.settings"):
+        for module in (f"integrator.psp.{name}.config", f"integrator.psp.{name}.settings"):
             if importlib.util.find_spec(module) is not None:
                 own |= _aliases(module)
     files = [ROOT / "docker-compose.yml", *(f for f in (ROOT / "deploy").rglob("*") if f.is_file())]

@@ -87,7 +87,7 @@ class TestWorkload:
             assert command == ["integrator", "migrate"]
         else:
             assert command[:2] == ["python", "-m"]
-            module = ROOT / command[2]
+            module = ROOT / command[2].replace(".", "/")
             assert (module / "__main__.py").exists() or module.with_suffix(".py").exists()
 
     def test_settings_exist_and_are_valid(self, one: Manifest, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from devtools.devstack.errors import DevStackError
 from devtools.devstack.ports import find_free, with_metrics
 from devtools.devstack.process import Command
 from devtools.devstack.stack import Stack
+from integrator.admin import migration
 from integrator.settings import Settings
 from tests.local.waiting import eventually
 
@@ -51,7 +52,7 @@ def dummies(
     async def seeded(*_: object) -> None:
         return
 
-    def start(self: Stack, name: str, more: object = None) -> None:
+    def start(self: Stack, name: str, module: str, more: object = None) -> None:
         self._supervisor.start(dummy(name))
 
     async def unprepared(*_: object) -> None:

@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[2]
 ORPHANING = """
 import asyncio, os, sys
 from pathlib import Path
-from local.layout import Layout
-from local.process import Command
-from local.supervisor import Supervisor
+from devtools.devstack.data_dir import Layout
+from devtools.devstack.process import Command
+from devtools.devstack.supervisor import Supervisor
 
 async def main():
     layout = Layout(Path(sys.argv[1]))

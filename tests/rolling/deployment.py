@@ -97,7 +97,7 @@ def previous(folder: Path) -> Code:
     offline = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
     command = [sys.executable, "-m", "pip", "install", "--quiet", *offline]
     subprocess.run([*command, "--target", str(installed), str(source)], check=True)
-    has_old_layout = (installed / "integrator/cli/main.py").exists()
+    has_old_layout = (installed / "cli.py").exists()
     return Code("old", installed, "cli" if has_old_layout else "integrator.cli.main")
 
 

@@ -15,7 +15,7 @@ PACKAGES = (
     *(
         "activities",
         "api",
-        "integrator/cli/main.py",
+        "cli.py",
         "codec_server",
         "contract",
         "integrator",

@@ -302,7 +302,7 @@ ADOPTIONS = st.builds(
     refund,
     amount=st.sampled_from(["1.00", "2.50", "4.00"]),
     psp_id=st.sampled_from(["re_1", "re_2", "re_3"]),
-    status=st.sampled_from([MovementStatus.OPEN, MovementStatus.BOOKED]),
+    standing=st.sampled_from([MovementStatus.OPEN, MovementStatus.BOOKED]),
 )
 
 

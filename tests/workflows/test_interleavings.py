@@ -271,9 +271,13 @@ AFTERMATH: Steps = {
     "charged back": told(approved(BACK)),
     "charged back again": told(approved(paid(), BACK, MORE_BACK)),
     "first refund done": lambda s: s.close_reservation("r1", refund_done("re_1", "3.00"), LATER),
-    "first refund seen at the PSP": lambda s: s.adopt(adoption("re_1", "3.00"), LATER),
+    "first refund seen at the PSP": lambda s: s.record_external_movement(
+        adoption("re_1", "3.00"), LATER
+    ),
     "second refund failed": lambda s: s.close_reservation("r2", None, LATER),
-    "refund of the dashboard": lambda s: s.adopt(adoption("re_9", "0.50"), LATER),
+    "refund of the dashboard": lambda s: s.record_external_movement(
+        adoption("re_9", "0.50"), LATER
+    ),
 }
 
 
@@ -499,7 +503,7 @@ def test_a_reservation_that_expired_is_not_captured_in_any_order() -> None:
 def test_a_capture_that_was_done_counts_whenever_the_rest_expires() -> None:
     for run in played(succeeded_preauth, capturing("c1"), LAPSED, LAPSED, STALE):
         assert run.state.captured is ("c1" in run.granted)
-        assert run.state.settled
+        assert run.state.is_final
 
 
 def test_a_captured_preauth_looks_the_same_whenever_the_rest_expires() -> None:

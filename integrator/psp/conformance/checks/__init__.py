@@ -5,21 +5,21 @@ from importlib import import_module
 from integrator.psp.conformance.registry import Check, registered
 
 AREAS = (
-    "sheet",
+    "capabilities",
     "settings",
     "signups",
     "reservations",
     "payments",
     "refunds",
     "amounts",
-    "repeats",
+    "idempotency",
     "outages",
     "answers",
     "lookups",
     "signatures",
-    "notices",
+    "notifications",
     "lists",
-    "secrecy",
+    "secrets",
 )
 
 
