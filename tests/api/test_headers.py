@@ -143,8 +143,15 @@ class TestLog:
         logging.getLogger("api").info("nobody's")
         text = lines.getvalue()
         for id in ("req-a", "req-b"):
-            assert len(re.findall(rf"store\.tokens \[{id}\] looking", text)) == 1
-            assert len(re.findall(rf"workflows\.gateway \[{id}\] working", text)) == 1
+            assert len(re.findall(rf"integrator\.store\.api_tokens \[{id}\] looking", text)) == 1
+            assert (
+                len(
+                    re.findall(
+                        rf"integrator\.transactions\.transaction_client \[{id}\] working", text
+                    )
+                )
+                == 1
+            )
             assert len(re.findall(rf"api\.access \[{id}\] POST /api/Preauth 200", text)) == 1
         assert "api [-] nobody's" in text
 
