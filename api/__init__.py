@@ -1,1 +1,1 @@
-"""The HTTP side: the platform's contract and the PSPs' notifications."""
+"""HTTP API: the Billwerk+ contract, PSP notifications, OAuth tokens and health checks."""

@@ -1,4 +1,4 @@
-"""The application: routes, error bodies and what lives as long as the process."""
+"""The FastAPI application: routes, exception handlers, middleware and lifespan."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +11,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import docs_page, exception_handlers
 from api.context import open_context
-from api.deps import authenticated
-from api.metrics import Routed
+from api.deps import authenticate_caller
+from api.metrics import RouteRecorder
 from api.openapi import document
 from api.routes import (
     health,
@@ -24,20 +24,20 @@ from api.routes import (
     refund,
     settings,
 )
-from api.server.https import HttpsOnly, require_transport
-from api.server.path_normalization import PREFIX, CanonicalPaths
-from api.server.request_middleware import Boundary
+from api.server.https import HttpsOnly, require_https
+from api.server.path_normalization import API_PREFIX, PathNormalization
+from api.server.request_middleware import RequestMiddleware
 from integrator.settings import Settings
 
-FOR_THE_PLATFORM = (integration, settings, preauth, payment, refund)
+CONTRACT_ROUTERS = (integration, settings, preauth, payment, refund)
 
 
 def create_app(configuration: Settings) -> FastAPI:
-    """The API of one process; connects to nothing before it is used.
+    """Create the API of one process; connections are opened on first use.
 
     Raises `ConfigurationError`.
     """
-    require_transport(configuration)
+    require_https(configuration)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -51,42 +51,44 @@ def create_app(configuration: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        static_url=docs_page.STATIC,
+        static_url=docs_page.STATIC_URL,
         redirect_slashes=False,
-        # The framework's own would repeat bodies and paths to whoever an environment variable
-        # names; ours is in `integrator.observability.tracing`.
+        # FastAPI's own telemetry would export bodies and paths to any endpoint that an environment
+        # variable names; tracing is set up in `integrator.observability.tracing`.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for module in FOR_THE_PLATFORM:
-        app.include_router(module.router, prefix=PREFIX, dependencies=[Depends(authenticated)])
-    app.include_router(notifications.router, prefix=PREFIX)
+    for module in CONTRACT_ROUTERS:
+        app.include_router(
+            module.router, prefix=API_PREFIX, dependencies=[Depends(authenticate_caller)]
+        )
+    app.include_router(notifications.router, prefix=API_PREFIX)
     app.include_router(oauth.router)
     app.include_router(health.router)
     docs_page.install(app)
-    routes = _routes()
-    exception_handlers.install(app, routes, PREFIX)
-    app.add_middleware(Routed)
-    app.add_middleware(CanonicalPaths, templates=[PREFIX + route.path for route in routes])
-    _guard(app, configuration)
+    routes = _list_prefixed_routes()
+    exception_handlers.install(app, routes, API_PREFIX)
+    app.add_middleware(RouteRecorder)
+    app.add_middleware(PathNormalization, templates=[API_PREFIX + route.path for route in routes])
+    _add_middleware(app, configuration)
     app.openapi = partial(document, app, configuration.resolved_public_url)  # type: ignore[method-assign]
     return app
 
 
-def _guard(app: FastAPI, configuration: Settings) -> None:
-    """What every request passes before it is looked at; the last one added comes first."""
+def _add_middleware(app: FastAPI, configuration: Settings) -> None:
+    """Add the middleware around the application; the last one added runs first."""
     strict = configuration.profile == "production"
     if strict:
         app.add_middleware(HttpsOnly)
-    app.add_middleware(Boundary, strict=strict)
+    app.add_middleware(RequestMiddleware, strict=strict)
     if configuration.trusted_proxies:
-        # Of RFC 7239's `Forwarded` nothing is believed: proxies commonly write one kind of header
-        # and pass on the other as the client sent it.
+        # RFC 7239's `Forwarded` is ignored: proxies commonly write one kind of header and pass on
+        # the other as the client sent it.
         trusted = list(configuration.trusted_proxies)
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
 
 
-def _routes() -> list[APIRoute]:
-    """All routes below the prefix, with paths that leave it out."""
-    modules = (*FOR_THE_PLATFORM, notifications)
-    found = [route for module in modules for route in module.router.routes]
-    return [route for route in found if isinstance(route, APIRoute)]
+def _list_prefixed_routes() -> list[APIRoute]:
+    """Return all routes below the prefix, with paths that leave it out."""
+    modules = (*CONTRACT_ROUTERS, notifications)
+    routes = [route for module in modules for route in module.router.routes]
+    return [route for route in routes if isinstance(route, APIRoute)]

@@ -1,4 +1,4 @@
-"""Keeps reads fast while nobody answers queries."""
+"""Circuit breaker that keeps reads fast while workflow queries are not answered."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from collections.abc import Callable
 PAUSE_SECONDS = 5.0
 
 
-class Breaker:
-    """After one unanswered question, nobody asks for some seconds.
+class CircuitBreaker:
+    """Stops workflow queries for some seconds after one was not answered.
 
     Without a worker a query never fails fast: it waits for its whole timeout, and so would
-    every reader.
+    every read.
     """
 
     def __init__(
@@ -18,13 +18,13 @@ class Breaker:
     ) -> None:
         self._pause = pause
         self._clock = clock
-        self._until = float("-inf")
+        self._open_until = float("-inf")
 
     @property
-    def tripped(self) -> bool:
-        """True while asking is not worth it."""
-        return self._clock() < self._until
+    def is_open(self) -> bool:
+        """Whether queries are to be skipped."""
+        return self._clock() < self._open_until
 
     def trip(self) -> None:
-        """A question was not answered."""
-        self._until = self._clock() + self._pause
+        """Record that a query was not answered."""
+        self._open_until = self._clock() + self._pause

@@ -1,4 +1,4 @@
-"""Contract models as HTTP responses."""
+"""HTTP responses with a body of the contract."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,39 +10,39 @@ from api.metrics import ERRORS
 from integrator.contract import PaymentError, PaymentErrorCode, PaymentTransactionStatus, json_codec
 from integrator.contract.base import WireModel
 
-JSON = "application/json; charset=utf-8"
+JSON_CONTENT_TYPE = "application/json; charset=utf-8"
 
 
-def answer(
+def contract_response(
     model: WireModel, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The one way anything of the contract leaves this service."""
+    """Return a response with `model` as its JSON body; counts errors."""
     if isinstance(model, PaymentError):
         ERRORS.labels(model.error_code.name, str(status)).inc()
-    return Response(json_codec.encode(model), status, headers, JSON)
+    return Response(json_codec.encode(model), status, headers, JSON_CONTENT_TYPE)
 
 
-def error_answer(
+def error_response(
     status: int,
     code: PaymentErrorCode,
     message: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error that arises now."""
+    """Return a `PaymentError` received at the present time."""
     body = PaymentError(
         error_code=code,
         error_message=message,
         received_at=datetime.now(UTC),
         status=PaymentTransactionStatus.Failed,
     )
-    return answer(body, status, headers)
+    return contract_response(body, status, headers)
 
 
-def refusal(error: ApiError) -> Response:
-    """The answer to a refused request."""
-    return error_answer(error.status, error.code, error.message, error.headers)
+def api_error_response(error: ApiError) -> Response:
+    """Return the response for an `ApiError`."""
+    return error_response(error.status, error.code, error.message, error.headers)
 
 
-def internal_error() -> Response:
-    """Says nothing about what went wrong: that is for the log."""
-    return error_answer(500, PaymentErrorCode.InternalError, "An unexpected error occurred.")
+def internal_error_response() -> Response:
+    """Return the response for an unexpected error; details are only in the log."""
+    return error_response(500, PaymentErrorCode.InternalError, "An unexpected error occurred.")

@@ -1,4 +1,4 @@
-"""How an endpoint obtains things; the only place that knows."""
+"""FastAPI dependencies of the endpoints."""
 
 from typing import Annotated, cast
 
@@ -11,48 +11,55 @@ from integrator.psp import registry
 from integrator.psp.port import Adapter
 from integrator.store import Caller, RequestedTransaction
 
-_bearer = HTTPBearer(
+_bearer_scheme = HTTPBearer(
     auto_error=False,
     description="A token issued for this merchant account, or an access token of `/oauth/token`.",
 )
 
 
-async def _context(request: Request) -> Context:
+async def _get_context(request: Request) -> Context:
     return cast(Context, request.app.state.context)
 
 
-ContextDep = Annotated[Context, Depends(_context)]
+ContextDep = Annotated[Context, Depends(_get_context)]
 
 
-async def authenticated(
+async def authenticate_caller(
     request: Request,
     context: ContextDep,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer_scheme)],
 ) -> Caller:
-    """Whose token the request carries. Raises `Unauthorized` and `TooMany`."""
+    """Return the caller of the request. Raises `Unauthorized` and `RateLimited`."""
     token = credentials.credentials if credentials is not None else ""
     return await authentication.authenticate(context, request, token)
 
 
-CallerDep = Annotated[Caller, Depends(authenticated)]
+CallerDep = Annotated[Caller, Depends(authenticate_caller)]
 
 
-async def _adapter(caller: CallerDep) -> Adapter:
+async def _get_adapter(caller: CallerDep) -> Adapter:
     return registry.adapter(caller.merchant.psp)
 
 
-AdapterDep = Annotated[Adapter, Depends(_adapter)]
+AdapterDep = Annotated[Adapter, Depends(_get_adapter)]
 
 TransactionIdPath = Annotated[
     str,
-    Path(alias=authentication.TRANSACTION_ID, description="The platform's id of the transaction"),
+    Path(
+        alias=authentication.TRANSACTION_ID_PARAMETER,
+        description="The platform's id of the transaction",
+    ),
 ]
 
 
-async def _asked(caller: CallerDep, _id: TransactionIdPath) -> RequestedTransaction | None:
-    # It came along with the caller; the id is here for the document of the API.
+async def _get_requested_transaction(
+    caller: CallerDep, _id: TransactionIdPath
+) -> RequestedTransaction | None:
+    # Read together with the caller; the parameter documents the path in the OpenAPI document.
     return caller.asked
 
 
-AskedDep = Annotated[RequestedTransaction | None, Depends(_asked)]
-"""The caller's transaction that the path names, as the store has it."""
+RequestedTransactionDep = Annotated[
+    RequestedTransaction | None, Depends(_get_requested_transaction)
+]
+"""The caller's transaction that the path names, as stored."""

@@ -1,17 +1,17 @@
-"""Why a request is not answered with a transaction's state, as one tree.
+"""Errors of the API with their HTTP status.
 
-ApiError                 has a status, a code of the contract and a text for a person
-├── Unauthorized         401  no bearer token, or a wrong one
-├── NotGenuine           401  a notification that does not prove where it comes from
-├── Unreadable           400  the body is not what its type says
-├── Unencrypted          403  plain HTTP where only HTTPS is spoken
+ApiError                 has a status, a code of the contract and a readable message
+├── Unauthorized         401  missing or wrong bearer token
+├── InvalidSignature     401  the signature of a notification is not valid
+├── MalformedBody        400  the body does not have the declared type
+├── HttpsRequired        403  plain HTTP where only HTTPS is allowed
 ├── NotFound             404  no such resource for this caller
-├── TooSlow              408  the request did not arrive in time
+├── RequestTimeout       408  the request did not arrive in time
 ├── BodyTooLarge         413
 ├── UnsupportedBody      415
-├── TooMany              429  asked more often than is allowed; try again later
-├── Refused              the contract's own mapping of an error code
-└── Away                 503  store or Temporal cannot be reached; try again
+├── RateLimited          429  too many requests; try again later
+├── RequestRejected      the contract's mapping of an error code
+└── ServiceUnavailable   503  store or Temporal cannot be reached; try again
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,13 +24,13 @@ from workflows.state import Refusal
 
 RETRY_AFTER_SECONDS = 2
 
-_AWAY = frozenset(
+_UNAVAILABLE_STATUSES = frozenset(
     {
         RPCStatusCode.ABORTED,
         RPCStatusCode.CANCELLED,
         RPCStatusCode.DEADLINE_EXCEEDED,
         RPCStatusCode.INTERNAL,
-        RPCStatusCode.NOT_FOUND,  # the namespace, where a call creates what it names
+        RPCStatusCode.NOT_FOUND,  # the namespace: the calls in question create their workflow
         RPCStatusCode.RESOURCE_EXHAUSTED,
         RPCStatusCode.UNAVAILABLE,
         RPCStatusCode.UNKNOWN,
@@ -39,7 +39,7 @@ _AWAY = frozenset(
 
 
 class ApiError(Exception):
-    """Base of all refusals. `message` is shown to the caller and holds no secret."""
+    """Base of all API errors. `message` is shown to the caller and contains no secret."""
 
     status = 500
 
@@ -53,7 +53,10 @@ class ApiError(Exception):
 
 
 class Unauthorized(ApiError):
-    """Never `LoginError`: that code makes the platform switch the merchant's PSP off."""
+    """The bearer token is missing or wrong.
+
+    Never `LoginError`: that code makes Billwerk+ disable the merchant's PSP.
+    """
 
     status = 401
 
@@ -64,7 +67,7 @@ class Unauthorized(ApiError):
 
 
 class InvalidSignature(ApiError):
-    """The PSP's signature is missing, wrong or too old."""
+    """The signature of a notification is missing, wrong or too old."""
 
     status = 401
 
@@ -83,11 +86,11 @@ class MalformedBody(ApiError):
 
 
 class HttpsRequired(ApiError):
-    """The request came over plain HTTP, and whatever it carried may have been read by others.
+    """The request came over plain HTTP; its content may have been read by others.
 
     Not a redirect, which the next request would follow just as unprotected. Not 426: there is no
-    upgrade within this connection. Never `PermissionDenied`: that code makes the platform switch
-    the merchant's PSP off.
+    upgrade within this connection. Never `PermissionDenied`: that code makes Billwerk+ disable
+    the merchant's PSP.
     """
 
     status = 403
@@ -98,7 +101,7 @@ class HttpsRequired(ApiError):
 
 
 class NotFound(ApiError):
-    """Says the same for what never existed and for what belongs to somebody else."""
+    """The resource does not exist, or belongs to another merchant: the same response for both."""
 
     status = 404
 
@@ -107,7 +110,7 @@ class NotFound(ApiError):
 
 
 class RequestTimeout(ApiError):
-    """The request did not arrive in time; the connection ends with the answer."""
+    """The request did not arrive in time; the connection is closed after the response."""
 
     status = 408
 
@@ -151,7 +154,7 @@ class RateLimited(ApiError):
 
 
 class RequestRejected(ApiError):
-    """A request that was understood and may not be done; nothing was stored or sent."""
+    """A valid request that is not allowed; nothing was stored or sent."""
 
     def __init__(self, code: PaymentErrorCode, message: str) -> None:
         super().__init__(code, message)
@@ -159,7 +162,7 @@ class RequestRejected(ApiError):
 
 
 class ServiceUnavailable(ApiError):
-    """Something this service needs cannot be reached; the request may be repeated as it is."""
+    """The store or Temporal cannot be reached; the request may be repeated unchanged."""
 
     status = 503
 
@@ -170,24 +173,24 @@ class ServiceUnavailable(ApiError):
 
 
 def invalid_data(message: str) -> RequestRejected:
-    """The request names or contains something that cannot be right."""
+    """Return the error for a request with wrong data."""
     return RequestRejected(PaymentErrorCode.InvalidData, message)
 
 
-def precondition(message: str) -> RequestRejected:
-    """The state of things forbids the operation."""
+def invalid_precondition(message: str) -> RequestRejected:
+    """Return the error for an operation that the current state forbids."""
     return RequestRejected(PaymentErrorCode.InvalidPreconditions, message)
 
 
-def raise_if(refusal: Refusal | None) -> None:
-    """Turn a state's refusal into the caller's."""
+def raise_if_refused(refusal: Refusal | None) -> None:
+    """Raise a state's refusal as an API error."""
     if refusal is not None:
         raise RequestRejected(refusal.code, refusal.message)
 
 
 @contextmanager
-def contract_errors() -> Iterator[None]:
-    """What the contract's reader found, in this tree."""
+def map_contract_errors() -> Iterator[None]:
+    """Raise errors of reading the contract as API errors."""
     try:
         yield
     except WireError as error:
@@ -197,13 +200,13 @@ def contract_errors() -> Iterator[None]:
 
 
 @contextmanager
-def temporal_errors() -> Iterator[None]:
-    """`Away` for every way in which Temporal shows that it cannot be reached."""
+def map_temporal_errors() -> Iterator[None]:
+    """Raise `ServiceUnavailable` for every error that means Temporal cannot be reached."""
     try:
         yield
     except RPCError as error:
-        if error.status in _AWAY:
+        if error.status in _UNAVAILABLE_STATUSES:
             raise ServiceUnavailable from error
         raise
-    except RuntimeError as error:  # what a lazy client raises until its first connection
+    except RuntimeError as error:  # raised by a lazy client until its first connection
         raise ServiceUnavailable from error

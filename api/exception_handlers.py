@@ -1,4 +1,4 @@
-"""From the exceptions that may leave an endpoint to the contract's error body."""
+"""Handlers that turn exceptions of endpoints into the contract's error body."""
 
 import logging
 from collections.abc import Sequence
@@ -9,8 +9,14 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from api.contract_response import error_answer, refusal
-from api.errors import ApiError, MalformedBody, RequestRejected, ServiceUnavailable, precondition
+from api.contract_response import api_error_response, error_response
+from api.errors import (
+    ApiError,
+    MalformedBody,
+    RequestRejected,
+    ServiceUnavailable,
+    invalid_precondition,
+)
 from integrator.contract import PaymentErrorCode
 from integrator.psp.registry import UnknownPsp
 from integrator.store import Erased, StoreUnavailable
@@ -19,53 +25,53 @@ log = logging.getLogger(__name__)
 
 
 def install(app: FastAPI, routes: Sequence[APIRoute], prefix: str) -> None:
-    """Register all handlers; whatever else is raised is an unexpected error.
+    """Register all handlers; any other exception is an unexpected error.
 
-    `routes` are those below `prefix`, for the answer to a wrong method.
+    `routes` are those below `prefix`, for the response to a wrong method.
     """
 
-    async def no_such_route(request: Request, error: Exception) -> Response:
+    async def handle_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, StarletteHTTPException)  # noqa: S101 - narrows the type
         headers = dict(error.headers or {})
         path = request.url.path.removeprefix(prefix)
-        meant = [route for route in routes if route.path.lower() == path.lower()]
-        fitting = meant or [route for route in routes if route.path_regex.match(path)]
-        methods = {method for route in fitting for method in route.methods or ()}
+        same_path = [route for route in routes if route.path.lower() == path.lower()]
+        matching = same_path or [route for route in routes if route.path_regex.match(path)]
+        methods = {method for route in matching for method in route.methods or ()}
         if error.status_code == 405 and methods:
-            # The framework names the methods of the first route only.
+            # FastAPI names the methods of the first route only.
             headers["Allow"] = ", ".join(sorted(methods))
         code, text = PaymentErrorCode.InvalidData, f"{error.detail}."
-        return error_answer(error.status_code, code, text, headers)
+        return error_response(error.status_code, code, text, headers)
 
-    app.add_exception_handler(ApiError, _refused)
-    app.add_exception_handler(StoreUnavailable, _store_away)
-    app.add_exception_handler(Erased, _erased)
-    app.add_exception_handler(UnknownPsp, _unknown_psp)
-    app.add_exception_handler(ClientDisconnect, _disconnected)
-    app.add_exception_handler(StarletteHTTPException, no_such_route)
+    app.add_exception_handler(ApiError, _handle_api_error)
+    app.add_exception_handler(StoreUnavailable, _handle_store_unavailable)
+    app.add_exception_handler(Erased, _handle_erased)
+    app.add_exception_handler(UnknownPsp, _handle_unknown_psp)
+    app.add_exception_handler(ClientDisconnect, _handle_disconnect)
+    app.add_exception_handler(StarletteHTTPException, handle_http_exception)
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
+async def _handle_api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - narrows the type
     if isinstance(error, ServiceUnavailable):
-        log.warning("Temporal is away: %s", error.__cause__ or "the start never arrived")
-    return refusal(error)
+        log.warning("Temporal is unavailable: %s", error.__cause__ or "the start did not arrive")
+    return api_error_response(error)
 
 
-async def _store_away(_request: Request, error: Exception) -> Response:
-    log.warning("The store is away: %s", error)
-    return refusal(ServiceUnavailable())
+async def _handle_store_unavailable(_request: Request, error: Exception) -> Response:
+    log.warning("The store is unavailable: %s", error)
+    return api_error_response(ServiceUnavailable())
 
 
-async def _erased(_request: Request, _error: Exception) -> Response:
-    return refusal(precondition("The data of the agreement has been erased."))
+async def _handle_erased(_request: Request, _error: Exception) -> Response:
+    return api_error_response(invalid_precondition("The data of the agreement has been erased."))
 
 
-async def _unknown_psp(_request: Request, error: Exception) -> Response:
+async def _handle_unknown_psp(_request: Request, error: Exception) -> Response:
     log.error("%s", error)
     message = "The PSP of this merchant account is not available."
-    return refusal(RequestRejected(PaymentErrorCode.InvalidConfiguration, message))
+    return api_error_response(RequestRejected(PaymentErrorCode.InvalidConfiguration, message))
 
 
-async def _disconnected(_request: Request, _error: Exception) -> Response:
-    return refusal(MalformedBody("The body is incomplete."))
+async def _handle_disconnect(_request: Request, _error: Exception) -> Response:
+    return api_error_response(MalformedBody("The body is incomplete."))

@@ -1,4 +1,4 @@
-"""A merchant's PSP settings: the form, its verification, and their use."""
+"""A merchant's PSP settings: reading, verifying and saving them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -27,11 +27,14 @@ from integrator.psp.types import SettingsCheck
 from integrator.store import Merchant
 
 MASK = "********"
-"""Stands for a secret that is saved; sent back, it leaves the secret as it is."""
+"""Shown in place of a saved secret; sent back, it leaves the secret unchanged."""
 
 
-def ready(adapter: Adapter, values: Mapping[str, str] | None) -> BaseModel:
-    """The saved settings, ready for the adapter. Raises `InvalidConfiguration`."""
+def parse_saved_settings(adapter: Adapter, values: Mapping[str, str] | None) -> BaseModel:
+    """Return the saved settings as the adapter's model.
+
+    Raises `RequestRejected` with `InvalidConfiguration`.
+    """
     if values is None:
         raise RequestRejected(
             PaymentErrorCode.InvalidConfiguration, "No PSP settings are saved yet."
@@ -42,10 +45,10 @@ def ready(adapter: Adapter, values: Mapping[str, str] | None) -> BaseModel:
         raise RequestRejected(PaymentErrorCode.InvalidConfiguration, str(error)) from error
 
 
-async def shown(
+async def get_masked_settings(
     context: Context, merchant: Merchant, adapter: Adapter
 ) -> ThirdPartyMerchantPspSettings:
-    """One entry per key of the form, in its order; without a value where none is saved.
+    """Return one entry per key of the form, in its order; without a value where none is saved.
 
     Secrets are masked.
     """
@@ -61,22 +64,24 @@ async def shown(
 async def verify_and_save(
     context: Context, merchant: Merchant, adapter: Adapter, form: ThirdPartyMerchantPspSettings
 ) -> IntegrationSettingsResponse:
-    """Ask the PSP about a copy; only what it accepts replaces the saved settings.
+    """Verify the settings with the PSP; save them only if it accepts them.
 
-    A masked secret is the saved one.
+    A masked secret stands for the saved one.
     """
-    given = {entry.key_name: (entry.key_value or "").strip() for entry in form.merchant_settings}
-    masked = {key for key in secret_keys(adapter) if given.get(key) == MASK}
+    form_values = {
+        entry.key_name: (entry.key_value or "").strip() for entry in form.merchant_settings
+    }
+    masked = {key for key in secret_keys(adapter) if form_values.get(key) == MASK}
     if masked:
         saved = await context.store.settings(merchant.id) or {}
-        given |= {key: saved.get(key, "") for key in masked}
+        form_values |= {key: saved.get(key, "") for key in masked}
     try:
-        settings = parse_settings(adapter, given)
+        settings = parse_settings(adapter, form_values)
     except SettingsRefused as error:
         raise invalid_data(str(error)) from error
     check = await _verify(context, adapter, settings)
     if check.roles:
-        values = {key: given[key] for key in setting_keys(adapter) if given.get(key)}
+        values = {key: form_values[key] for key in setting_keys(adapter) if form_values.get(key)}
         await context.store.save_settings(merchant.id, values, check.account)
     return settings_response(check)
 

@@ -1,4 +1,4 @@
-"""What the API counts."""
+"""Prometheus metrics of the API."""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.server.path_normalization import PREFIX
+from api.server.path_normalization import API_PREFIX
 from integrator.observability.metrics import counter, gauge, histogram
 
 REQUESTS = counter(
@@ -50,38 +50,38 @@ CERTIFICATE_FAILURES = counter(
     "integrator_api_certificate_failures_total", "Certificates that could not be put in place"
 )
 
-_SEEN = "integrator.seen"
+_SCOPE_KEY = "integrator.request_metrics"
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
 
 
 @dataclass
 class RequestMetrics:
-    """What is learned of a request while it is answered; `status` is 0 until it is known."""
+    """Figures of one request; `status` is 0 until the response starts."""
 
     route: str = "none"
     status: int = 0
-    began: float = field(default_factory=time.perf_counter)
+    started: float = field(default_factory=time.perf_counter)
 
-    def seconds(self) -> float:
-        """How long it has taken so far."""
-        return time.perf_counter() - self.began
+    def elapsed_seconds(self) -> float:
+        """Return the time since the request started."""
+        return time.perf_counter() - self.started
 
 
 @contextmanager
-def answering(scope: Scope) -> Iterator[RequestMetrics]:
-    """Counts one request."""
-    seen = scope[_SEEN] = RequestMetrics()
+def measure_request(scope: Scope) -> Iterator[RequestMetrics]:
+    """Count and time one request."""
+    request_metrics = scope[_SCOPE_KEY] = RequestMetrics()
     with IN_FLIGHT.track_inprogress():
-        yield seen
+        yield request_metrics
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    REQUESTS.labels(seen.route, method, str(seen.status)).inc()
-    DURATION.labels(seen.route, method).observe(seen.seconds())
+    REQUESTS.labels(request_metrics.route, method, str(request_metrics.status)).inc()
+    DURATION.labels(request_metrics.route, method).observe(request_metrics.elapsed_seconds())
 
 
-class Routed:
-    """ASGI middleware, the innermost: notes which route was found.
+class RouteRecorder:
+    """ASGI middleware, the innermost: records the matched route.
 
-    Others replace the scope on the way, so it cannot be read where the request came in.
+    Other middleware replaces the scope, so the route cannot be read in the outermost one.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -92,6 +92,8 @@ class Routed:
             await self._app(scope, receive, send)
         finally:
             route = getattr(scope.get("route"), "path", None)
-            if route is not None and _SEEN in scope:
-                within = scope["path"].startswith(f"{PREFIX}/") and not route.startswith(PREFIX)
-                scope[_SEEN].route = f"{PREFIX}{route}" if within else route
+            if route is not None and _SCOPE_KEY in scope:
+                below_prefix = scope["path"].startswith(f"{API_PREFIX}/") and not route.startswith(
+                    API_PREFIX
+                )
+                scope[_SCOPE_KEY].route = f"{API_PREFIX}{route}" if below_prefix else route

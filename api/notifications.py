@@ -1,6 +1,6 @@
-"""PSP notifications: verified, stored, then handed to their transactions.
+"""PSP notifications: verified, stored, then delivered to their transactions.
 
-What cannot be handed over now stays in the store, from where the worker tries again.
+A notification that cannot be delivered now stays stored, and the worker retries it.
 """
 
 import asyncio
@@ -26,39 +26,39 @@ from integrator.transactions.notification_inbox import StoredEvent
 
 log = logging.getLogger(__name__)
 
-SIGNAL_SECONDS = 2.0
+SIGNAL_TIMEOUT_SECONDS = 2.0
 
-# What is no address of ours is not looked for; a database need not be able to take it.
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+# Malformed addresses are refused before the look-up; a database may not accept their characters.
+_PSP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 _SETTINGS_ID = re.compile(r"[0-9a-f]{24}")
 
 
 async def receive(
     context: Context, psp: str, psp_settings_id: str, headers: Mapping[str, str], raw: bytes
 ) -> None:
-    """Take a notification in. After this has returned it is not lost."""
+    """Verify, store and deliver a notification. Once this returns it is stored."""
     merchant, adapter = await _resolve_account(context, psp, psp_settings_id)
-    await context.notifications.take(merchant.psp_settings_id)
-    notices = await _verified(context, merchant, adapter, headers, raw)
+    await context.notification_limit.acquire(merchant.psp_settings_id)
+    events = await _parse_events(context, merchant, adapter, headers, raw)
     message = notification_inbox.Message(merchant, "notification", raw, headers)
-    NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(notices))
-    stored = [
-        await notification_inbox.store_event(context.store, message, notice)
-        for notice in notices
-        if notice.relevant
+    NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(events))
+    stored_events = [
+        await notification_inbox.store_event(context.store, message, event)
+        for event in events
+        if event.relevant
     ]
-    for kept in stored:
-        if not await notification_inbox.is_open(context.store, kept.id):
+    for stored_event in stored_events:
+        if not await notification_inbox.is_open(context.store, stored_event.id):
             continue
-        if not await _deliver(context, kept):
-            return  # Temporal is away; the others would only wait as well
+        if not await _deliver(context, stored_event):
+            return  # Temporal is unavailable: the remaining ones would time out as well
 
 
 async def _resolve_account(
     context: Context, psp: str, psp_settings_id: str
 ) -> tuple[Merchant, Adapter]:
-    if not (_NAME.fullmatch(psp) and _SETTINGS_ID.fullmatch(psp_settings_id)):
+    if not (_PSP_NAME.fullmatch(psp) and _SETTINGS_ID.fullmatch(psp_settings_id)):
         raise NotFound("No such notification address.")
     merchant = await context.store.merchant_by_settings(psp, psp_settings_id)
     if merchant is None or await context.store.settings(merchant.id) is None:
@@ -67,39 +67,49 @@ async def _resolve_account(
     return merchant, registry.adapter(psp)
 
 
-async def _verified(
+async def _parse_events(
     context: Context, merchant: Merchant, adapter: Adapter, headers: Mapping[str, str], raw: bytes
 ) -> list[NotificationEvent]:
-    settings = merchant_settings.ready(adapter, await context.store.settings(merchant.id))
+    settings = merchant_settings.parse_saved_settings(
+        adapter, await context.store.settings(merchant.id)
+    )
     try:
-        notices = adapter.parse_notification(settings, headers, raw, datetime.now(UTC))
-        return [_storable(notice) for notice in notices]
+        events = adapter.parse_notification(settings, headers, raw, datetime.now(UTC))
+        return [_require_storable(event) for event in events]
     except NotificationRejected as error:
-        context.rejected[merchant.psp] += 1
+        context.rejected_notifications[merchant.psp] += 1
         NOTIFICATIONS.labels(merchant.psp, "rejected").inc()
         log.warning(
             "Notification of %s for %s rejected (%d so far): %s",
             merchant.psp,
             merchant.id,
-            context.rejected[merchant.psp],
+            context.rejected_notifications[merchant.psp],
             error,
         )
         raise InvalidSignature from error
 
 
-def _storable(notice: NotificationEvent) -> NotificationEvent:
-    """Refuse NUL and lone surrogates in what is searched for: no database can hold them."""
-    if _NOT_TEXT.search("".join((notice.event_id, notice.reference or "", *notice.psp_ids))):
-        raise NotificationRejected("An id is no text")
-    return notice
+def _require_storable(event: NotificationEvent) -> NotificationEvent:
+    """Refuse NUL and lone surrogates in searchable ids: no database can store them."""
+    if _UNSTORABLE_CHARACTERS.search(
+        "".join((event.event_id, event.reference or "", *event.psp_ids))
+    ):
+        raise NotificationRejected("An id contains characters that cannot be stored")
+    return event
 
 
-async def _deliver(context: Context, kept: StoredEvent) -> bool:
-    """Tell the transaction; False when Temporal is away, which leaves the notification stored."""
+async def _deliver(context: Context, stored_event: StoredEvent) -> bool:
+    """Deliver to the transaction; False if Temporal is unavailable (the event stays stored)."""
     try:
-        async with asyncio.timeout(SIGNAL_SECONDS):
-            await notification_inbox.deliver(context.store, context.gateway, kept)
+        async with asyncio.timeout(SIGNAL_TIMEOUT_SECONDS):
+            await notification_inbox.deliver(
+                context.store, context.transaction_client, stored_event
+            )
     except (TimeoutError, RuntimeError, RPCError) as error:
-        log.warning("Notification %d waits: %s", kept.id, type(error).__name__)
+        log.warning(
+            "Notification %d was not delivered and will be retried: %s",
+            stored_event.id,
+            type(error).__name__,
+        )
         return False
     return True

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from api.contract_response import JSON
+from api.contract_response import JSON_CONTENT_TYPE
 from integrator.contract import (
     FinalizePreauthRequest,
     IntegrationInfoResponse,
@@ -70,6 +70,19 @@ _TOKEN_ERROR: dict[str, Any] = {
     "required": ["error"],
     "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
 }
+TAGS = {
+    "Integration": "Payment methods and features that the merchant's PSP offers.",
+    "Settings": "The merchant's settings at its PSP.",
+    "Preauth": "Reservations, stored payment data and mandates.",
+    "Payment": "Captures of preauths and charges of agreements.",
+    "Refund": "Refunds of payments.",
+    "Notifications": "The addresses that PSPs send their notifications to.",
+    "OAuth 2.0": "Access tokens for OAuth clients.",
+    "Operations": "Health checks for whatever supervises the process.",
+}
+
+CONTACT = {"name": "Operator of this Payment Integrator"}
+
 _REF = "#/components/schemas/{model}"
 _DESCRIPTION = """
 The REST contract between Billwerk+ Transform and a payment service provider.
@@ -121,7 +134,13 @@ def document(app: FastAPI, public_url: str) -> dict[str, Any]:
     """The document, made once."""
     if app.openapi_schema is None:
         made = get_openapi(
-            title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes
+            title=app.title,
+            version=app.version,
+            description=_DESCRIPTION,
+            routes=app.routes,
+            tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+            servers=[{"url": public_url}],
+            contact=CONTACT,
         )
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         for generated in ("HTTPValidationError", "ValidationError"):
@@ -162,4 +181,4 @@ def _content(model: type[WireModel]) -> dict[str, Any]:
             f"example{number}": {"value": example}
             for number, example in enumerate(model.schema_examples, start=1)
         }
-    return {JSON.partition(";")[0]: media}
+    return {JSON_CONTENT_TYPE.partition(";")[0]: media}

@@ -1,4 +1,4 @@
-"""From the raw bytes of a request to a model of the contract."""
+"""Reading of request bodies, limited in size and time."""
 
 import asyncio
 import re
@@ -6,40 +6,40 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from api.errors import BodyTooLarge, RequestTimeout, UnsupportedBody, contract_errors
+from api.errors import BodyTooLarge, RequestTimeout, UnsupportedBody, map_contract_errors
 from integrator.contract import json_codec
 from integrator.contract.base import WireModel
 
 MAX_BODY_BYTES = 256 * 1024
-BODY_SECONDS = 15.0
+BODY_TIMEOUT_SECONDS = 15.0
 
 _JSON_TYPE = re.compile(r"(?:application|text)/json|application/[^\s/;]+\+json", re.IGNORECASE)
 _Model = TypeVar("_Model", bound=WireModel)
 
 
 async def read_model(request: Request, model_type: type[_Model]) -> _Model:
-    """The request's body as `model_type`; refused by type, then by size, then by content."""
+    """Return the body as `model_type`; checks content type, then size, then content."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if not _JSON_TYPE.fullmatch(content_type):
         raise UnsupportedBody
     raw = await read_raw(request)
-    with contract_errors():
+    with map_contract_errors():
         return json_codec.parse(model_type, raw)
 
 
 async def read_raw(request: Request) -> bytes:
-    """The body, never more of it than allowed and never for longer."""
+    """Return the body. Raises `BodyTooLarge` and `RequestTimeout`."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise BodyTooLarge(MAX_BODY_BYTES)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _read(request)
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            return await _read_limited(request)
     except TimeoutError:
         raise RequestTimeout from None
 
 
-async def _read(request: Request) -> bytes:
+async def _read_limited(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

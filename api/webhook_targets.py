@@ -1,4 +1,4 @@
-"""Which addresses change webhooks may be sent to."""
+"""Check of the addresses that change webhooks are sent to."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -9,11 +9,11 @@ from integrator.store import Merchant
 
 
 def check_webhook_target(target: str, merchant: Merchant, settings: Settings) -> None:
-    """Refuse an address that could be used to reach into the network this runs in.
+    """Refuse an address that could reach into the internal network (SSRF).
 
-    With an allow-list, the merchant's own or that of all, the list decides about the host;
-    production takes nothing but https, and without a list no address of its own network. What a
-    name leads to is judged when it is connected to.
+    With an allow-list, the merchant's or the global one, the host must be on it. Production
+    accepts only https, and without a list no internal address. The address that a name resolves
+    to is checked when connecting.
     """
     parts = urlsplit(target)
     host = (parts.hostname or "").rstrip(".")

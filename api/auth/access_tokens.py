@@ -1,7 +1,7 @@
-"""Access tokens of OAuth clients: JWTs (RFC 7519, profile RFC 9068) of a quarter of an hour.
+"""Access tokens of OAuth clients: JWTs (RFC 7519, profile RFC 9068) valid for 15 minutes.
 
-PyJWT makes and checks them: it is the most widely used library for this, typed, and brings nothing
-along. The keys are derived from the key ring; a key that was replaced there still verifies.
+PyJWT issues and verifies them: it is the most widely used library for this, typed, and has no
+dependencies. The keys are derived from the key ring; a key that was replaced there still verifies.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ import jwt
 
 from integrator.crypto.keys import KeyRing
 
-VALID_FOR = timedelta(minutes=15)
+TOKEN_LIFETIME = timedelta(minutes=15)
 
 _ALGORITHM = "HS256"
 _TYPE = "at+jwt"
@@ -21,7 +21,7 @@ _CLAIMS = ["iss", "aud", "sub", "client_id", "iat", "exp", "jti"]
 
 
 class AccessTokens:
-    """Issues and verifies; whether the client is still valid is the store's to say."""
+    """Issues and verifies access tokens; the store decides whether the client is still valid."""
 
     def __init__(self, keys: KeyRing, public_url: str) -> None:
         self._keys = keys.derive(_PURPOSE)
@@ -30,22 +30,22 @@ class AccessTokens:
         self._audience = f"{public_url}/api"
 
     def issue(self, client_id: str, now: datetime | None = None) -> str:
-        """A token of the client, valid from `now` for `VALID_FOR`."""
-        at = now or datetime.now(UTC)
+        """Return a token for the client, valid from `now` for `TOKEN_LIFETIME`."""
+        issued_at = now or datetime.now(UTC)
         claims = {
             "iss": self._issuer,
             "aud": self._audience,
             "sub": client_id,
             "client_id": client_id,
-            "iat": at,
-            "exp": at + VALID_FOR,
+            "iat": issued_at,
+            "exp": issued_at + TOKEN_LIFETIME,
             "jti": uuid4().hex,
         }
         headers = {"kid": self._active, "typ": _TYPE}
         return jwt.encode(claims, self._keys[self._active], _ALGORITHM, headers)
 
-    def client_of(self, token: str) -> str | None:
-        """The client a token was issued to; None when it is no such token, altered or expired."""
+    def verify(self, token: str) -> str | None:
+        """Return the id of the token's client, None for a foreign, altered or expired token."""
         if token.count(".") != 2:
             return None
         try:
@@ -62,6 +62,6 @@ class AccessTokens:
                 leeway=_CLOCK_SKEW,
                 options={"require": _CLAIMS},
             )
-        except (jwt.InvalidTokenError, RecursionError):  # the latter: a header nested too deeply
+        except (jwt.InvalidTokenError, RecursionError):  # RecursionError: nested too deeply
             return None
         return str(claims["sub"])

@@ -1,4 +1,4 @@
-"""Who calls: static bearer tokens, and access tokens of OAuth clients."""
+"""Authentication of callers: static bearer tokens and access tokens of OAuth clients."""
 
 import hashlib
 
@@ -11,42 +11,42 @@ from integrator.contract.ids import is_transaction_id
 from integrator.observability import log_setup
 from integrator.store import Caller
 
-TRANSACTION_ID = "transactionId"
-"""How paths name the transaction."""
+TRANSACTION_ID_PARAMETER = "transactionId"
+"""Name of the path parameter with the transaction id."""
 
 
 async def authenticate(context: Context, request: Request, token: str) -> Caller:
-    """The merchant a token speaks for, with the transaction that is to be read.
+    """Return the merchant of a token, with the transaction that the path names.
 
-    Raises `Unauthorized` and `TooMany`.
+    Raises `Unauthorized` and `RateLimited`.
     """
     address = client_address(request)
-    client_id = context.access_tokens.client_of(token)
+    client_id = context.access_tokens.verify(token)
     credential = client_id or hashlib.sha256(token.encode()).hexdigest()
-    await context.guests.check(address, credential)
-    caller = await _caller(context, token, client_id, _asked_id(request))
+    await context.failed_auth_limit.check(address, credential)
+    caller = await _look_up_caller(context, token, client_id, _read_requested_id(request))
     if caller is None:
-        await context.guests.record_failure(address)
+        await context.failed_auth_limit.record_failure(address)
         raise Unauthorized
-    context.guests.trust(credential)
-    await context.callers.take(caller.proof)
-    (context.uses.clients if client_id else context.uses.tokens).note(caller.proof)
+    context.failed_auth_limit.trust(credential)
+    await context.caller_limit.acquire(caller.proof)
+    (context.token_usage.clients if client_id else context.token_usage.tokens).record(caller.proof)
     log_setup.bind(merchant=caller.merchant.id, psp=caller.merchant.psp)
     return caller
 
 
-async def _caller(
-    context: Context, token: str, client_id: str | None, asked_id: str | None
+async def _look_up_caller(
+    context: Context, token: str, client_id: str | None, requested_id: str | None
 ) -> Caller | None:
-    """One question to the store, whichever kind of token: so a revocation is obeyed at once."""
+    """Look up the caller; one query for either kind of token, so a revocation counts at once."""
     if client_id is not None:
-        return await context.store.caller_by_client(client_id, asked_id)
-    return await context.store.caller_by_token(token, asked_id) if token else None
+        return await context.store.caller_by_client(client_id, requested_id)
+    return await context.store.caller_by_token(token, requested_id) if token else None
 
 
-def _asked_id(request: Request) -> str | None:
-    """The transaction to be read; what is malformed is not looked for."""
-    id = str(request.path_params.get(TRANSACTION_ID, ""))
+def _read_requested_id(request: Request) -> str | None:
+    """Return the id of the transaction to read; None for a malformed id."""
+    id = str(request.path_params.get(TRANSACTION_ID_PARAMETER, ""))
     if request.method != "GET" or not is_transaction_id(id):
         return None
     log_setup.bind(transaction_id=id)

@@ -1,4 +1,4 @@
-"""When tokens and clients were last used: noted in memory, written now and then, never at once."""
+"""Times of the last use of tokens and clients: collected in memory, written once a minute."""
 
 import asyncio
 import logging
@@ -7,48 +7,48 @@ from datetime import UTC, datetime, timedelta
 
 from integrator.store import Store, StoreUnavailable
 
-EVERY = timedelta(minutes=1)
+WRITE_INTERVAL = timedelta(minutes=1)
 
 log = logging.getLogger(__name__)
 
 
-class Use:
-    """The last uses of one kind of thing that have not been written yet, by id."""
+class LastUses:
+    """Last uses of one kind of credential that are not written yet, by id."""
 
     def __init__(self, write: Callable[[Mapping[str, datetime]], Awaitable[None]]) -> None:
         self._write = write
-        self._last: dict[str, datetime] = {}
+        self._pending: dict[str, datetime] = {}
 
-    def note(self, id: str) -> None:
-        """It was used now."""
-        self._last[id] = datetime.now(UTC)
+    def record(self, id: str) -> None:
+        """Record a use at the present time."""
+        self._pending[id] = datetime.now(UTC)
 
     async def write(self) -> None:
-        """Write what is noted; what cannot be written now is written with what comes next."""
-        noted, self._last = self._last, {}
-        if not noted:
+        """Write the pending uses; on failure they are kept for the next write."""
+        pending, self._pending = self._pending, {}
+        if not pending:
             return
         try:
-            await self._write(noted)
+            await self._write(pending)
         except StoreUnavailable as error:
-            self._last = noted | self._last
+            self._pending = pending | self._pending
             log.warning("Last uses could not be written: %s", error)
 
 
 class TokenUsage:
-    """The uses of static tokens and of OAuth clients."""
+    """Last uses of static tokens and of OAuth clients."""
 
     def __init__(self, store: Store) -> None:
-        self.tokens = Use(store.record_token_use)
-        self.clients = Use(store.record_client_use)
+        self.tokens = LastUses(store.record_token_use)
+        self.clients = LastUses(store.record_client_use)
 
     async def run(self) -> None:
-        """Write until cancelled."""
+        """Write periodically until cancelled."""
         while True:
-            await asyncio.sleep(EVERY.total_seconds())
+            await asyncio.sleep(WRITE_INTERVAL.total_seconds())
             await self.write()
 
     async def write(self) -> None:
-        """Write what is noted of both."""
+        """Write the pending uses of both kinds."""
         await self.tokens.write()
         await self.clients.write()

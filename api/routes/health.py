@@ -1,4 +1,4 @@
-"""For whoever supervises this process."""
+"""Health checks of the process."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from temporalio.service import RPCError
 
 from api.auth.rate_limits import client_address
-from api.context import READY_WITHIN, Context
+from api.context import READINESS_TIMEOUT, Context
 from api.deps import ContextDep
 from api.openapi import failures
 from api.server.https import is_internal
@@ -19,7 +19,12 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["Operations"])
 
 
-@router.get("/healthz", response_class=JSONResponse)
+@router.get(
+    "/healthz",
+    operation_id="getLiveness",
+    summary="Check that the process is up",
+    response_class=JSONResponse,
+)
 async def alive() -> Response:
     """The process is up."""
     return JSONResponse({"status": "ok"})
@@ -27,6 +32,8 @@ async def alive() -> Response:
 
 @router.get(
     "/readyz",
+    operation_id="getReadiness",
+    summary="Check that store and Temporal answer",
     response_class=JSONResponse,
     responses={
         503: {"description": "The store or Temporal cannot be reached, or the process is ending"},
@@ -36,17 +43,17 @@ async def alive() -> Response:
 async def ready(request: Request, context: ContextDep) -> Response:
     """Whether the store and Temporal answer within a second, each by name."""
     if not is_internal(request.scope):
-        await context.guests.record_failure(client_address(request))
+        await context.failed_auth_limit.record_failure(client_address(request))
     if request.scope.get("draining"):
         return JSONResponse({"process": "ending"}, 503)
-    store, temporal = await asyncio.gather(_store(context), _temporal(context))
-    found = {"store": _word(store), "temporal": _word(temporal)}
-    return JSONResponse(found, 200 if store and temporal else 503)
+    store, temporal = await asyncio.gather(_is_store_ready(context), _is_temporal_ready(context))
+    result = {"store": _status_text(store), "temporal": _status_text(temporal)}
+    return JSONResponse(result, 200 if store and temporal else 503)
 
 
-async def _store(context: Context) -> bool:
+async def _is_store_ready(context: Context) -> bool:
     try:
-        async with asyncio.timeout(READY_WITHIN.total_seconds()):
+        async with asyncio.timeout(READINESS_TIMEOUT.total_seconds()):
             await context.store.ping()
     except (StoreError, TimeoutError) as error:
         log.warning("Not ready: the store does not answer (%s).", type(error).__name__)
@@ -54,14 +61,14 @@ async def _store(context: Context) -> bool:
     return True
 
 
-async def _temporal(context: Context) -> bool:
+async def _is_temporal_ready(context: Context) -> bool:
     try:
-        async with asyncio.timeout(READY_WITHIN.total_seconds()):
+        async with asyncio.timeout(READINESS_TIMEOUT.total_seconds()):
             return await context.temporal_ready()
     except (RPCError, RuntimeError, TimeoutError) as error:
         log.warning("Not ready: Temporal does not answer (%s).", type(error).__name__)
         return False
 
 
-def _word(ok: bool) -> str:
+def _status_text(ok: bool) -> str:
     return "ok" if ok else "unreachable"

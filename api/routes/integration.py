@@ -1,9 +1,9 @@
-"""What the integrator can do for a merchant."""
+"""Integration info: features of the merchant's PSP."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.contract_response import answer
+from api.contract_response import contract_response
 from api.deps import AdapterDep
 from api.openapi import answers
 from integrator.contract import IntegrationInfoResponse
@@ -12,10 +12,15 @@ from integrator.psp.integration_info import integration_info
 router = APIRouter(tags=["Integration"])
 
 
-@router.get("/IntegrationInfo", responses=answers(IntegrationInfoResponse, 401, 500, 503))
+@router.get(
+    "/IntegrationInfo",
+    operation_id="getIntegrationInfo",
+    summary="Return payment methods, features and the settings form",
+    responses=answers(IntegrationInfoResponse, 401, 500, 503),
+)
 async def get_integration_info(adapter: AdapterDep) -> Response:
     """Payment methods and features of the merchant's PSP, and the form for its settings.
 
     Available before any settings are saved.
     """
-    return answer(integration_info(adapter))
+    return contract_response(integration_info(adapter))

@@ -1,4 +1,4 @@
-"""Where PSPs report changes; they prove who they are in their own way."""
+"""Notifications of PSPs, authenticated by the PSP's own signature."""
 
 from typing import Annotated
 
@@ -17,6 +17,8 @@ router = APIRouter(tags=["Notifications"])
 
 @router.post(
     "/notifications/{psp}/{pspSettingsId}",
+    operation_id="receiveNotification",
+    summary="Receive a notification of a PSP",
     response_class=Response,
     responses={
         200: {"description": "Stored; nothing is lost from here on"},
@@ -32,15 +34,15 @@ async def receive_notification(
 ) -> Response:
     """A PSP's notification, in its own format and with its own signature."""
     address, route = client_address(request), f"{psp}/{psp_settings_id}"
-    await context.guests.check(address, route)
+    await context.failed_auth_limit.check(address, route)
     raw = await read_raw(request)
     headers = dict(request.headers)
     try:
-        await context.background.run_shielded(
+        await context.background_tasks.run_shielded(
             notifications.receive(context, psp, psp_settings_id, headers, raw)
         )
     except (NotFound, InvalidSignature):
-        await context.guests.record_failure(address)
+        await context.failed_auth_limit.record_failure(address)
         raise
-    context.guests.trust(route)
+    context.failed_auth_limit.trust(route)
     return Response()

@@ -1,4 +1,4 @@
-"""Where OAuth clients get their access tokens."""
+"""Token endpoint for OAuth clients."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from api.auth import oauth
-from api.auth.access_tokens import VALID_FOR
+from api.auth.access_tokens import TOKEN_LIFETIME
 from api.deps import ContextDep
 from api.openapi import token_errors
 
@@ -34,12 +34,16 @@ _TOKEN: dict[str, Any] = {
 
 @router.post(
     "/oauth/token",
+    operation_id="issueAccessToken",
+    summary="Issue an access token to an OAuth client",
     response_class=JSONResponse,
     responses={
         200: {"description": "Success", "content": {"application/json": {"schema": _TOKEN}}},
         **token_errors(),
     },
-    openapi_extra={"requestBody": {"required": True, "content": {oauth.FORM: {"schema": _FORM}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {oauth.FORM_CONTENT_TYPE: {"schema": _FORM}}}
+    },
 )
 async def issue_access_token(request: Request, context: ContextDep) -> Response:
     """An access token by the client credentials grant (RFC 6749, section 4.4).
@@ -47,10 +51,10 @@ async def issue_access_token(request: Request, context: ContextDep) -> Response:
     The client authenticates with HTTP Basic or with `client_id` and `client_secret` in the form.
     """
     try:
-        token = await oauth.grant(context, request)
-    except oauth.OAuthError as refusal:
-        body = {"error": refusal.error, "error_description": refusal.description}
-        return JSONResponse(body, refusal.status, refusal.headers)
-    seconds = int(VALID_FOR.total_seconds())
-    granted = {"access_token": token, "token_type": "Bearer", "expires_in": seconds}
-    return JSONResponse(granted, headers={"Pragma": "no-cache"})
+        token = await oauth.grant_token(context, request)
+    except oauth.OAuthError as error:
+        body = {"error": error.error, "error_description": error.description}
+        return JSONResponse(body, error.status, error.headers)
+    seconds = int(TOKEN_LIFETIME.total_seconds())
+    content = {"access_token": token, "token_type": "Bearer", "expires_in": seconds}
+    return JSONResponse(content, headers={"Pragma": "no-cache"})

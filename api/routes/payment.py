@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.deps import AdapterDep, AskedDep, CallerDep, ContextDep
+from api.deps import AdapterDep, CallerDep, ContextDep, RequestedTransactionDep
 from api.openapi import answers, body
 from api.request_body import read_model
 from api.transactions.create import create_transaction
@@ -16,6 +16,8 @@ router = APIRouter(tags=["Payment"])
 
 @router.post(
     "/Payment",
+    operation_id="createPayment",
+    summary="Capture a preauth or charge an agreement",
     responses=answers(PaymentResponse, 400, 401, 413, 415, 422, 429, 500, 503),
     openapi_extra=body(PaymentRequest),
 )
@@ -27,15 +29,19 @@ async def post_payment(
     A direct debit is executed on `plannedExecutionDate` and stays Pending until it settles.
     Repeating a request returns its current state and moves no money.
     """
-    wanted = await read_model(request, PaymentRequest)
-    entry = create_transaction(context, caller.merchant, adapter, wanted, request.is_disconnected)
-    return await context.background.run_shielded(entry)
+    payment_request = await read_model(request, PaymentRequest)
+    creation = create_transaction(
+        context, caller.merchant, adapter, payment_request, request.is_disconnected
+    )
+    return await context.background_tasks.run_shielded(creation)
 
 
 @router.get(
     "/Payment/{transactionId}",
+    operation_id="getPayment",
+    summary="Return a payment with its refunds and chargebacks",
     responses=answers(PaymentResponse, 401, 404, 422, 429, 500, 503),
 )
-async def get_payment(context: ContextDep, asked: AskedDep) -> Response:
+async def get_payment(context: ContextDep, requested: RequestedTransactionDep) -> Response:
     """The current state of a payment with its refunds and chargebacks; an error if it failed."""
-    return await get_response(context, asked, TransactionKind.PAYMENT)
+    return await get_response(context, requested, TransactionKind.PAYMENT)

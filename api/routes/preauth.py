@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.deps import AdapterDep, AskedDep, CallerDep, ContextDep, TransactionIdPath
+from api.deps import AdapterDep, CallerDep, ContextDep, RequestedTransactionDep, TransactionIdPath
 from api.openapi import answers, any_body, body
 from api.request_body import read_model, read_raw
 from api.transactions import preauth_actions
@@ -23,6 +23,8 @@ router = APIRouter(tags=["Preauth"])
 
 @router.post(
     "/Preauth",
+    operation_id="createPreauth",
+    summary="Reserve an amount or store payment data",
     responses=answers(PreauthResponse, 400, 401, 413, 415, 422, 429, 500, 503),
     openapi_extra=body(PreauthRequest),
 )
@@ -35,13 +37,17 @@ async def post_preauth(
     status is Initiated and `redirectUrl` is where the customer must go. Without it, the stored
     payment data of the agreement is used. Repeating a request returns its current state.
     """
-    wanted = await read_model(request, PreauthRequest)
-    entry = create_transaction(context, caller.merchant, adapter, wanted, request.is_disconnected)
-    return await context.background.run_shielded(entry)
+    preauth_request = await read_model(request, PreauthRequest)
+    creation = create_transaction(
+        context, caller.merchant, adapter, preauth_request, request.is_disconnected
+    )
+    return await context.background_tasks.run_shielded(creation)
 
 
 @router.post(
     "/Preauth/Finalize",
+    operation_id="finalizePreauth",
+    summary="Complete a preauth after the customer has returned",
     responses=answers(PreauthResponse, 400, 401, 413, 415, 422, 429, 500, 503),
     openapi_extra=body(FinalizePreauthRequest),
 )
@@ -53,22 +59,28 @@ async def finalize_preauth(
     The parameters of the return address are not relied upon. A preauth that is decided already
     is returned as it is.
     """
-    wanted = await read_model(request, FinalizePreauthRequest)
-    finish = preauth_actions.finalize(context, caller.merchant, adapter, wanted.transaction_id)
-    return await context.background.run_shielded(finish)
+    finalize_request = await read_model(request, FinalizePreauthRequest)
+    finalization = preauth_actions.finalize(
+        context, caller.merchant, adapter, finalize_request.transaction_id
+    )
+    return await context.background_tasks.run_shielded(finalization)
 
 
 @router.get(
     "/Preauth/{transactionId}",
+    operation_id="getPreauth",
+    summary="Return a preauth",
     responses=answers(PreauthResponse, 401, 404, 422, 429, 500, 503),
 )
-async def get_preauth(context: ContextDep, asked: AskedDep) -> Response:
+async def get_preauth(context: ContextDep, requested: RequestedTransactionDep) -> Response:
     """The current state of a preauth; an error if it failed."""
-    return await get_response(context, asked, TransactionKind.PREAUTH)
+    return await get_response(context, requested, TransactionKind.PREAUTH)
 
 
 @router.post(
     "/Preauth/{transactionId}/Cancel",
+    operation_id="cancelPreauth",
+    summary="Cancel a preauth and release its amount",
     responses=answers(PaymentCancellationResponse, 401, 404, 413, 422, 429, 500, 503),
     openapi_extra=any_body(PaymentCancellationRequest),
 )
@@ -84,5 +96,5 @@ async def cancel_preauth(
     With cancellation status Pending the preauth keeps its status until the PSP has confirmed.
     """
     await read_raw(request)
-    cancel = preauth_actions.cancel(context, caller.merchant, adapter, transaction_id)
-    return await context.background.run_shielded(cancel)
+    cancellation = preauth_actions.cancel(context, caller.merchant, adapter, transaction_id)
+    return await context.background_tasks.run_shielded(cancellation)

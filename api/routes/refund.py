@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.deps import AdapterDep, AskedDep, CallerDep, ContextDep
+from api.deps import AdapterDep, CallerDep, ContextDep, RequestedTransactionDep
 from api.openapi import answers, body
 from api.request_body import read_model
 from api.transactions.create import create_transaction
@@ -16,6 +16,8 @@ router = APIRouter(tags=["Refund"])
 
 @router.post(
     "/Refund",
+    operation_id="createRefund",
+    summary="Refund a payment in whole or in part",
     responses=answers(RefundResponse, 400, 401, 413, 415, 422, 429, 500, 503),
     openapi_extra=body(RefundRequest),
 )
@@ -27,15 +29,19 @@ async def post_refund(
     Several refunds of one payment never exceed what it brought in. Repeating a request returns
     its current state and moves no money.
     """
-    wanted = await read_model(request, RefundRequest)
-    entry = create_transaction(context, caller.merchant, adapter, wanted, request.is_disconnected)
-    return await context.background.run_shielded(entry)
+    refund_request = await read_model(request, RefundRequest)
+    creation = create_transaction(
+        context, caller.merchant, adapter, refund_request, request.is_disconnected
+    )
+    return await context.background_tasks.run_shielded(creation)
 
 
 @router.get(
     "/Refund/{transactionId}",
+    operation_id="getRefund",
+    summary="Return a refund",
     responses=answers(RefundResponse, 401, 404, 422, 429, 500, 503),
 )
-async def get_refund(context: ContextDep, asked: AskedDep) -> Response:
+async def get_refund(context: ContextDep, requested: RequestedTransactionDep) -> Response:
     """The current state of a refund; an error if it failed."""
-    return await get_response(context, asked, TransactionKind.REFUND)
+    return await get_response(context, requested, TransactionKind.REFUND)

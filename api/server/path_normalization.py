@@ -1,56 +1,58 @@
-"""Brings the paths a caller may use to the one form the routes have."""
+"""Normalization of request paths to the form of the routes."""
 
 from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PREFIX = "/api"
+API_PREFIX = "/api"
 
 
-class CanonicalPaths:
+class PathNormalization:
     """ASGI middleware: `/payment/X` and `/API/Payment/X/` become `/api/Payment/X`.
 
-    The fixed words of a path may be written in any letter case and the prefix left out. Ids stay
-    as they are, and so does every path that is not one of the templates'.
+    Fixed segments may be written in any letter case and the prefix may be missing. Ids stay
+    unchanged, and so do paths that match no template.
     """
 
     def __init__(self, app: ASGIApp, templates: Iterable[str]) -> None:
         self._app = app
-        # Fixed words first: "Finalize" is no id.
-        self._templates = sorted((_words(path) for path in templates), key=_placeholders)
+        # Fixed segments first, so that "Finalize" is not taken for an id.
+        self._templates = sorted(
+            (_split_template(path) for path in templates), key=_count_placeholders
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = self.canonical(scope["path"])
+            path = self.normalize(scope["path"])
             scope = {**scope, "path": path, "raw_path": path.encode()}
         await self._app(scope, receive, send)
 
-    def canonical(self, path: str) -> str:
-        """The path of the route meant, or `path` itself if there is none."""
-        words = path.removesuffix("/").removeprefix("/").split("/")
-        if words[0].lower() == PREFIX[1:]:
-            del words[0]
+    def normalize(self, path: str) -> str:
+        """Return the path of the matching route, or `path` itself if none matches."""
+        segments = path.removesuffix("/").removeprefix("/").split("/")
+        if segments[0].lower() == API_PREFIX[1:]:
+            del segments[0]
         for template in self._templates:
-            if len(template) == len(words) and all(map(_fits, template, words)):
-                return "/".join([PREFIX, *map(_spelled, template, words)])
+            if len(template) == len(segments) and all(map(_segment_matches, template, segments)):
+                return "/".join([API_PREFIX, *map(_normalize_segment, template, segments)])
         return path
 
 
-def _words(template: str) -> tuple[str, ...]:
-    return tuple(template.removeprefix(PREFIX).strip("/").split("/"))
+def _split_template(template: str) -> tuple[str, ...]:
+    return tuple(template.removeprefix(API_PREFIX).strip("/").split("/"))
 
 
-def _placeholders(template: tuple[str, ...]) -> int:
+def _count_placeholders(template: tuple[str, ...]) -> int:
     return sum(map(_is_placeholder, template))
 
 
-def _is_placeholder(word: str) -> bool:
-    return word.startswith("{")
+def _is_placeholder(segment: str) -> bool:
+    return segment.startswith("{")
 
 
-def _fits(expected: str, word: str) -> bool:
-    return bool(word) if _is_placeholder(expected) else expected.lower() == word.lower()
+def _segment_matches(expected: str, segment: str) -> bool:
+    return bool(segment) if _is_placeholder(expected) else expected.lower() == segment.lower()
 
 
-def _spelled(expected: str, word: str) -> str:
-    return word if _is_placeholder(expected) else expected
+def _normalize_segment(expected: str, segment: str) -> str:
+    return segment if _is_placeholder(expected) else expected

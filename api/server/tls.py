@@ -1,4 +1,4 @@
-"""The certificate of an API that serves HTTPS itself."""
+"""TLS certificate of an API that serves HTTPS itself."""
 
 import logging
 import ssl
@@ -17,20 +17,20 @@ class Certificate:
     """A TLS context whose certificate can be replaced while connections are open."""
 
     def __init__(self, cert_file: Path, key_file: Path) -> None:
-        """Raises `ConfigurationError`."""
+        """Load the certificate. Raises `ConfigurationError`."""
         self._files = (cert_file, key_file)
         self.context = self._load()
 
     def reload(self) -> None:
-        """Read the files again, for new connections; keep what there is if they do not do."""
+        """Reload the files for new connections; keep the old certificate if they are invalid."""
         try:
-            self._load()  # into a context of its own: half a change would refuse every connection
+            self._load()  # into a separate context: half a change would break every connection
             self.context.load_cert_chain(*self._files, password=_no_password)
         except (ConfigurationError, OSError) as error:
             metrics.CERTIFICATE_FAILURES.inc()
             log.error("The certificate was not replaced: %s", error)
         else:
-            log.info("The certificate was read again.")
+            log.info("The certificate was reloaded.")
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -49,5 +49,5 @@ class Certificate:
 
 
 def _no_password() -> NoReturn:
-    """Asked for only when the key has one; without this, OpenSSL would ask the terminal."""
+    """Refuse a protected key; without this, OpenSSL would ask for the password on the terminal."""
     raise ValueError("the key is protected by a password")

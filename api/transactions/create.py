@@ -1,9 +1,10 @@
-"""How a POST of a preauth, payment or refund enters.
+"""Handle POST of a preauth, payment or refund.
 
-One unique row per transaction decides who was first: only its inserter has checked the request,
-and repeats are recognised before any check, because a repeated capture or refund would be refused
-for the money its own first try has taken. Whoever finds the row still at version 0 asks for the
-start again (the first may have crashed in between): starts join, so it happens once.
+A unique row per transaction decides which request is the first: only that one is validated.
+Repeats are recognised before validation, because a repeated capture or refund would be refused
+for the money that its first attempt took. A request that finds the row at version 0 starts the
+workflow again (the first may have crashed before the start); starts of one workflow id join, so the
+transaction is executed once.
 """
 
 import asyncio
@@ -17,9 +18,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.context import Context
-from api.errors import RequestRejected, ServiceUnavailable, temporal_errors
+from api.errors import RequestRejected, ServiceUnavailable, map_temporal_errors
 from api.transactions.responses import build_response_from
-from api.transactions.state_reader import Reading, current
+from api.transactions.state_reader import Reading, read_current
 from api.transactions.validation import AnyRequest, validate_new
 from integrator.contract import (
     PaymentErrorCode,
@@ -36,7 +37,7 @@ from workflows.state import AnyState, Change, TransactionKind
 
 log = logging.getLogger(__name__)
 
-CallerGone = Callable[[], Awaitable[bool]]
+IsDisconnected = Callable[[], Awaitable[bool]]
 
 
 async def create_transaction(
@@ -44,29 +45,29 @@ async def create_transaction(
     merchant: Merchant,
     adapter: Adapter,
     request: AnyRequest,
-    caller_gone: CallerGone,
+    is_disconnected: IsDisconnected,
 ) -> Response:
-    """Let a request in and answer within the budget; `caller_gone` says if nobody reads it."""
+    """Create the transaction, or return its state for a repeat, within the time budget."""
     log_setup.bind(transaction_id=request.transaction_id)
-    known = await context.store.known(merchant.id, request.transaction_id, _agreement_id(request))
-    row, created = known.transaction, False
+    lookup = await context.store.known(merchant.id, request.transaction_id, _agreement_id(request))
+    row, created = lookup.transaction, False
     if row is None:
-        new = await validate_new(context, merchant, adapter, request, known)
+        new = await validate_new(context, merchant, adapter, request, lookup)
         row, created = await context.store.open_transaction(new)
     if not created:
-        _require_same(row, request)
+        _require_same_request(row, request)
         if row.version > 0:
             return _track_response(
-                context, row, await build_response_from(context, row, current(context, row))
+                context, row, await build_response_from(context, row, read_current(context, row))
             )
-    outcome = _first_outcome(context, row, caller_gone)
+    outcome = _start_and_wait(context, row, is_disconnected)
     return _track_response(
-        context, row, await build_response_from(context, row, outcome, known.agreement)
+        context, row, await build_response_from(context, row, outcome, lookup.agreement)
     )
 
 
 def _track_response(context: Context, row: TransactionRow, response: Response) -> Response:
-    """Note once the answer is out; an answer that never gets out is announced by the worker."""
+    """Record when the response is sent; otherwise the worker sends a change notification."""
     if row.told_at is None:
         response.background = BackgroundTask(
             context.response_log.record, row.merchant_id, row.transaction_id
@@ -74,7 +75,7 @@ def _track_response(context: Context, row: TransactionRow, response: Response) -
     return response
 
 
-def _kind(request: AnyRequest) -> TransactionKind:
+def _transaction_kind(request: AnyRequest) -> TransactionKind:
     if isinstance(request, PreauthRequest):
         return TransactionKind.PREAUTH
     return (
@@ -86,49 +87,53 @@ def _agreement_id(request: AnyRequest) -> str | None:
     return None if isinstance(request, RefundRequest) else request.agreement_id
 
 
-def _require_same(row: TransactionRow, request: AnyRequest) -> None:
-    same = row.kind == _kind(request).value and row.fingerprint == json_codec.fingerprint(request)
-    if not same:
+def _require_same_request(row: TransactionRow, request: AnyRequest) -> None:
+    is_same = row.kind == _transaction_kind(
+        request
+    ).value and row.fingerprint == json_codec.fingerprint(request)
+    if not is_same:
         raise RequestRejected(
             PaymentErrorCode.AlreadyExecuted,
             "transactionId was used before, for another request.",
         )
 
 
-async def _first_outcome(context: Context, row: TransactionRow, caller_gone: CallerGone) -> Reading:
-    """The outcome of the PSP call, or what is known when the budget is spent."""
+async def _start_and_wait(
+    context: Context, row: TransactionRow, is_disconnected: IsDisconnected
+) -> Reading:
+    """Start the workflow; return the outcome of the PSP call, or the state when time is up."""
     try:
-        with temporal_errors():
+        with map_temporal_errors():
             async with asyncio.timeout(context.settings.sync_budget_seconds):
-                state = await context.gateway.create(first_start(row))
+                state = await context.transaction_client.create(first_start(row))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
         return await _respond_pending(context, row)
     except (WorkflowAlreadyStartedError, WorkflowUpdateFailedError) as error:
-        log.info("%s %s was begun before: %s", row.kind, row.transaction_id, type(error).__name__)
-        return await current(context, await _reload(context, row))
-    if await caller_gone():
-        await _tell_caller_left(context, row)
-    # Only a preauth's row has parts that the answer needs and the PSP call may have added.
-    fresh = await _reload(context, row) if row.kind == TransactionKind.PREAUTH.value else row
-    return Reading(fresh, state)
+        log.info("%s %s was started before: %s", row.kind, row.transaction_id, type(error).__name__)
+        return await read_current(context, await _reload(context, row))
+    if await is_disconnected():
+        await _detach_caller(context, row)
+    # Only a preauth's row has data for the response that the PSP call may have added.
+    current_row = await _reload(context, row) if row.kind == TransactionKind.PREAUTH.value else row
+    return Reading(current_row, state)
 
 
 async def _respond_pending(context: Context, row: TransactionRow) -> Reading:
-    """The PSP has not answered in time: say Pending, and have everything later announced."""
-    known = await _tell_caller_left(context, row)
-    reading = await current(context, await _reload(context, row))
-    if not known and reading.row.version == 0:
+    """Return Pending after a timeout, and have later changes sent as notifications."""
+    detached = await _detach_caller(context, row)
+    reading = await read_current(context, await _reload(context, row))
+    if not detached and reading.row.version == 0:
         # Not closed (a closed workflow has recorded something) but never started.
         raise ServiceUnavailable
     await _record_pending(context, reading.row, reading.state)
     return reading
 
 
-async def _tell_caller_left(context: Context, row: TransactionRow) -> bool:
-    """False when the workflow does not exist or has closed."""
-    with temporal_errors():
+async def _detach_caller(context: Context, row: TransactionRow) -> bool:
+    """Signal that the caller is gone; return False if the workflow is missing or closed."""
+    with map_temporal_errors():
         try:
-            await context.gateway.caller_detached(
+            await context.transaction_client.caller_detached(
                 row.merchant_id, TransactionKind(row.kind), row.transaction_id
             )
         except RPCError as error:
@@ -139,10 +144,10 @@ async def _tell_caller_left(context: Context, row: TransactionRow) -> bool:
 
 
 async def _record_pending(context: Context, row: TransactionRow, state: AnyState) -> None:
-    """Turn an Initiated state into Pending, here and in the store.
+    """Change an Initiated state to Pending, here and in the store.
 
-    It keeps its version, so that whatever the workflow records wins over it, and moves its time
-    by one tick only, so that whatever the workflow announces is newer.
+    Its version stays, so that any state recorded by the workflow replaces it; its time moves by
+    one tick only, so that any state notified by the workflow is newer.
     """
     version = state.version
     if state.mark_pending(state.last_updated) is Change.NONE:
@@ -152,5 +157,5 @@ async def _record_pending(context: Context, row: TransactionRow, state: AnyState
 
 
 async def _reload(context: Context, row: TransactionRow) -> TransactionRow:
-    """The row as it is now."""
+    """Return the current row."""
     return await context.store.transaction(row.merchant_id, row.transaction_id) or row

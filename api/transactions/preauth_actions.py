@@ -1,4 +1,4 @@
-"""Operations on an existing preauth: cancel it, or finish it after a redirect."""
+"""Operations on an existing preauth: cancel, and finalize after a redirect."""
 
 import asyncio
 from typing import cast
@@ -7,17 +7,17 @@ from starlette.responses import Response
 from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 
 from api.context import Context
-from api.contract_response import answer
+from api.contract_response import contract_response
 from api.errors import (
     NotFound,
     ServiceUnavailable,
     invalid_data,
-    precondition,
-    raise_if,
-    temporal_errors,
+    invalid_precondition,
+    map_temporal_errors,
+    raise_if_refused,
 )
 from api.transactions.responses import build_response
-from api.transactions.state_reader import Reading, current, read
+from api.transactions.state_reader import Reading, read_current, read_transaction
 from integrator.contract import (
     PaymentCancellationResponse,
     PaymentCancellationStatus,
@@ -36,14 +36,14 @@ Cancellation = PaymentCancellationStatus
 async def cancel(
     context: Context, merchant: Merchant, adapter: Adapter, transaction_id: str
 ) -> Response:
-    """Give the reservation back."""
-    reading = await read(context, merchant.id, TransactionKind.PREAUTH, transaction_id)
+    """Cancel the reservation."""
+    reading = await read_transaction(context, merchant.id, TransactionKind.PREAUTH, transaction_id)
     if reading is None or not isinstance(reading.state, PreauthState):
         raise NotFound("No preauth with this id.")
-    if not _method(adapter, reading).cancel:
-        raise precondition("The PSP cannot cancel this preauth.")
+    if not _method_capability(adapter, reading).cancel:
+        raise invalid_precondition("The PSP cannot cancel this preauth.")
     status = await _cancel(context, reading, reading.state)
-    return answer(
+    return contract_response(
         PaymentCancellationResponse(cancellation_status=status, transaction_id=transaction_id)
     )
 
@@ -51,51 +51,52 @@ async def cancel(
 async def finalize(
     context: Context, merchant: Merchant, adapter: Adapter, transaction_id: str
 ) -> Response:
-    """Have the PSP asked how the redirect ended, unless that is known already."""
-    reading = await read(context, merchant.id, TransactionKind.PREAUTH, transaction_id)
+    """Ask the PSP for the outcome of the redirect, unless it is known already."""
+    reading = await read_transaction(context, merchant.id, TransactionKind.PREAUTH, transaction_id)
     if reading is None or not isinstance(reading.state, PreauthState):
-        raise invalid_data("transactionId names no preauth.")
+        raise invalid_data("transactionId does not name a preauth.")
     if not reading.state.undecided:
         return await build_response(context, reading)
-    if not _method(adapter, reading).redirect:
-        raise precondition("The preauth was not made with a redirect.")
+    if not _method_capability(adapter, reading).redirect:
+        raise invalid_precondition("The preauth was not made with a redirect.")
     return await build_response(context, await _finalize(context, reading))
 
 
-def _method(adapter: Adapter, reading: Reading) -> MethodCapability:
+def _method_capability(adapter: Adapter, reading: Reading) -> MethodCapability:
     return adapter.capabilities.methods.get(reading.state.role, MethodCapability())
 
 
-def _start(reading: Reading) -> PreauthInput:
+def _resume_input(reading: Reading) -> PreauthInput:
     return cast(PreauthInput, resume_input(reading.row, reading.state))
 
 
-def _never_begun(reading: Reading) -> bool:
-    """Reopening such a transaction would make its PSP call."""
+def _is_never_started(reading: Reading) -> bool:
+    """Whether no workflow was started; resuming would then make the PSP call."""
     return reading.workflow_missing and reading.row.version == 0
 
 
 async def _cancel(context: Context, reading: Reading, state: PreauthState) -> Cancellation:
-    if state.is_final or _never_begun(reading):
+    if state.is_final or _is_never_started(reading):
         if state.status is PaymentTransactionStatus.Cancelled:
             return Cancellation.Succeeded
-        raise_if(state.refuse_cancel())
+        raise_if_refused(state.check_cancel())
     try:
-        with temporal_errors():
+        with map_temporal_errors():
             async with asyncio.timeout(context.settings.sync_budget_seconds):
-                reply = await context.gateway.cancel(_start(reading))
+                reply = await context.transaction_client.cancel(_resume_input(reading))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-        return await _cancel_unanswered(context, reading)
-    raise_if(reply.refusal)
+        return await _resolve_cancel_timeout(context, reading)
+    raise_if_refused(reply.refusal)
     return reply.status
 
 
-async def _cancel_unanswered(context: Context, before: Reading) -> Cancellation:
-    """Pending only if the workflow has taken it on: what it never saw is lost and must be repeated.
+async def _resolve_cancel_timeout(context: Context, earlier: Reading) -> Cancellation:
+    """Return Pending only if the workflow has accepted the cancellation.
 
-    Temporal keeps an update in memory until a worker has accepted it.
+    Temporal keeps an update in memory until a worker accepts it: before that it may be lost, and
+    the caller must repeat the request.
     """
-    reading = await current(context, before.row)
+    reading = await read_current(context, earlier.row)
     if reading.state.status is PaymentTransactionStatus.Cancelled:
         return Cancellation.Succeeded
     if (
@@ -108,14 +109,14 @@ async def _cancel_unanswered(context: Context, before: Reading) -> Cancellation:
 
 
 async def _finalize(context: Context, reading: Reading) -> Reading:
-    if _never_begun(reading):
+    if _is_never_started(reading):
         return reading
     row = reading.row
     try:
-        with temporal_errors():
+        with map_temporal_errors():
             async with asyncio.timeout(context.settings.sync_budget_seconds):
-                state = await context.gateway.finalize(_start(reading))
+                state = await context.transaction_client.finalize(_resume_input(reading))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-        return await current(context, row)
-    fresh = await context.store.transaction(row.merchant_id, row.transaction_id)
-    return Reading(fresh or row, state)
+        return await read_current(context, row)
+    current_row = await context.store.transaction(row.merchant_id, row.transaction_id)
+    return Reading(current_row or row, state)

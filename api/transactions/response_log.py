@@ -1,6 +1,6 @@
-"""Whose callers have had their answer: noted when it is out, written together a moment later.
+"""Records which transactions were reported to the caller in a response; written in batches.
 
-A crash in between costs a change notification that was not needed, never one that was.
+A crash before the write causes a superfluous change notification, never a missing one.
 """
 
 import asyncio
@@ -8,38 +8,42 @@ import logging
 
 from integrator.store import Store, StoreError
 
-PAUSE_SECONDS = 0.25
+WRITE_DELAY_SECONDS = 0.25
 
 log = logging.getLogger(__name__)
 
 
 class ResponseLog:
-    """One database transaction for all answers of a moment, and none on anybody's way."""
+    """Collects sent responses and writes them in one database transaction, after the response."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._noted: list[tuple[str, str]] = []
-        self._any = asyncio.Event()
+        self._pending: list[tuple[str, str]] = []
+        self._has_pending = asyncio.Event()
 
     async def record(self, merchant_id: str, transaction_id: str) -> None:
-        """The answer about this transaction is out."""
-        self._noted.append((merchant_id, transaction_id))
-        self._any.set()
+        """Record that a response with the transaction's state was sent."""
+        self._pending.append((merchant_id, transaction_id))
+        self._has_pending.set()
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await self._any.wait()
-            await asyncio.sleep(PAUSE_SECONDS)
+            await self._has_pending.wait()
+            await asyncio.sleep(WRITE_DELAY_SECONDS)
             await self.write()
 
     async def write(self) -> None:
-        """Write what is noted."""
-        noted, self._noted = self._noted, []
-        self._any.clear()
-        if not noted:
+        """Write the pending records."""
+        pending, self._pending = self._pending, []
+        self._has_pending.clear()
+        if not pending:
             return
         try:
-            await self._store.mark_responded(*noted)
+            await self._store.mark_responded(*pending)
         except StoreError as error:
-            log.warning("%d answer(s) will be announced as well: %s", len(noted), error)
+            log.warning(
+                "%d response(s) not recorded; their changes will also be notified: %s",
+                len(pending),
+                error,
+            )

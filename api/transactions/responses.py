@@ -1,4 +1,4 @@
-"""From a transaction's state to the contract's responses."""
+"""Responses of the contract, built from a transaction's state."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,9 +9,9 @@ from typing import Any
 from starlette.responses import Response
 
 from api.context import Context
-from api.contract_response import answer
+from api.contract_response import contract_response
 from api.errors import NotFound
-from api.transactions.state_reader import Reading, current
+from api.transactions.state_reader import Reading, read_current
 from integrator.contract import (
     PaymentChargebackItem,
     PaymentChargebackReason,
@@ -38,14 +38,16 @@ from workflows.state import (
 )
 
 Role = PublicPaymentProviderRole
-DATED_ROLES = frozenset({Role.Debit, Role.MobilePay, Role.AmazonPay})
+ROLES_WITH_DUE_DATE = frozenset({Role.Debit, Role.MobilePay, Role.AmazonPay})
 
 
 async def build_response(context: Context, reading: Reading) -> Response:
-    """The answer to a POST and to every GET: a failed transaction is an error each time."""
-    failed = reading.state.status is PaymentTransactionStatus.Failed
-    wanted = not failed and not isinstance(reading.state, RefundState)
-    return _response(reading, await _agreed(context, reading.row) if wanted else None)
+    """Build the response to a POST or GET; a failed transaction is an error each time."""
+    is_failed = reading.state.status is PaymentTransactionStatus.Failed
+    needs_instrument = not is_failed and not isinstance(reading.state, RefundState)
+    return _to_response(
+        reading, await _read_instrument(context, reading.row) if needs_instrument else None
+    )
 
 
 async def build_response_from(
@@ -54,51 +56,57 @@ async def build_response_from(
     reading: Coroutine[Any, Any, Reading],
     agreement: Agreement | None = None,
 ) -> Response:
-    """As `respond`. Of a payment the agreement is read meanwhile, unless it is known: the outcome
-    does not change it, as that of a preauth does."""
+    """Build the response when `reading` is done.
+
+    The agreement of a payment is read meanwhile, unless given: a payment's outcome does not change
+    the agreement, a preauth's does.
+    """
     if row.kind != TransactionKind.PAYMENT.value:
         return await build_response(context, await reading)
     if agreement is not None and agreement.usable:
-        return _response(await reading, agreement.instrument)
-    both = asyncio.gather(reading, _agreed(context, row), return_exceptions=True)
-    known, agreed = await both  # a start must come to its end, whatever the store says meanwhile
-    if isinstance(known, BaseException):
-        raise known
-    if isinstance(agreed, BaseException):
-        raise agreed
-    return _response(known, agreed)
+        return _to_response(await reading, agreement.instrument)
+    both = asyncio.gather(reading, _read_instrument(context, row), return_exceptions=True)
+    result, instrument = await both  # the start must complete even if the store fails
+    if isinstance(result, BaseException):
+        raise result
+    if isinstance(instrument, BaseException):
+        raise instrument
+    return _to_response(result, instrument)
 
 
 async def get_response(
-    context: Context, asked: RequestedTransaction | None, kind: TransactionKind
+    context: Context, requested: RequestedTransaction | None, kind: TransactionKind
 ) -> Response:
-    """The answer to a GET; what is malformed, of another kind or another's does not exist."""
-    if asked is None or asked.transaction.kind != kind.value:
+    """Build the response to a GET.
+
+    Raises `NotFound` for a malformed id, another kind, or another merchant's transaction.
+    """
+    if requested is None or requested.transaction.kind != kind.value:
         raise NotFound(f"No {kind.value} with this id.")
-    reading = await current(context, asked.transaction)
-    if kind is TransactionKind.PREAUTH:  # its agreement may have changed with it
+    reading = await read_current(context, requested.transaction)
+    if kind is TransactionKind.PREAUTH:  # its outcome may have changed the agreement
         return await build_response(context, reading)
-    return _response(reading, asked.instrument)
+    return _to_response(reading, requested.instrument)
 
 
-def _response(reading: Reading, agreed: dict[str, Any] | None) -> Response:
+def _to_response(reading: Reading, instrument: dict[str, Any] | None) -> Response:
     state = reading.state
     if state.status is PaymentTransactionStatus.Failed:
-        error = failed(state.failure, state.last_updated)
-        return answer(error, http_status(error.error_code))
-    return answer(render(state, reading.row, agreed))
+        error = build_error(state.failure, state.last_updated)
+        return contract_response(error, http_status(error.error_code))
+    return contract_response(build_body(state, reading.row, instrument))
 
 
-async def _agreed(context: Context, row: TransactionRow) -> dict[str, Any] | None:
-    """The instrument of a transaction's agreement."""
+async def _read_instrument(context: Context, row: TransactionRow) -> dict[str, Any] | None:
+    """Return the payment instrument of the transaction's agreement."""
     if row.agreement_id is None:
         return None
     agreement = await context.store.agreement(row.merchant_id, row.agreement_id)
     return agreement.instrument if agreement else None
 
 
-def failed(failure: Failure | None, since: datetime) -> PaymentError:
-    """The error a transaction ended with, as first received."""
+def build_error(failure: Failure | None, since: datetime) -> PaymentError:
+    """Return the error that a transaction failed with, as first received."""
     if failure is None:
         return PaymentError(received_at=since)
     return PaymentError(
@@ -109,93 +117,95 @@ def failed(failure: Failure | None, since: datetime) -> PaymentError:
     )
 
 
-def render(
-    state: AnyState, row: TransactionRow, agreed: dict[str, Any] | None
+def build_body(
+    state: AnyState, row: TransactionRow, instrument: dict[str, Any] | None
 ) -> PreauthResponse | PaymentResponse | RefundResponse:
-    """For a transaction that has not failed; `agreed` is its agreement's instrument."""
+    """Return the body for a transaction that has not failed, with its agreement's instrument."""
     match state:
         case PreauthState():
-            return _preauth(state, row, agreed)
+            return _build_preauth(state, row, instrument)
         case PaymentState():
-            return _payment(state, agreed)
+            return _build_payment(state, instrument)
         case RefundState():
-            return _refund(state)
+            return _build_refund(state)
 
 
-def _common(state: TransactionState) -> dict[str, Any]:
+def _common_members(state: TransactionState) -> dict[str, Any]:
     return {
         "transaction_id": state.transaction_id,
         "external_transaction_id": state.external_id,
         "psp_transaction_id": state.psp_transaction_id,
         "currency": state.currency,
-        "requested_amount": _money(state.requested_amount, state),
+        "requested_amount": _with_currency_decimals(state.requested_amount, state),
         "status": state.status,
         "last_updated": state.last_updated,
     }
 
 
-def _preauth(
-    state: PreauthState, row: TransactionRow, agreed: dict[str, Any] | None
+def _build_preauth(
+    state: PreauthState, row: TransactionRow, agreement_instrument: dict[str, Any] | None
 ) -> PreauthResponse:
     private = row.private or {}
     redirect: dict[str, Any] = {}
-    # Also while Pending: a page that opened only after the caller had been told so.
+    # Also while Pending: the page may have been opened after the caller received Pending.
     if state.undecided:
         redirect = private.get("redirect") or {}
-    # Its own first: the agreement's is written a moment after the PSP's answer is known.
+    # The preauth's own first: the agreement's is written a moment after the PSP's response.
     instrument = private.get("instrument")
     if instrument is None and state.status is PaymentTransactionStatus.Succeeded:
-        instrument = agreed
+        instrument = agreement_instrument
     return PreauthResponse(
-        **_common(state),
-        authorized_amount=_money(state.authorized_amount, state),
+        **_common_members(state),
+        authorized_amount=_with_currency_decimals(state.authorized_amount, state),
         expires_at=state.expires_at,
-        bearer=_bearer(instrument) or None,
+        bearer=_bearer_member(instrument) or None,
         redirect_url=redirect.get("url"),
         redirect_data=redirect.get("data"),
     )
 
 
-def _payment(state: PaymentState, agreed: dict[str, Any] | None) -> PaymentResponse:
-    dated = state.role in DATED_ROLES
+def _build_payment(state: PaymentState, instrument: dict[str, Any] | None) -> PaymentResponse:
+    has_due_date = state.role in ROLES_WITH_DUE_DATE
     return PaymentResponse(
-        **_common(state),
-        payments=tuple(PaymentItem(**_item(fact, state)) for fact in state.facts_of(FactKind.PAID)),
-        chargebacks=tuple(
-            _chargeback(fact, state) for fact in state.facts_of(FactKind.CHARGED_BACK)
+        **_common_members(state),
+        payments=tuple(
+            PaymentItem(**_item_members(fact, state)) for fact in state.facts_of(FactKind.PAID)
         ),
-        refunded_amount=_money(state.refunded, state),
-        refundable_amount=_money(state.refundable, state),
-        bearer=_bearer(agreed),
-        due_date=_midnight(state.due_date) if dated and state.due_date else None,
+        chargebacks=tuple(
+            _build_chargeback(fact, state) for fact in state.facts_of(FactKind.CHARGED_BACK)
+        ),
+        refunded_amount=_with_currency_decimals(state.refunded, state),
+        refundable_amount=_with_currency_decimals(state.refundable, state),
+        bearer=_bearer_member(instrument),
+        due_date=_midnight(state.due_date) if has_due_date and state.due_date else None,
     )
 
 
-def _refund(state: RefundState) -> RefundResponse:
-    done = state.status is PaymentTransactionStatus.Succeeded
+def _build_refund(state: RefundState) -> RefundResponse:
+    is_done = state.status is PaymentTransactionStatus.Succeeded
     facts = state.facts_of(FactKind.REFUNDED)
     latest = facts[-1] if facts else None
     return RefundResponse(
-        **_common(state),
-        refunded_amount=_money(state.refunded if done else Decimal(0), state),
+        **_common_members(state),
+        refunded_amount=_with_currency_decimals(state.refunded if is_done else Decimal(0), state),
         booking_date=_booking_date(latest, state),
         description=latest.description if latest else None,
     )
 
 
-def _item(fact: Fact, state: TransactionState) -> dict[str, Any]:
+def _item_members(fact: Fact, state: TransactionState) -> dict[str, Any]:
     return {
         "external_item_id": fact.id,
-        "amount": _money(fact.amount, state),
+        "amount": _with_currency_decimals(fact.amount, state),
         "booking_date": _booking_date(fact, state),
         "description": fact.description,
     }
 
 
-def _chargeback(fact: Fact, state: TransactionState) -> PaymentChargebackItem:
+def _build_chargeback(fact: Fact, state: TransactionState) -> PaymentChargebackItem:
     return PaymentChargebackItem(
-        **_item(fact, state),
-        fee_amount=_money(fact.fee or Decimal(0), state),
+        **_item_members(fact, state),
+        fee_amount=_with_currency_decimals(fact.fee or Decimal(0), state),
         reason=fact.reason or PaymentChargebackReason.Unknown,
         psp_reason_code=fact.psp_reason_code,
         psp_reason_message=fact.psp_reason_message,
@@ -203,13 +213,13 @@ def _chargeback(fact: Fact, state: TransactionState) -> PaymentChargebackItem:
 
 
 def _booking_date(fact: Fact | None, state: TransactionState) -> date:
-    """The PSP's day, else the day we learned of the movement: the member is mandatory."""
+    """Return the PSP's booking day, else the day of the last update: the member is mandatory."""
     if fact is not None and fact.booked_on is not None:
         return fact.booked_on
     return state.last_updated.astimezone(UTC).date()
 
 
-def _bearer(instrument: dict[str, Any] | None) -> dict[str, str]:
+def _bearer_member(instrument: dict[str, Any] | None) -> dict[str, str]:
     return dict((instrument or {}).get("bearer") or {})
 
 
@@ -217,8 +227,8 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _money(amount: Decimal, state: TransactionState) -> Decimal:
-    """With the decimals of its currency; what does not fit is shown as it is, never refused."""
+def _with_currency_decimals(amount: Decimal, state: TransactionState) -> Decimal:
+    """Return the amount with its currency's decimals, unchanged if it has more."""
     try:
         return quantize(amount, state.currency)
     except (InexactAmountError, UnknownCurrencyError):

@@ -21,9 +21,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reading:
-    """A transaction as known now; `gone` when Temporal says that it has no workflow.
+    """The state of a transaction, with its source.
 
-    Not `sure`: the store's state, while the workflow may know more.
+    `workflow_missing`: Temporal has no workflow for it. Not `authoritative`: the store's state;
+    the workflow may have a newer one.
     """
 
     row: TransactionRow
@@ -32,59 +33,64 @@ class Reading:
     authoritative: bool = True
 
 
-async def read(
+async def read_transaction(
     context: Context,
     merchant_id: str,
     kind: TransactionKind,
     transaction_id: str,
     *,
-    insist: bool = False,
+    require_authoritative: bool = False,
 ) -> Reading | None:
-    """The current state of the merchant's transaction of that kind, None for anything else."""
+    """Return the current state of the merchant's transaction, None if there is none of the kind."""
     if not is_transaction_id(transaction_id):
         return None
     log_setup.bind(transaction_id=transaction_id)
     row = await context.store.transaction(merchant_id, transaction_id)
     if row is None or row.kind != kind.value:
         return None
-    return await current(context, row, insist=insist)
+    return await read_current(context, row, require_authoritative=require_authoritative)
 
 
-async def current(context: Context, row: TransactionRow, *, insist: bool = False) -> Reading:
-    """The newest state of a transaction: nobody is asked when nothing can change any more.
+async def read_current(
+    context: Context, row: TransactionRow, *, require_authoritative: bool = False
+) -> Reading:
+    """Return the newest state of a transaction; a final state needs no query.
 
-    A read need not wait for a worker that did not answer just now; who wants to refuse something
-    for good has to `insist`.
+    While the circuit breaker is open the store's state is returned. A caller that would refuse a
+    request permanently passes `require_authoritative`, which queries all the same.
     """
     stored = read_state(row.kind, row.snapshot)
-    if stored.is_final or (context.breaker.tripped and not insist):
+    if stored.is_final or (context.query_breaker.is_open and not require_authoritative):
         if not stored.is_final:
             QUERY_FALLBACKS.labels("breaker_open").inc()
         return Reading(row, stored, authoritative=stored.is_final)
     try:
-        asked = await _ask(context, row)
+        queried = await _query_workflow(context, row)
     except LookupError:
         return Reading(row, stored, workflow_missing=True)
     if (
-        asked is not None
-        and asked.version >= stored.version
+        queried is not None
+        and queried.version >= stored.version
         and row.kind != TransactionKind.PREAUTH.value
     ):
-        return Reading(row, asked)
-    # Both may have moved while we waited: private parts and snapshot belong together.
-    fresh = await context.store.transaction(row.merchant_id, row.transaction_id) or row
-    stored = read_state(fresh.kind, fresh.snapshot)
-    if asked is None or asked.version < stored.version:
-        return Reading(fresh, stored, authoritative=asked is not None or stored.is_final)
-    return Reading(fresh, asked)
+        return Reading(row, queried)
+    # Both may have changed meanwhile: private data and snapshot must be of one row.
+    current_row = await context.store.transaction(row.merchant_id, row.transaction_id) or row
+    stored = read_state(current_row.kind, current_row.snapshot)
+    if queried is None or queried.version < stored.version:
+        return Reading(current_row, stored, authoritative=queried is not None or stored.is_final)
+    return Reading(current_row, queried)
 
 
-async def _ask(context: Context, row: TransactionRow) -> AnyState | None:
-    """The workflow's answer, None if there is none in time; LookupError without a workflow."""
+async def _query_workflow(context: Context, row: TransactionRow) -> AnyState | None:
+    """Return the workflow's state, None if not answered in time.
+
+    Raises `LookupError` without a workflow.
+    """
     limit = timedelta(seconds=context.settings.query_timeout_seconds)
     try:
         async with asyncio.timeout(limit.total_seconds()):
-            return await context.gateway.state(
+            return await context.transaction_client.state(
                 row.merchant_id, TransactionKind(row.kind), row.transaction_id, limit
             )
     except WorkflowQueryFailedError:
@@ -97,5 +103,5 @@ async def _ask(context: Context, row: TransactionRow) -> AnyState | None:
     except (TimeoutError, RuntimeError, RPCTimeoutOrCancelledError):
         pass
     QUERY_FALLBACKS.labels("unanswered").inc()
-    context.breaker.trip()
+    context.query_breaker.trip()
     return None

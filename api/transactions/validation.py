@@ -1,7 +1,7 @@
-"""What is checked before a transaction exists; nothing is stored or sent by any of it.
+"""Validation of new transactions; nothing is stored or sent here.
 
-`opening` functions return the row to insert. Their order is that of the contract: what the
-request alone shows, then whether the merchant is set up, then what it refers to.
+The order of the checks is that of the contract: the request itself, then the merchant's settings,
+then the transactions it refers to.
 """
 
 import secrets
@@ -9,8 +9,14 @@ from datetime import UTC, date, datetime
 
 from api import merchant_settings
 from api.context import Context
-from api.errors import RequestRejected, ServiceUnavailable, invalid_data, precondition, raise_if
-from api.transactions.state_reader import Reading, read
+from api.errors import (
+    RequestRejected,
+    ServiceUnavailable,
+    invalid_data,
+    invalid_precondition,
+    raise_if_refused,
+)
+from api.transactions.state_reader import Reading, read_transaction
 from api.webhook_targets import check_webhook_target
 from integrator.contract import (
     PaymentErrorCode,
@@ -43,33 +49,38 @@ async def validate_new(
     merchant: Merchant,
     adapter: Adapter,
     request: AnyRequest,
-    known: RequestLookup,
+    lookup: RequestLookup,
 ) -> NewTransaction:
-    """The row for a transaction seen for the first time. Raises `Refused` and `Erased`."""
+    """Validate a new transaction and return its row.
+
+    Raises `RequestRejected`, `ServiceUnavailable` and `Erased`.
+    """
     check_webhook_target(request.webhook_target, merchant, context.settings)
     match request:
         case PreauthRequest():
-            return await _open_preauth(context, merchant, adapter, _without_blanks(request), known)
+            return await _new_preauth(
+                context, merchant, adapter, _drop_blank_token(request), lookup
+            )
         case PaymentRequest():
-            return await _open_payment(context, merchant, adapter, request, known)
+            return await _new_payment(context, merchant, adapter, request, lookup)
         case RefundRequest():
-            return await _open_refund(context, merchant, adapter, request, known)
+            return await _new_refund(context, merchant, adapter, request, lookup)
 
 
-async def _open_preauth(
+async def _new_preauth(
     context: Context,
     merchant: Merchant,
     adapter: Adapter,
     request: PreauthRequest,
-    known: RequestLookup,
+    lookup: RequestLookup,
 ) -> NewTransaction:
     role = request.payment_means_reference.role
-    method = _method(adapter, role)
+    method = _require_method(adapter, role)
     if request.is_initial:
-        _check_sign_up(adapter, method, request)
-    merchant_settings.ready(adapter, known.settings)
+        _check_initial_preauth(adapter, method, request)
+    merchant_settings.parse_saved_settings(adapter, lookup.settings)
     if not request.is_initial:
-        await _check_agreement(context, merchant, request, known.agreement)
+        await _check_agreement(context, merchant, request, lookup.agreement)
     state = PreauthState(
         transaction_id=request.transaction_id,
         external_id=_new_external_id(),
@@ -79,21 +90,23 @@ async def _open_preauth(
         last_updated=datetime.now(UTC),
     )
     agreement = NewAgreement(request.agreement_id, role.name) if request.is_initial else None
-    return _row(merchant, request, state, agreement_id=request.agreement_id, agreement=agreement)
+    return _new_transaction(
+        merchant, request, state, agreement_id=request.agreement_id, agreement=agreement
+    )
 
 
-async def _open_payment(
+async def _new_payment(
     context: Context,
     merchant: Merchant,
     adapter: Adapter,
     request: PaymentRequest,
-    known: RequestLookup,
+    lookup: RequestLookup,
 ) -> NewTransaction:
     role = request.payment_means_reference.role
-    method = _method(adapter, role)
-    merchant_settings.ready(adapter, known.settings)
+    method = _require_method(adapter, role)
+    merchant_settings.parse_saved_settings(adapter, lookup.settings)
     if request.preauth_transaction_id is None:
-        await _check_agreement(context, merchant, request, known.agreement)
+        await _check_agreement(context, merchant, request, lookup.agreement)
     else:
         await _check_capture(context, merchant, method, request, request.preauth_transaction_id)
     state = PaymentState(
@@ -102,10 +115,10 @@ async def _open_payment(
         role=role,
         currency=request.currency,
         requested_amount=request.requested_amount,
-        due_date=_execute_on(request),
+        due_date=_due_date(request),
         last_updated=datetime.now(UTC),
     )
-    return _row(
+    return _new_transaction(
         merchant,
         request,
         state,
@@ -114,23 +127,25 @@ async def _open_payment(
     )
 
 
-async def _open_refund(
+async def _new_refund(
     context: Context,
     merchant: Merchant,
     adapter: Adapter,
     request: RefundRequest,
-    known: RequestLookup,
+    lookup: RequestLookup,
 ) -> NewTransaction:
-    merchant_settings.ready(adapter, known.settings)
+    merchant_settings.parse_saved_settings(adapter, lookup.settings)
     payment_id = request.payment_transaction_id
-    reading = await read(context, merchant.id, TransactionKind.PAYMENT, payment_id, insist=True)
+    reading = await read_transaction(
+        context, merchant.id, TransactionKind.PAYMENT, payment_id, require_authoritative=True
+    )
     if reading is None or not isinstance(reading.state, PaymentState):
-        raise invalid_data("paymentTransactionId names no payment.")
+        raise invalid_data("paymentTransactionId does not name a payment.")
     if not adapter.capabilities.refunds:
-        raise precondition("The PSP does not support refunds.")
+        raise invalid_precondition("The PSP does not support refunds.")
     _raise_if_authoritative(
         reading,
-        reading.state.refuse_refund(
+        reading.state.check_refund(
             request.requested_amount, request.currency, request.transaction_id
         ),
     )
@@ -144,25 +159,29 @@ async def _open_refund(
         last_updated=datetime.now(UTC),
     )
     agreement_id = reading.row.agreement_id
-    return _row(merchant, request, state, agreement_id=agreement_id, related_id=payment_id)
+    return _new_transaction(
+        merchant, request, state, agreement_id=agreement_id, related_id=payment_id
+    )
 
 
-def _without_blanks(request: PreauthRequest) -> PreauthRequest:
-    """A blank token names no agreement; the adapter must not see it as one."""
+def _drop_blank_token(request: PreauthRequest) -> PreauthRequest:
+    """Remove a blank migration token, which the adapter must not take for one."""
     if (request.migration_token or "").strip():
         return request
     return request.model_copy(update={"migration_token": None})
 
 
-def _method(adapter: Adapter, role: Role) -> MethodCapability:
+def _require_method(adapter: Adapter, role: Role) -> MethodCapability:
     method = adapter.capabilities.methods.get(role)
     if method is None:
         raise invalid_data(f"The PSP does not support the role {role.name}.")
     return method
 
 
-def _check_sign_up(adapter: Adapter, method: MethodCapability, request: PreauthRequest) -> None:
-    """The customer's first contact: migrated, with typed payment data, or by redirect."""
+def _check_initial_preauth(
+    adapter: Adapter, method: MethodCapability, request: PreauthRequest
+) -> None:
+    """Check an initial preauth: by migration, with typed payment data, or by redirect."""
     means = request.payment_means_reference
     if request.migration_token:
         if not adapter.capabilities.migration:
@@ -172,8 +191,8 @@ def _check_sign_up(adapter: Adapter, method: MethodCapability, request: PreauthR
         adapter.check_initial_bearer(means.role, means.initial_bearer)
     except BearerRefused as error:
         raise RequestRejected(error.code, str(error)) from error
-    typed = method.initial_bearer and means.initial_bearer
-    if not method.redirect or typed:
+    has_typed_data = method.initial_bearer and means.initial_bearer
+    if not method.redirect or has_typed_data:
         return
     urls = {
         "successReturnUrl": means.success_return_url,
@@ -192,20 +211,24 @@ async def _check_agreement(
     agreement: Agreement | None,
 ) -> None:
     if agreement is None:
-        raise invalid_data("agreementId names no agreement.")
+        raise invalid_data("agreementId does not name an agreement.")
     if agreement.role != request.payment_means_reference.role.name:
         raise invalid_data(f"The agreement is for {agreement.role}.")
     if agreement.erased:
         raise Erased(agreement.agreement_id)
     if not agreement.usable:
-        opened = await read(
-            context, merchant.id, TransactionKind.PREAUTH, agreement.transaction_id, insist=True
+        preauth = await read_transaction(
+            context,
+            merchant.id,
+            TransactionKind.PREAUTH,
+            agreement.transaction_id,
+            require_authoritative=True,
         )
-        if opened is not None and opened.state.status is PaymentTransactionStatus.Succeeded:
-            raise ServiceUnavailable  # the store hears of it in a moment
+        if preauth is not None and preauth.state.status is PaymentTransactionStatus.Succeeded:
+            raise ServiceUnavailable  # the store is updated in a moment
         message = "No preauth of the agreement has succeeded."
         refusal = Refusal(code=PaymentErrorCode.InvalidPreconditions, message=message)
-        _raise_if_authoritative(opened, refusal)
+        _raise_if_authoritative(preauth, refusal)
 
 
 async def _check_capture(
@@ -215,37 +238,39 @@ async def _check_capture(
     request: PaymentRequest,
     preauth_id: str,
 ) -> None:
-    reading = await read(context, merchant.id, TransactionKind.PREAUTH, preauth_id, insist=True)
+    reading = await read_transaction(
+        context, merchant.id, TransactionKind.PREAUTH, preauth_id, require_authoritative=True
+    )
     if reading is None or not isinstance(reading.state, PreauthState):
-        raise invalid_data("preauthTransactionId names no preauth.")
+        raise invalid_data("preauthTransactionId does not name a preauth.")
     if reading.state.role is not request.payment_means_reference.role:
         raise invalid_data(f"The preauth is for {reading.state.role.name}.")
     if reading.row.agreement_id != request.agreement_id:
-        raise precondition("The preauth belongs to another agreement.")
+        raise invalid_precondition("The preauth belongs to another agreement.")
     if reading.row.erased:
         raise Erased(request.agreement_id)
     if not method.capture:
-        raise precondition(f"There is nothing to capture for {reading.state.role.name}.")
+        raise invalid_precondition(f"There is nothing to capture for {reading.state.role.name}.")
     _raise_if_authoritative(
         reading,
-        reading.state.refuse_capture(
+        reading.state.check_capture(
             request.requested_amount, request.currency, request.transaction_id
         ),
     )
 
 
 def _raise_if_authoritative(reading: Reading | None, refusal: Refusal | None) -> None:
-    """Refuse for good only what the newest state forbids.
+    """Raise the refusal if the state is authoritative, else `ServiceUnavailable`.
 
-    The store hears of a change a moment after the caller; what it alone would refuse may be
-    allowed by then.
+    The store is updated a moment after the response: a request that its state forbids may be
+    allowed by the workflow's.
     """
     if refusal is not None and reading is not None and not reading.authoritative:
         raise ServiceUnavailable
-    raise_if(refusal)
+    raise_if_refused(refusal)
 
 
-def _execute_on(request: PaymentRequest) -> date | None:
+def _due_date(request: PaymentRequest) -> date | None:
     is_debit = request.payment_means_reference.role is Role.Debit
     return request.planned_execution_date if is_debit and not request.is_capture else None
 
@@ -254,7 +279,7 @@ def _new_external_id() -> str:
     return secrets.token_hex(12)
 
 
-def _row(
+def _new_transaction(
     merchant: Merchant,
     request: AnyRequest,
     state: PreauthState | PaymentState | RefundState,

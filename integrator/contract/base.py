@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validat
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from integrator.contract.fields import AmountFromZero, Currency, on_the_wire
-from integrator.contract.money import fits
-from integrator.contract.validation_errors import invalid
+from integrator.contract.fields import AmountFromZero, Currency, is_from_peer
+from integrator.contract.money import fits_currency
+from integrator.contract.validation_errors import invalid_value
 
 
 class WireModel(BaseModel):
@@ -31,7 +31,7 @@ class WireModel(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         hide_input_in_errors=True,
-        json_schema_extra=lambda schema, model: _describe(schema, model),
+        json_schema_extra=lambda schema, model: _complete_schema(schema, model),
     )
 
     @model_validator(mode="before")
@@ -40,7 +40,7 @@ class WireModel(BaseModel):
         if not isinstance(data, Mapping):
             return data
         aliases, python_names = _member_names(cls)
-        if on_the_wire(info):
+        if is_from_peer(info):
             python_names = {}
         members: dict[str, Any] = {}
         for key, value in data.items():
@@ -62,8 +62,10 @@ class MoneyRequest(WireModel):
 
     @model_validator(mode="after")
     def _amount_fits_currency(self, info: ValidationInfo) -> Self:
-        if on_the_wire(info) and not fits(self.requested_amount, self.currency):
-            raise invalid("has more decimals than its currency", "InvalidAmount", "requestedAmount")
+        if is_from_peer(info) and not fits_currency(self.requested_amount, self.currency):
+            raise invalid_value(
+                "has more decimals than its currency", "InvalidAmount", "requestedAmount"
+            )
         return self
 
 
@@ -74,23 +76,23 @@ def _member_names(model: type[WireModel]) -> tuple[dict[str, str], dict[str, str
     return {alias.lower(): alias for alias in fields.values()}, fields
 
 
-def is_optional(field: FieldInfo) -> bool:
+def is_omittable(field: FieldInfo) -> bool:
     """Whether a member may be absent from what we write: its default is None."""
     return not field.is_required() and field.default is None
 
 
-def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
+def _complete_schema(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """Complete the JSON schema of `model`: examples, and for responses what is always there."""
     members = schema.get("properties", {}).values()
     for member in members:
-        _tidy(member)
+        _clean_member(member)
     if issubclass(model, WireModel) and model.schema_examples:
         schema["examples"] = list(model.schema_examples)
     if not issubclass(model, WireResponse):
         return
     required = []
     for field in model.model_fields.values():
-        if field.alias and not is_optional(field):
+        if field.alias and not is_omittable(field):
             required.append(field.alias)
     if required:
         schema["required"] = required
@@ -98,7 +100,7 @@ def _describe(schema: dict[str, Any], model: type[BaseModel]) -> None:
         _drop_null(member)
 
 
-def _tidy(member: dict[str, Any]) -> None:
+def _clean_member(member: dict[str, Any]) -> None:
     """Drop what Pydantic adds and nobody needs; it also gives the text of a Decimal as default."""
     member.pop("title", None)
     if "default" in member and member["default"] is None:

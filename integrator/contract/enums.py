@@ -10,7 +10,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from integrator.contract.validation_errors import invalid, wrong_type
+from integrator.contract.validation_errors import invalid_value, wrong_type
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 
@@ -25,7 +25,7 @@ class WireEnum(IntEnum):
         return format(self.name, spec)
 
     @classmethod
-    def read(cls, value: object) -> Self:
+    def parse(cls, value: object) -> Self:
         """The member that `value` (a JSON value or a member) stands for.
 
         Raises a Pydantic error: wrong type for anything but text and numbers, otherwise
@@ -43,13 +43,13 @@ class WireEnum(IntEnum):
         elif isinstance(value, int) and not isinstance(value, Enum):
             member = cls._value2member_map_.get(value)
         if not isinstance(member, cls):
-            raise invalid(f"must be one of {', '.join(cls.__members__)}")
+            raise invalid_value(f"must be one of {', '.join(cls.__members__)}")
         return member
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            cls.read,
+            cls.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(
                 _name, return_schema=core_schema.str_schema(), when_used="json"
             ),

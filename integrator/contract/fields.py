@@ -24,9 +24,9 @@ from pydantic_core import PydanticCustomError
 
 from integrator.contract.ids import TRANSACTION_ID_PATTERN, is_transaction_id
 from integrator.contract.money import is_currency
-from integrator.contract.validation_errors import invalid, wrong_type
+from integrator.contract.validation_errors import invalid_value, wrong_type
 
-LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
+MAX_TIME: Final = datetime.max.replace(tzinfo=UTC)
 AMOUNT_LIMIT: Final = Decimal(10) ** 12
 AGREEMENT_ID_LENGTH: Final = 255
 _MAX_DIGITS: Final = 28
@@ -41,8 +41,8 @@ _TIME = re.compile(
     r"(?:T(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,7}))?)?"
     r"(?P<zone>Z|[+-][0-9]{2}:[0-5][0-9])?)?"
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NOT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+_FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 class ExponentNumber:
@@ -54,125 +54,125 @@ class ExponentNumber:
         self.text = text
 
 
-def on_the_wire(info: ValidationInfo) -> bool:
+def is_from_peer(info: ValidationInfo) -> bool:
     """Whether the data comes from a peer, rather than from our own code or storage."""
     return bool(info.context and info.context.get("wire"))
 
 
-def _decimal(value: object, code: str) -> Decimal:
+def _parse_decimal(value: object, code: str) -> Decimal:
     """`value` (JSON number, quoted number or Decimal) as a finite Decimal without an exponent."""
     if isinstance(value, Decimal):
         number = value
     elif isinstance(value, int) and not isinstance(value, bool):
         number = Decimal(value)
     elif isinstance(value, str):
-        number = _quoted_number(value, code)
+        number = _parse_quoted_number(value, code)
     elif isinstance(value, ExponentNumber):
-        raise _has_exponent(code)
+        raise _exponent_error(code)
     else:
         raise wrong_type("must be a number")
-    return _bounded(number, code)
+    return _normalize_decimal(number, code)
 
 
-def _has_exponent(code: str) -> PydanticCustomError:
-    return invalid("must be written without an exponent", code)
+def _exponent_error(code: str) -> PydanticCustomError:
+    return invalid_value("must be written without an exponent", code)
 
 
-def _quoted_number(text: str, code: str) -> Decimal:
+def _parse_quoted_number(text: str, code: str) -> Decimal:
     if _NUMBER.fullmatch(text):
         return Decimal(text)
-    raise _has_exponent(code) if _EXPONENT.fullmatch(text) else wrong_type("must be a number")
+    raise _exponent_error(code) if _EXPONENT.fullmatch(text) else wrong_type("must be a number")
 
 
-def _bounded(number: Decimal, code: str) -> Decimal:
+def _normalize_decimal(number: Decimal, code: str) -> Decimal:
     """`number` without exponent and without a negative zero, if it is finite and of sane length."""
     if not number.is_finite():
-        raise invalid("must be a finite number", code)
+        raise invalid_value("must be a finite number", code)
     _, digits, power = number.as_tuple()
     if len(digits) > _MAX_DIGITS or not -_MAX_DIGITS <= int(power) <= _MAX_DIGITS:
-        raise invalid("has too many digits", code)
+        raise invalid_value("has too many digits", code)
     if int(power) > 0:
         number = Decimal(format(number, "f"))
     return number.copy_abs() if number.is_zero() else number
 
 
-def _amount(value: object) -> Decimal:
-    return _decimal(value, "InvalidAmount")
+def _parse_amount(value: object) -> Decimal:
+    return _parse_decimal(value, "InvalidAmount")
 
 
-def _number(value: object) -> Decimal:
-    return _decimal(value, "InvalidData")
+def _parse_number(value: object) -> Decimal:
+    return _parse_decimal(value, "InvalidData")
 
 
-def _integer(value: object) -> int:
+def _parse_integer(value: object) -> int:
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
     if isinstance(value, Decimal | ExponentNumber):
-        raise invalid("must be an integer")
+        raise invalid_value("must be an integer")
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type("must be an integer")
     if not -_MAX_INTEGER <= value < _MAX_INTEGER:
-        raise invalid("is too large")
+        raise invalid_value("is too large")
     return value
 
 
-def _below_limit(value: Decimal) -> Decimal:
+def _check_limit(value: Decimal) -> Decimal:
     if value >= AMOUNT_LIMIT:
-        raise invalid("is too large", "InvalidAmount")
+        raise invalid_value("is too large", "InvalidAmount")
     return value
 
 
-def _not_negative(value: Decimal) -> Decimal:
+def _check_not_negative(value: Decimal) -> Decimal:
     if value < 0:
-        raise invalid("must not be negative", "InvalidAmount")
-    return _below_limit(value)
+        raise invalid_value("must not be negative", "InvalidAmount")
+    return _check_limit(value)
 
 
-def _positive(value: Decimal) -> Decimal:
+def _check_positive(value: Decimal) -> Decimal:
     if value <= 0:
-        raise invalid("must be greater than zero", "InvalidAmount")
-    return _below_limit(value)
+        raise invalid_value("must be greater than zero", "InvalidAmount")
+    return _check_limit(value)
 
 
-def _currency(value: str, info: ValidationInfo) -> str:
+def _check_currency(value: str, info: ValidationInfo) -> str:
     # The list of currencies shrinks over the years. What was accepted once has to stay readable,
     # so only what a peer sends is compared with it.
-    if on_the_wire(info) and not is_currency(value):
-        raise invalid("must be an upper-case ISO 4217 currency code", "InvalidCurrency")
+    if is_from_peer(info) and not is_currency(value):
+        raise invalid_value("must be an upper-case ISO 4217 currency code", "InvalidCurrency")
     return value
 
 
-def _transaction_id(value: str) -> str:
+def _check_transaction_id(value: str) -> str:
     if not is_transaction_id(value):
-        raise invalid("must be 24 hexadecimal digits, optionally preceded by yyyyMMdd-")
+        raise invalid_value("must be 24 hexadecimal digits, optionally preceded by yyyyMMdd-")
     return value
 
 
-def _blank_is_absent(value: object) -> object:
+def _blank_to_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _not_blank(value: str) -> str:
+def _check_not_blank(value: str) -> str:
     if not value.strip():
-        raise invalid("must not be blank")
+        raise invalid_value("must not be blank")
     return value
 
 
-def _agreement_id(value: str) -> str:
-    if len(value) > AGREEMENT_ID_LENGTH or _CONTROL.search(value):
-        raise invalid(f"must be at most {AGREEMENT_ID_LENGTH} printable characters")
-    return _not_blank(value)
+def _check_agreement_id(value: str) -> str:
+    if len(value) > AGREEMENT_ID_LENGTH or _CONTROL_CHARACTER.search(value):
+        raise invalid_value(f"must be at most {AGREEMENT_ID_LENGTH} printable characters")
+    return _check_not_blank(value)
 
 
-def _absolute_url(value: str) -> str:
+def _check_absolute_url(value: str) -> str:
     if not is_absolute_http_url(value):
-        raise invalid("must be an absolute http or https URL")
+        raise invalid_value("must be an absolute http or https URL")
     return value
 
 
 def is_absolute_http_url(text: str) -> bool:
     """Whether `text` has the syntax of an absolute http(s) URL with a host."""
-    if _NOT_IN_URL.search(text):
+    if _FORBIDDEN_IN_URL.search(text):
         return False
     try:
         parts = urlsplit(text)
@@ -181,7 +181,7 @@ def is_absolute_http_url(text: str) -> bool:
         return False
 
 
-def _text_map(value: object) -> dict[str, str]:
+def _parse_text_map(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise wrong_type("must be an object")
     entries = {key: text for key, text in value.items() if text is not None}
@@ -190,11 +190,11 @@ def _text_map(value: object) -> dict[str, str]:
     return entries
 
 
-def _sorted_by_key(value: dict[str, str]) -> dict[str, str]:
+def _sort_by_key(value: dict[str, str]) -> dict[str, str]:
     return dict(sorted(value.items()))
 
 
-def _date(value: object) -> date:
+def _parse_date(value: object) -> date:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
     if isinstance(value, str) and _DATE.fullmatch(value):
@@ -205,8 +205,8 @@ def _date(value: object) -> date:
     raise wrong_type("must be a date of the form yyyy-MM-dd")
 
 
-def _time(value: object) -> datetime:
-    moment = _parse_time(value) if isinstance(value, str) else value
+def _parse_time(value: object) -> datetime:
+    moment = _parse_iso_time(value) if isinstance(value, str) else value
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise wrong_type("must be an ISO 8601 time with at most 7 fraction digits")
     if moment.tzinfo is UTC:
@@ -217,7 +217,7 @@ def _time(value: object) -> datetime:
         raise wrong_type("must be a time between the years 1 and 9999") from None
 
 
-def _parse_time(text: str) -> datetime | None:
+def _parse_iso_time(text: str) -> datetime | None:
     """The time `text` stands for; UTC if it names no offset, None if it is not a time."""
     match = _TIME.fullmatch(text)
     if match is None:
@@ -226,13 +226,13 @@ def _parse_time(text: str) -> datetime | None:
     microseconds = (match["fraction"] or "").ljust(7, "0")[:6]
     hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
     try:
-        clock = time(hour, minute, second, int(microseconds), _zone(match["zone"]))
+        clock = time(hour, minute, second, int(microseconds), _parse_offset(match["zone"]))
         return datetime.combine(date.fromisoformat(match["date"]), clock)
     except ValueError:
         return None
 
 
-def _zone(text: str | None) -> timezone:
+def _parse_offset(text: str | None) -> timezone:
     if text is None or text == "Z":
         return UTC
     offset = timedelta(hours=int(text[1:3]), minutes=int(text[4:6]))
@@ -249,12 +249,12 @@ def format_time(moment: datetime) -> str:
         if moment.tzinfo is None:
             raise TypeError("a time without a zone has no form on the wire")
         moment = moment.astimezone(UTC)
-    if moment == LAST_MOMENT:
+    if moment == MAX_TIME:
         return "9999-12-31T23:59:59.9999999Z"
     return f"{moment.isoformat(timespec='microseconds')[:26]}0Z"
 
 
-def _plain_text(value: Decimal) -> str:
+def _format_decimal(value: Decimal) -> str:
     return format(value, "f")
 
 
@@ -262,54 +262,54 @@ def _number_schema(**extra: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "number", **extra})
 
 
-_DECIMAL_AS_TEXT = PlainSerializer(_plain_text, return_type=str, when_used="json")
+_DECIMAL_AS_TEXT = PlainSerializer(_format_decimal, return_type=str, when_used="json")
 _AMOUNT_SCHEMA = _number_schema(examples=[49.90])
-_BELOW: Final[dict[str, Any]] = {"exclusiveMaximum": int(AMOUNT_LIMIT), "examples": [49.90]}
+_BELOW_LIMIT: Final[dict[str, Any]] = {"exclusiveMaximum": int(AMOUNT_LIMIT), "examples": [49.90]}
 
 Flag = Annotated[bool, Strict()]
-Integer = Annotated[int, PlainValidator(_integer), WithJsonSchema({"type": "integer"})]
-Number = Annotated[Decimal, PlainValidator(_number), _DECIMAL_AS_TEXT, _number_schema()]
-Amount = Annotated[Decimal, PlainValidator(_amount), _DECIMAL_AS_TEXT, _AMOUNT_SCHEMA]
+Integer = Annotated[int, PlainValidator(_parse_integer), WithJsonSchema({"type": "integer"})]
+Number = Annotated[Decimal, PlainValidator(_parse_number), _DECIMAL_AS_TEXT, _number_schema()]
+Amount = Annotated[Decimal, PlainValidator(_parse_amount), _DECIMAL_AS_TEXT, _AMOUNT_SCHEMA]
 AmountFromZero = Annotated[
-    Amount, AfterValidator(_not_negative), _number_schema(minimum=0, **_BELOW)
+    Amount, AfterValidator(_check_not_negative), _number_schema(minimum=0, **_BELOW_LIMIT)
 ]
 PositiveAmount = Annotated[
-    Amount, AfterValidator(_positive), _number_schema(exclusiveMinimum=0, **_BELOW)
+    Amount, AfterValidator(_check_positive), _number_schema(exclusiveMinimum=0, **_BELOW_LIMIT)
 ]
 Currency = Annotated[
     str,
-    AfterValidator(_currency),
+    AfterValidator(_check_currency),
     WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$", "examples": ["EUR"]}),
 ]
 TransactionId = Annotated[
     str,
-    AfterValidator(_transaction_id),
+    AfterValidator(_check_transaction_id),
     WithJsonSchema({"type": "string", "pattern": TRANSACTION_ID_PATTERN}),
 ]
-OptionalTransactionId = Annotated[TransactionId | None, BeforeValidator(_blank_is_absent)]
+OptionalTransactionId = Annotated[TransactionId | None, BeforeValidator(_blank_to_none)]
 AgreementId = Annotated[
     str,
-    AfterValidator(_agreement_id),
+    AfterValidator(_check_agreement_id),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": AGREEMENT_ID_LENGTH}),
 ]
 NonBlankText = Annotated[
-    str, AfterValidator(_not_blank), WithJsonSchema({"type": "string", "minLength": 1})
+    str, AfterValidator(_check_not_blank), WithJsonSchema({"type": "string", "minLength": 1})
 ]
 Url = Annotated[
-    str, AfterValidator(_absolute_url), WithJsonSchema({"type": "string", "format": "uri"})
+    str, AfterValidator(_check_absolute_url), WithJsonSchema({"type": "string", "format": "uri"})
 ]
-OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_is_absent)]
-TextMap = Annotated[dict[str, str], BeforeValidator(_text_map)]
-SortedTextMap = Annotated[TextMap, AfterValidator(_sorted_by_key)]
+OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_to_none)]
+TextMap = Annotated[dict[str, str], BeforeValidator(_parse_text_map)]
+SortedTextMap = Annotated[TextMap, AfterValidator(_sort_by_key)]
 Date = Annotated[
     date,
-    PlainValidator(_date),
+    PlainValidator(_parse_date),
     PlainSerializer(date.isoformat, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
 Time = Annotated[
     datetime,
-    PlainValidator(_time),
+    PlainValidator(_parse_time),
     PlainSerializer(format_time, return_type=str, when_used="json"),
     WithJsonSchema(
         {"type": "string", "format": "date-time", "examples": ["2026-01-15T09:00:01.2345670Z"]}

@@ -13,7 +13,7 @@ import simplejson
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from integrator.contract.base import WireModel, is_optional
+from integrator.contract.base import WireModel, is_omittable
 from integrator.contract.enums import PaymentErrorCode, WireEnum
 from integrator.contract.errors import InvalidField, WireError
 from integrator.contract.fields import ExponentNumber, format_time
@@ -58,9 +58,9 @@ def decode(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise WireError("The body is not UTF-8 text.") from None
     _check_depth(text)
-    value = _load(text)
+    value = _parse_text(text)
     if _UNSAFE_ESCAPE.search(text):
-        _check_text(value)
+        _check_characters(value)
     return value
 
 
@@ -78,7 +78,7 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
-def _load(text: str) -> Any:
+def _parse_text(text: str) -> Any:
     try:
         try:
             return _DECODER.decode(text)
@@ -96,7 +96,7 @@ def _blank_trailing_comma(match: re.Match[str]) -> str:
     return " " if match[0] == "," else match[0]
 
 
-def _last_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         members = {}
@@ -107,36 +107,36 @@ def _last_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _number(literal: str) -> Decimal | ExponentNumber:
+def _parse_number(literal: str) -> Decimal | ExponentNumber:
     if "e" in literal or "E" in literal:
         return ExponentNumber(literal)
     return Decimal(literal)
 
 
-def _no_constant(_name: str) -> NoReturn:
+def _reject_constant(_name: str) -> NoReturn:
     raise WireError("The body is not valid JSON: NaN and Infinity are not allowed.")
 
 
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_last_wins, parse_float=_number, parse_constant=_no_constant
+    object_pairs_hook=_build_object, parse_float=_parse_number, parse_constant=_reject_constant
 )
 
 
-def _check_text(value: Any) -> None:
+def _check_characters(value: Any) -> None:
     """Refuse lone surrogates and NUL, which neither UTF-8 nor a database can hold."""
     if isinstance(value, str):
         if _SURROGATE_OR_NUL.search(value):
             raise WireError("The body contains a character that is not allowed in text.")
     elif isinstance(value, dict):
         for name, member in value.items():
-            _check_text(name)
-            _check_text(member)
+            _check_characters(name)
+            _check_characters(member)
     elif isinstance(value, list):
         for item in value:
-            _check_text(item)
+            _check_characters(item)
 
 
-_FROM_A_PEER: Final = {"wire": True}
+_PEER_CONTEXT: Final = {"wire": True}
 _TYPE_MESSAGES: Final = {
     "string_type": "must be text",
     "bool_type": "must be true or false",
@@ -161,30 +161,34 @@ def validate(model_type: type[_Model], value: Any) -> _Model:
     if not isinstance(value, dict):
         raise WireError("The body must be a JSON object.")
     try:
-        return model_type.model_validate(value, context=_FROM_A_PEER)
+        return model_type.model_validate(value, context=_PEER_CONTEXT)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
-    raise _worst(problems)
+    raise _select_error(problems)
 
 
-def _worst(problems: list[ErrorDetails]) -> WireError | InvalidField:
+def _select_error(problems: list[ErrorDetails]) -> WireError | InvalidField:
     """The first wrong type, because nothing else can be relied upon then, or the first problem."""
     for problem in problems:
         if problem["type"] == WRONG_TYPE or problem["type"] in _TYPE_MESSAGES:
             message = _TYPE_MESSAGES.get(problem["type"], problem["msg"])
-            return WireError(f"{_path(problem['loc'])} {message}.")
+            return WireError(f"{_format_path(problem['loc'])} {message}.")
     problem = problems[0]
     if problem["type"] == "missing":
-        return InvalidField(PaymentErrorCode.InvalidData, f"{_path(problem['loc'])} is required.")
+        return InvalidField(
+            PaymentErrorCode.InvalidData, f"{_format_path(problem['loc'])} is required."
+        )
     if problem["type"] != INVALID_VALUE:
-        message = f"{_path(problem['loc'])} is not valid."
+        message = f"{_format_path(problem['loc'])} is not valid."
         return InvalidField(PaymentErrorCode.InvalidData, message)
     context = problem["ctx"]
-    path = _path((*problem["loc"], context["member"]) if context["member"] else problem["loc"])
+    path = _format_path(
+        (*problem["loc"], context["member"]) if context["member"] else problem["loc"]
+    )
     return InvalidField(PaymentErrorCode[context["code"]], f"{path} {problem['msg']}.")
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def _format_path(location: tuple[int | str, ...]) -> str:
     """JSON path of a member as people write it: `invoiceData.lineItems[0].taxCategory`."""
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
     return path.removeprefix(".") or "The body"
@@ -203,7 +207,7 @@ def encode(model: WireModel) -> bytes:
     Absent members and empty optional collections are left out; everything else is written, zeros
     and empty mandatory arrays included. Decimals keep their scale and have no exponent.
     """
-    return dump(_members(model))
+    return dump(_serialize_model(model))
 
 
 def dump(value: Any) -> bytes:
@@ -212,58 +216,58 @@ def dump(value: Any) -> bytes:
 
 
 @cache
-def _plan(model_type: type[WireModel]) -> tuple[tuple[str, str, bool], ...]:
+def _member_plan(model_type: type[WireModel]) -> tuple[tuple[str, str, bool], ...]:
     """Attribute, JSON name and whether it may be left out, per member."""
     return tuple(
-        (name, field.alias or name, is_optional(field))
+        (name, field.alias or name, is_omittable(field))
         for name, field in model_type.model_fields.items()
     )
 
 
-def _members(model: WireModel) -> dict[str, Any]:
+def _serialize_model(model: WireModel) -> dict[str, Any]:
     members = {}
-    for name, alias, optional in _plan(type(model)):
+    for name, alias, optional in _member_plan(type(model)):
         value = getattr(model, name)
         if value is None or (optional and (value == () or value == {})):
             continue
-        members[alias] = _plain(value)
+        members[alias] = _serialize_value(value)
     return members
 
 
-def _plain(value: Any) -> Any:
+def _serialize_value(value: Any) -> Any:
     """`value` of a member in the form the encoder writes."""
-    writer = _WRITERS.get(type(value))
+    writer = _SERIALIZERS.get(type(value))
     if writer is not None:
         return writer(value)
     if isinstance(value, WireModel):
-        return _members(value)
+        return _serialize_model(value)
     if isinstance(value, WireEnum):
         return value.name
     raise TypeError(f"{type(value).__name__} has no form on the wire")
 
 
-def _same(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
-def _write_decimal(value: Decimal) -> Any:
+def _serialize_decimal(value: Decimal) -> Any:
     text = str(value)
     return simplejson.RawJSON(format(value, "f")) if "E" in text else value
 
 
-def _write_items(items: tuple[Any, ...]) -> list[Any]:
-    return [_plain(item) for item in items]
+def _serialize_items(items: tuple[Any, ...]) -> list[Any]:
+    return [_serialize_value(item) for item in items]
 
 
-_WRITERS: Final[Mapping[type, Callable[[Any], Any]]] = {
-    str: _same,
-    bool: _same,
-    int: _same,
-    dict: _same,
-    Decimal: _write_decimal,
+_SERIALIZERS: Final[Mapping[type, Callable[[Any], Any]]] = {
+    str: _identity,
+    bool: _identity,
+    int: _identity,
+    dict: _identity,
+    Decimal: _serialize_decimal,
     datetime: format_time,
     date: date.isoformat,
-    tuple: _write_items,
+    tuple: _serialize_items,
 }
 
 # --- idempotency -----------------------------------------------------------------------------
@@ -276,7 +280,7 @@ def fingerprint(request: PreauthRequest | PaymentRequest | RefundRequest) -> str
     to, role and `isInitial`; not texts, payer or payment data. Stored for ever: never change it.
     """
     content = {
-        "amount": _canonical(request.requested_amount),
+        "amount": _canonical_amount(request.requested_amount),
         "currency": request.currency,
         **_references(request),
     }
@@ -284,7 +288,7 @@ def fingerprint(request: PreauthRequest | PaymentRequest | RefundRequest) -> str
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _canonical(amount: Decimal) -> str:
+def _canonical_amount(amount: Decimal) -> str:
     text = format(amount, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 

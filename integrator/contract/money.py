@@ -41,7 +41,7 @@ def scale(amount: Decimal) -> int:
     return max(0, -power)
 
 
-def fits(amount: Decimal, currency: str) -> bool:
+def fits_currency(amount: Decimal, currency: str) -> bool:
     """Whether `amount` has at most as many decimals, trailing zeros included, as `currency`.
 
     Raises `UnknownCurrencyError`.

@@ -30,7 +30,7 @@ from integrator.contract.fields import (
     TransactionId,
     Url,
 )
-from integrator.contract.validation_errors import invalid
+from integrator.contract.validation_errors import invalid_value
 
 
 class PayerDataAddress(WireModel):
@@ -174,7 +174,7 @@ class PaymentRequest(MoneyRequest):
     def _direct_debit_has_a_date(self) -> Self:
         is_debit = self.payment_means_reference.role is PublicPaymentProviderRole.Debit
         if is_debit and not self.is_capture and self.planned_execution_date is None:
-            raise invalid("is required for a direct debit", member="plannedExecutionDate")
+            raise invalid_value("is required for a direct debit", member="plannedExecutionDate")
         return self
 
 

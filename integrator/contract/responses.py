@@ -105,7 +105,7 @@ class PaymentError(WireResponse):
 
     @field_validator("status")
     @classmethod
-    def _is_an_end(cls, status: PaymentTransactionStatus) -> PaymentTransactionStatus:
+    def _check_final_status(cls, status: PaymentTransactionStatus) -> PaymentTransactionStatus:
         if status not in _ERROR_STATUSES:
             raise ValueError("an error leaves a transaction Failed, Cancelled or Expired")
         return status

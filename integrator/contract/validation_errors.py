@@ -15,7 +15,7 @@ def wrong_type(message: str) -> PydanticCustomError:
     return PydanticCustomError(WRONG_TYPE, message)  # type: ignore[arg-type, unused-ignore]
 
 
-def invalid(message: str, code: str = "InvalidData", member: str = "") -> PydanticCustomError:
+def invalid_value(message: str, code: str = "InvalidData", member: str = "") -> PydanticCustomError:
     """A fault to raise for a value that is not allowed.
 
     `message` completes the sentence "<member> ..." and has no braces; `code` is the name of a

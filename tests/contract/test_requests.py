@@ -568,7 +568,7 @@ def test_unknown_roles(literal: str, preauth: Body) -> None:
 def test_role_forms(role: PublicPaymentProviderRole, data: st.DataObject) -> None:
     name = "".join(data.draw(st.sampled_from([c.lower(), c.upper()])) for c in role.name)
     for form in (name, role.value, str(role.value)):
-        assert PublicPaymentProviderRole.read(form) is role
+        assert PublicPaymentProviderRole.parse(form) is role
 
 
 @pytest.mark.parametrize(

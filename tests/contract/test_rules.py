@@ -83,7 +83,7 @@ def test_cancellation_status() -> None:
         "Succeeded": 3,
         "Failed": 4,
     }
-    assert PaymentCancellationStatus.read("-1") is PaymentCancellationStatus.NotCancelled
+    assert PaymentCancellationStatus.parse("-1") is PaymentCancellationStatus.NotCancelled
 
 
 def test_error_codes() -> None:
@@ -186,7 +186,7 @@ def test_quantize_keeps_the_value(amount: Decimal) -> None:
     result = money.quantize(amount, "EUR")
     assert result == amount
     assert money.scale(result) == 2
-    assert money.fits(result, "EUR")
+    assert money.fits_currency(result, "EUR")
 
 
 def test_scale() -> None:
