@@ -119,8 +119,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         outbound_client(settings, PSP_TIMEOUT) as http,
     ):
         tracing.trace_http(http)
-        gateway = TransactionClient(client, settings.task_queue, input_refresher(store))
-        context = build_context(settings, keys, store, gateway, http, ready)
+        transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
+        context = build_context(settings, keys, store, transaction_client, http, ready)
         metrics.BREAKER_OPEN.set_function(lambda: context.query_breaker.is_open)
         tasks = [
             asyncio.create_task(context.token_usage.run()),

@@ -56,7 +56,7 @@ async def _get_requested_transaction(
     caller: CallerDep, _id: TransactionIdPath
 ) -> RequestedTransaction | None:
     # Read together with the caller; the parameter documents the path in the OpenAPI document.
-    return caller.asked
+    return caller.requested
 
 
 RequestedTransactionDep = Annotated[

@@ -41,7 +41,7 @@ async def receive(
     merchant, adapter = await _resolve_account(context, psp, psp_settings_id)
     await context.notification_limit.acquire(merchant.psp_settings_id)
     events = await _parse_events(context, merchant, adapter, headers, raw)
-    message = notification_inbox.Message(merchant, "notification", raw, headers)
+    message = notification_inbox.NotificationMessage(merchant, "notification", raw, headers)
     NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(events))
     stored_events = [
         await notification_inbox.store_event(context.store, message, event)
@@ -49,7 +49,7 @@ async def receive(
         if event.relevant
     ]
     for stored_event in stored_events:
-        if not await notification_inbox.is_open(context.store, stored_event.id):
+        if not await notification_inbox.is_undelivered(context.store, stored_event.id):
             continue
         if not await _deliver(context, stored_event):
             return  # Temporal is unavailable: the remaining ones would time out as well

@@ -32,7 +32,7 @@ from integrator.contract import (
 from integrator.observability import log_setup
 from integrator.psp.port import Adapter
 from integrator.store import Merchant, TransactionRow
-from integrator.transactions.workflow_inputs import first_start, record_of
+from integrator.transactions.workflow_inputs import build_record, initial_input
 from workflows.state import AnyState, Change, TransactionKind
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ async def create_transaction(
 ) -> Response:
     """Create the transaction, or return its state for a repeat, within the time budget."""
     log_setup.bind(transaction_id=request.transaction_id)
-    lookup = await context.store.known(merchant.id, request.transaction_id, _agreement_id(request))
+    lookup = await context.store.request_lookup(merchant.id, request.transaction_id, _agreement_id(request))
     row, created = lookup.transaction, False
     if row is None:
         new = await validate_new(context, merchant, adapter, request, lookup)
@@ -105,7 +105,7 @@ async def _start_and_wait(
     try:
         with map_temporal_errors():
             async with asyncio.timeout(context.settings.sync_budget_seconds):
-                state = await context.transaction_client.create(first_start(row))
+                state = await context.transaction_client.create(initial_input(row))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
         return await _respond_pending(context, row)
     except (WorkflowAlreadyStartedError, WorkflowUpdateFailedError) as error:
@@ -153,7 +153,7 @@ async def _record_pending(context: Context, row: TransactionRow, state: AnyState
     if state.mark_pending(state.last_updated) is Change.NONE:
         return
     state.version = version
-    await context.store.record(record_of(row.merchant_id, state, state.model_dump_json()))
+    await context.store.record(build_record(row.merchant_id, state, state.model_dump_json()))
 
 
 async def _reload(context: Context, row: TransactionRow) -> TransactionRow:

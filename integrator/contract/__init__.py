@@ -1,4 +1,4 @@
-"""The wire contract between the billing platform and the integrator: models, enums, JSON rules."""
+"""The wire contract between Billwerk+ and the integrator: models, enums and JSON rules."""
 
 from integrator.contract.enums import (
     InvoiceDataLineTaxCategory,

@@ -1,4 +1,4 @@
-"""What all models of the contract have in common."""
+"""Base classes of the contract's models."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -51,7 +51,7 @@ class WireModel(BaseModel):
 
 
 class WireResponse(WireModel):
-    """An object the platform reads: members with a default are always written, others if set."""
+    """An object that Billwerk+ reads: members with a default are always written, others if set."""
 
 
 class MoneyRequest(WireModel):
@@ -71,18 +71,18 @@ class MoneyRequest(WireModel):
 
 @cache
 def _member_names(model: type[WireModel]) -> tuple[dict[str, str], dict[str, str]]:
-    """The JSON name of each member, by its lower-case JSON name and by its Python name."""
+    """Return the JSON name of each member, by its lower-case JSON name and by its Python name."""
     fields = {name: field.alias or name for name, field in model.model_fields.items()}
     return {alias.lower(): alias for alias in fields.values()}, fields
 
 
 def is_omittable(field: FieldInfo) -> bool:
-    """Whether a member may be absent from what we write: its default is None."""
+    """Whether a member may be absent from a response: its default is None."""
     return not field.is_required() and field.default is None
 
 
 def _complete_schema(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Complete the JSON schema of `model`: examples, and for responses what is always there."""
+    """Complete the JSON schema of `model`: examples, and the required members of responses."""
     members = schema.get("properties", {}).values()
     for member in members:
         _clean_member(member)
@@ -101,7 +101,7 @@ def _complete_schema(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def _clean_member(member: dict[str, Any]) -> None:
-    """Drop what Pydantic adds and nobody needs; it also gives the text of a Decimal as default."""
+    """Drop titles and null defaults; write Decimal defaults, which are text, as numbers."""
     member.pop("title", None)
     if "default" in member and member["default"] is None:
         del member["default"]
@@ -110,9 +110,9 @@ def _clean_member(member: dict[str, Any]) -> None:
 
 
 def _drop_null(member: dict[str, Any]) -> None:
-    """Responses leave absent members out instead of writing null."""
-    kinds = [kind for kind in member.get("anyOf", []) if kind != {"type": "null"}]
-    if len(kinds) == 1:
+    """Remove null from the types: responses leave absent members out."""
+    types = [option for option in member.get("anyOf", []) if option != {"type": "null"}]
+    if len(types) == 1:
         del member["anyOf"]
-        member.update(kinds[0])
+        member.update(types[0])
     member.pop("default", None)

@@ -1,4 +1,4 @@
-"""Enumerations of the wire contract, with the numbers and the exact spelling of the platform."""
+"""Enumerations of the wire contract, with the numbers and the spelling of Billwerk+."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class WireEnum(IntEnum):
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """The member that `value` (a JSON value or a member) stands for.
+        """Return the member for `value`, a JSON value or a member.
 
         Raises a Pydantic error: wrong type for anything but text and numbers, otherwise
         `InvalidData` for an unknown name or number.
@@ -100,7 +100,7 @@ class PublicPaymentProviderRole(WireEnum):
 class PaymentErrorCode(WireEnum):
     """Why a request or a transaction failed.
 
-    `LoginError` and `PermissionDenied` make the platform disable the merchant's PSP.
+    `LoginError` and `PermissionDenied` make Billwerk+ disable the merchant's PSP.
     """
 
     UnmappedError = 0

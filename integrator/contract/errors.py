@@ -1,4 +1,4 @@
-"""What can be wrong with a request, and which HTTP status an error code is answered with."""
+"""Errors of reading a request, and the HTTP status of each error code."""
 
 from types import MappingProxyType
 from typing import Final
@@ -43,10 +43,10 @@ HTTP_STATUS: Final = MappingProxyType(
 
 
 def http_status(code: PaymentErrorCode) -> int:
-    """HTTP status of a `PaymentError` body with this code. Total over the enumeration.
+    """Return the HTTP status of a `PaymentError` with this code. Defined for every code.
 
-    The platform's own mapping, traps included: `LimitExceeded` is 429 while `RateLimit` is 500,
-    and neither `PermissionDenied` (403) nor `AlreadyExecuted` (409) has the status one expects.
+    This is the mapping of Billwerk+, surprises included: `LimitExceeded` is 429 while `RateLimit`
+    is 500, and so are `PermissionDenied` (not 403) and `AlreadyExecuted` (not 409).
     """
     return HTTP_STATUS[code]
 

@@ -1,7 +1,7 @@
-"""Types of the members: how each JSON type of the contract is read, bounded and described.
+"""Types of the members: how each JSON type of the contract is parsed, limited and described.
 
-All are ordinary Python types to the code that uses a model (`Decimal`, `str`, `datetime`, ...).
-Numbers are never binary floats; times are aware and in UTC.
+Models contain ordinary Python values (`Decimal`, `str`, `datetime`, ...). Numbers are never binary
+floats; times are aware and in UTC.
 """
 
 import re
@@ -46,7 +46,7 @@ _FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 class ExponentNumber:
-    """A JSON number written with an exponent: kept, so that only a member that needs it fails."""
+    """A JSON number with an exponent: kept as text, so that only a member that uses it fails."""
 
     __slots__ = ("text",)
 
@@ -55,12 +55,12 @@ class ExponentNumber:
 
 
 def is_from_peer(info: ValidationInfo) -> bool:
-    """Whether the data comes from a peer, rather than from our own code or storage."""
+    """Whether the data comes from a request, rather than from our own code or storage."""
     return bool(info.context and info.context.get("wire"))
 
 
 def _parse_decimal(value: object, code: str) -> Decimal:
-    """`value` (JSON number, quoted number or Decimal) as a finite Decimal without an exponent."""
+    """Return a JSON number, quoted number or Decimal as a finite Decimal without an exponent."""
     if isinstance(value, Decimal):
         number = value
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -85,7 +85,7 @@ def _parse_quoted_number(text: str, code: str) -> Decimal:
 
 
 def _normalize_decimal(number: Decimal, code: str) -> Decimal:
-    """`number` without exponent and without a negative zero, if it is finite and of sane length."""
+    """Return `number` without exponent or negative zero; refuse it if infinite or too long."""
     if not number.is_finite():
         raise invalid_value("must be a finite number", code)
     _, digits, power = number.as_tuple()
@@ -135,8 +135,8 @@ def _check_positive(value: Decimal) -> Decimal:
 
 
 def _check_currency(value: str, info: ValidationInfo) -> str:
-    # The list of currencies shrinks over the years. What was accepted once has to stay readable,
-    # so only what a peer sends is compared with it.
+    # Currencies are withdrawn over the years. A stored one has to stay readable, so only data of a
+    # request is compared with the list.
     if is_from_peer(info) and not is_currency(value):
         raise invalid_value("must be an upper-case ISO 4217 currency code", "InvalidCurrency")
     return value
@@ -206,19 +206,19 @@ def _parse_date(value: object) -> date:
 
 
 def _parse_time(value: object) -> datetime:
-    moment = _parse_iso_time(value) if isinstance(value, str) else value
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
+    timestamp = _parse_iso_time(value) if isinstance(value, str) else value
+    if not isinstance(timestamp, datetime) or timestamp.tzinfo is None:
         raise wrong_type("must be an ISO 8601 time with at most 7 fraction digits")
-    if moment.tzinfo is UTC:
-        return moment
+    if timestamp.tzinfo is UTC:
+        return timestamp
     try:
-        return moment.astimezone(UTC)
+        return timestamp.astimezone(UTC)
     except OverflowError:
         raise wrong_type("must be a time between the years 1 and 9999") from None
 
 
 def _parse_iso_time(text: str) -> datetime | None:
-    """The time `text` stands for; UTC if it names no offset, None if it is not a time."""
+    """Return the time; in UTC if it has no offset, None if it is not a time."""
     match = _TIME.fullmatch(text)
     if match is None:
         return None
@@ -226,8 +226,8 @@ def _parse_iso_time(text: str) -> datetime | None:
     microseconds = (match["fraction"] or "").ljust(7, "0")[:6]
     hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
     try:
-        clock = time(hour, minute, second, int(microseconds), _parse_offset(match["zone"]))
-        return datetime.combine(date.fromisoformat(match["date"]), clock)
+        clock_time = time(hour, minute, second, int(microseconds), _parse_offset(match["zone"]))
+        return datetime.combine(date.fromisoformat(match["date"]), clock_time)
     except ValueError:
         return None
 
@@ -239,19 +239,19 @@ def _parse_offset(text: str | None) -> timezone:
     return timezone(-offset if text[0] == "-" else offset)
 
 
-def format_time(moment: datetime) -> str:
-    """An aware time in UTC, with 7 fraction digits.
+def format_time(timestamp: datetime) -> str:
+    """Format an aware time in UTC, with 7 fraction digits.
 
-    Python's last moment is written as the platform's, which is 900 ns later. Raises `TypeError`
-    for a time without a zone.
+    Python's maximum is written as that of Billwerk+, which is 900 ns later. Raises `TypeError`
+    for a time without a time zone.
     """
-    if moment.tzinfo is not UTC:
-        if moment.tzinfo is None:
-            raise TypeError("a time without a zone has no form on the wire")
-        moment = moment.astimezone(UTC)
-    if moment == MAX_TIME:
+    if timestamp.tzinfo is not UTC:
+        if timestamp.tzinfo is None:
+            raise TypeError("a time without a time zone cannot be written as JSON")
+        timestamp = timestamp.astimezone(UTC)
+    if timestamp == MAX_TIME:
         return "9999-12-31T23:59:59.9999999Z"
-    return f"{moment.isoformat(timespec='microseconds')[:26]}0Z"
+    return f"{timestamp.isoformat(timespec='microseconds')[:26]}0Z"
 
 
 def _format_decimal(value: Decimal) -> str:

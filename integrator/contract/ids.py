@@ -1,4 +1,4 @@
-"""Identifiers issued by the platform."""
+"""Identifiers issued by Billwerk+."""
 
 import re
 from typing import Final

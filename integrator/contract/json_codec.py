@@ -1,4 +1,4 @@
-"""JSON text of the contract: reading it strictly and safely, writing it exactly."""
+"""JSON codec of the contract: strict parsing, exact serialization, request fingerprints."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ MAX_DEPTH: Final = 32
 _Model = TypeVar("_Model", bound=WireModel)
 _STRING = r'"(?:[^"\\]++|\\.)*+"?'
 _STRUCTURE = re.compile(_STRING + r"|[\[{]|[\]}]", re.DOTALL)
-# A comma with nothing before it stays where it is, so that the parser refuses it.
+# A comma with nothing before it is kept, so that the parser refuses it.
 _COMMAS = re.compile(_STRING + r"|[\[{,:][ \t\r\n]*+,|,(?=[ \t\r\n]*+[\]}])", re.DOTALL)
 _UNSAFE_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
 _SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
@@ -46,7 +46,7 @@ _SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
 
 def decode(body: bytes) -> Any:
-    """Python value of a JSON text in UTF-8 (a byte order mark is tolerated).
+    """Return the Python value of a JSON text in UTF-8 (a byte order mark is accepted).
 
     Numbers are `int`, `Decimal`, or `ExponentNumber` if written with an exponent; never float.
     Trailing commas are accepted; of members with the same name the last one counts. Raises
@@ -101,7 +101,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         members = {}
         for name, value in pairs:
-            # Taken out first, so that the order of members is that of their last appearance.
+            # Removed first, so that members are in the order of their last occurrence.
             members.pop(name, None)
             members[name] = value
     return members
@@ -123,7 +123,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _check_characters(value: Any) -> None:
-    """Refuse lone surrogates and NUL, which neither UTF-8 nor a database can hold."""
+    """Refuse lone surrogates and NUL, which UTF-8 or a database cannot store."""
     if isinstance(value, str):
         if _SURROGATE_OR_NUL.search(value):
             raise WireError("The body contains a character that is not allowed in text.")
@@ -147,7 +147,7 @@ _TYPE_MESSAGES: Final = {
 
 
 def parse(model_type: type[_Model], body: bytes) -> _Model:
-    """The model a peer's JSON text stands for.
+    """Parse the JSON text of a request into a model.
 
     Raises `WireError` (HTTP 400) for malformed JSON or a wrong JSON type, and `InvalidField`
     (HTTP 422) for a missing member or a value that is not allowed. Messages name the member and
@@ -157,7 +157,7 @@ def parse(model_type: type[_Model], body: bytes) -> _Model:
 
 
 def validate(model_type: type[_Model], value: Any) -> _Model:
-    """As `parse`, for JSON that has been decoded already."""
+    """Parse JSON that is decoded already, like `parse`."""
     if not isinstance(value, dict):
         raise WireError("The body must be a JSON object.")
     try:
@@ -168,7 +168,7 @@ def validate(model_type: type[_Model], value: Any) -> _Model:
 
 
 def _select_error(problems: list[ErrorDetails]) -> WireError | InvalidField:
-    """The first wrong type, because nothing else can be relied upon then, or the first problem."""
+    """Return the error of the first wrong type, else of the first problem."""
     for problem in problems:
         if problem["type"] == WRONG_TYPE or problem["type"] in _TYPE_MESSAGES:
             message = _TYPE_MESSAGES.get(problem["type"], problem["msg"])
@@ -189,7 +189,7 @@ def _select_error(problems: list[ErrorDetails]) -> WireError | InvalidField:
 
 
 def _format_path(location: tuple[int | str, ...]) -> str:
-    """JSON path of a member as people write it: `invoiceData.lineItems[0].taxCategory`."""
+    """Return the path of a member, such as `invoiceData.lineItems[0].taxCategory`."""
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
     return path.removeprefix(".") or "The body"
 
@@ -202,7 +202,7 @@ _ENCODER: Final = simplejson.JSONEncoder(
 
 
 def encode(model: WireModel) -> bytes:
-    """JSON text of `model` in UTF-8.
+    """Return the JSON text of `model` in UTF-8.
 
     Absent members and empty optional collections are left out; everything else is written, zeros
     and empty mandatory arrays included. Decimals keep their scale and have no exponent.
@@ -211,13 +211,13 @@ def encode(model: WireModel) -> bytes:
 
 
 def dump(value: Any) -> bytes:
-    """JSON text in UTF-8 of plain values: dict, list, str, int, bool, None and Decimal."""
+    """Return the JSON text in UTF-8 of dict, list, str, int, bool, None and Decimal values."""
     return _ENCODER.encode(value).encode("utf-8")
 
 
 @cache
 def _member_plan(model_type: type[WireModel]) -> tuple[tuple[str, str, bool], ...]:
-    """Attribute, JSON name and whether it may be left out, per member."""
+    """Return attribute, JSON name and whether it may be left out, per member."""
     return tuple(
         (name, field.alias or name, is_omittable(field))
         for name, field in model_type.model_fields.items()
@@ -235,15 +235,15 @@ def _serialize_model(model: WireModel) -> dict[str, Any]:
 
 
 def _serialize_value(value: Any) -> Any:
-    """`value` of a member in the form the encoder writes."""
-    writer = _SERIALIZERS.get(type(value))
-    if writer is not None:
-        return writer(value)
+    """Return a member's value in a form that the encoder can write."""
+    serialize = _SERIALIZERS.get(type(value))
+    if serialize is not None:
+        return serialize(value)
     if isinstance(value, WireModel):
         return _serialize_model(value)
     if isinstance(value, WireEnum):
         return value.name
-    raise TypeError(f"{type(value).__name__} has no form on the wire")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _identity(value: Any) -> Any:
@@ -274,7 +274,7 @@ _SERIALIZERS: Final[Mapping[type, Callable[[Any], Any]]] = {
 
 
 def fingerprint(request: PreauthRequest | PaymentRequest | RefundRequest) -> str:
-    """What makes a repeated request the same request, as SHA-256 in hex.
+    """Return the SHA-256 (hex) of the data by which a repeated request is recognised.
 
     Covers kind, amount (10 equals 10.00), currency, agreement, the preauth or payment referred
     to, role and `isInitial`; not texts, payer or payment data. Stored for ever: never change it.

@@ -5,7 +5,7 @@ from typing import Final
 
 from iso4217 import Currency
 
-# Metals, test and fund codes have no minor unit: nothing can be paid in them.
+# Metals, test and fund codes have no minor unit and cannot be used for payments.
 _EXPONENTS: Final[dict[str, int]] = {
     currency.code: currency.exponent for currency in Currency if currency.exponent is not None
 }
@@ -17,16 +17,16 @@ class UnknownCurrencyError(ValueError):
 
 
 class InexactAmountError(ValueError):
-    """An amount that has more significant decimals than its currency."""
+    """An amount with more significant decimals than its currency."""
 
 
 def is_currency(code: str) -> bool:
-    """Whether `code` is a current ISO 4217 alphabetic code (upper case) one can pay in."""
+    """Whether `code` is a current ISO 4217 alphabetic code (upper case) usable for payments."""
     return code in _EXPONENTS
 
 
 def exponent(currency: str) -> int:
-    """Number of decimals of `currency`: 2 for EUR, 0 for JPY. Raises `UnknownCurrencyError`."""
+    """Return the decimals of `currency`: 2 for EUR, 0 for JPY. Raises `UnknownCurrencyError`."""
     try:
         return _EXPONENTS[currency]
     except KeyError:
@@ -34,7 +34,7 @@ def exponent(currency: str) -> int:
 
 
 def scale(amount: Decimal) -> int:
-    """Number of decimals `amount` is written with: 2 for 1.50 and 0 for 1E+3."""
+    """Return the number of decimals of `amount`: 2 for 1.50 and 0 for 1E+3."""
     power = amount.as_tuple().exponent
     if not isinstance(power, int):
         raise ValueError("the amount is not a finite number")
@@ -50,7 +50,7 @@ def fits_currency(amount: Decimal, currency: str) -> bool:
 
 
 def quantize(amount: Decimal, currency: str) -> Decimal:
-    """`amount` with exactly the decimals of `currency`: 10 EUR becomes 10.00, 5.00 JPY becomes 5.
+    """Return `amount` with the decimals of `currency`: 10 EUR becomes 10.00, 5.00 JPY becomes 5.
 
     Never rounds: raises `InexactAmountError` where that would change the value. Raises
     `UnknownCurrencyError`.

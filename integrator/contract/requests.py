@@ -1,4 +1,4 @@
-"""What the platform sends: preauths, payments, refunds, and what is nested in them."""
+"""Requests of Billwerk+: preauths, payments, refunds and their nested objects."""
 
 from decimal import Decimal
 from typing import Self

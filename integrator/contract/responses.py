@@ -1,4 +1,4 @@
-"""What the platform reads: the state of a preauth, payment or refund, or its error."""
+"""Responses to Billwerk+: the state of a preauth, payment or refund, or its error."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Settings of a merchant, and what the integrator tells about itself and the form for them."""
+"""Settings of a merchant, and the integration info with the form for them."""
 
 from collections.abc import Mapping
 from typing import Any

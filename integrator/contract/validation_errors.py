@@ -1,7 +1,7 @@
-"""The two kinds of validation fault the models raise, as Pydantic errors.
+"""The two kinds of validation error of the models, as Pydantic errors.
 
-A *wrong type* (text where an object is needed) means the body could not be read at all; an
-*invalid value* (a negative amount) was read and refused, with a `PaymentErrorCode` by name.
+A *wrong type* (text where an object is needed) means the body could not be parsed; an
+*invalid value* (a negative amount) was parsed and refused, with the name of a `PaymentErrorCode`.
 """
 
 from pydantic_core import PydanticCustomError
@@ -11,15 +11,15 @@ INVALID_VALUE = "wire_invalid_value"
 
 
 def wrong_type(message: str) -> PydanticCustomError:
-    """A fault to raise for a JSON type that the member cannot take. `message` has no braces."""
+    """Return the error for a JSON type that the member does not accept; no braces in `message`."""
     return PydanticCustomError(WRONG_TYPE, message)  # type: ignore[arg-type, unused-ignore]
 
 
 def invalid_value(message: str, code: str = "InvalidData", member: str = "") -> PydanticCustomError:
-    """A fault to raise for a value that is not allowed.
+    """Return the error for a value that is not allowed.
 
     `message` completes the sentence "<member> ..." and has no braces; `code` is the name of a
-    `PaymentErrorCode`; `member` is the JSON name when the fault is raised for a whole object.
+    `PaymentErrorCode`; `member` is the JSON name when the error is raised for a whole object.
     """
     context = {"code": code, "member": member}
     return PydanticCustomError(INVALID_VALUE, message, context)  # type: ignore[arg-type, unused-ignore]

@@ -1,4 +1,4 @@
-"""The notification that tells the platform to read a transaction again."""
+"""Change notification: asks Billwerk+ to read a transaction again."""
 
 from enum import StrEnum
 
@@ -18,7 +18,7 @@ class ChangeNotification(WireModel):
 
 
 class WebhookForm(StrEnum):
-    """JSON forms of a change notification; what the platform reads is not documented."""
+    """JSON forms of a change notification; the one Billwerk+ reads is not documented."""
 
     PASCAL = "pascal"
     """PascalCase names, type as a number, nulls written: what the vendor's sample sends."""
@@ -29,7 +29,7 @@ class WebhookForm(StrEnum):
 def encode_webhook(
     notification: ChangeNotification, form: WebhookForm = WebhookForm.PASCAL
 ) -> bytes:
-    """JSON text of a change notification in UTF-8."""
+    """Return the JSON text of a change notification in UTF-8."""
     if form is WebhookForm.CAMEL:
         return json_codec.encode(notification)
     return json_codec.dump(

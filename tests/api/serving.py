@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from starlette.types import ASGIApp
 
 from api.server.tls import Certificate
-from api.server.uvicorn_config import server_of
+from api.server.uvicorn_config import create_server
 from devtools.devstack.ports import find_free
 from integrator.settings import Settings
 
@@ -24,7 +24,7 @@ async def serving(
     app: ASGIApp, settings: Settings, certificate: Certificate | None = None
 ) -> AsyncIterator[int]:
     """The port on which the application is served; its own start and end are left out."""
-    server = server_of(app, settings, certificate)
+    server = create_server(app, settings, certificate)
     server.config.port = 0
     server.config.lifespan = "off"
     running = asyncio.create_task(server.serve())

@@ -225,7 +225,7 @@ async def test_a_cancelled_request_is_finished_all_the_same(
     request.cancel()
     await asyncio.gather(request, return_exceptions=True)
     release.set()
-    await context.background.drain()
+    await context.background_tasks.drain()
     assert (MERCHANT, TransactionKind.PREAUTH, body["transactionId"]) in gateway.states
 
 
@@ -284,7 +284,7 @@ class TestReads:
             response = await client.get(path)
             assert response.json()["status"] == "Succeeded"
         assert gateway.calls == ["state"]
-        assert context.breaker.tripped
+        assert context.query_breaker.is_open
 
     @pytest.mark.parametrize(
         ("error", "trips"),
@@ -312,7 +312,7 @@ class TestReads:
         gateway.before["state"] = fail
         response = await client.get(f"/api/Payment/{body['transactionId']}")
         assert response.json()["status"] == "Succeeded"
-        assert context.breaker.tripped is trips
+        assert context.query_breaker.is_open is trips
 
     async def test_what_cannot_change_is_not_asked(
         self, client: httpx.AsyncClient, gateway: FakeTransactionClient

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
-from api.auth.rate_limits import FailedAuthLimit, Rate
+from api.auth.rate_limits import FailedAuthLimit, RateLimit
 from api.context import Context
 from integrator.psp import registry
 from integrator.psp.sandbox import ADAPTER
@@ -101,7 +101,7 @@ async def target(
     monkeypatch.setattr(store, "merchant_by_settings", same_merchant)
     monkeypatch.setattr(store, "settings", same_settings)
     unlimited = FailedAuthLimit(UNLIMITED)
-    app.state.context = replace(context, guests=unlimited, notifications=Rate(UNLIMITED))
+    app.state.context = replace(context, guests=unlimited, notifications=RateLimit(UNLIMITED))
     gateway.psp = lambda _: Pending(psp_id="auth_1", session_id="cs_1")
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.server.tls import Certificate
-from api.server.uvicorn_config import server_of
+from api.server.uvicorn_config import create_server
 from integrator.settings import Settings
 from tests.api.serving import Raw, free_port, write_certificate
 
@@ -144,7 +144,7 @@ async def connect_and_end(certificate: Certificate | None) -> None:
 
 
 async def started(certificate: Certificate | None) -> uvicorn.Server:
-    server = server_of(echo, Settings(_env_file=None), certificate)
+    server = create_server(echo, Settings(_env_file=None), certificate)
     server.config.port = 0
     server.config.lifespan = "off"
     server.config.load()

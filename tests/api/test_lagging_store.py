@@ -43,7 +43,7 @@ async def test_a_refusal_asks_the_workflow_even_if_a_read_would_not(
     client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World, context: Context
 ) -> None:
     paid = await _pending(client, gateway, world)
-    context.breaker.trip()
+    context.query_breaker.trip()
     response = await client.post("/api/Refund", json=refund(paid))
     assert_error(response, 500, "InvalidPreconditions")
 

@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from api import request_body
-from api.auth.rate_limits import MOST_KNOWN, FailedAuthLimit, Rate, client_address
+from api.auth.rate_limits import MAX_TRUSTED, FailedAuthLimit, RateLimit, client_address
 from api.context import Context, build_context
 from api.errors import RateLimited
 from api.server import request_timeouts
-from api.server.uvicorn_config import LONGEST_HEAD
+from api.server.uvicorn_config import MAX_HEADER_BYTES
 from integrator.settings import Settings
 from integrator.store import Store
 from tests.api.builders import MERCHANT, STRANGERS_TOKEN, TOKEN, UNKNOWN, auth
@@ -81,11 +81,11 @@ class TestSize:
     async def test_of_a_head(self, app: FastAPI, settings: Settings) -> None:
         async with serving(app, settings) as port:
             async with Raw.to(port) as small:
-                text = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (LONGEST_HEAD - 1000)
+                text = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (MAX_HEADER_BYTES - 1000)
                 await small.send(text + b"\r\n\r\n")
                 assert (await small.head()).startswith(b"HTTP/1.1 200")
             async with Raw.to(port) as large:
-                text = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (LONGEST_HEAD + 1000)
+                text = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (MAX_HEADER_BYTES + 1000)
                 await large.send(text)
                 answer = await large.all()
                 assert answer.startswith(b"HTTP/1.1 400")
@@ -218,7 +218,7 @@ class TestHaste:
     async def test_of_a_token(
         self, client: httpx.AsyncClient, limited: Limited, gateway: FakeTransactionClient
     ) -> None:
-        limited(callers=Rate("3/day"))
+        limited(callers=RateLimit("3/day"))
         for _ in range(3):
             assert (await client.get("/api/Settings")).status_code == 200
         for method, path in (("GET", "/api/Settings"), ("POST", "/api/Payment")):
@@ -230,7 +230,7 @@ class TestHaste:
         assert other.status_code == 200
 
     async def test_passes(self, client: httpx.AsyncClient, limited: Limited) -> None:
-        limited(callers=Rate("1/second"))
+        limited(callers=RateLimit("1/second"))
         assert (await client.get("/api/Settings")).status_code == 200
         response = await client.get("/api/Settings")
         while response.status_code == 429:
@@ -243,7 +243,7 @@ class TestHaste:
     ) -> None:
         merchant = await store.merchant(MERCHANT)
         assert merchant is not None
-        limited(notifications=Rate("2/day"))
+        limited(notifications=RateLimit("2/day"))
         stored = rows.count()
         path = f"/api/notifications/fake/{merchant.psp_settings_id}"
         signed = {"X-Signature": "s_1"}
@@ -345,7 +345,7 @@ class TestHaste:
             }
         )
         ours = build_context(
-            given, KEYS, context.store, context.gateway, context.http, context.temporal_ready
+            given, KEYS, context.store, context.transaction_client, context.http, context.temporal_ready
         )
         app.state.context = ours
         found = [(await client.get("/api/Settings")).status_code for _ in range(2)]
@@ -355,7 +355,7 @@ class TestHaste:
         assert found == [401, 401, 401, 429]
         for expected in (None, None, RateLimited):
             with pytest.raises(expected) if expected else nullcontext():
-                await ours.notifications.take("route")
+                await ours.notification_limit.acquire("route")
 
     async def test_is_far_from_the_defaults(self, client: httpx.AsyncClient) -> None:
         found = [(await client.get("/api/IntegrationInfo")).status_code for _ in range(400)]
@@ -364,11 +364,11 @@ class TestHaste:
 
 class TestRates:
     async def test_each_key_has_its_own(self) -> None:
-        rate = Rate("1/day")
-        await rate.take("a")
-        await rate.take("b")
+        rate = RateLimit("1/day")
+        await rate.acquire("a")
+        await rate.acquire("b")
         with pytest.raises(RateLimited) as caught:
-            await rate.take("a")
+            await rate.acquire("a")
         assert 1 <= int(caught.value.headers["Retry-After"]) <= 86_400
 
     async def test_what_was_good_is_forgotten(self) -> None:
@@ -386,7 +386,7 @@ class TestRates:
     async def test_not_more_is_remembered_than_there_is_room_for(self) -> None:
         now = [0.0]
         guests = FailedAuthLimit("1/day", clock=lambda: now[0])
-        for number in range(MOST_KNOWN):
+        for number in range(MAX_TRUSTED):
             guests.trust(f"old {number}")
         now[0] = 601
         guests.trust("new")

@@ -119,7 +119,7 @@ async def test_with_a_bad_signature_leaves_nothing_but_a_count(
     assert_error(response, 401, "UnmappedError")
     assert rows.count() == stored
     assert gateway.calls == []
-    assert context.rejected == {"fake": 1}
+    assert context.rejected_notifications == {"fake": 1}
     assert [r.levelno for r in caplog.records if r.name == "api.notifications"] == [logging.WARNING]
     assert "secret-reference" not in caplog.text
 

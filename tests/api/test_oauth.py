@@ -12,8 +12,8 @@ import httpx
 import jwt
 import pytest
 
-from api.auth.access_tokens import VALID_FOR, AccessTokens
-from api.auth.rate_limits import FailedAuthLimit, Rate
+from api.auth.access_tokens import TOKEN_LIFETIME, AccessTokens
+from api.auth.rate_limits import FailedAuthLimit, RateLimit
 from api.context import Context
 from integrator.crypto.keys import KeyRing
 from integrator.store import NotFound, Store, StoreUnavailable
@@ -158,7 +158,7 @@ class TestGrant:
         refused(response, 413, "invalid_request")
 
     async def test_too_often(self, oauth: Client, context: Context, app: Any) -> None:
-        app.state.context = replace(context, callers=Rate("2/day"))
+        app.state.context = replace(context, callers=RateLimit("2/day"))
         assert [(await oauth.ask()).status_code for _ in range(3)] == [200, 200, 429]
         response = await oauth.ask()
         refused(response, 429, "temporarily_unavailable")
@@ -195,7 +195,7 @@ class TestAccessTokens:
         assert claims["iss"] == URL
         assert claims["aud"] == f"{URL}/api"
         assert claims["sub"] == claims["client_id"] == oauth.id
-        assert claims["exp"] - claims["iat"] == VALID_FOR.total_seconds() == 900
+        assert claims["exp"] - claims["iat"] == TOKEN_LIFETIME.total_seconds() == 900
         again = jwt.decode(await oauth.token(), options={"verify_signature": False})
         assert again["jti"] != claims["jti"]
 
@@ -223,7 +223,7 @@ class TestAccessTokens:
     ) -> None:
         id, _ = await store.add_client(STRANGER, "theirs")
         found = await store.caller_by_client(
-            context.access_tokens.client_of(context.access_tokens.issue(id)) or ""
+            context.access_tokens.verify(context.access_tokens.issue(id)) or ""
         )
         assert found is not None
         assert found.merchant.id == STRANGER
@@ -275,11 +275,11 @@ class TestAccessTokens:
     async def test_a_replaced_key_still_verifies(self, oauth: Client, context: Context) -> None:
         old = AccessTokens(KEYS, URL)
         both = AccessTokens(KeyRing({"new": bytes(range(32)), "k": bytes(32)}), URL)
-        assert both.client_of(old.issue(oauth.id)) == oauth.id
+        assert both.verify(old.issue(oauth.id)) == oauth.id
         fresh = both.issue(oauth.id)
         assert jwt.get_unverified_header(fresh)["kid"] == "new"
-        assert old.client_of(fresh) is None
-        assert AccessTokens(KeyRing({"k": bytes(range(32))}), URL).client_of(fresh) is None
+        assert old.verify(fresh) is None
+        assert AccessTokens(KeyRing({"k": bytes(range(32))}), URL).verify(fresh) is None
 
     async def test_cost_one_question_to_the_store(
         self, oauth: Client, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -308,10 +308,10 @@ class TestClients:
         self, oauth: Client, store: Store, context: Context
     ) -> None:
         token = await oauth.token()
-        await context.uses.write()
+        await context.token_usage.write()
         assert (await store.clients(MERCHANT))[0].last_used_at is None
         await oauth.call(token)
-        await context.uses.write()
+        await context.token_usage.write()
         assert (await store.clients(MERCHANT))[0].last_used_at is not None
 
     async def test_belong_to_their_merchant(self, oauth: Client, store: Store) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from api.circuit_breaker import Breaker
-from api.server.path_normalization import CanonicalPaths
-from api.transactions.responses import failed, render
+from api.circuit_breaker import CircuitBreaker
+from api.server.path_normalization import PathNormalization
+from api.transactions.responses import build_error, build_body
 from integrator.contract import (
     PaymentErrorCode,
     PaymentResponse,
@@ -17,7 +17,7 @@ from integrator.contract import (
 )
 from integrator.psp.types import Approved, Fact, FactKind
 from integrator.store import TransactionRow
-from integrator.transactions.workflow_inputs import build_start, read_state
+from integrator.transactions.workflow_inputs import build_input, read_state
 from tests.api.builders import UNKNOWN
 from workflows.messages import PaymentInput, PreauthInput, RefundInput
 from workflows.state import (
@@ -59,17 +59,17 @@ def test_canonical_paths(given: str, expected: str) -> None:
     async def nowhere(*_: object) -> None:
         raise AssertionError
 
-    assert CanonicalPaths(nowhere, TEMPLATES).canonical(given) == expected
+    assert PathNormalization(nowhere, TEMPLATES).normalize(given) == expected
 
 
 def test_the_breaker_closes_by_itself() -> None:
     now = [100.0]
-    breaker = Breaker(pause=5, clock=lambda: now[0])
-    assert not breaker.tripped
+    breaker = CircuitBreaker(pause=5, clock=lambda: now[0])
+    assert not breaker.is_open
     breaker.trip()
-    assert breaker.tripped
+    assert breaker.is_open
     now[0] += 5
-    assert not breaker.tripped
+    assert not breaker.is_open
 
 
 class TestStarts:
@@ -86,10 +86,10 @@ class TestStarts:
     }
 
     def test_of_each_kind(self) -> None:
-        preauth = build_start(**self.given, kind="preauth", related_id=None, snapshot=None)
+        preauth = build_input(**self.given, kind="preauth", related_id=None, snapshot=None)
         assert isinstance(preauth, PreauthInput)
         assert preauth.role is PublicPaymentProviderRole.Debit
-        payment = build_start(
+        payment = build_input(
             **self.given,
             kind=TransactionKind.PAYMENT,
             related_id="p",
@@ -98,14 +98,14 @@ class TestStarts:
         )
         assert isinstance(payment, PaymentInput)
         assert (payment.preauth_id, payment.execute_on) == ("p", date(2026, 2, 19))
-        refund = build_start(**self.given, kind="refund", related_id="p", snapshot=None)
+        refund = build_input(**self.given, kind="refund", related_id="p", snapshot=None)
         assert isinstance(refund, RefundInput)
         assert refund.payment_id == "p"
         assert [start.resume for start in (preauth, payment, refund)] == [None] * 3
 
     def test_from_a_snapshot(self) -> None:
         state = PaymentState(**COMMON, due_date=date(2026, 2, 19))
-        start = build_start(
+        start = build_input(
             **self.given, kind="payment", related_id=None, snapshot=state.model_dump_json()
         )
         assert isinstance(start, PaymentInput)
@@ -114,7 +114,7 @@ class TestStarts:
 
     def test_a_refund_names_its_payment(self) -> None:
         with pytest.raises(ValueError, match="payment"):
-            build_start(**self.given, kind="refund", related_id=None, snapshot=None)
+            build_input(**self.given, kind="refund", related_id=None, snapshot=None)
 
     @pytest.mark.parametrize(
         "state",
@@ -161,7 +161,7 @@ class TestRendering:
         state = PaymentState(**COMMON | given)
         proof = Evidence(kind=EvidenceKind.READ, source="test", at=NOW)
         state.apply(Approved(psp_id="p", facts=facts), proof)
-        response = render(state, self.row(), {"token": {"secret": "x"}, "bearer": {"IBAN": "DE"}})
+        response = build_body(state, self.row(), {"token": {"secret": "x"}, "bearer": {"IBAN": "DE"}})
         assert isinstance(response, PaymentResponse)
         return response
 
@@ -198,5 +198,5 @@ class TestRendering:
         assert card.due_date is None
 
     def test_a_failure_without_a_reason(self) -> None:
-        error = failed(None, NOW)
+        error = build_error(None, NOW)
         assert (error.error_code, error.received_at) == (PaymentErrorCode.UnmappedError, NOW)

@@ -20,7 +20,7 @@ from pydantic import SecretStr, ValidationError
 from api.app import create_app
 from api.auth.rate_limits import FailedAuthLimit
 from api.context import Context
-from api.server.https import ConfigurationError, opened
+from api.server.https import ConfigurationError, list_relaxations
 from api.server.tls import Certificate
 from integrator.crypto.keys import generate_key
 from integrator.settings import Settings
@@ -257,14 +257,14 @@ class TestStart:
         assert "Traceback" not in ended.stderr
 
     def test_development_says_what_it_opens(self, settings: Settings, tmp_path: Path) -> None:
-        found = "\n".join(opened(settings))
+        found = "\n".join(list_relaxations(settings))
         assert "plain HTTP is served on 127.0.0.1:8080" in found
         assert "loopback" in found
         assert str(tmp_path) in found
         keys = SecretStr("k:x")
         fewer = settings.model_copy(update={"tls_cert_file": tmp_path, "keys": keys})
-        assert len(opened(fewer)) == 1
-        assert opened(production(settings)) == []
+        assert len(list_relaxations(fewer)) == 1
+        assert list_relaxations(production(settings)) == []
 
     async def test_reads_a_new_certificate_on_sighup(self, tmp_path: Path) -> None:
         cert, key, first = write_certificate(tmp_path)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import httpx
 
-from api.auth.token_usage import Use
+from api.auth.token_usage import LastUses
 from api.context import Context
 from integrator.store import Store, StoreUnavailable
 from tests.api.builders import MERCHANT
@@ -18,7 +18,7 @@ async def test_uses_are_noted_and_written_together(
         assert (await client.get("/api/IntegrationInfo")).status_code == 200
     [token] = await store.tokens(MERCHANT)
     assert token.last_used_at is None
-    await context.uses.write()
+    await context.token_usage.write()
     [token] = await store.tokens(MERCHANT)
     assert token.last_used_at is not None
 
@@ -28,7 +28,7 @@ async def test_a_token_that_is_refused_is_not_used(
 ) -> None:
     headers = {"Authorization": "Bearer wrong"}
     assert (await client.get("/api/IntegrationInfo", headers=headers)).status_code == 401
-    await context.uses.write()
+    await context.token_usage.write()
     [token] = await store.tokens(MERCHANT)
     assert token.last_used_at is None
 
@@ -42,8 +42,8 @@ async def test_what_could_not_be_written_is_written_later(store: Store) -> None:
             raise outages.pop()
         await store.record_token_use(noted)
 
-    use = Use(write)
-    use.note(token.id)
+    use = LastUses(write)
+    use.record(token.id)
     await use.write()
     [token] = await store.tokens(MERCHANT)
     assert token.last_used_at is None
