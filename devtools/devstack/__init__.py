@@ -1,1 +1,1 @@
-"""The whole system on one machine: start, supervise, seed, and show what it does."""
+"""Development stack: start, supervise and seed all processes on one machine, and run a demo."""

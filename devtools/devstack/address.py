@@ -1,16 +1,19 @@
-"""Where the parts of a local run are found."""
+"""Addresses of the servers of a local run."""
 
 from dataclasses import dataclass
 from typing import Self
 
 from integrator.settings import Settings
 
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
+_LOOPBACK_FOR_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """URLs without a trailing slash; `temporal` is `host:port`. Metrics may not be served."""
+    """Server URLs without a trailing slash; `temporal` is `host:port`.
+
+    `api_metrics` and `worker_metrics` are None where no metrics are served.
+    """
 
     api: str
     sandbox_psp: str
@@ -21,9 +24,9 @@ class Addresses:
     worker_metrics: str | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The addresses as seen from this machine."""
-        host = reachable(settings.bind)
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the addresses as seen from this machine."""
+        host = reachable_host(settings.bind)
         if settings.temporal_address is None:
             temporal_ui: str | None = f"http://{host}:{settings.temporal_ui_port}"
         else:
@@ -34,16 +37,16 @@ class Addresses:
             temporal=settings.temporal_address or f"{host}:{settings.temporal_port}",
             temporal_ui=temporal_ui,
             codec_server=f"http://{host}:{settings.codec_port}",
-            api_metrics=_metrics(settings.metrics_bind, settings.metrics_port),
-            worker_metrics=_metrics(settings.metrics_bind, settings.worker_metrics_port),
+            api_metrics=_metrics_url(settings.metrics_bind, settings.metrics_port),
+            worker_metrics=_metrics_url(settings.metrics_bind, settings.worker_metrics_port),
         )
 
 
-def _metrics(bind: str, port: int) -> str | None:
-    return f"http://{reachable(bind)}:{port}/metrics" if port else None
+def _metrics_url(bind: str, port: int) -> str | None:
+    return f"http://{reachable_host(bind)}:{port}/metrics" if port else None
 
 
-def reachable(bind: str) -> str:
-    """The host, as in a URL, under which a server that listens on `bind` is reached from here."""
-    host = _EVERYWHERE.get(bind, bind)
+def reachable_host(bind: str) -> str:
+    """Return the URL host for reaching a server that listens on `bind` from this machine."""
+    host = _LOOPBACK_FOR_WILDCARD.get(bind, bind)
     return f"[{host}]" if ":" in host else host

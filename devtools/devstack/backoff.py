@@ -1,20 +1,20 @@
-"""How long to wait before a process that died is started again."""
+"""Delay before a process that exited is restarted."""
 
-FIRST_SECONDS = 0.2
-LONGEST_SECONDS = 10.0
-STEADY_SECONDS = 30.0
+INITIAL_SECONDS = 0.2
+MAX_SECONDS = 10.0
+RESET_AFTER_SECONDS = 30.0
 
 
 class Backoff:
-    """Doubles from death to death; a process that was up for long enough starts afresh."""
+    """Exponential backoff; a process that ran for `RESET_AFTER_SECONDS` resets the delay."""
 
     def __init__(self) -> None:
-        self._next = FIRST_SECONDS
+        self._next = INITIAL_SECONDS
 
-    def after(self, uptime: float) -> float:
-        """Seconds to wait after a death that came `uptime` seconds after the start."""
-        if uptime >= STEADY_SECONDS:
-            self._next = FIRST_SECONDS
+    def next_delay(self, uptime: float) -> float:
+        """Return the seconds to wait after an exit that came `uptime` seconds after the start."""
+        if uptime >= RESET_AFTER_SECONDS:
+            self._next = INITIAL_SECONDS
         delay = self._next
-        self._next = min(delay * 2, LONGEST_SECONDS)
+        self._next = min(delay * 2, MAX_SECONDS)
         return delay

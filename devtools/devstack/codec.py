@@ -1,4 +1,4 @@
-"""The operators' token for the codec server of a local run."""
+"""Operators' token for the codec server of a local run."""
 
 import secrets
 
@@ -9,14 +9,14 @@ from integrator.settings import Settings
 
 
 def codec_token(settings: Settings, layout: Layout) -> str:
-    """The configured one, or one made at first use and kept in the data folder."""
+    """Return the configured token, or one generated at first use and stored in the data folder."""
     configured = settings.resolved_codec_token
     if configured is not None:
         return configured
-    kept = read_json(layout.codec_token_file)
-    if kept is not None:
+    stored = read_json(layout.codec_token_file)
+    if stored is not None:
         try:
-            return str(kept["token"])
+            return str(stored["token"])
         except (KeyError, TypeError):
             raise DevStackError(f"{layout.codec_token_file} is not readable; delete it.") from None
     token = f"ict_{secrets.token_urlsafe(24)}"

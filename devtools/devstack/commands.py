@@ -1,4 +1,4 @@
-"""`integrator run` and `integrator demo`. What they do is imported when they run."""
+"""CLI commands `integrator run` and `integrator demo`; they import their code when they run."""
 
 from integrator.operations import command_runner
 
@@ -9,13 +9,13 @@ def run() -> None:
 
     from devtools.devstack.run import run as run_stack
 
-    command_runner.leave_after(lambda: run_stack(command_runner.settings(), Console()))
+    command_runner.run_and_exit(lambda: run_stack(command_runner.load_settings(), Console()))
 
 
 def demo() -> None:
-    """Play one customer's life against the running stack, or one started for it."""
+    """Run one customer's transactions against the running stack, or one started for it."""
     from rich.console import Console
 
-    from devtools.devstack.demo.main import demo as play
+    from devtools.devstack.demo.main import run_demo
 
-    command_runner.leave_after(lambda: play(command_runner.settings(), Console()))
+    command_runner.run_and_exit(lambda: run_demo(command_runner.load_settings(), Console()))

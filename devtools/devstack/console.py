@@ -1,4 +1,4 @@
-"""What a local run tells the person at the terminal."""
+"""Terminal output of a local run."""
 
 import contextlib
 import time
@@ -11,32 +11,33 @@ from devtools.devstack.data_dir import Layout
 from devtools.devstack.process import Report
 from devtools.devstack.runfile import RunInfo
 
-# rich ends the process when what reads its output has gone; a stack must rather go on.
-_GONE = contextlib.suppress(OSError, SystemExit)
+# rich exits the process when its output is closed; the stack must keep running.
+_IGNORE_CLOSED_TERMINAL = contextlib.suppress(OSError, SystemExit)
 
 
-def reporter(console: Console) -> Report:
-    """Writes single lines with the time of day; a terminal that is gone does not matter."""
+def create_reporter(console: Console) -> Report:
+    """Return a function that prints one line with the time of day; ignores a closed terminal."""
 
     def report(line: str) -> None:
-        with _GONE:
+        with _IGNORE_CLOSED_TERMINAL:
             console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}"), soft_wrap=True)
 
     return report
 
 
-def announce(console: Console, info: RunInfo, layout: Layout) -> None:
-    """Where everything is. The token itself is not shown."""
-    at = info.addresses
+def print_addresses(console: Console, info: RunInfo, layout: Layout) -> None:
+    """Print where each server and file is; the token itself is not printed."""
+    addresses = info.addresses
     rows = {
-        "API": at.api,
-        "Swagger UI": f"{at.api}/docs",
-        "Temporal": at.temporal,
-        "Temporal UI": at.temporal_ui,
-        "Codec server": at.codec_server,
+        "API": addresses.api,
+        "Swagger UI": f"{addresses.api}/docs",
+        "Temporal": addresses.temporal,
+        "Temporal UI": addresses.temporal_ui,
+        "Codec server": addresses.codec_server,
         "Token of the codec server": str(layout.codec_token_file),
-        "Sandbox PSP": f"{at.sandbox_psp}/docs",
-        "Metrics": ", ".join(filter(None, (at.api_metrics, at.worker_metrics))) or None,
+        "Sandbox PSP": f"{addresses.sandbox_psp}/docs",
+        "Metrics": ", ".join(filter(None, (addresses.api_metrics, addresses.worker_metrics)))
+        or None,
         "Token of merchant demo": str(layout.demo_file),
         "Logs": str(layout.log("api").parent),
     }
@@ -44,7 +45,7 @@ def announce(console: Console, info: RunInfo, layout: Layout) -> None:
     for name, value in rows.items():
         if value is not None:
             table.add_row(Text(f"  {name}"), Text(value))
-    with _GONE:
+    with _IGNORE_CLOSED_TERMINAL:
         console.print(
             Text("The payment integrator is running."), table, Text("Ctrl-C stops it."), sep="\n"
         )

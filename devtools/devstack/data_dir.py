@@ -1,20 +1,20 @@
-"""What lies where in the data folder of a local run."""
+"""Paths in the data folder of a local run."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-_LOG_LIMIT = 10 * 1024 * 1024
+_MAX_LOG_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The files below one data folder; `root` is absolute."""
+    """File paths below one data folder; `root` is absolute."""
 
     root: Path
 
     @property
     def run_file(self) -> Path:
-        """What runs where; there only while everything answers."""
+        """Addresses, merchants and pids; exists only while every server responds."""
         return self.root / "run.json"
 
     @property
@@ -28,7 +28,7 @@ class Layout:
 
     @property
     def codec_token_file(self) -> Path:
-        """The operators' token for the codec server of a local run."""
+        """Operators' token for the codec server of a local run."""
         return self.root / "codec-token"
 
     @property
@@ -38,13 +38,13 @@ class Layout:
     def log(self, name: str) -> Path:
         return self.root / "logs" / f"{name}.log"
 
-    def make_folders(self) -> None:
-        """Create what is missing, for this user only."""
+    def create_folders(self) -> None:
+        """Create missing folders, accessible to this user only."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log("any").parent.mkdir(mode=0o700, exist_ok=True)
 
-    def turn_logs(self) -> None:
-        """Set aside logs that have grown large, keeping one generation."""
+    def rotate_logs(self) -> None:
+        """Rename logs larger than 10 MiB, keeping one generation."""
         for log in self.log("any").parent.glob("*.log"):
-            if log.stat().st_size > _LOG_LIMIT:
+            if log.stat().st_size > _MAX_LOG_BYTES:
                 log.replace(log.with_suffix(".log.1"))

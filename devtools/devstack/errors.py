@@ -1,7 +1,7 @@
-"""Errors that end a development stack's start."""
+"""Errors that abort the start of a development stack."""
 
 from integrator.admin.errors import OperatorError
 
 
 class DevStackError(OperatorError):
-    """A reason the developer can act on; the message is complete and shows no secret."""
+    """Error the developer can act on; the message is complete and contains no secret."""

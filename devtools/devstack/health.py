@@ -1,4 +1,4 @@
-"""Whether the parts of a stack answer."""
+"""Health checks of the parts of a stack."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,21 +8,21 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from integrator.admin.worker_healthcheck import pollers
+from integrator.admin.worker_healthcheck import poller_identities
 
 _PAUSE_SECONDS = 0.05
 
 Check = Callable[[], Awaitable[bool]]
 
 
-async def until(check: Check) -> None:
-    """Return when `check` says yes."""
+async def wait_until(check: Check) -> None:
+    """Wait until `check` returns True."""
     while not await check():  # noqa: ASYNC110 - what is awaited happens in another process
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def answers(http: httpx.AsyncClient, url: str) -> bool:
-    """Whether a GET is answered with success."""
+async def responds(http: httpx.AsyncClient, url: str) -> bool:
+    """Return whether a GET of `url` succeeds."""
     try:
         return (await http.get(url)).is_success
     except httpx.RequestError:
@@ -30,14 +30,14 @@ async def answers(http: httpx.AsyncClient, url: str) -> bool:
 
 
 async def has_worker(client: Client, task_queue: str, pid: int) -> bool:
-    """Whether the worker with this pid asks for workflow and activity tasks.
+    """Return whether the worker with this pid polls for workflow and activity tasks.
 
-    Others do not count: the server still lists workers that went minutes ago.
+    Other pids do not count: the server still lists workers that stopped minutes ago.
     """
     kinds = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
     try:
-        found = [await pollers(client, task_queue, kind) for kind in kinds]
+        poller_names = [await poller_identities(client, task_queue, kind) for kind in kinds]
     except RPCError:
         return False
-    # The default identity of a client is its process id, an @ and the host.
-    return all(any(name.startswith(f"{pid}@") for name in names) for names in found)
+    # The default identity of a client is its process id, an @ and the host name.
+    return all(any(name.startswith(f"{pid}@") for name in names) for names in poller_names)

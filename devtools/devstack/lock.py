@@ -1,4 +1,4 @@
-"""One stack per data folder."""
+"""Lock that allows one stack per data folder."""
 
 import fcntl
 import os
@@ -10,17 +10,17 @@ from devtools.devstack.errors import DevStackError
 
 
 @contextmanager
-def held(file: Path) -> Iterator[None]:
+def hold_lock(file: Path) -> Iterator[None]:
     """Hold the lock on `file`; raises `DevStackError` when another process holds it.
 
-    The system releases it when this process ends, however it ends.
+    The operating system releases it when this process ends.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DevStackError(_taken(file, descriptor)) from None
+            raise DevStackError(_lock_held_message(file, descriptor)) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -28,9 +28,9 @@ def held(file: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _taken(file: Path, descriptor: int) -> str:
-    owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-    process = f" (process {owner})" if owner else ""
+def _lock_held_message(file: Path, descriptor: int) -> str:
+    pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    process = f" (process {pid})" if pid else ""
     return (
         f"A stack already runs on the data folder {file.parent}{process}. Stop it first, or name "
         "another folder with INTEGRATOR_DATA_DIR and other ports."

@@ -1,7 +1,8 @@
-"""`python -I -S child.py PARENT_PID COMMAND...`: becomes COMMAND, and dies with its parent.
+"""Run a command that is killed when its parent dies.
 
-A program of its own because code between fork and exec is not safe in a process with threads.
-Imports nothing of the project, so that it starts at once.
+Usage: `python -I -S parent_bound_exec.py PARENT_PID COMMAND...`. A separate program because code
+between fork and exec is not safe in a process with threads. Imports nothing of the project, so
+that it starts fast.
 """
 
 import ctypes
@@ -13,15 +14,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, command: list[str]) -> None:
-    """Tie this process to its parent where the system can, then run the command in its place."""
+    """Request SIGKILL on the parent's death (Linux only), then exec `command`."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        # Not SIGTERM: the next run needs the ports at once, and a crash loses nothing.
+        # Not SIGTERM: the next run needs the ports at once, and a crash loses no data.
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
-        # The parent died before the tie was made.
+        # The parent died before the signal was requested.
         sys.exit(1)
-    # Python ignores it, and the new program would inherit that.
+    # Python ignores SIGPIPE, and the new program would inherit that.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)  # noqa: S606 - replacing this process is the purpose

@@ -1,4 +1,4 @@
-"""The ports of a local run: are they free, and which ones would be."""
+"""Check and find free ports for a local run."""
 
 import asyncio
 import errno
@@ -11,81 +11,81 @@ from integrator.settings import Settings
 
 _PAUSE_SECONDS = 0.1
 _METRICS = ("metrics_port", "worker_metrics_port")
-_CHOICE = range(20_000, 32_768)
-"""Below those that systems give to outgoing connections, which could otherwise take a port between
-its choice and its use."""
+_PORT_RANGE = range(20_000, 32_768)
+"""Below the ephemeral ports: an outgoing connection must not take a port between its choice and
+its use."""
 
 
-async def require_free(host: str, ports: Mapping[str, int], *, patience: float = 3.0) -> None:
-    """Return when every port can be listened on; raises `DevStackError` naming one that cannot.
+async def require_free(host: str, ports: Mapping[str, int], *, timeout: float = 3.0) -> None:
+    """Wait until every port is free; raises `DevStackError` naming one that is not in time.
 
-    `ports`: environment variable to port. Waits a moment for those that a stack killed just now
-    is about to release.
+    `ports` maps environment variables to ports. The wait covers ports that a stack killed just
+    now is about to release.
     """
     _require_distinct(ports)
-    deadline = asyncio.get_running_loop().time() + patience
-    while (taken := _first_taken(host, ports)) is not None:
+    deadline = asyncio.get_running_loop().time() + timeout
+    while (occupied := _first_occupied(host, ports)) is not None:
         if asyncio.get_running_loop().time() > deadline:
-            variable, port = taken
+            variable, port = occupied
             raise DevStackError(
-                f"Port {port} on {host} is in use; stop what listens there or choose another "
-                f"with {variable}."
+                f"Port {port} on {host} is in use; stop the process that listens on it or choose "
+                f"another with {variable}."
             )
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def find_free(host: str, count: int) -> list[int]:
-    """`count` different ports that nobody listens on at this moment."""
-    held: list[socket.socket] = []
+    """Return `count` different ports that are free at this moment."""
+    sockets: list[socket.socket] = []
     try:
-        while len(held) < count:
-            if (one := _bound(host, secrets.choice(_CHOICE))) is not None:
-                held.append(one)
-        return [each.getsockname()[1] for each in held]
+        while len(sockets) < count:
+            if (bound := _bind_socket(host, secrets.choice(_PORT_RANGE))) is not None:
+                sockets.append(bound)
+        return [bound_socket.getsockname()[1] for bound_socket in sockets]
     finally:
-        for each in held:
-            each.close()
+        for bound_socket in sockets:
+            bound_socket.close()
 
 
-def _bound(host: str, port: int) -> socket.socket | None:
-    one = socket.socket(_family(host))
+def _bind_socket(host: str, port: int) -> socket.socket | None:
+    bound_socket = socket.socket(_family(host))
     try:
-        one.bind((host, port))
+        bound_socket.bind((host, port))
     except OSError as error:
-        one.close()
+        bound_socket.close()
         if error.errno == errno.EADDRINUSE:
             return None
         raise
-    return one
+    return bound_socket
 
 
-def with_metrics(settings: Settings) -> Settings:
-    """The settings with ports for metrics that are free, where the environment names none.
+def with_free_metrics_ports(settings: Settings) -> Settings:
+    """Return the settings with free metrics ports where the environment sets none.
 
-    A second stack on this machine has its own ports; those of its metrics need not be thought of.
+    A second stack on this machine needs ports of its own; this spares setting those for metrics.
     """
     host = settings.metrics_bind
-    wanted = {name for name in _METRICS if name not in settings.model_fields_set}
-    taken = {name for name in wanted if not _is_free(host, getattr(settings, name))}
-    chosen = dict(zip(sorted(taken), find_free(host, len(taken)), strict=True))
-    return settings.model_copy(update=chosen)
+    defaulted = {name for name in _METRICS if name not in settings.model_fields_set}
+    occupied = {name for name in defaulted if not _is_free(host, getattr(settings, name))}
+    free_ports = dict(zip(sorted(occupied), find_free(host, len(occupied)), strict=True))
+    return settings.model_copy(update=free_ports)
 
 
 def _require_distinct(ports: Mapping[str, int]) -> None:
-    owners: dict[int, str] = {}
+    variables: dict[int, str] = {}
     for variable, port in ports.items():
-        other = owners.setdefault(port, variable)
+        other = variables.setdefault(port, variable)
         if other != variable:
             raise DevStackError(f"{other} and {variable} both name port {port}.")
 
 
-def _first_taken(host: str, ports: Mapping[str, int]) -> tuple[str, int] | None:
+def _first_occupied(host: str, ports: Mapping[str, int]) -> tuple[str, int] | None:
     return next((item for item in ports.items() if not _is_free(host, item[1])), None)
 
 
 def _is_free(host: str, port: int) -> bool:
     with socket.socket(_family(host)) as probe:
-        # As servers do: connections of an earlier run that linger must not count.
+        # As servers do: lingering connections of an earlier run must not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,4 +1,4 @@
-"""One process that is started again whenever it dies, until it is told to stop."""
+"""Process that is restarted whenever it exits, until it is stopped."""
 
 import asyncio
 import contextlib
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from devtools.devstack.backoff import Backoff
 
-_CHILD = Path(__file__).with_name("parent_bound_exec.py")
+_LAUNCHER = Path(__file__).with_name("parent_bound_exec.py")
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run under which name. The environment may hold secrets and is not shown."""
+    """Command line with its name in messages. `env` may hold secrets and is not in the repr."""
 
     name: str
     argv: tuple[str, ...]
@@ -27,77 +27,80 @@ class Command:
 
 
 class Process:
-    """Keeps a command running in a session of its own, its output appended to `log`.
+    """Keeps a command running in its own session, its output appended to `log`.
 
-    `changed` is called whenever there is a new pid, `report` is told about deaths.
+    `pid_changed` is called whenever there is a new pid, `report` with a line about every
+    unexpected exit.
     """
 
     def __init__(
-        self, command: Command, log: Path, *, changed: Callable[[], None], report: Report
+        self, command: Command, log: Path, *, pid_changed: Callable[[], None], report: Report
     ) -> None:
         self.command = command
         self.log = log
-        self.deaths = 0
-        self._changed = changed
+        self.unexpected_exits = 0
+        self._pid_changed = pid_changed
         self._report = report
         self._backoff = Backoff()
         self._stop = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervision: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The pid of the current process, or of the last one while the next is awaited."""
+        """Return the pid of the current process, or of the last one before a restart."""
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Begin; must be called once, from the main thread's event loop."""
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.command.name}")
+        """Start the process; call once, from the main thread's event loop."""
+        self._supervision = asyncio.create_task(
+            self._supervise(), name=f"supervise {self.command.name}"
+        )
 
     async def stop(self, grace: float) -> bool:
-        """SIGTERM, and SIGKILL after `grace` seconds; says whether the former was enough."""
+        """Send SIGTERM, and SIGKILL after `grace` seconds; return whether SIGTERM was enough."""
         self._stop.set()
-        if self._keeper is None:
+        if self._supervision is None:
             return True
         self._send(signal.SIGTERM)
-        done, _ = await asyncio.wait([self._keeper], timeout=grace)
+        done, _ = await asyncio.wait([self._supervision], timeout=grace)
         if not done:
             self.kill()
-            await asyncio.wait([self._keeper])
+            await asyncio.wait([self._supervision])
         return bool(done)
 
     def kill(self) -> None:
-        """Stop at once, without asking."""
+        """Stop with SIGKILL, without waiting."""
         self._stop.set()
         self._send(signal.SIGKILL)
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         while not self._stop.is_set():
             started = time.monotonic()
-            ending = await self._run()
+            exit_description = await self._run()
             if self._stop.is_set():
                 return
-            self.deaths += 1
-            delay = self._backoff.after(time.monotonic() - started)
-            self._report(f"{self.command.name} {ending}; starting it again in {delay:g} s")
+            self.unexpected_exits += 1
+            delay = self._backoff.next_delay(time.monotonic() - started)
+            self._report(f"{self.command.name} {exit_description}; restarting in {delay:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), delay)
 
     async def _run(self) -> str:
-        """Run the command once, to its end; says how it ended."""
+        """Run the command once until it exits; return how it ended."""
         try:
             process = await self._spawn()
         except OSError as error:
             return f"cannot be started ({error.strerror})"
         self._process = process
-        self._changed()
+        self._pid_changed()
         if self._stop.is_set():
-            # Told to stop while the process was being made.
+            # Stopped while the process was being created.
             self._send(signal.SIGTERM)
-        return _ending(await process.wait())
+        return _describe_exit(await process.wait())
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        argv = (sys.executable, "-I", "-S", str(_CHILD), str(os.getpid()), *self.command.argv)
+        argv = (sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *self.command.argv)
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return await asyncio.create_subprocess_exec(
@@ -106,7 +109,7 @@ class Process:
                 stdout=descriptor,
                 stderr=descriptor,
                 env=dict(self.command.env),
-                # Ctrl-C in the terminal is the supervisor's alone.
+                # Only the supervisor receives Ctrl-C in the terminal.
                 start_new_session=True,
             )
         finally:
@@ -118,10 +121,10 @@ class Process:
                 os.kill(self._process.pid, number)
 
 
-def _ending(status: int) -> str:
+def _describe_exit(status: int) -> str:
     if status >= 0:
-        return f"ended with code {status}"
+        return f"exited with code {status}"
     try:
-        return f"was ended by {signal.Signals(-status).name}"
+        return f"was terminated by {signal.Signals(-status).name}"
     except ValueError:
-        return f"was ended by signal {-status}"
+        return f"was terminated by signal {-status}"

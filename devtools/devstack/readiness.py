@@ -1,4 +1,4 @@
-"""Waiting until every part of a stack that is being started answers."""
+"""Wait until every part of a starting stack is ready."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
@@ -14,44 +14,44 @@ from devtools.devstack.supervisor import Supervisor
 from integrator.settings import Settings
 
 START_TIMEOUT_SECONDS = 60.0
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
-async def until_ready(
+async def wait_until_ready(
     settings: Settings,
     addresses: Addresses,
     layout: Layout,
     supervisor: Supervisor,
     http: httpx.AsyncClient,
 ) -> None:
-    """Return when everything answers; raises `DevStackError` when a part cannot, or in the end."""
+    """Wait until all parts are ready; raises `DevStackError` when one cannot start or in time."""
     parts = {
-        "the sandbox PSP": _answering(http, f"{addresses.sandbox_psp}/healthz"),
-        "the codec server": _answering(http, f"{addresses.codec_server}/healthz"),
-        "the API": _answering(http, f"{addresses.api}/readyz"),
-        "the worker at Temporal": _working(settings, addresses, supervisor),
+        "the sandbox PSP": _wait_for_http(http, f"{addresses.sandbox_psp}/healthz"),
+        "the codec server": _wait_for_http(http, f"{addresses.codec_server}/healthz"),
+        "the API": _wait_for_http(http, f"{addresses.api}/readyz"),
+        "the worker at Temporal": _wait_for_worker(settings, addresses, supervisor),
     }
-    late = await all_done(parts, supervisor.require_alive, START_TIMEOUT_SECONDS)
-    if late:
+    not_ready = await wait_for_all(parts, supervisor.require_alive, START_TIMEOUT_SECONDS)
+    if not_ready:
         raise DevStackError(
-            f"Not ready after {START_TIMEOUT_SECONDS:g} s: {', '.join(late)}. "
+            f"Not ready after {START_TIMEOUT_SECONDS:g} s: {', '.join(not_ready)}. "
             f"See the logs in {layout.log('api').parent}."
         )
 
 
-async def all_done(
+async def wait_for_all(
     parts: Mapping[str, Coroutine[Any, Any, None]], check: Callable[[], None], timeout: float
 ) -> list[str]:
-    """Run all parts at once, `check` meanwhile; the names of those not done in time.
+    """Run all parts concurrently and call `check` meanwhile; return the names of unfinished parts.
 
-    What a part or `check` raises ends it all.
+    An exception of a part or of `check` cancels all parts and is raised.
     """
     deadline = asyncio.get_running_loop().time() + timeout
     waiting = {asyncio.create_task(part, name=name) for name, part in parts.items()}
     try:
         while waiting and asyncio.get_running_loop().time() < deadline:
             done, waiting = await asyncio.wait(
-                waiting, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                waiting, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 task.result()
@@ -62,16 +62,20 @@ async def all_done(
             task.cancel()
 
 
-async def _answering(http: httpx.AsyncClient, url: str) -> None:
-    await health.until(lambda: health.answers(http, url))
+async def _wait_for_http(http: httpx.AsyncClient, url: str) -> None:
+    await health.wait_until(lambda: health.responds(http, url))
 
 
-async def _working(settings: Settings, addresses: Addresses, supervisor: Supervisor) -> None:
+async def _wait_for_worker(
+    settings: Settings, addresses: Addresses, supervisor: Supervisor
+) -> None:
     resolved = settings.model_copy(update={"temporal_address": addresses.temporal})
-    client = await temporal.connected(resolved, own=settings.temporal_address is None)
+    client = await temporal.connect_when_ready(
+        resolved, set_retention=settings.temporal_address is None
+    )
 
-    async def polled() -> bool:
+    async def worker_polls() -> bool:
         pid = supervisor.pids().get("worker", 0)
         return await health.has_worker(client, settings.task_queue, pid)
 
-    await health.until(polled)
+    await health.wait_until(worker_polls)

@@ -1,4 +1,4 @@
-"""`run.json`: what a running stack tells tools and tests about itself."""
+"""Content of `run.json`: addresses, merchants and pids of a running stack, for tools and tests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from devtools.devstack.address import Addresses
 
 @dataclass(frozen=True)
 class MerchantAccess:
-    """How to call the API as a merchant."""
+    """Credentials for calling the API as a merchant."""
 
     token: str = field(repr=False)
     psp: str
@@ -18,13 +18,13 @@ class MerchantAccess:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The addresses of a stack and the merchants it was seeded with."""
+    """Addresses of a stack and the merchants it was seeded with."""
 
     addresses: Addresses
     merchants: Mapping[str, MerchantAccess]
 
     def to_json(self, pids: Mapping[str, int]) -> dict[str, Any]:
-        """The file's content."""
+        """Return the content of `run.json`."""
         addresses = self.addresses
         return {
             "api": addresses.api,
@@ -39,7 +39,7 @@ class RunInfo:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Reads the file's content; raises `KeyError` or `TypeError` for anything else."""
+        """Parse the content of `run.json`; raises `KeyError` or `TypeError` if it is malformed."""
         names = ("api", "sandbox_psp", "temporal", "temporal_ui", "codec_server")
         metrics = {f"{name}_metrics": value["metrics"][name] for name in ("api", "worker")}
         return cls(

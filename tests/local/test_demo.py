@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 from devtools.devstack.demo import checkout, requests
-from devtools.devstack.demo.billing_client import Platform
-from devtools.devstack.demo.context import Outcome
+from devtools.devstack.demo.billing_client import BillingClient
+from devtools.devstack.demo.context import StepResult
 from devtools.devstack.demo.ids import agreement_id, transaction_id, workflow_url
-from devtools.devstack.demo.main import own_settings
-from devtools.devstack.demo.results import show
-from devtools.devstack.demo.timeline import Timeline, summary
-from devtools.devstack.demo.webhooks import receiving
+from devtools.devstack.demo.main import isolated_settings
+from devtools.devstack.demo.results import print_results
+from devtools.devstack.demo.timeline import Timeline, summarize
+from devtools.devstack.demo.webhooks import webhook_receiver
 from devtools.devstack.errors import DevStackError
 from integrator.contract.ids import is_transaction_id
 from integrator.contract.requests import PaymentRequest, PreauthRequest, RefundRequest
@@ -73,13 +73,13 @@ def test_a_summary_has_what_matters() -> None:
         "refundableAmount": 0,
         "chargebacks": [{"amount": Decimal("25.07")}],
     }
-    assert summary(body) == "Succeeded · requested 25.07 · charged back 25.07"
-    assert summary({"status": "Failed", "errorCode": "Rejected"}) == "Failed · Rejected"
-    assert summary({}) == ""
+    assert summarize(body) == "Succeeded · requested 25.07 · charged back 25.07"
+    assert summarize({"status": "Failed", "errorCode": "Rejected"}) == "Failed · Rejected"
+    assert summarize({}) == ""
 
 
 def test_the_first_form_of_a_page_is_read() -> None:
-    form = checkout.read_form(PAGE)
+    form = checkout.parse_form(PAGE)
     assert form.action == "/checkout/cs_1"
     assert form.fields == {"card_number": "", "holder": "x", "token": "t"}
 
@@ -91,11 +91,11 @@ async def test_the_customer_pays_like_a_browser() -> None:
         if request.method == "GET":
             return httpx.Response(200, text=PAGE)
         assert str(request.url) == "http://psp/checkout/cs_1"
-        posted.append(checkout.query_of(f"?{request.content.decode()}"))
+        posted.append(checkout.query_parameters(f"?{request.content.decode()}"))
         return httpx.Response(303, headers={"Location": "https://shop.example/ok?a=1&session=s"})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(psp)) as browser:
-        back = await checkout.pay(browser, "http://psp/checkout/cs_1", Timeline(console()))
+        back = await checkout.submit_payment(browser, "http://psp/checkout/cs_1", Timeline(console()))
     assert posted == [
         {
             "card_number": checkout.CARD["card_number"],
@@ -104,14 +104,14 @@ async def test_the_customer_pays_like_a_browser() -> None:
             "action": "pay",
         }
     ]
-    assert checkout.query_of(back) == {"a": "1", "session": "s"}
+    assert checkout.query_parameters(back) == {"a": "1", "session": "s"}
 
 
 async def test_a_page_without_a_form_ends_the_story() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(404, text="<p>gone</p>"))
     async with httpx.AsyncClient(transport=transport) as browser:
         with pytest.raises(DevStackError, match="HTTP 404"):
-            await checkout.pay(browser, "http://psp/checkout/cs_1", Timeline(console()))
+            await checkout.submit_payment(browser, "http://psp/checkout/cs_1", Timeline(console()))
 
 
 async def test_amounts_travel_digit_for_digit() -> None:
@@ -122,9 +122,9 @@ async def test_amounts_travel_digit_for_digit() -> None:
 
     shown = console()
     async with httpx.AsyncClient(transport=httpx.MockTransport(api)) as http:
-        platform = Platform(http, "http://api", "token", Timeline(shown))
+        platform = BillingClient(http, "http://api", "token", Timeline(shown))
         reply = await platform.post("/api/Refund", {"requestedAmount": Decimal("10.00")})
-    assert reply.state == "Failed, Rejected"
+    assert reply.transaction_status == "Failed, Rejected"
     assert str(reply.body["a"]) == "1.10"
     assert "POST /api/Refund" in text_of(shown)
     assert "token" not in text_of(shown)
@@ -136,7 +136,7 @@ async def test_amounts_travel_digit_for_digit() -> None:
 )
 async def test_webhooks_are_counted_by_transaction(body: dict[str, object]) -> None:
     shown = console()
-    async with receiving(Timeline(shown)) as webhooks, httpx.AsyncClient(trust_env=False) as http:
+    async with webhook_receiver(Timeline(shown)) as webhooks, httpx.AsyncClient(trust_env=False) as http:
         assert (await http.post(webhooks.url, json=body)).status_code == 204
         await webhooks.wait_for_more("t", 0)
         assert (webhooks.count("t"), webhooks.count("other")) == (1, 0)
@@ -145,11 +145,11 @@ async def test_webhooks_are_counted_by_transaction(body: dict[str, object]) -> N
 
 def test_the_table_tells_good_from_bad() -> None:
     shown = console()
-    good, bad = Outcome("Capture", "Succeeded", "Succeeded"), Outcome("Refund", "a", "b")
-    assert show(shown, [good])
-    assert not show(shown, [good, bad])
+    good, bad = StepResult("Capture", "Succeeded", "Succeeded"), StepResult("Refund", "a", "b")
+    assert print_results(shown, [good])
+    assert not print_results(shown, [good, bad])
     assert "1 as expected, 1 not." in text_of(shown)
-    assert not show(shown, [])
+    assert not print_results(shown, [])
 
 
 def test_a_stack_of_its_own_shares_nothing(
@@ -159,7 +159,7 @@ def test_a_stack_of_its_own_shares_nothing(
     theirs = Settings(
         api_port=1, task_queue="theirs", temporal_address="elsewhere:1", profile="development"
     )
-    own = own_settings(theirs, folder)
+    own = isolated_settings(theirs, folder)
     assert own.data_dir == folder
     assert own.temporal_address is None
     assert own.database_url is None

@@ -16,12 +16,12 @@ from devtools.devstack.files import read_json, write_private
 def test_a_lock_is_held_by_one_and_released(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with (
-        lock.held(file),
+        lock.hold_lock(file),
         pytest.raises(DevStackError, match=rf"\(process {os.getpid()}\)"),
-        lock.held(file),
+        lock.hold_lock(file),
     ):
         pytest.fail("held twice")
-    with lock.held(file):
+    with lock.hold_lock(file):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -31,8 +31,8 @@ async def test_a_port_in_use_is_named_with_its_variable() -> None:
         (other,) = ports.find_free("127.0.0.1", 1)
         wanted = {"INTEGRATOR_API_PORT": other, "INTEGRATOR_SANDBOX_PORT": port}
         with pytest.raises(DevStackError, match=rf"Port {port} .* INTEGRATOR_SANDBOX_PORT"):
-            await ports.require_free("127.0.0.1", wanted, patience=0.2)
-    await ports.require_free("127.0.0.1", wanted, patience=0)
+            await ports.require_free("127.0.0.1", wanted, timeout=0.2)
+    await ports.require_free("127.0.0.1", wanted, timeout=0)
 
 
 async def test_one_port_for_two_servers_is_refused() -> None:
@@ -71,7 +71,7 @@ def test_large_logs_are_set_aside(layout: Layout) -> None:
     small.write_text("few")
     with large.open("wb") as stream:
         stream.truncate(11 * 1024 * 1024)
-    layout.turn_logs()
+    layout.rotate_logs()
     assert small.read_text() == "few"
     assert not large.exists()
     assert large.with_suffix(".log.1").exists()

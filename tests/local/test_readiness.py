@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from devtools.devstack.errors import DevStackError
-from devtools.devstack.readiness import all_done
+from devtools.devstack.readiness import wait_for_all
 
 
 async def done() -> None:
@@ -22,11 +22,11 @@ def nothing() -> None:
 
 async def test_names_what_is_late() -> None:
     parts = {"the API": never(), "Temporal": done(), "a worker": never()}
-    assert await all_done(parts, nothing, 0.3) == ["a worker", "the API"]
+    assert await wait_for_all(parts, nothing, 0.3) == ["a worker", "the API"]
 
 
 async def test_ends_when_everything_is_done() -> None:
-    assert await all_done({"a": done(), "b": done()}, nothing, 60) == []
+    assert await wait_for_all({"a": done(), "b": done()}, nothing, 60) == []
 
 
 async def test_looks_meanwhile_whether_it_can_still_succeed() -> None:
@@ -34,4 +34,4 @@ async def test_looks_meanwhile_whether_it_can_still_succeed() -> None:
         raise DevStackError("the API does not start")
 
     with pytest.raises(DevStackError, match="does not start"):
-        await all_done({"the API": never()}, dead, 60)
+        await wait_for_all({"the API": never()}, dead, 60)

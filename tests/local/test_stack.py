@@ -15,7 +15,7 @@ import pytest
 from devtools.devstack import seed, temporal
 from devtools.devstack import stack as stack_module
 from devtools.devstack.errors import DevStackError
-from devtools.devstack.ports import find_free, with_metrics
+from devtools.devstack.ports import find_free, with_free_metrics_ports
 from devtools.devstack.process import Command
 from devtools.devstack.stack import Stack
 from integrator.admin import migration
@@ -68,7 +68,7 @@ def dummies(
 async def test_run_json_is_there_only_while_the_stack_is(settings: Settings) -> None:
     stack = Stack(settings, lambda _: None)
     file = stack.layout.run_file
-    stack.layout.make_folders()
+    stack.layout.create_folders()
     file.write_text("stale")
     async with stack.running() as info:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -162,6 +162,6 @@ def test_a_second_stack_gets_ports_for_its_metrics_that_are_free() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        chosen = with_metrics(Settings.model_construct(metrics_port=taken, _fields_set=set()))
+        chosen = with_free_metrics_ports(Settings.model_construct(metrics_port=taken, _fields_set=set()))
         assert chosen.metrics_port != taken
-        assert with_metrics(Settings(metrics_port=taken)).metrics_port == taken
+        assert with_free_metrics_ports(Settings(metrics_port=taken)).metrics_port == taken

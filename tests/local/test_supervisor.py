@@ -128,7 +128,7 @@ async def test_hurry_ends_a_stop_under_way(supervisor: Supervisor, dummy: Dummy,
     supervisor.start(dummy("api", "stubborn"))
     await up("worker")
     await up("api")
-    supervisor.hurry()
+    supervisor.stop_immediately()
     began = time.monotonic()
     await supervisor.stop(["api", "worker"], grace=60)
     assert time.monotonic() - began < 5

@@ -34,7 +34,7 @@ def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
         *("--log-level", "warn"),
         *("--ui-disable-news-fetch", "--ui-codec-endpoint", "http://codec"),
         *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=full"),
-        *attribute_registry.command_line(),
+        *attribute_registry.dev_server_options(),
         *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=100"),
         *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="50ms"'),
@@ -43,7 +43,7 @@ def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
 
 
 def test_the_server_knows_the_search_attributes() -> None:
-    declared = attribute_registry.command_line()[1::2]
+    declared = attribute_registry.dev_server_options()[1::2]
     assert declared[0] == "Merchant=Keyword"
     assert {"AmountMinor=Int", "NeedsAttention=Bool"} < set(declared)
     types = [entry.split("=")[1] for entry in declared]
@@ -99,7 +99,7 @@ def test_children_see_the_settings_in_force(
         webhook_allowed_hosts=("a.example", "b.example"),
     )
     monkeypatch.chdir(tmp_path)
-    env = child_environment(settings, Addresses.of(settings))
+    env = child_environment(settings, Addresses.from_settings(settings))
     assert "INTEGRATOR_DATABASE_URL" not in env
     assert env["INTEGRATOR_WHATEVER"] == "kept"
     assert env["INTEGRATOR_DATA_DIR"] == str(tmp_path / "relative")
@@ -114,17 +114,17 @@ def test_children_see_the_settings_in_force(
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]")],  # noqa: S104 - only named
 )
 def test_addresses_are_those_that_can_be_reached(bind: str, host: str) -> None:
-    addresses = Addresses.of(Settings(bind=bind))
+    addresses = Addresses.from_settings(Settings(bind=bind))
     assert addresses.api == f"http://{host}:8080"
     assert addresses.temporal == f"{host}:7233"
 
 
 def test_another_temporal_has_its_own_web_ui() -> None:
     settings = Settings(temporal_address="temporal.example:7233")
-    assert Addresses.of(settings).temporal_ui is None
+    assert Addresses.from_settings(settings).temporal_ui is None
     known = settings.model_copy(update={"temporal_ui": "https://temporal.example/"})
-    assert Addresses.of(known).temporal_ui == "https://temporal.example"
-    assert Addresses.of(known).temporal == "temporal.example:7233"
+    assert Addresses.from_settings(known).temporal_ui == "https://temporal.example"
+    assert Addresses.from_settings(known).temporal == "temporal.example:7233"
 
 
 async def test_a_temporal_that_is_away_is_named() -> None:

@@ -1,1 +1,1 @@
-"""One customer's life, played against a running stack and shown as a timeline."""
+"""Demo: one customer's transactions against a running stack, printed as a timeline."""

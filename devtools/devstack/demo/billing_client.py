@@ -1,4 +1,4 @@
-"""The platform's side of the contract: authenticated JSON calls, shown on the timeline."""
+"""Billwerk+'s side of the contract: authenticated JSON calls, printed on the timeline."""
 
 import json
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ from typing import Any
 import httpx
 import simplejson
 
-from devtools.devstack.demo.timeline import Timeline, summary
+from devtools.devstack.demo.timeline import Timeline, summarize
 
-NAME = "Billwerk+"
+BILLWERK = "Billwerk+"
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An answer of the API."""
+class ApiResponse:
+    """Response of the API."""
 
-    status: int
+    status_code: int
     body: dict[str, Any]
 
     @property
-    def state(self) -> str:
-        """The transaction's status with the error code, if there is one."""
+    def transaction_status(self) -> str:
+        """Return the transaction's status with the error code, if there is one."""
         code = self.body.get("errorCode")
         status = str(self.body.get("status", "none"))
         return f"{status}, {code}" if code else status
 
 
-class Platform:
-    """Calls the API as one merchant."""
+class BillingClient:
+    """HTTP client that calls the API as one merchant."""
 
     def __init__(self, http: httpx.AsyncClient, api: str, token: str, timeline: Timeline) -> None:
         self._http = http
@@ -37,18 +37,20 @@ class Platform:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._timeline = timeline
 
-    async def get(self, path: str) -> Reply:
-        return await self.call("GET", path)
+    async def get(self, path: str) -> ApiResponse:
+        return await self.request("GET", path)
 
-    async def post(self, path: str, body: dict[str, Any]) -> Reply:
-        return await self.call("POST", path, body)
+    async def post(self, path: str, body: dict[str, Any]) -> ApiResponse:
+        return await self.request("POST", path, body)
 
-    async def put(self, path: str, body: dict[str, Any]) -> Reply:
-        return await self.call("PUT", path, body)
+    async def put(self, path: str, body: dict[str, Any]) -> ApiResponse:
+        return await self.request("PUT", path, body)
 
-    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
-        """One request; amounts are `Decimal` both ways."""
-        # With decimals written digit for digit, which the standard library cannot.
+    async def request(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> ApiResponse:
+        """Send one request; amounts are `Decimal` in request and response."""
+        # simplejson writes decimals digit for digit; the standard library cannot.
         content = None if body is None else simplejson.dumps(body, use_decimal=True)
         response = await self._http.request(
             method,
@@ -56,14 +58,16 @@ class Platform:
             content=content,
             headers=self._headers | {"Content-Type": "application/json"},
         )
-        reply = Reply(response.status_code, _read(response))
-        result = f"{reply.status} {summary(reply.body)}".rstrip()
+        api_response = ApiResponse(response.status_code, _parse_body(response))
+        result = f"{api_response.status_code} {summarize(api_response.body)}".rstrip()
         good = response.is_success
-        self._timeline.exchange(NAME, "Integrator", f"{method} {_short(path)}", result, good=good)
-        return reply
+        self._timeline.add_exchange(
+            BILLWERK, "Integrator", f"{method} {_shorten_path(path)}", result, good=good
+        )
+        return api_response
 
 
-def _read(response: httpx.Response) -> dict[str, Any]:
+def _parse_body(response: httpx.Response) -> dict[str, Any]:
     try:
         value = json.loads(response.content, parse_float=Decimal)
     except ValueError:
@@ -71,6 +75,6 @@ def _read(response: httpx.Response) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _short(path: str) -> str:
-    head, _, id = path.rpartition("/")
-    return f"{head}/{id[:12]}…" if len(id) > 24 else path
+def _shorten_path(path: str) -> str:
+    parent, _, id = path.rpartition("/")
+    return f"{parent}/{id[:12]}…" if len(id) > 24 else path

@@ -1,4 +1,4 @@
-"""The customer at the PSP's checkout page: reads the form and posts it, as a browser does."""
+"""Submit the form of the PSP's checkout page, as the customer's browser does."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -15,58 +15,62 @@ CARD = {
     "expiry": "12/2034",
     "cvc": "123",
 }
-_NAME = "Customer"
+_CUSTOMER = "Customer"
 
 
 @dataclass
 class Form:
-    """Where a page's form goes and which fields it has."""
+    """HTML form: its action and its fields."""
 
     action: str | None = None
     fields: dict[str, str] = field(default_factory=dict)
 
 
-class _Reader(HTMLParser):
+class _FormParser(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.form = Form()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        attributes = dict(attrs)
         if tag == "form" and self.form.action is None:
-            self.form.action = given.get("action") or ""
-        elif tag == "input" and (name := given.get("name")):
-            self.form.fields[name] = given.get("value") or ""
+            self.form.action = attributes.get("action") or ""
+        elif tag == "input" and (name := attributes.get("name")):
+            self.form.fields[name] = attributes.get("value") or ""
 
 
-def read_form(page: str) -> Form:
-    """The first form of a page."""
-    reader = _Reader()
-    reader.feed(page)
-    return reader.form
+def parse_form(page: str) -> Form:
+    """Return the first form of a page."""
+    parser = _FormParser()
+    parser.feed(page)
+    return parser.form
 
 
-async def pay(http: httpx.AsyncClient, url: str, timeline: Timeline) -> str:
-    """Fill in the form at `url` and press the button; the address the customer is sent to."""
+async def submit_payment(http: httpx.AsyncClient, url: str, timeline: Timeline) -> str:
+    """Submit the form at `url` with card data; return the URL the customer is redirected to."""
     page = await http.get(url)
-    timeline.exchange(_NAME, "PSP", f"GET {_path(url)}", f"{page.status_code} form", good=True)
-    form = read_form(page.text)
+    timeline.add_exchange(
+        _CUSTOMER, "PSP", f"GET {_shorten_path(url)}", f"{page.status_code} form", good=True
+    )
+    form = parse_form(page.text)
     if form.action is None:
-        raise DevStackError(f"There is no form on the checkout page (HTTP {page.status_code}).")
-    filled = form.fields | {name: CARD[name] for name in form.fields.keys() & CARD.keys()}
+        raise DevStackError(f"The checkout page has no form (HTTP {page.status_code}).")
+    values = form.fields | {name: CARD[name] for name in form.fields.keys() & CARD.keys()}
     target = urljoin(url, form.action)
-    answer = await http.post(target, data=filled | {"action": "pay"}, follow_redirects=False)
-    back = answer.headers.get("Location", "")
-    result = f"{answer.status_code} back to {back}"
-    timeline.exchange(_NAME, "PSP", f"POST {_path(target)}", result, good=answer.is_redirect)
-    return str(urljoin(target, back))
+    response = await http.post(target, data=values | {"action": "pay"}, follow_redirects=False)
+    location = response.headers.get("Location", "")
+    result = f"{response.status_code} redirect to {location}"
+    timeline.add_exchange(
+        _CUSTOMER, "PSP", f"POST {_shorten_path(target)}", result, good=response.is_redirect
+    )
+    return str(urljoin(target, location))
 
 
-def query_of(url: str) -> dict[str, str]:
-    """The query parameters of an address."""
+def query_parameters(url: str) -> dict[str, str]:
+    """Return the query parameters of a URL."""
     return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
 
 
-def _path(url: str) -> str:
+def _shorten_path(url: str) -> str:
     path = urlsplit(url).path
     return path if len(path) < 32 else f"{path[:31]}…"

@@ -1,4 +1,4 @@
-"""Identifiers as the platform makes them."""
+"""Identifiers in Billwerk+'s format."""
 
 import secrets
 from datetime import UTC, datetime
@@ -6,16 +6,16 @@ from urllib.parse import quote
 
 
 def transaction_id() -> str:
-    """A new transaction id: the day, and 24 hex digits."""
+    """Return a new transaction id: the day, and 24 hex digits."""
     return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(12)}"
 
 
 def agreement_id() -> str:
-    """A new agreement id."""
+    """Return a new agreement id."""
     return secrets.token_hex(12)
 
 
 def workflow_url(ui: str, namespace: str, merchant: str, kind: str, id: str) -> str:
-    """Where the Temporal UI shows the workflow of a transaction."""
+    """Return the Temporal UI's URL of a transaction's workflow."""
     workflow = quote(f"{merchant}/{kind}/{id}", safe="")
     return f"{ui}/namespaces/{quote(namespace, safe='')}/workflows/{workflow}"

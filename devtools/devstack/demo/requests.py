@@ -1,11 +1,11 @@
-"""The request bodies of the story."""
+"""Request bodies of the demo."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 CURRENCY = "EUR"
-SHOP = "https://shop.example"
+SHOP_URL = "https://shop.example"
 IBAN = "DE89370400440532013000"
 HOLDER = "Mia Kern"
 
@@ -27,13 +27,13 @@ _PAYER: Body = {
 }
 
 
-def preauth(id: str, agreement: str, role: str, amount: str, hook: str) -> Body:
-    """A sign-up; a direct debit brings its IBAN along."""
-    means: Body = {"role": role, **_return_urls(id)}
+def preauth(id: str, agreement: str, role: str, amount: str, webhook_url: str) -> Body:
+    """Return the body of a sign-up; one by direct debit includes the IBAN."""
+    payment_means: Body = {"role": role, **_return_urls(id)}
     if role == "Debit":
-        means["initialBearer"] = {"Holder": HOLDER, "IBAN": IBAN}
-    return _common(id, amount, hook) | {
-        "paymentMeansReference": means,
+        payment_means["initialBearer"] = {"Holder": HOLDER, "IBAN": IBAN}
+    return _common_fields(id, amount, webhook_url) | {
+        "paymentMeansReference": payment_means,
         "transactionReferenceText": f"{id} Basic plan",
         "payerData": _PAYER,
         "orderData": {
@@ -47,9 +47,9 @@ def preauth(id: str, agreement: str, role: str, amount: str, hook: str) -> Body:
     }
 
 
-def capture(id: str, preauth_id: str, agreement: str, amount: str, hook: str) -> Body:
-    """The first payment, out of what the sign-up reserved."""
-    return _common(id, amount, hook) | {
+def capture(id: str, preauth_id: str, agreement: str, amount: str, webhook_url: str) -> Body:
+    """Return the body of the first payment, a capture of the sign-up's preauth."""
+    return _common_fields(id, amount, webhook_url) | {
         "preauthTransactionId": preauth_id,
         "paymentMeansReference": {"role": "CreditCard"},
         "transactionReferenceText": f"{id} Basic plan",
@@ -58,9 +58,9 @@ def capture(id: str, preauth_id: str, agreement: str, amount: str, hook: str) ->
     }
 
 
-def payment(id: str, agreement: str, role: str, amount: str, hook: str, text: str) -> Body:
-    """A recurring payment; a direct debit names its day."""
-    body = _common(id, amount, hook) | {
+def payment(id: str, agreement: str, role: str, amount: str, webhook_url: str, text: str) -> Body:
+    """Return the body of a recurring payment; one by direct debit includes its execution date."""
+    body = _common_fields(id, amount, webhook_url) | {
         "paymentMeansReference": {"role": role, **_return_urls(id)},
         "transactionReferenceText": f"{id} {text}",
         "payerData": _PAYER,
@@ -71,33 +71,33 @@ def payment(id: str, agreement: str, role: str, amount: str, hook: str, text: st
     return body
 
 
-def refund(id: str, payment_id: str, amount: str, hook: str) -> Body:
-    """Money back out of a payment."""
-    return _common(id, amount, hook) | {"paymentTransactionId": payment_id}
+def refund(id: str, payment_id: str, amount: str, webhook_url: str) -> Body:
+    """Return the body of a refund."""
+    return _common_fields(id, amount, webhook_url) | {"paymentTransactionId": payment_id}
 
 
 def finalize(id: str, data: dict[str, str]) -> Body:
-    """What came along when the customer returned."""
+    """Return the body of a finalization with the query parameters of the customer's return."""
     return {"transactionId": id, "finalizationData": data}
 
 
 def return_url(id: str) -> str:
-    """Where the customer returns after success."""
-    return f"{SHOP}/ok?trx={id}"
+    """Return the URL the customer is sent to after success."""
+    return f"{SHOP_URL}/ok?trx={id}"
 
 
-def _common(id: str, amount: str, hook: str) -> Body:
+def _common_fields(id: str, amount: str, webhook_url: str) -> Body:
     return {
         "transactionId": id,
         "requestedAmount": Decimal(amount),
         "currency": CURRENCY,
-        "webhookTarget": hook,
+        "webhookTarget": webhook_url,
     }
 
 
 def _return_urls(id: str) -> Body:
     return {
         "successReturnUrl": return_url(id),
-        "errorReturnUrl": f"{SHOP}/error?trx={id}",
-        "abortReturnUrl": f"{SHOP}/abort?trx={id}",
+        "errorReturnUrl": f"{SHOP_URL}/error?trx={id}",
+        "abortReturnUrl": f"{SHOP_URL}/abort?trx={id}",
     }

@@ -1,4 +1,4 @@
-"""The end of the story: what was expected and what came."""
+"""Table of expected and actual results."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from devtools.devstack.demo.context import Outcome
+from devtools.devstack.demo.context import StepResult
 
 
-def show(console: Console, outcomes: Sequence[Outcome]) -> bool:
-    """Print the table; says whether everything is as expected."""
+def print_results(console: Console, results: Sequence[StepResult]) -> bool:
+    """Print the table; return whether every result is as expected."""
     table = Table("", "Step", "Expected", "Actual")
-    for outcome in outcomes:
-        mark, style = ("ok", "green") if outcome.good else ("NOT OK", "bold red")
-        table.add_row(Text(mark, style), outcome.step, outcome.expected, outcome.actual)
+    for result in results:
+        mark, style = ("ok", "green") if result.passed else ("NOT OK", "bold red")
+        table.add_row(Text(mark, style), result.step, result.expected, result.actual)
     console.print()
     console.print(table)
-    wrong = sum(not outcome.good for outcome in outcomes)
-    console.print(f"{len(outcomes) - wrong} as expected, {wrong} not.", highlight=False)
-    return wrong == 0 and bool(outcomes)
+    failed = sum(not outcome.passed for outcome in results)
+    console.print(f"{len(results) - failed} as expected, {failed} not.", highlight=False)
+    return failed == 0 and bool(results)

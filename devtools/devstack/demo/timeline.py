@@ -1,4 +1,4 @@
-"""The story on the terminal, line by line as it happens."""
+"""Live timeline on the terminal."""
 
 import time
 from collections.abc import Mapping
@@ -8,58 +8,60 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-_NAMES = 28
-_SHOWN = ("requestedAmount", "authorizedAmount", "refundedAmount", "refundableAmount")
+_NAMES_WIDTH = 28
+_AMOUNT_KEYS = ("requestedAmount", "authorizedAmount", "refundedAmount", "refundableAmount")
 
 
 class Timeline:
-    """Prints what happens with the time since the beginning."""
+    """Prints requests and notes with the time since the start."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._start = time.monotonic()
 
-    def chapter(self, title: str) -> None:
-        """Begin a new part of the story."""
+    def start_section(self, title: str) -> None:
+        """Print the title of a new section."""
         self._console.print()
         self._write(Text(title, style="bold"))
 
-    def exchange(
+    def add_exchange(
         self, sender: str, receiver: str, request: str, result: str, *, good: bool
     ) -> None:
-        """One request and what came of it."""
+        """Print one request and its result."""
         line = self._line(sender, receiver)
         line.append(f"{request:<52} ", style="cyan")
         line.append(result, style="green" if good else "yellow")
         self._write(line)
 
-    def note(self, text: str) -> None:
-        """A remark on the line before."""
-        self._write(Text(" " * (_NAMES + 11) + text, style="dim"))
+    def add_note(self, text: str) -> None:
+        """Print a note on the line before."""
+        self._write(Text(" " * (_NAMES_WIDTH + 11) + text, style="dim"))
 
     def _line(self, sender: str, receiver: str) -> Text:
         offset = time.monotonic() - self._start
         names = f"{sender} → {receiver}"
-        return Text(f"{offset:7.2f} s  {names:<{_NAMES}}  ")
+        return Text(f"{offset:7.2f} s  {names:<{_NAMES_WIDTH}}  ")
 
     def _write(self, line: Text) -> None:
-        # One line each, so that what is copied or kept in a file is whole.
+        # No hard wrapping: a line stays whole when it is copied or written to a file.
         self._console.print(line, soft_wrap=True, highlight=False)
 
 
-def summary(body: Mapping[str, Any]) -> str:
-    """The essence of an answer of the API."""
+def summarize(body: Mapping[str, Any]) -> str:
+    """Return status, error codes and amounts of a response body in one line."""
     parts = [str(body[key]) for key in ("status", "errorCode", "pspErrorCode") if body.get(key)]
-    amounts = [f"{_label(key)} {_amount(body[key])}" for key in _SHOWN if body.get(key)]
+    amounts = [
+        f"{_amount_label(key)} {_format_amount(body[key])}" for key in _AMOUNT_KEYS if body.get(key)
+    ]
     chargebacks = [
-        f"charged back {_amount(item['amount'])}" for item in body.get("chargebacks", ())
+        f"charged back {_format_amount(item['amount'])}" for item in body.get("chargebacks", ())
     ]
     return " · ".join(parts + amounts + chargebacks)
 
 
-def _label(key: str) -> str:
+def _amount_label(key: str) -> str:
     return key.removesuffix("Amount")
 
 
-def _amount(value: Any) -> str:
+def _format_amount(value: Any) -> str:
     return format(value, "f") if isinstance(value, Decimal) else str(value)

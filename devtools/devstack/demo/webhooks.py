@@ -1,4 +1,4 @@
-"""The platform's webhook address: a small server on loopback that keeps what it receives."""
+"""Webhook receiver of the simulated Billwerk+: a small server on loopback."""
 
 import asyncio
 import json
@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from devtools.devstack.demo.billing_client import NAME
+from devtools.devstack.demo.billing_client import BILLWERK
 from devtools.devstack.demo.timeline import Timeline
 
-_LARGEST = 65_536
+_MAX_BODY_BYTES = 65_536
 _KINDS = {"1": "Preauth", "2": "Payment", "3": "Refund"}
 
 
-class Webhooks:
-    """The change notifications received so far. All methods belong to the event loop."""
+class WebhookReceiver:
+    """Counts received change notifications. Call its methods from the event loop only."""
 
     def __init__(self, url: str, timeline: Timeline) -> None:
         self.url = url
@@ -26,49 +26,49 @@ class Webhooks:
         self._arrival = asyncio.Condition()
 
     async def receive(self, body: dict[str, Any]) -> None:
-        """Take one notification, in either of its spellings."""
+        """Handle one notification, with member names in either case."""
         members = {name.lower(): value for name, value in body.items()}
         id = str(members.get("transactionid"))
         kind = str(members.get("type"))
         request = f"webhook {_KINDS.get(kind, kind)} {id[:12]}…"
-        self._timeline.exchange("Integrator", NAME, request, "received", good=True)
+        self._timeline.add_exchange("Integrator", BILLWERK, request, "received", good=True)
         async with self._arrival:
             self._counts[id] += 1
             self._arrival.notify_all()
 
     def count(self, id: str) -> int:
-        """How many notifications of this transaction have come."""
+        """Return the number of notifications received for a transaction."""
         return self._counts[id]
 
-    async def wait_for_more(self, id: str, than: int) -> None:
-        """Return when more than so many notifications of this transaction have come."""
+    async def wait_for_more(self, id: str, count: int) -> None:
+        """Wait until more than `count` notifications have been received for a transaction."""
         async with self._arrival:
-            await self._arrival.wait_for(lambda: self._counts[id] > than)
+            await self._arrival.wait_for(lambda: self._counts[id] > count)
 
 
 @asynccontextmanager
-async def receiving(timeline: Timeline) -> AsyncIterator[Webhooks]:
-    """A server on a free port of loopback, for as long as the context lasts."""
+async def webhook_receiver(timeline: Timeline) -> AsyncIterator[WebhookReceiver]:
+    """Serve on a free loopback port for as long as the context lasts."""
     loop = asyncio.get_running_loop()
-    inbox: Webhooks
+    receiver: WebhookReceiver
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            length = min(int(self.headers.get("Content-Length", 0)), _LARGEST)
+            length = min(int(self.headers.get("Content-Length", 0)), _MAX_BODY_BYTES)
             body = json.loads(self.rfile.read(length))
-            asyncio.run_coroutine_threadsafe(inbox.receive(body), loop)
+            asyncio.run_coroutine_threadsafe(receiver.receive(body), loop)
             self.send_response(204)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - name of the base
-            """The timeline tells it better."""
+            """Log nothing: the timeline shows the request."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        inbox = Webhooks(f"http://127.0.0.1:{server.server_port}/hooks/psp", timeline)
+        receiver = WebhookReceiver(f"http://127.0.0.1:{server.server_port}/hooks/psp", timeline)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
         thread.start()
         try:
-            yield inbox
+            yield receiver
         finally:
             await asyncio.to_thread(server.shutdown)
             thread.join()
