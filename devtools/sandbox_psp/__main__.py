@@ -7,11 +7,11 @@ from types import FrameType
 import uvicorn
 
 from devtools.sandbox_psp.app import create_app
-from devtools.sandbox_psp.connection_reset import OpenProtocol
+from devtools.sandbox_psp.connection_reset import ResettableProtocol
 from devtools.sandbox_psp.settings import Settings
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
+def _exit(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
@@ -22,13 +22,13 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = Settings()
     # uvicorn raises the signal it was stopped with once more when it is done.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
     uvicorn.run(
         create_app(settings),
         host=settings.host,
         port=settings.port,
-        http=OpenProtocol,
+        http=ResettableProtocol,
         proxy_headers=False,  # nobody is in front of it
         access_log=False,
         log_config=None,

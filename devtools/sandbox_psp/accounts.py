@@ -28,9 +28,9 @@ class Account:
     id: str
     webhook_secret: str
     webhook_url: str | None
-    dialect: str
+    emulator: str
 
-    def shown(self) -> dict[str, Any]:
+    def serialize(self) -> dict[str, Any]:
         """The account as the API answers it; of the secret only its hash."""
         digest = hashlib.sha256(self.webhook_secret.encode()).hexdigest()
         return {
@@ -40,15 +40,15 @@ class Account:
         }
 
 
-def _account(row: sqlite3.Row) -> Account:
+def _from_row(row: sqlite3.Row) -> Account:
     return Account(row["id"], row["webhook_secret"], row["webhook_url"], row["dialect"])
 
 
-def _hash(api_key: str) -> str:
+def _hash_key(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
-def put(db: Database, request: AccountRequest) -> Account:
+def upsert(db: Database, request: AccountRequest) -> Account:
     """Make the account of this key, or give it a new webhook address and secret."""
     db.execute(
         "INSERT INTO accounts (id, key_hash, webhook_secret, webhook_url, dialect)"
@@ -56,25 +56,25 @@ def put(db: Database, request: AccountRequest) -> Account:
         " ON CONFLICT (key_hash) DO UPDATE SET webhook_secret = excluded.webhook_secret,"
         " webhook_url = excluded.webhook_url, dialect = excluded.dialect",
         new_id("acc"),
-        _hash(request.api_key),
+        _hash_key(request.api_key),
         request.webhook_secret,
         request.webhook_url,
         request.dialect,
     )
-    return by_key(db, request.api_key)
+    return get_by_key(db, request.api_key)
 
 
-def by_key(db: Database, api_key: str | None) -> Account:
+def get_by_key(db: Database, api_key: str | None) -> Account:
     """The account a key opens; PspError 401 if it opens none."""
-    row = db.one("SELECT * FROM accounts WHERE key_hash = ?", _hash(api_key or ""))
+    row = db.one("SELECT * FROM accounts WHERE key_hash = ?", _hash_key(api_key or ""))
     if row is None:
         raise PspError(401, "authentication_error", "invalid_api_key", "This API key is not known.")
-    return _account(row)
+    return _from_row(row)
 
 
-def by_id(db: Database, id: str) -> Account:
+def get_by_id(db: Database, id: str) -> Account:
     """The account with this id, which must exist."""
     row = db.one("SELECT * FROM accounts WHERE id = ?", id)
     if row is None:
         raise LookupError(id)
-    return _account(row)
+    return _from_row(row)

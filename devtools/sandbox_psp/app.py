@@ -23,16 +23,16 @@ from devtools.sandbox_psp import (
     routes,
     sessions,
 )
-from devtools.sandbox_psp.connection_reset import reset
+from devtools.sandbox_psp.connection_reset import reset_connection
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.db import Database
-from devtools.sandbox_psp.emulators import DIALECTS
-from devtools.sandbox_psp.errors import DropConnection, PspError, invalid
-from devtools.sandbox_psp.faults import FaultBook
+from devtools.sandbox_psp.emulators import EMULATORS
+from devtools.sandbox_psp.errors import DropConnection, PspError, invalid_request
+from devtools.sandbox_psp.faults import FaultStore
 from devtools.sandbox_psp.settings import Settings
 from devtools.sandbox_psp.webhooks import WebhookSender
 
-_HANDLERS: dict[str, jobs.Handler] = {
+_JOB_HANDLERS: dict[str, jobs.Handler] = {
     "settle_charge": charges.settle,
     "settle_refund": refunds.settle,
     "charge_back": charges.charge_back,
@@ -44,23 +44,23 @@ _HANDLERS: dict[str, jobs.Handler] = {
 def create_app(settings: Settings) -> FastAPI:
     """The PSP; it opens its database when it starts and must be served by `OpenProtocol`."""
 
-    mounted = {name: dialect.app() for name, dialect in DIALECTS.items()}
+    emulator_apps = {name: dialect.app() for name, dialect in EMULATORS.items()}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         db = Database(settings.database)
-        ctx = Context(settings, db, FaultBook(db))
-        for part in (app, *mounted.values()):
-            if part is not None:
-                part.state.ctx = ctx
-        clockwork = [
-            asyncio.create_task(jobs.run(ctx, _HANDLERS)),
+        ctx = Context(settings, db, FaultStore(db))
+        for application in (app, *emulator_apps.values()):
+            if application is not None:
+                application.state.ctx = ctx
+        background_tasks = [
+            asyncio.create_task(jobs.run(ctx, _JOB_HANDLERS)),
             asyncio.create_task(WebhookSender(ctx).run()),
         ]
         try:
             yield
         finally:
-            await _stop([*clockwork, *ctx.tasks])
+            await _cancel_tasks([*background_tasks, *ctx.tasks])
             db.close()
 
     app = FastAPIOffline(title="Sandbox PSP", version="1", lifespan=lifespan, redoc_url=None)
@@ -68,18 +68,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(control_api.router, tags=["control"])
     app.include_router(checkout.router, include_in_schema=False)
     app.add_api_route("/healthz", _healthz, methods=["GET"], tags=["control"])
-    for name, part in mounted.items():
-        if part is not None:
-            app.mount(f"/{name}", part)
+    for name, application in emulator_apps.items():
+        if application is not None:
+            app.mount(f"/{name}", application)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    app.add_exception_handler(PspError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_body)
-    app.add_exception_handler(HTTPException, _refuse_route)
-    app.add_exception_handler(DropConnection, reset)
+    app.add_exception_handler(PspError, _error_response)
+    app.add_exception_handler(RequestValidationError, _invalid_body_response)
+    app.add_exception_handler(HTTPException, _routing_error_response)
+    app.add_exception_handler(DropConnection, reset_connection)
     return app
 
 
-async def _stop(tasks: list["asyncio.Task[None]"] | list["asyncio.Task[object]"]) -> None:
+async def _cancel_tasks(tasks: list["asyncio.Task[None]"] | list["asyncio.Task[object]"]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -90,18 +90,20 @@ async def _healthz(request: Request) -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
+async def _error_response(_: Request, error: Exception) -> Response:
     refusal = cast(PspError, error)
     return JSONResponse(refusal.body(), refusal.status, refusal.headers)
 
 
-async def _refuse_body(request: Request, error: Exception) -> Response:
-    first = cast(RequestValidationError, error).errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:])
-    return await _refuse(request, invalid("parameter_invalid", f"{place}: {first['msg']}"))
+async def _invalid_body_response(request: Request, error: Exception) -> Response:
+    detail = cast(RequestValidationError, error).errors()[0]
+    field = ".".join(str(application) for application in detail["loc"][1:])
+    return await _error_response(
+        request, invalid_request("parameter_invalid", f"{field}: {detail['msg']}")
+    )
 
 
-async def _refuse_route(request: Request, error: Exception) -> Response:
+async def _routing_error_response(request: Request, error: Exception) -> Response:
     status = cast(HTTPException, error).status_code
-    refusal = invalid("not_found" if status == 404 else "not_allowed", str(error), status)
-    return await _refuse(request, refusal)
+    refusal = invalid_request("not_found" if status == 404 else "not_allowed", str(error), status)
+    return await _error_response(request, refusal)

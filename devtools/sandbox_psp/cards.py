@@ -13,7 +13,7 @@ AUTHENTICATION_FAILED = Failure(
     code="authentication_failed", message="The cardholder could not be authenticated."
 )
 _NOT_SUPPORTED = Failure(code="card_not_supported", message="This card is not supported.")
-_ISSUERS: dict[str, Failure | None] = {
+_TEST_CARD_DECLINES: dict[str, Failure | None] = {
     "4242424242424242": None,
     THREE_D_SECURE: None,
     "4000000000000002": Failure(code="card_declined", message="The card was declined."),
@@ -22,7 +22,7 @@ _ISSUERS: dict[str, Failure | None] = {
     ),
     "4000000000000069": Failure(code="card_expired", message="The card has expired."),
 }
-TEST_CARDS = tuple(_ISSUERS)
+TEST_CARDS = tuple(_TEST_CARD_DECLINES)
 _BRANDS = (
     ("visa", r"4"),
     ("mastercard", r"5[1-5]|2[2-7]"),
@@ -53,7 +53,7 @@ class Card:
 
     def decline(self) -> Failure | None:
         """What the issuer says to a payment, None if it pays."""
-        return _ISSUERS.get(self.number, _NOT_SUPPORTED)
+        return _TEST_CARD_DECLINES.get(self.number, _NOT_SUPPORTED)
 
 
 def brand(number: str) -> str:
@@ -78,7 +78,7 @@ def parse_expiry(text: str) -> tuple[int, int] | None:
     return int(match[1]), year if year > 99 else 2000 + year
 
 
-def read_form(form: dict[str, str], today: date) -> tuple[Card | None, dict[str, str]]:
+def parse_form(form: dict[str, str], today: date) -> tuple[Card | None, dict[str, str]]:
     """The typed card, or None and for each wrong field the key of the message to show."""
     number = parse_number(form.get("card_number", ""))
     expiry = parse_expiry(form.get("expiry", ""))
@@ -89,9 +89,9 @@ def read_form(form: dict[str, str], today: date) -> tuple[Card | None, dict[str,
         "expiry": _expiry_error(expiry, today),
         "cvc": _cvc_error(form.get("cvc", "")),
     }
-    wrong = {name: key for name, key in errors.items() if key is not None}
-    if wrong or number is None or expiry is None:
-        return None, wrong
+    invalid_fields = {name: key for name, key in errors.items() if key is not None}
+    if invalid_fields or number is None or expiry is None:
+        return None, invalid_fields
     return Card(number, holder, *expiry), {}
 
 

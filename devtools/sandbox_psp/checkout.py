@@ -8,16 +8,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from devtools.sandbox_psp import cards, repository, sessions, translations
-from devtools.sandbox_psp.auth import InContext
+from devtools.sandbox_psp.auth import ContextDependency
 from devtools.sandbox_psp.clock import today
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.errors import PspError
 from devtools.sandbox_psp.models import CheckoutSession, PaymentMethod
-from devtools.sandbox_psp.money import display
+from devtools.sandbox_psp.money import format_amount
 
 router = APIRouter(prefix="/checkout")
 
-_pages = Environment(
+_templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
@@ -34,11 +34,11 @@ _HEADERS = {
 }
 
 
-async def _session(id: str, ctx: InContext) -> CheckoutSession | None:
+async def _load_session(id: str, ctx: ContextDependency) -> CheckoutSession | None:
     """The session of the address, brought to its end if its time has run out."""
     try:
         session = repository.get(ctx.db, CheckoutSession, id)
-        if sessions.is_over(session):
+        if sessions.is_expired(session):
             with ctx.db.transaction():
                 sessions.expire(ctx, {"id": id})
             session = repository.get(ctx.db, CheckoutSession, id)
@@ -47,112 +47,122 @@ async def _session(id: str, ctx: InContext) -> CheckoutSession | None:
     return session
 
 
-Visited = Annotated[CheckoutSession | None, Depends(_session)]
+SessionDependency = Annotated[CheckoutSession | None, Depends(_load_session)]
 
 
 @router.get("/{id}")
-async def show_form(session: Visited) -> Response:
+async def get_form(session: SessionDependency) -> Response:
     """The card form of an open session, a notice otherwise."""
     if session is None or session.status != "open":
-        return _notice(session)
-    return _form(session, {}, {})
+        return _render_notice(session)
+    return _render_form(session, {}, {})
 
 
 @router.post("/{id}")
-async def submit(request: Request, session: Visited, ctx: InContext) -> Response:
+async def submit_form(
+    request: Request, session: SessionDependency, ctx: ContextDependency
+) -> Response:
     """`action=cancel`, or `action=pay` with the card fields."""
     if session is None:
-        return _notice(None)
+        return _render_notice(None)
     # Read before looking at the session again: from here on nothing else can come in between.
-    form = await _fields(request)
+    form = await _form_fields(request)
     session = repository.get(ctx.db, CheckoutSession, session.id)
     if session.status != "open":
-        return _redirect(sessions.way_back(session))
+        return _redirect(sessions.return_url(session))
     if form.get("action") == "cancel":
         with ctx.db.transaction():
             sessions.cancel(ctx, session)
-        return _redirect(sessions.way_back(session))
-    card, errors = cards.read_form(form, today())
+        return _redirect(sessions.return_url(session))
+    card, errors = cards.parse_form(form, today())
     if card is None:
-        return _form(session, form, errors)
+        return _render_form(session, form, errors)
     with ctx.db.transaction():
         sessions.pay(ctx, session, card)
-    return _onward(session)
+    return _redirect_after_payment(session)
 
 
 @router.get("/{id}/3ds")
-async def show_challenge(session: Visited, ctx: InContext) -> Response:
+async def get_challenge(session: SessionDependency, ctx: ContextDependency) -> Response:
     """The 3-D Secure question, if there is one to answer."""
     if session is None or session.status != "open":
-        return _notice(session)
+        return _render_notice(session)
     if session.challenged is None:
         return _redirect(f"/checkout/{session.id}")
-    return _challenge(ctx, session)
+    return _render_challenge(ctx, session)
 
 
 @router.post("/{id}/3ds")
-async def answer_challenge(request: Request, session: Visited, ctx: InContext) -> Response:
+async def submit_challenge(
+    request: Request, session: SessionDependency, ctx: ContextDependency
+) -> Response:
     """`action=confirm` or `action=fail`."""
     if session is None:
-        return _notice(None)
-    action = (await _fields(request)).get("action")
+        return _render_notice(None)
+    action = (await _form_fields(request)).get("action")
     session = repository.get(ctx.db, CheckoutSession, session.id)
     if session.status != "open":
-        return _redirect(sessions.way_back(session))
+        return _redirect(sessions.return_url(session))
     if session.challenged is None:
         return _redirect(f"/checkout/{session.id}")
     if action not in ("confirm", "fail"):
-        return _challenge(ctx, session)
+        return _render_challenge(ctx, session)
     with ctx.db.transaction():
         sessions.confirm(ctx, session, authenticated=action == "confirm")
-    return _redirect(sessions.way_back(session))
+    return _redirect(sessions.return_url(session))
 
 
-async def _fields(request: Request) -> dict[str, str]:
+async def _form_fields(request: Request) -> dict[str, str]:
     form = await request.form()
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
-def _onward(session: CheckoutSession) -> Response:
+def _redirect_after_payment(session: CheckoutSession) -> Response:
     if session.challenged is not None:
         return _redirect(f"/checkout/{session.id}/3ds")
-    return _redirect(sessions.way_back(session))
+    return _redirect(sessions.return_url(session))
 
 
 def _redirect(url: str) -> Response:
     return RedirectResponse(url, 303, {"Cache-Control": "no-store"})
 
 
-def _form(session: CheckoutSession, form: dict[str, str], errors: dict[str, str]) -> Response:
-    typed = {
+def _render_form(
+    session: CheckoutSession, form: dict[str, str], errors: dict[str, str]
+) -> Response:
+    entered = {
         "card_number": form.get("card_number", ""),
         "holder": form.get("holder", (session.customer and session.customer.name) or ""),
         "expiry": form.get("expiry", ""),
     }
     status = 422 if errors else 200
-    return _page("form.html", session.language, status, session=session, typed=typed, errors=errors)
+    return _render_page(
+        "form.html", session.language, status, session=session, typed=entered, errors=errors
+    )
 
 
-def _challenge(ctx: Context, session: CheckoutSession) -> Response:
+def _render_challenge(ctx: Context, session: CheckoutSession) -> Response:
     method = repository.get(ctx.db, PaymentMethod, session.challenged or "")
-    return _page("challenge.html", session.language, 200, session=session, card=method.card)
+    return _render_page("challenge.html", session.language, 200, session=session, card=method.card)
 
 
-def _notice(session: CheckoutSession | None) -> Response:
+def _render_notice(session: CheckoutSession | None) -> Response:
     if session is None:
-        return _page("notice.html", None, 404, name="unknown", way_back=None)
+        return _render_page("notice.html", None, 404, name="unknown", way_back=None)
     status = 410 if session.status == "expired" else 200
-    back = sessions.way_back(session)
-    return _page("notice.html", session.language, status, name=session.status, way_back=back)
+    merchant_url = sessions.return_url(session)
+    return _render_page(
+        "notice.html", session.language, status, name=session.status, way_back=merchant_url
+    )
 
 
-def _page(template: str, language: str | None, status: int, **values: Any) -> Response:
-    lang, t = translations.choose(language)
+def _render_page(template: str, language: str | None, status: int, **values: Any) -> Response:
+    lang, texts = translations.select_language(language)
 
     def money(amount: int, currency: str) -> str:
-        return display(amount, currency, lang)
+        return format_amount(amount, currency, lang)
 
-    html = _pages.get_template(template).render(
-        lang=lang, t=t, money=money, test_cards=cards.TEST_CARDS, **values
+    html = _templates.get_template(template).render(
+        lang=lang, t=texts, money=money, test_cards=cards.TEST_CARDS, **values
     )
     return HTMLResponse(html, status, _HEADERS)

@@ -11,20 +11,20 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def after(seconds: float) -> int:
+def time_after(seconds: float) -> int:
     """The moment `seconds` from now, in milliseconds since the epoch."""
     return now_ms() + round(seconds * 1000)
 
 
-def ms(moment: datetime) -> int:
+def to_ms(time: datetime) -> int:
     """Milliseconds since the epoch; what is finer is cut off."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (time - _EPOCH) // timedelta(milliseconds=1)
 
 
-def iso(ms: int) -> str:
+def to_iso(ms: int) -> str:
     """`2026-01-31T12:00:00.123Z`."""
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    time = datetime.fromtimestamp(ms / 1000, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def today() -> date:

@@ -10,10 +10,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-_TRANSPORT = "transport"
+_TRANSPORT_KEY = "transport"
 
 
-class OpenProtocol(H11Protocol):
+class ResettableProtocol(H11Protocol):
     """uvicorn's HTTP protocol, with each connection's transport in the requests' state."""
 
     def __init__(
@@ -28,13 +28,13 @@ class OpenProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Remember the transport for the requests to come."""
-        self.app_state[_TRANSPORT] = transport
+        self.app_state[_TRANSPORT_KEY] = transport
         super().connection_made(transport)
 
 
-async def reset(request: Request, _: Exception) -> Response:
+async def reset_connection(request: Request, _: Exception) -> Response:
     """Reset the connection of this request; the response returned here reaches nobody."""
-    transport: asyncio.Transport = request.scope["state"][_TRANSPORT]
+    transport: asyncio.Transport = request.scope["state"][_TRANSPORT_KEY]
     raw: socket.socket = transport.get_extra_info("socket")
     # Lingering for zero seconds turns the close into a reset, as a dying host would send.
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

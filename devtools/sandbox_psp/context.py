@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from devtools.sandbox_psp.db import Database
-from devtools.sandbox_psp.faults import FaultBook
+from devtools.sandbox_psp.faults import FaultStore
 from devtools.sandbox_psp.settings import Settings
 
 
@@ -18,6 +18,6 @@ class Context:
 
     settings: Settings
     db: Database
-    faults: FaultBook
+    faults: FaultStore
     in_flight: set[tuple[str, str]] = field(default_factory=set)
     tasks: set[asyncio.Task[object]] = field(default_factory=set)

@@ -15,20 +15,21 @@ from devtools.sandbox_psp import (
     payment_methods,
     refunds,
     repository,
+    serializers,
     sessions,
     webhooks,
 )
 from devtools.sandbox_psp.accounts import AccountRequest
-from devtools.sandbox_psp.auth import InContext
+from devtools.sandbox_psp.auth import ContextDependency
 from devtools.sandbox_psp.cards import Card, parse_number
 from devtools.sandbox_psp.clock import today
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators import DIALECTS
-from devtools.sandbox_psp.errors import invalid, not_found
+from devtools.sandbox_psp.emulators import EMULATORS
+from devtools.sandbox_psp.errors import invalid_request, not_found
 from devtools.sandbox_psp.faults import FaultRequest
-from devtools.sandbox_psp.idempotency import Answer
+from devtools.sandbox_psp.idempotency import ApiResponse
 from devtools.sandbox_psp.ids import new_id
-from devtools.sandbox_psp.magic_amounts import Plan
+from devtools.sandbox_psp.magic_amounts import Outcome
 from devtools.sandbox_psp.models import Authorization, Charge
 from devtools.sandbox_psp.repository import R
 from devtools.sandbox_psp.requests import Currency
@@ -36,7 +37,7 @@ from devtools.sandbox_psp.requests import Currency
 router = APIRouter(prefix="/_control")
 
 
-class StoredCard(BaseModel):
+class StoreCardRequest(BaseModel):
     """A card to store as if its owner had been at the checkout once."""
 
     api_key: str
@@ -45,7 +46,7 @@ class StoredCard(BaseModel):
     holder: str = "Erika Mustermann"
 
 
-class OnCharge(BaseModel):
+class ChargeMovementRequest(BaseModel):
     """A charge, by id or by reference, and how much of it (minor units; None: all that is left)."""
 
     charge: str | None = None
@@ -53,7 +54,7 @@ class OnCharge(BaseModel):
     amount: int | None = Field(None, gt=0)
 
 
-class OnAuthorization(BaseModel):
+class CaptureMovementRequest(BaseModel):
     """An authorization, by id or by reference, and how much of it to capture (None: all)."""
 
     authorization: str | None = None
@@ -61,135 +62,137 @@ class OnAuthorization(BaseModel):
     amount: int | None = Field(None, gt=0)
 
 
-class Expiration(BaseModel):
+class ExpirationRequest(BaseModel):
     """The id of an open session or a live authorization to end now."""
 
     id: str
 
 
 @router.put("/accounts")
-async def put_account(body: AccountRequest, ctx: InContext) -> dict[str, Any]:
+async def put_account(body: AccountRequest, ctx: ContextDependency) -> dict[str, Any]:
     """Make an account, or change the webhook address and secret of the one with this key."""
-    if body.dialect not in DIALECTS:
-        raise invalid("unknown_dialect", f"Known dialects: {', '.join(sorted(DIALECTS))}.")
-    return accounts.put(ctx.db, body).shown()
+    if body.dialect not in EMULATORS:
+        raise invalid_request("unknown_dialect", f"Known dialects: {', '.join(sorted(EMULATORS))}.")
+    return accounts.upsert(ctx.db, body).serialize()
 
 
 @router.post("/payment_methods", status_code=201)
-async def store_card(body: StoredCard, ctx: InContext) -> dict[str, Any]:
+async def store_card(body: StoreCardRequest, ctx: ContextDependency) -> dict[str, Any]:
     """Store a card without a checkout."""
     number = parse_number(body.card)
     if number is None:
-        raise invalid("invalid_card_number", "This is not a card number.", status=422)
+        raise invalid_request("invalid_card_number", "This is not a card number.", status=422)
     card = Card(number, body.holder, 12, today().year + 4)
-    account = accounts.by_key(ctx.db, body.api_key).id
-    return payment_methods.store_card(ctx, account, card, body.currency).plain()
+    account = accounts.get_by_key(ctx.db, body.api_key).id
+    return payment_methods.store_card(ctx, account, card, body.currency).public_fields()
 
 
 @router.get("/ledger")
-async def show_ledger(
-    ctx: InContext, reference: str | None = None, kind: ledger.Kind | None = None
+async def list_ledger(
+    ctx: ContextDependency, reference: str | None = None, kind: ledger.EntryKind | None = None
 ) -> Response:
     """What was really booked; amounts in major units."""
-    body = simplejson.dumps({"entries": ledger.entries(ctx.db, reference, kind)}, use_decimal=True)
+    body = simplejson.dumps(
+        {"entries": ledger.list_entries(ctx.db, reference, kind)}, use_decimal=True
+    )
     return Response(body, media_type="application/json")
 
 
 @router.get("/webhooks")
-async def show_webhooks(
-    ctx: InContext, limit: Annotated[int, Query(ge=1, le=10000)] = 100
+async def list_webhooks(
+    ctx: ContextDependency, limit: Annotated[int, Query(ge=1, le=10000)] = 100
 ) -> dict[str, Any]:
     """Webhook deliveries, newest first."""
-    return {"data": webhooks.deliveries(ctx, limit)}
+    return {"data": webhooks.list_deliveries(ctx, limit)}
 
 
 @router.post("/faults", status_code=201)
-async def add_fault(body: FaultRequest, ctx: InContext) -> dict[str, Any]:
+async def add_fault(body: FaultRequest, ctx: ContextDependency) -> dict[str, Any]:
     """Set a fault."""
     return ctx.faults.add(body).model_dump(mode="json")
 
 
 @router.get("/faults")
-async def show_faults(ctx: InContext) -> dict[str, Any]:
+async def list_faults(ctx: ContextDependency) -> dict[str, Any]:
     """The faults in force."""
     return {"data": [fault.model_dump(mode="json") for fault in ctx.faults.all()]}
 
 
 @router.delete("/faults", status_code=204)
-async def clear_faults(ctx: InContext) -> None:
+async def clear_faults(ctx: ContextDependency) -> None:
     """Clear every fault."""
     ctx.faults.remove(None)
 
 
 @router.delete("/faults/{id}", status_code=204)
-async def clear_fault(id: str, ctx: InContext) -> None:
+async def clear_fault(id: str, ctx: ContextDependency) -> None:
     """Clear one fault."""
     ctx.faults.remove(id)
 
 
 @router.post("/chargebacks", status_code=201)
-async def charge_back(body: OnCharge, ctx: InContext) -> dict[str, Any]:
+async def charge_back(body: ChargeMovementRequest, ctx: ContextDependency) -> dict[str, Any]:
     """The payer's bank takes money back; answers with the charge."""
-    charge = _find(ctx, Charge, body.charge, body.reference)
-    left = charges.refundable(ctx, charge)
-    if charge.status != "succeeded" or left == 0:
-        raise invalid("invalid_state", "Nothing is left of this charge.")
-    if body.amount is not None and body.amount > left:
-        raise invalid("amount_too_large", "More than is left cannot be charged back.")
+    charge = _find_record(ctx, Charge, body.charge, body.reference)
+    refundable = charges.refundable_amount(ctx, charge)
+    if charge.status != "succeeded" or refundable == 0:
+        raise invalid_request("invalid_state", "Nothing is left of this charge.")
+    if body.amount is not None and body.amount > refundable:
+        raise invalid_request("amount_too_large", "More than is left cannot be charged back.")
     with ctx.db.transaction():
         charges.charge_back(ctx, {"id": charge.id, "amount": body.amount})
-    return repository.show(ctx.db, repository.get(ctx.db, Charge, charge.id))
+    return serializers.serialize(ctx.db, repository.get(ctx.db, Charge, charge.id))
 
 
 @router.post("/refunds", status_code=201)
-async def refund(body: OnCharge, ctx: InContext) -> dict[str, Any]:
+async def refund(body: ChargeMovementRequest, ctx: ContextDependency) -> dict[str, Any]:
     """Refund in the PSP's own dashboard, under a reference the merchant has never seen."""
-    charge = _find(ctx, Charge, body.charge, body.reference)
+    charge = _find_record(ctx, Charge, body.charge, body.reference)
     with ctx.db.transaction():
-        given = refunds.refund(
+        response = refunds.create(
             ctx,
             charge,
             reference=new_id("dashboard"),
-            amount=body.amount or max(charges.refundable(ctx, charge), 1),
+            amount=body.amount or max(charges.refundable_amount(ctx, charge), 1),
             key=None,
-            plan=Plan(),
+            outcome=Outcome(),
         )
-    return _shown(given)
+    return _response_object(response)
 
 
 @router.post("/captures", status_code=201)
-async def capture(body: OnAuthorization, ctx: InContext) -> dict[str, Any]:
+async def capture(body: CaptureMovementRequest, ctx: ContextDependency) -> dict[str, Any]:
     """Capture in the PSP's own dashboard, under a reference the merchant has never seen."""
-    held = _find(ctx, Authorization, body.authorization, body.reference)
+    authorization = _find_record(ctx, Authorization, body.authorization, body.reference)
     with ctx.db.transaction():
-        given = charges.capture(
+        response = charges.capture(
             ctx,
-            held,
+            authorization,
             reference=new_id("dashboard"),
-            amount=body.amount or held.amount,
+            amount=body.amount or authorization.amount,
             key=None,
-            plan=Plan(),
+            outcome=Outcome(),
         )
-    return _shown(given)
+    return _response_object(response)
 
 
 @router.post("/expirations", status_code=204)
-async def expire(body: Expiration, ctx: InContext) -> None:
+async def expire(body: ExpirationRequest, ctx: ContextDependency) -> None:
     """End an open session (`cs_`) or a live authorization (`auth_`) as if its time had come."""
     handler = sessions.expire if body.id.startswith("cs_") else authorizations.expire
     with ctx.db.transaction():
         handler(ctx, {"id": body.id})
 
 
-def _find(ctx: Context, cls: type[R], id: str | None, reference: str | None) -> R:
+def _find_record(ctx: Context, cls: type[R], id: str | None, reference: str | None) -> R:
     if id is not None:
         return repository.get(ctx.db, cls, id)
-    found = repository.by_reference(ctx.db, cls, reference or "")
-    if not found:
+    records = repository.list_by_reference(ctx.db, cls, reference or "")
+    if not records:
         raise not_found(cls.kind, reference or "")
-    return found[-1]
+    return records[-1]
 
 
-def _shown(given: Answer) -> dict[str, Any]:
-    shown: dict[str, Any] = json.loads(given.body)
-    return shown
+def _response_object(response: ApiResponse) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(response.body)
+    return body

@@ -40,7 +40,7 @@ class DropConnection(Exception):
     """The caller's TCP connection is to be reset instead of answered."""
 
 
-def invalid(code: str, message: str, status: int = 400) -> PspError:
+def invalid_request(code: str, message: str, status: int = 400) -> PspError:
     """A request that cannot be carried out as it stands."""
     return PspError(status, "invalid_request", code, message)
 

@@ -4,31 +4,36 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from devtools.sandbox_psp.clock import after, iso, now_ms
+from devtools.sandbox_psp.clock import now_ms, time_after, to_iso
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.faults import Fault
 from devtools.sandbox_psp.ids import new_id
 from devtools.sandbox_psp.models import Record
-from devtools.sandbox_psp.repository import show
+from devtools.sandbox_psp.serializers import serialize
 
 # Long enough that the answer of the call that caused it is usually there first.
-ANSWER_FIRST_SECONDS = 0.3
-_OVERTAKEN_SECONDS = 2.0
-_LOST_ATTEMPT_SECONDS = 1.0
+RESPONSE_FIRST_SECONDS = 0.3
+_REORDER_SECONDS = 2.0
+_FAILED_ATTEMPT_SECONDS = 1.0
 # A noisy success is told three times, and its older pending event in between.
-_NOISY_SUCCESS = (0.3, 0.6, 0.75)
-_NOISY_PENDING = (0.45,)
+_NOISY_SUCCESS_DELAYS = (0.3, 0.6, 0.75)
+_NOISY_PENDING_DELAYS = (0.45,)
 
 
 def emit(
-    ctx: Context, name: str, record: Record, delays: Sequence[float] = (ANSWER_FIRST_SECONDS,)
+    ctx: Context, name: str, record: Record, delays: Sequence[float] = (RESPONSE_FIRST_SECONDS,)
 ) -> None:
     """Record that something happened to a record and send it once per delay (seconds from now).
 
     Call it in the transaction of the change, after the record was saved.
     """
-    id, at = new_id("evt"), now_ms()
-    body = {"id": id, "type": name, "created_at": iso(at), "data": show(ctx.db, record)}
+    id, created_ms = new_id("evt"), now_ms()
+    body = {
+        "id": id,
+        "type": name,
+        "created_at": to_iso(created_ms),
+        "data": serialize(ctx.db, record),
+    }
     ctx.db.execute(
         "INSERT INTO events (id, account, body) VALUES (?, ?, ?)",
         id,
@@ -39,13 +44,13 @@ def emit(
         _enqueue(ctx, id, record, delay)
 
 
-def emit_noisily(ctx: Context, name: str, before: Record, record: Record) -> None:
+def emit_noisily(ctx: Context, name: str, pending_record: Record, record: Record) -> None:
     """A success told three times, with the older `pending` event arriving after the first."""
-    emit(ctx, f"{record.kind}.pending", before, _NOISY_PENDING)
-    emit(ctx, name, record, _NOISY_SUCCESS)
+    emit(ctx, f"{record.kind}.pending", pending_record, _NOISY_PENDING_DELAYS)
+    emit(ctx, name, record, _NOISY_SUCCESS_DELAYS)
 
 
-def page(ctx: Context, account: str, after_cursor: int, limit: int) -> dict[str, Any]:
+def list_page(ctx: Context, account: str, after_cursor: int, limit: int) -> dict[str, Any]:
     """Up to `limit` events behind a cursor, oldest first; `next` is the cursor to go on with."""
     rows = ctx.db.all(
         "SELECT sequence, body FROM events WHERE account = ? AND sequence > ?"
@@ -54,10 +59,10 @@ def page(ctx: Context, account: str, after_cursor: int, limit: int) -> dict[str,
         after_cursor,
         limit + 1,
     )
-    shown = rows[:limit]
-    last = shown[-1]["sequence"] if shown else after_cursor
+    page_rows = rows[:limit]
+    last = page_rows[-1]["sequence"] if page_rows else after_cursor
     return {
-        "data": [with_sequence(row["body"], row["sequence"]) for row in shown],
+        "data": [with_sequence(row["body"], row["sequence"]) for row in page_rows],
         "next": str(last) if last else None,
         "has_more": len(rows) > limit,
     }
@@ -71,15 +76,15 @@ def with_sequence(body: str, sequence: int) -> dict[str, Any]:
 
 def _enqueue(ctx: Context, event: str, record: Record, delay: float) -> None:
     state, attempts, copies = "pending", 0, 1
-    for fault in ctx.faults.strike("webhook"):
+    for fault in ctx.faults.draw("webhook"):
         if fault.kind == "drop_webhook":
             state = "dropped"
         elif fault.kind == "duplicate":
             copies = 2
         elif fault.kind in ("drop", "error"):
-            attempts, delay = 1, delay + _LOST_ATTEMPT_SECONDS
+            attempts, delay = 1, delay + _FAILED_ATTEMPT_SECONDS
         else:
-            delay += _wait(fault)
+            delay += _fault_delay(fault)
     for _ in range(copies):
         ctx.db.execute(
             "INSERT INTO deliveries (event, subject, account, state, attempts, created_at, due_at)"
@@ -90,9 +95,9 @@ def _enqueue(ctx: Context, event: str, record: Record, delay: float) -> None:
             state,
             attempts,
             now_ms(),
-            after(delay),
+            time_after(delay),
         )
 
 
-def _wait(fault: Fault) -> float:
-    return _OVERTAKEN_SECONDS if fault.seconds is None else fault.seconds
+def _fault_delay(fault: Fault) -> float:
+    return _REORDER_SECONDS if fault.seconds is None else fault.seconds

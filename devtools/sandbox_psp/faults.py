@@ -45,7 +45,7 @@ class Fault(FaultRequest):
     id: str
     hits: int = 0
 
-    def concerns(self, operation: Operation) -> bool:
+    def applies_to(self, operation: Operation) -> bool:
         """Whether this call or webhook may be struck."""
         if self.count is not None and self.hits >= self.count:
             return False
@@ -56,12 +56,12 @@ class Fault(FaultRequest):
         return operation in self.operations
 
 
-class FaultBook:
+class FaultStore:
     """The faults in force, kept in the database so that they outlive a restart."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._dice: dict[str, random.Random] = {}
+        self._generators: dict[str, random.Random] = {}
 
     def add(self, request: FaultRequest) -> Fault:
         """Set a fault; without a seed it draws one, which the answer shows for repeating a run."""
@@ -87,16 +87,16 @@ class FaultBook:
         if self._db.execute("DELETE FROM faults WHERE id = ?", id).rowcount == 0:
             raise not_found("fault", id)
 
-    def strike(self, operation: Operation) -> list[Fault]:
+    def draw(self, operation: Operation) -> list[Fault]:
         """The faults that hit this call."""
-        return [f for f in self.all() if f.concerns(operation) and self._hits(f)]
+        return [f for f in self.all() if f.applies_to(operation) and self._is_drawn(f)]
 
-    def _hits(self, fault: Fault) -> bool:
-        dice = self._dice.setdefault(
+    def _is_drawn(self, fault: Fault) -> bool:
+        generator = self._generators.setdefault(
             fault.id,
             random.Random(fault.seed),  # noqa: S311 - repeatable on purpose, guards nothing
         )
-        if dice.random() >= fault.share:
+        if generator.random() >= fault.share:
             return False
         if fault.count is not None:
             fault.hits += 1

@@ -11,7 +11,7 @@ from devtools.sandbox_psp.errors import PspError
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     """A complete answer: status, JSON bytes, extra headers."""
 
     status: int
@@ -19,9 +19,9 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def answer(status: int, shown: dict[str, Any]) -> Answer:
+def json_response(status: int, body: dict[str, Any]) -> ApiResponse:
     """An answer with this JSON object."""
-    return Answer(status, json.dumps(shown, ensure_ascii=False).encode())
+    return ApiResponse(status, json.dumps(body, ensure_ascii=False).encode())
 
 
 def fingerprint(path: str, body: bytes) -> str:
@@ -30,29 +30,33 @@ def fingerprint(path: str, body: bytes) -> str:
     return hashlib.sha256(f"{path}\n{canonical}".encode()).hexdigest()
 
 
-def recall(ctx: Context, account: str, key: str, mark: str) -> Answer | None:
+def find_response(
+    ctx: Context, account: str, key: str, fingerprint_text: str
+) -> ApiResponse | None:
     """The remembered answer; PspError 409 if the key is taken by another or a running request."""
     row = ctx.db.one("SELECT * FROM answers WHERE account = ? AND key = ?", account, key)
     if row is not None:
-        if row["fingerprint"] != mark:
+        if row["fingerprint"] != fingerprint_text:
             message = "This Idempotency-Key was used with another path or body."
             raise PspError(409, "conflict", "idempotency_key_reused", message)
-        return Answer(row["status"], row["body"], {"Idempotent-Replayed": "true"})
+        return ApiResponse(row["status"], row["body"], {"Idempotent-Replayed": "true"})
     if (account, key) in ctx.in_flight:
         message = "The first request with this Idempotency-Key is still running."
         raise PspError(409, "conflict", "idempotency_key_in_use", message, retry_after=1)
     return None
 
 
-def remember(ctx: Context, account: str, key: str, mark: str, given: Answer) -> None:
+def store_response(
+    ctx: Context, account: str, key: str, fingerprint_text: str, response: ApiResponse
+) -> None:
     """Keep an answer; call it in the transaction that books what the answer says."""
     ctx.db.execute(
         "INSERT INTO answers (account, key, fingerprint, status, body, at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
         account,
         key,
-        mark,
-        given.status,
-        given.body,
+        fingerprint_text,
+        response.status,
+        response.body,
         now_ms(),
     )

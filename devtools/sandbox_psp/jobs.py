@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from devtools.sandbox_psp.clock import after, now_ms
+from devtools.sandbox_psp.clock import now_ms, time_after
 from devtools.sandbox_psp.context import Context
 
 JobKind = Literal[
@@ -16,7 +16,7 @@ JobKind = Literal[
 Handler = Callable[[Context, dict[str, Any]], None]
 
 _POLL_SECONDS = 0.05
-_POSTPONE_SECONDS = 60
+_RETRY_SECONDS = 60
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def schedule(ctx: Context, kind: JobKind, seconds: float, body: dict[str, Any]) 
     ctx.db.execute(
         "INSERT INTO jobs (kind, due_at, body) VALUES (?, ?, ?)",
         kind,
-        after(seconds),
+        time_after(seconds),
         json.dumps(body),
     )
 
@@ -34,20 +34,20 @@ def schedule(ctx: Context, kind: JobKind, seconds: float, body: dict[str, Any]) 
 async def run(ctx: Context, handlers: Mapping[str, Handler]) -> None:
     """Do due jobs until cancelled."""
     while True:
-        while (job := _next(ctx)) is not None:
-            _do(ctx, job, handlers)
+        while (job := _next_due(ctx)) is not None:
+            _run_job(ctx, job, handlers)
             # Calls must not wait for a long row of jobs.
             await asyncio.sleep(0)
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _next(ctx: Context) -> sqlite3.Row | None:
+def _next_due(ctx: Context) -> sqlite3.Row | None:
     return ctx.db.one(
         "SELECT * FROM jobs WHERE due_at <= ? ORDER BY due_at, number LIMIT 1", now_ms()
     )
 
 
-def _do(ctx: Context, job: sqlite3.Row, handlers: Mapping[str, Handler]) -> None:
+def _run_job(ctx: Context, job: sqlite3.Row, handlers: Mapping[str, Handler]) -> None:
     try:
         with ctx.db.transaction():
             deleted = ctx.db.execute("DELETE FROM jobs WHERE number = ?", job["number"])
@@ -57,5 +57,5 @@ def _do(ctx: Context, job: sqlite3.Row, handlers: Mapping[str, Handler]) -> None
     except Exception:  # noqa: BLE001 - one broken job must not stop the clock for the others
         _log.exception("job %s (%s) failed; trying again later", job["number"], job["kind"])
         ctx.db.execute(
-            "UPDATE jobs SET due_at = ? WHERE number = ?", after(_POSTPONE_SECONDS), job["number"]
+            "UPDATE jobs SET due_at = ? WHERE number = ?", time_after(_RETRY_SECONDS), job["number"]
         )

@@ -3,18 +3,18 @@
 import logging
 from typing import Any, Literal
 
-from devtools.sandbox_psp.clock import iso, now_ms
+from devtools.sandbox_psp.clock import now_ms, to_iso
 from devtools.sandbox_psp.db import Database
 from devtools.sandbox_psp.money import to_major
 
-Kind = Literal["authorize", "capture", "charge", "refund", "void", "chargeback"]
+EntryKind = Literal["authorize", "capture", "charge", "refund", "void", "chargeback"]
 
 _log = logging.getLogger(__name__)
 
 
 def book(
     db: Database,
-    kind: Kind,
+    kind: EntryKind,
     *,
     account: str,
     reference: str,
@@ -40,7 +40,7 @@ def book(
     _log.info("%s %s %s (%s)", kind, to_major(amount, currency), currency, psp_id)
 
 
-def entries(db: Database, reference: str | None, kind: str | None) -> list[dict[str, Any]]:
+def list_entries(db: Database, reference: str | None, kind: str | None) -> list[dict[str, Any]]:
     """Entries in booking order; `amount` is a Decimal in major units with the currency's scale."""
     rows = db.all(
         "SELECT * FROM ledger WHERE reference = coalesce(?, reference) AND kind = coalesce(?, kind)"
@@ -56,7 +56,7 @@ def entries(db: Database, reference: str | None, kind: str | None) -> list[dict[
             "currency": row["currency"],
             "psp_id": row["psp_id"],
             "idempotency_key": row["idempotency_key"],
-            "at": iso(row["at"]),
+            "at": to_iso(row["at"]),
         }
         for row in rows
     ]

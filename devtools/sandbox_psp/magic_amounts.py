@@ -8,10 +8,10 @@ from typing import Literal
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.errors import DropConnection, PspError
 from devtools.sandbox_psp.models import Failure
-from devtools.sandbox_psp.money import ending
+from devtools.sandbox_psp.money import last_two_decimals
 
 
-class Ending(IntEnum):
+class MagicEnding(IntEnum):
     """The endings that mean something, by the two decimals."""
 
     INSUFFICIENT_FUNDS = 1
@@ -28,7 +28,7 @@ class Ending(IntEnum):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Outcome:
     """What becomes of a movement: its status in the answer, and what follows.
 
     For `pending`, `failure` is the late failure and None means it settles; for `declined` it is
@@ -48,58 +48,60 @@ CARD_EXPIRED = Failure(code="card_expired", message="The card has expired.")
 DEBIT_FAILED = Failure(code="debit_failed", message="The bank refused the debit.")
 PROCESSING_FAILED = Failure(code="processing_failed", message="The payment could not be processed.")
 
-_PLANS = {
-    Ending.INSUFFICIENT_FUNDS: Plan("declined", INSUFFICIENT_FUNDS),
-    Ending.CARD_EXPIRED: Plan("declined", CARD_EXPIRED),
-    Ending.PENDING_SUCCEEDS: Plan("pending"),
-    Ending.PENDING_FAILS: Plan("pending", PROCESSING_FAILED),
-    Ending.CHARGED_BACK: Plan(charged_back=True),
-    Ending.NOISY_WEBHOOK: Plan(noisy=True),
+_CARD_OUTCOMES = {
+    MagicEnding.INSUFFICIENT_FUNDS: Outcome("declined", INSUFFICIENT_FUNDS),
+    MagicEnding.CARD_EXPIRED: Outcome("declined", CARD_EXPIRED),
+    MagicEnding.PENDING_SUCCEEDS: Outcome("pending"),
+    MagicEnding.PENDING_FAILS: Outcome("pending", PROCESSING_FAILED),
+    MagicEnding.CHARGED_BACK: Outcome(charged_back=True),
+    MagicEnding.NOISY_WEBHOOK: Outcome(noisy=True),
 }
-_DEBIT_PLANS = {
-    Ending.INSUFFICIENT_FUNDS: Plan("declined", INSUFFICIENT_FUNDS),
-    Ending.CARD_EXPIRED: Plan("declined", DEBIT_FAILED),
-    Ending.PENDING_SUCCEEDS: Plan("pending"),
-    Ending.PENDING_FAILS: Plan("pending", DEBIT_FAILED),
-    Ending.CHARGED_BACK: Plan("pending", charged_back=True),
-    Ending.NOISY_WEBHOOK: Plan("pending", noisy=True),
+_DEBIT_OUTCOMES = {
+    MagicEnding.INSUFFICIENT_FUNDS: Outcome("declined", INSUFFICIENT_FUNDS),
+    MagicEnding.CARD_EXPIRED: Outcome("declined", DEBIT_FAILED),
+    MagicEnding.PENDING_SUCCEEDS: Outcome("pending"),
+    MagicEnding.PENDING_FAILS: Outcome("pending", DEBIT_FAILED),
+    MagicEnding.CHARGED_BACK: Outcome("pending", charged_back=True),
+    MagicEnding.NOISY_WEBHOOK: Outcome("pending", noisy=True),
 }
 
 
-def read(amount: int, currency: str) -> Ending | None:
+def find_ending(amount: int, currency: str) -> MagicEnding | None:
     """The ending that steers this amount (minor units), or None."""
-    value = ending(amount, currency)
-    return None if value is None or value not in set(Ending) else Ending(value)
+    decimals = last_two_decimals(amount, currency)
+    return None if decimals is None or decimals not in set(MagicEnding) else MagicEnding(decimals)
 
 
-def plan(amount: int, currency: str, *, debit: Plan | None = None) -> Plan:
+def outcome_for(amount: int, currency: str, *, debit: Outcome | None = None) -> Outcome:
     """The fate of an amount; `debit` is what the bank account would do with an unsteered one."""
-    steered = read(amount, currency)
+    ending = find_ending(amount, currency)
     if debit is None:
-        return _PLANS.get(steered, Plan()) if steered else Plan()
-    return _DEBIT_PLANS.get(steered, debit) if steered else debit
+        return _CARD_OUTCOMES.get(ending, Outcome()) if ending else Outcome()
+    return _DEBIT_OUTCOMES.get(ending, debit) if ending else debit
 
 
-async def before_booking(ctx: Context, steered: Ending | None, account: str, key: str) -> None:
+async def apply_before_booking(
+    ctx: Context, ending: MagicEnding | None, account: str, key: str
+) -> None:
     """Everything that happens to a steered call before it books.
 
     Raises PspError (500, 429) or DropConnection for the calls that do not get through yet.
     """
-    match steered:
-        case Ending.TWO_ERRORS if _attempt(ctx, account, key) <= 2:
+    match ending:
+        case MagicEnding.TWO_ERRORS if _count_attempt(ctx, account, key) <= 2:
             raise PspError(500, "api_error", "internal_error", "Something went wrong at the PSP.")
-        case Ending.RATE_LIMITED if _attempt(ctx, account, key) <= 1:
+        case MagicEnding.RATE_LIMITED if _count_attempt(ctx, account, key) <= 1:
             message = "Too many requests; try again shortly."
             raise PspError(429, "rate_limit", "too_many_requests", message, retry_after=2)
-        case Ending.DROP_BEFORE_BOOKING if _attempt(ctx, account, key) <= 2:
+        case MagicEnding.DROP_BEFORE_BOOKING if _count_attempt(ctx, account, key) <= 2:
             raise DropConnection
-        case Ending.SLOW:
+        case MagicEnding.SLOW:
             await asyncio.sleep(ctx.settings.slow_seconds)
         case _:
             pass
 
 
-def _attempt(ctx: Context, account: str, key: str) -> int:
+def _count_attempt(ctx: Context, account: str, key: str) -> int:
     """The how-manieth attempt with this key this is; counted durably."""
     row = ctx.db.execute(
         "INSERT INTO attempts (account, key, count) VALUES (?, ?, 1)"

@@ -12,16 +12,16 @@ class Record(BaseModel):
     """
 
     kind: ClassVar[str]
-    hidden: ClassVar[set[str]] = {"account"}
+    hidden_fields: ClassVar[set[str]] = {"account"}
 
     id: str
     account: str
     reference: str | None
     extra: dict[str, Any] = {}
 
-    def plain(self) -> dict[str, Any]:
+    def public_fields(self) -> dict[str, Any]:
         """The object's own public fields, JSON-ready; related objects appear as ids."""
-        return self.model_dump(mode="json", exclude=self.hidden | {"extra"})
+        return self.model_dump(mode="json", exclude=self.hidden_fields | {"extra"})
 
 
 class Failure(BaseModel):
@@ -55,7 +55,7 @@ class PaymentMethod(Record):
     """A stored card. `decline` is what the issuer says to every later use, None if it pays."""
 
     kind: ClassVar[str] = "payment_method"
-    hidden: ClassVar[set[str]] = {"account", "reference", "decline"}
+    hidden_fields: ClassVar[set[str]] = {"account", "reference", "decline"}
 
     type: Literal["card", "sepa_debit"] = "card"
     currency: str | None = None
@@ -78,7 +78,7 @@ class Mandate(Record):
     currency: str = "EUR"
     customer: str
 
-    def as_method(self) -> PaymentMethod:
+    def as_payment_method(self) -> PaymentMethod:
         """The mandate seen as a payment method."""
         details = DebitDetails(holder=self.holder, iban=self.iban, bic=self.bic)
         return PaymentMethod(
@@ -166,7 +166,7 @@ class CheckoutSession(Record):
     """
 
     kind: ClassVar[str] = "checkout_session"
-    hidden: ClassVar[set[str]] = {"account", "challenged"}
+    hidden_fields: ClassVar[set[str]] = {"account", "challenged"}
 
     status: Literal["open", "completed", "failed", "cancelled", "expired"] = "open"
     mode: Literal["authorize", "setup"]

@@ -20,12 +20,12 @@ def to_major(amount: int, currency: str) -> Decimal:
     return Decimal(amount).scaleb(-exponent(currency))
 
 
-def ending(amount: int, currency: str) -> int | None:
+def last_two_decimals(amount: int, currency: str) -> int | None:
     """The two decimals of an amount, or None for currencies that have not exactly two."""
     return amount % 100 if exponent(currency) == 2 else None
 
 
-def display(amount: int, currency: str, language: str) -> str:
+def format_amount(amount: int, currency: str, language: str) -> str:
     """An amount as a customer reads it: `1.049,90 €` in German, `€1,049.90` in English."""
     number = f"{to_major(amount, currency):,f}"
     symbol = _SYMBOLS.get(currency, currency)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from devtools.sandbox_psp import bank_accounts, events, repository
+from devtools.sandbox_psp import bank_accounts, events, repository, serializers
 from devtools.sandbox_psp.cards import Card
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.idempotency import Answer, answer
+from devtools.sandbox_psp.idempotency import ApiResponse, json_response
 from devtools.sandbox_psp.ids import new_id
 from devtools.sandbox_psp.models import Mandate, PaymentMethod
 
@@ -34,17 +34,17 @@ def sign_mandate(
     iban: str,
     customer: str | None = None,
     extra: dict[str, Any] | None = None,
-) -> Answer:
+) -> ApiResponse:
     """Make a mandate; PspError 422 for an invalid IBAN. `customer` and `extra` are a dialect's."""
     mandate = Mandate(
         id=new_id("mdt"),
         account=account,
         reference=reference,
         holder=holder,
-        iban=bank_accounts.checked(iban),
+        iban=bank_accounts.normalize_iban(iban),
         customer=customer or new_id("cus"),
         extra=extra or {},
     )
     repository.save(ctx.db, mandate)
     events.emit(ctx, "mandate.active", mandate)
-    return answer(201, repository.show(ctx.db, mandate))
+    return json_response(201, serializers.serialize(ctx.db, mandate))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from devtools.sandbox_psp import idempotency, magic_amounts
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.errors import DropConnection, PspError, invalid
+from devtools.sandbox_psp.errors import DropConnection, PspError, invalid_request
 from devtools.sandbox_psp.faults import Fault, Operation
-from devtools.sandbox_psp.idempotency import Answer
-from devtools.sandbox_psp.magic_amounts import Ending
+from devtools.sandbox_psp.idempotency import ApiResponse
+from devtools.sandbox_psp.magic_amounts import MagicEnding
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Call:
     operation: Operation
     key: str | None
     fingerprint: str
-    steered: Ending | None = None
+    ending: MagicEnding | None = None
     keyless: bool = False
-    forgets_refusals: bool = False
+    forget_errors: bool = False
 
     @property
     def needs_key(self) -> bool:
@@ -35,76 +35,82 @@ class Call:
         return not self.keyless and self.operation not in ("checkout_session", "mandate")
 
 
-async def perform(ctx: Context, call: Call, work: Callable[[], Answer]) -> Answer:
+async def handle_write(ctx: Context, call: Call, action: Callable[[], ApiResponse]) -> ApiResponse:
     """Answer a POST. `work` books and runs at most once per key, inside a transaction.
 
     Raises PspError for refusals and DropConnection for no answer at all.
     """
     if call.needs_key and not call.key:
-        raise invalid("idempotency_key_missing", "This call needs an Idempotency-Key header.")
-    faults = ctx.faults.strike(call.operation)
-    await _suffer(faults, "before")
-    given = await _answer(ctx, call, work)
-    await _suffer(faults, "after")
-    return given
+        raise invalid_request(
+            "idempotency_key_missing", "This call needs an Idempotency-Key header."
+        )
+    faults = ctx.faults.draw(call.operation)
+    await _apply_faults(faults, "before")
+    response = await _respond(ctx, call, action)
+    await _apply_faults(faults, "after")
+    return response
 
 
-async def read(ctx: Context, look: Callable[[], Answer]) -> Answer:
+async def handle_read(ctx: Context, load: Callable[[], ApiResponse]) -> ApiResponse:
     """Answer a GET, with the faults set for `fetch`."""
-    faults = ctx.faults.strike("fetch")
-    await _suffer(faults, "before")
-    given = look()
-    await _suffer(faults, "after")
-    return given
+    faults = ctx.faults.draw("fetch")
+    await _apply_faults(faults, "before")
+    response = load()
+    await _apply_faults(faults, "after")
+    return response
 
 
-async def _answer(ctx: Context, call: Call, work: Callable[[], Answer]) -> Answer:
+async def _respond(ctx: Context, call: Call, action: Callable[[], ApiResponse]) -> ApiResponse:
     if call.key is None:
         with ctx.db.transaction():
-            return work()
-    remembered = idempotency.recall(ctx, call.account, call.key, call.fingerprint)
-    if remembered is not None:
-        return remembered
-    owner = (call.account, call.key)
-    ctx.in_flight.add(owner)
+            return action()
+    stored = idempotency.find_response(ctx, call.account, call.key, call.fingerprint)
+    if stored is not None:
+        return stored
+    key_in_use = (call.account, call.key)
+    ctx.in_flight.add(key_in_use)
     # A task of its own, shielded: a caller that hangs up must not stop the booking.
-    task = asyncio.create_task(_first_time(ctx, call, call.key, work))
+    task = asyncio.create_task(_run_once(ctx, call, call.key, action))
     ctx.tasks.add(task)
-    task.add_done_callback(lambda done: _finished(ctx, owner, done))
+    task.add_done_callback(lambda finished: _release_key(ctx, key_in_use, finished))
     return await asyncio.shield(task)
 
 
-def _finished(ctx: Context, owner: tuple[str, str], task: "asyncio.Task[Answer]") -> None:
-    ctx.in_flight.discard(owner)
+def _release_key(
+    ctx: Context, key_in_use: tuple[str, str], task: "asyncio.Task[ApiResponse]"
+) -> None:
+    ctx.in_flight.discard(key_in_use)
     ctx.tasks.discard(task)
     if not task.cancelled():
         # Asked for, so that asyncio does not complain when the caller has gone.
         task.exception()
 
 
-async def _first_time(ctx: Context, call: Call, key: str, work: Callable[[], Answer]) -> Answer:
-    await magic_amounts.before_booking(ctx, call.steered, call.account, key)
+async def _run_once(
+    ctx: Context, call: Call, key: str, action: Callable[[], ApiResponse]
+) -> ApiResponse:
+    await magic_amounts.apply_before_booking(ctx, call.ending, call.account, key)
     try:
         with ctx.db.transaction():
-            given = work()
-            idempotency.remember(ctx, call.account, key, call.fingerprint, given)
-    except PspError as refusal:
-        if call.forgets_refusals:
+            response = action()
+            idempotency.store_response(ctx, call.account, key, call.fingerprint, response)
+    except PspError as error:
+        if call.forget_errors:
             raise
-        given = Answer(refusal.status, json.dumps(refusal.body()).encode(), refusal.headers)
-        idempotency.remember(ctx, call.account, key, call.fingerprint, given)
-    if call.steered is Ending.DROP_AFTER_BOOKING:
+        response = ApiResponse(error.status, json.dumps(error.body()).encode(), error.headers)
+        idempotency.store_response(ctx, call.account, key, call.fingerprint, response)
+    if call.ending is MagicEnding.DROP_AFTER_BOOKING:
         raise DropConnection
-    return given
+    return response
 
 
-async def _suffer(faults: list[Fault], when: str) -> None:
+async def _apply_faults(faults: list[Fault], when: str) -> None:
     for fault in faults:
         if fault.when == when:
-            await _inflict(fault)
+            await _apply_fault(fault)
 
 
-async def _inflict(fault: Fault) -> None:
+async def _apply_fault(fault: Fault) -> None:
     seconds = 1.0 if fault.seconds is None else fault.seconds
     match fault.kind:
         case "delay":

@@ -9,12 +9,12 @@ from devtools.sandbox_psp.models import Customer
 from devtools.sandbox_psp.money import exponent
 
 
-def _known_currency(code: str) -> str:
+def _check_currency(code: str) -> str:
     exponent(code)
     return code
 
 
-Currency = Annotated[str, AfterValidator(_known_currency)]
+Currency = Annotated[str, AfterValidator(_check_currency)]
 Amount = Annotated[int, Field(strict=True, gt=0, le=10**15)]
 Reference = Annotated[str, Field(min_length=1, max_length=255)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2000)]

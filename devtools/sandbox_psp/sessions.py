@@ -4,17 +4,25 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from devtools.sandbox_psp import authorizations, cards, events, jobs, payment_methods, repository
+from devtools.sandbox_psp import (
+    authorizations,
+    cards,
+    events,
+    jobs,
+    payment_methods,
+    repository,
+    serializers,
+)
 from devtools.sandbox_psp.cards import Card
-from devtools.sandbox_psp.clock import after, iso, now_ms
+from devtools.sandbox_psp.clock import now_ms, time_after, to_iso
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.errors import invalid
-from devtools.sandbox_psp.idempotency import Answer, answer
+from devtools.sandbox_psp.errors import invalid_request
+from devtools.sandbox_psp.idempotency import ApiResponse, json_response
 from devtools.sandbox_psp.ids import new_id
 from devtools.sandbox_psp.models import CheckoutSession, Failure, PaymentMethod
 from devtools.sandbox_psp.requests import SessionRequest
 
-End = Literal["completed", "failed", "cancelled", "expired"]
+EndStatus = Literal["completed", "failed", "cancelled", "expired"]
 
 
 def create(
@@ -25,7 +33,7 @@ def create(
     *,
     id: str | None = None,
     extra: dict[str, Any] | None = None,
-) -> Answer:
+) -> ApiResponse:
     """Open a session; `base` is the address, ending in a slash, the merchant reached the PSP at.
 
     `id` and `extra` are a dialect's.
@@ -35,27 +43,27 @@ def create(
         id=id,
         account=account,
         url=f"{base}checkout/{id}",
-        expires_at=iso(after(ctx.settings.session_seconds)),
-        created_at=iso(now_ms()),
+        expires_at=to_iso(time_after(ctx.settings.session_seconds)),
+        created_at=to_iso(now_ms()),
         extra=extra or {},
         **body.model_dump(),
     )
     repository.save(ctx.db, session)
     jobs.schedule(ctx, "expire_session", ctx.settings.session_seconds, {"id": id})
-    return answer(201, repository.show(ctx.db, session))
+    return json_response(201, serializers.serialize(ctx.db, session))
 
 
-def is_over(session: CheckoutSession) -> bool:
+def is_expired(session: CheckoutSession) -> bool:
     """Whether an open session's time has run out, even if the clockwork has not come by yet."""
     return session.status == "open" and datetime.fromisoformat(
         session.expires_at
-    ) <= datetime.fromisoformat(iso(now_ms()))
+    ) <= datetime.fromisoformat(to_iso(now_ms()))
 
 
 def pay(ctx: Context, session: CheckoutSession, card: Card) -> None:
     """Use a card: ends the session, or leaves it waiting for 3-D Secure (`challenged` is set)."""
-    if (declined := card.decline()) is not None:
-        _end(ctx, session, "failed", declined)
+    if (decline := card.decline()) is not None:
+        _finish(ctx, session, "failed", decline)
         return
     method = payment_methods.store_card(ctx, session.account, card, None)
     if card.number == cards.THREE_D_SECURE:
@@ -68,33 +76,33 @@ def pay(ctx: Context, session: CheckoutSession, card: Card) -> None:
 def confirm(ctx: Context, session: CheckoutSession, *, authenticated: bool) -> None:
     """The customer's answer to the 3-D Secure question of a challenged session."""
     if not authenticated or session.challenged is None:
-        _end(ctx, session, "failed", cards.AUTHENTICATION_FAILED)
+        _finish(ctx, session, "failed", cards.AUTHENTICATION_FAILED)
         return
     _complete(ctx, session, repository.get(ctx.db, PaymentMethod, session.challenged))
 
 
 def cancel(ctx: Context, session: CheckoutSession) -> None:
     """The customer does not want to pay."""
-    _end(ctx, session, "cancelled")
+    _finish(ctx, session, "cancelled")
 
 
-def close(ctx: Context, session: CheckoutSession) -> Answer:
+def close(ctx: Context, session: CheckoutSession) -> ApiResponse:
     """The merchant withdraws an open session; PspError 409 once it ended in another way."""
     if session.status not in ("open", "cancelled"):
-        raise invalid("invalid_state", f"The session is {session.status}.", status=409)
+        raise invalid_request("invalid_state", f"The session is {session.status}.", status=409)
     if session.status == "open":
-        _end(ctx, session, "cancelled")
-    return answer(200, repository.show(ctx.db, session))
+        _finish(ctx, session, "cancelled")
+    return json_response(200, serializers.serialize(ctx.db, session))
 
 
 def expire(ctx: Context, job: dict[str, Any]) -> None:
     """The session's time is over, if it still was open."""
     session = repository.get(ctx.db, CheckoutSession, job["id"])
     if session.status == "open":
-        _end(ctx, session, "expired")
+        _finish(ctx, session, "expired")
 
 
-def way_back(session: CheckoutSession) -> str:
+def return_url(session: CheckoutSession) -> str:
     """Where the merchant wants the customer after this end, with `session` in the query."""
     target = {"completed": session.success_url, "cancelled": session.cancel_url}.get(
         session.status, session.error_url
@@ -108,7 +116,7 @@ def way_back(session: CheckoutSession) -> str:
 def _complete(ctx: Context, session: CheckoutSession, method: PaymentMethod) -> None:
     session.payment_method = method.id
     if session.mode == "authorize":
-        held = authorizations.hold(
+        authorization = authorizations.create_authorization(
             ctx,
             method,
             reference=session.reference or "",
@@ -116,12 +124,12 @@ def _complete(ctx: Context, session: CheckoutSession, method: PaymentMethod) -> 
             currency=session.currency,
             key=None,
         )
-        session.authorization = held.id
-    _end(ctx, session, "completed")
+        session.authorization = authorization.id
+    _finish(ctx, session, "completed")
 
 
-def _end(
-    ctx: Context, session: CheckoutSession, status: End, failure: Failure | None = None
+def _finish(
+    ctx: Context, session: CheckoutSession, status: EndStatus, failure: Failure | None = None
 ) -> None:
     session.status, session.failure, session.challenged = status, failure, None
     repository.save(ctx.db, session)

@@ -109,7 +109,7 @@ GERMAN = {
 }
 
 
-def choose(language: str | None) -> tuple[str, dict[str, str]]:
+def select_language(language: str | None) -> tuple[str, dict[str, str]]:
     """(`lang` attribute, texts) for a language tag such as `de` or `de-AT`; English otherwise."""
     if language is not None and language.lower().split("-")[0] == "de":
         return "de", GERMAN

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 
 from devtools.sandbox_psp import accounts
-from devtools.sandbox_psp.clock import after, iso, now_ms
+from devtools.sandbox_psp.clock import now_ms, time_after, to_iso
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators import DIALECTS
+from devtools.sandbox_psp.emulators import EMULATORS
 from devtools.sandbox_psp.events import with_sequence
 
-_DELAYS = (1, 2, 4, 8, 15, 30, 60, 120, 300)
-_GIVE_UP_MS = 3 * 24 * 3600 * 1000
-_AT_ONCE = 32
+_RETRY_DELAYS = (1, 2, 4, 8, 15, 30, 60, 120, 300)
+_MAX_AGE_MS = 3 * 24 * 3600 * 1000
+_MAX_CONCURRENT = 32
 _POLL_SECONDS = 0.05
 _TIMEOUT_SECONDS = 10.0
 
@@ -36,7 +36,7 @@ class WebhookSender:
         try:
             while True:
                 for row in self._due():
-                    self._busy[row["subject"]] = asyncio.create_task(self._work(row))
+                    self._busy[row["subject"]] = asyncio.create_task(self._deliver(row))
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             await self._stop()
@@ -54,15 +54,15 @@ class WebhookSender:
             "SELECT d.*, e.sequence, e.body FROM deliveries d JOIN events e ON e.id = d.event"
             " WHERE d.state = 'pending' AND d.due_at <= ? ORDER BY d.due_at, d.number LIMIT ?",
             now_ms(),
-            _AT_ONCE * 4,
+            _MAX_CONCURRENT * 4,
         )
         first: dict[str, sqlite3.Row] = {}
         for row in rows:
             if row["subject"] not in self._busy:
                 first.setdefault(row["subject"], row)
-        return list(first.values())[: _AT_ONCE - len(self._busy)]
+        return list(first.values())[: _MAX_CONCURRENT - len(self._busy)]
 
-    async def _work(self, row: sqlite3.Row) -> None:
+    async def _deliver(self, row: sqlite3.Row) -> None:
         try:
             await self._attempt(row)
         finally:
@@ -70,12 +70,12 @@ class WebhookSender:
 
     async def _attempt(self, row: sqlite3.Row) -> None:
         # Read now rather than when it was queued: the merchant may have moved in between.
-        account = accounts.by_id(self._ctx.db, row["account"])
+        account = accounts.get_by_id(self._ctx.db, row["account"])
         if account.webhook_url is None:
             self._finish(row, "undeliverable", "no webhook_url")
             return
         event = with_sequence(row["body"], row["sequence"])
-        outgoing = DIALECTS[account.dialect].webhook(self._ctx, account, event)
+        outgoing = EMULATORS[account.emulator].webhook(self._ctx, account, event)
         if outgoing is None:
             self._finish(row, "undeliverable", "not told in this dialect")
             return
@@ -102,20 +102,20 @@ class WebhookSender:
         )
 
     def _retry(self, row: sqlite3.Row, result: str) -> None:
-        if now_ms() - row["created_at"] > _GIVE_UP_MS:
+        if now_ms() - row["created_at"] > _MAX_AGE_MS:
             self._finish(row, "given_up", result)
             return
-        delay = _DELAYS[min(row["attempts"], len(_DELAYS) - 1)]
+        delay = _RETRY_DELAYS[min(row["attempts"], len(_RETRY_DELAYS) - 1)]
         self._ctx.db.execute(
             "UPDATE deliveries SET attempts = attempts + 1, due_at = ?, last_result = ?"
             " WHERE number = ?",
-            after(delay),
+            time_after(delay),
             result,
             row["number"],
         )
 
 
-def deliveries(ctx: Context, limit: int) -> list[dict[str, Any]]:
+def list_deliveries(ctx: Context, limit: int) -> list[dict[str, Any]]:
     """The newest deliveries first, with their state."""
     rows = ctx.db.all(
         "SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event"
@@ -129,8 +129,8 @@ def deliveries(ctx: Context, limit: int) -> list[dict[str, Any]]:
             "account": row["account"],
             "state": row["state"],
             "attempts": row["attempts"],
-            "created_at": iso(row["created_at"]),
-            "due_at": iso(row["due_at"]),
+            "created_at": to_iso(row["created_at"]),
+            "due_at": to_iso(row["due_at"]),
             "last_result": row["last_result"],
         }
         for row in rows

@@ -1,4 +1,4 @@
-"""Which PSPs a local run can play, and how their adapters find them."""
+"""PSPs a local run can emulate, and the URLs of their adapters."""
 
 import pytest
 
@@ -13,21 +13,21 @@ from integrator.settings import Settings
 
 
 @pytest.mark.parametrize("psp", sorted(EMULATED_PSPS))
-def test_every_one_is_installed_spoken_and_satisfied_with_its_form(psp: str) -> None:
-    played = get_emulated_psp(psp)
+def test_every_emulated_psp_has_an_adapter_an_emulator_and_a_valid_form(psp: str) -> None:
+    emulated = get_emulated_psp(psp)
     assert psp in registry.names()
-    assert played.emulator in EMULATORS
-    form = played.settings_form("sk_test_key", "whsec_secret")
+    assert emulated.emulator in EMULATORS
+    form = emulated.settings_form("sk_test_key", "whsec_secret")
     parse_settings(registry.adapter(psp), form)
     assert {"sk_test_key", "whsec_secret"} <= set(form.values())
 
 
-def test_an_unknown_one_is_named() -> None:
+def test_an_unknown_psp_raises_with_the_valid_names() -> None:
     with pytest.raises(DevStackError, match="must be one of: billwerk_pay, gocardless"):
         get_emulated_psp("adyen")
 
 
-def test_adapters_are_sent_to_the_stand_in_unless_told_otherwise(
+def test_adapter_urls_point_to_the_emulator_unless_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = Settings(demo_psp="stripe")

@@ -7,15 +7,15 @@ of how those really behave.
 
 from collections.abc import Mapping
 
-from devtools.sandbox_psp.emulators.base import Emulator, Outgoing
+from devtools.sandbox_psp.emulators.base import Emulator, SignedWebhook
 from devtools.sandbox_psp.emulators.billwerk_pay import BillwerkPayEmulator
 from devtools.sandbox_psp.emulators.gocardless import GoCardlessEmulator
 from devtools.sandbox_psp.emulators.native import NativeEmulator
 from devtools.sandbox_psp.emulators.stripe import StripeEmulator
 
-__all__ = ["DIALECTS", "Emulator", "Outgoing"]
+__all__ = ["EMULATORS", "Emulator", "SignedWebhook"]
 
-DIALECTS: Mapping[str, Emulator] = {
+EMULATORS: Mapping[str, Emulator] = {
     dialect.name: dialect
     for dialect in (NativeEmulator(), GoCardlessEmulator(), BillwerkPayEmulator(), StripeEmulator())
 }

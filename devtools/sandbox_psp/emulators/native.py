@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from devtools.sandbox_psp.accounts import Account
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators.base import Outgoing
+from devtools.sandbox_psp.emulators.base import SignedWebhook
 
 
 class NativeEmulator:
@@ -23,14 +23,16 @@ class NativeEmulator:
         """Served by the main application."""
         return None
 
-    def webhook(self, ctx: Context, account: Account, event: Mapping[str, Any]) -> Outgoing | None:
+    def webhook(
+        self, ctx: Context, account: Account, event: Mapping[str, Any]
+    ) -> SignedWebhook | None:
         """The event as it stands in the event list."""
         body = json.dumps(event, ensure_ascii=False).encode()
         headers = {
             "Sandbox-Event-Id": event["id"],
             "Sandbox-Signature": signature(account.webhook_secret, body, int(time.time())),
         }
-        return Outgoing(headers, body)
+        return SignedWebhook(headers, body)
 
 
 def signature(secret: str, body: bytes, at: int) -> str:

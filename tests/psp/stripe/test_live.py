@@ -12,7 +12,7 @@ import pytest
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.conformance.receiver import receiving
+from integrator.psp.conformance.receiver import running_receiver
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown
 from integrator.psp.stripe.settings import StripeSettings
 from integrator.psp.types import (
@@ -417,7 +417,7 @@ async def test_events_are_listed_from_the_oldest(stripe_shop: StripeMerchant) ->
 
 async def test_webhooks_lead_to_their_transactions(stripe_shop: StripeMerchant) -> None:
     shop = stripe_shop
-    async with receiving() as receiver:
+    async with running_receiver() as receiver:
         await shop.register(f"{receiver.url}/shop")
         charge = builders.charge("12.07", instrument=await shop.stored_card())
         made = await shop.connection.charge(charge)
@@ -425,12 +425,12 @@ async def test_webhooks_lead_to_their_transactions(stripe_shop: StripeMerchant) 
         await shop.connection.refund(refund)
         await signed_up(shop)
         for _ in range(100):
-            if len(receiver.inbox["/shop"]) >= 4:
+            if len(receiver.deliveries["/shop"]) >= 4:
                 break
             await asyncio.sleep(0.05)
         notices = [
             notice
-            for d in receiver.inbox["/shop"]
+            for d in receiver.deliveries["/shop"]
             for notice in shop.adapter.parse_notification(
                 shop.settings, d.headers, d.body, datetime.now(UTC)
             )

@@ -14,9 +14,9 @@ from fastapi import APIRouter, FastAPI
 
 from devtools.sandbox_psp.accounts import Account
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators.base import Outgoing, emulator_app
-from devtools.sandbox_psp.emulators.billwerk_pay import checkout, events, pagination, routes
-from devtools.sandbox_psp.emulators.billwerk_pay.errors import refuse
+from devtools.sandbox_psp.emulators.base import SignedWebhook, emulator_app
+from devtools.sandbox_psp.emulators.billwerk_pay import events, hosted_pages, routes
+from devtools.sandbox_psp.emulators.billwerk_pay.errors import error_response
 
 
 class BillwerkPayEmulator:
@@ -27,14 +27,16 @@ class BillwerkPayEmulator:
     def app(self) -> FastAPI | None:
         """Both APIs, and the way back from the hosted page."""
         router = APIRouter()
-        for part in (routes.router, pagination.router, checkout.router):
-            router.include_router(part)
-        return emulator_app("Billwerk+ Pay", router, refuse)
+        for subrouter in (routes.router, hosted_pages.router):
+            router.include_router(subrouter)
+        return emulator_app("Billwerk+ Pay", router, error_response)
 
-    def webhook(self, ctx: Context, account: Account, event: Mapping[str, Any]) -> Outgoing | None:
+    def webhook(
+        self, ctx: Context, account: Account, event: Mapping[str, Any]
+    ) -> SignedWebhook | None:
         """Ids only; the signature covers the time and the id and nothing else."""
-        what = events.what(ctx, event)
-        if what is None:
+        fields = events.event_fields(ctx, event)
+        if fields is None:
             return None
         id, at = event["id"], event["created_at"]
         body = {
@@ -42,9 +44,9 @@ class BillwerkPayEmulator:
             "event_id": id,
             "timestamp": at,
             "signature": signature(account.webhook_secret, at, id),
-            **what,
+            **fields,
         }
-        return Outgoing({}, json.dumps(body).encode())
+        return SignedWebhook({}, json.dumps(body).encode())
 
 
 def signature(secret: str, at: str, id: str) -> str:

@@ -8,12 +8,12 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
 from devtools.sandbox_psp import accounts, request_pipeline
 from devtools.sandbox_psp.accounts import Account
-from devtools.sandbox_psp.auth import context
+from devtools.sandbox_psp.auth import get_context
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.errors import invalid
+from devtools.sandbox_psp.errors import invalid_request
 from devtools.sandbox_psp.faults import Operation
-from devtools.sandbox_psp.idempotency import Answer, answer
-from devtools.sandbox_psp.magic_amounts import Ending
+from devtools.sandbox_psp.idempotency import ApiResponse, json_response
+from devtools.sandbox_psp.magic_amounts import MagicEnding
 
 _basic = HTTPBasic(auto_error=False)
 
@@ -28,9 +28,9 @@ class Caller:
     async def post(
         self,
         operation: Operation,
-        work: Callable[[], dict[str, Any]],
+        action: Callable[[], dict[str, Any]],
         key: str | None = None,
-        steered: Ending | None = None,
+        ending: MagicEnding | None = None,
     ) -> Response:
         """Run a change through the gateway.
 
@@ -42,35 +42,43 @@ class Caller:
             operation=operation,
             key=key,
             fingerprint=key or "",
-            steered=steered,
+            ending=ending,
             keyless=key is None,
-            forgets_refusals=True,
+            forget_errors=True,
         )
-        return _respond(await request_pipeline.perform(self.ctx, call, lambda: answer(200, work())))
+        return _respond(
+            await request_pipeline.handle_write(
+                self.ctx, call, lambda: json_response(200, action())
+            )
+        )
 
-    async def get(self, look: Callable[[], Any]) -> Response:
+    async def get(self, load: Callable[[], Any]) -> Response:
         """Run a GET through the gateway."""
-        return _respond(await request_pipeline.read(self.ctx, lambda: answer(200, look())))
+        return _respond(
+            await request_pipeline.handle_read(self.ctx, lambda: json_response(200, load()))
+        )
 
 
-def only(request: Request, *names: str) -> None:
+def reject_unknown_parameters(request: Request, *names: str) -> None:
     """PspError 422 for a query parameter that is not among these."""
     unknown = set(request.query_params) - set(names)
     if unknown:
-        raise invalid("parameter_invalid", f"{', '.join(sorted(unknown))}: unknown parameter")
+        raise invalid_request(
+            "parameter_invalid", f"{', '.join(sorted(unknown))}: unknown parameter"
+        )
 
 
-def _respond(given: Answer) -> Response:
-    return Response(given.body, given.status, given.headers, media_type="application/json")
+def _respond(response: ApiResponse) -> Response:
+    return Response(response.body, response.status, response.headers, media_type="application/json")
 
 
-async def _caller(
-    ctx: Annotated[Context, Depends(context)],
+async def _authenticate(
+    ctx: Annotated[Context, Depends(get_context)],
     credentials: Annotated[HTTPBasicCredentials | None, Depends(_basic)],
 ) -> Caller:
     usable = credentials is not None and credentials.password == ""
     key = credentials.username if credentials is not None and usable else None
-    return Caller(ctx, accounts.by_key(ctx.db, key))
+    return Caller(ctx, accounts.get_by_key(ctx.db, key))
 
 
-Authenticated = Annotated[Caller, Depends(_caller)]
+Authenticated = Annotated[Caller, Depends(_authenticate)]

@@ -6,11 +6,11 @@ from http import HTTPStatus
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from devtools.sandbox_psp.clock import iso, now_ms
-from devtools.sandbox_psp.errors import PspError, invalid
+from devtools.sandbox_psp.clock import now_ms, to_iso
+from devtools.sandbox_psp.errors import PspError, invalid_request
 from devtools.sandbox_psp.models import Failure
 
-_NUMBERS = {
+_ERROR_CODES = {
     "parameter_invalid": (1, "Invalid request"),
     "not_allowed": (1, "Invalid request"),
     "internal_error": (2, "Internal error"),
@@ -23,7 +23,7 @@ _NUMBERS = {
     "currency_mismatch": (139, "Currency not supported by payment method"),
     "payment_method_not_supported": (140, "Source type must be reusable"),
 }
-_TEXTS = {
+_ERROR_TEXTS = {
     18: "Missing customer",
     29: "Invoice already cancelled",
     40: "Payment method not found",
@@ -43,9 +43,9 @@ _TRANSACTION_ERRORS = {
 }
 
 
-def refusal(number: int, status: int = 400) -> PspError:
+def billwerk_error(number: int, status: int = 400) -> PspError:
     """One of the dialect's own refusals."""
-    return invalid(str(number), _TEXTS[number], status)
+    return invalid_request(str(number), _ERROR_TEXTS[number], status)
 
 
 def transaction_error(failure: Failure) -> dict[str, str]:
@@ -54,19 +54,19 @@ def transaction_error(failure: Failure) -> dict[str, str]:
     return {"error": error, "error_state": state, "acquirer_message": failure.message}
 
 
-def refuse(error: PspError) -> Response:
+def error_response(error: PspError) -> Response:
     """The generic error body."""
-    own = error.code.isdigit()
-    number, text = _NUMBERS.get(error.code, (1, "Invalid request"))
-    if own:
+    is_billwerk_error = error.code.isdigit()
+    number, text = _ERROR_CODES.get(error.code, (1, "Invalid request"))
+    if is_billwerk_error:
         number, text = int(error.code), error.message
     status = 422 if error.code == "parameter_invalid" else error.status
     body = {
         "code": number,
         "error": text,
-        "message": None if own else error.message,
+        "message": None if is_billwerk_error else error.message,
         "path": "/v1",
-        "timestamp": iso(now_ms()),
+        "timestamp": to_iso(now_ms()),
         "http_status": status,
         "http_reason": HTTPStatus(status).phrase,
         "request_id": secrets.token_hex(16),

@@ -3,11 +3,12 @@
 from typing import Any
 
 from devtools.sandbox_psp import repository
-from devtools.sandbox_psp.clock import iso
+from devtools.sandbox_psp.clock import to_iso
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators.billwerk_pay import invoices
+from devtools.sandbox_psp.emulators.billwerk_pay import models
 from devtools.sandbox_psp.emulators.billwerk_pay.errors import transaction_error
-from devtools.sandbox_psp.emulators.billwerk_pay.invoices import Invoice, card_id, to_units
+from devtools.sandbox_psp.emulators.billwerk_pay.models import Invoice, to_card_id
+from devtools.sandbox_psp.emulators.billwerk_pay.money import to_units
 from devtools.sandbox_psp.models import (
     Authorization,
     Charge,
@@ -19,7 +20,7 @@ from devtools.sandbox_psp.models import (
 )
 
 _BRANDS = {"visa": "visa", "mastercard": "mc", "amex": "amex"}
-_HELD = {
+_AUTHORIZATION_STATES = {
     "authorized": "authorized",
     "captured": "authorized",
     "pending": "pending",
@@ -27,117 +28,158 @@ _HELD = {
     "voided": "cancelled",
     "expired": "failed",
 }
-_TAKEN = {"succeeded": "settled", "pending": "processing", "failed": "failed", "declined": "failed"}
-_GIVEN = {"succeeded": "refunded", "pending": "processing", "failed": "failed"}
-_LAPSED = {"error": "authorization_expired", "error_state": "hard_declined"}
+_CHARGE_STATES = {
+    "succeeded": "settled",
+    "pending": "processing",
+    "failed": "failed",
+    "declined": "failed",
+}
+_REFUND_STATES = {"succeeded": "refunded", "pending": "processing", "failed": "failed"}
+_EXPIRED_ERROR = {"error": "authorization_expired", "error_state": "hard_declined"}
 
 
-def charge(ctx: Context, of: Invoice) -> dict[str, Any]:
+def serialize_charge(ctx: Context, invoice: Invoice) -> dict[str, Any]:
     """A handle's payment as it stands."""
-    taken = [made for made in invoices.settles(ctx, of) if made.status in ("succeeded", "pending")]
-    shown = {
-        "handle": of.handle,
-        "customer": of.customer,
-        "currency": of.currency,
-        "created": of.created_at,
-        "order_lines": of.order_lines,
-        "refunded_amount": to_units(sum(m.amount_refunded for m in taken), of.currency),
-        "amount": to_units(sum(m.amount for m in taken) or of.amount, of.currency),
-        "processing": any(made.status == "pending" for made in taken),
+    effective_charges = [
+        charge
+        for charge in models.list_charges(ctx, invoice)
+        if charge.status in ("succeeded", "pending")
+    ]
+    fields = {
+        "handle": invoice.handle,
+        "customer": invoice.customer,
+        "currency": invoice.currency,
+        "created": invoice.created_at,
+        "order_lines": invoice.order_lines,
+        "refunded_amount": to_units(
+            sum(item.amount_refunded for item in effective_charges), invoice.currency
+        ),
+        "amount": to_units(
+            sum(item.amount for item in effective_charges) or invoice.amount, invoice.currency
+        ),
+        "processing": any(charge.status == "pending" for charge in effective_charges),
     }
-    shown |= _reserved(ctx, of)
-    if taken:
-        last = taken[-1]
-        shown |= {
+    fields |= _serialize_reservation(ctx, invoice)
+    if effective_charges:
+        last = effective_charges[-1]
+        fields |= {
             "state": "pending" if last.status == "pending" else "settled",
             "transaction": last.id,
-            "source": source(ctx, last.account, last.payment_method, last.failure),
+            "source": serialize_source(ctx, last.account, last.payment_method, last.failure),
         }
         if last.status == "succeeded":
-            shown["settled"] = _booked(last)
-    return shown
+            fields["settled"] = _booked_at(last)
+    return fields
 
 
-def _reserved(ctx: Context, of: Invoice) -> dict[str, Any]:
+def _serialize_reservation(ctx: Context, invoice: Invoice) -> dict[str, Any]:
     """What a charge shows before anything is taken."""
-    direct, held, page = invoices.direct(ctx, of), invoices.held(ctx, of), invoices.session(ctx, of)
+    direct, authorization, page = (
+        models.find_direct_charge(ctx, invoice),
+        models.find_authorization(ctx, invoice),
+        models.find_session(ctx, invoice),
+    )
     if direct is not None and direct.failure is not None:
-        shown = _failed(direct.failure)
-        method = source(ctx, of.account, direct.payment_method, direct.failure)
-        return {**shown, "transaction": direct.id, "source": method}
-    if held is None:
-        gone = page.failure if page is not None else None
-        return _failed(gone) if gone else {"state": "created", "source": {"type": "card"}}
-    shown = {
-        "state": _HELD[held.status],
-        "transaction": held.id,
-        "source": source(ctx, held.account, held.payment_method, held.failure),
-        **(_failed(held.failure) if held.failure else {}),
+        fields = _failed_fields(direct.failure)
+        method = serialize_source(ctx, invoice.account, direct.payment_method, direct.failure)
+        return {**fields, "transaction": direct.id, "source": method}
+    if authorization is None:
+        failure = page.failure if page is not None else None
+        return (
+            _failed_fields(failure) if failure else {"state": "created", "source": {"type": "card"}}
+        )
+    fields = {
+        "state": _AUTHORIZATION_STATES[authorization.status],
+        "transaction": authorization.id,
+        "source": serialize_source(
+            ctx, authorization.account, authorization.payment_method, authorization.failure
+        ),
+        **(_failed_fields(authorization.failure) if authorization.failure else {}),
     }
-    if held.failure is None:
-        shown |= {
-            "authorized": held.created_at,
-            "authorized_amount": to_units(held.amount, held.currency),
+    if authorization.failure is None:
+        fields |= {
+            "authorized": authorization.created_at,
+            "authorized_amount": to_units(authorization.amount, authorization.currency),
         }
-    if held.status == "expired":
-        shown |= _LAPSED
+    if authorization.status == "expired":
+        fields |= _EXPIRED_ERROR
     if page is not None and page.payment_method is not None:
-        shown["recurring_payment_method"] = card_id(page.payment_method)
-    return shown
+        fields["recurring_payment_method"] = to_card_id(page.payment_method)
+    return fields
 
 
-def _failed(failure: Failure) -> dict[str, Any]:
-    why = transaction_error(failure)
-    return {"state": "failed", "error": why["error"], "error_state": why["error_state"]}
+def _failed_fields(failure: Failure) -> dict[str, Any]:
+    error = transaction_error(failure)
+    return {"state": "failed", "error": error["error"], "error_state": error["error_state"]}
 
 
-def invoice(ctx: Context, of: Invoice) -> dict[str, Any]:
+def serialize_invoice(ctx: Context, invoice: Invoice) -> dict[str, Any]:
     """Everything under a handle."""
-    held = repository.by_reference(ctx.db, Authorization, of.handle, of.account)
-    taken = invoices.settles(ctx, of)
-    given = [back for made in taken for back in repository.refunds_of(ctx.db, made)]
-    moved = [
-        *(authorization(one) for one in held),
-        *(settle(ctx, made) for made in taken),
-        *(refund_transaction(ctx, back) for back in given),
+    authorizations = repository.list_by_reference(
+        ctx.db, Authorization, invoice.handle, invoice.account
+    )
+    charges = models.list_charges(ctx, invoice)
+    refunds = [refund for charge in charges for refund in repository.list_refunds(ctx.db, charge)]
+    transactions = [
+        *(serialize_authorization(item) for item in authorizations),
+        *(serialize_settle(ctx, charge) for charge in charges),
+        *(serialize_refund_transaction(ctx, refund) for refund in refunds),
     ]
-    shown = charge(ctx, of)
+    fields = serialize_charge(ctx, invoice)
     members = ("handle", "customer", "state", "amount", "currency", "created", "order_lines")
     return {
-        "id": of.id,
+        "id": invoice.id,
         "type": "ch",
-        **{name: shown[name] for name in members},
-        "refunded_amount": shown["refunded_amount"],
-        "transactions": sorted(moved, key=lambda one: str(one["created"])),
-        "credit_notes": [credit_note(ctx, b) for b in given if b.status == "succeeded"],
+        **{name: fields[name] for name in members},
+        "refunded_amount": fields["refunded_amount"],
+        "transactions": sorted(transactions, key=lambda item: str(item["created"])),
+        "credit_notes": [
+            serialize_credit_note(ctx, credited)
+            for credited in refunds
+            if credited.status == "succeeded"
+        ],
     }
 
 
-def authorization(held: Authorization) -> dict[str, Any]:
+def serialize_authorization(authorization: Authorization) -> dict[str, Any]:
     """A reservation as a transaction."""
-    why = transaction_error(held.failure) if held.failure else {}
-    shown = _transaction(held, "authorization", held.reference or "", _HELD[held.status], why)
-    return shown if held.failure else {**shown, "authorized": held.created_at}
+    card_fields = transaction_error(authorization.failure) if authorization.failure else {}
+    fields = _serialize_transaction(
+        authorization,
+        "authorization",
+        authorization.reference or "",
+        _AUTHORIZATION_STATES[authorization.status],
+        card_fields,
+    )
+    return fields if authorization.failure else {**fields, "authorized": authorization.created_at}
 
 
-def settle(ctx: Context, made: Charge) -> dict[str, Any]:
+def serialize_settle(ctx: Context, charge: Charge) -> dict[str, Any]:
     """Money taken as a transaction."""
-    why: dict[str, Any] = transaction_error(made.failure) if made.failure else {}
-    if made.authorization is not None:
-        why = {**why, "ref_transaction": made.authorization}
-    shown = _transaction(made, "settle", invoices.handle_of(ctx, made), _TAKEN[made.status], why)
-    return {**shown, "settled": _booked(made)} if made.status == "succeeded" else shown
+    card_fields: dict[str, Any] = transaction_error(charge.failure) if charge.failure else {}
+    if charge.authorization is not None:
+        card_fields = {**card_fields, "ref_transaction": charge.authorization}
+    fields = _serialize_transaction(
+        charge,
+        "settle",
+        models.handle_of_charge(ctx, charge),
+        _CHARGE_STATES[charge.status],
+        card_fields,
+    )
+    return {**fields, "settled": _booked_at(charge)} if charge.status == "succeeded" else fields
 
 
-def refund_transaction(ctx: Context, back: Refund) -> dict[str, Any]:
+def serialize_refund_transaction(ctx: Context, refund: Refund) -> dict[str, Any]:
     """Money given back as a transaction."""
-    why = {"ref_transaction": back.charge}
-    why |= transaction_error(back.failure) if back.failure else {}
-    handle = invoices.handle_of(ctx, repository.get(ctx.db, Charge, back.charge))
-    return _transaction(back, "refund", handle, _GIVEN[back.status], why)
+    card_fields = {"ref_transaction": refund.charge}
+    card_fields |= transaction_error(refund.failure) if refund.failure else {}
+    handle = models.handle_of_charge(ctx, repository.get(ctx.db, Charge, refund.charge))
+    return _serialize_transaction(
+        refund, "refund", handle, _REFUND_STATES[refund.status], card_fields
+    )
 
 
-def _transaction(
+def _serialize_transaction(
     record: Authorization | Charge | Refund, kind: str, handle: str, state: str, card: Any
 ) -> dict[str, Any]:
     return {
@@ -153,46 +195,46 @@ def _transaction(
     }
 
 
-def refund(ctx: Context, back: Refund) -> dict[str, Any]:
+def serialize_refund(ctx: Context, refund: Refund) -> dict[str, Any]:
     """A refund; its transaction has the same id."""
-    shown = {
-        "id": back.id,
-        "transaction": back.id,
-        "state": _GIVEN[back.status],
-        "invoice": invoices.handle_of(ctx, repository.get(ctx.db, Charge, back.charge)),
-        "amount": to_units(back.amount, back.currency),
-        "currency": back.currency,
-        "created": back.created_at,
+    fields = {
+        "id": refund.id,
+        "transaction": refund.id,
+        "state": _REFUND_STATES[refund.status],
+        "invoice": models.handle_of_charge(ctx, repository.get(ctx.db, Charge, refund.charge)),
+        "amount": to_units(refund.amount, refund.currency),
+        "currency": refund.currency,
+        "created": refund.created_at,
         "type": "card",
-        "ref_transaction": back.charge,
+        "ref_transaction": refund.charge,
     }
-    if back.status == "succeeded":
-        shown["credit_note_id"] = _note_id(back)
-    return {**shown, **(transaction_error(back.failure) if back.failure else {})}
+    if refund.status == "succeeded":
+        fields["credit_note_id"] = _credit_note_id(refund)
+    return {**fields, **(transaction_error(refund.failure) if refund.failure else {})}
 
 
-def credit_note(ctx: Context, back: Refund) -> dict[str, Any]:
+def serialize_credit_note(ctx: Context, refund: Refund) -> dict[str, Any]:
     """What every successful refund leaves."""
-    units = to_units(back.amount, back.currency)
+    units = to_units(refund.amount, refund.currency)
     return {
-        "id": _note_id(back),
-        "invoice": invoices.handle_of(ctx, repository.get(ctx.db, Charge, back.charge)),
-        "transaction": back.id,
+        "id": _credit_note_id(refund),
+        "invoice": models.handle_of_charge(ctx, repository.get(ctx.db, Charge, refund.charge)),
+        "transaction": refund.id,
         "amount": units,
-        "currency": back.currency,
-        "created": back.created_at,
-        "credit_note_lines": [{"text": back.description or "", "amount": units, "quantity": 1}],
+        "currency": refund.currency,
+        "created": refund.created_at,
+        "credit_note_lines": [{"text": refund.description or "", "amount": units, "quantity": 1}],
     }
 
 
-def dispute(ctx: Context, made: Charge, taken: Chargeback) -> dict[str, Any]:
+def serialize_dispute(ctx: Context, charge: Charge, chargeback: Chargeback) -> dict[str, Any]:
     """A chargeback; the engine knows only those that are over."""
-    booked = ctx.db.one("SELECT at FROM ledger WHERE psp_id = ?", taken.id)
-    at = iso(booked["at"]) if booked else made.created_at
-    units = to_units(taken.amount, made.currency)
+    booked = ctx.db.one("SELECT at FROM ledger WHERE psp_id = ?", chargeback.id)
+    at = to_iso(booked["at"]) if booked else charge.created_at
+    units = to_units(chargeback.amount, charge.currency)
     return {
-        "id": taken.id,
-        "invoice": invoices.handle_of(ctx, made),
+        "id": chargeback.id,
+        "invoice": models.handle_of_charge(ctx, charge),
         "state": "resolved",
         "outcome": "customer_favor_chargeback",
         "reason": "unauthorised",
@@ -201,37 +243,37 @@ def dispute(ctx: Context, made: Charge, taken: Chargeback) -> dict[str, Any]:
         "created": at,
         "updated": at,
         "resolved": at,
-        "description": taken.reason_message,
+        "description": chargeback.reason_message,
     }
 
 
-def method(ctx: Context, stored: PaymentMethod) -> dict[str, Any]:
+def serialize_payment_method(ctx: Context, payment_method: PaymentMethod) -> dict[str, Any]:
     """A stored card, read by its id."""
-    page = invoices.stored_by(ctx, stored)
+    page = models.find_card_session(ctx, payment_method)
     return {
-        "id": card_id(stored.id),
-        "state": stored.status,
-        "customer": invoices.owner(ctx, stored),
+        "id": to_card_id(payment_method.id),
+        "state": payment_method.status,
+        "customer": models.customer_of_card(ctx, payment_method),
         "payment_type": "card",
         "created": page.created_at if page else "2026-01-01T00:00:00.000Z",
         **({"reference": page.id} if page else {}),
-        "card": details(stored),
+        "card": serialize_card(payment_method),
     }
 
 
-def customers_card(ctx: Context, page: CheckoutSession) -> dict[str, Any]:
+def serialize_customer_card(ctx: Context, page: CheckoutSession) -> dict[str, Any]:
     """A stored card among its customer's, where its details are not nested."""
-    stored = repository.get(ctx.db, PaymentMethod, page.payment_method or "")
-    shown = method(ctx, stored)
+    payment_method = repository.get(ctx.db, PaymentMethod, page.payment_method or "")
+    fields = serialize_payment_method(ctx, payment_method)
     return {
-        **{k: v for k, v in shown.items() if k not in ("card", "payment_type")},
-        **details(stored),
+        **{k: v for k, v in fields.items() if k not in ("card", "payment_type")},
+        **serialize_card(payment_method),
     }
 
 
-def details(stored: PaymentMethod) -> dict[str, Any]:
+def serialize_card(payment_method: PaymentMethod) -> dict[str, Any]:
     """A card without its number."""
-    card = stored.card
+    card = payment_method.card
     if card is None:
         return {}
     return {
@@ -239,21 +281,29 @@ def details(stored: PaymentMethod) -> dict[str, Any]:
         "exp_date": f"{card.exp_month}-{card.exp_year[-2:]}",
         "masked_card": card.masked,
         "card_country": card.country,
-        "gw_ref": stored.id,
+        "gw_ref": payment_method.id,
     }
 
 
-def source(ctx: Context, account: str, id: str, failure: Failure | None) -> dict[str, Any]:
+def serialize_source(
+    ctx: Context, account: str, id: str, failure: Failure | None
+) -> dict[str, Any]:
     """What was charged."""
-    stored = repository.method(ctx.db, account, id)
-    said = {"acquirer_message": failure.message} if failure else {}
-    return {"type": "card", "card": card_id(id), "provider": "test", **details(stored), **said}
+    payment_method = repository.get_payment_method(ctx.db, account, id)
+    error_fields = {"acquirer_message": failure.message} if failure else {}
+    return {
+        "type": "card",
+        "card": to_card_id(id),
+        "provider": "test",
+        **serialize_card(payment_method),
+        **error_fields,
+    }
 
 
-def _booked(made: Charge) -> str:
+def _booked_at(charge: Charge) -> str:
     """The engine books by the day."""
-    return max(f"{made.booked_on}T00:00:00.000Z", made.created_at)
+    return max(f"{charge.booked_on}T00:00:00.000Z", charge.created_at)
 
 
-def _note_id(back: Refund) -> str:
-    return f"cn_{back.id.removeprefix('re_')}"
+def _credit_note_id(refund: Refund) -> str:
+    return f"cn_{refund.id.removeprefix('re_')}"

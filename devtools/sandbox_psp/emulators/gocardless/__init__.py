@@ -4,6 +4,42 @@ Shapes follow the official client's fixtures. Simplified: one creditor, banks th
 `SANDBOX_SETTLE_SECONDS` whatever the charge date, mandates that are active at once, no payouts.
 """
 
-from devtools.sandbox_psp.emulators.gocardless.emulator import GoCardlessEmulator
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["GoCardlessEmulator"]
+from fastapi import FastAPI
+
+from devtools.sandbox_psp.accounts import Account
+from devtools.sandbox_psp.context import Context
+from devtools.sandbox_psp.emulators.base import SignedWebhook, emulator_app
+from devtools.sandbox_psp.emulators.gocardless import events, hosted_pages, routes
+from devtools.sandbox_psp.emulators.gocardless.errors import error_response
+from devtools.sandbox_psp.emulators.gocardless.models import new_id
+
+
+class GoCardlessEmulator:
+    """Signed over the body alone, as hex HMAC-SHA256."""
+
+    name = "gocardless"
+
+    def app(self) -> FastAPI | None:
+        """The API and its hosted pages."""
+        app = emulator_app("GoCardless", routes.router, error_response)
+        app.include_router(hosted_pages.router)
+        return app
+
+    def webhook(
+        self, ctx: Context, account: Account, event: Mapping[str, Any]
+    ) -> SignedWebhook | None:
+        """The event, with another one if that is due, too."""
+        batch = events.webhook_batch(ctx, account.id, event)
+        body = json.dumps({"events": batch, "meta": {"webhook_id": new_id("WB")}}).encode()
+        return SignedWebhook({"Webhook-Signature": signature(account.webhook_secret, body)}, body)
+
+
+def signature(secret: str, body: bytes) -> str:
+    """Hex HMAC-SHA256 of the body."""
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

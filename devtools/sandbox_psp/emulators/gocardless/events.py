@@ -11,11 +11,11 @@ from devtools.sandbox_psp.clock import now_ms
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.emulators.gocardless import pagination
 from devtools.sandbox_psp.emulators.gocardless.models import BillingRequest
-from devtools.sandbox_psp.emulators.gocardless.serializers import Shown, payment_status
+from devtools.sandbox_psp.emulators.gocardless.serializers import Json, payment_status
 from devtools.sandbox_psp.errors import PspError
 from devtools.sandbox_psp.models import Charge, Mandate, Record, Refund
 
-_WORDS = {
+_TYPES = {
     "charge.pending": "payments.created",
     "charge.succeeded": "payments.confirmed",
     "charge.failed": "payments.failed",
@@ -24,7 +24,7 @@ _WORDS = {
     "refund.succeeded": "refunds.paid",
     "refund.failed": "refunds.bounced",
 }
-_KINDS: dict[str, tuple[str, type[Record]]] = {
+_RESOURCES: dict[str, tuple[str, type[Record]]] = {
     "payments": ("payment", Charge),
     "refunds": ("refund", Refund),
     "mandates": ("mandate", Mandate),
@@ -34,37 +34,39 @@ _KINDS: dict[str, tuple[str, type[Record]]] = {
 _CAUSES = {"AM04": "insufficient_funds", "insufficient_funds": "insufficient_funds"}
 
 
-def event(ctx: Context, stored: Mapping[str, Any]) -> Shown:
+def serialize_event(ctx: Context, stored: Mapping[str, Any]) -> Json:
     """One event of the engine in GoCardless' shape."""
     data = stored["data"]
-    name, _, action = _WORDS.get(stored["type"], stored["type"]).partition(".")
-    link, cls = _KINDS[name]
+    name, _, action = _TYPES.get(stored["type"], stored["type"]).partition(".")
+    link, cls = _RESOURCES[name]
     record = repository.get(ctx.db, cls, data["id"])
     if action == "charged_back" and isinstance(record, Charge):
         action = "failed" if payment_status(record) == "failed" else action
-    own = record.metadata if isinstance(record, BillingRequest) else record.extra["metadata"]
+    metadata = record.metadata if isinstance(record, BillingRequest) else record.extra["metadata"]
     return {
         "id": "EV" + stored["id"].removeprefix("evt_").upper(),
         "created_at": stored["created_at"],
         "resource_type": name,
         "action": action,
         "links": {link: data["id"]},
-        "details": _details(name, action, data),
+        "details": _serialize_details(name, action, data),
         "metadata": {},
-        "resource_metadata": own,
+        "resource_metadata": metadata,
     }
 
 
-def page(ctx: Context, account: str, request: Request) -> dict[str, Any]:
+def list_page(ctx: Context, account: str, request: Request) -> dict[str, Any]:
     """A page of the events, newest first."""
-    filters = {link: "data.id" for link, _ in _KINDS.values()}
-    conditions, values = pagination.conditions_of(request, filters, "body")
-    after = request.query_params.get("after")
-    if after is not None:
-        own = "SELECT sequence FROM events WHERE account = ? AND upper(substr(id, 5)) = ?"
-        conditions.append(f"sequence < ({own})")
-        values += [account, after.removeprefix("EV")]
-    limit = pagination.limit_of(request)
+    filters = {link: "data.id" for link, _ in _RESOURCES.values()}
+    conditions, values = pagination.build_conditions(request, filters, "body")
+    cursor = request.query_params.get("after")
+    if cursor is not None:
+        cursor_sequence = (
+            "SELECT sequence FROM events WHERE account = ? AND upper(substr(id, 5)) = ?"
+        )
+        conditions.append(f"sequence < ({cursor_sequence})")
+        values += [account, cursor.removeprefix("EV")]
+    limit = pagination.parse_limit(request)
     where = " AND ".join(["account = ?", *conditions])
     rows = ctx.db.all(
         f"SELECT body FROM events WHERE {where} ORDER BY sequence DESC LIMIT ?",  # noqa: S608 - built of constants
@@ -72,11 +74,11 @@ def page(ctx: Context, account: str, request: Request) -> dict[str, Any]:
         *values,
         limit + 1,
     )
-    items = [event(ctx, json.loads(row["body"])) for row in rows[:limit]]
-    return pagination.listed(items, limit, after=items[-1]["id"] if len(rows) > limit else None)
+    items = [serialize_event(ctx, json.loads(row["body"])) for row in rows[:limit]]
+    return pagination.build_page(items, limit, after=items[-1]["id"] if len(rows) > limit else None)
 
 
-def together(ctx: Context, account: str, stored: Mapping[str, Any]) -> list[Shown]:
+def webhook_batch(ctx: Context, account: str, stored: Mapping[str, Any]) -> list[Json]:
     """The event, and another that is due at the same time: they arrive in any order.
 
     The other one will be sent again by itself, as GoCardless may.
@@ -89,10 +91,12 @@ def together(ctx: Context, account: str, stored: Mapping[str, Any]) -> list[Show
         now_ms(),
         stored["id"],
     )
-    return [event(ctx, json.loads(row["body"])) for row in rows] + [event(ctx, stored)]
+    return [serialize_event(ctx, json.loads(row["body"])) for row in rows] + [
+        serialize_event(ctx, stored)
+    ]
 
 
-def find(ctx: Context, account: str, id: str) -> Shown:
+def get_event(ctx: Context, account: str, id: str) -> Json:
     """One event of the account."""
     row = ctx.db.one(
         "SELECT body FROM events WHERE account = ? AND upper(substr(id, 5)) = ?",
@@ -101,17 +105,17 @@ def find(ctx: Context, account: str, id: str) -> Shown:
     )
     if row is None:
         raise PspError(404, "invalid_request", "not_found", f"No such event: {id}")
-    return event(ctx, json.loads(row["body"]))
+    return serialize_event(ctx, json.loads(row["body"]))
 
 
-def _details(name: str, action: str, data: Mapping[str, Any]) -> Shown:
+def _serialize_details(name: str, action: str, data: Mapping[str, Any]) -> Json:
     singular = name.removesuffix("s")
-    cause, text = f"{singular}_{action}", f"The {singular.replace('_', ' ')} is {action}."
+    cause, description = f"{singular}_{action}", f"The {singular.replace('_', ' ')} is {action}."
     if action in ("failed", "charged_back") and name == "payments":
-        taken = data["chargebacks"][-1:] or [{}]
+        chargebacks = data["chargebacks"][-1:] or [{}]
         failure = data["failure"] or {}
-        code = failure.get("code") or taken[0].get("reason_code")
-        text = failure.get("message") or taken[0].get("reason_message") or text
+        code = failure.get("code") or chargebacks[0].get("reason_code")
+        description = failure.get("message") or chargebacks[0].get("reason_message") or description
         cause = _CAUSES.get(code or "", "refer_to_payer")
-        return {"origin": "bank", "cause": cause, "description": text, "reason_code": code}
-    return {"origin": "gocardless", "cause": cause, "description": text}
+        return {"origin": "bank", "cause": cause, "description": description, "reason_code": code}
+    return {"origin": "gocardless", "cause": cause, "description": description}

@@ -12,11 +12,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from devtools.sandbox_psp import repository
-from devtools.sandbox_psp.auth import InContext
-from devtools.sandbox_psp.clock import iso, now_ms
+from devtools.sandbox_psp.auth import ContextDependency
+from devtools.sandbox_psp.clock import now_ms, to_iso
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators.gocardless import mandates
-from devtools.sandbox_psp.emulators.gocardless.models import IDENTITY, BillingRequest, Flow
+from devtools.sandbox_psp.emulators.gocardless.models import IDENTITY_FIELDS, BillingRequest, Flow
+from devtools.sandbox_psp.emulators.gocardless.operations import mandates
 from devtools.sandbox_psp.errors import PspError
 
 router = APIRouter(prefix="/flow")
@@ -37,57 +37,59 @@ _FIELD = (
 _LABELS = {"holder": "Account holder", "iban": "IBAN", "email": "E-mail"}
 
 
-class Visit:
+class FlowVisit:
     """A hosted page that exists, and the billing request behind it."""
 
     def __init__(self, ctx: Context, flow: Flow) -> None:
         self.ctx, self.flow = ctx, flow
 
     @property
-    def request(self) -> BillingRequest:
+    def billing_request(self) -> BillingRequest:
         """As it is now."""
         return repository.get(self.ctx.db, BillingRequest, self.flow.billing_request)
 
     @property
     def is_open(self) -> bool:
         """Whether the payer can still do something here."""
-        lives = datetime.fromisoformat(self.flow.expires_at) > datetime.fromisoformat(iso(now_ms()))
-        return lives and self.request.status in ("pending", "ready_to_fulfil")
+        unexpired = datetime.fromisoformat(self.flow.expires_at) > datetime.fromisoformat(
+            to_iso(now_ms())
+        )
+        return unexpired and self.billing_request.status in ("pending", "ready_to_fulfil")
 
 
-async def _visit(id: str, ctx: InContext) -> Visit | None:
+async def _load_visit(id: str, ctx: ContextDependency) -> FlowVisit | None:
     try:
-        return Visit(ctx, repository.get(ctx.db, Flow, id))
+        return FlowVisit(ctx, repository.get(ctx.db, Flow, id))
     except PspError:
         return None
 
 
-Visited = Annotated[Visit | None, Depends(_visit)]
+VisitDependency = Annotated[FlowVisit | None, Depends(_load_visit)]
 
 
 @router.get("/{id}")
-async def show_form(visit: Visited) -> Response:
+async def get_form(visit: VisitDependency) -> Response:
     """The form of an open request, a notice otherwise."""
     if visit is None or not visit.is_open:
-        return _notice(404 if visit is None else 410)
-    return _form(visit, visit.flow.prefilled, None)
+        return _render_notice(404 if visit is None else 410)
+    return _render_form(visit, visit.flow.prefilled, None)
 
 
 @router.post("/{id}")
-async def submit(request: Request, visit: Visited) -> Response:
+async def submit_form(request: Request, visit: VisitDependency) -> Response:
     """`action=exit` leads back and leaves the request open; `confirm` gives the mandate."""
     if visit is None:
-        return _notice(404)
+        return _render_notice(404)
     form = {name: str(value) for name, value in (await request.form()).items()}
     if form.get("action") == "exit":
         return _redirect(visit.flow.exit_uri or visit.flow.redirect_uri, "cancel")
     if not visit.is_open:
-        return _notice(410)
+        return _render_notice(410)
     try:
         with visit.ctx.db.transaction():
-            mandates.complete(visit.ctx, visit.request, form)
+            mandates.complete_hosted_page(visit.ctx, visit.billing_request, form)
     except PspError as refusal:
-        return _form(visit, form, refusal.message)
+        return _render_form(visit, form, refusal.message)
     return _redirect(visit.flow.redirect_uri, "success")
 
 
@@ -96,24 +98,24 @@ def _redirect(target: str, outcome: str) -> Response:
     return RedirectResponse(f"{target}{joint}outcome={outcome}", 303, {"Cache-Control": "no-store"})
 
 
-def _form(visit: Visit, typed: dict[str, str], problem: str | None) -> Response:
+def _render_form(visit: FlowVisit, entered: dict[str, str], error_message: str | None) -> Response:
     labels = dict(_LABELS)
-    if visit.request.scheme in IDENTITY:
-        labels[IDENTITY[visit.request.scheme]] = "Identity number"
+    if visit.billing_request.scheme in IDENTITY_FIELDS:
+        labels[IDENTITY_FIELDS[visit.billing_request.scheme]] = "Identity number"
     fields = "".join(
-        _FIELD.format(name=name, label=label, value=escape(typed.get(name) or ""))
+        _FIELD.format(name=name, label=label, value=escape(entered.get(name) or ""))
         for name, label in labels.items()
     )
-    warning = f'<p class="error">{escape(problem)}</p>' if problem else ""
+    warning = f'<p class="error">{escape(error_message)}</p>' if error_message else ""
     buttons = (
         '<button name="action" value="confirm">Give the mandate</button> '
         '<button name="action" value="exit">Go back</button>'
     )
     content = f'{warning}<form method="post">{fields}{buttons}</form>'
     html = _PAGE.format(title="Direct debit mandate", content=content)
-    return HTMLResponse(html, 422 if problem else 200, _HEADERS)
+    return HTMLResponse(html, 422 if error_message else 200, _HEADERS)
 
 
-def _notice(status: int) -> Response:
+def _render_notice(status: int) -> Response:
     html = _PAGE.format(title="This page is no longer in use", content="")
     return HTMLResponse(html, status, _HEADERS)

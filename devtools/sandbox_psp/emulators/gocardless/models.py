@@ -12,7 +12,10 @@ _ALPHABET = string.ascii_uppercase + string.digits
 
 SCHEMES = {"sepa_core": "EUR", "autogiro": "SEK", "betalingsservice": "DKK"}
 REFERENCE_SIZES = {"sepa_core": 140, "autogiro": 11, "betalingsservice": 30}
-IDENTITY = {"autogiro": "swedish_identity_number", "betalingsservice": "danish_identity_number"}
+IDENTITY_FIELDS = {
+    "autogiro": "swedish_identity_number",
+    "betalingsservice": "danish_identity_number",
+}
 STEPS = ("collect_customer_details", "collect_bank_account", "confirm_payer_details")
 
 
@@ -21,7 +24,7 @@ def new_id(prefix: str) -> str:
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(14))
 
 
-def our_reference(metadata: dict[str, str]) -> str:
+def ledger_reference(metadata: dict[str, str]) -> str:
     """What stands for the merchant's reference in the ledger: its own key, or the first value."""
     return metadata.get("transaction_id") or next(iter(metadata.values()), "")
 

@@ -6,62 +6,64 @@ from typing import Any
 from fastapi import Request
 
 from devtools.sandbox_psp import repository
-from devtools.sandbox_psp.clock import iso, ms
+from devtools.sandbox_psp.clock import to_iso, to_ms
 from devtools.sandbox_psp.db import Database
-from devtools.sandbox_psp.emulators.gocardless.errors import Refusal
-from devtools.sandbox_psp.emulators.gocardless.serializers import Shown, show
+from devtools.sandbox_psp.emulators.gocardless.errors import GoCardlessError
+from devtools.sandbox_psp.emulators.gocardless.serializers import Json, serialize
 from devtools.sandbox_psp.repository import R
 
-_PLACE = {
+_CURSOR_CONDITIONS = {
     "<": "number < (SELECT number FROM objects WHERE id = ?)",
     ">": "number > (SELECT number FROM objects WHERE id = ?)",
 }
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-def page(
+def list_page(
     db: Database, cls: type[R], account: str, request: Request, filters: dict[str, str]
 ) -> dict[str, Any]:
     """A page of records; `filters` are query parameters and the members of a record they bound."""
-    conditions, values = conditions_of(request, filters, "body")
-    limit = limit_of(request)
-    newer = request.query_params.get("before")
-    place = newer or request.query_params.get("after")
-    sign, order = (">", "ASC") if newer else ("<", "DESC")
-    if place is not None:
-        conditions.append(_PLACE[sign])
-        values.append(place)
-    where = " AND ".join(["account = ?", "kind = ?", *conditions])
+    conditions, values = build_conditions(request, filters, "body")
+    limit = parse_limit(request)
+    before = request.query_params.get("before")
+    cursor = before or request.query_params.get("after")
+    comparison, order = (">", "ASC") if before else ("<", "DESC")
+    if cursor is not None:
+        conditions.append(_CURSOR_CONDITIONS[comparison])
+        values.append(cursor)
+    condition = " AND ".join(["account = ?", "kind = ?", *conditions])
     rows = db.all(
-        f"SELECT id, body FROM objects WHERE {where} ORDER BY number {order} LIMIT ?",  # noqa: S608 - built of constants above
+        f"SELECT id, body FROM objects WHERE {condition} ORDER BY number {order} LIMIT ?",  # noqa: S608 - built of constants above
         account,
         cls.kind,
         *values,
         limit + 1,
     )
-    shown = rows[:limit] if order == "DESC" else rows[:limit][::-1]
-    items = [show(db, cls.model_validate_json(row["body"])) for row in shown]
-    more = len(rows) > limit
-    return listed(items, limit, after=shown[-1]["id"] if more and order == "DESC" else None)
+    page_rows = rows[:limit] if order == "DESC" else rows[:limit][::-1]
+    items = [serialize(db, cls.model_validate_json(row["body"])) for row in page_rows]
+    has_more = len(rows) > limit
+    return build_page(
+        items, limit, after=page_rows[-1]["id"] if has_more and order == "DESC" else None
+    )
 
 
-def listed(items: list[Shown], limit: int, after: str | None) -> dict[str, Any]:
+def build_page(items: list[Json], limit: int, after: str | None) -> dict[str, Any]:
     """The items with the cursors around them; the caller names the envelope."""
     cursors = {"before": items[0]["id"] if items else None, "after": after}
     return {"items": items, "meta": {"cursors": cursors, "limit": limit}}
 
 
-def limit_of(request: Request) -> int:
+def parse_limit(request: Request) -> int:
     """How many entries are wanted, 50 unless said otherwise; at most 500."""
-    wanted = request.query_params.get("limit", "50")
-    if not wanted.isdigit() or not 1 <= int(wanted) <= 500:
-        raise Refusal(
+    text = request.query_params.get("limit", "50")
+    if not text.isdigit() or not 1 <= int(text) <= 500:
+        raise GoCardlessError(
             400, "invalid_api_usage", "limit must be from 1 to 500.", reason="invalid_filters"
         )
-    return int(wanted)
+    return int(text)
 
 
-def conditions_of(
+def build_conditions(
     request: Request, filters: dict[str, str], column: str
 ) -> tuple[list[str], list[str]]:
     """SQL for the query's filters and its bounds of `created_at`, with the values."""
@@ -71,22 +73,22 @@ def conditions_of(
             conditions.append(f"json_extract({column}, '$.{member}') = ?")
             values.append(request.query_params[name])
     for name, sign in _COMPARISONS.items():
-        wanted = request.query_params.get(f"created_at[{name}]")
-        if wanted is not None:
+        text = request.query_params.get(f"created_at[{name}]")
+        if text is not None:
             conditions.append(f"json_extract({column}, '$.created_at') {sign} ?")
-            values.append(_moment(wanted))
+            values.append(_parse_time(text))
     return conditions, values
 
 
-def one(db: Database, cls: type[R], account: str, id: str) -> Shown:
+def get_one(db: Database, cls: type[R], account: str, id: str) -> Json:
     """One of the account's objects."""
-    return show(db, repository.owned(db, cls, account, id))
+    return serialize(db, repository.get_owned(db, cls, account, id))
 
 
-def _moment(text: str) -> str:
+def _parse_time(text: str) -> str:
     try:
-        return iso(ms(datetime.fromisoformat(text)))
+        return to_iso(to_ms(datetime.fromisoformat(text)))
     except (ValueError, TypeError):
-        raise Refusal(
+        raise GoCardlessError(
             400, "invalid_api_usage", "created_at is no time.", reason="invalid_filters"
         ) from None

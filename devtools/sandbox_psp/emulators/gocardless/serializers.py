@@ -13,26 +13,26 @@ from devtools.sandbox_psp.emulators.gocardless.models import (
 )
 from devtools.sandbox_psp.models import Charge, Mandate, Record, Refund
 
-Shown = dict[str, Any]
+Json = dict[str, Any]
 
 
-def show(db: Database, record: Record) -> Shown:
+def serialize(db: Database, record: Record) -> Json:
     """The object as the API answers it."""
     match record:
         case Charge():
-            return _payment(db, record)
+            return _serialize_payment(db, record)
         case Refund():
-            return _refund(record)
+            return _serialize_refund(record)
         case Mandate():
-            return _mandate(record)
+            return _serialize_mandate(record)
         case BillingRequest():
-            return _billing_request(db, record)
+            return _serialize_billing_request(db, record)
         case Flow():
-            return _flow(record)
+            return _serialize_flow(record)
         case Customer():
-            return _customer(record)
+            return _serialize_customer(record)
         case BankAccount():
-            return _bank_account(record)
+            return _serialize_bank_account(record)
         case _:
             raise TypeError(record.kind)
 
@@ -42,172 +42,184 @@ def creditor_id(account: str) -> str:
     return "CR" + account.removeprefix("acc_")[:14].upper()
 
 
-def payment_status(made: Charge) -> str:
+def payment_status(payment: Charge) -> str:
     """Where a payment stands; `extra["phase"]` is what the engine does not know."""
-    phase = made.extra.get("phase")
-    if made.status == "pending":
+    phase = payment.extra.get("phase")
+    if payment.status == "pending":
         return str(phase or "pending_submission")
-    if made.status == "succeeded" and not made.chargebacks:
+    if payment.status == "succeeded" and not payment.chargebacks:
         return "paid_out" if phase == "paid_out" else "confirmed"
-    if made.status == "succeeded":
-        back = {"late_failure": "failed", "chargeback_cancelled": "paid_out"}
-        return back.get(str(phase), "charged_back")
+    if payment.status == "succeeded":
+        returned_statuses = {"late_failure": "failed", "chargeback_cancelled": "paid_out"}
+        return returned_statuses.get(str(phase), "charged_back")
     return "cancelled" if phase == "cancelled" else "failed"
 
 
-def refund_status(made: Refund) -> str:
+def refund_status(refund: Refund) -> str:
     """Where a refund stands."""
-    words = {"pending": "pending_submission", "succeeded": "paid", "failed": "bounced"}
-    return str(made.extra.get("phase") or words[made.status])
+    statuses = {"pending": "pending_submission", "succeeded": "paid", "failed": "bounced"}
+    return str(refund.extra.get("phase") or statuses[refund.status])
 
 
-def refunded(db: Database, made: Charge) -> int:
+def refunded_amount(db: Database, payment: Charge) -> int:
     """What refunds have given back or will."""
-    return sum(r.amount for r in repository.refunds_of(db, made) if r.status != "failed")
+    return sum(
+        refund.amount
+        for refund in repository.list_refunds(db, payment)
+        if refund.status != "failed"
+    )
 
 
-def _payment(db: Database, made: Charge) -> Shown:
+def _serialize_payment(db: Database, payment: Charge) -> Json:
     return {
-        "id": made.id,
-        "created_at": made.created_at,
-        "charge_date": made.execute_on,
-        "amount": made.amount,
-        "amount_refunded": refunded(db, made),
-        "description": made.description,
-        "currency": made.currency,
-        "status": payment_status(made),
-        "reference": made.extra["statement"],
-        "metadata": made.extra["metadata"],
-        "fx": {"fx_currency": made.currency, "fx_amount": None, "exchange_rate": None},
-        "retry_if_possible": made.extra["retry"],
-        "scheme": made.extra["scheme"],
+        "id": payment.id,
+        "created_at": payment.created_at,
+        "charge_date": payment.execute_on,
+        "amount": payment.amount,
+        "amount_refunded": refunded_amount(db, payment),
+        "description": payment.description,
+        "currency": payment.currency,
+        "status": payment_status(payment),
+        "reference": payment.extra["statement"],
+        "metadata": payment.extra["metadata"],
+        "fx": {"fx_currency": payment.currency, "fx_amount": None, "exchange_rate": None},
+        "retry_if_possible": payment.extra["retry"],
+        "scheme": payment.extra["scheme"],
         "faster_ach": None,
-        "links": {"mandate": made.payment_method, "creditor": creditor_id(made.account)},
+        "links": {"mandate": payment.payment_method, "creditor": creditor_id(payment.account)},
     }
 
 
-def _refund(made: Refund) -> Shown:
+def _serialize_refund(refund: Refund) -> Json:
     return {
-        "id": made.id,
-        "amount": made.amount,
-        "created_at": made.created_at,
-        "currency": made.currency,
-        "fx": {"fx_currency": made.currency, "fx_amount": None, "exchange_rate": None},
-        "metadata": made.extra["metadata"],
+        "id": refund.id,
+        "amount": refund.amount,
+        "created_at": refund.created_at,
+        "currency": refund.currency,
+        "fx": {"fx_currency": refund.currency, "fx_amount": None, "exchange_rate": None},
+        "metadata": refund.extra["metadata"],
         "reference": None,
-        "status": refund_status(made),
-        "links": {"payment": made.charge, "mandate": made.extra["mandate"]},
+        "status": refund_status(refund),
+        "links": {"payment": refund.charge, "mandate": refund.extra["mandate"]},
     }
 
 
-def _mandate(made: Mandate) -> Shown:
-    usable = made.extra["status"] in ("pending_submission", "submitted", "active")
+def _serialize_mandate(mandate: Mandate) -> Json:
+    usable = mandate.extra["status"] in ("pending_submission", "submitted", "active")
     return {
-        "id": made.id,
-        "created_at": made.extra["created_at"],
-        "reference": made.extra["statement"],
-        "status": made.extra["status"],
-        "scheme": made.extra["scheme"],
-        "next_possible_charge_date": made.extra["first_charge"] if usable else None,
+        "id": mandate.id,
+        "created_at": mandate.extra["created_at"],
+        "reference": mandate.extra["statement"],
+        "status": mandate.extra["status"],
+        "scheme": mandate.extra["scheme"],
+        "next_possible_charge_date": mandate.extra["first_charge"] if usable else None,
         "payments_require_approval": False,
-        "metadata": made.extra["metadata"],
+        "metadata": mandate.extra["metadata"],
         "links": {
-            "customer_bank_account": made.extra["bank_account"],
-            "creditor": creditor_id(made.account),
-            "customer": made.customer,
+            "customer_bank_account": mandate.extra["bank_account"],
+            "creditor": creditor_id(mandate.account),
+            "customer": mandate.customer,
         },
     }
 
 
-def _bank_account(made: BankAccount) -> Shown:
+def _serialize_bank_account(bank_account: BankAccount) -> Json:
     return {
-        "id": made.id,
-        "created_at": made.created_at,
-        "account_holder_name": made.holder,
-        "account_number_ending": made.iban[-4:],
+        "id": bank_account.id,
+        "created_at": bank_account.created_at,
+        "account_holder_name": bank_account.holder,
+        "account_number_ending": bank_account.iban[-4:],
         "account_type": None,
         "bank_account_token": None,
         "bank_name": "TESTBANK",
-        "country_code": made.iban[:2],
-        "currency": made.currency,
+        "country_code": bank_account.iban[:2],
+        "currency": bank_account.currency,
         "enabled": True,
-        "metadata": made.metadata,
-        "links": {"customer": made.customer},
+        "metadata": bank_account.metadata,
+        "links": {"customer": bank_account.customer},
     }
 
 
-def _customer(made: Customer) -> Shown:
+def _serialize_customer(customer: Customer) -> Json:
     empty = dict.fromkeys(("email", "given_name", "family_name", "company_name", "language"))
     return {
-        "id": made.id,
-        "created_at": made.created_at,
+        "id": customer.id,
+        "created_at": customer.created_at,
         **empty,
-        **made.details,
-        **made.billing,
-        "metadata": made.metadata,
+        **customer.details,
+        **customer.billing,
+        "metadata": customer.metadata,
     }
 
 
-def _billing_request(db: Database, made: BillingRequest) -> Shown:
-    account = made.bank_account and repository.get(db, BankAccount, made.bank_account)
-    customer = repository.get(db, Customer, made.customer)
-    billing = {"id": f"CBD{made.customer[2:]}", "created_at": made.created_at, **customer.billing}
+def _serialize_billing_request(db: Database, billing_request: BillingRequest) -> Json:
+    bank_account = billing_request.bank_account and repository.get(
+        db, BankAccount, billing_request.bank_account
+    )
+    customer = repository.get(db, Customer, billing_request.customer)
+    billing = {
+        "id": f"CBD{billing_request.customer[2:]}",
+        "created_at": billing_request.created_at,
+        **customer.billing,
+    }
     links = {
-        "customer": made.customer,
+        "customer": billing_request.customer,
         "customer_billing_detail": billing["id"],
-        "creditor": creditor_id(made.account),
-        "customer_bank_account": made.bank_account,
-        "mandate_request": f"MRQ{made.id[3:]}",
-        "mandate_request_mandate": made.mandate,
+        "creditor": creditor_id(billing_request.account),
+        "customer_bank_account": billing_request.bank_account,
+        "mandate_request": f"MRQ{billing_request.id[3:]}",
+        "mandate_request_mandate": billing_request.mandate,
     }
     return {
-        "id": made.id,
-        "created_at": made.created_at,
-        "status": made.status,
+        "id": billing_request.id,
+        "created_at": billing_request.created_at,
+        "status": billing_request.status,
         "mandate_request": {
-            "currency": made.currency,
-            "scheme": made.scheme,
-            "metadata": made.mandate_metadata,
-            "links": {"mandate": made.mandate} if made.mandate else {},
+            "currency": billing_request.currency,
+            "scheme": billing_request.scheme,
+            "metadata": billing_request.mandate_metadata,
+            "links": {"mandate": billing_request.mandate} if billing_request.mandate else {},
         },
         "payment_request": None,
-        "metadata": made.metadata,
+        "metadata": billing_request.metadata,
         "links": {name: id for name, id in links.items() if id},
         "fallback_enabled": False,
         "fallback_occurred": False,
-        "actions": [_action(made, name) for name in STEPS],
+        "actions": [_serialize_action(billing_request, name) for name in STEPS],
         "resources": {
             "customer": {"id": customer.id, **customer.details},
             "customer_billing_detail": billing,
-            "customer_bank_account": _bank_account(account) if account else None,
+            "customer_bank_account": _serialize_bank_account(bank_account)
+            if bank_account
+            else None,
         },
     }
 
 
-def _action(made: BillingRequest, name: str) -> Shown:
+def _serialize_action(billing_request: BillingRequest, name: str) -> Json:
     return {
         "type": name,
         "required": True,
         "completes_actions": [],
         "requires_actions": list(STEPS[: STEPS.index(name)]),
-        "status": "completed" if name in made.done else "pending",
+        "status": "completed" if name in billing_request.done else "pending",
     }
 
 
-def _flow(made: Flow) -> Shown:
+def _serialize_flow(flow: Flow) -> Json:
     return {
-        "id": made.id,
-        "created_at": made.created_at,
-        "expires_at": made.expires_at,
-        "authorisation_url": made.url,
-        "redirect_uri": made.redirect_uri,
-        "exit_uri": made.exit_uri,
+        "id": flow.id,
+        "created_at": flow.created_at,
+        "expires_at": flow.expires_at,
+        "authorisation_url": flow.url,
+        "redirect_uri": flow.redirect_uri,
+        "exit_uri": flow.exit_uri,
         "auto_fulfil": True,
         "lock_currency": True,
         "lock_customer_details": False,
         "lock_bank_account": False,
-        "prefilled_customer": made.prefilled,
+        "prefilled_customer": flow.prefilled,
         "prefilled_bank_account": None,
         "session_token": None,
-        "links": {"billing_request": made.billing_request},
+        "links": {"billing_request": flow.billing_request},
     }

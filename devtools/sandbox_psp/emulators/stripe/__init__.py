@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from devtools.sandbox_psp.accounts import Account
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators.base import Outgoing, emulator_app
+from devtools.sandbox_psp.emulators.base import SignedWebhook, emulator_app
 from devtools.sandbox_psp.emulators.stripe import errors, events, routes
 
 
@@ -28,15 +28,17 @@ class StripeEmulator:
 
     def app(self) -> FastAPI | None:
         """The API under `/stripe/v1`."""
-        return emulator_app("Stripe's dialect", routes.router, errors.respond)
+        return emulator_app("Stripe's dialect", routes.router, errors.error_response)
 
-    def webhook(self, ctx: Context, account: Account, event: Mapping[str, Any]) -> Outgoing | None:
+    def webhook(
+        self, ctx: Context, account: Account, event: Mapping[str, Any]
+    ) -> SignedWebhook | None:
         """The event as Stripe would send it, with `Stripe-Signature`."""
-        told = events.told(ctx, account.id, event)
-        if told is None:
+        snapshot = events.serialize_event(ctx, account.id, event)
+        if snapshot is None:
             return None
-        body = json.dumps(told, ensure_ascii=False, indent=2).encode()
-        return Outgoing({"Stripe-Signature": signature(account.webhook_secret, body)}, body)
+        body = json.dumps(snapshot, ensure_ascii=False, indent=2).encode()
+        return SignedWebhook({"Stripe-Signature": signature(account.webhook_secret, body)}, body)
 
 
 def signature(secret: str, body: bytes) -> str:

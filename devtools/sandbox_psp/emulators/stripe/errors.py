@@ -8,7 +8,7 @@ from fastapi import Response
 from devtools.sandbox_psp.errors import ErrorType, PspError
 from devtools.sandbox_psp.models import Failure
 
-Kind = Literal["api_error", "card_error", "idempotency_error", "invalid_request_error"]
+StripeErrorType = Literal["api_error", "card_error", "idempotency_error", "invalid_request_error"]
 
 
 class StripeError(PspError):
@@ -17,7 +17,7 @@ class StripeError(PspError):
     def __init__(
         self,
         status: int,
-        kind: Kind,
+        error_type: StripeErrorType,
         message: str,
         *,
         code: str | None = None,
@@ -25,29 +25,33 @@ class StripeError(PspError):
         **members: Any,
     ) -> None:
         super().__init__(
-            status, cast(ErrorType, kind), code or kind, message, retry_after=retry_after
+            status,
+            cast(ErrorType, error_type),
+            code or error_type,
+            message,
+            retry_after=retry_after,
         )
-        named = {"type": kind, "code": code, "message": message, **members}
-        self._error = {name: value for name, value in named.items() if value is not None}
+        error = {"type": error_type, "code": code, "message": message, **members}
+        self._error = {name: value for name, value in error.items() if value is not None}
 
     def body(self) -> dict[str, Any]:
         """The JSON answer."""
         return {"error": self._error}
 
 
-def unacceptable(message: str, *, code: str | None = None, **members: Any) -> StripeError:
+def invalid_request(message: str, *, code: str | None = None, **members: Any) -> StripeError:
     """A 400 about the request itself."""
     return StripeError(400, "invalid_request_error", message, code=code, **members)
 
 
-def missing(kind: str, id: str, param: str = "id") -> StripeError:
+def resource_missing(kind: str, id: str, param: str = "id") -> StripeError:
     """There is no such object."""
     message = f"No such {kind}: '{id}'"
     return StripeError(404, "invalid_request_error", message, code="resource_missing", param=param)
 
 
 # (code, decline code) of the issuers' and banks' reasons.
-_DECLINES = {
+_DECLINE_CODES = {
     "authentication_failed": ("authentication_required", "authentication_required"),
     "card_declined": ("card_declined", "generic_decline"),
     "card_expired": ("expired_card", "expired_card"),
@@ -57,8 +61,8 @@ _DECLINES = {
     "processing_failed": ("processing_error", None),
 }
 # (status, type, code, the parameter it is about) of the engine's refusals.
-_Refusal = tuple[int, Kind, str | None, str | None]
-_REFUSALS: dict[str, _Refusal] = {
+_ErrorMapping = tuple[int, StripeErrorType, str | None, str | None]
+_ERROR_MAPPINGS: dict[str, _ErrorMapping] = {
     "amount_too_large": (400, "invalid_request_error", None, "amount"),
     "currency_mismatch": (400, "invalid_request_error", None, "currency"),
     "idempotency_key_in_use": (409, "invalid_request_error", "idempotency_key_in_use", None),
@@ -77,27 +81,30 @@ _REFUSALS: dict[str, _Refusal] = {
 }
 
 
-def declined(failure: Failure) -> dict[str, Any]:
+def serialize_decline(failure: Failure) -> dict[str, Any]:
     """A failed attempt, as `last_payment_error` shows it."""
-    code, decline_code = _DECLINES[failure.code]
-    shown = {"type": "card_error", "code": code, "message": failure.message}
-    return {**shown, "decline_code": decline_code} if decline_code else shown
+    code, decline_code = _DECLINE_CODES[failure.code]
+    fields = {"type": "card_error", "code": code, "message": failure.message}
+    return {**fields, "decline_code": decline_code} if decline_code else fields
 
 
-def worded(error: PspError) -> StripeError:
+def from_psp_error(error: PspError) -> StripeError:
     """The engine's refusal in Stripe's words."""
     if isinstance(error, StripeError):
         return error
-    default: _Refusal = (error.status, "invalid_request_error", None, None)
-    status, kind, code, param = _REFUSALS.get(error.code, default)
-    made = StripeError(status, kind, error.message, code=code, param=param)
-    made.headers = error.headers
-    return made
+    default: _ErrorMapping = (error.status, "invalid_request_error", None, None)
+    status, error_type, code, param = _ERROR_MAPPINGS.get(error.code, default)
+    stripe_error = StripeError(status, error_type, error.message, code=code, param=param)
+    stripe_error.headers = error.headers
+    return stripe_error
 
 
-def respond(error: PspError) -> Response:
+def error_response(error: PspError) -> Response:
     """The answer to a refused request."""
-    said = worded(error)
+    stripe_error = from_psp_error(error)
     return Response(
-        json.dumps(said.body()), said.status, said.headers, media_type="application/json"
+        json.dumps(stripe_error.body()),
+        stripe_error.status,
+        stripe_error.headers,
+        media_type="application/json",
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from devtools.sandbox_psp.emulators.stripe.errors import unacceptable
+from devtools.sandbox_psp.emulators.stripe.errors import invalid_request
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART = re.compile(r"\[([^\[\]]*)\]")
@@ -14,10 +14,10 @@ def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """The nested parameters; StripeError 400 for names that fit no shape, or come twice."""
     tree: dict[str, Any] = {}
     for name, text in pairs:
-        found = _NAME.fullmatch(name)
-        if found is None:
-            raise unacceptable(f"Invalid parameter name: {name}", param=name)
-        parts = [found[1], *_PART.findall(found[2])]
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise invalid_request(f"Invalid parameter name: {name}", param=name)
+        parts = [match[1], *_PART.findall(match[2])]
         _place(tree, parts, text, name)
     return {name: _lists(value) for name, value in tree.items()}
 
@@ -26,10 +26,10 @@ def _place(tree: dict[str, Any], parts: list[str], text: str, name: str) -> None
     for part in parts[:-1]:
         tree = tree.setdefault(part, {})
         if not isinstance(tree, dict):
-            raise unacceptable(f"Invalid parameter name: {name}", param=name)
+            raise invalid_request(f"Invalid parameter name: {name}", param=name)
     last = parts[-1] or str(len(tree))
     if last in tree:
-        raise unacceptable(f"{name} was given twice.", param=name)
+        raise invalid_request(f"{name} was given twice.", param=name)
     tree[last] = text
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from devtools.sandbox_psp import repository
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators.stripe.errors import missing
+from devtools.sandbox_psp.emulators.stripe.errors import resource_missing
 from devtools.sandbox_psp.emulators.stripe.money import to_stripe
 from devtools.sandbox_psp.errors import PspError
 from devtools.sandbox_psp.models import (
@@ -38,7 +38,7 @@ class Customer(Record):
     created_at: str
 
 
-class Intent(Record):
+class PaymentIntent(Record):
     """A PaymentIntent; `amount` in Stripe's minor unit. What it came to is the engine's."""
 
     kind: ClassVar[str] = "stripe_intent"
@@ -57,75 +57,77 @@ class Intent(Record):
     created_at: str
 
     @property
-    def manual(self) -> bool:
+    def is_manual(self) -> bool:
         """Whether it reserves first."""
         return self.capture_method == "manual"
 
 
-def turned(id: str, prefix: str) -> str:
+def with_prefix(id: str, prefix: str) -> str:
     """The id of what belongs to `id`, with another prefix."""
     return f"{prefix}_{id.partition('_')[2]}"
 
 
-def look(ctx: Context, cls: type[R], account: str, id: str) -> R | None:
+def find(ctx: Context, cls: type[R], account: str, id: str) -> R | None:
     """The account's record, or None."""
     try:
-        return repository.owned(ctx.db, cls, account, id)
+        return repository.get_owned(ctx.db, cls, account, id)
     except PspError:
         return None
 
 
-def owned(ctx: Context, cls: type[R], account: str, id: str, name: str) -> R:
+def get_owned(ctx: Context, cls: type[R], account: str, id: str, name: str) -> R:
     """The account's record; StripeError 404."""
-    found = look(ctx, cls, account, id)
-    if found is None:
-        raise missing(name, id)
-    return found
+    record = find(ctx, cls, account, id)
+    if record is None:
+        raise resource_missing(name, id)
+    return record
 
 
-def method(ctx: Context, account: str, id: str, param: str = "payment_method") -> PaymentMethod:
+def get_payment_method(
+    ctx: Context, account: str, id: str, param: str = "payment_method"
+) -> PaymentMethod:
     """A stored card, or a mandate's account; StripeError 404."""
-    card = look(ctx, PaymentMethod, account, id)
-    mandate = None if card else look(ctx, Mandate, account, turned(id, "mdt"))
+    card = find(ctx, PaymentMethod, account, id)
+    mandate = None if card else find(ctx, Mandate, account, with_prefix(id, "mdt"))
     if card is None and mandate is None:
-        raise missing("PaymentMethod", id, param)
-    return card or mandate.as_method()  # type: ignore[union-attr]
+        raise resource_missing("PaymentMethod", id, param)
+    return card or mandate.as_payment_method()  # type: ignore[union-attr]
 
 
-def intent(ctx: Context, account: str, id: str) -> Intent:
+def get_intent(ctx: Context, account: str, id: str) -> PaymentIntent:
     """A PaymentIntent, also one that Checkout has made; StripeError 404."""
-    if (kept := look(ctx, Intent, account, id)) is not None:
-        return kept
-    if (held := look(ctx, Authorization, account, turned(id, "auth"))) is not None:
-        return of_authorization(ctx, held)
-    session = look(ctx, CheckoutSession, account, turned(id, "cs"))
+    if (stored := find(ctx, PaymentIntent, account, id)) is not None:
+        return stored
+    if (authorization := find(ctx, Authorization, account, with_prefix(id, "auth"))) is not None:
+        return intent_from_authorization(ctx, authorization)
+    session = find(ctx, CheckoutSession, account, with_prefix(id, "cs"))
     if session is not None and session.failure is not None:
-        return of_failed(session)
-    raise missing("payment_intent", id, "intent")
+        return intent_from_failed_session(session)
+    raise resource_missing("payment_intent", id, "intent")
 
 
-def of_authorization(ctx: Context, held: Authorization) -> Intent:
+def intent_from_authorization(ctx: Context, authorization: Authorization) -> PaymentIntent:
     """The PaymentIntent that Checkout has made."""
-    paid_by = method(ctx, held.account, held.payment_method)
-    return Intent(
-        id=turned(held.id, "pi"),
-        account=held.account,
-        reference=held.reference,
-        amount=to_stripe(held.amount, held.currency),
-        currency=held.currency,
+    payment_method = get_payment_method(ctx, authorization.account, authorization.payment_method)
+    return PaymentIntent(
+        id=with_prefix(authorization.id, "pi"),
+        account=authorization.account,
+        reference=authorization.reference,
+        amount=to_stripe(authorization.amount, authorization.currency),
+        currency=authorization.currency,
         capture_method="manual",
-        customer=paid_by.customer,
-        payment_method=held.payment_method,
-        metadata={"reference": held.reference} if held.reference else {},
+        customer=payment_method.customer,
+        payment_method=authorization.payment_method,
+        metadata={"reference": authorization.reference} if authorization.reference else {},
         setup_future_usage="off_session",
-        created_at=held.created_at,
+        created_at=authorization.created_at,
     )
 
 
-def of_failed(session: CheckoutSession) -> Intent:
+def intent_from_failed_session(session: CheckoutSession) -> PaymentIntent:
     """The PaymentIntent of a session whose customer was declined."""
-    return Intent(
-        id=turned(session.id, "pi"),
+    return PaymentIntent(
+        id=with_prefix(session.id, "pi"),
         account=session.account,
         reference=session.reference,
         amount=to_stripe(session.amount, session.currency),
@@ -140,30 +142,38 @@ def of_failed(session: CheckoutSession) -> Intent:
     )
 
 
-def held_by(ctx: Context, made: Intent) -> Authorization | None:
+def find_authorization(ctx: Context, intent: PaymentIntent) -> Authorization | None:
     """The reservation of a PaymentIntent."""
-    return look(ctx, Authorization, made.account, turned(made.id, "auth")) if made.manual else None
+    return (
+        find(ctx, Authorization, intent.account, with_prefix(intent.id, "auth"))
+        if intent.is_manual
+        else None
+    )
 
 
-def taken_by(ctx: Context, made: Intent) -> Charge | None:
+def find_charge(ctx: Context, intent: PaymentIntent) -> Charge | None:
     """The money of a PaymentIntent: of several captures the last one."""
-    if not made.manual:
-        return look(ctx, Charge, made.account, turned(made.id, "ch"))
+    if not intent.is_manual:
+        return find(ctx, Charge, intent.account, with_prefix(intent.id, "ch"))
     row = ctx.db.one(
         "SELECT body FROM objects WHERE kind = 'charge' AND parent = ?"
         " ORDER BY number DESC LIMIT 1",
-        turned(made.id, "auth"),
+        with_prefix(intent.id, "auth"),
     )
     return Charge.model_validate_json(row["body"]) if row else None
 
 
-def of_charge(ctx: Context, charge: Charge) -> Intent:
+def intent_of_charge(ctx: Context, charge: Charge) -> PaymentIntent:
     """The PaymentIntent behind a charge."""
-    return intent(ctx, charge.account, turned(charge.authorization or charge.id, "pi"))
+    return get_intent(ctx, charge.account, with_prefix(charge.authorization or charge.id, "pi"))
 
 
-def from_snapshot(cls: type[R], account: str, data: dict[str, Any]) -> R:
+def record_from_snapshot(cls: type[R], account: str, data: dict[str, Any]) -> R:
     """A record as an event has kept it: without its owner, its payment method in full."""
-    stored = data.get("payment_method")
-    flat = {**data, "payment_method": stored["id"]} if isinstance(stored, dict) else data
-    return cls.model_validate({**flat, "account": account})
+    payment_method = data.get("payment_method")
+    fields = (
+        {**data, "payment_method": payment_method["id"]}
+        if isinstance(payment_method, dict)
+        else data
+    )
+    return cls.model_validate({**fields, "account": account})

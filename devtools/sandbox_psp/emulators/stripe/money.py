@@ -4,39 +4,39 @@ https://docs.stripe.com/currencies: the ariary has no decimals there, krona and 
 with two, the last digit of three-decimal amounts is 0.
 """
 
-from devtools.sandbox_psp.emulators.stripe.errors import unacceptable
+from devtools.sandbox_psp.emulators.stripe.errors import invalid_request
 from devtools.sandbox_psp.money import exponent
 
-_WITHOUT_DECIMALS = {"MGA"}
-_WITH_TWO = {"ISK", "UGX"}
+_ZERO_DECIMAL = {"MGA"}
+_TWO_DECIMAL = {"ISK", "UGX"}
 
 
-def known(currency: str) -> str:
+def parse_currency(currency: str) -> str:
     """An ISO code in capitals; StripeError 400 unless it was a known one in small letters."""
     try:
         if currency != currency.lower():
             raise ValueError(currency)
         exponent(currency.upper())
     except ValueError as error:
-        raise unacceptable(f"Invalid currency: {currency}.", param="currency") from error
+        raise invalid_request(f"Invalid currency: {currency}.", param="currency") from error
     return currency.upper()
 
 
 def to_engine(amount: int, currency: str) -> int:
     """From Stripe's minor unit to that of ISO 4217."""
-    if currency in _WITHOUT_DECIMALS:
+    if currency in _ZERO_DECIMAL:
         return amount * 100
-    if currency in _WITH_TWO:
+    if currency in _TWO_DECIMAL:
         if amount % 100:
-            raise unacceptable("There are no fractions of this currency.", param="amount")
+            raise invalid_request("There are no fractions of this currency.", param="amount")
         return amount // 100
     if exponent(currency) == 3 and amount % 10:
-        raise unacceptable("The last digit must be 0.", param="amount")
+        raise invalid_request("The last digit must be 0.", param="amount")
     return amount
 
 
 def to_stripe(amount: int, currency: str) -> int:
     """From the minor unit of ISO 4217 to Stripe's."""
-    if currency in _WITHOUT_DECIMALS:
+    if currency in _ZERO_DECIMAL:
         return amount // 100
-    return amount * 100 if currency in _WITH_TWO else amount
+    return amount * 100 if currency in _TWO_DECIMAL else amount

@@ -12,293 +12,309 @@ from devtools.sandbox_psp import (
     repository,
     sessions,
 )
-from devtools.sandbox_psp.clock import iso, now_ms, today
+from devtools.sandbox_psp.clock import now_ms, to_iso, today
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.emulators.stripe import models, serializers
 from devtools.sandbox_psp.emulators.stripe.errors import (
     StripeError,
-    declined,
-    missing,
-    unacceptable,
+    invalid_request,
+    resource_missing,
+    serialize_decline,
 )
-from devtools.sandbox_psp.emulators.stripe.models import Customer, Intent, turned
-from devtools.sandbox_psp.emulators.stripe.money import known, to_engine
+from devtools.sandbox_psp.emulators.stripe.models import Customer, PaymentIntent, with_prefix
+from devtools.sandbox_psp.emulators.stripe.money import parse_currency, to_engine
 from devtools.sandbox_psp.emulators.stripe.requests import (
     CancelParams,
     CaptureParams,
     ConfirmParams,
     CustomerParams,
-    IntentParams,
+    PaymentIntentParams,
     RefundParams,
     SessionParams,
-    SetupParams,
+    SetupIntentParams,
 )
-from devtools.sandbox_psp.idempotency import Answer, answer
+from devtools.sandbox_psp.idempotency import ApiResponse, json_response
 from devtools.sandbox_psp.ids import new_id
 from devtools.sandbox_psp.models import Charge, CheckoutSession, Failure, Mandate, Refund
 from devtools.sandbox_psp.models import Customer as Payer
 from devtools.sandbox_psp.requests import SessionRequest
 
-_DEBIT_DAYS = range(3, 16)
+_TARGET_DATE_DAYS = range(3, 16)
 
 
-def make_customer(ctx: Context, account: str, asked: CustomerParams) -> Answer:
+def create_customer(ctx: Context, account: str, params: CustomerParams) -> ApiResponse:
     """A customer."""
-    made = Customer(
+    customer = Customer(
         id=new_id("cus"),
         account=account,
         reference=None,
-        name=asked.name,
-        email=asked.email,
-        metadata=asked.metadata,
-        created_at=iso(now_ms()),
+        name=params.name,
+        email=params.email,
+        metadata=params.metadata,
+        created_at=to_iso(now_ms()),
     )
-    repository.save(ctx.db, made)
-    return _answer(serializers.customer(made), asked.expand)
+    repository.save(ctx.db, customer)
+    return _expanded_response(serializers.serialize_customer(customer), params.expand)
 
 
-def open_session(ctx: Context, account: str, asked: SessionParams, base: str) -> Answer:
+def create_session(ctx: Context, account: str, params: SessionParams, base: str) -> ApiResponse:
     """A hosted page."""
-    _check_session(asked)
-    prices = [item.price_data for item in asked.line_items]
-    currency = known(prices[0].currency if prices else asked.currency or "")
-    amount = sum(item.price_data.unit_amount * item.quantity for item in asked.line_items)
-    about = asked.payment_intent_data or asked.setup_intent_data
-    named = (about.metadata.get("reference") if about else None) or asked.client_reference_id
+    _validate_session(params)
+    prices = [item.price_data for item in params.line_items]
+    currency = parse_currency(prices[0].currency if prices else params.currency or "")
+    amount = sum(item.price_data.unit_amount * item.quantity for item in params.line_items)
+    data = params.payment_intent_data or params.setup_intent_data
+    reference = (data.metadata.get("reference") if data else None) or params.client_reference_id
     id = new_id("cs")
     request = SessionRequest(
-        reference=named or id,
-        mode="setup" if asked.mode == "setup" else "authorize",
+        reference=reference or id,
+        mode="setup" if params.mode == "setup" else "authorize",
         amount=to_engine(amount, currency),
         currency=currency,
-        success_url=asked.success_url.replace("{CHECKOUT_SESSION_ID}", id),
-        error_url=asked.cancel_url,
-        cancel_url=asked.cancel_url,
+        success_url=params.success_url.replace("{CHECKOUT_SESSION_ID}", id),
+        error_url=params.cancel_url,
+        cancel_url=params.cancel_url,
         description=prices[0].product_data.name[:500] if prices else None,
-        language=asked.locale,
-        customer=Payer(email=asked.customer_email),
+        language=params.locale,
+        customer=Payer(email=params.customer_email),
     )
     extra = {
-        "client_reference_id": asked.client_reference_id,
-        "success_url": asked.success_url,
+        "client_reference_id": params.client_reference_id,
+        "success_url": params.success_url,
     }
     sessions.create(ctx, account, request, base, id=id, extra=extra)
-    made = repository.get(ctx.db, CheckoutSession, id)
-    return _answer(serializers.session(ctx, made), asked.expand)
+    session = repository.get(ctx.db, CheckoutSession, id)
+    return _expanded_response(serializers.serialize_session(ctx, session), params.expand)
 
 
-def expire_session(ctx: Context, account: str, id: str, expand: list[str]) -> Answer:
+def expire_session(ctx: Context, account: str, id: str, expand: list[str]) -> ApiResponse:
     """Close an open page."""
-    found = models.owned(ctx, CheckoutSession, account, id, "checkout.session")
-    if found.status != "open":
-        raise unacceptable("Only Checkout Sessions with a status in [open] can be expired.")
-    sessions.close(ctx, found)
+    session = models.get_owned(ctx, CheckoutSession, account, id, "checkout.session")
+    if session.status != "open":
+        raise invalid_request("Only Checkout Sessions with a status in [open] can be expired.")
+    sessions.close(ctx, session)
     closed = repository.get(ctx.db, CheckoutSession, id)
-    return _answer(serializers.session(ctx, closed), expand)
+    return _expanded_response(serializers.serialize_session(ctx, closed), expand)
 
 
-def make_intent(ctx: Context, account: str, asked: IntentParams) -> Answer:
+def create_intent(ctx: Context, account: str, params: PaymentIntentParams) -> ApiResponse:
     """A PaymentIntent without effect."""
-    currency = known(asked.currency)
-    to_engine(asked.amount, currency)
-    kinds = asked.allowed_payment_method_types
-    if asked.payment_method is not None:
-        stored = models.method(ctx, account, asked.payment_method)
-        if stored.customer != asked.customer:
-            raise unacceptable(
+    currency = parse_currency(params.currency)
+    to_engine(params.amount, currency)
+    method_types = params.allowed_payment_method_types
+    if params.payment_method is not None:
+        method = models.get_payment_method(ctx, account, params.payment_method)
+        if method.customer != params.customer:
+            raise invalid_request(
                 "The payment method belongs to a Customer. Please include the Customer.",
                 param="payment_method",
             )
-        if stored.type not in kinds:
-            raise _incompatible(f"The payment method type {stored.type} is not allowed here.")
-    if "sepa_debit" in kinds and (currency != "EUR" or asked.capture_method == "manual"):
-        raise _incompatible("SEPA debits are in euro and captured at once.")
-    made = Intent(
+        if method.type not in method_types:
+            raise _incompatible_payment_method(
+                f"The payment method type {method.type} is not allowed here."
+            )
+    if "sepa_debit" in method_types and (currency != "EUR" or params.capture_method == "manual"):
+        raise _incompatible_payment_method("SEPA debits are in euro and captured at once.")
+    intent = PaymentIntent(
         id=new_id("pi"),
         account=account,
-        reference=asked.metadata.get("reference"),
-        amount=asked.amount,
+        reference=params.metadata.get("reference"),
+        amount=params.amount,
         currency=currency,
-        capture_method=asked.capture_method,
-        customer=asked.customer,
-        payment_method=asked.payment_method,
-        types=list(kinds),
-        metadata=asked.metadata,
-        description=asked.description,
-        created_at=iso(now_ms()),
+        capture_method=params.capture_method,
+        customer=params.customer,
+        payment_method=params.payment_method,
+        types=list(method_types),
+        metadata=params.metadata,
+        description=params.description,
+        created_at=to_iso(now_ms()),
     )
-    repository.save(ctx.db, made)
-    return _answer(serializers.intent(ctx, made), asked.expand)
+    repository.save(ctx.db, intent)
+    return _expanded_response(serializers.serialize_intent(ctx, intent), params.expand)
 
 
-def confirm(ctx: Context, account: str, id: str, asked: ConfirmParams, key: str) -> Answer:
+def confirm_intent(
+    ctx: Context, account: str, id: str, params: ConfirmParams, key: str
+) -> ApiResponse:
     """The attempt: hold or take the money of a stored payment method."""
-    made = _in_state(ctx, account, id, "requires_confirmation", asked.expand)
-    _check_date(asked.payment_method_options.sepa_debit.target_date)
-    stored = models.method(ctx, account, made.payment_method or "")
-    amount = to_engine(made.amount, made.currency)
-    if made.manual:
-        authorizations.hold(
+    intent = _get_intent_in_state(ctx, account, id, "requires_confirmation", params.expand)
+    _validate_target_date(params.payment_method_options.sepa_debit.target_date)
+    method = models.get_payment_method(ctx, account, intent.payment_method or "")
+    amount = to_engine(intent.amount, intent.currency)
+    if intent.is_manual:
+        authorizations.create_authorization(
             ctx,
-            stored,
-            reference=made.reference or "",
+            method,
+            reference=intent.reference or "",
             amount=amount,
-            currency=made.currency,
+            currency=intent.currency,
             key=key,
-            id=turned(made.id, "auth"),
+            id=with_prefix(intent.id, "auth"),
         )
     else:
-        taken = charges.new_charge(
+        charge = charges.build_charge(
             account=account,
-            reference=made.reference or "",
+            reference=intent.reference or "",
             amount=amount,
-            currency=made.currency,
-            payment_method=stored.id,
+            currency=intent.currency,
+            payment_method=method.id,
         )
-        taken.id, taken.description = turned(made.id, "ch"), made.description
-        charges.charge(ctx, stored, taken, key)
-    return _attempted(ctx, made, asked.expand)
+        charge.id, charge.description = with_prefix(intent.id, "ch"), intent.description
+        charges.create(ctx, method, charge, key)
+    return _attempt_response(ctx, intent, params.expand)
 
 
-def capture(ctx: Context, account: str, id: str, asked: CaptureParams, key: str) -> Answer:
+def capture_intent(
+    ctx: Context, account: str, id: str, params: CaptureParams, key: str
+) -> ApiResponse:
     """Take reserved money, once; what is left of it is let go."""
-    made = _in_state(ctx, account, id, "requires_capture", asked.expand)
-    held = models.held_by(ctx, made)
-    if held is None:
-        raise missing("payment_intent", id, "intent")
-    wanted = made.amount if asked.amount_to_capture is None else asked.amount_to_capture
-    made.metadata = {**made.metadata, **asked.metadata}
-    repository.save(ctx.db, made)
-    again = models.look(ctx, Charge, account, turned(made.id, "ch")) is not None
+    intent = _get_intent_in_state(ctx, account, id, "requires_capture", params.expand)
+    authorization = models.find_authorization(ctx, intent)
+    if authorization is None:
+        raise resource_missing("payment_intent", id, "intent")
+    amount = intent.amount if params.amount_to_capture is None else params.amount_to_capture
+    intent.metadata = {**intent.metadata, **params.metadata}
+    repository.save(ctx.db, intent)
+    already_captured = models.find(ctx, Charge, account, with_prefix(intent.id, "ch")) is not None
     charges.capture(
         ctx,
-        held,
-        reference=asked.metadata.get("capture", made.reference or ""),
-        amount=to_engine(wanted, made.currency),
+        authorization,
+        reference=params.metadata.get("capture", intent.reference or ""),
+        amount=to_engine(amount, intent.currency),
         key=key,
-        id=new_id("ch") if again else turned(made.id, "ch"),
+        id=new_id("ch") if already_captured else with_prefix(intent.id, "ch"),
     )
-    return _attempted(ctx, made, asked.expand)
+    return _attempt_response(ctx, intent, params.expand)
 
 
-def cancel(ctx: Context, account: str, id: str, asked: CancelParams, key: str) -> Answer:
+def cancel_intent(
+    ctx: Context, account: str, id: str, params: CancelParams, key: str
+) -> ApiResponse:
     """Give a reservation back, or give up what was never confirmed."""
-    made = models.intent(ctx, account, id)
-    held = models.held_by(ctx, made)
-    if held is not None and held.status == "authorized":
-        authorizations.void(ctx, held, reference=made.reference or "", key=key)
-    elif serializers.intent(ctx, made)["status"].startswith("requires_"):
-        made.canceled = True
-        repository.save(ctx.db, made)
+    intent = models.get_intent(ctx, account, id)
+    authorization = models.find_authorization(ctx, intent)
+    if authorization is not None and authorization.status == "authorized":
+        authorizations.void(ctx, authorization, reference=intent.reference or "", key=key)
+    elif serializers.serialize_intent(ctx, intent)["status"].startswith("requires_"):
+        intent.canceled = True
+        repository.save(ctx.db, intent)
     else:
-        raise _unexpected(ctx, made, asked.expand)
-    return _answer(serializers.intent(ctx, made), asked.expand)
+        raise _unexpected_state(ctx, intent, params.expand)
+    return _expanded_response(serializers.serialize_intent(ctx, intent), params.expand)
 
 
-def sign(ctx: Context, account: str, asked: SetupParams) -> Answer:
+def create_setup_intent(ctx: Context, account: str, params: SetupIntentParams) -> ApiResponse:
     """Store a bank account with a mandate."""
-    customer = models.owned(ctx, Customer, account, asked.customer, "customer")
-    if asked.allowed_payment_method_types != ("sepa_debit",):
-        raise _incompatible("The payment method type sepa_debit is not allowed here.")
-    given = payment_methods.sign_mandate(
+    customer = models.get_owned(ctx, Customer, account, params.customer, "customer")
+    if params.allowed_payment_method_types != ("sepa_debit",):
+        raise _incompatible_payment_method(
+            "The payment method type sepa_debit is not allowed here."
+        )
+    response = payment_methods.sign_mandate(
         ctx,
         account,
-        reference=asked.metadata.get("reference", ""),
-        holder=asked.payment_method_data.billing_details.name,
-        iban=asked.payment_method_data.sepa_debit.iban,
+        reference=params.metadata.get("reference", ""),
+        holder=params.payment_method_data.billing_details.name,
+        iban=params.payment_method_data.sepa_debit.iban,
         customer=customer.id,
-        extra={"created_at": iso(now_ms())},
+        extra={"created_at": to_iso(now_ms())},
     )
-    made = repository.get(ctx.db, Mandate, _id(given))
-    return _answer(serializers.setup_intent(ctx, made), asked.expand)
+    mandate = repository.get(ctx.db, Mandate, _created_id(response))
+    return _expanded_response(serializers.serialize_setup_intent(ctx, mandate), params.expand)
 
 
-def refund(ctx: Context, account: str, asked: RefundParams, key: str) -> Answer:
+def create_refund(ctx: Context, account: str, params: RefundParams, key: str) -> ApiResponse:
     """Give money of a payment back; a refusal of the payer's bank is a failed refund."""
-    charged = refunded(ctx, account, asked)
-    left = charges.refundable(ctx, charged)
-    amount = left if asked.amount is None else to_engine(asked.amount, charged.currency)
-    if charged.chargebacks:
-        raise unacceptable("This charge is disputed.", code="charge_disputed")
-    if left == 0:
-        raise unacceptable("The charge was refunded already.", code="charge_already_refunded")
-    reference = asked.metadata.get("reference", "")
-    given = refunds.refund(ctx, charged, reference=reference, amount=amount, key=key)
-    made = repository.get(ctx.db, Refund, _id(given))
-    return _answer(serializers.refund(ctx, made), asked.expand)
+    charge = charge_to_refund(ctx, account, params)
+    refundable = charges.refundable_amount(ctx, charge)
+    amount = refundable if params.amount is None else to_engine(params.amount, charge.currency)
+    if charge.chargebacks:
+        raise invalid_request("This charge is disputed.", code="charge_disputed")
+    if refundable == 0:
+        raise invalid_request("The charge was refunded already.", code="charge_already_refunded")
+    reference = params.metadata.get("reference", "")
+    response = refunds.create(ctx, charge, reference=reference, amount=amount, key=key)
+    new_refund = repository.get(ctx.db, Refund, _created_id(response))
+    return _expanded_response(serializers.serialize_refund(ctx, new_refund), params.expand)
 
 
-def refunded(ctx: Context, account: str, asked: RefundParams) -> Charge:
+def charge_to_refund(ctx: Context, account: str, params: RefundParams) -> Charge:
     """The charge a refund is about; StripeError."""
-    if (asked.charge is None) == (asked.payment_intent is None):
-        raise unacceptable("One of charge and payment_intent is needed.", code="parameter_missing")
-    if asked.charge is not None:
-        return models.owned(ctx, Charge, account, asked.charge, "charge")
-    made = models.intent(ctx, account, asked.payment_intent or "")
-    taken = models.taken_by(ctx, made)
-    if taken is None or taken.status != "succeeded":
-        message = f"This PaymentIntent ({made.id}) does not have a successful charge to refund."
-        raise unacceptable(message, param="payment_intent")
-    return taken
+    if (params.charge is None) == (params.payment_intent is None):
+        raise invalid_request(
+            "One of charge and payment_intent is needed.", code="parameter_missing"
+        )
+    if params.charge is not None:
+        return models.get_owned(ctx, Charge, account, params.charge, "charge")
+    intent = models.get_intent(ctx, account, params.payment_intent or "")
+    charge = models.find_charge(ctx, intent)
+    if charge is None or charge.status != "succeeded":
+        message = f"This PaymentIntent ({intent.id}) does not have a successful charge to refund."
+        raise invalid_request(message, param="payment_intent")
+    return charge
 
 
-def _attempted(ctx: Context, made: Intent, expand: list[str]) -> Answer:
+def _attempt_response(ctx: Context, intent: PaymentIntent, expand: list[str]) -> ApiResponse:
     """200, or 402 with the PaymentIntent if the issuer has refused."""
-    taken, held = models.taken_by(ctx, made), models.held_by(ctx, made)
-    refusal: Failure | None = None
-    if taken is not None and taken.status == "declined":
-        refusal = taken.failure
-    elif held is not None and held.status == "declined":
-        refusal = held.failure
-    shown = serializers.expanded(serializers.intent(ctx, made), expand)
-    if refusal is None:
-        return answer(200, shown)
-    return answer(402, {"error": {**declined(refusal), "payment_intent": shown}})
+    charge, authorization = models.find_charge(ctx, intent), models.find_authorization(ctx, intent)
+    failure: Failure | None = None
+    if charge is not None and charge.status == "declined":
+        failure = charge.failure
+    elif authorization is not None and authorization.status == "declined":
+        failure = authorization.failure
+    body = serializers.expand_references(serializers.serialize_intent(ctx, intent), expand)
+    if failure is None:
+        return json_response(200, body)
+    return json_response(402, {"error": {**serialize_decline(failure), "payment_intent": body}})
 
 
-def _in_state(ctx: Context, account: str, id: str, status: str, expand: list[str]) -> Intent:
-    made = models.intent(ctx, account, id)
-    if serializers.intent(ctx, made)["status"] != status:
-        raise _unexpected(ctx, made, expand)
-    return made
+def _get_intent_in_state(
+    ctx: Context, account: str, id: str, status: str, expand: list[str]
+) -> PaymentIntent:
+    intent = models.get_intent(ctx, account, id)
+    if serializers.serialize_intent(ctx, intent)["status"] != status:
+        raise _unexpected_state(ctx, intent, expand)
+    return intent
 
 
-def _unexpected(ctx: Context, made: Intent, expand: list[str]) -> StripeError:
-    shown = serializers.expanded(serializers.intent(ctx, made), expand)
-    return unacceptable(
-        f"This PaymentIntent's status is {shown['status']}.",
+def _unexpected_state(ctx: Context, intent: PaymentIntent, expand: list[str]) -> StripeError:
+    body = serializers.expand_references(serializers.serialize_intent(ctx, intent), expand)
+    return invalid_request(
+        f"This PaymentIntent's status is {body['status']}.",
         code="payment_intent_unexpected_state",
-        payment_intent=shown,
+        payment_intent=body,
     )
 
 
-def _incompatible(message: str) -> StripeError:
-    return unacceptable(message, code="payment_intent_incompatible_payment_method")
+def _incompatible_payment_method(message: str) -> StripeError:
+    return invalid_request(message, code="payment_intent_incompatible_payment_method")
 
 
-def _check_session(asked: SessionParams) -> None:
-    payment = asked.mode == "payment"
-    if payment == (not asked.line_items):
-        raise unacceptable("line_items belong to mode payment.", param="line_items")
-    if payment == (asked.payment_intent_data is None) or (payment and asked.setup_intent_data):
-        raise unacceptable("The data do not fit the mode.", param="payment_intent_data")
-    if not payment and asked.currency is None:
-        raise unacceptable("Missing required param: currency.", code="parameter_missing")
-    if "card" not in asked.allowed_payment_method_types:
-        raise unacceptable("No payment method is left.", param="allowed_payment_method_types")
+def _validate_session(params: SessionParams) -> None:
+    is_payment = params.mode == "payment"
+    if is_payment == (not params.line_items):
+        raise invalid_request("line_items belong to mode payment.", param="line_items")
+    if is_payment == (params.payment_intent_data is None) or (
+        is_payment and params.setup_intent_data
+    ):
+        raise invalid_request("The data do not fit the mode.", param="payment_intent_data")
+    if not is_payment and params.currency is None:
+        raise invalid_request("Missing required param: currency.", code="parameter_missing")
+    if "card" not in params.allowed_payment_method_types:
+        raise invalid_request("No payment method is left.", param="allowed_payment_method_types")
 
 
-def _check_date(wanted: str | None) -> None:
-    days = {today() + timedelta(days=ahead) for ahead in _DEBIT_DAYS}
-    if wanted is not None and date.fromisoformat(wanted) not in days:
+def _validate_target_date(target_date: str | None) -> None:
+    allowed = {today() + timedelta(days=ahead) for ahead in _TARGET_DATE_DAYS}
+    if target_date is not None and date.fromisoformat(target_date) not in allowed:
         param = "payment_method_options[sepa_debit][target_date]"
-        raise unacceptable("The target date must be 3 to 15 days ahead.", param=param)
+        raise invalid_request("The target date must be 3 to 15 days ahead.", param=param)
 
 
-def _id(given: Answer) -> str:
-    shown: dict[str, Any] = json.loads(given.body)
-    return str(shown.get("object", shown)["id"])
+def _created_id(response: ApiResponse) -> str:
+    body: dict[str, Any] = json.loads(response.body)
+    return str(body.get("object", body)["id"])
 
 
-def _answer(view: serializers.View, expand: list[str]) -> Answer:
-    return answer(200, serializers.expanded(view, expand))
+def _expanded_response(body: serializers.Json, expand: list[str]) -> ApiResponse:
+    return json_response(200, serializers.expand_references(body, expand))

@@ -7,110 +7,118 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from devtools.sandbox_psp.clock import iso, now_ms
+from devtools.sandbox_psp.clock import now_ms, to_iso
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.emulators.stripe import models, serializers
-from devtools.sandbox_psp.emulators.stripe.errors import missing, unacceptable
-from devtools.sandbox_psp.emulators.stripe.models import Intent
-from devtools.sandbox_psp.emulators.stripe.requests import Created, ListParams, SearchParams
-from devtools.sandbox_psp.emulators.stripe.serializers import View
+from devtools.sandbox_psp.emulators.stripe.errors import invalid_request, resource_missing
+from devtools.sandbox_psp.emulators.stripe.models import PaymentIntent
+from devtools.sandbox_psp.emulators.stripe.requests import CreatedRange, ListParams, SearchParams
+from devtools.sandbox_psp.emulators.stripe.serializers import Json
 from devtools.sandbox_psp.models import Authorization, Record
 
 R = TypeVar("R", bound=Record)
 
 SEARCH_LAG_MS = 1500
-_CLAUSE = re.compile(r"metadata\[(['\"])(?P<name>[^'\"]+)\1\]:(['\"])(?P<text>.*)\3")
-_BOUNDS = {"gt": ">=", "gte": ">=", "lt": "<", "lte": "<"}
-_COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
-_OFFSETS = {"gt": 1, "gte": 0, "lt": 0, "lte": 1}
+_SEARCH_CLAUSE = re.compile(r"metadata\[(['\"])(?P<name>[^'\"]+)\1\]:(['\"])(?P<text>.*)\3")
+_SQL_OPERATORS = {"gt": ">=", "gte": ">=", "lt": "<", "lte": "<"}
+_COMPARISONS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+_SECOND_OFFSETS = {"gt": 1, "gte": 0, "lt": 0, "lte": 1}
 
 
-def page(
+def list_page(
     ctx: Context,
     account: str,
-    wanted: ListParams,
+    params: ListParams,
     kinds: Sequence[str],
-    show: Callable[[str, str], View | None],
-    where: str = "",
+    serialize_row: Callable[[str, str], Json | None],
+    condition: str = "",
     *values: Any,
-) -> View:
+) -> Json:
     """One part of a list of the engine's objects; what `show` makes of none is left out."""
-    limits, bounds = _bounds(wanted.created)
-    marks = ", ".join("?" for _ in kinds)
+    limits, bounds = _time_conditions(params.created)
+    placeholders = ", ".join("?" for _ in kinds)
     rows = ctx.db.all(
-        f"SELECT kind, body FROM objects WHERE account = ? AND kind IN ({marks})"  # noqa: S608
-        f"{limits}{where} ORDER BY number DESC",
+        f"SELECT kind, body FROM objects WHERE account = ? AND kind IN ({placeholders})"  # noqa: S608
+        f"{limits}{condition} ORDER BY number DESC",
         account,
         *kinds,
         *bounds,
         *values,
     )
-    shown = (show(row["kind"], row["body"]) for row in rows)
-    return cut(wanted, (view for view in shown if view is not None))
+    items = (serialize_row(row["kind"], row["body"]) for row in rows)
+    return slice_page(params, (item for item in items if item is not None))
 
 
-def cut(wanted: ListParams, found: Iterable[View]) -> View:
+def slice_page(params: ListParams, items: Iterable[Json]) -> Json:
     """The part of a list that was asked for; StripeError 404 for a place that is not in it."""
-    if wanted.ending_before is not None:
-        newer = _until(found, wanted.ending_before, "ending_before")
-        part, more = newer[-wanted.limit :], len(newer) > wanted.limit
+    if params.ending_before is not None:
+        newer = _take_until(items, params.ending_before, "ending_before")
+        page, has_more = newer[-params.limit :], len(newer) > params.limit
     else:
-        left = iter(found)
-        if wanted.starting_after is not None:
-            _until(left, wanted.starting_after, "starting_after")
+        remaining = iter(items)
+        if params.starting_after is not None:
+            _take_until(remaining, params.starting_after, "starting_after")
         # No more than needed is made: a list may be long.
-        part = list(itertools.islice(left, wanted.limit + 1))
-        part, more = part[: wanted.limit], len(part) > wanted.limit
-    return serializers.expanded({"object": "list", "has_more": more, "data": part}, wanted.expand)
+        page = list(itertools.islice(remaining, params.limit + 1))
+        page, has_more = page[: params.limit], len(page) > params.limit
+    return serializers.expand_references(
+        {"object": "list", "has_more": has_more, "data": page}, params.expand
+    )
 
 
-def _until(found: Iterable[View], id: str, param: str) -> list[View]:
-    passed: list[View] = []
-    for view in found:
-        if view["id"] == id:
-            return passed
-        passed.append(view)
-    raise missing("object", id, param)
+def _take_until(items: Iterable[Json], id: str, param: str) -> list[Json]:
+    newer: list[Json] = []
+    for item in items:
+        if item["id"] == id:
+            return newer
+        newer.append(item)
+    raise resource_missing("object", id, param)
 
 
-def search(ctx: Context, account: str, wanted: SearchParams) -> View:
+def search_intents(ctx: Context, account: str, params: SearchParams) -> Json:
     """PaymentIntents by metadata; the newest are not found yet."""
-    clause = _CLAUSE.fullmatch(wanted.query)
-    if clause is None or wanted.page is not None:
-        raise unacceptable("This search is not understood.", param="query")
+    clause = _SEARCH_CLAUSE.fullmatch(params.query)
+    if clause is None or params.page is not None:
+        raise invalid_request("This search is not understood.", param="query")
     text = re.sub(r"\\(.)", r"\1", clause["text"])
     rows = ctx.db.all(
         "SELECT kind, body FROM objects WHERE account = ?"
         " AND kind IN ('stripe_intent', 'authorization')"
         " AND json_extract(body, '$.created_at') < ? AND body LIKE ? ORDER BY number DESC",
         account,
-        iso(now_ms() - SEARCH_LAG_MS),
+        to_iso(now_ms() - SEARCH_LAG_MS),
         f"%{text}%",
     )
-    made = (of_row(ctx, row["kind"], row["body"]) for row in rows)
-    found = [one for one in made if one and one.metadata.get(clause["name"]) == text]
-    data = [serializers.intent(ctx, one) for one in found[: wanted.limit]]
-    listed = {"object": "search_result", "has_more": False, "data": data}
-    return serializers.expanded(listed, wanted.expand)
+    intents = (intent_from_row(ctx, row["kind"], row["body"]) for row in rows)
+    matching = [
+        intent for intent in intents if intent and intent.metadata.get(clause["name"]) == text
+    ]
+    data = [serializers.serialize_intent(ctx, intent) for intent in matching[: params.limit]]
+    result = {"object": "search_result", "has_more": False, "data": data}
+    return serializers.expand_references(result, params.expand)
 
 
-def of_row(ctx: Context, kind: str, body: str) -> Intent | None:
+def intent_from_row(ctx: Context, kind: str, body: str) -> PaymentIntent | None:
     """A PaymentIntent, but one that Checkout made and that was kept since only once."""
-    if kind == Intent.kind:
-        return Intent.model_validate_json(body)
-    held = Authorization.model_validate_json(body)
-    kept = models.look(ctx, Intent, held.account, models.turned(held.id, "pi"))
-    return None if kept else models.of_authorization(ctx, held)
+    if kind == PaymentIntent.kind:
+        return PaymentIntent.model_validate_json(body)
+    authorization = Authorization.model_validate_json(body)
+    stored = models.find(
+        ctx, PaymentIntent, authorization.account, models.with_prefix(authorization.id, "pi")
+    )
+    return None if stored else models.intent_from_authorization(ctx, authorization)
 
 
-def within(created: Created, at: int) -> bool:
+def is_within(created: CreatedRange, at: int) -> bool:
     """Whether a unix time is in a span."""
-    given = {name: bound for name, bound in created.model_dump().items() if bound is not None}
-    return all(_COMPARE[name](at, bound) for name, bound in given.items())
+    bounds = {name: bound for name, bound in created.model_dump().items() if bound is not None}
+    return all(_COMPARISONS[name](at, bound) for name, bound in bounds.items())
 
 
-def _bounds(created: Created) -> tuple[str, list[str]]:
-    given = {name: at for name, at in created.model_dump().items() if at is not None}
-    limits = "".join(f" AND json_extract(body, '$.created_at') {_BOUNDS[name]} ?" for name in given)
-    moments = (datetime.fromtimestamp(at + _OFFSETS[name], UTC) for name, at in given.items())
-    return limits, [iso(int(moment.timestamp() * 1000)) for moment in moments]
+def _time_conditions(created: CreatedRange) -> tuple[str, list[str]]:
+    bounds = {name: at for name, at in created.model_dump().items() if at is not None}
+    conditions = "".join(
+        f" AND json_extract(body, '$.created_at') {_SQL_OPERATORS[name]} ?" for name in bounds
+    )
+    times = (datetime.fromtimestamp(at + _SECOND_OFFSETS[name], UTC) for name, at in bounds.items())
+    return conditions, [to_iso(int(time.timestamp() * 1000)) for time in times]

@@ -5,17 +5,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from devtools.sandbox_psp.emulators.stripe.auth import Params
 
-
-def _digits(text: str) -> str:
+def _require_digits(text: str) -> str:
     # Left to itself, pydantic takes "10.00" for an integer.
     if not text.isdigit():
         raise PydanticCustomError("int_parsing", "digits only")
     return text
 
 
-Integer = Annotated[int, BeforeValidator(_digits)]
+Integer = Annotated[int, BeforeValidator(_require_digits)]
 Amount = Annotated[Integer, Field(gt=0, le=99_999_999)]
 Metadata = Annotated[dict[str, Annotated[str, Field(max_length=500)]], Field(max_length=50)]
 Text = Annotated[str, Field(max_length=1000)]
@@ -24,7 +22,15 @@ Type = Literal["card", "sepa_debit"]
 Types = Annotated[tuple[Type, ...], Field(min_length=1)]
 
 
-class Hash(BaseModel):
+class Params(BaseModel):
+    """Base of everything that can be asked for; what is not named is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expand: list[str] = []
+
+
+class NestedParams(BaseModel):
     """A nested parameter."""
 
     model_config = ConfigDict(extra="forbid")
@@ -38,13 +44,13 @@ class CustomerParams(Params):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class ProductData(Hash):
+class ProductData(NestedParams):
     """What is bought."""
 
     name: Annotated[str, Field(min_length=1)]
 
 
-class PriceData(Hash):
+class PriceData(NestedParams):
     """What it costs."""
 
     currency: str
@@ -52,14 +58,14 @@ class PriceData(Hash):
     product_data: ProductData
 
 
-class LineItem(Hash):
+class LineItem(NestedParams):
     """A row of the page."""
 
     price_data: PriceData
     quantity: Annotated[Integer, Field(ge=1)]
 
 
-class PaymentIntentData(Hash):
+class PaymentIntentData(NestedParams):
     """For the PaymentIntent that Checkout makes."""
 
     capture_method: Literal["manual"]
@@ -68,7 +74,7 @@ class PaymentIntentData(Hash):
     description: Text | None = None
 
 
-class SetupIntentData(Hash):
+class SetupIntentData(NestedParams):
     """For the SetupIntent that Checkout makes."""
 
     metadata: Metadata = Field(default_factory=dict)
@@ -92,7 +98,7 @@ class SessionParams(Params):
     setup_intent_data: SetupIntentData | None = None
 
 
-class IntentParams(Params):
+class PaymentIntentParams(Params):
     """POST payment_intents, without `confirm`."""
 
     amount: Amount
@@ -105,23 +111,23 @@ class IntentParams(Params):
     description: Text | None = None
 
 
-class SepaOptions(Hash):
+class SepaDebitOptions(NestedParams):
     """When the debit is to be made."""
 
     target_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
 
 
-class MethodOptions(Hash):
+class PaymentMethodOptions(NestedParams):
     """By payment method."""
 
-    sepa_debit: SepaOptions = SepaOptions()
+    sepa_debit: SepaDebitOptions = SepaDebitOptions()
 
 
 class ConfirmParams(Params):
     """POST payment_intents/{id}/confirm, for customers who are not there."""
 
     off_session: Literal["true"]
-    payment_method_options: MethodOptions = MethodOptions()
+    payment_method_options: PaymentMethodOptions = PaymentMethodOptions()
 
 
 class CaptureParams(Params):
@@ -139,46 +145,46 @@ class CancelParams(Params):
     ) = None
 
 
-class Iban(Hash):
+class SepaDebitData(NestedParams):
     """A bank account."""
 
     iban: str
 
 
-class BillingDetails(Hash):
+class BillingDetails(NestedParams):
     """Whose it is: both are needed for a SEPA debit."""
 
     name: Annotated[str, Field(min_length=1)]
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
 
 
-class MethodData(Hash):
+class PaymentMethodData(NestedParams):
     """A payment method to be made."""
 
     type: Literal["sepa_debit"]
-    sepa_debit: Iban
+    sepa_debit: SepaDebitData
     billing_details: BillingDetails
 
 
-class Acceptance(Hash):
+class CustomerAcceptance(NestedParams):
     """How the customer accepted the mandate."""
 
     type: Literal["offline"]
 
 
-class MandateData(Hash):
+class MandateData(NestedParams):
     """The mandate to be made."""
 
-    customer_acceptance: Acceptance
+    customer_acceptance: CustomerAcceptance
 
 
-class SetupParams(Params):
+class SetupIntentParams(Params):
     """POST setup_intents, confirmed at once."""
 
     confirm: Literal["true"]
     customer: str
     allowed_payment_method_types: Types
-    payment_method_data: MethodData
+    payment_method_data: PaymentMethodData
     mandate_data: MandateData
     usage: Literal["off_session"] = "off_session"
     metadata: Metadata = Field(default_factory=dict)
@@ -195,7 +201,7 @@ class RefundParams(Params):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class Created(Hash):
+class CreatedRange(NestedParams):
     """A span of unix times."""
 
     gt: Integer | None = None
@@ -210,7 +216,7 @@ class ListParams(Params):
     limit: Annotated[Integer, Field(ge=1, le=100)] = 10
     starting_after: str | None = None
     ending_before: str | None = None
-    created: Created = Created()
+    created: CreatedRange = CreatedRange()
 
 
 class RefundListParams(ListParams):
@@ -227,7 +233,7 @@ class DisputeListParams(ListParams):
     payment_intent: str | None = None
 
 
-class BalanceListParams(ListParams):
+class BalanceTransactionListParams(ListParams):
     """GET balance_transactions."""
 
     type: str | None = None
@@ -248,5 +254,5 @@ class SearchParams(Params):
     page: str | None = None
 
 
-class Nothing(Params):
+class ExpandParams(Params):
     """A call that takes nothing but `expand`."""

@@ -11,97 +11,102 @@ from devtools.sandbox_psp.emulators.stripe import (
     requests,
     serializers,
 )
-from devtools.sandbox_psp.emulators.stripe.auth import Called, Caller, Look
-from devtools.sandbox_psp.emulators.stripe.errors import StripeError, missing
-from devtools.sandbox_psp.emulators.stripe.models import Customer, Intent
+from devtools.sandbox_psp.emulators.stripe.auth import Authenticated, Caller, Loader
+from devtools.sandbox_psp.emulators.stripe.errors import StripeError, resource_missing
+from devtools.sandbox_psp.emulators.stripe.models import Customer, PaymentIntent
 from devtools.sandbox_psp.emulators.stripe.money import to_engine
-from devtools.sandbox_psp.emulators.stripe.serializers import View
-from devtools.sandbox_psp.magic_amounts import Ending
+from devtools.sandbox_psp.emulators.stripe.serializers import Json
+from devtools.sandbox_psp.magic_amounts import MagicEnding
 from devtools.sandbox_psp.models import Authorization, Charge, CheckoutSession, Mandate, Refund
 
 router = APIRouter(prefix="/v1")
 
 
 @router.get("/account")
-async def show_account(caller: Called) -> Response:
+async def get_account(caller: Authenticated) -> Response:
     """The account behind the API key."""
-    shown = {
-        "id": models.turned(caller.account, "acct"),
+    fields = {
+        "id": models.with_prefix(caller.account, "acct"),
         "object": "account",
         "type": "standard",
         "charges_enabled": True,
         "capabilities": {"card_payments": "active", "sepa_debit_payments": "active"},
     }
-    return await caller.get(lambda: shown)
+    return await caller.get(lambda: fields)
 
 
 @router.post("/customers")
-async def make_customer(caller: Called) -> Response:
+async def create_customer(caller: Authenticated) -> Response:
     """Make a customer."""
-    asked = caller.body(requests.CustomerParams)
+    params = caller.body(requests.CustomerParams)
     return await caller.post(
-        "mandate", lambda: operations.make_customer(caller.ctx, caller.account, asked)
+        "mandate", lambda: operations.create_customer(caller.ctx, caller.account, params)
     )
 
 
 @router.get("/customers/{id}")
-async def show_customer(id: str, caller: Called) -> Response:
+async def get_customer(id: str, caller: Authenticated) -> Response:
     """A customer."""
-    return await _one(
+    return await _get_one(
         caller,
-        lambda: serializers.customer(
-            models.owned(caller.ctx, Customer, caller.account, id, "customer")
+        lambda: serializers.serialize_customer(
+            models.get_owned(caller.ctx, Customer, caller.account, id, "customer")
         ),
     )
 
 
 @router.get("/payment_methods/{id}")
-async def show_method(id: str, caller: Called) -> Response:
+async def get_payment_method(id: str, caller: Authenticated) -> Response:
     """A stored payment method."""
-    return await _one(
-        caller, lambda: serializers.payment_method(models.method(caller.ctx, caller.account, id))
+    return await _get_one(
+        caller,
+        lambda: serializers.serialize_payment_method(
+            models.get_payment_method(caller.ctx, caller.account, id)
+        ),
     )
 
 
 @router.post("/checkout/sessions")
-async def open_session(caller: Called) -> Response:
+async def create_session(caller: Authenticated) -> Response:
     """Open a hosted page."""
-    asked = caller.body(requests.SessionParams)
+    params = caller.body(requests.SessionParams)
     return await caller.post(
         "checkout_session",
-        lambda: operations.open_session(caller.ctx, caller.account, asked, caller.origin),
+        lambda: operations.create_session(caller.ctx, caller.account, params, caller.origin),
     )
 
 
 @router.get("/checkout/sessions/{id}")
-async def show_session(id: str, caller: Called) -> Response:
+async def get_session(id: str, caller: Authenticated) -> Response:
     """A checkout session."""
     ctx, account = caller.ctx, caller.account
-    return await _one(
+    return await _get_one(
         caller,
-        lambda: serializers.session(
-            ctx, models.owned(ctx, CheckoutSession, account, id, "checkout.session")
+        lambda: serializers.serialize_session(
+            ctx, models.get_owned(ctx, CheckoutSession, account, id, "checkout.session")
         ),
     )
 
 
 @router.get("/checkout/sessions")
-async def list_sessions(caller: Called) -> Response:
+async def list_sessions(caller: Authenticated) -> Response:
     """The checkout sessions."""
-    ctx, asked = caller.ctx, caller.query(requests.ListParams)
+    ctx, params = caller.ctx, caller.query(requests.ListParams)
 
-    def show(_: str, body: str) -> View:
-        return serializers.session(ctx, CheckoutSession.model_validate_json(body))
+    def serialize_row(_: str, body: str) -> Json:
+        return serializers.serialize_session(ctx, CheckoutSession.model_validate_json(body))
 
     return await caller.get(
-        lambda: pagination.page(ctx, caller.account, asked, ["checkout_session"], show)
+        lambda: pagination.list_page(
+            ctx, caller.account, params, ["checkout_session"], serialize_row
+        )
     )
 
 
 @router.post("/checkout/sessions/{id}/expire")
-async def expire_session(id: str, caller: Called) -> Response:
+async def expire_session(id: str, caller: Authenticated) -> Response:
     """Close an open page."""
-    expand = caller.body(requests.Nothing).expand
+    expand = caller.body(requests.ExpandParams).expand
     return await caller.post(
         "checkout_session",
         lambda: operations.expire_session(caller.ctx, caller.account, id, expand),
@@ -109,227 +114,250 @@ async def expire_session(id: str, caller: Called) -> Response:
 
 
 @router.post("/payment_intents")
-async def make_intent(caller: Called) -> Response:
+async def create_intent(caller: Authenticated) -> Response:
     """Make a PaymentIntent, not to be confirmed yet."""
-    asked = caller.body(requests.IntentParams)
-    operation = "authorize" if asked.capture_method == "manual" else "charge"
+    params = caller.body(requests.PaymentIntentParams)
+    operation = "authorize" if params.capture_method == "manual" else "charge"
     return await caller.post(
         operation,  # type: ignore[arg-type]
-        lambda: operations.make_intent(caller.ctx, caller.account, asked),
+        lambda: operations.create_intent(caller.ctx, caller.account, params),
     )
 
 
 @router.post("/payment_intents/{id}/confirm")
-async def confirm(id: str, caller: Called) -> Response:
+async def confirm_intent(id: str, caller: Authenticated) -> Response:
     """Hold or take the money."""
-    asked = caller.body(requests.ConfirmParams)
-    made = models.intent(caller.ctx, caller.account, id)
+    params = caller.body(requests.ConfirmParams)
+    intent = models.get_intent(caller.ctx, caller.account, id)
     return await caller.post(
-        "authorize" if made.manual else "charge",
-        lambda: operations.confirm(caller.ctx, caller.account, id, asked, caller.key),
-        None if made.manual else _steered(made.amount, made),
+        "authorize" if intent.is_manual else "charge",
+        lambda: operations.confirm_intent(caller.ctx, caller.account, id, params, caller.key),
+        None if intent.is_manual else _find_ending(intent.amount, intent),
     )
 
 
 @router.post("/payment_intents/{id}/capture")
-async def capture(id: str, caller: Called) -> Response:
+async def capture_intent(id: str, caller: Authenticated) -> Response:
     """Take reserved money."""
-    asked = caller.body(requests.CaptureParams)
-    made = models.intent(caller.ctx, caller.account, id)
+    params = caller.body(requests.CaptureParams)
+    intent = models.get_intent(caller.ctx, caller.account, id)
     return await caller.post(
         "capture",
-        lambda: operations.capture(caller.ctx, caller.account, id, asked, caller.key),
-        _steered(asked.amount_to_capture or made.amount, made),
+        lambda: operations.capture_intent(caller.ctx, caller.account, id, params, caller.key),
+        _find_ending(params.amount_to_capture or intent.amount, intent),
     )
 
 
 @router.post("/payment_intents/{id}/cancel")
-async def cancel(id: str, caller: Called) -> Response:
+async def cancel_intent(id: str, caller: Authenticated) -> Response:
     """Give reserved money back."""
-    asked = caller.body(requests.CancelParams)
+    params = caller.body(requests.CancelParams)
     return await caller.post(
-        "void", lambda: operations.cancel(caller.ctx, caller.account, id, asked, caller.key)
+        "void", lambda: operations.cancel_intent(caller.ctx, caller.account, id, params, caller.key)
     )
 
 
 @router.get("/payment_intents/search")
-async def search_intents(caller: Called) -> Response:
+async def search_intents(caller: Authenticated) -> Response:
     """PaymentIntents by metadata."""
-    asked = caller.query(requests.SearchParams)
-    return await caller.get(lambda: pagination.search(caller.ctx, caller.account, asked))
+    params = caller.query(requests.SearchParams)
+    return await caller.get(lambda: pagination.search_intents(caller.ctx, caller.account, params))
 
 
 @router.get("/payment_intents/{id}")
-async def show_intent(id: str, caller: Called) -> Response:
+async def get_intent(id: str, caller: Authenticated) -> Response:
     """A PaymentIntent."""
     ctx = caller.ctx
-    return await _one(
-        caller, lambda: serializers.intent(ctx, models.intent(ctx, caller.account, id))
+    return await _get_one(
+        caller,
+        lambda: serializers.serialize_intent(ctx, models.get_intent(ctx, caller.account, id)),
     )
 
 
 @router.get("/payment_intents")
-async def list_intents(caller: Called) -> Response:
+async def list_intents(caller: Authenticated) -> Response:
     """The PaymentIntents."""
-    ctx, asked = caller.ctx, caller.query(requests.ListParams)
+    ctx, params = caller.ctx, caller.query(requests.ListParams)
 
-    def show(kind: str, body: str) -> View | None:
-        made = pagination.of_row(ctx, kind, body)
-        return None if made is None else serializers.intent(ctx, made)
+    def serialize_row(kind: str, body: str) -> Json | None:
+        intent = pagination.intent_from_row(ctx, kind, body)
+        return None if intent is None else serializers.serialize_intent(ctx, intent)
 
-    kinds = [Intent.kind, Authorization.kind]
-    return await caller.get(lambda: pagination.page(ctx, caller.account, asked, kinds, show))
+    kinds = [PaymentIntent.kind, Authorization.kind]
+    return await caller.get(
+        lambda: pagination.list_page(ctx, caller.account, params, kinds, serialize_row)
+    )
 
 
 @router.post("/setup_intents")
-async def make_setup(caller: Called) -> Response:
+async def create_setup_intent(caller: Authenticated) -> Response:
     """Store a bank account."""
-    asked = caller.body(requests.SetupParams)
-    return await caller.post("mandate", lambda: operations.sign(caller.ctx, caller.account, asked))
+    params = caller.body(requests.SetupIntentParams)
+    return await caller.post(
+        "mandate", lambda: operations.create_setup_intent(caller.ctx, caller.account, params)
+    )
 
 
 @router.get("/setup_intents/{id}")
-async def show_setup(id: str, caller: Called) -> Response:
+async def get_setup_intent(id: str, caller: Authenticated) -> Response:
     """What has stored a payment method."""
     ctx, account = caller.ctx, caller.account
 
-    def look() -> View:
-        signed = models.look(ctx, Mandate, account, models.turned(id, "mdt"))
-        visited = models.look(ctx, CheckoutSession, account, models.turned(id, "cs"))
-        if signed is None and (visited is None or visited.status != "completed"):
-            raise missing("setup_intent", id, "intent")
-        return serializers.setup_intent(ctx, signed or visited)  # type: ignore[arg-type]
+    def load() -> Json:
+        mandate = models.find(ctx, Mandate, account, models.with_prefix(id, "mdt"))
+        session = models.find(ctx, CheckoutSession, account, models.with_prefix(id, "cs"))
+        if mandate is None and (session is None or session.status != "completed"):
+            raise resource_missing("setup_intent", id, "intent")
+        return serializers.serialize_setup_intent(ctx, mandate or session)  # type: ignore[arg-type]
 
-    return await _one(caller, look)
+    return await _get_one(caller, load)
 
 
 @router.get("/setup_intents")
-async def list_setups(caller: Called) -> Response:
+async def list_setup_intents(caller: Authenticated) -> Response:
     """The SetupIntents of mandates."""
-    ctx, asked = caller.ctx, caller.query(requests.ListParams)
+    ctx, params = caller.ctx, caller.query(requests.ListParams)
 
-    def show(_: str, body: str) -> View:
-        return serializers.setup_intent(ctx, Mandate.model_validate_json(body))
+    def serialize_row(_: str, body: str) -> Json:
+        return serializers.serialize_setup_intent(ctx, Mandate.model_validate_json(body))
 
     return await caller.get(
-        lambda: pagination.page(ctx, caller.account, asked, [Mandate.kind], show)
+        lambda: pagination.list_page(ctx, caller.account, params, [Mandate.kind], serialize_row)
     )
 
 
 @router.get("/mandates/{id}")
-async def show_mandate(id: str, caller: Called) -> Response:
+async def get_mandate(id: str, caller: Authenticated) -> Response:
     """A mandate."""
     ctx, account = caller.ctx, caller.account
-    mandate_id = models.turned(id, "mdt")
-    return await _one(
+    mandate_id = models.with_prefix(id, "mdt")
+    return await _get_one(
         caller,
-        lambda: serializers.mandate(models.owned(ctx, Mandate, account, mandate_id, "mandate")),
+        lambda: serializers.serialize_mandate(
+            models.get_owned(ctx, Mandate, account, mandate_id, "mandate")
+        ),
     )
 
 
 @router.get("/charges/{id}")
-async def show_charge(id: str, caller: Called) -> Response:
+async def get_charge(id: str, caller: Authenticated) -> Response:
     """A charge, or the reservation that may become one."""
     ctx, account = caller.ctx, caller.account
 
-    def look() -> View:
-        if (taken := models.look(ctx, Charge, account, id)) is not None:
-            return serializers.charge(ctx, taken)
-        held = models.owned(ctx, Authorization, account, models.turned(id, "auth"), "charge")
-        made = models.intent(ctx, account, models.turned(held.id, "pi"))
-        return serializers.uncaptured(ctx, made, held)
+    def load() -> Json:
+        if (charge := models.find(ctx, Charge, account, id)) is not None:
+            return serializers.serialize_charge(ctx, charge)
+        authorization = models.get_owned(
+            ctx, Authorization, account, models.with_prefix(id, "auth"), "charge"
+        )
+        intent = models.get_intent(ctx, account, models.with_prefix(authorization.id, "pi"))
+        return serializers.serialize_uncaptured_charge(ctx, intent, authorization)
 
-    return await _one(caller, look)
+    return await _get_one(caller, load)
 
 
 @router.post("/refunds")
-async def refund(caller: Called) -> Response:
+async def create_refund(caller: Authenticated) -> Response:
     """Give money back."""
-    asked = caller.body(requests.RefundParams)
-    charged = operations.refunded(caller.ctx, caller.account, asked)
-    made = models.of_charge(caller.ctx, charged)
+    params = caller.body(requests.RefundParams)
+    charge = operations.charge_to_refund(caller.ctx, caller.account, params)
+    intent = models.intent_of_charge(caller.ctx, charge)
     return await caller.post(
         "refund",
-        lambda: operations.refund(caller.ctx, caller.account, asked, caller.key),
-        None if asked.amount is None else _steered(asked.amount, made),
+        lambda: operations.create_refund(caller.ctx, caller.account, params, caller.key),
+        None if params.amount is None else _find_ending(params.amount, intent),
     )
 
 
 @router.get("/refunds/{id}")
-async def show_refund(id: str, caller: Called) -> Response:
+async def get_refund(id: str, caller: Authenticated) -> Response:
     """A refund."""
     ctx, account = caller.ctx, caller.account
-    return await _one(
-        caller, lambda: serializers.refund(ctx, models.owned(ctx, Refund, account, id, "refund"))
+    return await _get_one(
+        caller,
+        lambda: serializers.serialize_refund(
+            ctx, models.get_owned(ctx, Refund, account, id, "refund")
+        ),
     )
 
 
 @router.get("/refunds")
-async def list_refunds(caller: Called) -> Response:
+async def list_refunds(caller: Authenticated) -> Response:
     """The refunds, also of one payment."""
-    ctx, asked = caller.ctx, caller.query(requests.RefundListParams)
-    charge = asked.charge
-    if asked.payment_intent is not None:
-        taken = models.taken_by(ctx, models.intent(ctx, caller.account, asked.payment_intent))
-        charge = taken.id if taken else ""
+    ctx, params = caller.ctx, caller.query(requests.RefundListParams)
+    charge = params.charge
+    if params.payment_intent is not None:
+        payment_charge = models.find_charge(
+            ctx, models.get_intent(ctx, caller.account, params.payment_intent)
+        )
+        charge = payment_charge.id if payment_charge else ""
 
-    def show(kind: str, body: str) -> View | None:
+    def serialize_row(kind: str, body: str) -> Json | None:
         if kind == Refund.kind:
-            return serializers.refund(ctx, Refund.model_validate_json(body))
-        return serializers.let_go(ctx, Authorization.model_validate_json(body))
+            return serializers.serialize_refund(ctx, Refund.model_validate_json(body))
+        return serializers.serialize_release(ctx, Authorization.model_validate_json(body))
 
     kinds = [Refund.kind] if charge is not None else [Refund.kind, Authorization.kind]
-    where, values = ("", []) if charge is None else (" AND parent = ?", [charge])
+    condition, values = ("", []) if charge is None else (" AND parent = ?", [charge])
     return await caller.get(
-        lambda: pagination.page(ctx, caller.account, asked, kinds, show, where, *values)
+        lambda: pagination.list_page(
+            ctx, caller.account, params, kinds, serialize_row, condition, *values
+        )
     )
 
 
 @router.get("/disputes")
-async def list_disputes(caller: Called) -> Response:
+async def list_disputes(caller: Authenticated) -> Response:
     """The disputes of one payment."""
-    ctx, asked = caller.ctx, caller.query(requests.DisputeListParams)
+    ctx, params = caller.ctx, caller.query(requests.DisputeListParams)
 
-    def look() -> View:
-        if asked.charge is not None:
-            disputed = models.look(ctx, Charge, caller.account, asked.charge)
+    def load() -> Json:
+        if params.charge is not None:
+            charge = models.find(ctx, Charge, caller.account, params.charge)
         else:
-            made = models.intent(ctx, caller.account, asked.payment_intent or "")
-            disputed = models.taken_by(ctx, made)
-        if disputed is None:
-            return pagination.cut(asked, [])
-        found = [serializers.dispute(ctx, disputed, taken) for taken in disputed.chargebacks]
-        return pagination.cut(asked, found[::-1])
+            intent = models.get_intent(ctx, caller.account, params.payment_intent or "")
+            charge = models.find_charge(ctx, intent)
+        if charge is None:
+            return pagination.slice_page(params, [])
+        disputes = [
+            serializers.serialize_dispute(ctx, charge, chargeback)
+            for chargeback in charge.chargebacks
+        ]
+        return pagination.slice_page(params, disputes[::-1])
 
-    return await caller.get(look)
+    return await caller.get(load)
 
 
 @router.get("/balance_transactions")
-async def list_balance(caller: Called) -> Response:
+async def list_balance_transactions(caller: Authenticated) -> Response:
     """What charges have brought; refunds and disputes are left out."""
-    ctx, asked = caller.ctx, caller.query(requests.BalanceListParams)
+    ctx, params = caller.ctx, caller.query(requests.BalanceTransactionListParams)
 
-    def show(_: str, body: str) -> View | None:
-        view = serializers.balance_transaction(ctx, Charge.model_validate_json(body))
-        return view if asked.type in (None, view["type"]) else None
+    def serialize_row(_: str, body: str) -> Json | None:
+        balance_transaction = serializers.serialize_balance_transaction(
+            ctx, Charge.model_validate_json(body)
+        )
+        return balance_transaction if params.type in (None, balance_transaction["type"]) else None
 
-    settled = " AND json_extract(body, '$.status') = 'succeeded'"
+    condition = " AND json_extract(body, '$.status') = 'succeeded'"
     return await caller.get(
-        lambda: pagination.page(ctx, caller.account, asked, [Charge.kind], show, settled)
+        lambda: pagination.list_page(
+            ctx, caller.account, params, [Charge.kind], serialize_row, condition
+        )
     )
 
 
 @router.get("/events")
-async def list_events(caller: Called) -> Response:
+async def list_events(caller: Authenticated) -> Response:
     """What has happened."""
-    asked = caller.query(requests.EventListParams)
-    return await caller.get(lambda: events.page(caller.ctx, caller.account, asked))
+    params = caller.query(requests.EventListParams)
+    return await caller.get(lambda: events.list_page(caller.ctx, caller.account, params))
 
 
 @router.get("/events/{id}")
-async def show_event(id: str, caller: Called) -> Response:
+async def get_event(id: str, caller: Authenticated) -> Response:
     """One of them."""
-    return await caller.get(lambda: events.one(caller.ctx, caller.account, id))
+    return await caller.get(lambda: events.get_event(caller.ctx, caller.account, id))
 
 
 @router.api_route("/{path:path}", methods=["GET", "POST", "DELETE"])
@@ -339,10 +367,10 @@ async def unrecognized(path: str, request: Request) -> Response:
     raise StripeError(404, "invalid_request_error", message)
 
 
-async def _one(caller: Caller, look: Look) -> Response:
-    expand = caller.query(requests.Nothing).expand
-    return await caller.get(lambda: serializers.expanded(look(), expand))
+async def _get_one(caller: Caller, load: Loader) -> Response:
+    expand = caller.query(requests.ExpandParams).expand
+    return await caller.get(lambda: serializers.expand_references(load(), expand))
 
 
-def _steered(amount: int, made: Intent) -> Ending | None:
-    return magic_amounts.read(to_engine(amount, made.currency), made.currency)
+def _find_ending(amount: int, intent: PaymentIntent) -> MagicEnding | None:
+    return magic_amounts.find_ending(to_engine(amount, intent.currency), intent.currency)

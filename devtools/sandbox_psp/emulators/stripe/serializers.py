@@ -8,8 +8,8 @@ from typing import Any
 from devtools.sandbox_psp.clock import now_ms
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.emulators.stripe import models
-from devtools.sandbox_psp.emulators.stripe.errors import declined, unacceptable
-from devtools.sandbox_psp.emulators.stripe.models import Customer, Intent, turned
+from devtools.sandbox_psp.emulators.stripe.errors import invalid_request, serialize_decline
+from devtools.sandbox_psp.emulators.stripe.models import Customer, PaymentIntent, with_prefix
 from devtools.sandbox_psp.emulators.stripe.money import to_stripe
 from devtools.sandbox_psp.models import (
     Authorization,
@@ -21,9 +21,9 @@ from devtools.sandbox_psp.models import (
     Refund,
 )
 
-View = dict[str, Any]
+Json = dict[str, Any]
 
-_DASHBOARD = "dashboard_"
+_DASHBOARD_PREFIX = "dashboard_"
 _REFUND_FAILURES = {
     "card_expired": "expired_or_canceled_card",
     "insufficient_funds": "insufficient_funds",
@@ -31,31 +31,34 @@ _REFUND_FAILURES = {
 
 
 @dataclass(frozen=True)
-class Ref:
+class ExpandableRef:
     """A related object: its id, or, if the caller asks to expand it, the whole."""
 
     id: str
-    load: Callable[[], View]
+    load: Callable[[], Json]
 
 
-def expanded(view: Mapping[str, Any], paths: Iterable[str]) -> View:
+def expand_references(body: Mapping[str, Any], paths: Iterable[str]) -> Json:
     """The object with everything named in `paths` in full; StripeError 400 for what cannot be."""
-    wanted: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for path in paths:
         first, _, rest = path.partition(".")
-        wanted.setdefault(first, []).extend([rest] if rest else [])
-    for name in wanted:
-        if not isinstance(view.get(name, 0), Ref | list | None):
+        members.setdefault(first, []).extend([rest] if rest else [])
+    for name in members:
+        if not isinstance(body.get(name, 0), ExpandableRef | list | None):
             message = f"This property cannot be expanded ({name})."
-            raise unacceptable(message, param="expand")
-    return {name: _member(value, wanted.get(name)) for name, value in view.items()}
+            raise invalid_request(message, param="expand")
+    return {name: _expand_member(value, members.get(name)) for name, value in body.items()}
 
 
-def _member(value: Any, paths: list[str] | None) -> Any:
-    if isinstance(value, Ref):
-        return value.id if paths is None else expanded(value.load(), paths)
+def _expand_member(value: Any, paths: list[str] | None) -> Any:
+    if isinstance(value, ExpandableRef):
+        return value.id if paths is None else expand_references(value.load(), paths)
     if isinstance(value, list):
-        return [expanded(one, paths or ()) if isinstance(one, dict) else one for one in value]
+        return [
+            expand_references(item, paths or ()) if isinstance(item, dict) else item
+            for item in value
+        ]
     return value
 
 
@@ -64,31 +67,31 @@ def seconds(iso: str) -> int:
     return int(datetime.fromisoformat(iso).timestamp())
 
 
-def customer(found: Customer) -> View:
+def serialize_customer(customer: Customer) -> Json:
     """A customer."""
     return {
-        **_head(found.id, "customer", found.created_at),
-        "name": found.name,
-        "email": found.email,
-        "metadata": found.metadata,
+        **_object_fields(customer.id, "customer", customer.created_at),
+        "name": customer.name,
+        "email": customer.email,
+        "metadata": customer.metadata,
     }
 
 
-def payment_method(found: PaymentMethod) -> View:
+def serialize_payment_method(method: PaymentMethod) -> Json:
     """A stored card or bank account; a mandate's has its id turned to `pm_`."""
-    details = found.card or found.sepa_debit
-    view: View = {
-        "id": turned(found.id, "pm"),
+    details = method.card or method.sepa_debit
+    fields: Json = {
+        "id": with_prefix(method.id, "pm"),
         "object": "payment_method",
         "livemode": False,
         "metadata": {},
-        "type": found.type,
-        "customer": found.customer,
+        "type": method.type,
+        "customer": method.customer,
         "billing_details": {"name": details.holder if details else None, "email": None},
     }
-    if found.card is not None:
-        card = found.card
-        view["card"] = {
+    if method.card is not None:
+        card = method.card
+        fields["card"] = {
             "brand": card.brand,
             "country": card.country,
             "exp_month": int(card.exp_month),
@@ -96,130 +99,151 @@ def payment_method(found: PaymentMethod) -> View:
             "funding": "credit",
             "last4": card.last4,
         }
-    if found.sepa_debit is not None:
-        iban = found.sepa_debit.iban
-        view["sepa_debit"] = {"bank_code": iban[4:12], "country": iban[:2], "last4": iban[-4:]}
-    return view
+    if method.sepa_debit is not None:
+        iban = method.sepa_debit.iban
+        fields["sepa_debit"] = {"bank_code": iban[4:12], "country": iban[:2], "last4": iban[-4:]}
+    return fields
 
 
-def mandate(found: Mandate) -> View:
+def serialize_mandate(mandate: Mandate) -> Json:
     """A mandate."""
     return {
-        "id": turned(found.id, "mandate"),
+        "id": with_prefix(mandate.id, "mandate"),
         "object": "mandate",
         "livemode": False,
-        "status": found.status,
+        "status": mandate.status,
         "type": "multi_use",
         "multi_use": {},
         "customer_acceptance": {"accepted_at": None, "type": "offline", "offline": {}},
-        "payment_method": turned(found.id, "pm"),
+        "payment_method": with_prefix(mandate.id, "pm"),
         "payment_method_details": {
             "type": "sepa_debit",
-            "sepa_debit": {"reference": found.id[-16:].upper(), "url": ""},
+            "sepa_debit": {"reference": mandate.id[-16:].upper(), "url": ""},
         },
     }
 
 
-def setup_intent(ctx: Context, found: Mandate | CheckoutSession) -> View:
+def serialize_setup_intent(ctx: Context, source: Mandate | CheckoutSession) -> Json:
     """What has stored a payment method: typed payment data, or a checkout in mode `setup`."""
-    signed = isinstance(found, Mandate)
-    method_id = turned(found.id, "pm") if isinstance(found, Mandate) else found.payment_method
-    stored = models.method(ctx, found.account, method_id or "")
+    is_mandate = isinstance(source, Mandate)
+    method_id = (
+        with_prefix(source.id, "pm") if isinstance(source, Mandate) else source.payment_method
+    )
+    method = models.get_payment_method(ctx, source.account, method_id or "")
     return {
-        **_head(turned(found.id, "seti"), "setup_intent", _created(ctx, found)),
+        **_object_fields(with_prefix(source.id, "seti"), "setup_intent", _created_at(ctx, source)),
         "status": "succeeded",
         "usage": "off_session",
-        "customer": stored.customer,
-        "payment_method": Ref(turned(stored.id, "pm"), lambda: payment_method(stored)),
-        "payment_method_types": ["sepa_debit" if signed else "card"],
+        "customer": method.customer,
+        "payment_method": ExpandableRef(
+            with_prefix(method.id, "pm"), lambda: serialize_payment_method(method)
+        ),
+        "payment_method_types": ["sepa_debit" if is_mandate else "card"],
         "mandate": (
-            Ref(turned(found.id, "mandate"), lambda: mandate(found))
-            if isinstance(found, Mandate)
+            ExpandableRef(with_prefix(source.id, "mandate"), lambda: serialize_mandate(source))
+            if isinstance(source, Mandate)
             else None
         ),
-        "metadata": _named(found.reference),
+        "metadata": _reference_metadata(source.reference),
         "last_setup_error": None,
     }
 
 
-def session(ctx: Context, found: CheckoutSession) -> View:
+def serialize_session(ctx: Context, session: CheckoutSession) -> Json:
     """A visit to the hosted page."""
-    status = {"open": "open", "completed": "complete"}.get(found.status, "expired")
-    setup = found.mode == "setup"
-    done = found.status == "completed"
-    about = None
-    if not setup and (found.authorization or found.failure):
-        about = turned(found.authorization or found.id, "pi")
+    status = {"open": "open", "completed": "complete"}.get(session.status, "expired")
+    is_setup = session.mode == "setup"
+    is_completed = session.status == "completed"
+    intent_id = None
+    if not is_setup and (session.authorization or session.failure):
+        intent_id = with_prefix(session.authorization or session.id, "pi")
     return {
-        **_head(found.id, "checkout.session", found.created_at),
+        **_object_fields(session.id, "checkout.session", session.created_at),
         "status": status,
-        "mode": "setup" if setup else "payment",
-        "url": found.url if found.status == "open" else None,
-        "client_reference_id": found.extra.get("client_reference_id"),
-        "currency": found.currency.lower(),
-        "amount_total": None if setup else to_stripe(found.amount, found.currency),
-        "expires_at": _ends(found),
-        "success_url": found.extra.get("success_url"),
-        "cancel_url": found.cancel_url,
-        "payment_status": "no_payment_required" if setup else "unpaid",
-        "metadata": found.extra.get("metadata", {}),
+        "mode": "setup" if is_setup else "payment",
+        "url": session.url if session.status == "open" else None,
+        "client_reference_id": session.extra.get("client_reference_id"),
+        "currency": session.currency.lower(),
+        "amount_total": None if is_setup else to_stripe(session.amount, session.currency),
+        "expires_at": _expires_at(session),
+        "success_url": session.extra.get("success_url"),
+        "cancel_url": session.cancel_url,
+        "payment_status": "no_payment_required" if is_setup else "unpaid",
+        "metadata": session.extra.get("metadata", {}),
         "payment_intent": (
-            Ref(about, lambda: intent(ctx, models.intent(ctx, found.account, about)))
-            if about
+            ExpandableRef(
+                intent_id,
+                lambda: serialize_intent(ctx, models.get_intent(ctx, session.account, intent_id)),
+            )
+            if intent_id
             else None
         ),
         "setup_intent": (
-            Ref(turned(found.id, "seti"), lambda: setup_intent(ctx, found))
-            if setup and done
+            ExpandableRef(
+                with_prefix(session.id, "seti"), lambda: serialize_setup_intent(ctx, session)
+            )
+            if is_setup and is_completed
             else None
         ),
     }
 
 
-def intent(
+def serialize_intent(
     ctx: Context,
-    found: Intent,
+    intent: PaymentIntent,
     *,
-    held: Authorization | None = None,
-    taken: Charge | None = None,
+    authorization: Authorization | None = None,
+    charge: Charge | None = None,
     snapshot: bool = False,
-) -> View:
+) -> Json:
     """A PaymentIntent as it is, or with `snapshot` as `held` and `taken` say it was."""
     if not snapshot:
-        held, taken = models.held_by(ctx, found), models.taken_by(ctx, found)
-    status = _status(found, held, taken)
-    failure = found.failure or (held and held.failure) or (taken and taken.failure) or None
-    over = found.canceled or (held is not None and held.status in ("voided", "expired"))
-    last = _latest(ctx, found, held, taken)
-    received = taken.amount if taken and status == "succeeded" else 0
+        authorization, charge = (
+            models.find_authorization(ctx, intent),
+            models.find_charge(ctx, intent),
+        )
+    status = _intent_status(intent, authorization, charge)
+    failure = (
+        intent.failure
+        or (authorization and authorization.failure)
+        or (charge and charge.failure)
+        or None
+    )
+    is_over = intent.canceled or (
+        authorization is not None and authorization.status in ("voided", "expired")
+    )
+    latest_charge = _latest_charge_ref(ctx, intent, authorization, charge)
+    received = charge.amount if charge and status == "succeeded" else 0
     return {
-        **_head(found.id, "payment_intent", found.created_at),
+        **_object_fields(intent.id, "payment_intent", intent.created_at),
         "status": status,
-        "amount": found.amount,
-        "amount_capturable": found.amount if status == "requires_capture" else 0,
-        "amount_received": to_stripe(received, found.currency),
-        "currency": found.currency.lower(),
-        "capture_method": found.capture_method,
+        "amount": intent.amount,
+        "amount_capturable": intent.amount if status == "requires_capture" else 0,
+        "amount_received": to_stripe(received, intent.currency),
+        "currency": intent.currency.lower(),
+        "capture_method": intent.capture_method,
         "confirmation_method": "automatic",
-        "client_secret": f"{found.id}_secret_of_the_sandbox",
-        "customer": found.customer,
-        "payment_method": _method_ref(ctx, found),
-        "payment_method_types": found.types,
-        "metadata": found.metadata,
-        "description": found.description,
-        "setup_future_usage": found.setup_future_usage,
-        "latest_charge": last,
-        "last_payment_error": declined(failure) if failure else None,
-        "cancellation_reason": _reason(held) if over else None,
+        "client_secret": f"{intent.id}_secret_of_the_sandbox",
+        "customer": intent.customer,
+        "payment_method": _payment_method_ref(ctx, intent),
+        "payment_method_types": intent.types,
+        "metadata": intent.metadata,
+        "description": intent.description,
+        "setup_future_usage": intent.setup_future_usage,
+        "latest_charge": latest_charge,
+        "last_payment_error": serialize_decline(failure) if failure else None,
+        "cancellation_reason": _cancellation_reason(authorization) if is_over else None,
         "next_action": None,
     }
 
 
-def uncaptured(ctx: Context, found: Intent, held: Authorization) -> View:
+def serialize_uncaptured_charge(
+    ctx: Context, intent: PaymentIntent, authorization: Authorization
+) -> Json:
     """The charge of a reservation that nobody has captured."""
-    failed = held.status == "declined"
+    failed = authorization.status == "declined"
     return {
-        **_charge_head(found, turned(held.id, "ch"), held),
+        **_charge_fields(intent, with_prefix(authorization.id, "ch"), authorization),
         "status": "failed" if failed else "succeeded",
         "captured": False,
         "paid": not failed,
@@ -227,106 +251,115 @@ def uncaptured(ctx: Context, found: Intent, held: Authorization) -> View:
         "amount_refunded": 0,
         "disputed": False,
         "balance_transaction": None,
-        "failure_code": held.failure.code if held.failure else None,
-        "failure_message": held.failure.message if held.failure else None,
-        "payment_intent": Ref(found.id, lambda: intent(ctx, found)),
+        "failure_code": authorization.failure.code if authorization.failure else None,
+        "failure_message": authorization.failure.message if authorization.failure else None,
+        "payment_intent": ExpandableRef(intent.id, lambda: serialize_intent(ctx, intent)),
     }
 
 
-def charge(ctx: Context, found: Charge) -> View:
+def serialize_charge(ctx: Context, charge: Charge) -> Json:
     """Money taken, or tried to be."""
-    made = models.of_charge(ctx, found)
-    status = {"declined": "failed"}.get(found.status, found.status)
-    failure = declined(found.failure) if found.failure else {}
-    amount = to_stripe(found.amount, found.currency)
+    intent = models.intent_of_charge(ctx, charge)
+    status = {"declined": "failed"}.get(charge.status, charge.status)
+    failure = serialize_decline(charge.failure) if charge.failure else {}
+    amount = to_stripe(charge.amount, charge.currency)
     return {
-        **_charge_head(made, found.id, models.held_by(ctx, made)),
+        **_charge_fields(intent, charge.id, models.find_authorization(ctx, intent)),
         "status": status,
         "captured": status == "succeeded",
         "paid": status == "succeeded",
         "amount_captured": amount if status == "succeeded" else 0,
-        "amount_refunded": to_stripe(found.amount_refunded, found.currency),
-        "disputed": bool(found.chargebacks),
+        "amount_refunded": to_stripe(charge.amount_refunded, charge.currency),
+        "disputed": bool(charge.chargebacks),
         "balance_transaction": (
-            Ref(turned(found.id, "txn"), lambda: balance_transaction(ctx, found))
+            ExpandableRef(
+                with_prefix(charge.id, "txn"), lambda: serialize_balance_transaction(ctx, charge)
+            )
             if status == "succeeded"
             else None
         ),
         "failure_code": failure.get("decline_code") or failure.get("code"),
         "failure_message": failure.get("message"),
-        "payment_intent": Ref(made.id, lambda: intent(ctx, made)),
+        "payment_intent": ExpandableRef(intent.id, lambda: serialize_intent(ctx, intent)),
     }
 
 
-def balance_transaction(ctx: Context, found: Charge) -> View:
+def serialize_balance_transaction(ctx: Context, charge: Charge) -> Json:
     """What a charge has brought."""
-    amount = to_stripe(found.amount, found.currency)
-    debit = found.payment_method.startswith("mdt_")
+    amount = to_stripe(charge.amount, charge.currency)
+    is_debit = charge.payment_method.startswith("mdt_")
     return {
-        **_head(turned(found.id, "txn"), "balance_transaction", found.created_at),
-        "type": "payment" if debit else "charge",
+        **_object_fields(with_prefix(charge.id, "txn"), "balance_transaction", charge.created_at),
+        "type": "payment" if is_debit else "charge",
         "reporting_category": "charge",
         "amount": amount,
         "fee": 0,
         "net": amount,
-        "currency": found.currency.lower(),
+        "currency": charge.currency.lower(),
         "status": "pending",
-        "source": Ref(found.id, lambda: charge(ctx, found)),
+        "source": ExpandableRef(charge.id, lambda: serialize_charge(ctx, charge)),
     }
 
 
-def refund(ctx: Context, found: Refund) -> View:
+def serialize_refund(ctx: Context, refund: Refund) -> Json:
     """Money given back."""
-    charged = models.owned(ctx, Charge, found.account, found.charge, "charge")
-    made = models.of_charge(ctx, charged)
-    failure = found.failure.code if found.failure else None
-    view = {
-        **_head(found.id, "refund", found.created_at),
-        "status": found.status,
-        "amount": to_stripe(found.amount, found.currency),
-        "currency": found.currency.lower(),
-        "charge": Ref(found.charge, lambda: charge(ctx, charged)),
-        "payment_intent": Ref(made.id, lambda: intent(ctx, made)),
+    charge = models.get_owned(ctx, Charge, refund.account, refund.charge, "charge")
+    intent = models.intent_of_charge(ctx, charge)
+    failure = refund.failure.code if refund.failure else None
+    fields = {
+        **_object_fields(refund.id, "refund", refund.created_at),
+        "status": refund.status,
+        "amount": to_stripe(refund.amount, refund.currency),
+        "currency": refund.currency.lower(),
+        "charge": ExpandableRef(refund.charge, lambda: serialize_charge(ctx, charge)),
+        "payment_intent": ExpandableRef(intent.id, lambda: serialize_intent(ctx, intent)),
         "balance_transaction": None,
-        "metadata": _named(found.reference),
+        "metadata": _reference_metadata(refund.reference),
         "reason": None,
         "failure_reason": _REFUND_FAILURES.get(failure, "unknown") if failure else None,
     }
-    if found.status != "succeeded":
-        return view
-    return {**view, "balance_transaction": _given_back(view, "refund")}
+    if refund.status != "succeeded":
+        return fields
+    return {**fields, "balance_transaction": _balance_reversal(fields, "refund")}
 
 
-def let_go(ctx: Context, held: Authorization) -> View | None:
+def serialize_release(ctx: Context, authorization: Authorization) -> Json | None:
     """The refund that Stripe makes of what was held and is not any more; None if there is none."""
-    made = models.intent(ctx, held.account, turned(held.id, "pi"))
-    taken = models.taken_by(ctx, made)
-    over = held.status in ("voided", "expired")
-    captured = taken.amount if taken is not None and taken.status == "succeeded" else held.amount
-    rest = to_stripe(held.amount if over else held.amount - captured, held.currency)
-    if rest == 0:
+    intent = models.get_intent(ctx, authorization.account, with_prefix(authorization.id, "pi"))
+    charge = models.find_charge(ctx, intent)
+    is_over = authorization.status in ("voided", "expired")
+    captured_amount = (
+        charge.amount
+        if charge is not None and charge.status == "succeeded"
+        else authorization.amount
+    )
+    released = to_stripe(
+        authorization.amount if is_over else authorization.amount - captured_amount,
+        authorization.currency,
+    )
+    if released == 0:
         return None
-    view = {
-        **_head(turned(held.id, "re"), "refund", held.created_at),
+    fields = {
+        **_object_fields(with_prefix(authorization.id, "re"), "refund", authorization.created_at),
         "status": "succeeded",
-        "amount": rest,
-        "currency": held.currency.lower(),
-        "charge": turned(held.id, "ch"),
-        "payment_intent": Ref(made.id, lambda: intent(ctx, made)),
+        "amount": released,
+        "currency": authorization.currency.lower(),
+        "charge": with_prefix(authorization.id, "ch"),
+        "payment_intent": ExpandableRef(intent.id, lambda: serialize_intent(ctx, intent)),
         "balance_transaction": None,
         "metadata": {},
         "reason": None,
         "failure_reason": None,
     }
-    moved = _given_back(view, "partial_capture_reversal")
-    return view if over else {**view, "balance_transaction": moved}
+    balance_transaction = _balance_reversal(fields, "partial_capture_reversal")
+    return fields if is_over else {**fields, "balance_transaction": balance_transaction}
 
 
-def _given_back(refund: View, category: str) -> Ref:
+def _balance_reversal(refund: Json, category: str) -> ExpandableRef:
     """The movement of a refund on the balance."""
-    view = {
+    fields = {
         **refund,
-        "id": turned(refund["id"], "txn"),
+        "id": with_prefix(refund["id"], "txn"),
         "object": "balance_transaction",
         "type": "refund",
         "reporting_category": category,
@@ -335,79 +368,81 @@ def _given_back(refund: View, category: str) -> Ref:
         "source": refund["id"],
     }
     names = ("id", "object", "type", "reporting_category", "amount", "fee", "currency", "created")
-    return Ref(view["id"], lambda: {name: view[name] for name in (*names, "source")})
+    return ExpandableRef(fields["id"], lambda: {name: fields[name] for name in (*names, "source")})
 
 
-def dispute(ctx: Context, found: Charge, taken: Chargeback) -> View:
+def serialize_dispute(ctx: Context, charge: Charge, chargeback: Chargeback) -> Json:
     """Money the payer's bank took back: contestable for a card, final for a debit."""
-    made = models.of_charge(ctx, found)
-    final = found.payment_method.startswith("mdt_")
-    amount = to_stripe(taken.amount, found.currency)
-    created = f"{taken.booked_on}T00:00:00+00:00"
-    moved = {
-        **_head(turned(taken.id, "txn"), "balance_transaction", created),
+    intent = models.intent_of_charge(ctx, charge)
+    is_final = charge.payment_method.startswith("mdt_")
+    amount = to_stripe(chargeback.amount, charge.currency)
+    created = f"{chargeback.booked_on}T00:00:00+00:00"
+    balance_transaction = {
+        **_object_fields(with_prefix(chargeback.id, "txn"), "balance_transaction", created),
         "type": "adjustment",
         "amount": -amount,
-        "fee": to_stripe(taken.fee_amount, found.currency),
-        "currency": found.currency.lower(),
+        "fee": to_stripe(chargeback.fee_amount, charge.currency),
+        "currency": charge.currency.lower(),
     }
     return {
-        **_head(turned(taken.id, "dp"), "dispute", created),
-        "status": "lost" if final else "needs_response",
+        **_object_fields(with_prefix(chargeback.id, "dp"), "dispute", created),
+        "status": "lost" if is_final else "needs_response",
         "amount": amount,
-        "currency": found.currency.lower(),
-        "charge": Ref(found.id, lambda: charge(ctx, found)),
-        "payment_intent": Ref(made.id, lambda: intent(ctx, made)),
-        "reason": "insufficient_funds" if final else "fraudulent",
+        "currency": charge.currency.lower(),
+        "charge": ExpandableRef(charge.id, lambda: serialize_charge(ctx, charge)),
+        "payment_intent": ExpandableRef(intent.id, lambda: serialize_intent(ctx, intent)),
+        "reason": "insufficient_funds" if is_final else "fraudulent",
         "is_charge_refundable": False,
-        "balance_transactions": [moved],
+        "balance_transactions": [balance_transaction],
         "metadata": {},
     }
 
 
-def _head(id: str, kind: str, created_at: str) -> View:
+def _object_fields(id: str, kind: str, created_at: str) -> Json:
     return {"id": id, "object": kind, "created": seconds(created_at), "livemode": False}
 
 
-def _named(reference: str | None) -> dict[str, str]:
-    if reference is None or reference.startswith(_DASHBOARD):
+def _reference_metadata(reference: str | None) -> dict[str, str]:
+    if reference is None or reference.startswith(_DASHBOARD_PREFIX):
         return {}
     return {"reference": reference}
 
 
-def _created(ctx: Context, found: Mandate | CheckoutSession) -> str:
-    if isinstance(found, CheckoutSession):
-        return found.created_at
-    return str(found.extra["created_at"])
+def _created_at(ctx: Context, source: Mandate | CheckoutSession) -> str:
+    if isinstance(source, CheckoutSession):
+        return source.created_at
+    return str(source.extra["created_at"])
 
 
-def _ends(found: CheckoutSession) -> int:
+def _expires_at(session: CheckoutSession) -> int:
     """A page whose time was made to run out says so."""
     now = now_ms() // 1000
-    ends = seconds(found.expires_at)
-    return min(ends, now) if found.status == "expired" else ends
+    expires = seconds(session.expires_at)
+    return min(expires, now) if session.status == "expired" else expires
 
 
-def _status(found: Intent, held: Authorization | None, taken: Charge | None) -> str:
-    if found.canceled:
+def _intent_status(
+    intent: PaymentIntent, authorization: Authorization | None, charge: Charge | None
+) -> str:
+    if intent.canceled:
         return "canceled"
-    if found.failure is not None:
+    if intent.failure is not None:
         return "requires_payment_method"
-    if held is not None and held.status != "captured":
-        return _HELD[held.status]
-    if taken is not None:
-        return _TAKEN[taken.status]
-    return "requires_confirmation" if found.payment_method else "requires_payment_method"
+    if authorization is not None and authorization.status != "captured":
+        return _AUTHORIZATION_STATUSES[authorization.status]
+    if charge is not None:
+        return _CHARGE_STATUSES[charge.status]
+    return "requires_confirmation" if intent.payment_method else "requires_payment_method"
 
 
-_HELD = {
+_AUTHORIZATION_STATUSES = {
     "authorized": "requires_capture",
     "pending": "processing",
     "declined": "requires_payment_method",
     "voided": "canceled",
     "expired": "canceled",
 }
-_TAKEN = {
+_CHARGE_STATUSES = {
     "succeeded": "succeeded",
     "pending": "processing",
     "failed": "requires_payment_method",
@@ -415,38 +450,47 @@ _TAKEN = {
 }
 
 
-def _reason(held: Authorization | None) -> str:
-    return "expired" if held is not None and held.status == "expired" else "requested_by_customer"
+def _cancellation_reason(authorization: Authorization | None) -> str:
+    return (
+        "expired"
+        if authorization is not None and authorization.status == "expired"
+        else "requested_by_customer"
+    )
 
 
-def _method_ref(ctx: Context, found: Intent) -> Ref | None:
-    if found.payment_method is None:
+def _payment_method_ref(ctx: Context, intent: PaymentIntent) -> ExpandableRef | None:
+    if intent.payment_method is None:
         return None
-    stored = models.method(ctx, found.account, found.payment_method)
-    return Ref(turned(stored.id, "pm"), lambda: payment_method(stored))
+    method = models.get_payment_method(ctx, intent.account, intent.payment_method)
+    return ExpandableRef(with_prefix(method.id, "pm"), lambda: serialize_payment_method(method))
 
 
-def _latest(
-    ctx: Context, found: Intent, held: Authorization | None, taken: Charge | None
-) -> Ref | None:
-    if taken is not None:
-        return Ref(taken.id, lambda: charge(ctx, taken))
-    if held is not None:
-        return Ref(turned(held.id, "ch"), lambda: uncaptured(ctx, found, held))
+def _latest_charge_ref(
+    ctx: Context, intent: PaymentIntent, authorization: Authorization | None, charge: Charge | None
+) -> ExpandableRef | None:
+    if charge is not None:
+        return ExpandableRef(charge.id, lambda: serialize_charge(ctx, charge))
+    if authorization is not None:
+        return ExpandableRef(
+            with_prefix(authorization.id, "ch"),
+            lambda: serialize_uncaptured_charge(ctx, intent, authorization),
+        )
     return None
 
 
-def _charge_head(found: Intent, id: str, held: Authorization | None) -> View:
-    copied = {name: text for name, text in found.metadata.items() if name != "capture"}
-    card: View = {"capture_before": seconds(held.expires_at)} if held else {}
-    kind = found.types[0]
+def _charge_fields(intent: PaymentIntent, id: str, authorization: Authorization | None) -> Json:
+    metadata = {name: text for name, text in intent.metadata.items() if name != "capture"}
+    method_details: Json = (
+        {"capture_before": seconds(authorization.expires_at)} if authorization else {}
+    )
+    method_type = intent.types[0]
     return {
-        **_head(id, "charge", found.created_at),
-        "amount": found.amount,
-        "currency": found.currency.lower(),
-        "customer": found.customer,
-        "payment_method": found.payment_method,
-        "payment_method_details": {"type": kind, kind: card},
-        "metadata": copied,
+        **_object_fields(id, "charge", intent.created_at),
+        "amount": intent.amount,
+        "currency": intent.currency.lower(),
+        "customer": intent.customer,
+        "payment_method": intent.payment_method,
+        "payment_method_details": {"type": method_type, method_type: method_details},
+        "metadata": metadata,
         "refunded": False,
     }

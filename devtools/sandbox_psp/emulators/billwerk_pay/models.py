@@ -8,14 +8,14 @@ in their text, if it has one: `Pro plan [20260115-65a7...]`.
 
 import json
 import re
-from decimal import Decimal
 from typing import Any, ClassVar
 
 from devtools.sandbox_psp import repository
-from devtools.sandbox_psp.clock import iso, now_ms
+from devtools.sandbox_psp.clock import now_ms, to_iso
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators.billwerk_pay.errors import refusal
-from devtools.sandbox_psp.errors import invalid, not_found
+from devtools.sandbox_psp.emulators.billwerk_pay.errors import billwerk_error
+from devtools.sandbox_psp.emulators.billwerk_pay.money import to_units
+from devtools.sandbox_psp.errors import not_found
 from devtools.sandbox_psp.ids import new_id
 from devtools.sandbox_psp.models import (
     Authorization,
@@ -24,10 +24,8 @@ from devtools.sandbox_psp.models import (
     PaymentMethod,
     Record,
 )
-from devtools.sandbox_psp.money import exponent
 
-_THOUSANDTHS = frozenset({"BHD", "IQD", "KWD", "LYD", "OMR", "TND", "VND"})
-_MARK = re.compile(r"\[([^\[\]]+)\]$")
+_REFERENCE_SUFFIX = re.compile(r"\[([^\[\]]+)\]$")
 
 
 class Invoice(Record):
@@ -47,45 +45,27 @@ class Invoice(Record):
         return self.reference or ""
 
 
-def to_minor(units: int, currency: str) -> int:
-    """The dialect's units in the engine's; PspError 422 for what the currency cannot express."""
-    factor = 1000 if currency in _THOUSANDTHS else 100
-    try:
-        minor = Decimal(units).scaleb(exponent(currency)) / factor
-    except ValueError:
-        raise invalid("parameter_invalid", "currency: not one of ISO 4217") from None
-    if minor != int(minor):
-        raise invalid("parameter_invalid", "amount: not one of this currency")
-    return int(minor)
-
-
-def to_units(minor: int, currency: str) -> int:
-    """The engine's minor units in the dialect's."""
-    factor = 1000 if currency in _THOUSANDTHS else 100
-    return int(Decimal(minor).scaleb(-exponent(currency)) * factor)
-
-
-def mark(text: str | None, otherwise: str) -> str:
+def reference_in_text(text: str | None, otherwise: str) -> str:
     """The reference at the end of a merchant's text."""
-    found = _MARK.search(text or "")
-    return found[1] if found else otherwise
+    match = _REFERENCE_SUFFIX.search(text or "")
+    return match[1] if match else otherwise
 
 
-def find(ctx: Context, account: str, handle: str) -> Invoice | None:
+def find_invoice(ctx: Context, account: str, handle: str) -> Invoice | None:
     """The invoice of a handle."""
-    found = repository.by_reference(ctx.db, Invoice, handle, account)
-    return found[0] if found else None
+    invoices = repository.list_by_reference(ctx.db, Invoice, handle, account)
+    return invoices[0] if invoices else None
 
 
-def invoice(ctx: Context, account: str, handle: str) -> Invoice:
+def get_invoice(ctx: Context, account: str, handle: str) -> Invoice:
     """The invoice of a handle; PspError 404 if there is none."""
-    found = find(ctx, account, handle)
-    if found is None:
+    invoice = find_invoice(ctx, account, handle)
+    if invoice is None:
         raise not_found("invoice", handle)
-    return found
+    return invoice
 
 
-def opened(
+def get_or_create_invoice(
     ctx: Context,
     account: str,
     handle: str,
@@ -97,10 +77,10 @@ def opened(
 ) -> Invoice:
     """The invoice of a handle, made if it is new. What it was made with cannot be changed."""
     if customer is None:
-        raise refusal(18)
-    found = find(ctx, account, handle)
-    if found is None:
-        found = Invoice(
+        raise billwerk_error(18)
+    invoice = find_invoice(ctx, account, handle)
+    if invoice is None:
+        invoice = Invoice(
             id=new_id("inv"),
             account=account,
             reference=handle,
@@ -108,19 +88,19 @@ def opened(
             amount=minor,
             currency=currency,
             order_lines=[],
-            created_at=iso(now_ms()),
+            created_at=to_iso(now_ms()),
         )
-    if found.customer != customer:
-        raise refusal(99)
-    if found.currency != currency:
-        raise refusal(72)
-    found.amount = minor
-    found.order_lines = [line(text, minor, currency)]
-    repository.save(ctx.db, found)
-    return found
+    if invoice.customer != customer:
+        raise billwerk_error(99)
+    if invoice.currency != currency:
+        raise billwerk_error(72)
+    invoice.amount = minor
+    invoice.order_lines = [build_order_line(text, minor, currency)]
+    repository.save(ctx.db, invoice)
+    return invoice
 
 
-def line(text: str | None, minor: int, currency: str) -> dict[str, Any]:
+def build_order_line(text: str | None, minor: int, currency: str) -> dict[str, Any]:
     """An order line."""
     units = to_units(minor, currency)
     return {
@@ -131,56 +111,60 @@ def line(text: str | None, minor: int, currency: str) -> dict[str, Any]:
         "quantity": 1,
         "vat": 0,
         "origin": "ondemand",
-        "timestamp": iso(now_ms()),
+        "timestamp": to_iso(now_ms()),
     }
 
 
-def direct(ctx: Context, of: Invoice) -> Charge | None:
+def find_direct_charge(ctx: Context, invoice: Invoice) -> Charge | None:
     """The newest attempt to take money at once."""
-    found = repository.by_reference(ctx.db, Charge, of.handle, of.account)
-    return next((made for made in reversed(found) if made.authorization is None), None)
+    charges = repository.list_by_reference(ctx.db, Charge, invoice.handle, invoice.account)
+    return next((charge for charge in reversed(charges) if charge.authorization is None), None)
 
 
-def held(ctx: Context, of: Invoice) -> Authorization | None:
+def find_authorization(ctx: Context, invoice: Invoice) -> Authorization | None:
     """The newest reservation."""
-    found = repository.by_reference(ctx.db, Authorization, of.handle, of.account)
-    return found[-1] if found else None
+    authorizations = repository.list_by_reference(
+        ctx.db, Authorization, invoice.handle, invoice.account
+    )
+    return authorizations[-1] if authorizations else None
 
 
-def session(ctx: Context, of: Invoice) -> CheckoutSession | None:
+def find_session(ctx: Context, invoice: Invoice) -> CheckoutSession | None:
     """The newest hosted page."""
-    found = repository.by_reference(ctx.db, CheckoutSession, of.handle, of.account)
-    return found[-1] if found else None
+    pages = repository.list_by_reference(ctx.db, CheckoutSession, invoice.handle, invoice.account)
+    return pages[-1] if pages else None
 
 
-def settles(ctx: Context, of: Invoice) -> list[Charge]:
+def list_charges(ctx: Context, invoice: Invoice) -> list[Charge]:
     """Everything taken, or tried to be, oldest first."""
-    made = direct(ctx, of)
-    reserved = repository.by_reference(ctx.db, Authorization, of.handle, of.account)
+    direct = find_direct_charge(ctx, invoice)
+    authorizations = repository.list_by_reference(
+        ctx.db, Authorization, invoice.handle, invoice.account
+    )
     rows = ctx.db.all(
         "SELECT body FROM objects WHERE account = ? AND kind = 'charge'"
         " AND json_extract(body, '$.authorization') IN (SELECT value FROM json_each(?))"
         " ORDER BY number",
-        of.account,
-        json.dumps([one.id for one in reserved]),
+        invoice.account,
+        json.dumps([authorization.id for authorization in authorizations]),
     )
-    taken = [Charge.model_validate_json(row["body"]) for row in rows]
-    return [*([made] if made else []), *taken]
+    captures = [Charge.model_validate_json(row["body"]) for row in rows]
+    return [*([direct] if direct else []), *captures]
 
 
-def handle_of(ctx: Context, made: Charge) -> str:
+def handle_of_charge(ctx: Context, charge: Charge) -> str:
     """A captured reservation keeps its handle."""
-    if made.authorization is None:
-        return made.reference or ""
-    return repository.get(ctx.db, Authorization, made.authorization).reference or ""
+    if charge.authorization is None:
+        return charge.reference or ""
+    return repository.get(ctx.db, Authorization, charge.authorization).reference or ""
 
 
-def card_id(method: str) -> str:
+def to_card_id(method: str) -> str:
     """`pm_x` as the dialect names it."""
     return f"ca_{method.removeprefix('pm_')}"
 
 
-def card(ctx: Context, account: str, id: str) -> PaymentMethod:
+def get_card(ctx: Context, account: str, id: str) -> PaymentMethod:
     """A stored card by its id in the dialect; PspError 404 (code 40) if there is none."""
     row = ctx.db.one(
         "SELECT body FROM objects WHERE id = ? AND kind = 'payment_method' AND account = ?",
@@ -188,11 +172,11 @@ def card(ctx: Context, account: str, id: str) -> PaymentMethod:
         account,
     )
     if row is None or not id.startswith("ca_"):
-        raise refusal(40, 404)
+        raise billwerk_error(40, 404)
     return PaymentMethod.model_validate_json(row["body"])
 
 
-def stored_by(ctx: Context, method: PaymentMethod) -> CheckoutSession | None:
+def find_card_session(ctx: Context, method: PaymentMethod) -> CheckoutSession | None:
     """The hosted page a card was typed at; none for cards stored otherwise."""
     row = ctx.db.one(
         "SELECT body FROM objects WHERE account = ? AND kind = 'checkout_session'"
@@ -203,13 +187,13 @@ def stored_by(ctx: Context, method: PaymentMethod) -> CheckoutSession | None:
     return CheckoutSession.model_validate_json(row["body"]) if row else None
 
 
-def owner(ctx: Context, method: PaymentMethod) -> str:
+def customer_of_card(ctx: Context, method: PaymentMethod) -> str:
     """The customer a card belongs to."""
-    page = stored_by(ctx, method)
+    page = find_card_session(ctx, method)
     return str(page.extra["customer"]) if page else method.customer
 
 
-def sessions_of(ctx: Context, account: str, customer: str) -> list[CheckoutSession]:
+def list_card_sessions(ctx: Context, account: str, customer: str) -> list[CheckoutSession]:
     """A customer's hosted pages at which a card was stored."""
     rows = ctx.db.all(
         "SELECT body FROM objects WHERE account = ? AND kind = 'checkout_session'"

@@ -1,0 +1,1 @@
+"""Run GoCardless' POSTs with the engine's operations."""
