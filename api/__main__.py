@@ -34,7 +34,7 @@ def main() -> None:
         server = _prepare_server(settings)
     except (ConfigurationError, KeyConfigurationError, ValidationError) as error:
         sys.exit(f"The API cannot start: {error}")
-    gc_tuning.collect_seldom()
+    gc_tuning.raise_gc_thresholds()
     server.run()
     if not server.started:
         sys.exit("The API could not be started.")

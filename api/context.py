@@ -21,7 +21,7 @@ from integrator.egress import outbound_client
 from integrator.observability import tracing
 from integrator.settings import Settings
 from integrator.store import Store
-from integrator.temporal.client import connect, follow_api_key
+from integrator.temporal.client import connect, watch_api_key_file
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import input_refresher
 
@@ -125,7 +125,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         tasks = [
             asyncio.create_task(context.token_usage.run()),
             asyncio.create_task(context.response_log.run()),
-            asyncio.create_task(follow_api_key(client, settings)),
+            asyncio.create_task(watch_api_key_file(client, settings)),
         ]
         try:
             yield context

@@ -30,7 +30,9 @@ async def authenticate(context: Context, request: Request, token: str) -> Caller
         raise Unauthorized
     context.failed_auth_limit.trust(credential)
     await context.caller_limit.acquire(caller.credential_id)
-    (context.token_usage.clients if client_id else context.token_usage.tokens).record(caller.credential_id)
+    (context.token_usage.clients if client_id else context.token_usage.tokens).record(
+        caller.credential_id
+    )
     log_setup.bind(merchant=caller.merchant.id, psp=caller.merchant.psp)
     return caller
 

@@ -49,7 +49,9 @@ async def create_transaction(
 ) -> Response:
     """Create the transaction, or return its state for a repeat, within the time budget."""
     log_setup.bind(transaction_id=request.transaction_id)
-    lookup = await context.store.request_lookup(merchant.id, request.transaction_id, _agreement_id(request))
+    lookup = await context.store.request_lookup(
+        merchant.id, request.transaction_id, _agreement_id(request)
+    )
     row, created = lookup.transaction, False
     if row is None:
         new = await validate_new(context, merchant, adapter, request, lookup)

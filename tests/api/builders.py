@@ -1,10 +1,10 @@
-"""Request bodies with sensible defaults; a test names only what it is about."""
+"""Request bodies with defaults; a test passes only the members it is about."""
 
 from typing import Any
 from uuid import uuid4
 
 MERCHANT, TOKEN = "demo", "token-of-demo"
-STRANGER, STRANGERS_TOKEN = "other", "token-of-other"
+OTHER_MERCHANT, OTHER_TOKEN = "other", "token-of-other"
 SETTINGS = {"Key": "k_1", "Secret": "s_1"}
 IBAN = "DE89370400440532013000"
 RETURN_URLS = {
@@ -25,29 +25,29 @@ def auth(token: str = TOKEN) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def card(**given: Any) -> Body:
-    return {"role": "CreditCard", **RETURN_URLS} | given
+def card(**members: Any) -> Body:
+    return {"role": "CreditCard", **RETURN_URLS} | members
 
 
-def debit(**given: Any) -> Body:
-    return {"role": "Debit", "initialBearer": {"Holder": "Mia Kern", "IBAN": IBAN}} | given
+def debit(**members: Any) -> Body:
+    return {"role": "Debit", "initialBearer": {"Holder": "Mia Kern", "IBAN": IBAN}} | members
 
 
-def preauth(**given: Any) -> Body:
-    return _request(agreementId="agr-1", isInitial=True, paymentMeansReference=card()) | given
+def preauth(**members: Any) -> Body:
+    return _request(agreementId="agr-1", isInitial=True, paymentMeansReference=card()) | members
 
 
-def payment(**given: Any) -> Body:
-    return _request(agreementId="agr-1", paymentMeansReference={"role": "CreditCard"}) | given
+def payment(**members: Any) -> Body:
+    return _request(agreementId="agr-1", paymentMeansReference={"role": "CreditCard"}) | members
 
 
-def refund(payment_id: str, **given: Any) -> Body:
-    body = _request(paymentTransactionId=payment_id) | given
+def refund(payment_id: str, **members: Any) -> Body:
+    body = _request(paymentTransactionId=payment_id) | members
     del body["transactionReferenceText"]
     return body
 
 
-def _request(**given: Any) -> Body:
+def _request(**members: Any) -> Body:
     return {
         "transactionId": new_id(),
         "requestedAmount": 119.0,
@@ -55,5 +55,5 @@ def _request(**given: Any) -> Body:
         "webhookTarget": "https://transform.example/hooks",
         "transactionReferenceText": "Basic plan",
         "payerData": {"lastName": "Kern", "emailAddress": "mia.kern@example.org"},
-        **given,
+        **members,
     }

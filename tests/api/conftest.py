@@ -20,9 +20,9 @@ from integrator.store import Store
 from integrator.store.migrate import upgrade
 from tests.api.builders import (
     MERCHANT,
+    OTHER_MERCHANT,
+    OTHER_TOKEN,
     SETTINGS,
-    STRANGER,
-    STRANGERS_TOKEN,
     TOKEN,
     Body,
     auth,
@@ -37,12 +37,12 @@ TABLES = ("transactions", "agreements", "notifications", "psp_settings")
 
 @pytest.fixture(scope="session")
 async def seeded_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two merchants with tokens and settings; made once, copied for every test."""
+    """Create a database with two merchants, their tokens and settings; copied for every test."""
     file = tmp_path_factory.mktemp("api") / "seeded.db"
     url = f"sqlite+aiosqlite:///{file}"
     await upgrade(url)
     async with Store(url, KEYS) as store:
-        for merchant, token in ((MERCHANT, TOKEN), (STRANGER, STRANGERS_TOKEN)):
+        for merchant, token in ((MERCHANT, TOKEN), (OTHER_MERCHANT, OTHER_TOKEN)):
             await store.add_merchant(merchant, "fake")
             await store.issue_token(merchant, "test", token=token)
             await store.save_settings(merchant, SETTINGS)
@@ -70,29 +70,32 @@ async def store(settings: Settings, seeded_database: Path) -> AsyncIterator[Stor
 def adapter(monkeypatch: pytest.MonkeyPatch) -> FakeAdapter:
     fake = FakeAdapter()
 
-    def find(name: str) -> FakeAdapter:
+    def get_adapter(name: str) -> FakeAdapter:
         if name != fake.name:
             raise registry.UnknownPsp(name)
         return fake
 
-    monkeypatch.setattr(registry, "adapter", find)
+    monkeypatch.setattr(registry, "adapter", get_adapter)
     return fake
 
 
 @pytest.fixture
-def gateway(store: Store) -> FakeTransactionClient:
+def transaction_client(store: Store) -> FakeTransactionClient:
     return FakeTransactionClient(store)
 
 
 @pytest.fixture
 async def context(
-    settings: Settings, store: Store, gateway: FakeTransactionClient, adapter: FakeAdapter
+    settings: Settings,
+    store: Store,
+    transaction_client: FakeTransactionClient,
+    adapter: FakeAdapter,
 ) -> AsyncIterator[Context]:
     async def ready() -> bool:
         return True
 
     async with httpx.AsyncClient() as http:
-        yield build_context(settings, KEYS, store, gateway, http, ready)  # type: ignore[arg-type]
+        yield build_context(settings, KEYS, store, transaction_client, http, ready)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -112,7 +115,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 class Rows:
-    """What is in the tables, so that a test can say that nothing was stored."""
+    """Reads the tables, so that a test can assert that nothing was stored."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -130,7 +133,7 @@ class Rows:
             database.close()
 
     def content(self, table: str) -> list[tuple[Any, ...]]:
-        """Every row of a table."""
+        """Return every row of a table."""
         database = sqlite3.connect(self.file)
         try:
             return database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()  # noqa: S608
@@ -143,22 +146,24 @@ def rows(settings: Settings, store: Store) -> Rows:
     return Rows(settings.data_dir / "integrator.db")
 
 
-class World:
-    """What has happened before a test begins, by the same doors as in life."""
+class TransactionFactory:
+    """Creates transactions through the API."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def preauth(self, **given: object) -> Body:
-        return await self._post("/api/Preauth", preauth(**given))
+    async def create_preauth(self, **members: object) -> Body:
+        return await self._post("/api/Preauth", preauth(**members))
 
-    async def payment(self, **given: object) -> Body:
-        return await self._post("/api/Payment", payment(**given))
+    async def create_payment(self, **members: object) -> Body:
+        return await self._post("/api/Payment", payment(**members))
 
-    async def capture(self, **given: object) -> Body:
-        """A preauth, and the payment that captures it."""
-        before = await self.preauth()
-        return await self.payment(preauthTransactionId=before["transactionId"], **given)
+    async def create_capture(self, **members: object) -> Body:
+        """Create a preauth and the payment that captures it."""
+        preauth_body = await self.create_preauth()
+        return await self.create_payment(
+            preauthTransactionId=preauth_body["transactionId"], **members
+        )
 
     async def _post(self, path: str, body: Body) -> Body:
         response = await self._client.post(path, json=body)
@@ -167,12 +172,12 @@ class World:
 
 
 @pytest.fixture
-def world(client: httpx.AsyncClient) -> World:
-    return World(client)
+def factory(client: httpx.AsyncClient) -> TransactionFactory:
+    return TransactionFactory(client)
 
 
 def assert_error(response: httpx.Response, status: int, code: str) -> Body:
-    """The one shape of every error."""
+    """Assert that the response is a `PaymentError`; return its body."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json; charset=utf-8"
     body: Body = response.json()

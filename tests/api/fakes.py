@@ -1,4 +1,4 @@
-"""A PSP adapter that must not be called, and a gateway that plays the workflows' part."""
+"""A fake PSP adapter and a fake transaction client that simulates the workflows."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -53,14 +53,14 @@ class FakeSettings(BaseModel):
 
 
 class FakeConnection:
-    """Only settings can be verified; everything else would be a call too many."""
+    """Verifies settings; any other call fails the test."""
 
     def __init__(self, adapter: "FakeAdapter") -> None:
         self._adapter = adapter
 
     async def verify_settings(self) -> SettingsCheck:
         self._adapter.calls.append("verify_settings")
-        result = self._adapter.verdict
+        result = self._adapter.verification
         if isinstance(result, Exception):
             raise result
         return result
@@ -75,7 +75,7 @@ class FakeAdapter:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.verdict: SettingsCheck | Exception = SettingsCheck(
+        self.verification: SettingsCheck | Exception = SettingsCheck(
             roles=frozenset({Role.CreditCard, Role.Debit})
         )
         self.capabilities = Capabilities(
@@ -108,8 +108,8 @@ class FakeAdapter:
         return NOTICES.validate_python(json.loads(raw)["events"])
 
 
-def approved(start: AnyInput) -> Outcome:
-    """What a PSP says that does everything at once."""
+def approve(start: AnyInput) -> Outcome:
+    """Return the outcome of a PSP that executes everything at once."""
     kinds = {
         TransactionKind.PREAUTH: FactKind.AUTHORIZED,
         TransactionKind.PAYMENT: FactKind.PAID,
@@ -120,8 +120,8 @@ def approved(start: AnyInput) -> Outcome:
     return Approved(psp_id=id, facts=(fact,) if start.requested_amount else ())
 
 
-def first_state(start: AnyInput) -> AnyState:
-    """The state a workflow begins with."""
+def initial_state(start: AnyInput) -> AnyState:
+    """Return the first state of a workflow."""
     if start.resume is not None:
         return start.resume.model_copy(deep=True)
     common: dict[str, Any] = {
@@ -139,14 +139,14 @@ def first_state(start: AnyInput) -> AnyState:
     return RefundState(**common, payment_id=getattr(start, "payment_id", ""))
 
 
-def away(status: RPCStatusCode = RPCStatusCode.UNAVAILABLE) -> RPCError:
+def rpc_error(status: RPCStatusCode = RPCStatusCode.UNAVAILABLE) -> RPCError:
     return RPCError("no", status, b"")
 
 
 class FakeTransactionClient:
-    """Same methods as the real one; `psp` says what the PSP answers to a created transaction.
+    """Has the methods of `TransactionClient`; `psp` returns the PSP's outcome of a new transaction.
 
-    `before` is awaited by every method with its name: there a test waits for ever or raises.
+    `before` holds hooks by method name, in which a test blocks or raises.
     """
 
     def __init__(self, store: Store) -> None:
@@ -155,14 +155,14 @@ class FakeTransactionClient:
         self.starts: list[AnyInput] = []
         self.signals: list[NotificationSignal] = []
         self.states: dict[Key, AnyState] = {}
-        self.psp: Callable[[AnyInput], Outcome | None] = approved
+        self.psp: Callable[[AnyInput], Outcome | None] = approve
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.cancel_reply = CancelReply(status=PaymentCancellationStatus.Succeeded)
 
     async def create(self, start: AnyInput) -> AnyState:
-        await self._enter("create", start)
+        await self._record_call("create", start)
         key = (start.merchant_id, kind_of(start), start.transaction_id)
-        state = self.states.setdefault(key, first_state(start))
+        state = self.states.setdefault(key, initial_state(start))
         outcome = self.psp(start)
         if outcome is not None and not state.answered:
             at = datetime.now(UTC)
@@ -173,31 +173,31 @@ class FakeTransactionClient:
     async def state(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
     ) -> AnyState:
-        await self._enter("state")
-        return self._known((merchant_id, kind, transaction_id)).model_copy(deep=True)
+        await self._record_call("state")
+        return self._get_state((merchant_id, kind, transaction_id)).model_copy(deep=True)
 
     async def caller_detached(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str
     ) -> None:
-        await self._enter("caller_left")
-        self._known((merchant_id, kind, transaction_id)).mark_pending(datetime.now(UTC))
+        await self._record_call("caller_detached")
+        self._get_state((merchant_id, kind, transaction_id)).mark_pending(datetime.now(UTC))
 
     async def finalize(self, start: PreauthInput) -> PreauthState:
-        await self._enter("finalize", start)
+        await self._record_call("finalize", start)
         state = await self.create(start)
         assert isinstance(state, PreauthState)
         return state
 
     async def cancel(self, start: PreauthInput) -> CancelReply:
-        await self._enter("cancel", start)
+        await self._record_call("cancel", start)
         return self.cancel_reply
 
     async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
-        await self._enter("notify", start)
+        await self._record_call("notify", start)
         self.signals.append(notification)
 
     async def record(self, merchant_id: str, state: AnyState) -> None:
-        """As the workflow's recorder does."""
+        """Record the state like the workflow."""
         await self._store.record(
             RecordUpdate(
                 merchant_id=merchant_id,
@@ -213,12 +213,12 @@ class FakeTransactionClient:
             )
         )
 
-    def _known(self, key: Key) -> AnyState:
+    def _get_state(self, key: Key) -> AnyState:
         if key not in self.states:
-            raise away(RPCStatusCode.NOT_FOUND)
+            raise rpc_error(RPCStatusCode.NOT_FOUND)
         return self.states[key]
 
-    async def _enter(self, name: str, start: AnyInput | None = None) -> None:
+    async def _record_call(self, name: str, start: AnyInput | None = None) -> None:
         self.calls.append(name)
         if start is not None:
             self.starts.append(start)

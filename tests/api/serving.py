@@ -1,4 +1,4 @@
-"""The API behind a real server on a free port, and certificates for it."""
+"""Runs the API in a real server on a free port, and creates certificates for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,29 +20,29 @@ from integrator.settings import Settings
 
 
 @asynccontextmanager
-async def serving(
+async def run_server(
     app: ASGIApp, settings: Settings, certificate: Certificate | None = None
 ) -> AsyncIterator[int]:
-    """The port on which the application is served; its own start and end are left out."""
+    """Serve the application and yield the port; its lifespan is skipped."""
     server = create_server(app, settings, certificate)
     server.config.port = 0
     server.config.lifespan = "off"
-    running = asyncio.create_task(server.serve())
+    server_task = asyncio.create_task(server.serve())
     try:
-        while not server.started:  # noqa: ASYNC110 - it sets no event
+        while not server.started:  # noqa: ASYNC110 - uvicorn sets no event
             await asyncio.sleep(0.01)
         yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         server.should_exit = True
-        await running
+        await server_task
 
 
 def free_port() -> int:
     return find_free("127.0.0.1", 1)[0]
 
 
-class Raw:
-    """A connection to which bytes are written as they are."""
+class RawConnection:
+    """A TCP connection that writes raw bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -50,7 +50,7 @@ class Raw:
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, port: int) -> AsyncIterator["Raw"]:
+    async def open(cls, port: int) -> AsyncIterator["RawConnection"]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             yield cls(reader, writer)
@@ -61,19 +61,19 @@ class Raw:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def all(self, within: float = 5.0) -> bytes:
-        """What comes until the other side hangs up."""
+    async def read_all(self, within: float = 5.0) -> bytes:
+        """Read until the other side closes the connection."""
         async with asyncio.timeout(within):
             return await self._reader.read()
 
-    async def head(self, within: float = 5.0) -> bytes:
-        """The head of one answer."""
+    async def read_head(self, within: float = 5.0) -> bytes:
+        """Read the headers of one response."""
         async with asyncio.timeout(within):
             return await self._reader.readuntil(b"\r\n\r\n")
 
 
 def write_certificate(folder: Path, password: bytes | None = None) -> tuple[Path, Path, int]:
-    """A new self-signed certificate for this machine: its file, its key's and its number."""
+    """Write a self-signed certificate; return its file, its key's file and its serial number."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What is answered when the PSP, the worker or Temporal takes too long."""
+"""Responses when the PSP, the worker or Temporal takes too long."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ from integrator.psp.types import RedirectRequired
 from integrator.settings import Settings
 from integrator.store import RecordUpdate, Store
 from tests.api.builders import MERCHANT, preauth
-from tests.api.conftest import Rows, World, assert_error
-from tests.api.fakes import FakeAdapter, FakeTransactionClient, approved, away, first_state
+from tests.api.conftest import Rows, TransactionFactory, assert_error
+from tests.api.fakes import FakeAdapter, FakeTransactionClient, approve, initial_state, rpc_error
 from workflows.state import Evidence, EvidenceKind, TransactionKind
 
 
@@ -25,192 +25,197 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
-def started_but_slow(gateway: FakeTransactionClient) -> None:
-    """The workflow begins and its PSP does not answer."""
+def started_but_slow(transaction_client: FakeTransactionClient) -> None:
+    """Start the workflow; its PSP does not answer."""
 
     async def slow() -> None:
-        start = gateway.starts[-1]
+        start = transaction_client.starts[-1]
         key = (start.merchant_id, TransactionKind.PREAUTH, start.transaction_id)
-        gateway.states.setdefault(key, first_state(start))
+        transaction_client.states.setdefault(key, initial_state(start))
         await never()
 
-    gateway.before["create"] = slow
+    transaction_client.before["create"] = slow
 
 
 async def test_a_slow_psp_is_answered_with_pending(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
-    started_but_slow(gateway)
+    started_but_slow(transaction_client)
     body = preauth()
     response = await client.post("/api/Preauth", json=body)
     assert response.status_code == 200
     assert response.json()["status"] == "Pending"
-    assert gateway.calls == ["create", "caller_left", "state"]
+    assert transaction_client.calls == ["create", "caller_detached", "state"]
     assert (await client.get(f"/api/Preauth/{body['transactionId']}")).json() == response.json()
 
 
-async def test_without_a_worker_the_store_says_pending_too(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
+async def test_pending_is_stored_when_no_worker_answers(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient, store: Store
 ) -> None:
-    started_but_slow(gateway)
-    gateway.before["state"] = never
+    started_but_slow(transaction_client)
+    transaction_client.before["state"] = never
     body = preauth()
     first = (await client.post("/api/Preauth", json=body)).json()
     assert first["status"] == "Pending"
-    found = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
-    assert found == first
+    result = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
+    assert result == first
     row = await store.transaction(MERCHANT, body["transactionId"])
     assert row is not None
     assert row.status == "Pending"
-    # Version 0: whatever the workflow records wins.
+    # Version 0: any state recorded by the workflow replaces it.
     assert row.version == 0
 
 
-async def test_pending_never_overwrites_what_the_workflow_recorded(
+async def test_pending_never_overwrites_a_state_recorded_by_the_workflow(
     client: httpx.AsyncClient,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The PSP answers between the last read of the store and the record."""
-    started_but_slow(gateway)
-    gateway.before["state"] = never
+    started_but_slow(transaction_client)
+    transaction_client.before["state"] = never
     record = store.record
 
-    async def overtaken(change: RecordUpdate) -> bool:
+    async def record_after_workflow(change: RecordUpdate) -> bool:
         monkeypatch.setattr(store, "record", record)
-        start = gateway.starts[-1]
-        state = first_state(start)
-        proof = Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC))
-        state.apply(approved(start), proof)
-        await gateway.record(MERCHANT, state)
+        start = transaction_client.starts[-1]
+        state = initial_state(start)
+        evidence = Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC))
+        state.apply(approve(start), evidence)
+        await transaction_client.record(MERCHANT, state)
         return await record(change)
 
-    monkeypatch.setattr(store, "record", overtaken)
+    monkeypatch.setattr(store, "record", record_after_workflow)
     body = preauth()
     assert (await client.post("/api/Preauth", json=body)).json()["status"] == "Pending"
-    found = await client.get(f"/api/Preauth/{body['transactionId']}")
-    assert found.json()["status"] == "Succeeded"
+    result = await client.get(f"/api/Preauth/{body['transactionId']}")
+    assert result.json()["status"] == "Succeeded"
 
 
 async def test_a_repeat_after_pending_joins_and_gets_the_outcome(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
-    started_but_slow(gateway)
-    gateway.before["state"] = never
+    started_but_slow(transaction_client)
+    transaction_client.before["state"] = never
     body = preauth()
     await client.post("/api/Preauth", json=body)
-    gateway.before.clear()
+    transaction_client.before.clear()
     response = await client.post("/api/Preauth", json=body)
     assert response.json()["status"] == "Succeeded"
 
 
-async def test_the_sdks_own_timeout_counts_as_well(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+async def test_a_timeout_raised_by_the_sdk_is_answered_with_pending(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
     async def timed_out() -> None:
-        start = gateway.starts[-1]
+        start = transaction_client.starts[-1]
         key = (start.merchant_id, TransactionKind.PREAUTH, start.transaction_id)
-        gateway.states[key] = first_state(start)
+        transaction_client.states[key] = initial_state(start)
         raise WorkflowUpdateRPCTimeoutOrCancelledError
 
-    gateway.before["create"] = timed_out
+    transaction_client.before["create"] = timed_out
     response = await client.post("/api/Preauth", json=preauth())
     assert response.json()["status"] == "Pending"
 
 
 async def test_an_open_redirect_stays_initiated(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient, store: Store
 ) -> None:
     async def slow_after_the_session() -> None:
-        start = gateway.starts[-1]
-        state = first_state(start)
+        start = transaction_client.starts[-1]
+        state = initial_state(start)
         at = datetime.now(UTC)
         session = RedirectRequired(psp_id="ses_1", expires_at=at)
         state.apply(session, Evidence(kind=EvidenceKind.ANSWER, source="psp", at=at))
-        gateway.states[(start.merchant_id, TransactionKind.PREAUTH, start.transaction_id)] = state
+        transaction_client.states[
+            (start.merchant_id, TransactionKind.PREAUTH, start.transaction_id)
+        ] = state
         await store.save_private(
             MERCHANT, start.transaction_id, redirect={"url": "https://psp.example/1", "data": None}
         )
         await never()
 
-    gateway.before["create"] = slow_after_the_session
-    found = (await client.post("/api/Preauth", json=preauth())).json()
-    assert found["status"] == "Initiated"
-    assert found["redirectUrl"] == "https://psp.example/1"
+    transaction_client.before["create"] = slow_after_the_session
+    result = (await client.post("/api/Preauth", json=preauth())).json()
+    assert result["status"] == "Initiated"
+    assert result["redirectUrl"] == "https://psp.example/1"
 
 
-async def test_a_workflow_closed_meanwhile_is_read(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
+async def test_the_state_of_a_workflow_closed_meanwhile_is_returned(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient, store: Store
 ) -> None:
-    async def done_unheard() -> None:
-        start = gateway.starts[-1]
-        state = first_state(start)
+    async def complete_without_answer() -> None:
+        start = transaction_client.starts[-1]
+        state = initial_state(start)
         at = datetime.now(UTC)
-        state.apply(approved(start), Evidence(kind=EvidenceKind.ANSWER, source="psp", at=at))
-        await gateway.record(MERCHANT, state)
+        state.apply(approve(start), Evidence(kind=EvidenceKind.ANSWER, source="psp", at=at))
+        await transaction_client.record(MERCHANT, state)
         await never()
 
-    gateway.before["create"] = done_unheard
-    found = (await client.post("/api/Preauth", json=preauth())).json()
-    assert found["status"] == "Succeeded"
-    assert "caller_left" in gateway.calls
+    transaction_client.before["create"] = complete_without_answer
+    result = (await client.post("/api/Preauth", json=preauth())).json()
+    assert result["status"] == "Succeeded"
+    assert "caller_detached" in transaction_client.calls
 
 
-async def test_a_start_that_never_arrived_is_no_pending(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+async def test_a_start_that_never_arrived_is_answered_with_503(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
-    gateway.before["create"] = never
+    transaction_client.before["create"] = never
     body = preauth()
     response = await client.post("/api/Preauth", json=body)
     assert_error(response, 503, "InternalError")
-    gateway.before.clear()
+    transaction_client.before.clear()
     assert (await client.post("/api/Preauth", json=body)).json()["status"] == "Succeeded"
 
 
-async def test_a_transaction_begun_before_is_read(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+async def test_the_state_of_a_workflow_started_before_is_returned(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
-    async def done_before() -> None:
-        start = gateway.starts[-1]
-        state = first_state(start)
+    async def complete_before() -> None:
+        start = transaction_client.starts[-1]
+        state = initial_state(start)
         at = datetime.now(UTC)
-        state.apply(approved(start), Evidence(kind=EvidenceKind.ANSWER, source="psp", at=at))
-        await gateway.record(MERCHANT, state)
+        state.apply(approve(start), Evidence(kind=EvidenceKind.ANSWER, source="psp", at=at))
+        await transaction_client.record(MERCHANT, state)
         raise WorkflowAlreadyStartedError("id", "PreauthWorkflow")
 
-    gateway.before["create"] = done_before
-    found = (await client.post("/api/Preauth", json=preauth())).json()
-    assert found["status"] == "Succeeded"
+    transaction_client.before["create"] = complete_before
+    result = (await client.post("/api/Preauth", json=preauth())).json()
+    assert result["status"] == "Succeeded"
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        away(RPCStatusCode.UNAVAILABLE),
-        away(RPCStatusCode.DEADLINE_EXCEEDED),
-        away(RPCStatusCode.RESOURCE_EXHAUSTED),
+        rpc_error(RPCStatusCode.UNAVAILABLE),
+        rpc_error(RPCStatusCode.DEADLINE_EXCEEDED),
+        rpc_error(RPCStatusCode.RESOURCE_EXHAUSTED),
         RuntimeError("Failed client connect"),
     ],
 )
-async def test_temporal_away_is_said_and_the_repeat_works(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, rows: Rows, error: Exception
+async def test_unavailable_temporal_is_answered_with_503_and_the_repeat_succeeds(
+    client: httpx.AsyncClient,
+    transaction_client: FakeTransactionClient,
+    rows: Rows,
+    error: Exception,
 ) -> None:
     async def fail() -> None:
         raise error
 
-    gateway.before["create"] = fail
+    transaction_client.before["create"] = fail
     body = preauth()
     response = await client.post("/api/Preauth", json=body)
     assert_error(response, 503, "InternalError")
     assert response.headers["retry-after"] == "2"
-    gateway.before.clear()
+    transaction_client.before.clear()
     assert (await client.post("/api/Preauth", json=body)).json()["status"] == "Succeeded"
     assert rows.count()["transactions"] == 1
 
 
-async def test_a_cancelled_request_is_finished_all_the_same(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, context: Context
+async def test_a_cancelled_request_is_still_completed(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient, context: Context
 ) -> None:
     entered, release = asyncio.Event(), asyncio.Event()
 
@@ -218,7 +223,7 @@ async def test_a_cancelled_request_is_finished_all_the_same(
         entered.set()
         await release.wait()
 
-    gateway.before["create"] = wait
+    transaction_client.before["create"] = wait
     body = preauth()
     request = asyncio.create_task(client.post("/api/Preauth", json=body))
     await entered.wait()
@@ -226,23 +231,23 @@ async def test_a_cancelled_request_is_finished_all_the_same(
     await asyncio.gather(request, return_exceptions=True)
     release.set()
     await context.background_tasks.drain()
-    assert (MERCHANT, TransactionKind.PREAUTH, body["transactionId"]) in gateway.states
+    assert (MERCHANT, TransactionKind.PREAUTH, body["transactionId"]) in transaction_client.states
 
 
-async def test_an_outcome_that_nobody_heard_is_announced(
-    context: Context, store: Store, adapter: FakeAdapter, gateway: FakeTransactionClient
+async def test_the_outcome_for_a_disconnected_caller_is_notified(
+    context: Context, store: Store, adapter: FakeAdapter, transaction_client: FakeTransactionClient
 ) -> None:
-    """The caller hung up before the answer: the workflow must tell it by webhook."""
+    """The caller disconnected before the response: the workflow must send a webhook."""
     merchant = await store.merchant(MERCHANT)
     assert merchant is not None
 
-    async def gone() -> bool:
+    async def is_disconnected() -> bool:
         return True
 
     request = json_codec.validate(PreauthRequest, preauth(requestedAmount="119.00"))
-    response = await create_transaction(context, merchant, adapter, request, gone)
+    response = await create_transaction(context, merchant, adapter, request, is_disconnected)
     assert response.status_code == 200
-    assert gateway.calls == ["create", "caller_left"]
+    assert transaction_client.calls == ["create", "caller_detached"]
 
 
 class TestReads:
@@ -250,76 +255,84 @@ class TestReads:
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"query_timeout_seconds": 0.05})
 
-    async def test_an_open_transaction_is_asked(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
+    async def test_the_workflow_of_an_open_transaction_is_queried(
+        self,
+        client: httpx.AsyncClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
     ) -> None:
-        body = await world.preauth()
-        gateway.calls.clear()
+        body = await factory.create_preauth()
+        transaction_client.calls.clear()
         await client.get(f"/api/Preauth/{body['transactionId']}")
-        assert gateway.calls == ["state"]
+        assert transaction_client.calls == ["state"]
 
     async def test_the_newer_version_wins(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
+        self,
+        client: httpx.AsyncClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
     ) -> None:
-        body = await world.capture()
-        state = gateway.states[(MERCHANT, TransactionKind.PAYMENT, body["transactionId"])]
+        body = await factory.create_capture()
+        state = transaction_client.states[
+            (MERCHANT, TransactionKind.PAYMENT, body["transactionId"])
+        ]
         path = f"/api/Payment/{body['transactionId']}"
         state.psp_transaction_id = "of the workflow"
         assert (await client.get(path)).json()["pspTransactionId"] == "of the workflow"
         state.version = 0
         assert (await client.get(path)).json()["pspTransactionId"] != "of the workflow"
 
-    async def test_one_unanswered_query_is_enough_for_some_seconds(
+    async def test_one_unanswered_query_opens_the_circuit_breaker(
         self,
         client: httpx.AsyncClient,
-        world: World,
-        gateway: FakeTransactionClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
         context: Context,
     ) -> None:
-        body = await world.capture()
-        gateway.before["state"] = never
+        body = await factory.create_capture()
+        transaction_client.before["state"] = never
         path = f"/api/Payment/{body['transactionId']}"
-        gateway.calls.clear()
+        transaction_client.calls.clear()
         for _ in range(3):
             response = await client.get(path)
             assert response.json()["status"] == "Succeeded"
-        assert gateway.calls == ["state"]
+        assert transaction_client.calls == ["state"]
         assert context.query_breaker.is_open
 
     @pytest.mark.parametrize(
         ("error", "trips"),
         [
-            (away(RPCStatusCode.NOT_FOUND), False),
-            (away(RPCStatusCode.FAILED_PRECONDITION), True),
-            (away(RPCStatusCode.UNAVAILABLE), True),
+            (rpc_error(RPCStatusCode.NOT_FOUND), False),
+            (rpc_error(RPCStatusCode.FAILED_PRECONDITION), True),
+            (rpc_error(RPCStatusCode.UNAVAILABLE), True),
             (RuntimeError("Failed client connect"), True),
         ],
     )
     async def test_a_failed_query_is_answered_from_the_store(
         self,
         client: httpx.AsyncClient,
-        world: World,
-        gateway: FakeTransactionClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
         context: Context,
         error: Exception,
         trips: bool,
     ) -> None:
-        body = await world.capture()
+        body = await factory.create_capture()
 
         async def fail() -> None:
             raise error
 
-        gateway.before["state"] = fail
+        transaction_client.before["state"] = fail
         response = await client.get(f"/api/Payment/{body['transactionId']}")
         assert response.json()["status"] == "Succeeded"
         assert context.query_breaker.is_open is trips
 
-    async def test_what_cannot_change_is_not_asked(
-        self, client: httpx.AsyncClient, gateway: FakeTransactionClient
+    async def test_a_final_state_is_not_queried(
+        self, client: httpx.AsyncClient, transaction_client: FakeTransactionClient
     ) -> None:
         body = preauth(requestedAmount=0)
         await client.post("/api/Preauth", json=body)
-        gateway.calls.clear()
+        transaction_client.calls.clear()
         response = await client.get(f"/api/Preauth/{body['transactionId']}")
         assert response.json()["status"] == "Succeeded"
-        assert gateway.calls == []
+        assert transaction_client.calls == []

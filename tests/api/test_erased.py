@@ -1,4 +1,4 @@
-"""An agreement whose data was erased takes no more money; what happened on it can still be read."""
+"""Erased agreements: no new charges, but their transactions can still be read."""
 
 from typing import Any
 
@@ -8,20 +8,25 @@ import pytest
 from integrator.psp.types import NotificationEvent
 from integrator.store import Store
 from tests.api.builders import MERCHANT, card, payment, preauth, refund
-from tests.api.conftest import Rows, World, assert_error
+from tests.api.conftest import Rows, TransactionFactory, assert_error
 
-TAKING: list[Any] = [
+CHARGING_REQUESTS: list[Any] = [
     pytest.param("Payment", payment(), id="charge"),
     pytest.param("Preauth", preauth(isInitial=False), id="reservation"),
     pytest.param("Preauth", preauth(), id="new sign-up"),
 ]
 
 
-@pytest.mark.parametrize(("path", "body"), TAKING)
-async def test_taking_money_is_refused(
-    client: httpx.AsyncClient, world: World, store: Store, rows: Rows, path: str, body: Any
+@pytest.mark.parametrize(("path", "body"), CHARGING_REQUESTS)
+async def test_charges_and_reservations_are_refused(
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    store: Store,
+    rows: Rows,
+    path: str,
+    body: Any,
 ) -> None:
-    await world.preauth()
+    await factory.create_preauth()
     await store.erase_agreement(MERCHANT, "agr-1")
     before = rows.count()
     error = assert_error(await client.post(f"/api/{path}", json=body), 500, "InvalidPreconditions")
@@ -29,18 +34,18 @@ async def test_taking_money_is_refused(
     assert rows.count() == before
 
 
-async def test_a_notification_is_sealed_as_data_of_its_agreement(
-    client: httpx.AsyncClient, world: World, store: Store
+async def test_a_notification_is_encrypted_with_the_key_of_its_agreement(
+    client: httpx.AsyncClient, factory: TransactionFactory, store: Store
 ) -> None:
-    held = await world.preauth()
+    preauth_body = await factory.create_preauth()
     merchant = await store.merchant(MERCHANT)
     assert merchant is not None
-    notice = NotificationEvent(event_id="evt_1", reference=held["transactionId"]).model_dump(
+    event = NotificationEvent(event_id="evt_1", reference=preauth_body["transactionId"]).model_dump(
         mode="json"
     )
     response = await client.post(
         f"/api/notifications/fake/{merchant.psp_settings_id}",
-        json={"events": [notice]},
+        json={"events": [event]},
         headers={"X-Signature": "s_1"},
     )
     assert response.status_code == 200
@@ -53,22 +58,26 @@ async def test_a_notification_is_sealed_as_data_of_its_agreement(
     assert (row.erased, row.raw) == (True, b"")
 
 
-async def test_a_capture_is_refused(client: httpx.AsyncClient, world: World, store: Store) -> None:
-    held = await world.preauth()
+async def test_a_capture_is_refused(
+    client: httpx.AsyncClient, factory: TransactionFactory, store: Store
+) -> None:
+    preauth_body = await factory.create_preauth()
     await store.erase_agreement(MERCHANT, "agr-1")
-    body = payment(preauthTransactionId=held["transactionId"])
+    body = payment(preauthTransactionId=preauth_body["transactionId"])
     assert_error(await client.post("/api/Payment", json=body), 500, "InvalidPreconditions")
 
 
 async def test_reads_and_repeats_answer_without_payment_data(
-    client: httpx.AsyncClient, world: World, store: Store
+    client: httpx.AsyncClient, factory: TransactionFactory, store: Store
 ) -> None:
-    held = await world.preauth()
-    paid = await world.payment()
+    preauth_body = await factory.create_preauth()
+    payment_body = await factory.create_payment()
     await store.save_private(
-        MERCHANT, held["transactionId"], instrument={"token": {}, "bearer": {"Last4": "1111"}}
+        MERCHANT,
+        preauth_body["transactionId"],
+        instrument={"token": {}, "bearer": {"Last4": "1111"}},
     )
-    path = f"/api/Preauth/{held['transactionId']}"
+    path = f"/api/Preauth/{preauth_body['transactionId']}"
     before = (await client.get(path)).json()
     assert before["bearer"] == {"Last4": "1111"}
     await store.erase_agreement(MERCHANT, "agr-1")
@@ -76,25 +85,27 @@ async def test_reads_and_repeats_answer_without_payment_data(
     assert after.status_code == 200
     assert after.json() == {key: value for key, value in before.items() if key != "bearer"}
     for response in (
-        await client.get(f"/api/Payment/{paid['transactionId']}"),
-        await client.post("/api/Payment", json=paid),
+        await client.get(f"/api/Payment/{payment_body['transactionId']}"),
+        await client.post("/api/Payment", json=payment_body),
     ):
         assert response.status_code == 200
         assert (response.json()["status"], response.json()["bearer"]) == ("Succeeded", {})
 
 
-async def test_money_is_given_back(client: httpx.AsyncClient, world: World, store: Store) -> None:
-    paid = await world.capture()
+async def test_a_refund_is_still_possible(
+    client: httpx.AsyncClient, factory: TransactionFactory, store: Store
+) -> None:
+    payment_body = await factory.create_capture()
     await store.erase_agreement(MERCHANT, "agr-1")
-    response = await client.post("/api/Refund", json=refund(paid["transactionId"]))
+    response = await client.post("/api/Refund", json=refund(payment_body["transactionId"]))
     assert response.status_code == 200, response.text
     assert response.json()["status"] == "Succeeded"
 
 
 async def test_a_reservation_can_be_cancelled(
-    client: httpx.AsyncClient, world: World, store: Store
+    client: httpx.AsyncClient, factory: TransactionFactory, store: Store
 ) -> None:
-    held = await world.preauth(paymentMeansReference=card())
+    preauth_body = await factory.create_preauth(paymentMeansReference=card())
     await store.erase_agreement(MERCHANT, "agr-1")
-    response = await client.post(f"/api/Preauth/{held['transactionId']}/cancel", json={})
+    response = await client.post(f"/api/Preauth/{preauth_body['transactionId']}/cancel", json={})
     assert response.status_code == 200, response.text

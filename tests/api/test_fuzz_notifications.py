@@ -1,6 +1,6 @@
-"""Notifications nobody sent: any bytes, any signature, through the real route and adapter.
+"""Forged notifications: random bytes and signatures, through the real route and adapter.
 
-Whatever comes, the answer is no server error, and no transaction is changed or told anything.
+None causes a server error, and no transaction is changed or signalled.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ UNLIMITED = "1000000000/second"
 
 
 def fuzz(examples: int) -> runs:
-    """So many of them, always the same ones."""
+    """Run a number of examples, the same ones each time."""
     return runs(
         max_examples=examples,
         deadline=None,
@@ -46,15 +46,15 @@ def fuzz(examples: int) -> runs:
 
 @dataclass
 class Target:
-    """The route of a merchant with one open transaction; a request each is an example."""
+    """Notification route of a merchant with one open transaction."""
 
     client: httpx.AsyncClient
     path: str
     transaction_id: str
-    gateway: FakeTransactionClient
+    transaction_client: FakeTransactionClient
     rows: Rows
     state: tuple[Any, ...]
-    kept: bool = False
+    may_be_stored: bool = False
     """Whether a notification may be stored."""
 
     async def send(self, body: bytes, headers: dict[str, str]) -> int:
@@ -62,17 +62,17 @@ class Target:
         response = await self.client.post(self.path, content=body, headers=raw)
         return response.status_code
 
-    def now(self) -> tuple[Any, ...]:
-        """All that a notification must not have changed."""
+    def snapshot(self) -> tuple[Any, ...]:
+        """Return everything that a notification must not change."""
         tables = self.rows.count()
         tables.pop("notifications")
         return (
             tables,
             self.rows.content("transactions"),
             self.rows.content("agreements"),
-            list(self.gateway.calls),
-            list(self.gateway.signals),
-            {key: state.model_dump_json() for key, state in self.gateway.states.items()},
+            list(self.transaction_client.calls),
+            list(self.transaction_client.signals),
+            {key: state.model_dump_json() for key, state in self.transaction_client.states.items()},
         )
 
 
@@ -81,7 +81,7 @@ async def target(
     app: FastAPI,
     context: Context,
     store: Store,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     rows: Rows,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Target]:
@@ -97,23 +97,25 @@ async def target(
     async def same_settings(_: str) -> dict[str, str] | None:
         return settings
 
-    # The two questions that every notification asks, answered from memory for the sake of time.
+    # The two queries of every notification are answered from memory, for speed.
     monkeypatch.setattr(store, "merchant_by_settings", same_merchant)
     monkeypatch.setattr(store, "settings", same_settings)
     unlimited = FailedAuthLimit(UNLIMITED)
-    app.state.context = replace(context, guests=unlimited, notifications=RateLimit(UNLIMITED))
-    gateway.psp = lambda _: Pending(psp_id="auth_1", session_id="cs_1")
+    app.state.context = replace(
+        context, failed_auth_limit=unlimited, notification_limit=RateLimit(UNLIMITED)
+    )
+    transaction_client.psp = lambda _: Pending(psp_id="auth_1", session_id="cs_1")
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         body = preauth()
         opened = await client.post("/api/Preauth", json=body, headers=auth("token-of-fuzzed"))
         assert opened.status_code == 200, opened.text
         path = f"/api/notifications/sandbox/{merchant.psp_settings_id}"
-        found = Target(client, path, body["transactionId"], gateway, rows, ())
-        found.state = found.now()
-        yield found
-    assert found.now() == found.state
-    assert found.kept or rows.count()["notifications"] == 0
+        target = Target(client, path, body["transactionId"], transaction_client, rows, ())
+        target.state = target.snapshot()
+        yield target
+    assert target.snapshot() == target.state
+    assert target.may_be_stored or rows.count()["notifications"] == 0
 
 
 def signature(body: bytes, at: object, secret: str = SECRET) -> str:
@@ -161,8 +163,8 @@ plausible = events.map(lambda event: json.dumps(event).encode())
 bodies = st.one_of(plausible, st.binary(max_size=200), values.map(lambda v: json.dumps(v).encode()))
 
 
-def about(target: Target) -> bytes:
-    """What the PSP might really say of the open transaction."""
+def plausible_event(target: Target) -> bytes:
+    """Return a valid event about the open transaction."""
     data = {"id": "auth_1", "reference": target.transaction_id, "status": "authorized"}
     event = {"id": "evt_1", "type": "authorization.authorized", "created": 1, "data": data}
     return json.dumps(event).encode()
@@ -173,10 +175,10 @@ def about(target: Target) -> bytes:
 @example(body=None, text="t=" + "9" * 5000 + ",v1=" + "0" * 64)
 @example(body=None, text="t=\u00b2,v1=" + "0" * 64)
 @example(body=b"[" * 100_000, text="t=1,v1=" + "0" * 64)
-async def test_forged_ones_are_refused(
+async def test_forged_signatures_are_refused(
     target: Target, body: bytes | None, text: str | None
 ) -> None:
-    content = about(target) if body is None else body
+    content = plausible_event(target) if body is None else body
     headers = {} if text is None else {HEADER: text}
     assert await target.send(content, headers) == 401
 
@@ -188,11 +190,11 @@ async def test_forged_ones_are_refused(
     secret=st.text(max_size=20).filter(lambda secret: secret != SECRET),
     flipped=st.integers(0, 63),
 )
-async def test_those_with_one_thing_wrong_are_refused(
+async def test_nearly_valid_signatures_are_refused(
     target: Target, wrong: int, seconds: int, secret: str, flipped: int
 ) -> None:
-    """What the PSP might say of the open transaction: too old, another's, or one digit off."""
-    body, now = about(target), int(time.time())
+    """A valid event whose signature is too old, of another key, or wrong in one digit."""
+    body, now = plausible_event(target), int(time.time())
     right = signature(body, now)
     start = len(right) - 64
     wrong_digit = "0" if right[start + flipped] != "0" else "1"
@@ -210,8 +212,8 @@ async def test_those_with_one_thing_wrong_are_refused(
 @example(body=b"[" * 100_000)
 @example(body=b'{"id":"e","type":"charge.succeeded","data":' + b'{"id":' * 5_000)
 @example(body=json.dumps({"id": "\x00", "type": TYPES[0], "data": {"id": "\x00"}}).encode())
-async def test_signed_nonsense_changes_nothing(target: Target, body: bytes) -> None:
-    """A PSP gone mad: what has the form of an event may be kept for later, and that is all."""
-    target.kept = True
+async def test_signed_random_bodies_change_nothing(target: Target, body: bytes) -> None:
+    """Random bodies with a valid signature: at most they are stored as events."""
+    target.may_be_stored = True
     status = await target.send(body, {HEADER: signature(body, int(time.time()))})
     assert status in {200, 401}

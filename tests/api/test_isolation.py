@@ -1,4 +1,4 @@
-"""What belongs to one merchant does not exist for another, on any endpoint."""
+"""Isolation of merchants: data of one does not exist for another, on any endpoint."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from integrator.psp.types import Pending
 from integrator.store import Store
 from tests.api.builders import (
     MERCHANT,
-    STRANGER,
-    STRANGERS_TOKEN,
+    OTHER_MERCHANT,
+    OTHER_TOKEN,
     Body,
     auth,
     new_id,
@@ -19,7 +19,7 @@ from tests.api.builders import (
     preauth,
     refund,
 )
-from tests.api.conftest import Rows, World, assert_error
+from tests.api.conftest import Rows, TransactionFactory, assert_error
 from tests.api.fakes import FakeTransactionClient
 
 SIGNED = {"X-Signature": "s_1"}
@@ -31,7 +31,7 @@ WITHOUT_IDS = {
     ("get", "/healthz"),
     ("get", "/readyz"),
 }
-"""Endpoints that neither path nor body can point at anything with; the token alone says whose."""
+"""Endpoints without ids in path or body; only the token identifies the merchant."""
 BY_BODY = {
     ("post", "/api/Preauth"),
     ("post", "/api/Preauth/Finalize"),
@@ -42,29 +42,36 @@ BY_SIGNATURE = {("post", "/api/notifications/{psp}/{pspSettingsId}")}
 
 
 @pytest.fixture
-async def owned(
-    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient, store: Store
+async def merchant_ids(
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    store: Store,
 ) -> dict[str, str]:
-    """Every id that the merchant `demo` has or was told, by what it names."""
-    preauthorised, paid = await world.preauth(), await world.payment()
-    returned = refund(paid["transactionId"], requestedAmount=1)
-    assert (await client.post("/api/Refund", json=returned)).status_code == 200
-    gateway.psp = lambda _: Pending(psp_id="psp_open", session_id="session_open")
-    open_one = await world.preauth(agreementId="agr-2")
+    """Return every id of the merchant `demo`, by what it identifies."""
+    preauth_body, payment_body = await factory.create_preauth(), await factory.create_payment()
+    refund_body = refund(payment_body["transactionId"], requestedAmount=1)
+    assert (await client.post("/api/Refund", json=refund_body)).status_code == 200
+    transaction_client.psp = lambda _: Pending(psp_id="psp_open", session_id="session_open")
+    open_preauth = await factory.create_preauth(agreementId="agr-2")
     merchant = await store.merchant(MERCHANT)
     assert merchant is not None
     ids = {
-        "preauth": preauthorised["transactionId"],
-        "payment": paid["transactionId"],
-        "refund": returned["transactionId"],
-        "open preauth": open_one["transactionId"],
+        "preauth": preauth_body["transactionId"],
+        "payment": payment_body["transactionId"],
+        "refund": refund_body["transactionId"],
+        "open preauth": open_preauth["transactionId"],
         "agreement": "agr-1",
         "settings": merchant.psp_settings_id,
         "merchant": merchant.id,
     }
     for kind, path in (("preauth", "Preauth"), ("payment", "Payment"), ("refund", "Refund")):
-        shown = (await client.get(f"/api/{path}/{ids[kind]}")).json()
-        ids |= {f"{name} of {kind}": shown[name] for name in shown if name.endswith("ransactionId")}
+        response = (await client.get(f"/api/{path}/{ids[kind]}")).json()
+        ids |= {
+            f"{name} of {kind}": response[name]
+            for name in response
+            if name.endswith("ransactionId")
+        }
     [token] = await store.tokens(MERCHANT)
     ids["token"] = token.id
     ids["client"], _ = await store.add_client(MERCHANT, "platform")
@@ -73,39 +80,42 @@ async def owned(
 
 def operations(app: FastAPI) -> set[tuple[str, str]]:
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
-    return {(method, path) for path, found in paths.items() for method in found}
+    return {(method, path) for path, methods in paths.items() for method in methods}
 
 
-async def test_every_path_with_every_id_is_not_found(
+async def test_no_path_finds_an_id_of_another_merchant(
     app: FastAPI,
     client: httpx.AsyncClient,
-    owned: dict[str, str],
+    merchant_ids: dict[str, str],
     rows: Rows,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
 ) -> None:
     by_path = operations(app) - WITHOUT_IDS - BY_BODY - BY_SIGNATURE
     assert len(by_path) == 4
-    stored, called = rows.count(), list(gateway.calls)
+    stored, called = rows.count(), list(transaction_client.calls)
     for method, path in sorted(by_path):
-        for what, id in owned.items():
+        for name, id in merchant_ids.items():
             response = await client.request(
-                method, path.replace("{transactionId}", id), headers=auth(STRANGERS_TOKEN)
+                method, path.replace("{transactionId}", id), headers=auth(OTHER_TOKEN)
             )
-            assert response.status_code == 404, (method, path, what)
+            assert response.status_code == 404, (method, path, name)
             body = assert_error(response, 404, "InvalidData")
-            nothing = await client.request(
-                method, path.replace("{transactionId}", new_id()), headers=auth(STRANGERS_TOKEN)
+            unknown = await client.request(
+                method, path.replace("{transactionId}", new_id()), headers=auth(OTHER_TOKEN)
             )
-            assert body["errorMessage"] == nothing.json()["errorMessage"], (method, path, what)
+            assert body["errorMessage"] == unknown.json()["errorMessage"], (method, path, name)
     assert rows.count() == stored
-    assert gateway.calls == called
+    assert transaction_client.calls == called
 
 
-async def test_every_body_with_every_id_names_nothing(
-    client: httpx.AsyncClient, owned: dict[str, str], rows: Rows, gateway: FakeTransactionClient
+async def test_no_body_accepts_an_id_of_another_merchant(
+    client: httpx.AsyncClient,
+    merchant_ids: dict[str, str],
+    rows: Rows,
+    transaction_client: FakeTransactionClient,
 ) -> None:
-    stored, called = rows.count(), list(gateway.calls)
-    for what, id in owned.items():
+    stored, called = rows.count(), list(transaction_client.calls)
+    for name, id in merchant_ids.items():
         bodies: list[tuple[str, Body]] = [
             ("Preauth", preauth(agreementId=id, isInitial=False)),
             ("Preauth/Finalize", {"transactionId": id, "finalizationData": {}}),
@@ -114,27 +124,27 @@ async def test_every_body_with_every_id_names_nothing(
             ("Refund", refund(id)),
         ]
         for path, body in bodies:
-            response = await client.post(f"/api/{path}", json=body, headers=auth(STRANGERS_TOKEN))
-            assert response.status_code == 422, (path, what, response.text)
+            response = await client.post(f"/api/{path}", json=body, headers=auth(OTHER_TOKEN))
+            assert response.status_code == 422, (path, name, response.text)
             assert_error(response, 422, "InvalidData")
     assert rows.count() == stored
-    assert gateway.calls == called
+    assert transaction_client.calls == called
 
 
-async def test_an_id_that_another_has_is_free(
-    client: httpx.AsyncClient, owned: dict[str, str], store: Store
+async def test_an_id_used_by_another_merchant_can_be_used(
+    client: httpx.AsyncClient, merchant_ids: dict[str, str], store: Store
 ) -> None:
-    """Ids are a merchant's own: nobody learns from a refusal that another has used one."""
-    body = preauth(transactionId=owned["preauth"], requestedAmount=7)
-    response = await client.post("/api/Preauth", json=body, headers=auth(STRANGERS_TOKEN))
+    """Ids are scoped by merchant, so a refusal never shows that another merchant uses one."""
+    body = preauth(transactionId=merchant_ids["preauth"], requestedAmount=7)
+    response = await client.post("/api/Preauth", json=body, headers=auth(OTHER_TOKEN))
     assert response.status_code == 200
-    for token, amount in ((STRANGERS_TOKEN, 7), (None, 119)):
+    for token, amount in ((OTHER_TOKEN, 7), (None, 119)):
         headers = auth(token) if token else {}
-        shown = await client.get(f"/api/Preauth/{owned['preauth']}", headers=headers)
-        assert shown.json()["requestedAmount"] == amount
-    theirs = await store.transaction(STRANGER, owned["preauth"])
+        response = await client.get(f"/api/Preauth/{merchant_ids['preauth']}", headers=headers)
+        assert response.json()["requestedAmount"] == amount
+    theirs = await store.transaction(OTHER_MERCHANT, merchant_ids["preauth"])
     assert theirs is not None
-    assert theirs.merchant_id == STRANGER
+    assert theirs.merchant_id == OTHER_MERCHANT
 
 
 async def test_settings_are_those_of_the_token(
@@ -142,22 +152,25 @@ async def test_settings_are_those_of_the_token(
 ) -> None:
     form = {"merchantSettings": [{"keyName": "Key", "keyValue": "theirs"}]}
     form["merchantSettings"].append({"keyName": "Secret", "keyValue": "theirs"})
-    response = await client.put("/api/Settings", json=form, headers=auth(STRANGERS_TOKEN))
+    response = await client.put("/api/Settings", json=form, headers=auth(OTHER_TOKEN))
     assert response.status_code == 200
     saved = await store.settings(MERCHANT)
     assert saved is not None
     assert "theirs" not in saved.values()
-    assert (await store.settings(STRANGER) or {})["Key"] == "theirs"
+    assert (await store.settings(OTHER_MERCHANT) or {})["Key"] == "theirs"
 
 
 async def test_notifications_are_those_of_the_signature(
-    client: httpx.AsyncClient, owned: dict[str, str], store: Store, gateway: FakeTransactionClient
+    client: httpx.AsyncClient,
+    merchant_ids: dict[str, str],
+    store: Store,
+    transaction_client: FakeTransactionClient,
 ) -> None:
-    """A PSP's account of one merchant reports on another's objects, by every id there is."""
-    other = await store.merchant(STRANGER)
+    """The PSP account of one merchant reports on another's objects, by every known id."""
+    other = await store.merchant(OTHER_MERCHANT)
     assert other is not None
-    called = list(gateway.calls)
-    for id in owned.values():
+    called = list(transaction_client.calls)
+    for id in merchant_ids.values():
         event = {"event_id": f"evt-{id}", "reference": id, "psp_ids": [id, "psp_open"]}
         response = await client.post(
             f"/api/notifications/fake/{other.psp_settings_id}",
@@ -165,9 +178,9 @@ async def test_notifications_are_those_of_the_signature(
             headers=SIGNED,
         )
         assert response.status_code == 200, response.text
-    assert gateway.calls == called
-    assert gateway.signals == []
-    for number in range(1, len(set(owned.values())) + 1):
+    assert transaction_client.calls == called
+    assert transaction_client.signals == []
+    for number in range(1, len(set(merchant_ids.values())) + 1):
         row = await store.notification(number)
         assert row is not None
-        assert (row.merchant_id, row.state) == (STRANGER, "parked")
+        assert (row.merchant_id, row.state) == (OTHER_MERCHANT, "parked")

@@ -1,4 +1,4 @@
-"""The store hears of a change a moment after the caller: nothing is refused on its word alone."""
+"""The store lags behind the workflow: no request is refused on the store's state alone."""
 
 import httpx
 from temporalio.service import RPCError, RPCStatusCode
@@ -7,83 +7,97 @@ from api.context import Context
 from integrator.psp.types import Pending
 from integrator.store import Store
 from tests.api.builders import MERCHANT, payment, preauth, refund
-from tests.api.conftest import World, assert_error
-from tests.api.fakes import FakeTransactionClient, approved, first_state
+from tests.api.conftest import TransactionFactory, assert_error
+from tests.api.fakes import FakeTransactionClient, approve, initial_state
 from workflows.messages import AnyInput
 from workflows.state import Evidence, EvidenceKind, TransactionKind
 
 
-async def _pending(client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World) -> str:
-    """A payment that the store knows as Pending."""
-    await world.preauth()
-    gateway.psp = lambda _: Pending(psp_id="ch_1")
+async def _create_pending_payment(
+    client: httpx.AsyncClient,
+    transaction_client: FakeTransactionClient,
+    factory: TransactionFactory,
+) -> str:
+    """Create a payment that is Pending in the store."""
+    await factory.create_preauth()
+    transaction_client.psp = lambda _: Pending(psp_id="ch_1")
     body = payment()
     await client.post("/api/Payment", json=body)
     return str(body["transactionId"])
 
 
-def nobody_answers(gateway: FakeTransactionClient) -> None:
-    async def away() -> None:
+def fail_queries(transaction_client: FakeTransactionClient) -> None:
+    async def time_out() -> None:
         raise RPCError("timeout", RPCStatusCode.DEADLINE_EXCEEDED, b"")
 
-    gateway.before["state"] = away
+    transaction_client.before["state"] = time_out
 
 
-async def test_a_refund_of_what_the_store_alone_calls_pending_is_to_be_repeated(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World
+async def test_a_refund_of_a_payment_pending_only_in_the_store_is_answered_with_503(
+    client: httpx.AsyncClient,
+    transaction_client: FakeTransactionClient,
+    factory: TransactionFactory,
 ) -> None:
-    paid = await _pending(client, gateway, world)
-    nobody_answers(gateway)
-    response = await client.post("/api/Refund", json=refund(paid))
+    payment_id = await _create_pending_payment(client, transaction_client, factory)
+    fail_queries(transaction_client)
+    response = await client.post("/api/Refund", json=refund(payment_id))
     assert_error(response, 503, "InternalError")
     assert response.headers["Retry-After"]
 
 
-async def test_a_refusal_asks_the_workflow_even_if_a_read_would_not(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World, context: Context
+async def test_a_refusal_queries_the_workflow_even_if_the_breaker_is_open(
+    client: httpx.AsyncClient,
+    transaction_client: FakeTransactionClient,
+    factory: TransactionFactory,
+    context: Context,
 ) -> None:
-    paid = await _pending(client, gateway, world)
+    payment_id = await _create_pending_payment(client, transaction_client, factory)
     context.query_breaker.trip()
-    response = await client.post("/api/Refund", json=refund(paid))
+    response = await client.post("/api/Refund", json=refund(payment_id))
     assert_error(response, 500, "InvalidPreconditions")
 
 
-async def test_a_refund_of_what_the_workflow_calls_pending_is_refused(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, world: World
+async def test_a_refund_of_a_payment_pending_in_the_workflow_is_refused(
+    client: httpx.AsyncClient,
+    transaction_client: FakeTransactionClient,
+    factory: TransactionFactory,
 ) -> None:
-    paid = await _pending(client, gateway, world)
-    response = await client.post("/api/Refund", json=refund(paid))
+    payment_id = await _create_pending_payment(client, transaction_client, factory)
+    response = await client.post("/api/Refund", json=refund(payment_id))
     assert_error(response, 500, "InvalidPreconditions")
 
 
-async def test_a_capture_of_what_the_store_alone_calls_pending_is_to_be_repeated(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+async def test_a_capture_of_a_preauth_pending_only_in_the_store_is_answered_with_503(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
-    gateway.psp = lambda _: Pending(psp_id="auth_1")
-    held = preauth()
-    await client.post("/api/Preauth", json=held)
-    nobody_answers(gateway)
-    body = payment(preauthTransactionId=held["transactionId"])
+    transaction_client.psp = lambda _: Pending(psp_id="auth_1")
+    preauth_body = preauth()
+    await client.post("/api/Preauth", json=preauth_body)
+    fail_queries(transaction_client)
+    body = payment(preauthTransactionId=preauth_body["transactionId"])
     assert_error(await client.post("/api/Payment", json=body), 503, "InternalError")
 
 
-async def test_a_charge_right_after_a_sign_up_that_is_not_recorded_yet_is_to_be_repeated(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
+async def test_a_charge_before_the_initial_preauth_is_recorded_is_answered_with_503(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient, store: Store
 ) -> None:
-    signed = preauth()
+    initial_body = preauth()
 
-    def answered_and_not_recorded(start: AnyInput) -> None:
-        state = first_state(start)
-        proof = Evidence(kind=EvidenceKind.ANSWER, source="psp", at=state.last_updated)
-        state.apply(approved(start), proof)
-        gateway.states[(MERCHANT, TransactionKind.PREAUTH, start.transaction_id)] = state
+    def apply_without_record(start: AnyInput) -> None:
+        state = initial_state(start)
+        evidence = Evidence(kind=EvidenceKind.ANSWER, source="psp", at=state.last_updated)
+        state.apply(approve(start), evidence)
+        transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, start.transaction_id)] = state
 
-    gateway.psp = lambda _: None
-    await client.post("/api/Preauth", json=signed)
-    answered_and_not_recorded(gateway.starts[-1])
+    transaction_client.psp = lambda _: None
+    await client.post("/api/Preauth", json=initial_body)
+    apply_without_record(transaction_client.starts[-1])
     assert_error(await client.post("/api/Payment", json=payment()), 503, "InternalError")
-    await gateway.record(
-        MERCHANT, gateway.states[(MERCHANT, TransactionKind.PREAUTH, signed["transactionId"])]
+    await transaction_client.record(
+        MERCHANT,
+        transaction_client.states[
+            (MERCHANT, TransactionKind.PREAUTH, initial_body["transactionId"])
+        ],
     )
-    gateway.psp = approved
+    transaction_client.psp = approve
     assert (await client.post("/api/Payment", json=payment())).status_code == 200

@@ -1,4 +1,4 @@
-"""PSP notifications: verified, stored, then signalled; nothing is lost and nothing is doubled."""
+"""PSP notifications: verified, stored, then signalled exactly once."""
 
 import asyncio
 import json
@@ -20,24 +20,24 @@ from integrator.psp.types import (
     Pending,
 )
 from integrator.store import Merchant, NotificationRow, Store, StoreUnavailable
-from tests.api.builders import MERCHANT, STRANGER, UNKNOWN, preauth
-from tests.api.conftest import Rows, World, assert_error
-from tests.api.fakes import FakeTransactionClient, away
+from tests.api.builders import MERCHANT, OTHER_MERCHANT, UNKNOWN, preauth
+from tests.api.conftest import Rows, TransactionFactory, assert_error
+from tests.api.fakes import FakeTransactionClient, rpc_error
 from workflows.state import TransactionKind
 
 SIGNED = {"X-Signature": "s_1"}
 
 
-def event(event_id: str = "evt_1", **given: Any) -> dict[str, Any]:
-    return NotificationEvent(event_id=event_id, **given).model_dump(mode="json")
+def event(event_id: str = "evt_1", **members: Any) -> dict[str, Any]:
+    return NotificationEvent(event_id=event_id, **members).model_dump(mode="json")
 
 
-def approval(psp_id: str, **given: Any) -> Outcome:
+def approval(psp_id: str, **members: Any) -> Outcome:
     fact = Fact(kind=FactKind.AUTHORIZED, id=psp_id, amount=Decimal(119))
-    return Approved(psp_id=psp_id, facts=(fact,), **given)
+    return Approved(psp_id=psp_id, facts=(fact,), **members)
 
 
-class Psp:
+class NotificationSender:
     """Posts notifications as the PSP of the merchant `demo`."""
 
     def __init__(self, client: httpx.AsyncClient, merchant: Merchant, store: Store) -> None:
@@ -60,23 +60,28 @@ class Psp:
 
 
 @pytest.fixture
-async def psp(client: httpx.AsyncClient, store: Store) -> Psp:
+async def psp(client: httpx.AsyncClient, store: Store) -> NotificationSender:
     merchant = await store.merchant(MERCHANT)
     assert merchant is not None
-    return Psp(client, merchant, store)
+    return NotificationSender(client, merchant, store)
 
 
-async def undecided(world: World, gateway: FakeTransactionClient) -> str:
-    gateway.psp = lambda _: Pending(psp_id="auth_1")
-    body = await world.preauth()
+async def create_open_preauth(
+    factory: TransactionFactory, transaction_client: FakeTransactionClient
+) -> str:
+    transaction_client.psp = lambda _: Pending(psp_id="auth_1")
+    body = await factory.create_preauth()
     id: str = body["transactionId"]
     return id
 
 
-async def test_is_stored_and_signalled(
-    psp: Psp, world: World, gateway: FakeTransactionClient, client: httpx.AsyncClient
+async def test_a_notification_is_stored_and_signalled(
+    psp: NotificationSender,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    client: httpx.AsyncClient,
 ) -> None:
-    id = await undecided(world, gateway)
+    id = await create_open_preauth(factory, transaction_client)
     response = await psp.send(event(psp_ids=["auth_1"], result=approval("auth_1").model_dump()))
     assert (response.status_code, response.content) == (200, b"")
     row = await psp.row()
@@ -84,33 +89,33 @@ async def test_is_stored_and_signalled(
     assert json.loads(row.raw)["events"]
     assert row.headers is not None
     assert row.headers["x-signature"] == "s_1"
-    (signal,) = gateway.signals
+    (signal,) = transaction_client.signals
     assert (signal.notification_id, signal.event_id) == (1, "evt_1")
-    start = gateway.starts[-1]
+    start = transaction_client.starts[-1]
     assert start.resume is not None
     assert start.resume.status.name == "Pending"
 
 
 @pytest.mark.parametrize("path", ["/NOTIFICATIONS", "/api/Notifications"])
-async def test_path_in_any_form(psp: Psp, path: str) -> None:
+async def test_the_path_is_case_insensitive(psp: NotificationSender, path: str) -> None:
     psp.path = psp.path.replace("/api/notifications", path)
     assert (await psp.send(event())).status_code == 200
 
 
-async def test_is_found_by_our_reference(
-    psp: Psp, world: World, gateway: FakeTransactionClient
+async def test_the_transaction_is_found_by_reference(
+    psp: NotificationSender, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
-    id = await undecided(world, gateway)
+    id = await create_open_preauth(factory, transaction_client)
     await psp.send(event(reference=id))
     assert (await psp.row()).state == "signalled"
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Signature": "wrong"}])
-async def test_with_a_bad_signature_leaves_nothing_but_a_count(
-    psp: Psp,
+async def test_an_invalid_signature_is_only_counted(
+    psp: NotificationSender,
     rows: Rows,
     context: Context,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     caplog: pytest.LogCaptureFixture,
     headers: dict[str, str],
 ) -> None:
@@ -118,27 +123,29 @@ async def test_with_a_bad_signature_leaves_nothing_but_a_count(
     response = await psp.send(event(reference="secret-reference"), headers=headers)
     assert_error(response, 401, "UnmappedError")
     assert rows.count() == stored
-    assert gateway.calls == []
+    assert transaction_client.calls == []
     assert context.rejected_notifications == {"fake": 1}
     assert [r.levelno for r in caplog.records if r.name == "api.notifications"] == [logging.WARNING]
     assert "secret-reference" not in caplog.text
 
 
-async def test_to_nobody_is_not_found(psp: Psp, rows: Rows, store: Store) -> None:
-    fresh = await store.add_merchant("fresh", "fake")
+async def test_an_unknown_address_is_not_found(
+    psp: NotificationSender, rows: Rows, store: Store
+) -> None:
+    new_merchant = await store.add_merchant("new_merchant", "fake")
     stored = rows.count()
     settings_id = psp.path.rsplit("/", 1)[1]
     for path in (
-        f"/api/notifications/nobody/{settings_id}",
+        f"/api/notifications/unknown/{settings_id}",
         "/api/notifications/fake/000000000000000000000000",
-        f"/api/notifications/fake/{fresh.psp_settings_id}",
+        f"/api/notifications/fake/{new_merchant.psp_settings_id}",
     ):
         psp.path = path
         assert_error(await psp.send(event()), 404, "InvalidData")
     assert rows.count() == stored
 
 
-async def test_too_large_is_refused(psp: Psp, rows: Rows) -> None:
+async def test_a_large_body_is_refused(psp: NotificationSender, rows: Rows) -> None:
     stored = rows.count()
     response = await psp.send(event(reference="x" * 300_000))
     assert_error(response, 413, "InvalidData")
@@ -146,78 +153,84 @@ async def test_too_large_is_refused(psp: Psp, rows: Rows) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"event_id": "e\x00"}, {"reference": "\x00"}, {"psp_ids": ["a", "\x00"]}]
+    "members", [{"event_id": "e\x00"}, {"reference": "\x00"}, {"psp_ids": ["a", "\x00"]}]
 )
-async def test_with_ids_that_no_database_holds_is_refused(
-    psp: Psp, rows: Rows, given: dict[str, Any]
+async def test_ids_that_cannot_be_stored_are_refused(
+    psp: NotificationSender, rows: Rows, members: dict[str, Any]
 ) -> None:
     stored = rows.count()
-    assert_error(await psp.send(event(**given)), 401, "UnmappedError")
+    assert_error(await psp.send(event(**members)), 401, "UnmappedError")
     assert rows.count() == stored
 
 
-async def test_of_no_interest_is_not_stored(psp: Psp, rows: Rows) -> None:
+async def test_an_irrelevant_event_is_not_stored(psp: NotificationSender, rows: Rows) -> None:
     stored = rows.count()
     assert (await psp.send(event(relevant=False))).status_code == 200
     assert rows.count() == stored
 
 
-async def test_a_repetition_is_delivered_once(
-    psp: Psp, world: World, gateway: FakeTransactionClient, rows: Rows
+async def test_a_repeated_notification_is_delivered_once(
+    psp: NotificationSender,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    rows: Rows,
 ) -> None:
-    await undecided(world, gateway)
+    await create_open_preauth(factory, transaction_client)
     for _ in range(3):
         assert (await psp.send(event(psp_ids=["auth_1"]))).status_code == 200
     assert rows.count()["notifications"] == 1
-    assert len(gateway.signals) == 1
+    assert len(transaction_client.signals) == 1
 
 
-async def test_before_its_transaction_is_parked(
-    psp: Psp, gateway: FakeTransactionClient, world: World
+async def test_a_notification_before_its_transaction_is_parked(
+    psp: NotificationSender, transaction_client: FakeTransactionClient, factory: TransactionFactory
 ) -> None:
     assert (await psp.send(event(reference=UNKNOWN, psp_ids=["auth_1"]))).status_code == 200
     row = await psp.row()
     assert (row.state, row.transaction_id) == ("parked", UNKNOWN)
-    assert gateway.calls == []
-    id = await undecided(world, gateway)
+    assert transaction_client.calls == []
+    id = await create_open_preauth(factory, transaction_client)
     await psp.send(event(reference=UNKNOWN, psp_ids=["auth_1"]))
     row = await psp.row()
     assert (row.state, row.transaction_id) == ("signalled", id)
 
 
-async def test_a_reference_that_is_not_ours_is_not_kept_as_one(psp: Psp) -> None:
+async def test_a_foreign_reference_is_not_stored_as_transaction_id(psp: NotificationSender) -> None:
     await psp.send(event(reference="shop-order-7", psp_ids=["auth_9"]))
     assert (await psp.row()).transaction_id is None
 
 
-async def test_of_another_merchants_transaction_is_parked(
-    psp: Psp, world: World, gateway: FakeTransactionClient, store: Store
+async def test_a_notification_for_another_merchants_transaction_is_parked(
+    psp: NotificationSender,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    store: Store,
 ) -> None:
-    id = await undecided(world, gateway)
-    other = await store.merchant(STRANGER)
+    id = await create_open_preauth(factory, transaction_client)
+    other = await store.merchant(OTHER_MERCHANT)
     assert other is not None
     psp.path = f"/api/notifications/fake/{other.psp_settings_id}"
     await psp.send(event(reference=id, psp_ids=["auth_1"]))
     assert (await psp.row()).state == "parked"
-    assert gateway.signals == []
+    assert transaction_client.signals == []
 
 
-async def test_that_says_nothing_new_is_not_signalled(
-    psp: Psp, world: World, gateway: FakeTransactionClient
+async def test_an_event_without_news_is_not_signalled(
+    psp: NotificationSender, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
-    body = await world.preauth()
-    state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
-    known = approval(state.psp_transaction_id or "")
-    await psp.send(event(reference=body["transactionId"], result=known.model_dump()))
+    body = await factory.create_preauth()
+    state = transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
+    included = approval(state.psp_transaction_id or "")
+    await psp.send(event(reference=body["transactionId"], result=included.model_dump()))
     assert (await psp.row()).state == "known"
-    assert gateway.signals == []
+    assert transaction_client.signals == []
 
 
-async def test_that_brings_a_payment_method_is_signalled(
-    psp: Psp, client: httpx.AsyncClient, gateway: FakeTransactionClient
+async def test_an_event_with_a_payment_instrument_is_signalled(
+    psp: NotificationSender, client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
-    """A completed checkout whose result the state has, but not what later charges need."""
-    gateway.psp = lambda _: Pending(psp_id="auth_1")
+    """A completed checkout whose result is recorded already, but not the payment instrument."""
+    transaction_client.psp = lambda _: Pending(psp_id="auth_1")
     body = preauth(requestedAmount=0)
     await client.post("/api/Preauth", json=body)
     result = Approved(psp_id="auth_1", instrument=Instrument(token={"t": "1"}, bearer={}))
@@ -225,36 +238,39 @@ async def test_that_brings_a_payment_method_is_signalled(
     assert (await psp.row()).state == "signalled"
 
 
-@pytest.mark.parametrize("how", ["away", "not connected", "slow"])
-async def test_waits_in_the_store_while_temporal_is_away(
-    psp: Psp,
-    world: World,
-    gateway: FakeTransactionClient,
+@pytest.mark.parametrize("failure", ["unavailable", "not connected", "slow"])
+async def test_a_notification_stays_stored_while_temporal_is_unavailable(
+    psp: NotificationSender,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
     monkeypatch: pytest.MonkeyPatch,
-    how: str,
+    failure: str,
 ) -> None:
-    await undecided(world, gateway)
-    monkeypatch.setattr("api.notifications.SIGNAL_SECONDS", 0.05)
+    await create_open_preauth(factory, transaction_client)
+    monkeypatch.setattr("api.notifications.SIGNAL_TIMEOUT_SECONDS", 0.05)
 
     async def fail() -> None:
-        if how == "slow":
+        if failure == "slow":
             await asyncio.Event().wait()
-        raise away() if how == "away" else RuntimeError("Failed client connect")
+        raise rpc_error() if failure == "unavailable" else RuntimeError("Failed client connect")
 
-    gateway.before["notify"] = fail
+    transaction_client.before["notify"] = fail
     sent = [event(f"evt_{n}", psp_ids=["auth_1"]) for n in range(3)]
     response = await psp.send(*sent)
     assert (response.status_code, response.content) == (200, b"")
-    assert gateway.calls.count("notify") == 1
+    assert transaction_client.calls.count("notify") == 1
     for number in (1, 2, 3):
         assert (await psp.row(number)).state == "stored"
-    del gateway.before["notify"]
+    del transaction_client.before["notify"]
     await psp.send(*sent)
     assert [(await psp.row(n)).state for n in (1, 2, 3)] == ["signalled"] * 3
 
 
-async def test_that_cannot_be_stored_is_not_accepted(
-    psp: Psp, store: Store, monkeypatch: pytest.MonkeyPatch, gateway: FakeTransactionClient
+async def test_a_notification_that_cannot_be_stored_is_not_accepted(
+    psp: NotificationSender,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    transaction_client: FakeTransactionClient,
 ) -> None:
     async def unavailable(*_: object) -> None:
         raise StoreUnavailable("locked")
@@ -262,18 +278,21 @@ async def test_that_cannot_be_stored_is_not_accepted(
     monkeypatch.setattr(store, "store_notification", unavailable)
     response = await psp.send(event())
     assert_error(response, 503, "InternalError")
-    assert gateway.calls == []
+    assert transaction_client.calls == []
 
 
-async def test_all_are_stored_before_any_is_told(
-    psp: Psp, world: World, gateway: FakeTransactionClient, rows: Rows
+async def test_all_events_are_stored_before_any_is_signalled(
+    psp: NotificationSender,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    rows: Rows,
 ) -> None:
-    await undecided(world, gateway)
+    await create_open_preauth(factory, transaction_client)
     seen: list[int] = []
 
-    async def look() -> None:
+    async def count_stored() -> None:
         seen.append(rows.count()["notifications"])
 
-    gateway.before["notify"] = look
+    transaction_client.before["notify"] = count_stored
     await psp.send(event("a", psp_ids=["auth_1"]), event("b", psp_ids=["auth_1"]))
     assert seen == [2, 2]

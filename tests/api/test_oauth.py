@@ -1,4 +1,4 @@
-"""OAuth 2.0 client credentials, and the access tokens they bring."""
+"""OAuth 2.0 client credentials and access tokens."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ from api.auth.rate_limits import FailedAuthLimit, RateLimit
 from api.context import Context
 from integrator.crypto.keys import KeyRing
 from integrator.store import NotFound, Store, StoreUnavailable
-from tests.api.builders import MERCHANT, STRANGER, auth
+from tests.api.builders import MERCHANT, OTHER_MERCHANT, auth
 from tests.api.conftest import KEYS, Rows, assert_error
 
 URL = "http://127.0.0.1:8080"
@@ -36,13 +36,15 @@ class Client:
     def post_form(self) -> dict[str, str]:
         return GRANT | {"client_id": self.id, "client_secret": self.secret}
 
-    async def ask(self, form: dict[str, str] | None = None, **given: Any) -> httpx.Response:
+    async def request_token(
+        self, form: dict[str, str] | None = None, **credentials: Any
+    ) -> httpx.Response:
         return await self.http.post(
-            "/oauth/token", data=self.post_form if form is None else form, **given
+            "/oauth/token", data=self.post_form if form is None else form, **credentials
         )
 
     async def token(self) -> str:
-        response = await self.ask()
+        response = await self.request_token()
         assert response.status_code == 200, response.text
         token: str = response.json()["access_token"]
         return token
@@ -58,12 +60,12 @@ async def oauth(client: httpx.AsyncClient, store: Store) -> Client:
 
 
 def basic(client_id: str, secret: str) -> dict[str, str]:
-    given = f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()
-    return {"Authorization": f"Basic {base64.b64encode(given).decode()}"}
+    credentials = f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
 
 
-def refused(response: httpx.Response, status: int, error: str) -> str:
-    """The one shape of errors here (RFC 6749, section 5.2)."""
+def assert_oauth_error(response: httpx.Response, status: int, error: str) -> str:
+    """Assert an error response of RFC 6749, section 5.2; return its description."""
     assert response.status_code == status, response.text
     body = response.json()
     assert set(body) == {"error", "error_description"}
@@ -74,10 +76,10 @@ def refused(response: httpx.Response, status: int, error: str) -> str:
 
 
 class TestGrant:
-    async def test_by_form_or_header(self, oauth: Client) -> None:
-        by_form = await oauth.ask()
-        by_header = await oauth.ask(GRANT, headers=basic(oauth.id, oauth.secret))
-        named_twice = await oauth.ask(
+    async def test_a_client_authenticates_by_form_or_header(self, oauth: Client) -> None:
+        by_form = await oauth.request_token()
+        by_header = await oauth.request_token(GRANT, headers=basic(oauth.id, oauth.secret))
+        named_twice = await oauth.request_token(
             GRANT | {"client_id": oauth.id}, headers=basic(oauth.id, oauth.secret)
         )
         for response in (by_form, by_header, named_twice):
@@ -89,7 +91,7 @@ class TestGrant:
             assert response.headers["pragma"] == "no-cache"
             assert (await oauth.call(body["access_token"])).status_code == 200
 
-    async def test_to_nobody_else(self, oauth: Client) -> None:
+    async def test_unknown_clients_and_wrong_secrets_are_refused(self, oauth: Client) -> None:
         known = oauth.id
         for id, secret in (
             (known, "wrong"),
@@ -98,29 +100,31 @@ class TestGrant:
             ("nobody\x00", oauth.secret),
             ("ü", "ü"),
         ):
-            by_form = await oauth.ask(GRANT | {"client_id": id, "client_secret": secret})
-            by_header = await oauth.ask(GRANT, headers=basic(id, secret))
+            by_form = await oauth.request_token(GRANT | {"client_id": id, "client_secret": secret})
+            by_header = await oauth.request_token(GRANT, headers=basic(id, secret))
             for response in (by_form, by_header):
-                said = refused(response, 401, "invalid_client")
-                assert said == "The client is unknown or revoked, or its secret is wrong."
+                description = assert_oauth_error(response, 401, "invalid_client")
+                assert description == "The client is unknown or revoked, or its secret is wrong."
                 assert response.headers["www-authenticate"].startswith("Basic ")
 
     @pytest.mark.parametrize(
         "header",
         ["Basic", "Basic ###", "Basic /w==", "Bearer x", "Basic " + "A" * 8000, "Digest x=y"],
     )
-    async def test_not_with_a_broken_header(self, oauth: Client, header: str) -> None:
-        response = await oauth.ask(GRANT, headers={"Authorization": header})
-        refused(response, 401, "invalid_client")
+    async def test_a_malformed_header_is_refused(self, oauth: Client, header: str) -> None:
+        response = await oauth.request_token(GRANT, headers={"Authorization": header})
+        assert_oauth_error(response, 401, "invalid_client")
 
-    async def test_not_without_credentials(self, oauth: Client) -> None:
-        refused(await oauth.ask(GRANT), 401, "invalid_client")
+    async def test_missing_credentials_are_refused(self, oauth: Client) -> None:
+        assert_oauth_error(await oauth.request_token(GRANT), 401, "invalid_client")
 
-    async def test_not_in_two_ways(self, oauth: Client) -> None:
+    async def test_two_ways_of_authentication_are_refused(self, oauth: Client) -> None:
         header = basic(oauth.id, oauth.secret)
-        refused(await oauth.ask(oauth.post_form, headers=header), 400, "invalid_request")
-        other = await oauth.ask(GRANT | {"client_id": "0" * 24}, headers=header)
-        refused(other, 400, "invalid_request")
+        assert_oauth_error(
+            await oauth.request_token(oauth.post_form, headers=header), 400, "invalid_request"
+        )
+        other = await oauth.request_token(GRANT | {"client_id": "0" * 24}, headers=header)
+        assert_oauth_error(other, 400, "invalid_request")
 
     @pytest.mark.parametrize(
         ("change", "error"),
@@ -131,10 +135,10 @@ class TestGrant:
             ({"scope": "payments"}, "invalid_scope"),
         ],
     )
-    async def test_of_no_other_kind(
+    async def test_other_grant_types_are_refused(
         self, oauth: Client, change: dict[str, str], error: str
     ) -> None:
-        refused(await oauth.ask(oauth.post_form | change), 400, error)
+        assert_oauth_error(await oauth.request_token(oauth.post_form | change), 400, error)
 
     @pytest.mark.parametrize(
         ("content", "content_type"),
@@ -148,47 +152,53 @@ class TestGrant:
             (b"--x", "multipart/form-data; boundary=x"),
         ],
     )
-    async def test_of_no_other_form(self, oauth: Client, content: bytes, content_type: str) -> None:
+    async def test_malformed_forms_are_refused(
+        self, oauth: Client, content: bytes, content_type: str
+    ) -> None:
         headers = {"Content-Type": content_type}
         response = await oauth.http.post("/oauth/token", content=content, headers=headers)
-        refused(response, 400, "invalid_request")
+        assert_oauth_error(response, 400, "invalid_request")
 
-    async def test_too_large(self, oauth: Client) -> None:
-        response = await oauth.ask(oauth.post_form | {"x": "x" * 300_000})
-        refused(response, 413, "invalid_request")
+    async def test_a_large_body_is_refused(self, oauth: Client) -> None:
+        response = await oauth.request_token(oauth.post_form | {"x": "x" * 300_000})
+        assert_oauth_error(response, 413, "invalid_request")
 
-    async def test_too_often(self, oauth: Client, context: Context, app: Any) -> None:
-        app.state.context = replace(context, callers=RateLimit("2/day"))
-        assert [(await oauth.ask()).status_code for _ in range(3)] == [200, 200, 429]
-        response = await oauth.ask()
-        refused(response, 429, "temporarily_unavailable")
+    async def test_token_requests_are_limited(
+        self, oauth: Client, context: Context, app: Any
+    ) -> None:
+        app.state.context = replace(context, caller_limit=RateLimit("2/day"))
+        assert [(await oauth.request_token()).status_code for _ in range(3)] == [200, 200, 429]
+        response = await oauth.request_token()
+        assert_oauth_error(response, 429, "temporarily_unavailable")
         assert 1 <= int(response.headers["retry-after"]) <= 86_400
 
-    async def test_guessing(self, oauth: Client, context: Context, app: Any) -> None:
-        app.state.context = replace(context, guests=FailedAuthLimit("3/day"))
+    async def test_failed_authentications_are_limited(
+        self, oauth: Client, context: Context, app: Any
+    ) -> None:
+        app.state.context = replace(context, failed_auth_limit=FailedAuthLimit("3/day"))
         await oauth.token()
         wrong = oauth.post_form | {"client_secret": "wrong"}
-        found = [(await oauth.ask(wrong)).status_code for _ in range(5)]
-        assert found == [401, 401, 401, 429, 429]
-        await oauth.token()  # what was good a moment ago stays so
+        statuses = [(await oauth.request_token(wrong)).status_code for _ in range(5)]
+        assert statuses == [401, 401, 401, 429, 429]
+        await oauth.token()  # a recently valid secret still works
 
-    async def test_without_a_store(
+    async def test_an_unavailable_store_is_answered_with_503(
         self, oauth: Client, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def unavailable(*_: object) -> None:
             raise StoreUnavailable("locked")
 
         monkeypatch.setattr(store, "authenticate_client", unavailable)
-        response = await oauth.ask()
-        assert "locked" not in refused(response, 503, "temporarily_unavailable")
+        response = await oauth.request_token()
+        assert "locked" not in assert_oauth_error(response, 503, "temporarily_unavailable")
         assert response.headers["retry-after"] == "2"
 
-    async def test_by_post_only(self, oauth: Client) -> None:
+    async def test_only_post_is_allowed(self, oauth: Client) -> None:
         assert_error(await oauth.http.get("/oauth/token"), 405, "InvalidData")
 
 
 class TestAccessTokens:
-    async def test_say_what_they_are(self, oauth: Client) -> None:
+    async def test_tokens_have_the_expected_claims(self, oauth: Client) -> None:
         token = await oauth.token()
         assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "at+jwt", "kid": "k"}
         claims = jwt.decode(token, options={"verify_signature": False})
@@ -199,7 +209,7 @@ class TestAccessTokens:
         again = jwt.decode(await oauth.token(), options={"verify_signature": False})
         assert again["jti"] != claims["jti"]
 
-    async def test_end(self, oauth: Client, context: Context) -> None:
+    async def test_tokens_expire(self, oauth: Client, context: Context) -> None:
         now = datetime.now(UTC)
         issue = context.access_tokens.issue
         assert (await oauth.call(issue(oauth.id, now - timedelta(minutes=14)))).status_code == 200
@@ -208,28 +218,28 @@ class TestAccessTokens:
         early = await oauth.call(issue(oauth.id, now + timedelta(minutes=1)))
         assert_error(early, 401, "UnmappedError")
 
-    async def test_end_with_their_client_at_once(self, oauth: Client, store: Store) -> None:
+    async def test_revoking_a_client_ends_its_tokens(self, oauth: Client, store: Store) -> None:
         token = await oauth.token()
         other = Client(oauth.http, *await store.add_client(MERCHANT, "second"))
-        others = await other.token()
+        other_token = await other.token()
         assert (await oauth.call(token)).status_code == 200
         assert await store.revoke_client(MERCHANT, oauth.id)
         assert_error(await oauth.call(token), 401, "UnmappedError")
-        refused(await oauth.ask(), 401, "invalid_client")
-        assert (await other.call(others)).status_code == 200
+        assert_oauth_error(await oauth.request_token(), 401, "invalid_client")
+        assert (await other.call(other_token)).status_code == 200
 
-    async def test_of_another_client_are_of_another_merchant(
+    async def test_a_token_belongs_to_its_clients_merchant(
         self, oauth: Client, store: Store, context: Context
     ) -> None:
-        id, _ = await store.add_client(STRANGER, "theirs")
-        found = await store.caller_by_client(
+        id, _ = await store.add_client(OTHER_MERCHANT, "theirs")
+        caller = await store.caller_by_client(
             context.access_tokens.verify(context.access_tokens.issue(id)) or ""
         )
-        assert found is not None
-        assert found.merchant.id == STRANGER
+        assert caller is not None
+        assert caller.merchant.id == OTHER_MERCHANT
 
-    def forged(self, oauth: Client, context: Context) -> dict[str, str]:
-        ours = KEYS.derive("integrator: signing of OAuth access tokens")["k"]
+    def forge_tokens(self, oauth: Client, context: Context) -> dict[str, str]:
+        signing_key = KEYS.derive("integrator: signing of OAuth access tokens")["k"]
         now = datetime.now(UTC)
         claims = {
             "iss": URL,
@@ -242,59 +252,59 @@ class TestAccessTokens:
         }
         head = {"kid": "k", "typ": "at+jwt"}
 
-        def made(changes: dict[str, Any], key: bytes = ours, **headers: str) -> str:
+        def encode(changes: dict[str, Any], key: bytes = signing_key, **headers: str) -> str:
             return jwt.encode(claims | changes, key, "HS256", head | headers)
 
         without = {name: value for name, value in claims.items() if name != "exp"}
-        good = made({})
-        start, body, signature = good.split(".")
+        valid = encode({})
+        start, body, signature = valid.split(".")
         altered = base64.urlsafe_b64encode(json.dumps({"sub": "x"}).encode()).decode().strip("=")
         nested = base64.urlsafe_b64encode(b"[" * 10_000).decode().strip("=")
         return {
-            "another key": made({}, bytes(range(32))),
-            "the encryption key itself": made({}, bytes(32)),
-            "another issuer": made({"iss": "https://other.example"}),
-            "another audience": made({"aud": "https://other.example"}),
-            "another type": made({}, typ="JWT"),
-            "an unknown key": made({}, kid="k2"),
-            "no end": jwt.encode(without, ours, "HS256", head),
+            "another key": encode({}, bytes(range(32))),
+            "the encryption key itself": encode({}, bytes(32)),
+            "another issuer": encode({"iss": "https://other.example"}),
+            "another audience": encode({"aud": "https://other.example"}),
+            "another type": encode({}, typ="JWT"),
+            "an unknown key": encode({}, kid="k2"),
+            "no end": jwt.encode(without, signing_key, "HS256", head),
             "no signature": jwt.encode(claims, "", "none", head),
-            "another algorithm": jwt.encode(claims, ours * 2, "HS512", head),
+            "another algorithm": jwt.encode(claims, signing_key * 2, "HS512", head),
             "an altered body": f"{start}.{altered}.{signature}",
-            "a cut signature": good[:-4],
+            "a cut signature": valid[:-4],
             "a header nested too deeply": f"{nested}.{body}.{signature}",
             "nothing but dots": "..",
         }
 
-    async def test_forged_ones_are_refused(self, oauth: Client, context: Context) -> None:
-        for how, token in self.forged(oauth, context).items():
+    async def test_forged_tokens_are_refused(self, oauth: Client, context: Context) -> None:
+        for name, token in self.forge_tokens(oauth, context).items():
             response = await oauth.call(token)
-            assert response.status_code == 401, how
-            assert response.headers["www-authenticate"] == "Bearer", how
+            assert response.status_code == 401, name
+            assert response.headers["www-authenticate"] == "Bearer", name
 
     async def test_a_replaced_key_still_verifies(self, oauth: Client, context: Context) -> None:
         old = AccessTokens(KEYS, URL)
         both = AccessTokens(KeyRing({"new": bytes(range(32)), "k": bytes(32)}), URL)
         assert both.verify(old.issue(oauth.id)) == oauth.id
-        fresh = both.issue(oauth.id)
-        assert jwt.get_unverified_header(fresh)["kid"] == "new"
-        assert old.verify(fresh) is None
-        assert AccessTokens(KeyRing({"k": bytes(range(32))}), URL).verify(fresh) is None
+        new_token = both.issue(oauth.id)
+        assert jwt.get_unverified_header(new_token)["kid"] == "new"
+        assert old.verify(new_token) is None
+        assert AccessTokens(KeyRing({"k": bytes(range(32))}), URL).verify(new_token) is None
 
-    async def test_cost_one_question_to_the_store(
+    async def test_a_token_costs_one_query(
         self, oauth: Client, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         token = await oauth.token()
 
         async def never(*_: object) -> None:
-            raise AssertionError("asked twice")
+            raise AssertionError("queried twice")
 
         monkeypatch.setattr(store, "caller_by_token", never)
         assert (await oauth.http.get("/api/IntegrationInfo", headers=auth(token))).is_success
 
 
 class TestClients:
-    async def test_secrets_are_not_kept(self, oauth: Client, rows: Rows, store: Store) -> None:
+    async def test_secrets_are_stored_hashed(self, oauth: Client, rows: Rows, store: Store) -> None:
         content = await asyncio.to_thread(rows.file.read_bytes)
         wal = rows.file.with_name(rows.file.name + "-wal")
         content += await asyncio.to_thread(wal.read_bytes) if wal.exists() else b""
@@ -304,7 +314,7 @@ class TestClients:
         assert (client.id, client.label) == (oauth.id, "platform")
         assert oauth.secret not in repr(client)
 
-    async def test_their_last_use_is_noted(
+    async def test_the_last_use_of_a_client_is_recorded(
         self, oauth: Client, store: Store, context: Context
     ) -> None:
         token = await oauth.token()
@@ -314,10 +324,10 @@ class TestClients:
         await context.token_usage.write()
         assert (await store.clients(MERCHANT))[0].last_used_at is not None
 
-    async def test_belong_to_their_merchant(self, oauth: Client, store: Store) -> None:
-        assert await store.clients(STRANGER) == []
-        assert not await store.revoke_client(STRANGER, oauth.id)
+    async def test_clients_belong_to_their_merchant(self, oauth: Client, store: Store) -> None:
+        assert await store.clients(OTHER_MERCHANT) == []
+        assert not await store.revoke_client(OTHER_MERCHANT, oauth.id)
         assert await store.revoke_client(MERCHANT, oauth.id)
         assert not await store.revoke_client(MERCHANT, oauth.id)
         with pytest.raises(NotFound):
-            await store.add_client("nobody", "x")
+            await store.add_client("unknown", "x")

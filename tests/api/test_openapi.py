@@ -1,4 +1,4 @@
-"""The document, the pages beside it, and the two health checks."""
+"""The OpenAPI document, its page, and the health checks."""
 
 import asyncio
 from dataclasses import replace
@@ -15,7 +15,7 @@ from api.context import Context
 from integrator.contract import PaymentRequest, PreauthRequest, RefundRequest, json_codec
 from integrator.settings import Settings
 from integrator.store import Store, StoreUnavailable
-from tests.api.fakes import away
+from tests.api.fakes import rpc_error
 
 OPERATIONS = {
     ("get", "/api/IntegrationInfo"),
@@ -42,14 +42,16 @@ def document() -> dict[str, Any]:
 
 
 class TestDocument:
-    def test_is_valid(self, document: dict[str, Any]) -> None:
+    def test_the_document_is_valid(self, document: dict[str, Any]) -> None:
         schemathesis.openapi.from_dict(document).validate()
 
-    def test_has_the_contracts_endpoints_and_no_others(self, document: dict[str, Any]) -> None:
-        found = {(m, path) for path, methods in document["paths"].items() for m in methods}
-        assert found == OPERATIONS
+    def test_the_document_has_exactly_the_contracts_endpoints(
+        self, document: dict[str, Any]
+    ) -> None:
+        operations = {(m, path) for path, methods in document["paths"].items() for m in methods}
+        assert operations == OPERATIONS
 
-    def test_every_reference_leads_somewhere(self, document: dict[str, Any]) -> None:
+    def test_every_reference_resolves(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
         names = {ref.removeprefix("#/components/schemas/") for ref in references(document)}
         assert names <= set(schemas)
@@ -68,11 +70,13 @@ class TestDocument:
                 schema = responses[status]["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/PaymentError"}
 
-    def test_the_platform_needs_a_token_and_psps_do_not(self, document: dict[str, Any]) -> None:
+    def test_billwerk_endpoints_need_a_token_and_notifications_do_not(
+        self, document: dict[str, Any]
+    ) -> None:
         for method, path in OPERATIONS:
             operation = document["paths"][path][method]
-            ours = path.startswith("/api/") and "notifications" not in path
-            assert bool(operation.get("security")) is ours
+            needs_token = path.startswith("/api/") and "notifications" not in path
+            assert bool(operation.get("security")) is needs_token
             assert operation["description"]
         schemes = document["components"]["securitySchemes"]
         assert schemes["HTTPBearer"]["scheme"] == "bearer"
@@ -80,7 +84,7 @@ class TestDocument:
         assert flow == {"tokenUrl": "http://127.0.0.1:8080/oauth/token", "scopes": {}}
         assert set(schemes) == {"HTTPBearer", "OAuth2"}
 
-    def test_either_kind_of_token_will_do(self, document: dict[str, Any]) -> None:
+    def test_both_kinds_of_token_are_accepted(self, document: dict[str, Any]) -> None:
         security = document["paths"]["/api/Payment"]["post"]["security"]
         assert security == [{"HTTPBearer": []}, {"OAuth2": []}]
 
@@ -97,7 +101,7 @@ class TestDocument:
         ("path", "model"),
         [("Preauth", PreauthRequest), ("Payment", PaymentRequest), ("Refund", RefundRequest)],
     )
-    def test_examples_are_requests(
+    def test_examples_are_valid_requests(
         self,
         document: dict[str, Any],
         path: str,
@@ -107,10 +111,10 @@ class TestDocument:
         media = body["content"]["application/json"]
         assert media["examples"]
         for example in media["examples"].values():
-            text = json_codec.dump(_exact(example["value"]))
+            text = json_codec.dump(_quote_floats(example["value"]))
             assert json_codec.parse(model, text).webhook_target
 
-    async def test_is_served_with_its_page(self, client: httpx.AsyncClient) -> None:
+    async def test_the_document_and_its_page_are_served(self, client: httpx.AsyncClient) -> None:
         assert (await client.get("/openapi.json")).json()["info"]["title"]
         assert "swagger" in (await client.get("/docs")).text
 
@@ -124,14 +128,14 @@ def references(node: Any) -> set[str]:
     return own | {ref for value in node.values() for ref in references(value)}
 
 
-def _exact(value: Any) -> Any:
-    """The examples' floats as quoted numbers, which the contract allows."""
+def _quote_floats(value: Any) -> Any:
+    """Return the example with floats as quoted numbers, which the contract allows."""
     if isinstance(value, float):
         return str(value)
     if isinstance(value, list):
-        return [_exact(item) for item in value]
+        return [_quote_floats(item) for item in value]
     if isinstance(value, dict):
-        return {key: _exact(item) for key, item in value.items()}
+        return {key: _quote_floats(item) for key, item in value.items()}
     return value
 
 
@@ -143,13 +147,13 @@ class TestHealth:
         ) as client:
             return await client.get("/readyz")
 
-    async def test_needs_no_token(self, client: httpx.AsyncClient) -> None:
+    async def test_health_checks_need_no_token(self, client: httpx.AsyncClient) -> None:
         client.headers.pop("authorization")
         assert (await client.get("/healthz")).json() == {"status": "ok"}
         assert (await client.get("/readyz")).json() == {"store": "ok", "temporal": "ok"}
 
-    @pytest.mark.parametrize("error", [away(), RuntimeError("no"), TimeoutError(), None])
-    async def test_names_temporal(
+    @pytest.mark.parametrize("error", [rpc_error(), RuntimeError("no"), TimeoutError(), None])
+    async def test_readiness_reports_temporal(
         self, app: FastAPI, context: Context, error: RPCError | None
     ) -> None:
         async def temporal() -> bool:
@@ -161,7 +165,7 @@ class TestHealth:
         assert response.status_code == 503
         assert response.json() == {"store": "ok", "temporal": "unreachable"}
 
-    async def test_waits_a_second_at_most(
+    async def test_readiness_waits_at_most_a_second(
         self, app: FastAPI, context: Context, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def temporal() -> bool:
@@ -171,7 +175,7 @@ class TestHealth:
         async with asyncio.timeout(1.5):
             assert (await self._ready(app, context, temporal)).status_code == 503
 
-    async def test_names_the_store(
+    async def test_readiness_reports_the_store(
         self, client: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def unavailable() -> None:
@@ -183,8 +187,8 @@ class TestHealth:
         assert response.json() == {"store": "unreachable", "temporal": "ok"}
 
 
-async def test_the_app_opens_and_closes_by_itself(settings: Settings, store: Store) -> None:
-    """With its real context; Temporal is not there."""
+async def test_the_app_starts_and_stops(settings: Settings, store: Store) -> None:
+    """With the real context, while Temporal is unavailable."""
     alone = settings.model_copy(update={"temporal_address": "127.0.0.1:9"})
     app = create_app(alone)
     async with (

@@ -1,4 +1,4 @@
-"""The parts that can be judged alone: paths, the breaker, starts and rendering."""
+"""Unit tests: path normalization, circuit breaker, workflow inputs and responses."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -8,7 +8,7 @@ import pytest
 
 from api.circuit_breaker import CircuitBreaker
 from api.server.path_normalization import PathNormalization
-from api.transactions.responses import build_error, build_body
+from api.transactions.responses import build_body, build_error
 from integrator.contract import (
     PaymentErrorCode,
     PaymentResponse,
@@ -42,7 +42,7 @@ TEMPLATES = ["/api/Preauth", "/api/Preauth/{transactionId}", "/api/Preauth/Final
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("path", "expected"),
     [
         ("/PREAUTH", "/api/Preauth"),
         ("/Api/preauth/", "/api/Preauth"),
@@ -55,11 +55,11 @@ TEMPLATES = ["/api/Preauth", "/api/Preauth/{transactionId}", "/api/Preauth/Final
         ("", ""),
     ],
 )
-def test_canonical_paths(given: str, expected: str) -> None:
-    async def nowhere(*_: object) -> None:
+def test_paths_are_normalized(path: str, expected: str) -> None:
+    async def unreachable(*_: object) -> None:
         raise AssertionError
 
-    assert PathNormalization(nowhere, TEMPLATES).normalize(given) == expected
+    assert PathNormalization(unreachable, TEMPLATES).normalize(path) == expected
 
 
 def test_the_breaker_closes_by_itself() -> None:
@@ -72,8 +72,8 @@ def test_the_breaker_closes_by_itself() -> None:
     assert not breaker.is_open
 
 
-class TestStarts:
-    given: dict[str, Any] = {  # noqa: RUF012 - never changed
+class TestWorkflowInputs:
+    common: dict[str, Any] = {  # noqa: RUF012 - never changed
         "merchant_id": "demo",
         "psp": "fake",
         "psp_settings_id": "s" * 24,
@@ -85,12 +85,12 @@ class TestStarts:
         "key_window_seconds": 60,
     }
 
-    def test_of_each_kind(self) -> None:
-        preauth = build_input(**self.given, kind="preauth", related_id=None, snapshot=None)
+    def test_inputs_of_each_kind(self) -> None:
+        preauth = build_input(**self.common, kind="preauth", related_id=None, snapshot=None)
         assert isinstance(preauth, PreauthInput)
         assert preauth.role is PublicPaymentProviderRole.Debit
         payment = build_input(
-            **self.given,
+            **self.common,
             kind=TransactionKind.PAYMENT,
             related_id="p",
             snapshot=None,
@@ -98,23 +98,23 @@ class TestStarts:
         )
         assert isinstance(payment, PaymentInput)
         assert (payment.preauth_id, payment.execute_on) == ("p", date(2026, 2, 19))
-        refund = build_input(**self.given, kind="refund", related_id="p", snapshot=None)
+        refund = build_input(**self.common, kind="refund", related_id="p", snapshot=None)
         assert isinstance(refund, RefundInput)
         assert refund.payment_id == "p"
         assert [start.resume for start in (preauth, payment, refund)] == [None] * 3
 
-    def test_from_a_snapshot(self) -> None:
+    def test_input_from_a_snapshot(self) -> None:
         state = PaymentState(**COMMON, due_date=date(2026, 2, 19))
         start = build_input(
-            **self.given, kind="payment", related_id=None, snapshot=state.model_dump_json()
+            **self.common, kind="payment", related_id=None, snapshot=state.model_dump_json()
         )
         assert isinstance(start, PaymentInput)
         assert start.resume == state
         assert start.execute_on == date(2026, 2, 19)
 
-    def test_a_refund_names_its_payment(self) -> None:
+    def test_a_refund_requires_its_payment(self) -> None:
         with pytest.raises(ValueError, match="payment"):
-            build_input(**self.given, kind="refund", related_id=None, snapshot=None)
+            build_input(**self.common, kind="refund", related_id=None, snapshot=None)
 
     @pytest.mark.parametrize(
         "state",
@@ -130,7 +130,7 @@ class TestStarts:
         assert read_state(state.kind, state.model_dump_json()) == state
 
 
-class TestRendering:
+class TestResponses:
     def row(self) -> TransactionRow:
         return TransactionRow(
             merchant_id="demo",
@@ -157,11 +157,13 @@ class TestRendering:
             told_at=None,
         )
 
-    def payment(self, *facts: Fact, **given: Any) -> PaymentResponse:
-        state = PaymentState(**COMMON | given)
-        proof = Evidence(kind=EvidenceKind.READ, source="test", at=NOW)
-        state.apply(Approved(psp_id="p", facts=facts), proof)
-        response = build_body(state, self.row(), {"token": {"secret": "x"}, "bearer": {"IBAN": "DE"}})
+    def payment(self, *facts: Fact, **changes: Any) -> PaymentResponse:
+        state = PaymentState(**COMMON | changes)
+        evidence = Evidence(kind=EvidenceKind.READ, source="test", at=NOW)
+        state.apply(Approved(psp_id="p", facts=facts), evidence)
+        response = build_body(
+            state, self.row(), {"token": {"secret": "x"}, "bearer": {"IBAN": "DE"}}
+        )
         assert isinstance(response, PaymentResponse)
         return response
 
@@ -172,11 +174,11 @@ class TestRendering:
         late, early = self.paid("b", date(2026, 2, 2)), self.paid("a", date(2026, 2, 1))
         assert [i.external_item_id for i in self.payment(late, early).payments] == ["a", "b"]
 
-    def test_an_item_without_a_day_has_the_day_we_learned_of_it(self) -> None:
+    def test_an_item_without_a_booking_date_has_the_date_of_the_update(self) -> None:
         (item,) = self.payment(self.paid("a", None)).payments
         assert item.booking_date == date(2026, 1, 15)
 
-    def test_only_the_bearer_is_shown(self) -> None:
+    def test_only_the_bearer_is_in_the_response(self) -> None:
         response = self.payment()
         assert response.bearer == {"IBAN": "DE"}
         assert b"secret" not in json_codec.encode(response)
@@ -187,14 +189,16 @@ class TestRendering:
         assert b'"amount":5,' in json_codec.encode(yen)
 
     @pytest.mark.parametrize(("currency", "amount"), [("EUR", "5.005"), ("HRK", "5.1")])
-    def test_what_does_not_fit_is_shown_all_the_same(self, currency: str, amount: str) -> None:
+    def test_an_amount_that_does_not_fit_its_currency_is_unchanged(
+        self, currency: str, amount: str
+    ) -> None:
         response = self.payment(self.paid("a", None, amount), currency=currency)
         assert response.payments[0].amount == Decimal(amount)
 
     def test_a_card_payment_has_no_due_date(self) -> None:
-        given = {"due_date": date(2026, 2, 19)}
-        assert self.payment(**given).due_date == datetime(2026, 2, 19, tzinfo=UTC)
-        card = self.payment(**given, role=PublicPaymentProviderRole.CreditCard)
+        changes = {"due_date": date(2026, 2, 19)}
+        assert self.payment(**changes).due_date == datetime(2026, 2, 19, tzinfo=UTC)
+        card = self.payment(**changes, role=PublicPaymentProviderRole.CreditCard)
         assert card.due_date is None
 
     def test_a_failure_without_a_reason(self) -> None:

@@ -1,4 +1,4 @@
-"""Every refusal of the contract: its status and code, and that nothing came of it."""
+"""Refusals of the contract: status, code, and that nothing is stored or sent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ from tests.api.builders import (
     preauth,
     refund,
 )
-from tests.api.conftest import Rows, World, assert_error
+from tests.api.conftest import Rows, TransactionFactory, assert_error
 from tests.api.fakes import FakeAdapter, FakeTransactionClient
 from workflows.messages import AnyInput
 from workflows.state import PreauthState, TransactionKind
@@ -40,7 +40,7 @@ class Case:
     status: int = 422
     without: tuple[str, ...] = field(default=())
 
-    def sent(self) -> Body:
+    def request_body(self) -> Body:
         return {key: value for key, value in self.body.items() if key not in self.without}
 
 
@@ -48,11 +48,11 @@ def case(id: str, path: str, body: Body, *rest: Any) -> Any:
     return pytest.param(Case(path, body, *rest), id=id)
 
 
-def lacking(name: str) -> Body:
+def card_without(name: str) -> Body:
     return card(**{name: None})
 
 
-FORM = [
+INVALID_REQUESTS = [
     case("preauth id malformed", "Preauth", preauth(transactionId="xyz")),
     case("preauth id absent", "Preauth", preauth(), "InvalidData", 422, ("transactionId",)),
     case("payment id malformed", "Payment", payment(transactionId="20260115-12")),
@@ -77,9 +77,10 @@ FORM = [
     case("text blank", "Payment", payment(transactionReferenceText=" ")),
     case("return URL relative", "Preauth",
          preauth(paymentMeansReference=card(successReturnUrl="ok"))),
-    case("no success URL", "Preauth", preauth(paymentMeansReference=lacking("successReturnUrl"))),
-    case("no error URL", "Preauth", preauth(paymentMeansReference=lacking("errorReturnUrl"))),
-    case("no abort URL", "Preauth", preauth(paymentMeansReference=lacking("abortReturnUrl"))),
+    case("no success URL", "Preauth",
+         preauth(paymentMeansReference=card_without("successReturnUrl"))),
+    case("no error URL", "Preauth", preauth(paymentMeansReference=card_without("errorReturnUrl"))),
+    case("no abort URL", "Preauth", preauth(paymentMeansReference=card_without("abortReturnUrl"))),
     case("means absent", "Preauth", preauth(), "InvalidData", 422, ("paymentMeansReference",)),
     case("role absent", "Preauth", preauth(paymentMeansReference=RETURN_URLS)),
     case("role unknown", "Preauth", preauth(paymentMeansReference=card(role="Gold"))),
@@ -101,25 +102,29 @@ FORM = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("given", FORM)
-async def test_a_request_that_cannot_be_right(
+@pytest.mark.parametrize("case", INVALID_REQUESTS)
+async def test_invalid_requests_are_refused(
     client: httpx.AsyncClient,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     adapter: FakeAdapter,
     rows: Rows,
-    given: Case,
+    case: Case,
 ) -> None:
     before = rows.count()
-    response = await client.post(f"/api/{given.path}", json=given.sent())
-    assert_error(response, given.status, given.code)
+    response = await client.post(f"/api/{case.path}", json=case.request_body())
+    assert_error(response, case.status, case.code)
     assert rows.count() == before
-    assert gateway.calls == []
+    assert transaction_client.calls == []
     assert adapter.calls == []
 
 
 @pytest.mark.parametrize("path", ["Preauth", "Payment", "Refund"])
-async def test_nothing_works_without_settings(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store, rows: Rows, path: str
+async def test_requests_without_saved_settings_are_refused(
+    client: httpx.AsyncClient,
+    transaction_client: FakeTransactionClient,
+    store: Store,
+    rows: Rows,
+    path: str,
 ) -> None:
     await store.add_merchant("fresh", "fake")
     await store.issue_token("fresh", "test", token="token-of-fresh")
@@ -132,12 +137,12 @@ async def test_nothing_works_without_settings(
     response = await client.post(f"/api/{path}", json=wrong, headers=headers)
     assert_error(response, 422, "InvalidData")
     assert rows.count() == before
-    assert gateway.calls == []
+    assert transaction_client.calls == []
 
 
 class TestCaptures:
     @pytest.mark.parametrize(
-        ("given", "status", "code"),
+        ("change", "status", "code"),
         [
             ({"requestedAmount": 119.01}, 422, "InvalidAmount"),
             ({"currency": "USD"}, 422, "InvalidCurrency"),
@@ -145,38 +150,38 @@ class TestCaptures:
             ({"paymentMeansReference": {"role": "Debit"}}, 422, "InvalidData"),
         ],
     )
-    async def test_that_do_not_fit(
+    async def test_mismatched_requests_are_refused(
         self,
         client: httpx.AsyncClient,
-        world: World,
+        factory: TransactionFactory,
         rows: Rows,
-        gateway: FakeTransactionClient,
-        given: Body,
+        transaction_client: FakeTransactionClient,
+        change: Body,
         status: int,
         code: str,
     ) -> None:
-        before = await world.preauth()
-        stored, created = rows.count(), gateway.calls.count("create")
-        body = payment(preauthTransactionId=before["transactionId"]) | given
+        before = await factory.create_preauth()
+        stored, created = rows.count(), transaction_client.calls.count("create")
+        body = payment(preauthTransactionId=before["transactionId"]) | change
         assert_error(await client.post("/api/Payment", json=body), status, code)
         assert rows.count() == stored
-        assert gateway.calls.count("create") == created
+        assert transaction_client.calls.count("create") == created
 
     @pytest.mark.parametrize("status", ["Initiated", "Pending", "Failed", "Cancelled", "Expired"])
-    async def test_of_a_preauth_that_has_not_succeeded(
+    async def test_capture_of_a_preauth_that_has_not_succeeded(
         self,
         client: httpx.AsyncClient,
-        world: World,
-        gateway: FakeTransactionClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
         rows: Rows,
         status: str,
     ) -> None:
-        def answered(_: AnyInput) -> Declined | Pending:
+        def psp_outcome(_: AnyInput) -> Declined | Pending:
             if status in ("Initiated", "Pending"):
                 return Pending(psp_id="auth_1")
             return Declined.model_validate({"outcome": "declined", "status": status})
 
-        gateway.psp = answered
+        transaction_client.psp = psp_outcome
         before = preauth()
         await client.post("/api/Preauth", json=before)
         stored = rows.count()
@@ -184,11 +189,17 @@ class TestCaptures:
         assert_error(await client.post("/api/Payment", json=body), 500, "InvalidPreconditions")
         assert rows.count() == stored
 
-    async def test_of_a_captured_preauth(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient, rows: Rows
+    async def test_capture_of_a_captured_preauth(
+        self,
+        client: httpx.AsyncClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
+        rows: Rows,
     ) -> None:
-        first = await world.preauth()
-        state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, first["transactionId"])]
+        first = await factory.create_preauth()
+        state = transaction_client.states[
+            (MERCHANT, TransactionKind.PREAUTH, first["transactionId"])
+        ]
         assert isinstance(state, PreauthState)
         state.reserve(new_id(), state.requested_amount, "EUR")
         stored = rows.count()
@@ -196,44 +207,49 @@ class TestCaptures:
         assert_error(await client.post("/api/Payment", json=body), 500, "InvalidPreconditions")
         assert rows.count() == stored
 
-    async def test_of_a_mandate(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
+    async def test_capture_of_a_mandate(
+        self,
+        client: httpx.AsyncClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
     ) -> None:
-        gateway.psp = lambda _: Approved(psp_id="mdt_1")
-        first = await world.preauth(paymentMeansReference=debit(), requestedAmount=0)
+        transaction_client.psp = lambda _: Approved(psp_id="mdt_1")
+        first = await factory.create_preauth(paymentMeansReference=debit(), requestedAmount=0)
         body = payment(
             preauthTransactionId=first["transactionId"], paymentMeansReference={"role": "Debit"}
         )
         assert_error(await client.post("/api/Payment", json=body), 500, "InvalidPreconditions")
 
-    async def test_of_a_payment(self, client: httpx.AsyncClient, world: World) -> None:
-        paid = await world.capture()
-        body = payment(preauthTransactionId=paid["transactionId"])
+    async def test_capture_of_a_payment(
+        self, client: httpx.AsyncClient, factory: TransactionFactory
+    ) -> None:
+        payment_body = await factory.create_capture()
+        body = payment(preauthTransactionId=payment_body["transactionId"])
         assert_error(await client.post("/api/Payment", json=body), 422, "InvalidData")
 
 
 class TestAgreements:
     @pytest.mark.parametrize("path", ["Preauth", "Payment"])
-    async def test_for_another_role(
-        self, client: httpx.AsyncClient, world: World, path: str
+    async def test_agreement_for_another_role(
+        self, client: httpx.AsyncClient, factory: TransactionFactory, path: str
     ) -> None:
-        await world.preauth()
+        await factory.create_preauth()
         means = {"paymentMeansReference": {"role": "Debit"}, "plannedExecutionDate": "2026-02-19"}
         build: Callable[..., Body] = preauth if path == "Preauth" else payment
         body = build(isInitial=False, **means)
         assert_error(await client.post(f"/api/{path}", json=body), 422, "InvalidData")
 
     @pytest.mark.parametrize("path", ["Preauth", "Payment"])
-    async def test_not_usable_yet(
+    async def test_agreement_not_usable_yet(
         self,
         client: httpx.AsyncClient,
-        world: World,
-        gateway: FakeTransactionClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
         rows: Rows,
         path: str,
     ) -> None:
-        gateway.psp = lambda _: Pending(psp_id="auth_1")
-        await world.preauth()
+        transaction_client.psp = lambda _: Pending(psp_id="auth_1")
+        await factory.create_preauth()
         stored = rows.count()
         build: Callable[..., Body] = preauth if path == "Preauth" else payment
         body = build(isInitial=False)
@@ -241,56 +257,65 @@ class TestAgreements:
         assert_error(response, 500, "InvalidPreconditions")
         assert rows.count() == stored
 
-    async def test_of_another_merchant(self, client: httpx.AsyncClient, world: World) -> None:
-        await world.preauth()
+    async def test_agreement_of_another_merchant(
+        self, client: httpx.AsyncClient, factory: TransactionFactory
+    ) -> None:
+        await factory.create_preauth()
         response = await client.post("/api/Payment", json=payment(), headers=auth("token-of-other"))
         assert_error(response, 422, "InvalidData")
 
 
 class TestRefunds:
     @pytest.mark.parametrize(
-        ("given", "status", "code"),
+        ("change", "status", "code"),
         [
             ({"currency": "USD"}, 422, "InvalidCurrency"),
             ({"requestedAmount": 119.01}, 422, "InvalidAmount"),
         ],
     )
-    async def test_that_do_not_fit(
+    async def test_mismatched_requests_are_refused(
         self,
         client: httpx.AsyncClient,
-        world: World,
+        factory: TransactionFactory,
         rows: Rows,
-        given: Body,
+        change: Body,
         status: int,
         code: str,
     ) -> None:
-        paid = await world.capture()
+        payment_body = await factory.create_capture()
         stored = rows.count()
-        body = refund(paid["transactionId"]) | given
+        body = refund(payment_body["transactionId"]) | change
         assert_error(await client.post("/api/Refund", json=body), status, code)
         assert rows.count() == stored
 
-    async def test_of_a_pending_payment_in_another_currency(
-        self, client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
+    async def test_refund_of_a_pending_payment_in_another_currency(
+        self,
+        client: httpx.AsyncClient,
+        factory: TransactionFactory,
+        transaction_client: FakeTransactionClient,
     ) -> None:
-        """The payment's state is judged before the currency."""
-        await world.preauth()
-        gateway.psp = lambda _: Pending(psp_id="ch_1")
-        paid = await world.payment()
-        body = refund(paid["transactionId"], currency="USD")
+        """The payment's state is checked before the currency."""
+        await factory.create_preauth()
+        transaction_client.psp = lambda _: Pending(psp_id="ch_1")
+        payment_body = await factory.create_payment()
+        body = refund(payment_body["transactionId"], currency="USD")
         assert_error(await client.post("/api/Refund", json=body), 500, "InvalidPreconditions")
 
-    async def test_of_a_preauth(self, client: httpx.AsyncClient, world: World) -> None:
-        before = await world.preauth()
+    async def test_refund_of_a_preauth(
+        self, client: httpx.AsyncClient, factory: TransactionFactory
+    ) -> None:
+        before = await factory.create_preauth()
         body = refund(before["transactionId"])
         assert_error(await client.post("/api/Refund", json=body), 422, "InvalidData")
 
-    async def test_of_another_merchants_payment(
-        self, client: httpx.AsyncClient, world: World
+    async def test_refund_of_another_merchants_payment(
+        self, client: httpx.AsyncClient, factory: TransactionFactory
     ) -> None:
-        paid = await world.capture()
+        payment_body = await factory.create_capture()
         response = await client.post(
-            "/api/Refund", json=refund(paid["transactionId"]), headers=auth("token-of-other")
+            "/api/Refund",
+            json=refund(payment_body["transactionId"]),
+            headers=auth("token-of-other"),
         )
         assert_error(response, 422, "InvalidData")
 
@@ -320,19 +345,21 @@ class TestWebhookTargets:
             "https://[::1]/hooks",
         ],
     )
-    async def test_refused_in_production(
+    async def test_internal_and_http_targets_are_refused_in_production(
         self, context: Context, production: Settings, rows: Rows, target: str
     ) -> None:
         stored = rows.count()
         assert_error(await self._post(context, production, target), 422, "InvalidData")
         assert rows.count() == stored
 
-    async def test_accepted_in_production(self, context: Context, production: Settings) -> None:
+    async def test_https_targets_are_accepted_in_production(
+        self, context: Context, production: Settings
+    ) -> None:
         response = await self._post(context, production, "https://transform.example/hooks")
         assert response.status_code == 200
 
     @pytest.mark.parametrize("target", ["http://127.0.0.1:9000/hooks", "http://x.example/"])
-    async def test_accepted_in_development(
+    async def test_http_targets_are_accepted_in_development(
         self, context: Context, settings: Settings, target: str
     ) -> None:
         assert (await self._post(context, settings, target)).status_code == 200
@@ -347,13 +374,13 @@ class TestWebhookTargets:
             ("https://hooks.example@evil.example/", 422),
         ],
     )
-    async def test_the_list_of_hosts(
+    async def test_the_global_allow_list(
         self, context: Context, settings: Settings, target: str, status: int
     ) -> None:
         listed = settings.model_copy(update={"webhook_allowed_hosts": ("hooks.example",)})
         assert (await self._post(context, listed, target)).status_code == status
 
-    async def test_a_merchants_own_list_decides_for_it(
+    async def test_a_merchants_allow_list_replaces_the_global_one(
         self, context: Context, settings: Settings
     ) -> None:
         listed = settings.model_copy(update={"webhook_allowed_hosts": ("hooks.example",)})

@@ -1,4 +1,4 @@
-"""The settings form: what is shown, what is verified, what is saved."""
+"""PSP settings: reading, verification and saving."""
 
 import httpx
 import pytest
@@ -26,7 +26,7 @@ def form(**values: str | None) -> Body:
     return {"merchantSettings": entries}
 
 
-async def test_are_shown_in_the_forms_order_with_secrets_masked(
+async def test_settings_are_returned_in_order_with_secrets_masked(
     client: httpx.AsyncClient, store: Store
 ) -> None:
     await store.save_settings(MERCHANT, {"Key": "k_1", "Secret": "s_1", "Mode": "live"})
@@ -40,17 +40,17 @@ async def test_are_shown_in_the_forms_order_with_secrets_masked(
     }
 
 
-async def test_a_masked_secret_is_left_as_it_is(
+async def test_a_masked_secret_is_kept(
     client: httpx.AsyncClient, store: Store, adapter: FakeAdapter
 ) -> None:
-    shown = (await client.get("/api/Settings")).json()
-    shown["merchantSettings"][1]["keyValue"] = "s_2"
-    assert (await client.put("/api/Settings", json=shown)).status_code == 200
+    settings_form = (await client.get("/api/Settings")).json()
+    settings_form["merchantSettings"][1]["keyValue"] = "s_2"
+    assert (await client.put("/api/Settings", json=settings_form)).status_code == 200
     assert await store.settings(MERCHANT) == SETTINGS | {"Secret": "s_2"}
     assert adapter.calls == ["verify_settings"]
 
 
-async def test_a_mask_for_what_was_never_saved_is_a_missing_value(
+async def test_a_mask_without_a_saved_secret_is_a_missing_value(
     client: httpx.AsyncClient, store: Store, adapter: FakeAdapter
 ) -> None:
     await store.add_merchant("fresh", "fake")
@@ -63,7 +63,9 @@ async def test_a_mask_for_what_was_never_saved_is_a_missing_value(
     assert adapter.calls == []
 
 
-async def test_are_shown_without_values_at_first(client: httpx.AsyncClient, store: Store) -> None:
+async def test_unsaved_settings_are_returned_without_values(
+    client: httpx.AsyncClient, store: Store
+) -> None:
     await store.add_merchant("fresh", "fake")
     await store.issue_token("fresh", "test", token="token-of-fresh")
     headers = auth("token-of-fresh")
@@ -76,7 +78,7 @@ async def test_are_shown_without_values_at_first(client: httpx.AsyncClient, stor
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-async def test_are_verified_and_saved(
+async def test_settings_are_verified_and_saved(
     client: httpx.AsyncClient, store: Store, adapter: FakeAdapter, wrapped: bool
 ) -> None:
     body = form(Key=" k_2 ", Secret="s_2", Mode="", Other="x")
@@ -89,11 +91,11 @@ async def test_are_verified_and_saved(
     assert await store.settings(MERCHANT) == {"Key": "k_2", "Secret": "s_2"}
 
 
-@pytest.mark.parametrize("verdict", [SettingsCheck(), CredentialsRejected("no")])
-async def test_that_the_psp_rejects_are_not_saved(
-    client: httpx.AsyncClient, store: Store, adapter: FakeAdapter, verdict: SettingsCheck
+@pytest.mark.parametrize("check_result", [SettingsCheck(), CredentialsRejected("no")])
+async def test_settings_rejected_by_the_psp_are_not_saved(
+    client: httpx.AsyncClient, store: Store, adapter: FakeAdapter, check_result: SettingsCheck
 ) -> None:
-    adapter.verdict = verdict
+    adapter.verification = check_result
     response = await client.put("/api/Settings", json=form(Key="bad", Secret="bad"))
     assert response.status_code == 200
     assert response.json() == dict.fromkeys(FLAGS, False)
@@ -108,10 +110,10 @@ async def test_that_the_psp_rejects_are_not_saved(
         (OutcomeUnknown("o"), "PSPConnectionProblem"),
     ],
 )
-async def test_that_could_not_be_verified_are_not_saved(
+async def test_unverified_settings_are_not_saved(
     client: httpx.AsyncClient, store: Store, adapter: FakeAdapter, error: Exception, code: str
 ) -> None:
-    adapter.verdict = error
+    adapter.verification = error
     response = await client.put("/api/Settings", json=form(Key="k_2", Secret="s_2"))
     assert_error(response, 500, code)
     assert await store.settings(MERCHANT) == SETTINGS
@@ -128,7 +130,7 @@ async def test_that_could_not_be_verified_are_not_saved(
         ({}, "merchantSettings"),
     ],
 )
-async def test_without_a_required_key_are_refused(
+async def test_a_missing_required_key_is_refused(
     client: httpx.AsyncClient, adapter: FakeAdapter, rows: Rows, body: Body, named: str
 ) -> None:
     stored = rows.count()
@@ -139,7 +141,7 @@ async def test_without_a_required_key_are_refused(
     assert rows.count() == stored
 
 
-async def test_no_longer_readable_settings_are_a_configuration_error(
+async def test_saved_settings_that_became_invalid_are_a_configuration_error(
     client: httpx.AsyncClient, store: Store
 ) -> None:
 
@@ -148,10 +150,10 @@ async def test_no_longer_readable_settings_are_a_configuration_error(
     assert_error(response, 500, "InvalidConfiguration")
 
 
-async def test_a_merchant_whose_psp_is_not_installed(
+async def test_a_psp_that_is_not_installed_is_a_configuration_error(
     client: httpx.AsyncClient, store: Store
 ) -> None:
-    await store.add_merchant("gone", "nobody")
-    await store.issue_token("gone", "test", token="token-of-gone")
-    response = await client.get("/api/IntegrationInfo", headers=auth("token-of-gone"))
+    await store.add_merchant("uninstalled", "unknown-psp")
+    await store.issue_token("uninstalled", "test", token="token-of-uninstalled")
+    response = await client.get("/api/IntegrationInfo", headers=auth("token-of-uninstalled"))
     assert_error(response, 500, "InvalidConfiguration")

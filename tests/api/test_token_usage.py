@@ -1,4 +1,4 @@
-"""The last use of a token reaches the store without a write per request."""
+"""The last use of a token is stored without a write per request."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from integrator.store import Store, StoreUnavailable
 from tests.api.builders import MERCHANT
 
 
-async def test_uses_are_noted_and_written_together(
+async def test_uses_are_collected_and_written_together(
     client: httpx.AsyncClient, context: Context, store: Store
 ) -> None:
     for _ in range(3):
@@ -23,7 +23,7 @@ async def test_uses_are_noted_and_written_together(
     assert token.last_used_at is not None
 
 
-async def test_a_token_that_is_refused_is_not_used(
+async def test_a_refused_token_does_not_count_as_used(
     client: httpx.AsyncClient, context: Context, store: Store
 ) -> None:
     headers = {"Authorization": "Bearer wrong"}
@@ -33,14 +33,14 @@ async def test_a_token_that_is_refused_is_not_used(
     assert token.last_used_at is None
 
 
-async def test_what_could_not_be_written_is_written_later(store: Store) -> None:
+async def test_uses_that_could_not_be_written_are_written_later(store: Store) -> None:
     [token] = await store.tokens(MERCHANT)
     outages = [StoreUnavailable("locked")]
 
-    async def write(noted: Mapping[str, datetime]) -> None:
+    async def write(uses: Mapping[str, datetime]) -> None:
         if outages:
             raise outages.pop()
-        await store.record_token_use(noted)
+        await store.record_token_use(uses)
 
     use = LastUses(write)
     use.record(token.id)

@@ -1,4 +1,4 @@
-"""The good way of preauths, payments and refunds, and what a failed one answers."""
+"""Successful preauths, payments and refunds, and the error of failed ones."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from integrator.contract import PaymentErrorCode, PaymentRequest, PreauthRequest
 from integrator.psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
 from integrator.store import Store
 from tests.api.builders import MERCHANT, Body, debit, payment, preauth, refund
-from tests.api.conftest import World, assert_error
+from tests.api.conftest import TransactionFactory, assert_error
 from tests.api.fakes import FakeAdapter, FakeTransactionClient
 from tests.store.builders import kept_request
 from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
@@ -18,32 +18,32 @@ from workflows.state import Evidence, EvidenceKind, TransactionKind
 
 
 async def test_a_preauth_is_reserved(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
     expires = datetime(2026, 1, 22, 9, tzinfo=UTC)
     fact = Fact(kind=FactKind.AUTHORIZED, id="auth_1", amount=Decimal("119"), expires_at=expires)
-    gateway.psp = lambda _: Approved(psp_id="auth_1", facts=(fact,))
+    transaction_client.psp = lambda _: Approved(psp_id="auth_1", facts=(fact,))
     body = preauth()
     response = await client.post("/api/Preauth", json=body)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json; charset=utf-8"
-    found = response.json()
-    assert found["transactionId"] == body["transactionId"]
-    assert len(found["externalTransactionId"]) == 24
-    assert found["pspTransactionId"] == "auth_1"
-    assert found["status"] == "Succeeded"
-    assert found["expiresAt"] == "2026-01-22T09:00:00.0000000Z"
+    result = response.json()
+    assert result["transactionId"] == body["transactionId"]
+    assert len(result["externalTransactionId"]) == 24
+    assert result["pspTransactionId"] == "auth_1"
+    assert result["status"] == "Succeeded"
+    assert result["expiresAt"] == "2026-01-22T09:00:00.0000000Z"
     assert '"requestedAmount":119.00,' in response.text
     assert '"authorizedAmount":119.00' in response.text
-    assert (await client.get(f"/api/Preauth/{body['transactionId']}")).json() == found
+    assert (await client.get(f"/api/Preauth/{body['transactionId']}")).json() == result
 
 
-async def test_the_workflow_is_told_no_payment_data(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+async def test_the_workflow_input_contains_no_payment_data(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
     body = preauth(paymentMeansReference=debit(), requestedAmount=0)
     await client.post("/api/Preauth", json=body)
-    (start,) = gateway.starts
+    (start,) = transaction_client.starts
     assert isinstance(start, PreauthInput)
     assert start.resume is None
     assert (start.merchant_id, start.psp, start.key_window_seconds) == (MERCHANT, "fake", 3600)
@@ -52,20 +52,20 @@ async def test_the_workflow_is_told_no_payment_data(
     assert "example" not in text
 
 
-async def test_a_redirect_is_told_while_it_is_open(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
+async def test_a_redirect_is_returned_while_it_is_open(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient, store: Store
 ) -> None:
     body = preauth()
     key = (MERCHANT, body["transactionId"])
 
-    async def opens_a_session() -> None:
+    async def open_session() -> None:
         await store.save_private(
             *key, redirect={"url": "https://psp.example/s/1", "data": {"a": "b"}}
         )
 
-    gateway.before["create"] = opens_a_session
+    transaction_client.before["create"] = open_session
     expires = datetime(2099, 1, 1, tzinfo=UTC)
-    gateway.psp = lambda _: RedirectRequired(psp_id="ses_1", expires_at=expires)
+    transaction_client.psp = lambda _: RedirectRequired(psp_id="ses_1", expires_at=expires)
     first = (await client.post("/api/Preauth", json=body)).json()
     assert first["status"] == "Initiated"
     assert first["redirectUrl"] == "https://psp.example/s/1"
@@ -74,41 +74,46 @@ async def test_a_redirect_is_told_while_it_is_open(
     assert "bearer" not in first
     assert (await client.get(f"/api/Preauth/{body['transactionId']}")).json() == first
 
-    state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
-    proof = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
-    state.apply(Approved(psp_id="auth_1"), proof)
+    state = transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
+    evidence = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
+    state.apply(Approved(psp_id="auth_1"), evidence)
     await store.save_private(*key, instrument={"token": {"t": "x"}, "bearer": {"Last4": "4242"}})
-    await gateway.record(MERCHANT, state)
+    await transaction_client.record(MERCHANT, state)
     later = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
     assert later["status"] == "Succeeded"
     assert later["bearer"] == {"Last4": "4242"}
     assert "redirectUrl" not in later
 
 
-async def test_a_redirect_that_came_after_the_caller_was_told_pending_is_shown(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient, store: Store
+async def test_a_redirect_opened_after_pending_is_returned(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient, store: Store
 ) -> None:
     body = preauth()
     key = (MERCHANT, body["transactionId"])
-    gateway.psp = lambda _: None
+    transaction_client.psp = lambda _: None
     await client.post("/api/Preauth", json=body)
-    state = gateway.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
+    state = transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
     state.mark_pending(datetime.now(UTC))
     await store.save_private(*key, redirect={"url": "https://psp.example/s/1", "data": None})
     session = RedirectRequired(psp_id="ses_1", expires_at=datetime(2099, 1, 1, tzinfo=UTC))
     state.apply(session, Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC)))
-    await gateway.record(MERCHANT, state)
+    await transaction_client.record(MERCHANT, state)
     later = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
     assert (later["status"], later["redirectUrl"]) == ("Pending", "https://psp.example/s/1")
 
 
 async def test_an_upgrade_uses_the_agreement(
-    client: httpx.AsyncClient, world: World, store: Store, gateway: FakeTransactionClient
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    store: Store,
+    transaction_client: FakeTransactionClient,
 ) -> None:
-    first = await world.preauth()
+    first = await factory.create_preauth()
     key = (MERCHANT, first["transactionId"])
     await store.save_private(*key, instrument={"token": {}, "bearer": {"Last4": "4242"}})
-    await gateway.record(MERCHANT, gateway.states[(MERCHANT, TransactionKind.PREAUTH, key[1])])
+    await transaction_client.record(
+        MERCHANT, transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, key[1])]
+    )
     upgrade = preauth(isInitial=False, paymentMeansReference={"role": "CreditCard"})
     response = await client.post("/api/Preauth", json=upgrade)
     assert response.status_code == 200
@@ -116,63 +121,73 @@ async def test_an_upgrade_uses_the_agreement(
 
 
 async def test_a_capture_and_its_refund(
-    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
 ) -> None:
-    captured = await world.capture()
-    start = gateway.starts[-1]
+    captured = await factory.create_capture()
+    start = transaction_client.starts[-1]
     assert isinstance(start, PaymentInput)
     assert start.preauth_id == captured["preauthTransactionId"]
-    found = (await client.get(f"/api/Payment/{captured['transactionId']}")).json()
-    assert found["status"] == "Succeeded"
-    assert [item["amount"] for item in found["payments"]] == [119]
-    assert found["chargebacks"] == []
-    assert found["refundableAmount"] == 119
-    assert "dueDate" not in found
+    result = (await client.get(f"/api/Payment/{captured['transactionId']}")).json()
+    assert result["status"] == "Succeeded"
+    assert [item["amount"] for item in result["payments"]] == [119]
+    assert result["chargebacks"] == []
+    assert result["refundableAmount"] == 119
+    assert "dueDate" not in result
 
-    wanted = refund(captured["transactionId"], requestedAmount=19)
-    response = await client.post("/api/Refund", json=wanted)
-    start = gateway.starts[-1]
+    refund_body = refund(captured["transactionId"], requestedAmount=19)
+    response = await client.post("/api/Refund", json=refund_body)
+    start = transaction_client.starts[-1]
     assert isinstance(start, RefundInput)
     assert start.payment_id == captured["transactionId"]
     assert start.role.name == "CreditCard"
     body = response.json()
-    assert body["transactionId"] == wanted["transactionId"]
+    assert body["transactionId"] == refund_body["transactionId"]
     assert body["refundedAmount"] == 19
     assert body["bookingDate"]
-    assert (await client.get(f"/api/Refund/{wanted['transactionId']}")).json() == body
+    assert (await client.get(f"/api/Refund/{refund_body['transactionId']}")).json() == body
 
 
 async def test_a_refund_counts_nothing_before_it_is_done(
-    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
 ) -> None:
-    captured = await world.capture()
-    gateway.psp = lambda _: Pending(psp_id="rf_1")
+    captured = await factory.create_capture()
+    transaction_client.psp = lambda _: Pending(psp_id="rf_1")
     response = await client.post("/api/Refund", json=refund(captured["transactionId"]))
     assert response.json()["status"] == "Pending"
     assert '"refundedAmount":0.00' in response.text
 
 
 async def test_a_debit_is_due_on_its_day(
-    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
 ) -> None:
-    await world.preauth(paymentMeansReference=debit(), requestedAmount=0)
-    gateway.psp = lambda _: Pending(psp_id="dd_1")
+    await factory.create_preauth(paymentMeansReference=debit(), requestedAmount=0)
+    transaction_client.psp = lambda _: Pending(psp_id="dd_1")
     body = payment(paymentMeansReference={"role": "Debit"}, plannedExecutionDate="2026-02-19")
-    found = (await client.post("/api/Payment", json=body)).json()
-    assert found["status"] == "Pending"
-    assert found["payments"] == []
-    assert found["dueDate"] == "2026-02-19T00:00:00.0000000Z"
-    start = gateway.starts[-1]
+    result = (await client.post("/api/Payment", json=body)).json()
+    assert result["status"] == "Pending"
+    assert result["payments"] == []
+    assert result["dueDate"] == "2026-02-19T00:00:00.0000000Z"
+    start = transaction_client.starts[-1]
     assert isinstance(start, PaymentInput)
     assert start.execute_on == date(2026, 2, 19)
 
 
-async def test_a_payment_shows_its_chargeback(
-    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient
+async def test_a_payment_response_contains_its_chargeback(
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
 ) -> None:
-    captured = await world.capture()
-    state = gateway.states[(MERCHANT, TransactionKind.PAYMENT, captured["transactionId"])]
-    back = Fact(
+    captured = await factory.create_capture()
+    state = transaction_client.states[
+        (MERCHANT, TransactionKind.PAYMENT, captured["transactionId"])
+    ]
+    chargeback = Fact(
         kind=FactKind.CHARGED_BACK,
         id="cb_1",
         amount=Decimal("119.00"),
@@ -180,9 +195,9 @@ async def test_a_payment_shows_its_chargeback(
         fee=Decimal("3.5"),
         psp_reason_code="AM04",
     )
-    proof = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
-    facts = (*state.facts.values(), back)
-    state.apply(Approved(psp_id=state.psp_transaction_id, facts=facts), proof)
+    evidence = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
+    facts = (*state.facts.values(), chargeback)
+    state.apply(Approved(psp_id=state.psp_transaction_id, facts=facts), evidence)
     response = await client.get(f"/api/Payment/{captured['transactionId']}")
     (item,) = response.json()["chargebacks"]
     assert item == {
@@ -202,10 +217,14 @@ async def test_a_payment_shows_its_chargeback(
     [("InsufficientBalance", 422), ("LimitExceeded", 429), ("LoginError", 401), ("RateLimit", 500)],
 )
 async def test_a_failed_payment_is_an_error_each_time(
-    client: httpx.AsyncClient, world: World, gateway: FakeTransactionClient, code: str, status: int
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    code: str,
+    status: int,
 ) -> None:
-    await world.preauth()
-    gateway.psp = lambda _: Declined(
+    await factory.create_preauth()
+    transaction_client.psp = lambda _: Declined(
         code=PaymentErrorCode[code], psp_code="05", message="No.", psp_id="ch_1"
     )
     body = payment()
@@ -213,20 +232,20 @@ async def test_a_failed_payment_is_an_error_each_time(
     error = assert_error(first, status, code)
     assert error["pspErrorCode"] == "05"
     assert error["errorMessage"] == "No."
-    gateway.states.clear()
+    transaction_client.states.clear()
     for _ in range(2):
         again = await client.get(f"/api/Payment/{body['transactionId']}")
         assert again.status_code == status
         assert again.json() == error
 
 
-async def test_a_cancelled_transaction_is_no_error(
-    client: httpx.AsyncClient, gateway: FakeTransactionClient
+async def test_a_cancelled_transaction_is_not_an_error(
+    client: httpx.AsyncClient, transaction_client: FakeTransactionClient
 ) -> None:
-    def withdrawn(_: AnyInput) -> Declined:
+    def cancelled(_: AnyInput) -> Declined:
         return Declined.model_validate({"outcome": "declined", "status": "Cancelled"})
 
-    gateway.psp = withdrawn
+    transaction_client.psp = cancelled
     response = await client.post("/api/Preauth", json=preauth())
     assert response.status_code == 200
     assert response.json()["status"] == "Cancelled"
@@ -237,8 +256,8 @@ async def test_yen_have_no_decimals(client: httpx.AsyncClient) -> None:
     assert '"requestedAmount":500,' in response.text
 
 
-async def test_the_request_is_kept_as_it_was_read(
-    client: httpx.AsyncClient, world: World, store: Store
+async def test_the_request_is_stored_as_it_was_read(
+    client: httpx.AsyncClient, factory: TransactionFactory, store: Store
 ) -> None:
     order: Body = {
         "planName": "Basic",
@@ -246,22 +265,28 @@ async def test_the_request_is_kept_as_it_was_read(
         "recurringFee": "49.90",
         "feePeriod": {"unit": "Month", "quantity": 1},
     }
-    given = await world.preauth(orderData=order, paymentMeansReference=debit())
-    kept = await kept_request(store, MERCHANT, given["transactionId"])
-    expected = json_codec.validate(PreauthRequest, given | {"requestedAmount": Decimal("119.0")})
-    assert PreauthRequest.model_validate(kept) == expected
-    assert json_codec.validate(PreauthRequest, kept) == expected
+    preauth_body = await factory.create_preauth(orderData=order, paymentMeansReference=debit())
+    stored_request = await kept_request(store, MERCHANT, preauth_body["transactionId"])
+    expected = json_codec.validate(
+        PreauthRequest, preauth_body | {"requestedAmount": Decimal("119.0")}
+    )
+    assert PreauthRequest.model_validate(stored_request) == expected
+    assert json_codec.validate(PreauthRequest, stored_request) == expected
 
-    paid = await world.payment(
+    payment_body = await factory.create_payment(
         paymentMeansReference={"role": "Debit"}, plannedExecutionDate="2026-02-19"
     )
-    kept = await kept_request(store, MERCHANT, paid["transactionId"])
-    assert PaymentRequest.model_validate(kept).planned_execution_date == date(2026, 2, 19)
+    stored_request = await kept_request(store, MERCHANT, payment_body["transactionId"])
+    assert PaymentRequest.model_validate(stored_request).planned_execution_date == date(2026, 2, 19)
 
 
-async def test_a_blank_migration_token_is_none(world: World, store: Store) -> None:
-    given = await world.preauth(migrationToken=" ")
-    assert "migrationToken" not in await kept_request(store, MERCHANT, given["transactionId"])
+async def test_a_blank_migration_token_is_ignored(
+    factory: TransactionFactory, store: Store
+) -> None:
+    preauth_body = await factory.create_preauth(migrationToken=" ")
+    assert "migrationToken" not in await kept_request(
+        store, MERCHANT, preauth_body["transactionId"]
+    )
 
 
 async def test_a_migration_needs_no_return_urls_and_no_payment_data(

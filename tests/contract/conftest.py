@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from integrator.contract import json_codec
 
-# A busy machine is no reason to fail.
+# Without deadline: a busy machine must not fail the tests.
 settings.register_profile("contract", deadline=None)
 settings.load_profile("contract")
 
@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 @pytest.fixture
 def example() -> Callable[[str], bytes]:
-    """Reads an example of the contract by its name, e.g. `e04_request`."""
+    """Return a function that reads an example of the contract by its name, e.g. `e04_request`."""
 
     def read(name: str) -> bytes:
         return (EXAMPLES / f"{name}.json").read_bytes()
@@ -28,20 +28,20 @@ def example() -> Callable[[str], bytes]:
 
 @pytest.fixture
 def preauth(example: Callable[[str], bytes]) -> dict[str, Any]:
-    """A valid direct debit preauth request with all nested objects, decoded, to be changed."""
+    """Return a valid direct debit preauth request with all nested objects, decoded."""
     body: dict[str, Any] = json_codec.decode(example("e04_request"))
     return body
 
 
 @pytest.fixture
 def payment(example: Callable[[str], bytes]) -> dict[str, Any]:
-    """A valid recurring direct debit with an invoice, decoded, to be changed."""
+    """Return a valid recurring direct debit with an invoice, decoded."""
     body: dict[str, Any] = json_codec.decode(example("e10_request"))
     return body
 
 
 @pytest.fixture
 def refund(example: Callable[[str], bytes]) -> dict[str, Any]:
-    """A valid refund request, decoded, to be changed."""
+    """Return a valid refund request, decoded."""
     body: dict[str, Any] = json_codec.decode(example("e13_request"))
     return body

@@ -1,4 +1,4 @@
-"""JSON text: what is accepted, what is refused, and that neither costs much."""
+"""Parsing of JSON text: accepted and refused bodies, in linear time."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ from integrator.contract.json_codec import decode
         ('["// not a comment", "/* nor */ this",]', ["// not a comment", "/* nor */ this"]),
     ],
 )
-def test_accepted(text: str, value: object) -> None:
+def test_valid_bodies_are_accepted(text: str, value: object) -> None:
     assert decode(text.encode()) == value
 
 
@@ -85,7 +85,7 @@ def test_accepted(text: str, value: object) -> None:
         '{"a": ' + "9" * 5000 + "}",
     ],
 )
-def test_refused(text: str) -> None:
+def test_invalid_bodies_are_refused(text: str) -> None:
     with pytest.raises(WireError):
         decode(text.encode())
 
@@ -98,7 +98,7 @@ def test_other_encodings_are_refused(body: bytes) -> None:
         decode(body)
 
 
-def test_messages_tell_the_place_and_never_the_content() -> None:
+def test_messages_contain_the_position_and_never_the_content() -> None:
     with pytest.raises(WireError) as caught:
         decode(b'{\n "iban": DE89370400440532013000}')
     assert "line 2, column 10" in caught.value.message
@@ -106,12 +106,12 @@ def test_messages_tell_the_place_and_never_the_content() -> None:
     assert "DE89" not in repr(caught.value)
 
 
-def test_place_is_that_in_the_body_sent_although_a_trailing_comma_came_before() -> None:
+def test_the_position_is_correct_after_a_trailing_comma() -> None:
     with pytest.raises(WireError, match="line 1, column 13"):
         decode(b'{"a": [1,], !}')
 
 
-def test_nan_is_named() -> None:
+def test_the_message_for_nan() -> None:
     with pytest.raises(WireError, match="NaN"):
         decode(b"[NaN]")
 
@@ -126,7 +126,7 @@ def test_depth(opening: str, closing: str) -> None:
             decode((opening * count + "1" + closing * count).encode())
 
 
-def test_depth_counts_neither_siblings_nor_brackets_in_strings() -> None:
+def test_depth_ignores_siblings_and_brackets_in_strings() -> None:
     flat = json.dumps([["[" * 50, '"{' * 50]] * 100)
     assert len(decode(flat.encode())) == 100
 
@@ -141,7 +141,7 @@ def test_hostile_bodies_take_linear_time(unit: str) -> None:
 
 
 @pytest.mark.parametrize("literal", ["1e2", "1E2", "1.5e-3", "-1E+400000000"])
-def test_exponents_are_kept_aside(literal: str) -> None:
+def test_numbers_with_an_exponent_are_not_converted(literal: str) -> None:
     [number] = decode(f"[{literal}]".encode())
     assert isinstance(number, ExponentNumber)
     assert number.text == literal

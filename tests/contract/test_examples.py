@@ -1,4 +1,4 @@
-"""The worked examples of the contract: each is read, and written again as it was."""
+"""Round trip of the worked examples of the contract."""
 
 import hashlib
 import hmac
@@ -49,16 +49,16 @@ WRITTEN_THOUGH_ABSENT = {"e07_request": {"isInitial": False}}
 
 
 def literal(body: bytes) -> Any:
-    """The JSON value with numbers as they are spelled, so that 25.00 differs from 25."""
+    """Return the JSON value with numbers as text, so that 25.00 differs from 25."""
 
-    def spelled(text: str) -> tuple[str, str]:
+    def number_text(text: str) -> tuple[str, str]:
         return ("number", text)
 
-    return json.loads(body, parse_float=spelled, parse_int=spelled)
+    return json.loads(body, parse_float=number_text, parse_int=number_text)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_is_written_as_it_was_read(name: str, example: Read) -> None:
+def test_an_example_is_written_as_it_was_read(name: str, example: Read) -> None:
     body = example(name)
     written = json_codec.encode(json_codec.parse(MODELS[name], body))
     assert literal(written) == literal(body) | WRITTEN_THOUGH_ABSENT.get(name, {})
@@ -66,7 +66,7 @@ def test_is_written_as_it_was_read(name: str, example: Read) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("by_alias", [True, False])
-def test_survives_plain_pydantic_json(name: str, by_alias: bool, example: Read) -> None:
+def test_an_example_survives_pydantic_json(name: str, by_alias: bool, example: Read) -> None:
     model = json_codec.parse(MODELS[name], example(name))
     again = type(model).model_validate_json(model.model_dump_json(by_alias=by_alias))
     assert again == model
@@ -95,7 +95,7 @@ def test_values_have_python_types(example: Read) -> None:
     assert line.vat_percentage == 19
 
 
-def test_foreign_notifications_are_plain_json(example: Read) -> None:
+def test_psp_notifications_are_plain_json(example: Read) -> None:
     assert json_codec.decode(example("e11_psp_notification")) == {
         "TransactionId": "dd_301",
         "Type": 2,
@@ -103,7 +103,7 @@ def test_foreign_notifications_are_plain_json(example: Read) -> None:
     }
 
 
-def test_reepay_signature_is_a_true_test_vector(example: Read) -> None:
+def test_the_reepay_signature_is_a_valid_test_vector(example: Read) -> None:
     body = json_codec.decode(example("e15_notification"))
     signed = (body["timestamp"] + body["id"]).encode()
     expected = hmac.new(b"webhook_secret_demo", signed, hashlib.sha256).hexdigest()

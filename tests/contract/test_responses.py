@@ -1,4 +1,4 @@
-"""Responses and webhooks: how they are built by our code and written."""
+"""Serialization of responses and webhooks."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -85,7 +85,7 @@ def test_error_writes_its_defaults() -> None:
 
 
 @pytest.mark.parametrize("status", PaymentTransactionStatus)
-def test_error_is_an_end(status: PaymentTransactionStatus) -> None:
+def test_an_error_requires_a_final_status(status: PaymentTransactionStatus) -> None:
     if status.name in ("Failed", "Cancelled", "Expired"):
         assert PaymentError(received_at=NOW, status=status).status is status
     else:
@@ -160,13 +160,13 @@ def test_decimals_keep_their_scale_and_have_no_exponent(amount: str, literal: st
     assert f'"authorizedAmount":{literal}}}' in text_of(response)
 
 
-def test_unchecked_exponents_are_written_plainly() -> None:
+def test_exponents_are_written_without_notation() -> None:
     response = PreauthResponse(**COMMON).model_copy(update={"authorized_amount": Decimal("1E+3")})
     assert '"authorizedAmount":1000}' in text_of(response)
 
 
 @pytest.mark.parametrize("bad", [1.5, float("nan"), object(), {1}, b"x"])
-def test_what_has_no_form_is_not_written(bad: object) -> None:
+def test_unsupported_values_are_not_written(bad: object) -> None:
     response = PreauthResponse(**COMMON).model_copy(update={"authorized_amount": bad})
     with pytest.raises(TypeError):
         json_codec.encode(response)
@@ -185,7 +185,7 @@ def test_errors_of_our_own_code_do_not_show_the_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "literal"),
+    ("timestamp", "literal"),
     [
         (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00.0000000Z"),
         (datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), "2026-01-02T03:04:05.0000060Z"),
@@ -201,15 +201,15 @@ def test_errors_of_our_own_code_do_not_show_the_input() -> None:
         ),
     ],
 )
-def test_times_have_seven_digits_and_are_utc(moment: datetime, literal: str) -> None:
-    response = PreauthResponse(**COMMON, expires_at=moment)
+def test_times_have_seven_digits_and_are_utc(timestamp: datetime, literal: str) -> None:
+    response = PreauthResponse(**COMMON, expires_at=timestamp)
     assert f'"expiresAt":"{literal}"' in text_of(response)
-    assert json_codec.format_time(moment) == literal
+    assert json_codec.format_time(timestamp) == literal
     again = json_codec.parse(PreauthResponse, json_codec.encode(response))
     assert again == response
 
 
-def test_times_without_a_zone_are_a_mistake() -> None:
+def test_times_without_a_time_zone_are_refused() -> None:
     naive = datetime(2026, 1, 2)  # noqa: DTZ001
     with pytest.raises(ValidationError):
         PreauthResponse(**COMMON, expires_at=naive)
@@ -218,9 +218,9 @@ def test_times_without_a_zone_are_a_mistake() -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_times_are_read_as_written(moment: datetime) -> None:
-    response = PreauthResponse(**COMMON, expires_at=moment)
-    assert json_codec.parse(PreauthResponse, json_codec.encode(response)).expires_at == moment
+def test_times_are_read_as_written(timestamp: datetime) -> None:
+    response = PreauthResponse(**COMMON, expires_at=timestamp)
+    assert json_codec.parse(PreauthResponse, json_codec.encode(response)).expires_at == timestamp
     assert PreauthResponse.model_validate_json(response.model_dump_json()) == response
 
 

@@ -1,4 +1,4 @@
-"""Enumerations, HTTP statuses, money, fingerprints."""
+"""Enumerations, HTTP statuses, money and fingerprints."""
 
 from decimal import Decimal
 from typing import Any
@@ -99,7 +99,7 @@ def test_http_status(code: PaymentErrorCode) -> None:
     assert http_status(code) == STATUSES[code.name]
 
 
-def test_enumerations_look_like_their_names() -> None:
+def test_enumerations_are_formatted_by_name() -> None:
     assert str(PublicPaymentProviderRole.iDEAL) == "iDEAL"
     assert f"{WebhookType.Payment:>8}|{WebhookType.Payment}" == " Payment|Payment"
 
@@ -135,8 +135,10 @@ def test_enumerations_refuse_everything_else(value: object) -> None:
 
 
 def test_all_enumerations_share_the_rules() -> None:
-    found = {m for m in vars(enums).values() if isinstance(m, type) and issubclass(m, WireEnum)}
-    assert len(found - {WireEnum}) == 8
+    enumerations = {
+        m for m in vars(enums).values() if isinstance(m, type) and issubclass(m, WireEnum)
+    }
+    assert len(enumerations - {WireEnum}) == 8
 
 
 # --- money and ids ---------------------------------------------------------------------------

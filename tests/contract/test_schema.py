@@ -1,4 +1,4 @@
-"""The JSON schemas the OpenAPI document is made of."""
+"""JSON schemas of the OpenAPI document."""
 
 import json
 from collections.abc import Callable
@@ -21,8 +21,8 @@ def schema_of(model: type[WireModel]) -> dict[str, Any]:
     return model.model_json_schema(by_alias=True)
 
 
-def enough_examples() -> list[tuple[type[WireModel], dict[str, Any]]]:
-    return [(model, shown) for model in MODELS for shown in model.schema_examples]
+def list_examples() -> list[tuple[type[WireModel], dict[str, Any]]]:
+    return [(model, example_body) for model in MODELS for example_body in model.schema_examples]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -33,19 +33,19 @@ def test_schema_is_valid_and_described(model: type[WireModel]) -> None:
     json.dumps(schema)
 
 
-@pytest.mark.parametrize(("model", "shown"), enough_examples())
-def test_examples_fit_their_schema(model: type[WireModel], shown: dict[str, Any]) -> None:
-    jsonschema_rs.validate(schema_of(model), shown)
+@pytest.mark.parametrize(("model", "example_body"), list_examples())
+def test_examples_fit_their_schema(model: type[WireModel], example_body: dict[str, Any]) -> None:
+    jsonschema_rs.validate(schema_of(model), example_body)
 
 
 def test_examples_are_those_of_the_contract(example: Callable[[str], bytes]) -> None:
-    shown = contract.PreauthRequest.schema_examples[0]
-    assert shown == json.loads(example("e04_request"))
+    example_body = contract.PreauthRequest.schema_examples[0]
+    assert example_body == json.loads(example("e04_request"))
     assert contract.PaymentResponse.schema_examples[2] == json.loads(example("e14_response"))
 
 
-def test_there_are_examples_for_every_body() -> None:
-    assert {model.__name__ for model, _ in enough_examples()} == {
+def test_every_body_has_examples() -> None:
+    assert {model.__name__ for model, _ in list_examples()} == {
         "FinalizePreauthRequest",
         "IntegrationInfoResponse",
         "IntegrationSettingsResponse",
