@@ -1,4 +1,4 @@
-"""`python -m devtools.sandbox_psp`: serve until SIGTERM or SIGINT."""
+"""Run the sandbox PSP: `python -m devtools.sandbox_psp` serves until SIGTERM or SIGINT."""
 
 import logging
 import signal
@@ -16,12 +16,12 @@ def _exit(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Serve the PSP as the environment says."""
+    """Serve the PSP with the settings of the environment."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # httpx would log every webhook; the deliveries are listed under /_control/webhooks.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = Settings()
-    # uvicorn raises the signal it was stopped with once more when it is done.
+    # uvicorn raises the signal that stopped it again when it is done.
     signal.signal(signal.SIGTERM, _exit)
     signal.signal(signal.SIGINT, _exit)
     uvicorn.run(
@@ -29,7 +29,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         http=ResettableProtocol,
-        proxy_headers=False,  # nobody is in front of it
+        proxy_headers=False,  # there is no proxy in front of it
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=1,

@@ -1,4 +1,4 @@
-"""Merchant accounts and the bearer keys that open them."""
+"""Merchant accounts and their bearer API keys."""
 
 import hashlib
 import sqlite3
@@ -13,7 +13,7 @@ from devtools.sandbox_psp.ids import new_id
 
 
 class AccountRequest(BaseModel):
-    """An account to make or update; the key names it."""
+    """An account to create or update; the key identifies it."""
 
     api_key: str = Field(min_length=1)
     webhook_secret: str = Field(min_length=1)
@@ -23,7 +23,7 @@ class AccountRequest(BaseModel):
 
 @dataclass(frozen=True)
 class Account:
-    """Whom a call belongs to."""
+    """A merchant's account."""
 
     id: str
     webhook_secret: str
@@ -31,7 +31,7 @@ class Account:
     emulator: str
 
     def serialize(self) -> dict[str, Any]:
-        """The account as the API answers it; of the secret only its hash."""
+        """Return the account as the API shows it; of the secret only its hash."""
         digest = hashlib.sha256(self.webhook_secret.encode()).hexdigest()
         return {
             "id": self.id,
@@ -49,7 +49,7 @@ def _hash_key(api_key: str) -> str:
 
 
 def upsert(db: Database, request: AccountRequest) -> Account:
-    """Make the account of this key, or give it a new webhook address and secret."""
+    """Create the account of this key, or change its webhook URL, secret and emulator."""
     db.execute(
         "INSERT INTO accounts (id, key_hash, webhook_secret, webhook_url, dialect)"
         " VALUES (?, ?, ?, ?, ?)"
@@ -65,15 +65,15 @@ def upsert(db: Database, request: AccountRequest) -> Account:
 
 
 def get_by_key(db: Database, api_key: str | None) -> Account:
-    """The account a key opens; PspError 401 if it opens none."""
+    """Return the account of an API key; PspError 401 for an unknown key."""
     row = db.one("SELECT * FROM accounts WHERE key_hash = ?", _hash_key(api_key or ""))
     if row is None:
-        raise PspError(401, "authentication_error", "invalid_api_key", "This API key is not known.")
+        raise PspError(401, "authentication_error", "invalid_api_key", "Unknown API key.")
     return _from_row(row)
 
 
 def get_by_id(db: Database, id: str) -> Account:
-    """The account with this id, which must exist."""
+    """Return the account with this id; LookupError if there is none."""
     row = db.one("SELECT * FROM accounts WHERE id = ?", id)
     if row is None:
         raise LookupError(id)

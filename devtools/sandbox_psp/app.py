@@ -1,4 +1,4 @@
-"""The application: routes, error form, and the clockwork that runs beside them."""
+"""Build the application: routes, error responses and background tasks."""
 
 import asyncio
 import contextlib
@@ -42,9 +42,9 @@ _JOB_HANDLERS: dict[str, jobs.Handler] = {
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The PSP; it opens its database when it starts and must be served by `OpenProtocol`."""
+    """Return the application, to be served by `ResettableProtocol`. Starting opens the database."""
 
-    emulator_apps = {name: dialect.app() for name, dialect in EMULATORS.items()}
+    emulator_apps = {name: emulator.app() for name, emulator in EMULATORS.items()}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,8 +91,8 @@ async def _healthz(request: Request) -> dict[str, str]:
 
 
 async def _error_response(_: Request, error: Exception) -> Response:
-    refusal = cast(PspError, error)
-    return JSONResponse(refusal.body(), refusal.status, refusal.headers)
+    psp_error = cast(PspError, error)
+    return JSONResponse(psp_error.body(), psp_error.status, psp_error.headers)
 
 
 async def _invalid_body_response(request: Request, error: Exception) -> Response:
@@ -105,5 +105,5 @@ async def _invalid_body_response(request: Request, error: Exception) -> Response
 
 async def _routing_error_response(request: Request, error: Exception) -> Response:
     status = cast(HTTPException, error).status_code
-    refusal = invalid_request("not_found" if status == 404 else "not_allowed", str(error), status)
-    return await _error_response(request, refusal)
+    psp_error = invalid_request("not_found" if status == 404 else "not_allowed", str(error), status)
+    return await _error_response(request, psp_error)

@@ -1,4 +1,4 @@
-"""Who is calling, and the ways from a route into the gateway and back to HTTP."""
+"""Authenticate calls and run them through the request pipeline."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ _bearer = HTTPBearer(auto_error=False)
 
 
 def get_context(request: Request) -> Context:
-    """The PSP this request came to."""
+    """Return the context of the PSP that serves the request."""
     ctx: Context = request.app.state.ctx
     return ctx
 
@@ -46,7 +46,7 @@ class Caller:
         action: Callable[[], ApiResponse],
         ending: MagicEnding | None = None,
     ) -> Response:
-        """Run a POST through the gateway."""
+        """Run a POST through the request pipeline."""
         fingerprint = idempotency.fingerprint(self._request.url.path, await self._request.body())
         call = request_pipeline.Call(
             self.account.id, operation, self.key or None, fingerprint, ending
@@ -54,20 +54,20 @@ class Caller:
         return _respond(await request_pipeline.handle_write(self.ctx, call, action))
 
     async def get(self, load: Callable[[], dict[str, Any]]) -> Response:
-        """Run a GET through the gateway."""
+        """Run a GET through the request pipeline."""
         return _respond(
             await request_pipeline.handle_read(self.ctx, lambda: json_response(200, load()))
         )
 
     async def get_one(self, cls: type[R], id: str) -> Response:
-        """Answer with one of the caller's records."""
+        """Respond with one of the caller's records."""
         db = self.ctx.db
         return await self.get(
             lambda: serializers.serialize(db, repository.get_owned(db, cls, self.account.id, id))
         )
 
     async def list_by_reference(self, cls: type[R], reference: str) -> Response:
-        """Answer with the caller's records of a reference, oldest first, as `{"data": [...]}`."""
+        """Respond with the caller's records of a reference, oldest first, as `{"data": [...]}`."""
         db = self.ctx.db
 
         def load() -> dict[str, Any]:
@@ -77,7 +77,7 @@ class Caller:
         return await self.get(load)
 
     async def list_page(self, cls: type[R], query: ListQuery) -> Response:
-        """Answer with the caller's records of a reference, or else of a span of time."""
+        """Respond with the caller's records of a reference, or else of a time range."""
         if query.reference is not None:
             return await self.list_by_reference(cls, query.reference)
         span, db = query.page(), self.ctx.db

@@ -1,4 +1,4 @@
-"""Holding money on a card, and letting it go again."""
+"""Hold money on a card and release it."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ _LIFETIME_SECONDS = 7 * 24 * 3600
 
 
 def declined_response(body: dict[str, Any], failure: Failure) -> ApiResponse:
-    """402 with the reason and the object that records it."""
+    """Return 402 with the reason and the declined object."""
     error = PspError(402, "card_error", failure.code, failure.message)
     return json_response(402, {**error.body(), "object": body})
 
 
 def check_currency(method: PaymentMethod, currency: str) -> None:
-    """PspError 400 for a payment method that is bound to another currency."""
+    """Raise PspError 400 for a payment method that is bound to another currency."""
     if method.currency not in (None, currency):
         message = f"This payment method takes {method.currency} only."
         raise invalid_request("currency_mismatch", message)
@@ -36,7 +36,7 @@ def create_authorization(
     key: str | None,
     id: str | None = None,
 ) -> Authorization:
-    """Make an authorization, declined if the card's issuer says so; `id` is a dialect's."""
+    """Create an authorization, declined if the card's issuer does; `id` comes from an emulator."""
     if method.type != "card":
         raise invalid_request("payment_method_not_supported", "Only cards can be authorized.")
     check_currency(method, currency)
@@ -63,7 +63,7 @@ def create_authorization(
 def authorize(
     ctx: Context, method: PaymentMethod, *, reference: str, amount: int, currency: str, key: str
 ) -> ApiResponse:
-    """The answer to an off-session authorization."""
+    """Authorize off session and return the response."""
     authorization = create_authorization(
         ctx, method, reference=reference, amount=amount, currency=currency, key=key
     )
@@ -89,7 +89,7 @@ def void(ctx: Context, authorization: Authorization, *, reference: str, key: str
 
 
 def expire(ctx: Context, job: dict[str, Any]) -> None:
-    """End an authorization that nobody captured or voided."""
+    """Expire an authorization that was neither captured nor voided."""
     authorization = repository.get(ctx.db, Authorization, job["id"])
     if authorization.status == "authorized":
         authorization.status = "expired"

@@ -1,4 +1,4 @@
-"""Bank accounts: which IBANs are real, and which of them misbehave."""
+"""Bank accounts: validation of IBANs, and test accounts whose debits fail."""
 
 from stdnum import iban as iban_rules
 from stdnum.exceptions import ValidationError
@@ -11,7 +11,7 @@ CHARGED_BACK_IBAN = "DE35370400440532013002"
 
 
 def normalize_iban(iban: str) -> str:
-    """The IBAN in its compact form; PspError 422 if it is none."""
+    """Return the IBAN in its compact form; PspError 422 if it is invalid."""
     try:
         compact: str = iban_rules.validate(iban)
     except ValidationError as error:
@@ -20,7 +20,7 @@ def normalize_iban(iban: str) -> str:
 
 
 def outcome_for(iban: str) -> Outcome:
-    """What a debit from this account comes to: pending at first, always."""
+    """Return the outcome of a debit from this account: always pending at first."""
     if iban == FAILING_IBAN:
         return Outcome("pending", INSUFFICIENT_FUNDS)
     return Outcome("pending", charged_back=iban == CHARGED_BACK_IBAN)

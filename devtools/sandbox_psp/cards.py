@@ -1,4 +1,4 @@
-"""Cards: the test numbers, what a customer may type, and how little of it is kept."""
+"""Cards: test numbers, validation of the card form, and the details that may be stored."""
 
 import re
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ _BRANDS = (
 
 @dataclass(frozen=True)
 class Card:
-    """A card as typed. The number is for this moment only; `details()` is what may be kept."""
+    """A card as entered. The number is never stored; `details()` returns what may be kept."""
 
     number: str = field(repr=False)
     holder: str
@@ -40,7 +40,7 @@ class Card:
     year: int
 
     def details(self) -> CardDetails:
-        """The card without its number."""
+        """Return the card without its number."""
         return CardDetails(
             brand=brand(self.number),
             country="DE",
@@ -52,17 +52,17 @@ class Card:
         )
 
     def decline(self) -> Failure | None:
-        """What the issuer says to a payment, None if it pays."""
+        """Return the issuer's reason for declining a payment, None if it pays."""
         return _TEST_CARD_DECLINES.get(self.number, _NOT_SUPPORTED)
 
 
 def brand(number: str) -> str:
-    """The card scheme, `card` if it is none we know."""
+    """Return the card scheme, `card` for an unknown one."""
     return next((name for name, start in _BRANDS if re.match(start, number)), "card")
 
 
 def parse_number(text: str) -> str | None:
-    """The digits of a well-formed card number (12 to 19, Luhn), None for anything else."""
+    """Return the digits of a well-formed card number (12 to 19, Luhn), None for anything else."""
     digits = re.sub(r"[\s-]", "", text)
     if not re.fullmatch(r"[0-9]{12,19}", digits) or not luhn.is_valid(digits):
         return None
@@ -70,7 +70,7 @@ def parse_number(text: str) -> str | None:
 
 
 def parse_expiry(text: str) -> tuple[int, int] | None:
-    """(month, year) of `MM/YY` or `MM/YYYY`, None for anything else."""
+    """Return (month, year) of `MM/YY` or `MM/YYYY`, None for anything else."""
     match = re.fullmatch(r"\s*(0?[1-9]|1[0-2])\s*/\s*([0-9]{2}|20[0-9]{2})\s*", text)
     if match is None:
         return None
@@ -79,7 +79,7 @@ def parse_expiry(text: str) -> tuple[int, int] | None:
 
 
 def parse_form(form: dict[str, str], today: date) -> tuple[Card | None, dict[str, str]]:
-    """The typed card, or None and for each wrong field the key of the message to show."""
+    """Return the entered card, or None and for each invalid field the key of its error message."""
     number = parse_number(form.get("card_number", ""))
     expiry = parse_expiry(form.get("expiry", ""))
     holder = " ".join(form.get("holder", "").split())

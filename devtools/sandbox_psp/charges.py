@@ -1,4 +1,4 @@
-"""Taking money: charges of stored methods, captures of authorizations, and what becomes of them."""
+"""Charges of stored payment methods, captures of authorizations, and chargebacks."""
 
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ _CARD_REASON = ("10.4", "Other fraud: card absent environment")
 def create(
     ctx: Context, method: PaymentMethod, charge: Charge, key: str, outcome: Outcome | None = None
 ) -> ApiResponse:
-    """Take money from a stored card or a mandate; steered by the amount's ending, or by `plan`."""
+    """Charge a stored card or a mandate; the outcome is the amount's, or `outcome`."""
     check_currency(method, charge.currency)
     if outcome is not None:
         return _apply_outcome(ctx, charge, outcome, key)
@@ -58,9 +58,9 @@ def capture(
     outcome: Outcome | None = None,
     id: str | None = None,
 ) -> ApiResponse:
-    """Take authorized money, once; `plan` overrides what the amount's ending would do.
+    """Capture an authorization, once; `outcome` overrides that of the amount's magic ending.
 
-    `id` is a dialect's.
+    `id` comes from an emulator.
     """
     if authorization.status != "authorized":
         raise invalid_request("invalid_state", f"The authorization is {authorization.status}.")
@@ -84,7 +84,7 @@ def capture(
 def build_charge(
     *, account: str, reference: str, amount: int, currency: str, payment_method: str
 ) -> Charge:
-    """A charge of which nothing is decided yet."""
+    """Return a new pending charge, not yet stored."""
     return Charge(
         id=new_id("ch"),
         account=account,
@@ -98,7 +98,7 @@ def build_charge(
 
 
 def refundable_amount(ctx: Context, charge: Charge) -> int:
-    """What is left of a charge: less refunds, also pending ones, and chargebacks."""
+    """Return the rest of a charge: less refunds, also pending ones, and chargebacks."""
     refunded = sum(
         r.amount for r in repository.list_refunds(ctx.db, charge) if r.status != "failed"
     )
@@ -106,7 +106,7 @@ def refundable_amount(ctx: Context, charge: Charge) -> int:
 
 
 def settle(ctx: Context, job: dict[str, Any]) -> None:
-    """A pending charge becomes what its plan says."""
+    """Apply the outcome of a pending charge."""
     charge = repository.get(ctx.db, Charge, job["id"])
     if charge.status != "pending":
         return
@@ -123,7 +123,7 @@ def settle(ctx: Context, job: dict[str, Any]) -> None:
 
 
 def charge_back(ctx: Context, job: dict[str, Any]) -> None:
-    """The payer's bank takes back what is left of a charge, all of it, or the amount named."""
+    """Charge back the job's amount, or all that is left of the charge."""
     charge = repository.get(ctx.db, Charge, job["id"])
     amount = _chargeback_amount(ctx, charge) if job["amount"] is None else job["amount"]
     if amount == 0:

@@ -1,4 +1,4 @@
-"""The hosted checkout pages: plain HTML forms, no scripts, nothing cached."""
+"""The hosted checkout pages: plain HTML forms, no scripts, never cached."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ _templates = Environment(
     autoescape=True,
     undefined=StrictUndefined,
 )
-# No form-action on purpose: browsers apply it to the redirect that leads back to the merchant.
+# No form-action on purpose: browsers apply it to the redirect back to the merchant, too.
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -35,7 +35,7 @@ _HEADERS = {
 
 
 async def _load_session(id: str, ctx: ContextDependency) -> CheckoutSession | None:
-    """The session of the address, brought to its end if its time has run out."""
+    """Return the session of the URL, expired first if its time has run out."""
     try:
         session = repository.get(ctx.db, CheckoutSession, id)
         if sessions.is_expired(session):
@@ -52,7 +52,7 @@ SessionDependency = Annotated[CheckoutSession | None, Depends(_load_session)]
 
 @router.get("/{id}")
 async def get_form(session: SessionDependency) -> Response:
-    """The card form of an open session, a notice otherwise."""
+    """Show the card form of an open session, a notice otherwise."""
     if session is None or session.status != "open":
         return _render_notice(session)
     return _render_form(session, {}, {})
@@ -62,10 +62,10 @@ async def get_form(session: SessionDependency) -> Response:
 async def submit_form(
     request: Request, session: SessionDependency, ctx: ContextDependency
 ) -> Response:
-    """`action=cancel`, or `action=pay` with the card fields."""
+    """Handle `action=cancel`, or `action=pay` with the card fields."""
     if session is None:
         return _render_notice(None)
-    # Read before looking at the session again: from here on nothing else can come in between.
+    # Read the form before the session: from here on nothing awaits, so no request interleaves.
     form = await _form_fields(request)
     session = repository.get(ctx.db, CheckoutSession, session.id)
     if session.status != "open":
@@ -84,7 +84,7 @@ async def submit_form(
 
 @router.get("/{id}/3ds")
 async def get_challenge(session: SessionDependency, ctx: ContextDependency) -> Response:
-    """The 3-D Secure question, if there is one to answer."""
+    """Show the 3-D Secure challenge, if the session has one."""
     if session is None or session.status != "open":
         return _render_notice(session)
     if session.challenged is None:
@@ -96,7 +96,7 @@ async def get_challenge(session: SessionDependency, ctx: ContextDependency) -> R
 async def submit_challenge(
     request: Request, session: SessionDependency, ctx: ContextDependency
 ) -> Response:
-    """`action=confirm` or `action=fail`."""
+    """Handle `action=confirm` or `action=fail`."""
     if session is None:
         return _render_notice(None)
     action = (await _form_fields(request)).get("action")
@@ -148,11 +148,11 @@ def _render_challenge(ctx: Context, session: CheckoutSession) -> Response:
 
 def _render_notice(session: CheckoutSession | None) -> Response:
     if session is None:
-        return _render_page("notice.html", None, 404, name="unknown", way_back=None)
+        return _render_page("notice.html", None, 404, name="unknown", return_url=None)
     status = 410 if session.status == "expired" else 200
     merchant_url = sessions.return_url(session)
     return _render_page(
-        "notice.html", session.language, status, name=session.status, way_back=merchant_url
+        "notice.html", session.language, status, name=session.status, return_url=merchant_url
     )
 
 

@@ -1,4 +1,4 @@
-"""Resetting a caller's TCP connection, which a web framework has no word for."""
+"""Reset a caller's TCP connection, which the web framework cannot do."""
 
 import asyncio
 import socket
@@ -23,22 +23,22 @@ class ResettableProtocol(H11Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        # A copy per connection, because uvicorn hands the same dict to all of them.
+        # A copy per connection, because uvicorn passes the same dict to all of them.
         super().__init__(config, server_state, dict(app_state), _loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Remember the transport for the requests to come."""
+        """Store the transport for the requests of this connection."""
         self.app_state[_TRANSPORT_KEY] = transport
         super().connection_made(transport)
 
 
 async def reset_connection(request: Request, _: Exception) -> Response:
-    """Reset the connection of this request; the response returned here reaches nobody."""
+    """Reset the connection of this request; the returned response is never sent."""
     transport: asyncio.Transport = request.scope["state"][_TRANSPORT_KEY]
     raw: socket.socket = transport.get_extra_info("socket")
-    # Lingering for zero seconds turns the close into a reset, as a dying host would send.
+    # Lingering for zero seconds turns the close into a reset, as a crashing host would send.
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
-    # The protocol learns of it in the loop's next round, and then swallows what is still sent.
+    # The protocol sees it in the loop's next iteration, and then discards what is still sent.
     await asyncio.sleep(0.01)
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""What every part of the PSP works with."""
+"""The state shared by all parts of one running PSP."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from devtools.sandbox_psp.settings import Settings
 
 @dataclass
 class Context:
-    """One running PSP.
+    """State of one running PSP.
 
-    `in_flight` holds the (account, idempotency key) pairs being worked on. It is memory on purpose:
-    a killed process has booked nothing for them, so their keys must be free again.
+    `in_flight` holds the (account, idempotency key) pairs of the requests in progress. Memory on
+    purpose: a killed process has booked nothing for them, so their keys must be free again.
     """
 
     settings: Settings

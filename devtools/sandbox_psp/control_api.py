@@ -1,4 +1,4 @@
-"""Levers for tests and developers under /_control, open to all: the PSP listens on loopback."""
+"""Control API for tests and developers under /_control; no authentication, so loopback only."""
 
 import json
 from typing import Annotated, Any
@@ -38,7 +38,7 @@ router = APIRouter(prefix="/_control")
 
 
 class StoreCardRequest(BaseModel):
-    """A card to store as if its owner had been at the checkout once."""
+    """A card to store as if its holder had used the checkout before."""
 
     api_key: str
     card: str
@@ -47,7 +47,7 @@ class StoreCardRequest(BaseModel):
 
 
 class ChargeMovementRequest(BaseModel):
-    """A charge, by id or by reference, and how much of it (minor units; None: all that is left)."""
+    """A charge, by id or by reference, and an amount of it (minor units; None: the rest)."""
 
     charge: str | None = None
     reference: str | None = None
@@ -55,7 +55,7 @@ class ChargeMovementRequest(BaseModel):
 
 
 class CaptureMovementRequest(BaseModel):
-    """An authorization, by id or by reference, and how much of it to capture (None: all)."""
+    """An authorization, by id or by reference, and the amount to capture (None: all)."""
 
     authorization: str | None = None
     reference: str | None = None
@@ -63,16 +63,19 @@ class CaptureMovementRequest(BaseModel):
 
 
 class ExpirationRequest(BaseModel):
-    """The id of an open session or a live authorization to end now."""
+    """The id of an open session or a live authorization to expire now."""
 
     id: str
 
 
 @router.put("/accounts")
 async def put_account(body: AccountRequest, ctx: ContextDependency) -> dict[str, Any]:
-    """Make an account, or change the webhook address and secret of the one with this key."""
+    """Create an account, or change the webhook URL and secret of the one with this key."""
     if body.dialect not in EMULATORS:
-        raise invalid_request("unknown_dialect", f"Known dialects: {', '.join(sorted(EMULATORS))}.")
+        raise invalid_request(
+            "unknown_dialect",
+            f"Unknown dialect {body.dialect!r}; known: {', '.join(sorted(EMULATORS))}.",
+        )
     return accounts.upsert(ctx.db, body).serialize()
 
 
@@ -91,7 +94,7 @@ async def store_card(body: StoreCardRequest, ctx: ContextDependency) -> dict[str
 async def list_ledger(
     ctx: ContextDependency, reference: str | None = None, kind: ledger.EntryKind | None = None
 ) -> Response:
-    """What was really booked; amounts in major units."""
+    """List the ledger entries; amounts in major units."""
     body = simplejson.dumps(
         {"entries": ledger.list_entries(ctx.db, reference, kind)}, use_decimal=True
     )
@@ -102,7 +105,7 @@ async def list_ledger(
 async def list_webhooks(
     ctx: ContextDependency, limit: Annotated[int, Query(ge=1, le=10000)] = 100
 ) -> dict[str, Any]:
-    """Webhook deliveries, newest first."""
+    """List webhook deliveries, newest first."""
     return {"data": webhooks.list_deliveries(ctx, limit)}
 
 
@@ -114,7 +117,7 @@ async def add_fault(body: FaultRequest, ctx: ContextDependency) -> dict[str, Any
 
 @router.get("/faults")
 async def list_faults(ctx: ContextDependency) -> dict[str, Any]:
-    """The faults in force."""
+    """List the faults in force."""
     return {"data": [fault.model_dump(mode="json") for fault in ctx.faults.all()]}
 
 
@@ -132,7 +135,7 @@ async def clear_fault(id: str, ctx: ContextDependency) -> None:
 
 @router.post("/chargebacks", status_code=201)
 async def charge_back(body: ChargeMovementRequest, ctx: ContextDependency) -> dict[str, Any]:
-    """The payer's bank takes money back; answers with the charge."""
+    """Charge back money as the payer's bank would; responds with the charge."""
     charge = _find_record(ctx, Charge, body.charge, body.reference)
     refundable = charges.refundable_amount(ctx, charge)
     if charge.status != "succeeded" or refundable == 0:
@@ -146,7 +149,7 @@ async def charge_back(body: ChargeMovementRequest, ctx: ContextDependency) -> di
 
 @router.post("/refunds", status_code=201)
 async def refund(body: ChargeMovementRequest, ctx: ContextDependency) -> dict[str, Any]:
-    """Refund in the PSP's own dashboard, under a reference the merchant has never seen."""
+    """Refund as in the PSP's dashboard, under a reference unknown to the merchant."""
     charge = _find_record(ctx, Charge, body.charge, body.reference)
     with ctx.db.transaction():
         response = refunds.create(
@@ -162,7 +165,7 @@ async def refund(body: ChargeMovementRequest, ctx: ContextDependency) -> dict[st
 
 @router.post("/captures", status_code=201)
 async def capture(body: CaptureMovementRequest, ctx: ContextDependency) -> dict[str, Any]:
-    """Capture in the PSP's own dashboard, under a reference the merchant has never seen."""
+    """Capture as in the PSP's dashboard, under a reference unknown to the merchant."""
     authorization = _find_record(ctx, Authorization, body.authorization, body.reference)
     with ctx.db.transaction():
         response = charges.capture(
@@ -178,7 +181,7 @@ async def capture(body: CaptureMovementRequest, ctx: ContextDependency) -> dict[
 
 @router.post("/expirations", status_code=204)
 async def expire(body: ExpirationRequest, ctx: ContextDependency) -> None:
-    """End an open session (`cs_`) or a live authorization (`auth_`) as if its time had come."""
+    """Expire an open session (`cs_`) or a live authorization (`auth_`)."""
     handler = sessions.expire if body.id.startswith("cs_") else authorizations.expire
     with ctx.db.transaction():
         handler(ctx, {"id": body.id})

@@ -1,4 +1,4 @@
-"""The ledger file: one SQLite database, one connection, everything acknowledged is on disk."""
+"""The database file: one SQLite database on one connection; acknowledged writes are on disk."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -63,12 +63,12 @@ class Database:
         self._connection.executescript(_SCHEMA)
         columns = self.all("SELECT name FROM pragma_table_info('accounts')")
         if "dialect" not in {column["name"] for column in columns}:
-            # A ledger of an older run.
+            # A database of an older version.
             self.execute("ALTER TABLE accounts ADD dialect TEXT NOT NULL DEFAULT 'sandbox'")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; taken for writing at once, so that nothing read inside is stale."""
+        """Commit all statements or none; takes the write lock at once, so that no read is stale."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -82,14 +82,14 @@ class Database:
         return self._connection.execute(sql, values)
 
     def one(self, sql: str, *values: Any) -> sqlite3.Row | None:
-        """The first row, or None."""
+        """Return the first row, or None."""
         row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
         return row
 
     def all(self, sql: str, *values: Any) -> Sequence[sqlite3.Row]:
-        """Every row."""
+        """Return every row."""
         return self._connection.execute(sql, values).fetchall()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the connection."""
         self._connection.close()

@@ -1,4 +1,4 @@
-"""The refusals of the dialect, and the one way to give no answer at all."""
+"""Error responses of the native API, and the exception that drops the connection."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ ErrorType = Literal[
 
 
 class PspError(Exception):
-    """A refusal: HTTP status plus `{"error": {"type", "code", "message"}}`."""
+    """An error response: HTTP status plus `{"error": {"type", "code", "message"}}`."""
 
     def __init__(
         self,
@@ -32,19 +32,19 @@ class PspError(Exception):
         self.headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
 
     def body(self) -> dict[str, Any]:
-        """The error as it goes over the wire."""
+        """Return the JSON body of the response."""
         return {"error": {"type": self.kind, "code": self.code, "message": self.message}}
 
 
 class DropConnection(Exception):
-    """The caller's TCP connection is to be reset instead of answered."""
+    """Reset the caller's TCP connection instead of sending a response."""
 
 
 def invalid_request(code: str, message: str, status: int = 400) -> PspError:
-    """A request that cannot be carried out as it stands."""
+    """Return the error for a request that cannot be carried out."""
     return PspError(status, "invalid_request", code, message)
 
 
-def not_found(what: str, id: str) -> PspError:
-    """404 for an object the account does not own."""
-    return PspError(404, "invalid_request", "not_found", f"No such {what}: {id}")
+def not_found(kind: str, id: str) -> PspError:
+    """Return the 404 for an object the account does not own."""
+    return PspError(404, "invalid_request", "not_found", f"No such {kind}: {id}")

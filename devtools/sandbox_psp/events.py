@@ -1,4 +1,4 @@
-"""Events: the list the merchant can page through, and the webhook deliveries made from it."""
+"""Events: the list the merchant can page through, and the webhook deliveries of them."""
 
 import json
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from devtools.sandbox_psp.ids import new_id
 from devtools.sandbox_psp.models import Record
 from devtools.sandbox_psp.serializers import serialize
 
-# Long enough that the answer of the call that caused it is usually there first.
+# Long enough for the response of the causing call to arrive first, usually.
 RESPONSE_FIRST_SECONDS = 0.3
 _REORDER_SECONDS = 2.0
 _FAILED_ATTEMPT_SECONDS = 1.0
-# A noisy success is told three times, and its older pending event in between.
+# A noisy success is sent three times, and its older pending event in between.
 _NOISY_SUCCESS_DELAYS = (0.3, 0.6, 0.75)
 _NOISY_PENDING_DELAYS = (0.45,)
 
@@ -23,7 +23,7 @@ _NOISY_PENDING_DELAYS = (0.45,)
 def emit(
     ctx: Context, name: str, record: Record, delays: Sequence[float] = (RESPONSE_FIRST_SECONDS,)
 ) -> None:
-    """Record that something happened to a record and send it once per delay (seconds from now).
+    """Store an event of a record and send it once per delay (seconds from now).
 
     Call it in the transaction of the change, after the record was saved.
     """
@@ -45,13 +45,13 @@ def emit(
 
 
 def emit_noisily(ctx: Context, name: str, pending_record: Record, record: Record) -> None:
-    """A success told three times, with the older `pending` event arriving after the first."""
+    """Send a success three times, with the older `pending` event arriving after the first."""
     emit(ctx, f"{record.kind}.pending", pending_record, _NOISY_PENDING_DELAYS)
     emit(ctx, name, record, _NOISY_SUCCESS_DELAYS)
 
 
 def list_page(ctx: Context, account: str, after_cursor: int, limit: int) -> dict[str, Any]:
-    """Up to `limit` events behind a cursor, oldest first; `next` is the cursor to go on with."""
+    """Return up to `limit` events behind a cursor, oldest first; `next` is the next cursor."""
     rows = ctx.db.all(
         "SELECT sequence, body FROM events WHERE account = ? AND sequence > ?"
         " ORDER BY sequence LIMIT ?",
@@ -69,7 +69,7 @@ def list_page(ctx: Context, account: str, after_cursor: int, limit: int) -> dict
 
 
 def with_sequence(body: str, sequence: int) -> dict[str, Any]:
-    """The stored event with its place in the sequence, known only once it was stored."""
+    """Return the stored event with its sequence number, known only once it was stored."""
     event: dict[str, Any] = json.loads(body)
     return {**event, "sequence": sequence}
 

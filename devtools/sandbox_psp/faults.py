@@ -1,4 +1,4 @@
-"""Faults set from outside: for a share of calls or webhooks, something goes wrong."""
+"""Injected faults: a share of the calls or webhooks goes wrong."""
 
 import random
 import secrets
@@ -40,13 +40,13 @@ class FaultRequest(BaseModel):
 
 
 class Fault(FaultRequest):
-    """A set fault; `hits` counts the calls it has struck."""
+    """A fault in force; `hits` counts the calls it applied to."""
 
     id: str
     hits: int = 0
 
     def applies_to(self, operation: Operation) -> bool:
-        """Whether this call or webhook may be struck."""
+        """Return whether the fault may hit this call or webhook."""
         if self.count is not None and self.hits >= self.count:
             return False
         if self.kind in _WEBHOOK_KINDS:
@@ -57,14 +57,14 @@ class Fault(FaultRequest):
 
 
 class FaultStore:
-    """The faults in force, kept in the database so that they outlive a restart."""
+    """The faults in force, stored in the database so that they survive a restart."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._generators: dict[str, random.Random] = {}
 
     def add(self, request: FaultRequest) -> Fault:
-        """Set a fault; without a seed it draws one, which the answer shows for repeating a run."""
+        """Set a fault; without a seed it draws one and shows it, so that a run can be repeated."""
         values: dict[str, Any] = request.model_dump()
         if request.seed is None:
             values["seed"] = secrets.randbelow(2**31)
@@ -75,7 +75,7 @@ class FaultStore:
         return fault
 
     def all(self) -> list[Fault]:
-        """Every fault in force, oldest first."""
+        """Return every fault in force, oldest first."""
         rows = self._db.all("SELECT body FROM faults ORDER BY number")
         return [Fault.model_validate_json(row["body"]) for row in rows]
 
@@ -88,7 +88,7 @@ class FaultStore:
             raise not_found("fault", id)
 
     def draw(self, operation: Operation) -> list[Fault]:
-        """The faults that hit this call."""
+        """Draw the faults that hit this call."""
         return [f for f in self.all() if f.applies_to(operation) and self._is_drawn(f)]
 
     def _is_drawn(self, fault: Fault) -> bool:

@@ -1,4 +1,4 @@
-"""The memory behind `Idempotency-Key`: an account's key gives the same answer again."""
+"""Replay of responses: repeating an account's `Idempotency-Key` returns the first response."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from devtools.sandbox_psp.errors import PspError
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """A complete answer: status, JSON bytes, extra headers."""
+    """A complete response: status, JSON bytes, extra headers."""
 
     status: int
     body: bytes
@@ -20,12 +20,12 @@ class ApiResponse:
 
 
 def json_response(status: int, body: dict[str, Any]) -> ApiResponse:
-    """An answer with this JSON object."""
+    """Return a response with this JSON object."""
     return ApiResponse(status, json.dumps(body, ensure_ascii=False).encode())
 
 
 def fingerprint(path: str, body: bytes) -> str:
-    """What makes two requests the same: the path and the JSON value, whatever its spelling."""
+    """Return the hash of the path and the JSON value; equal requests have the same."""
     canonical = json.dumps(json.loads(body or b"null"), sort_keys=True)
     return hashlib.sha256(f"{path}\n{canonical}".encode()).hexdigest()
 
@@ -33,7 +33,7 @@ def fingerprint(path: str, body: bytes) -> str:
 def find_response(
     ctx: Context, account: str, key: str, fingerprint_text: str
 ) -> ApiResponse | None:
-    """The remembered answer; PspError 409 if the key is taken by another or a running request."""
+    """Return the stored response; PspError 409 if another or a running request uses the key."""
     row = ctx.db.one("SELECT * FROM answers WHERE account = ? AND key = ?", account, key)
     if row is not None:
         if row["fingerprint"] != fingerprint_text:
@@ -49,7 +49,7 @@ def find_response(
 def store_response(
     ctx: Context, account: str, key: str, fingerprint_text: str, response: ApiResponse
 ) -> None:
-    """Keep an answer; call it in the transaction that books what the answer says."""
+    """Store a response; call it in the transaction that books what the response reports."""
     ctx.db.execute(
         "INSERT INTO answers (account, key, fingerprint, status, body, at)"
         " VALUES (?, ?, ?, ?, ?, ?)",

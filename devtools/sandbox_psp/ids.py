@@ -1,4 +1,4 @@
-"""Identifiers: a prefix that names the kind, then enough randomness that nobody guesses one."""
+"""Create identifiers: a prefix that names the kind, and enough randomness to be unguessable."""
 
 import secrets
 import string
@@ -7,5 +7,5 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def new_id(prefix: str) -> str:
-    """`ch_` plus 24 random characters, for the prefix `ch`."""
+    """Return `ch_` plus 24 random characters, for the prefix `ch`."""
     return f"{prefix}_" + "".join(secrets.choice(_ALPHABET) for _ in range(24))

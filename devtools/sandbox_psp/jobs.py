@@ -1,4 +1,4 @@
-"""Timed work, kept in the database until it is done."""
+"""Delayed jobs, stored in the database until they are done."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def schedule(ctx: Context, kind: JobKind, seconds: float, body: dict[str, Any]) -> None:
-    """Do something `seconds` from now; call it in the transaction that makes it necessary."""
+    """Schedule a job `seconds` from now; call it in the transaction that makes it necessary."""
     ctx.db.execute(
         "INSERT INTO jobs (kind, due_at, body) VALUES (?, ?, ?)",
         kind,
@@ -32,11 +32,11 @@ def schedule(ctx: Context, kind: JobKind, seconds: float, body: dict[str, Any]) 
 
 
 async def run(ctx: Context, handlers: Mapping[str, Handler]) -> None:
-    """Do due jobs until cancelled."""
+    """Run due jobs until cancelled."""
     while True:
         while (job := _next_due(ctx)) is not None:
             _run_job(ctx, job, handlers)
-            # Calls must not wait for a long row of jobs.
+            # Requests must not wait for a long queue of jobs.
             await asyncio.sleep(0)
         await asyncio.sleep(_POLL_SECONDS)
 
@@ -51,11 +51,11 @@ def _run_job(ctx: Context, job: sqlite3.Row, handlers: Mapping[str, Handler]) ->
     try:
         with ctx.db.transaction():
             deleted = ctx.db.execute("DELETE FROM jobs WHERE number = ?", job["number"])
-            # Another process on the same file, about to stop, may have been faster.
+            # A stopping process on the same file may have taken the job first.
             if deleted.rowcount == 1:
                 handlers[job["kind"]](ctx, json.loads(job["body"]))
-    except Exception:  # noqa: BLE001 - one broken job must not stop the clock for the others
-        _log.exception("job %s (%s) failed; trying again later", job["number"], job["kind"])
+    except Exception:  # noqa: BLE001 - one failing job must not stop the others
+        _log.exception("job %s (%s) failed; retrying later", job["number"], job["kind"])
         ctx.db.execute(
             "UPDATE jobs SET due_at = ? WHERE number = ?", time_after(_RETRY_SECONDS), job["number"]
         )

@@ -1,4 +1,4 @@
-"""The book of record: one entry per movement, written in the movement's own transaction."""
+"""The ledger: one entry per movement, written in the movement's own transaction."""
 
 import logging
 from typing import Any, Literal
@@ -41,7 +41,7 @@ def book(
 
 
 def list_entries(db: Database, reference: str | None, kind: str | None) -> list[dict[str, Any]]:
-    """Entries in booking order; `amount` is a Decimal in major units with the currency's scale."""
+    """Return entries in booking order; `amount` is a Decimal in major units with its scale."""
     rows = db.all(
         "SELECT * FROM ledger WHERE reference = coalesce(?, reference) AND kind = coalesce(?, kind)"
         " ORDER BY number",

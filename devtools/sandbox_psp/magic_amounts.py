@@ -1,4 +1,4 @@
-"""Amount endings: the two decimals of an amount decide what happens to it."""
+"""Magic amounts: the two decimals of an amount decide its outcome."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from devtools.sandbox_psp.money import last_two_decimals
 
 
 class MagicEnding(IntEnum):
-    """The endings that mean something, by the two decimals."""
+    """The endings with an effect, by the two decimals."""
 
     INSUFFICIENT_FUNDS = 1
     CARD_EXPIRED = 2
@@ -29,10 +29,10 @@ class MagicEnding(IntEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What becomes of a movement: its status in the answer, and what follows.
+    """Outcome of a movement: the status in the response, and later changes.
 
-    For `pending`, `failure` is the late failure and None means it settles; for `declined` it is
-    the reason. `noisy`: the success is announced three times, and an older event after it.
+    For `pending`, `failure` is the later failure and None means it settles; for `declined` it is
+    the reason. `noisy`: the success is sent three times, with an older event in between.
     """
 
     status: Literal["succeeded", "pending", "declined"] = "succeeded"
@@ -67,13 +67,13 @@ _DEBIT_OUTCOMES = {
 
 
 def find_ending(amount: int, currency: str) -> MagicEnding | None:
-    """The ending that steers this amount (minor units), or None."""
+    """Return the magic ending of this amount (minor units), or None."""
     decimals = last_two_decimals(amount, currency)
     return None if decimals is None or decimals not in set(MagicEnding) else MagicEnding(decimals)
 
 
 def outcome_for(amount: int, currency: str, *, debit: Outcome | None = None) -> Outcome:
-    """The fate of an amount; `debit` is what the bank account would do with an unsteered one."""
+    """Return the outcome of an amount; `debit` is the bank account's for ordinary amounts."""
     ending = find_ending(amount, currency)
     if debit is None:
         return _CARD_OUTCOMES.get(ending, Outcome()) if ending else Outcome()
@@ -83,9 +83,9 @@ def outcome_for(amount: int, currency: str, *, debit: Outcome | None = None) -> 
 async def apply_before_booking(
     ctx: Context, ending: MagicEnding | None, account: str, key: str
 ) -> None:
-    """Everything that happens to a steered call before it books.
+    """Apply the effects of a magic ending that come before the booking.
 
-    Raises PspError (500, 429) or DropConnection for the calls that do not get through yet.
+    Raises PspError (500, 429) or DropConnection for attempts that must fail.
     """
     match ending:
         case MagicEnding.TWO_ERRORS if _count_attempt(ctx, account, key) <= 2:
@@ -102,7 +102,7 @@ async def apply_before_booking(
 
 
 def _count_attempt(ctx: Context, account: str, key: str) -> int:
-    """The how-manieth attempt with this key this is; counted durably."""
+    """Count the attempts with this key durably and return the number of this one."""
     row = ctx.db.execute(
         "INSERT INTO attempts (account, key, count) VALUES (?, ?, 1)"
         " ON CONFLICT (account, key) DO UPDATE SET count = count + 1 RETURNING count",

@@ -1,4 +1,4 @@
-"""The objects the PSP keeps: amounts in minor units, times ISO 8601 UTC, days yyyy-MM-dd."""
+"""Stored objects: amounts in minor units, times ISO 8601 UTC, days yyyy-MM-dd."""
 
 from typing import Any, ClassVar, Literal
 
@@ -6,9 +6,9 @@ from pydantic import BaseModel
 
 
 class Record(BaseModel):
-    """What every stored object has; `hidden` names the fields that never leave the PSP.
+    """Base of every stored object; `hidden_fields` names the fields that never leave the PSP.
 
-    `extra` is what a dialect keeps with it.
+    `extra` holds the data of an emulator.
     """
 
     kind: ClassVar[str]
@@ -20,12 +20,12 @@ class Record(BaseModel):
     extra: dict[str, Any] = {}
 
     def public_fields(self) -> dict[str, Any]:
-        """The object's own public fields, JSON-ready; related objects appear as ids."""
+        """Return the object's own public fields, JSON-ready; related objects appear as ids."""
         return self.model_dump(mode="json", exclude=self.hidden_fields | {"extra"})
 
 
 class Failure(BaseModel):
-    """Why something did not work: a code for machines, a sentence for people."""
+    """Reason of a failure: a code for programs, a sentence for readers."""
 
     code: str
     message: str
@@ -52,7 +52,7 @@ class DebitDetails(BaseModel):
 
 
 class PaymentMethod(Record):
-    """A stored card. `decline` is what the issuer says to every later use, None if it pays."""
+    """A stored card. `decline` is the issuer's answer to every later use, None if it pays."""
 
     kind: ClassVar[str] = "payment_method"
     hidden_fields: ClassVar[set[str]] = {"account", "reference", "decline"}
@@ -79,7 +79,7 @@ class Mandate(Record):
     customer: str
 
     def as_payment_method(self) -> PaymentMethod:
-        """The mandate seen as a payment method."""
+        """Return the mandate as a payment method."""
         details = DebitDetails(holder=self.holder, iban=self.iban, bic=self.bic)
         return PaymentMethod(
             id=self.id,
@@ -138,7 +138,7 @@ class Charge(Record):
 
 
 class Refund(Record):
-    """Money given back on a charge; `charge` is its id."""
+    """A refund of a charge; `charge` is its id."""
 
     kind: ClassVar[str] = "refund"
 
@@ -153,7 +153,7 @@ class Refund(Record):
 
 
 class Customer(BaseModel):
-    """Who pays, as far as the merchant told."""
+    """The payer, as far as the merchant named one."""
 
     name: str | None = None
     email: str | None = None

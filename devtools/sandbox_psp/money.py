@@ -1,4 +1,4 @@
-"""Minor units in, major units out: integers on the wire, Decimal in the ledger, text on pages."""
+"""Format and convert amounts: minor units in the API, Decimal in the ledger, text on pages."""
 
 from decimal import Decimal
 
@@ -8,7 +8,7 @@ _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF"}
 
 
 def exponent(currency: str) -> int:
-    """Decimals of an ISO 4217 currency; ValueError for codes that are none or carry no amounts."""
+    """Return the decimals of an ISO 4217 currency; ValueError if unknown or without amounts."""
     digits: int | None = Currency(currency).exponent
     if digits is None:
         raise ValueError(f"{currency} carries no amounts")
@@ -16,17 +16,17 @@ def exponent(currency: str) -> int:
 
 
 def to_major(amount: int, currency: str) -> Decimal:
-    """Minor units to a Decimal with the currency's scale: 4990, EUR -> 49.90."""
+    """Convert minor units to a Decimal with the currency's scale: 4990, EUR -> 49.90."""
     return Decimal(amount).scaleb(-exponent(currency))
 
 
 def last_two_decimals(amount: int, currency: str) -> int | None:
-    """The two decimals of an amount, or None for currencies that have not exactly two."""
+    """Return the two decimals of an amount, or None for currencies with another number of them."""
     return amount % 100 if exponent(currency) == 2 else None
 
 
 def format_amount(amount: int, currency: str, language: str) -> str:
-    """An amount as a customer reads it: `1.049,90 €` in German, `€1,049.90` in English."""
+    """Format an amount for a page: `1.049,90 €` in German, `€1,049.90` in English."""
     number = f"{to_major(amount, currency):,f}"
     symbol = _SYMBOLS.get(currency, currency)
     if language == "de":

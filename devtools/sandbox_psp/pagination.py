@@ -15,7 +15,7 @@ from devtools.sandbox_psp.serializers import serialize
 
 @dataclass(frozen=True)
 class TimeRangePage:
-    """Records created from one moment until before another, behind the place `after`."""
+    """A page of records created in [`created_from`, `created_to`), behind the cursor `after`."""
 
     created_from: str
     created_to: str
@@ -24,7 +24,7 @@ class TimeRangePage:
 
 
 class ListQuery:
-    """What a list was asked for: a reference, or else a span of time and a place in it."""
+    """Query parameters of a list: a reference, or else a time range and a cursor."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ListQuery:
         self._after, self._limit = int(after or 0), limit
 
     def page(self) -> TimeRangePage:
-        """The span asked for; PspError 400 unless both its ends are named."""
+        """Return the requested page; PspError 400 unless both ends of the range are named."""
         if self._from is None or self._to is None:
             raise invalid_request(
                 "parameter_missing", "Name a reference, or created_from and created_to."
@@ -57,7 +57,7 @@ def list_by_time(
     account: str,
     page: TimeRangePage,
 ) -> dict[str, Any]:
-    """A page of the account's records of a span of time, oldest first, as the API answers it."""
+    """Return a page of the account's records of a time range, oldest first, as the API shows it."""
     rows = db.all(
         "SELECT number, body FROM objects WHERE account = ? AND kind = ? AND number > ?"
         " AND json_extract(body, '$.created_at') >= ? AND json_extract(body, '$.created_at') < ?"

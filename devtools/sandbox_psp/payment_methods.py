@@ -1,4 +1,4 @@
-"""What can be charged later: stored cards and mandates."""
+"""Stored cards and mandates."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from devtools.sandbox_psp.models import Mandate, PaymentMethod
 
 
 def store_card(ctx: Context, account: str, card: Card, currency: str | None) -> PaymentMethod:
-    """Keep a card, without its number; later uses are declined as its issuer would."""
+    """Store a card, without its number; later uses are declined as its issuer would."""
     method = PaymentMethod(
         id=new_id("pm"),
         account=account,
@@ -35,7 +35,7 @@ def sign_mandate(
     customer: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> ApiResponse:
-    """Make a mandate; PspError 422 for an invalid IBAN. `customer` and `extra` are a dialect's."""
+    """Create a mandate; PspError 422 for an invalid IBAN. Emulators set `customer` and `extra`."""
     mandate = Mandate(
         id=new_id("mdt"),
         account=account,

@@ -1,4 +1,4 @@
-"""Giving money back."""
+"""Refunds of charges."""
 
 from typing import Any
 
@@ -26,9 +26,9 @@ def create(
     id: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> ApiResponse:
-    """Give back part of a charge; `plan` overrides what the amount's ending would do.
+    """Refund part of a charge; `outcome` overrides that of the amount's magic ending.
 
-    `id` and `extra` are a dialect's.
+    `id` and `extra` come from an emulator.
     """
     if charge.status != "succeeded":
         raise invalid_request("invalid_state", f"The charge is {charge.status}.")
@@ -54,7 +54,7 @@ def create(
 
 
 def settle(ctx: Context, job: dict[str, Any]) -> None:
-    """A pending refund becomes what its plan says."""
+    """Apply the outcome of a pending refund."""
     refund = repository.get(ctx.db, Refund, job["id"])
     if refund.status != "pending":
         return

@@ -1,4 +1,4 @@
-"""Keeping records in the database and showing them to the outside."""
+"""Store and read records in the database."""
 
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ R = TypeVar("R", bound=Record)
 
 
 def save(db: Database, record: Record) -> None:
-    """Insert or replace by id."""
+    """Insert the record, or replace the one with its id."""
     parent = None
     if isinstance(record, Refund):
         parent = record.charge
@@ -29,7 +29,7 @@ def save(db: Database, record: Record) -> None:
 
 
 def get(db: Database, cls: type[R], id: str) -> R:
-    """The record with this id, whoever owns it; PspError 404 if there is none of that kind."""
+    """Return the record with this id of any account; PspError 404 if there is none of that kind."""
     row = db.one("SELECT body FROM objects WHERE id = ? AND kind = ?", id, cls.kind)
     if row is None:
         raise not_found(cls.kind, id)
@@ -37,7 +37,7 @@ def get(db: Database, cls: type[R], id: str) -> R:
 
 
 def get_owned(db: Database, cls: type[R], account: str, id: str) -> R:
-    """The account's record with this id; PspError 404 also for somebody else's."""
+    """Return the account's record with this id; PspError 404 also for another account's."""
     record = get(db, cls, id)
     if record.account != account:
         raise not_found(cls.kind, id)
@@ -47,7 +47,7 @@ def get_owned(db: Database, cls: type[R], account: str, id: str) -> R:
 def list_by_reference(
     db: Database, cls: type[R], reference: str, account: str | None = None
 ) -> list[R]:
-    """Records made with a reference, oldest first; of every account when none is named."""
+    """Return the records of a reference, oldest first; of every account when none is named."""
     rows = db.all(
         "SELECT body FROM objects WHERE reference = ? AND kind = ?"
         " AND account = coalesce(?, account) ORDER BY number",
@@ -59,13 +59,13 @@ def list_by_reference(
 
 
 def list_refunds(db: Database, charge: Charge) -> list[Refund]:
-    """The charge's refunds, failed ones included."""
+    """Return the charge's refunds, failed ones included."""
     rows = db.all("SELECT body FROM objects WHERE parent = ? AND kind = 'refund'", charge.id)
     return [Refund.model_validate_json(row["body"]) for row in rows]
 
 
 def get_payment_method(db: Database, account: str, id: str) -> PaymentMethod:
-    """A stored card or a mandate in the shape of a payment method."""
+    """Return a stored card, or a mandate as a payment method."""
     row = db.one("SELECT kind FROM objects WHERE id = ?", id)
     if row is not None and row["kind"] == Mandate.kind:
         return get_owned(db, Mandate, account, id).as_payment_method()

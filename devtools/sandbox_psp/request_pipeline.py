@@ -1,4 +1,4 @@
-"""The way of every API call: faults, remembered answers, steering, booking, more faults."""
+"""Run every API call through faults, idempotency, magic amounts and booking."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ from devtools.sandbox_psp.magic_amounts import MagicEnding
 
 @dataclass(frozen=True)
 class Call:
-    """One POST: whose it is, what it does, and what makes it the same call again.
+    """One POST: its account, operation, idempotency key and fingerprint.
 
-    `keyless`: the PSP protects the call by no key. `forgets_refusals`: it remembers a key only for
-    what it has made, so that a refused call may be repeated with it.
+    `keyless`: the PSP does not require a key. `forget_errors`: only successes are stored under a
+    key, so that a failed call may be repeated with the same key.
     """
 
     account: str
@@ -31,14 +31,14 @@ class Call:
 
     @property
     def needs_key(self) -> bool:
-        """Whether it moves money."""
+        """Return whether a key is required: for every call that moves money."""
         return not self.keyless and self.operation not in ("checkout_session", "mandate")
 
 
 async def handle_write(ctx: Context, call: Call, action: Callable[[], ApiResponse]) -> ApiResponse:
-    """Answer a POST. `work` books and runs at most once per key, inside a transaction.
+    """Handle a POST. `action` books and runs at most once per key, inside a transaction.
 
-    Raises PspError for refusals and DropConnection for no answer at all.
+    Raises PspError for error responses and DropConnection for no response at all.
     """
     if call.needs_key and not call.key:
         raise invalid_request(
@@ -52,7 +52,7 @@ async def handle_write(ctx: Context, call: Call, action: Callable[[], ApiRespons
 
 
 async def handle_read(ctx: Context, load: Callable[[], ApiResponse]) -> ApiResponse:
-    """Answer a GET, with the faults set for `fetch`."""
+    """Handle a GET, with the faults set for `fetch`."""
     faults = ctx.faults.draw("fetch")
     await _apply_faults(faults, "before")
     response = load()
@@ -69,7 +69,7 @@ async def _respond(ctx: Context, call: Call, action: Callable[[], ApiResponse]) 
         return stored
     key_in_use = (call.account, call.key)
     ctx.in_flight.add(key_in_use)
-    # A task of its own, shielded: a caller that hangs up must not stop the booking.
+    # A shielded task of its own: a caller that disconnects must not stop the booking.
     task = asyncio.create_task(_run_once(ctx, call, call.key, action))
     ctx.tasks.add(task)
     task.add_done_callback(lambda finished: _release_key(ctx, key_in_use, finished))
@@ -82,7 +82,7 @@ def _release_key(
     ctx.in_flight.discard(key_in_use)
     ctx.tasks.discard(task)
     if not task.cancelled():
-        # Asked for, so that asyncio does not complain when the caller has gone.
+        # Retrieve the exception, so that asyncio does not log it when the caller has disconnected.
         task.exception()
 
 

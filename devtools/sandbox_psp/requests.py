@@ -1,4 +1,4 @@
-"""The bodies of the API's calls. Amounts are integer minor units of `currency` (ISO 4217)."""
+"""Request bodies of the native API. Amounts are integer minor units of `currency` (ISO 4217)."""
 
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ Text = Annotated[str, Field(max_length=500)]
 
 
 class SessionRequest(BaseModel):
-    """A visit to the hosted page; `setup` stores a card without moving or holding money."""
+    """Open a hosted page; mode `setup` stores a card without moving or holding money."""
 
     reference: Reference
     mode: Literal["authorize", "setup"]
@@ -85,7 +85,7 @@ class ChargeRequest(BaseModel):
 
 
 class RefundRequest(BaseModel):
-    """Give money of a charge back."""
+    """Refund money of a charge."""
 
     reference: Reference
     charge: str

@@ -1,4 +1,4 @@
-"""The merchant's API under /v1."""
+"""Routes of the native merchant API under /v1."""
 
 from typing import Annotated
 
@@ -33,7 +33,7 @@ Reference = Annotated[str, Query(min_length=1)]
 
 @router.get("/account")
 async def get_account(caller: Authenticated) -> Response:
-    """The account behind the API key."""
+    """Return the account of the API key."""
     return await caller.get(caller.account.serialize)
 
 
@@ -46,19 +46,19 @@ async def create_session(body: SessionRequest, caller: Authenticated, request: R
 
 @router.get("/checkout_sessions/{id}")
 async def get_session(id: str, caller: Authenticated) -> Response:
-    """A checkout session."""
+    """Return a checkout session."""
     return await caller.get_one(CheckoutSession, id)
 
 
 @router.get("/checkout_sessions")
 async def list_sessions(reference: Reference, caller: Authenticated) -> Response:
-    """The checkout sessions of a reference."""
+    """List the checkout sessions of a reference."""
     return await caller.list_by_reference(CheckoutSession, reference)
 
 
 @router.post("/checkout_sessions/{id}/cancel")
 async def cancel_session(id: str, _body: VoidRequest, caller: Authenticated) -> Response:
-    """Close an open session, so that nobody can pay on it any more."""
+    """Cancel an open session, so that it can no longer be paid."""
     ctx, account = caller.ctx, caller.account.id
     return await caller.post(
         "checkout_session",
@@ -84,13 +84,13 @@ async def create_authorization(body: AuthorizationRequest, caller: Authenticated
 
 @router.get("/authorizations/{id}")
 async def get_authorization(id: str, caller: Authenticated) -> Response:
-    """An authorization."""
+    """Return an authorization."""
     return await caller.get_one(Authorization, id)
 
 
 @router.get("/authorizations")
 async def list_authorizations(query: ListQueryDependency, caller: Authenticated) -> Response:
-    """The authorizations of a reference, or of a span of time."""
+    """List the authorizations of a reference or of a time range."""
     return await caller.list_page(Authorization, query)
 
 
@@ -144,19 +144,19 @@ async def create_mandate(body: MandateRequest, caller: Authenticated) -> Respons
 
 @router.get("/mandates/{id}")
 async def get_mandate(id: str, caller: Authenticated) -> Response:
-    """A mandate."""
+    """Return a mandate."""
     return await caller.get_one(Mandate, id)
 
 
 @router.get("/mandates")
 async def list_mandates(reference: Reference, caller: Authenticated) -> Response:
-    """The mandates of a reference."""
+    """List the mandates of a reference."""
     return await caller.list_by_reference(Mandate, reference)
 
 
 @router.get("/payment_methods/{id}")
 async def get_payment_method(id: str, caller: Authenticated) -> Response:
-    """A stored card, or a mandate in the shape of a payment method."""
+    """Return a stored card, or a mandate in the shape of a payment method."""
     return await caller.get(
         lambda: repository.get_payment_method(caller.ctx.db, caller.account.id, id).public_fields()
     )
@@ -189,19 +189,19 @@ async def create_charge(body: ChargeRequest, caller: Authenticated) -> Response:
 
 @router.get("/charges/{id}")
 async def get_charge(id: str, caller: Authenticated) -> Response:
-    """A charge or a capture."""
+    """Return a charge or a capture."""
     return await caller.get_one(Charge, id)
 
 
 @router.get("/charges")
 async def list_charges(query: ListQueryDependency, caller: Authenticated) -> Response:
-    """The charges and captures of a reference, or of a span of time."""
+    """List the charges and captures of a reference or of a time range."""
     return await caller.list_page(Charge, query)
 
 
 @router.post("/refunds", status_code=201)
 async def create_refund(body: RefundRequest, caller: Authenticated) -> Response:
-    """Give money of a charge back."""
+    """Refund money of a charge."""
     ctx, account = caller.ctx, caller.account.id
     charge = repository.get_owned(ctx.db, Charge, account, body.charge)
     return await caller.post(
@@ -220,13 +220,13 @@ async def create_refund(body: RefundRequest, caller: Authenticated) -> Response:
 
 @router.get("/refunds/{id}")
 async def get_refund(id: str, caller: Authenticated) -> Response:
-    """A refund."""
+    """Return a refund."""
     return await caller.get_one(Refund, id)
 
 
 @router.get("/refunds")
 async def list_refunds(query: ListQueryDependency, caller: Authenticated) -> Response:
-    """The refunds of a reference, or of a span of time."""
+    """List the refunds of a reference or of a time range."""
     return await caller.list_page(Refund, query)
 
 
@@ -236,7 +236,7 @@ async def list_events(
     after: Annotated[str, Query(pattern=r"^[0-9]{0,18}$")] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """Everything that happened behind a cursor, oldest first."""
+    """List the events behind a cursor, oldest first."""
     return await caller.get(
         lambda: events.list_page(caller.ctx, caller.account.id, int(after or 0), limit)
     )

@@ -8,7 +8,7 @@ from devtools.sandbox_psp.repository import get, get_payment_method
 
 
 def serialize(db: Database, record: Record) -> dict[str, Any]:
-    """The record as the API answers it, related objects included in full."""
+    """Return the record as the native API shows it, related objects included in full."""
     fields = record.public_fields()
     if isinstance(record, Authorization):
         fields["payment_method"] = get_payment_method(

@@ -1,4 +1,4 @@
-"""Checkout sessions: what a visit to the hosted page can end in. Every one ends at most once."""
+"""Checkout sessions: each ends at most once."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -34,9 +34,9 @@ def create(
     id: str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> ApiResponse:
-    """Open a session; `base` is the address, ending in a slash, the merchant reached the PSP at.
+    """Open a session; `base` is the URL, with a trailing slash, under which the PSP was called.
 
-    `id` and `extra` are a dialect's.
+    `id` and `extra` come from an emulator.
     """
     id = id or new_id("cs")
     session = CheckoutSession(
@@ -54,14 +54,14 @@ def create(
 
 
 def is_expired(session: CheckoutSession) -> bool:
-    """Whether an open session's time has run out, even if the clockwork has not come by yet."""
+    """Return whether an open session's time has run out, even if its expiry job has not run yet."""
     return session.status == "open" and datetime.fromisoformat(
         session.expires_at
     ) <= datetime.fromisoformat(to_iso(now_ms()))
 
 
 def pay(ctx: Context, session: CheckoutSession, card: Card) -> None:
-    """Use a card: ends the session, or leaves it waiting for 3-D Secure (`challenged` is set)."""
+    """Pay with a card: ends the session, or asks for 3-D Secure first (`challenged` is set)."""
     if (decline := card.decline()) is not None:
         _finish(ctx, session, "failed", decline)
         return
@@ -74,7 +74,7 @@ def pay(ctx: Context, session: CheckoutSession, card: Card) -> None:
 
 
 def confirm(ctx: Context, session: CheckoutSession, *, authenticated: bool) -> None:
-    """The customer's answer to the 3-D Secure question of a challenged session."""
+    """Apply the customer's answer to the 3-D Secure challenge of a session."""
     if not authenticated or session.challenged is None:
         _finish(ctx, session, "failed", cards.AUTHENTICATION_FAILED)
         return
@@ -82,12 +82,12 @@ def confirm(ctx: Context, session: CheckoutSession, *, authenticated: bool) -> N
 
 
 def cancel(ctx: Context, session: CheckoutSession) -> None:
-    """The customer does not want to pay."""
+    """Cancel the session for the customer."""
     _finish(ctx, session, "cancelled")
 
 
 def close(ctx: Context, session: CheckoutSession) -> ApiResponse:
-    """The merchant withdraws an open session; PspError 409 once it ended in another way."""
+    """Cancel an open session for the merchant; PspError 409 once it ended in another way."""
     if session.status not in ("open", "cancelled"):
         raise invalid_request("invalid_state", f"The session is {session.status}.", status=409)
     if session.status == "open":
@@ -96,19 +96,19 @@ def close(ctx: Context, session: CheckoutSession) -> ApiResponse:
 
 
 def expire(ctx: Context, job: dict[str, Any]) -> None:
-    """The session's time is over, if it still was open."""
+    """Expire the session if it is still open."""
     session = repository.get(ctx.db, CheckoutSession, job["id"])
     if session.status == "open":
         _finish(ctx, session, "expired")
 
 
 def return_url(session: CheckoutSession) -> str:
-    """Where the merchant wants the customer after this end, with `session` in the query."""
+    """Return the merchant's URL for the session's end, with `session` in the query."""
     target = {"completed": session.success_url, "cancelled": session.cancel_url}.get(
         session.status, session.error_url
     )
     parts = urlsplit(target)
-    # Appended as text: the merchant's own query must come back exactly as it was given.
+    # Appended as text: the merchant's own query must stay exactly as it is.
     query = f"{parts.query}&session={session.id}" if parts.query else f"session={session.id}"
     return urlunsplit(parts._replace(query=query))
 

@@ -1,4 +1,4 @@
-"""Where the process listens, where its ledger lives and how fast its clockwork runs."""
+"""Settings of the sandbox PSP: address, data folder and delays."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """All values come from the environment; the aliases are the variables' names."""
+    """Settings read from the environment; the aliases are the variables' names."""
 
     model_config = SettingsConfigDict(populate_by_name=True, extra="ignore")
 
@@ -20,5 +20,5 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> Path:
-        """The SQLite file; its folder is made on start."""
+        """Return the path of the SQLite file; its folder is created on start."""
         return self.data_dir / "sandbox_psp.db"

@@ -1,4 +1,4 @@
-"""The words on the pages, in English and German."""
+"""The texts of the checkout pages, in English and German."""
 
 ENGLISH = {
     "banner": "Sandbox – no real money is moved.",
@@ -110,7 +110,7 @@ GERMAN = {
 
 
 def select_language(language: str | None) -> tuple[str, dict[str, str]]:
-    """(`lang` attribute, texts) for a language tag such as `de` or `de-AT`; English otherwise."""
+    """Return (`lang` attribute, texts) for a tag such as `de` or `de-AT`; English otherwise."""
     if language is not None and language.lower().split("-")[0] == "de":
         return "de", GERMAN
     return "en", ENGLISH

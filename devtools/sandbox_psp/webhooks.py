@@ -1,4 +1,4 @@
-"""Sending events to the merchant, signed, at least once, with growing delays for three days."""
+"""Send events to the merchant: signed, at least once, with growing delays for three days."""
 
 import asyncio
 import contextlib
@@ -22,11 +22,11 @@ _TIMEOUT_SECONDS = 10.0
 
 
 class WebhookSender:
-    """Takes due deliveries from the database; what it has not finished it finds there again."""
+    """Send due deliveries from the database; unfinished ones are found there after a restart."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        # By the object told about: news of one object goes out one after the other, in due order.
+        # By object: events of one object are sent one after the other, in due order.
         self._busy: dict[str, asyncio.Task[None]] = {}
         # No proxy from the environment: webhooks of a development PSP go to this machine.
         self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)
@@ -69,7 +69,7 @@ class WebhookSender:
             del self._busy[row["subject"]]
 
     async def _attempt(self, row: sqlite3.Row) -> None:
-        # Read now rather than when it was queued: the merchant may have moved in between.
+        # Read now rather than when it was queued: the URL may have changed in between.
         account = accounts.get_by_id(self._ctx.db, row["account"])
         if account.webhook_url is None:
             self._finish(row, "undeliverable", "no webhook_url")
@@ -77,7 +77,7 @@ class WebhookSender:
         event = with_sequence(row["body"], row["sequence"])
         outgoing = EMULATORS[account.emulator].webhook(self._ctx, account, event)
         if outgoing is None:
-            self._finish(row, "undeliverable", "not told in this dialect")
+            self._finish(row, "undeliverable", "not sent by this emulator")
             return
         headers = {"Content-Type": "application/json", **outgoing.headers}
         try:
@@ -116,7 +116,7 @@ class WebhookSender:
 
 
 def list_deliveries(ctx: Context, limit: int) -> list[dict[str, Any]]:
-    """The newest deliveries first, with their state."""
+    """Return the deliveries with their state, newest first."""
     rows = ctx.db.all(
         "SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event"
         " ORDER BY d.number DESC LIMIT ?",

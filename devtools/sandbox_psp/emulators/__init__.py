@@ -1,8 +1,9 @@
-"""Other PSPs' dialects: the same ledger, cards, steering and faults behind their APIs.
+"""Emulators of other PSPs' APIs, on the sandbox's own ledger, cards, magic amounts and faults.
 
-Each is mounted under its name (`/stripe/...`); an account belongs to one dialect, which also
-words its webhooks. They stand in for PSPs that cannot be reached from a test, and are no proof
-of how those really behave.
+The modules directly in `devtools.sandbox_psp` are the engine of all of them. Each emulator is
+mounted under its name (`/stripe/...`); an account belongs to one emulator (`dialect` in the control
+API), which also builds its webhooks. They replace PSPs that a test cannot reach, and do not prove
+how those really behave.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,11 @@ from devtools.sandbox_psp.emulators.stripe import StripeEmulator
 __all__ = ["EMULATORS", "Emulator", "SignedWebhook"]
 
 EMULATORS: Mapping[str, Emulator] = {
-    dialect.name: dialect
-    for dialect in (NativeEmulator(), GoCardlessEmulator(), BillwerkPayEmulator(), StripeEmulator())
+    emulator.name: emulator
+    for emulator in (
+        NativeEmulator(),
+        GoCardlessEmulator(),
+        BillwerkPayEmulator(),
+        StripeEmulator(),
+    )
 }

@@ -1,4 +1,4 @@
-"""What a dialect brings, and how its part of the API is put together."""
+"""The interface of an emulator, and what all emulators share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from devtools.sandbox_psp.errors import DropConnection, PspError, invalid_reques
 
 @dataclass(frozen=True)
 class SignedWebhook:
-    """A webhook as it leaves: signed headers and the exact body."""
+    """A webhook as sent: signed headers and the exact body."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
 class Emulator(Protocol):
-    """One PSP's way of speaking."""
+    """One PSP's API and webhooks."""
 
     @property
     def name(self) -> str:
-        """The name of the accounts' dialect and of the place it is mounted at."""
+        """Return the name: the accounts' `dialect` and the mount path."""
 
     def app(self) -> FastAPI | None:
-        """The API to be mounted at `/<name>`; None if it is served elsewhere.
+        """Return the API to mount at `/<name>`; None if it is served elsewhere.
 
         `app.state.ctx` is set before the first request.
         """
@@ -38,9 +38,9 @@ class Emulator(Protocol):
     def webhook(
         self, ctx: Context, account: Account, event: Mapping[str, Any]
     ) -> SignedWebhook | None:
-        """How the account hears of an event; None if this PSP would never tell.
+        """Return the webhook of an event; None if this PSP sends none for it.
 
-        `event` is `{"id", "type", "created_at", "sequence", "data"}` as in the own event list,
+        `event` is `{"id", "type", "created_at", "sequence", "data"}` as in the native event list,
         `data` being the record as it was then.
         """
 
@@ -48,7 +48,7 @@ class Emulator(Protocol):
 def emulator_app(
     title: str, router: APIRouter, to_response: Callable[[PspError], Response]
 ) -> FastAPI:
-    """An API in which every refusal is worded by `refuse`."""
+    """Return an application in which `to_response` builds every error response."""
     app = FastAPI(title=title, openapi_url=None)
     app.include_router(router)
 
@@ -74,5 +74,5 @@ def emulator_app(
 
 
 def base_url(request: Request) -> str:
-    """The PSP's own address with a slash at the end, without the place a dialect is mounted at."""
+    """Return the PSP's own URL with a trailing slash, without an emulator's mount path."""
     return f"{request.url.scheme}://{request.url.netloc}/"

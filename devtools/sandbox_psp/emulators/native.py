@@ -1,4 +1,4 @@
-"""The sandbox PSP's own dialect; its API is the one under /v1."""
+"""The sandbox PSP's own webhooks; its API is the one under /v1."""
 
 import hashlib
 import hmac
@@ -15,18 +15,18 @@ from devtools.sandbox_psp.emulators.base import SignedWebhook
 
 
 class NativeEmulator:
-    """Signed with the time of sending."""
+    """The native API; webhooks are signed with the time of sending."""
 
     name = "sandbox"
 
     def app(self) -> FastAPI | None:
-        """Served by the main application."""
+        """Return None: the main application serves the native API."""
         return None
 
     def webhook(
         self, ctx: Context, account: Account, event: Mapping[str, Any]
     ) -> SignedWebhook | None:
-        """The event as it stands in the event list."""
+        """Return the event as it is in the event list."""
         body = json.dumps(event, ensure_ascii=False).encode()
         headers = {
             "Sandbox-Event-Id": event["id"],
@@ -36,6 +36,6 @@ class NativeEmulator:
 
 
 def signature(secret: str, body: bytes, at: int) -> str:
-    """`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 over the time, a dot and the body."""
+    """Return `t=<unix seconds>,v1=<hex>`: HMAC-SHA256 over the time, a dot and the body."""
     digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"

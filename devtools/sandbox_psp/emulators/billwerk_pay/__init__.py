@@ -1,6 +1,6 @@
-"""Billwerk+ Pay (formerly Reepay, now Frisbii Pay): API, checkout API and signed-hint webhooks.
+"""Billwerk+ Pay (formerly Reepay, now Frisbii Pay): API, checkout API and signed webhooks.
 
-Shapes follow the PSP's generated SDKs and its API reference; what the engine cannot do is refused:
+Shapes follow the PSP's generated SDKs and its API reference; what the engine cannot do is rejected:
 several settles of one charge, order lines instead of an amount, payment methods other than cards.
 """
 
@@ -20,12 +20,12 @@ from devtools.sandbox_psp.emulators.billwerk_pay.errors import error_response
 
 
 class BillwerkPayEmulator:
-    """Both APIs are at `v1`; they have no address in common."""
+    """Billwerk+ Pay. Both APIs are under `v1`; their paths do not overlap."""
 
     name = "billwerk_pay"
 
     def app(self) -> FastAPI | None:
-        """Both APIs, and the way back from the hosted page."""
+        """Return both APIs, with the return URL of the hosted page."""
         router = APIRouter()
         for subrouter in (routes.router, hosted_pages.router):
             router.include_router(subrouter)
@@ -34,7 +34,7 @@ class BillwerkPayEmulator:
     def webhook(
         self, ctx: Context, account: Account, event: Mapping[str, Any]
     ) -> SignedWebhook | None:
-        """Ids only; the signature covers the time and the id and nothing else."""
+        """Return a webhook of ids only; its signature covers just the time and the id."""
         fields = events.event_fields(ctx, event)
         if fields is None:
             return None
@@ -50,5 +50,5 @@ class BillwerkPayEmulator:
 
 
 def signature(secret: str, at: str, id: str) -> str:
-    """Hex HMAC-SHA256 over the time as text followed by the id."""
+    """Return the hex HMAC-SHA256 over the time as text followed by the id."""
     return hmac.new(secret.encode(), f"{at}{id}".encode(), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""Who is calling the dialect, and the ways into the gateway."""
+"""Authenticate Billwerk+ Pay calls and run them through the request pipeline."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -32,10 +32,10 @@ class Caller:
         key: str | None = None,
         ending: MagicEnding | None = None,
     ) -> Response:
-        """Run a change through the gateway.
+        """Run a POST or DELETE through the request pipeline.
 
-        `key` is the merchant's together with what it is unique for. With it the same result comes
-        again, whatever else the request says.
+        `key` is the merchant's key together with its scope. Repeating it returns the same result,
+        whatever else the request contains.
         """
         call = request_pipeline.Call(
             account=self.account.id,
@@ -53,14 +53,14 @@ class Caller:
         )
 
     async def get(self, load: Callable[[], Any]) -> Response:
-        """Run a GET through the gateway."""
+        """Run a GET through the request pipeline."""
         return _respond(
             await request_pipeline.handle_read(self.ctx, lambda: json_response(200, load()))
         )
 
 
 def reject_unknown_parameters(request: Request, *names: str) -> None:
-    """PspError 422 for a query parameter that is not among these."""
+    """Raise PspError 422 for a query parameter that is not among these."""
     unknown = set(request.query_params) - set(names)
     if unknown:
         raise invalid_request(

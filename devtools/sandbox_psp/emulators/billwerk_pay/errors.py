@@ -1,4 +1,4 @@
-"""The dialect's refusals: numeric codes with fixed HTTP statuses, and transaction errors."""
+"""Error responses of Billwerk+ Pay: numeric codes with HTTP statuses, and transaction errors."""
 
 import secrets
 from http import HTTPStatus
@@ -44,18 +44,18 @@ _TRANSACTION_ERRORS = {
 
 
 def billwerk_error(number: int, status: int = 400) -> PspError:
-    """One of the dialect's own refusals."""
+    """Return the error with a code of Billwerk+ Pay."""
     return invalid_request(str(number), _ERROR_TEXTS[number], status)
 
 
 def transaction_error(failure: Failure) -> dict[str, str]:
-    """Why an attempt failed; everything else is the acquirer's own reason."""
+    """Return the error of a failed attempt; unmapped codes are the acquirer's own reason."""
     error, state = _TRANSACTION_ERRORS.get(failure.code, ("declined_by_acquirer", "hard_declined"))
     return {"error": error, "error_state": state, "acquirer_message": failure.message}
 
 
 def error_response(error: PspError) -> Response:
-    """The generic error body."""
+    """Build the response to an error."""
     is_billwerk_error = error.code.isdigit()
     number, text = _ERROR_CODES.get(error.code, (1, "Invalid request"))
     if is_billwerk_error:

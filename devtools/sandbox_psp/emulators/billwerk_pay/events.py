@@ -1,4 +1,4 @@
-"""Events in the dialect's words: ids, and no state."""
+"""Map the engine's events to Billwerk+ Pay's: ids, and no state."""
 
 import json
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ _TYPES = {
 
 
 def event_fields(ctx: Context, event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The event's type and what it is about; None for what this PSP never tells.
+    """Return the event's type and ids; None if this PSP sends no such event.
 
-    It has no word for disputes, expired pages and lapsed reservations.
+    It has no type for disputes, expired pages and expired authorizations.
     """
     event_type = _TYPES.get(event["type"])
     subject = (
@@ -37,7 +37,7 @@ def event_fields(ctx: Context, event: Mapping[str, Any]) -> dict[str, Any] | Non
 def list_page(
     ctx: Context, account: str, number: int, size: int, invoice: str | None
 ) -> dict[str, Any]:
-    """A page of the list of events, newest first."""
+    """Return a page of the event list, newest first."""
     rows = ctx.db.all("SELECT body FROM events WHERE account = ? ORDER BY sequence DESC", account)
     events = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""The checkout API, and the way back from the engine's hosted page."""
+"""Routes of the checkout API, and the return URL of the engine's hosted page."""
 
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -26,7 +26,7 @@ router = APIRouter()
 async def create_charge_session(
     body: requests.ChargeSession, caller: Authenticated, request: Request
 ) -> Response:
-    """Open a page that reserves."""
+    """Open a page that authorizes an amount."""
     if body.settle:
         raise PspError(400, "invalid_request", "parameter_invalid", "settle: not supported here")
     order, base = body.order, base_url(request)
@@ -71,7 +71,7 @@ async def delete_session(id: str, caller: Authenticated) -> Response:
 
 @router.get("/v1/session_info/{id}")
 async def get_session_info(id: str, caller: Authenticated, request: Request) -> Response:
-    """What is known of a page; one that was deleted is not."""
+    """Return a page; 404 for a deleted one."""
     reject_unknown_parameters(request)
     ctx, account = caller.ctx, caller.account.id
 
@@ -88,7 +88,7 @@ async def get_session_info(id: str, caller: Authenticated, request: Request) -> 
 async def list_session_infos(
     relation: Literal["charge", "customer"], handle: str, caller: Authenticated, request: Request
 ) -> Response:
-    """The pages opened for a charge or for a customer."""
+    """List the pages opened for a charge or for a customer."""
     reject_unknown_parameters(request)
     ctx, account = caller.ctx, caller.account.id
 
@@ -105,7 +105,7 @@ async def list_session_infos(
 
 
 def _serialize_session_info(page: CheckoutSession) -> dict[str, Any]:
-    """A page that has ended expires now at the latest."""
+    """Return the page; one that has ended expires now at the latest."""
     return {
         "id": page.id,
         "url": page.url,
@@ -118,7 +118,7 @@ def _serialize_session_info(page: CheckoutSession) -> dict[str, Any]:
 
 @router.get("/return")
 async def return_to_merchant(session: str, ctx: ContextDependency) -> Response:
-    """From the engine's page on to the merchant's, as the PSP's own page would."""
+    """Redirect from the engine's page to the merchant's, as the PSP's own page would."""
     page = repository.get(ctx.db, CheckoutSession, session)
     completed = page.status == "completed"
     query = {"id": page.id, "customer": page.extra["customer"]}

@@ -1,9 +1,9 @@
-"""Where the engine keeps what the dialect speaks of.
+"""Invoices, and the engine's records that belong to them.
 
-A charge of the dialect is an `Invoice` here, together with the engine's authorizations, charges
+A charge of Billwerk+ Pay is an `Invoice` here, together with the engine's authorizations, charges
 and checkout sessions of its handle. The engine's ids are the transactions' ids; a stored card's
-`pm_` becomes `ca_`. Ledger entries of settles and refunds are booked under the merchant's own mark
-in their text, if it has one: `Pro plan [20260115-65a7...]`.
+`pm_` becomes `ca_`. Settles and refunds are booked under the merchant's own reference in their
+text, if there is one: `Pro plan [20260115-65a7...]`.
 """
 
 import json
@@ -29,7 +29,7 @@ _REFERENCE_SUFFIX = re.compile(r"\[([^\[\]]+)\]$")
 
 
 class Invoice(Record):
-    """A handle, its customer and what was sold under it; amounts in the engine's minor units."""
+    """A handle, its customer and its order lines; amounts in the engine's minor units."""
 
     kind: ClassVar[str] = "billwerk_pay_invoice"
 
@@ -41,24 +41,24 @@ class Invoice(Record):
 
     @property
     def handle(self) -> str:
-        """The merchant's name for it."""
+        """Return the merchant's reference of the invoice."""
         return self.reference or ""
 
 
 def reference_in_text(text: str | None, otherwise: str) -> str:
-    """The reference at the end of a merchant's text."""
+    """Return the reference at the end of a merchant's text, or `otherwise`."""
     match = _REFERENCE_SUFFIX.search(text or "")
     return match[1] if match else otherwise
 
 
 def find_invoice(ctx: Context, account: str, handle: str) -> Invoice | None:
-    """The invoice of a handle."""
+    """Return the invoice of a handle, or None."""
     invoices = repository.list_by_reference(ctx.db, Invoice, handle, account)
     return invoices[0] if invoices else None
 
 
 def get_invoice(ctx: Context, account: str, handle: str) -> Invoice:
-    """The invoice of a handle; PspError 404 if there is none."""
+    """Return the invoice of a handle; PspError 404 if there is none."""
     invoice = find_invoice(ctx, account, handle)
     if invoice is None:
         raise not_found("invoice", handle)
@@ -75,7 +75,7 @@ def get_or_create_invoice(
     currency: str,
     text: str | None,
 ) -> Invoice:
-    """The invoice of a handle, made if it is new. What it was made with cannot be changed."""
+    """Return the invoice of a handle, created if new; customer and currency cannot change."""
     if customer is None:
         raise billwerk_error(18)
     invoice = find_invoice(ctx, account, handle)
@@ -101,7 +101,7 @@ def get_or_create_invoice(
 
 
 def build_order_line(text: str | None, minor: int, currency: str) -> dict[str, Any]:
-    """An order line."""
+    """Return an order line."""
     units = to_units(minor, currency)
     return {
         "id": new_id("ol"),
@@ -116,13 +116,13 @@ def build_order_line(text: str | None, minor: int, currency: str) -> dict[str, A
 
 
 def find_direct_charge(ctx: Context, invoice: Invoice) -> Charge | None:
-    """The newest attempt to take money at once."""
+    """Return the newest charge without an authorization."""
     charges = repository.list_by_reference(ctx.db, Charge, invoice.handle, invoice.account)
     return next((charge for charge in reversed(charges) if charge.authorization is None), None)
 
 
 def find_authorization(ctx: Context, invoice: Invoice) -> Authorization | None:
-    """The newest reservation."""
+    """Return the newest authorization."""
     authorizations = repository.list_by_reference(
         ctx.db, Authorization, invoice.handle, invoice.account
     )
@@ -130,13 +130,13 @@ def find_authorization(ctx: Context, invoice: Invoice) -> Authorization | None:
 
 
 def find_session(ctx: Context, invoice: Invoice) -> CheckoutSession | None:
-    """The newest hosted page."""
+    """Return the newest hosted page."""
     pages = repository.list_by_reference(ctx.db, CheckoutSession, invoice.handle, invoice.account)
     return pages[-1] if pages else None
 
 
 def list_charges(ctx: Context, invoice: Invoice) -> list[Charge]:
-    """Everything taken, or tried to be, oldest first."""
+    """Return the newest direct charge and all captures, failed ones included, oldest first."""
     direct = find_direct_charge(ctx, invoice)
     authorizations = repository.list_by_reference(
         ctx.db, Authorization, invoice.handle, invoice.account
@@ -153,19 +153,19 @@ def list_charges(ctx: Context, invoice: Invoice) -> list[Charge]:
 
 
 def handle_of_charge(ctx: Context, charge: Charge) -> str:
-    """A captured reservation keeps its handle."""
+    """Return the handle of a charge; a capture has that of its authorization."""
     if charge.authorization is None:
         return charge.reference or ""
     return repository.get(ctx.db, Authorization, charge.authorization).reference or ""
 
 
 def to_card_id(method: str) -> str:
-    """`pm_x` as the dialect names it."""
+    """Convert the engine's `pm_x` to `ca_x`."""
     return f"ca_{method.removeprefix('pm_')}"
 
 
 def get_card(ctx: Context, account: str, id: str) -> PaymentMethod:
-    """A stored card by its id in the dialect; PspError 404 (code 40) if there is none."""
+    """Return a stored card by its `ca_` id; PspError 404 (code 40) if there is none."""
     row = ctx.db.one(
         "SELECT body FROM objects WHERE id = ? AND kind = 'payment_method' AND account = ?",
         f"pm_{id.removeprefix('ca_')}",
@@ -177,7 +177,7 @@ def get_card(ctx: Context, account: str, id: str) -> PaymentMethod:
 
 
 def find_card_session(ctx: Context, method: PaymentMethod) -> CheckoutSession | None:
-    """The hosted page a card was typed at; none for cards stored otherwise."""
+    """Return the hosted page that stored a card; None for cards stored otherwise."""
     row = ctx.db.one(
         "SELECT body FROM objects WHERE account = ? AND kind = 'checkout_session'"
         " AND json_extract(body, '$.payment_method') = ?",
@@ -188,13 +188,13 @@ def find_card_session(ctx: Context, method: PaymentMethod) -> CheckoutSession | 
 
 
 def customer_of_card(ctx: Context, method: PaymentMethod) -> str:
-    """The customer a card belongs to."""
+    """Return the customer a card belongs to."""
     page = find_card_session(ctx, method)
     return str(page.extra["customer"]) if page else method.customer
 
 
 def list_card_sessions(ctx: Context, account: str, customer: str) -> list[CheckoutSession]:
-    """A customer's hosted pages at which a card was stored."""
+    """Return a customer's hosted pages that stored a card."""
     rows = ctx.db.all(
         "SELECT body FROM objects WHERE account = ? AND kind = 'checkout_session'"
         " AND json_extract(body, '$.extra.customer') = ?"

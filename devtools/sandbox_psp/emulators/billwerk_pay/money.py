@@ -9,7 +9,7 @@ _THOUSANDTHS = frozenset({"BHD", "IQD", "KWD", "LYD", "OMR", "TND", "VND"})
 
 
 def to_minor(units: int, currency: str) -> int:
-    """The dialect's units in the engine's; PspError 422 for what the currency cannot express."""
+    """Convert Billwerk+ Pay's units to minor units; PspError 422 for an impossible amount."""
     factor = 1000 if currency in _THOUSANDTHS else 100
     try:
         minor = Decimal(units).scaleb(exponent(currency)) / factor
@@ -21,6 +21,6 @@ def to_minor(units: int, currency: str) -> int:
 
 
 def to_units(minor: int, currency: str) -> int:
-    """The engine's minor units in the dialect's."""
+    """Convert the engine's minor units to Billwerk+ Pay's."""
     factor = 1000 if currency in _THOUSANDTHS else 100
     return int(Decimal(minor).scaleb(-exponent(currency)) * factor)

@@ -53,7 +53,7 @@ def create_charge(caller: Caller, body: requests.Charge, minor: int) -> dict[str
 
 
 def reject_repeated_charge(state: str) -> None:
-    """PspError unless a handle in this state may be tried again."""
+    """Raise PspError unless a handle in this state may be tried again."""
     codes = {"settled": 79, "authorized": 105, "pending": 80, "cancelled": 29}
     if state in codes:
         raise billwerk_error(codes[state])
@@ -80,7 +80,7 @@ def settle_charge(caller: Caller, handle: str, body: requests.Settle) -> dict[st
     )
     charge = _captured_charge(caller, response)
     if charge.failure is not None:
-        # The reservation stays, and the answer alone tells of the failure.
+        # The authorization stays; only this response reports the failure.
         return {**serializers.serialize_charge(ctx, invoice), **transaction_error(charge.failure)}
     invoice.order_lines = [models.build_order_line(body.ordertext, minor, authorization.currency)]
     repository.save(ctx.db, invoice)

@@ -1,4 +1,4 @@
-"""The lists: newest first, by local time of the account, and the list of events."""
+"""Paged lists: newest first, with time ranges in the account's local time."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from devtools.sandbox_psp.errors import invalid_request
 from devtools.sandbox_psp.models import Authorization, Charge, Refund
 
 TIMEZONE = "Europe/Copenhagen"
-"""Not UTC, so that a client that ignores it is found out."""
+"""Not UTC, so that tests detect a client that ignores it."""
 Json = dict[str, Any]
 _MONTH = timedelta(days=30)
 _COMMON_PARAMETERS = ("range", "from", "to", "size", "next_page_token")
@@ -25,7 +25,7 @@ _COMMON_PARAMETERS = ("range", "from", "to", "size", "next_page_token")
 
 @dataclass(frozen=True)
 class ListRequest:
-    """What a list was asked for; times are UTC in the engine's form."""
+    """A requested list; times are UTC in the engine's format."""
 
     ctx: Context
     account: str

@@ -1,4 +1,4 @@
-"""The bodies of the calls. Unknown members are refused, to catch a client's slip of the pen."""
+"""Request bodies of Billwerk+ Pay. Unknown members are rejected, to catch clients' mistakes."""
 
 from typing import Annotated, Any
 
@@ -13,13 +13,13 @@ Key = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Strict(BaseModel):
-    """Refuses what it does not know."""
+    """Base of the bodies; rejects unknown members."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Customer(Strict):
-    """Who pays."""
+    """The payer."""
 
     handle: Handle
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
@@ -31,7 +31,7 @@ class Customer(Strict):
 
 
 class Order(Strict):
-    """What a hosted page is to take."""
+    """The payment of a hosted page."""
 
     handle: Handle
     key: Key | None = None
@@ -44,7 +44,7 @@ class Order(Strict):
 
 
 class Session(Strict):
-    """What all hosted pages are told."""
+    """Members common to all hosted pages."""
 
     locale: Annotated[str, Field(pattern=r"^[a-z]{2}_[A-Z]{2}$")] | None = None
     ttl: Annotated[str, Field(pattern=r"^PT[0-9]+[HMS]$")] | None = None
@@ -56,7 +56,7 @@ class Session(Strict):
 
 
 class ChargeSession(Session):
-    """A hosted page that reserves, or takes at once."""
+    """A hosted page that authorizes, or takes the money at once."""
 
     order: Order
     settle: bool = False
@@ -72,7 +72,7 @@ class RecurringSession(Session):
 
 
 class Charge(Strict):
-    """A stored card, charged now or reserved on."""
+    """A charge of a stored card, settled at once or authorized."""
 
     handle: Handle
     key: Key | None = None
@@ -86,7 +86,7 @@ class Charge(Strict):
 
 
 class Settle(Strict):
-    """A reservation to be taken; without an amount in whole."""
+    """A settle of an authorized charge; without an amount in full."""
 
     key: Key | None = None
     amount: Units | None = None
@@ -94,7 +94,7 @@ class Settle(Strict):
 
 
 class Refund(Strict):
-    """Money to give back; without an amount all that is left."""
+    """A refund; without an amount of all that is left."""
 
     invoice: Handle
     key: Key | None = None

@@ -1,4 +1,4 @@
-"""The API: account, charges, refunds and what can be read of them."""
+"""Routes of the API: account, charges, refunds, payment methods and lists."""
 
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ router = APIRouter()
 
 @router.get("/v1/account")
 async def get_account(caller: Authenticated, request: Request) -> Response:
-    """The account behind the key."""
+    """Return the account of the API key."""
     reject_unknown_parameters(request)
     fields = {
         "id": caller.account.id,
@@ -41,7 +41,7 @@ async def get_account(caller: Authenticated, request: Request) -> Response:
 
 @router.get("/v1/account/webhook_settings")
 async def get_webhook_settings(caller: Authenticated, request: Request) -> Response:
-    """Where webhooks go and what they are signed with."""
+    """Return the webhook URLs and their secret."""
     reject_unknown_parameters(request)
     url = caller.account.webhook_url
     settings = {
@@ -55,7 +55,7 @@ async def get_webhook_settings(caller: Authenticated, request: Request) -> Respo
 
 @router.post("/v1/charge")
 async def create_charge(body: requests.Charge, caller: Authenticated) -> Response:
-    """Charge a stored card, or reserve on it."""
+    """Charge a stored card, or authorize on it."""
     minor = to_minor(body.amount, body.currency)
     ending = magic_amounts.find_ending(minor, body.currency) if body.settle else None
     key = f"charge {body.handle} {body.key}" if body.key else None
@@ -69,7 +69,7 @@ async def create_charge(body: requests.Charge, caller: Authenticated) -> Respons
 
 @router.get("/v1/charge/{handle}")
 async def get_charge(handle: str, caller: Authenticated, request: Request) -> Response:
-    """A charge as it stands."""
+    """Return the current state of a charge."""
     reject_unknown_parameters(request)
     ctx, account = caller.ctx, caller.account.id
     return await caller.get(
@@ -79,7 +79,7 @@ async def get_charge(handle: str, caller: Authenticated, request: Request) -> Re
 
 @router.post("/v1/charge/{handle}/settle")
 async def settle_charge(handle: str, body: requests.Settle, caller: Authenticated) -> Response:
-    """Take what is reserved, or a part of it."""
+    """Capture an authorized charge, or a part of it."""
     authorization = models.find_authorization(
         caller.ctx, models.get_invoice(caller.ctx, caller.account.id, handle)
     )
@@ -93,13 +93,13 @@ async def settle_charge(handle: str, body: requests.Settle, caller: Authenticate
 
 @router.post("/v1/charge/{handle}/cancel")
 async def cancel_charge(handle: str, caller: Authenticated) -> Response:
-    """Give a reservation back."""
+    """Void an authorized charge."""
     return await caller.post("void", lambda: operations.cancel_charge(caller, handle))
 
 
 @router.post("/v1/refund")
 async def create_refund(body: requests.Refund, caller: Authenticated) -> Response:
-    """Give money back."""
+    """Refund a settled charge."""
     invoice = models.get_invoice(caller.ctx, caller.account.id, body.invoice)
     minor = to_minor(body.amount, invoice.currency) if body.amount else 0
     key = f"refund {body.invoice} {body.key}" if body.key else None
@@ -113,7 +113,7 @@ async def create_refund(body: requests.Refund, caller: Authenticated) -> Respons
 
 @router.get("/v1/refund/{id}")
 async def get_refund(id: str, caller: Authenticated, request: Request) -> Response:
-    """A refund."""
+    """Return a refund."""
     reject_unknown_parameters(request)
     ctx, account = caller.ctx, caller.account.id
     return await caller.get(
@@ -123,7 +123,7 @@ async def get_refund(id: str, caller: Authenticated, request: Request) -> Respon
 
 @router.get("/v1/invoice/{handle}")
 async def get_invoice(handle: str, caller: Authenticated, request: Request) -> Response:
-    """Everything under a handle."""
+    """Return an invoice with its transactions and credit notes."""
     reject_unknown_parameters(request)
     ctx, account = caller.ctx, caller.account.id
     return await caller.get(
@@ -135,7 +135,7 @@ async def get_invoice(handle: str, caller: Authenticated, request: Request) -> R
 async def get_transaction(
     handle: str, id: str, caller: Authenticated, request: Request
 ) -> Response:
-    """One transaction under a handle."""
+    """Return one transaction of an invoice."""
     reject_unknown_parameters(request)
     ctx, account = caller.ctx, caller.account.id
 
@@ -152,7 +152,7 @@ async def get_transaction(
 
 @router.get("/v1/payment_method/{id}")
 async def get_payment_method(id: str, caller: Authenticated, request: Request) -> Response:
-    """A stored card."""
+    """Return a stored card."""
     reject_unknown_parameters(request)
     ctx, account = caller.ctx, caller.account.id
     return await caller.get(
@@ -162,7 +162,7 @@ async def get_payment_method(id: str, caller: Authenticated, request: Request) -
 
 @router.get("/v1/customer/{handle}/payment_method")
 async def list_payment_methods(handle: str, caller: Authenticated, request: Request) -> Response:
-    """What a customer has stored at hosted pages."""
+    """List the cards a customer has stored at hosted pages."""
     reject_unknown_parameters(request)
     ctx, account = caller.ctx, caller.account.id
 
@@ -177,7 +177,7 @@ async def list_payment_methods(handle: str, caller: Authenticated, request: Requ
 
 @router.get("/v1/list/transaction")
 async def list_transactions(caller: Authenticated, request: Request) -> Response:
-    """Reservations, settles and refunds by creation."""
+    """List authorizations, settles and refunds by creation."""
     return await pagination.list_page(
         caller,
         request,
@@ -189,7 +189,7 @@ async def list_transactions(caller: Authenticated, request: Request) -> Response
 
 @router.get("/v1/list/charge")
 async def list_charges(caller: Authenticated, request: Request) -> Response:
-    """Charges by creation or by settlement."""
+    """List charges by creation or by settlement."""
     filters = ("handle", "state", "customer", "currency")
     return await pagination.list_page(
         caller, request, pagination.find_charges, ("created", "settled"), filters
@@ -198,7 +198,7 @@ async def list_charges(caller: Authenticated, request: Request) -> Response:
 
 @router.get("/v1/list/credit_note")
 async def list_credit_notes(caller: Authenticated, request: Request) -> Response:
-    """What successful refunds have left."""
+    """List the credit notes of successful refunds."""
     return await pagination.list_page(
         caller, request, pagination.find_credit_notes, ("created",), ("invoice", "currency")
     )
@@ -206,7 +206,7 @@ async def list_credit_notes(caller: Authenticated, request: Request) -> Response
 
 @router.get("/v1/list/dispute")
 async def list_disputes(caller: Authenticated, request: Request) -> Response:
-    """Complaints of payers."""
+    """List disputes by creation or by resolution."""
     filters = ("id", "invoice", "state", "outcome", "reason")
     return await pagination.list_page(
         caller, request, pagination.find_disputes, ("created", "resolved"), filters
@@ -220,7 +220,7 @@ async def list_events(
     page: Annotated[int, Query(ge=1)] = 1,
     size: Annotated[int, Query(ge=10, le=100)] = 20,
 ) -> Response:
-    """Events, newest first, by page number."""
+    """List events, newest first, by page number."""
     reject_unknown_parameters(request, "page", "size", "invoice", "customer")
     ctx, account = caller.ctx, caller.account.id
     return await caller.get(

@@ -1,4 +1,4 @@
-"""The engine's records as the dialect shows them."""
+"""Serialize the engine's records as Billwerk+ Pay's objects."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ _EXPIRED_ERROR = {"error": "authorization_expired", "error_state": "hard_decline
 
 
 def serialize_charge(ctx: Context, invoice: Invoice) -> dict[str, Any]:
-    """A handle's payment as it stands."""
+    """Return the current state of an invoice's charge."""
     effective_charges = [
         charge
         for charge in models.list_charges(ctx, invoice)
@@ -73,7 +73,7 @@ def serialize_charge(ctx: Context, invoice: Invoice) -> dict[str, Any]:
 
 
 def _serialize_reservation(ctx: Context, invoice: Invoice) -> dict[str, Any]:
-    """What a charge shows before anything is taken."""
+    """Return the fields of a charge before anything is settled."""
     direct, authorization, page = (
         models.find_direct_charge(ctx, invoice),
         models.find_authorization(ctx, invoice),
@@ -114,7 +114,7 @@ def _failed_fields(failure: Failure) -> dict[str, Any]:
 
 
 def serialize_invoice(ctx: Context, invoice: Invoice) -> dict[str, Any]:
-    """Everything under a handle."""
+    """Return an invoice with its transactions and credit notes."""
     authorizations = repository.list_by_reference(
         ctx.db, Authorization, invoice.handle, invoice.account
     )
@@ -142,7 +142,7 @@ def serialize_invoice(ctx: Context, invoice: Invoice) -> dict[str, Any]:
 
 
 def serialize_authorization(authorization: Authorization) -> dict[str, Any]:
-    """A reservation as a transaction."""
+    """Return an authorization as a transaction."""
     card_fields = transaction_error(authorization.failure) if authorization.failure else {}
     fields = _serialize_transaction(
         authorization,
@@ -155,7 +155,7 @@ def serialize_authorization(authorization: Authorization) -> dict[str, Any]:
 
 
 def serialize_settle(ctx: Context, charge: Charge) -> dict[str, Any]:
-    """Money taken as a transaction."""
+    """Return a charge as a transaction."""
     card_fields: dict[str, Any] = transaction_error(charge.failure) if charge.failure else {}
     if charge.authorization is not None:
         card_fields = {**card_fields, "ref_transaction": charge.authorization}
@@ -170,7 +170,7 @@ def serialize_settle(ctx: Context, charge: Charge) -> dict[str, Any]:
 
 
 def serialize_refund_transaction(ctx: Context, refund: Refund) -> dict[str, Any]:
-    """Money given back as a transaction."""
+    """Return a refund as a transaction."""
     card_fields = {"ref_transaction": refund.charge}
     card_fields |= transaction_error(refund.failure) if refund.failure else {}
     handle = models.handle_of_charge(ctx, repository.get(ctx.db, Charge, refund.charge))
@@ -196,7 +196,7 @@ def _serialize_transaction(
 
 
 def serialize_refund(ctx: Context, refund: Refund) -> dict[str, Any]:
-    """A refund; its transaction has the same id."""
+    """Return a refund; its transaction has the same id."""
     fields = {
         "id": refund.id,
         "transaction": refund.id,
@@ -214,7 +214,7 @@ def serialize_refund(ctx: Context, refund: Refund) -> dict[str, Any]:
 
 
 def serialize_credit_note(ctx: Context, refund: Refund) -> dict[str, Any]:
-    """What every successful refund leaves."""
+    """Return the credit note of a successful refund."""
     units = to_units(refund.amount, refund.currency)
     return {
         "id": _credit_note_id(refund),
@@ -228,7 +228,7 @@ def serialize_credit_note(ctx: Context, refund: Refund) -> dict[str, Any]:
 
 
 def serialize_dispute(ctx: Context, charge: Charge, chargeback: Chargeback) -> dict[str, Any]:
-    """A chargeback; the engine knows only those that are over."""
+    """Return a chargeback as a dispute; the engine has only resolved ones."""
     booked = ctx.db.one("SELECT at FROM ledger WHERE psp_id = ?", chargeback.id)
     at = to_iso(booked["at"]) if booked else charge.created_at
     units = to_units(chargeback.amount, charge.currency)
@@ -248,7 +248,7 @@ def serialize_dispute(ctx: Context, charge: Charge, chargeback: Chargeback) -> d
 
 
 def serialize_payment_method(ctx: Context, payment_method: PaymentMethod) -> dict[str, Any]:
-    """A stored card, read by its id."""
+    """Return a stored card, with nested details."""
     page = models.find_card_session(ctx, payment_method)
     return {
         "id": to_card_id(payment_method.id),
@@ -262,7 +262,7 @@ def serialize_payment_method(ctx: Context, payment_method: PaymentMethod) -> dic
 
 
 def serialize_customer_card(ctx: Context, page: CheckoutSession) -> dict[str, Any]:
-    """A stored card among its customer's, where its details are not nested."""
+    """Return a stored card as in its customer's list, with flat details."""
     payment_method = repository.get(ctx.db, PaymentMethod, page.payment_method or "")
     fields = serialize_payment_method(ctx, payment_method)
     return {
@@ -272,7 +272,7 @@ def serialize_customer_card(ctx: Context, page: CheckoutSession) -> dict[str, An
 
 
 def serialize_card(payment_method: PaymentMethod) -> dict[str, Any]:
-    """A card without its number."""
+    """Return a card without its number."""
     card = payment_method.card
     if card is None:
         return {}
@@ -288,7 +288,7 @@ def serialize_card(payment_method: PaymentMethod) -> dict[str, Any]:
 def serialize_source(
     ctx: Context, account: str, id: str, failure: Failure | None
 ) -> dict[str, Any]:
-    """What was charged."""
+    """Return the payment method of a charge."""
     payment_method = repository.get_payment_method(ctx.db, account, id)
     error_fields = {"acquirer_message": failure.message} if failure else {}
     return {
@@ -301,7 +301,7 @@ def serialize_source(
 
 
 def _booked_at(charge: Charge) -> str:
-    """The engine books by the day."""
+    """Return the booking time; the engine books by the day."""
     return max(f"{charge.booked_on}T00:00:00.000Z", charge.created_at)
 
 

@@ -1,4 +1,4 @@
-"""GoCardless' dialect: mandates by billing request, and payments, refunds and events with them.
+"""GoCardless: billing requests, mandates, payments, refunds and their events.
 
 Shapes follow the official client's fixtures. Simplified: one creditor, banks that decide within
 `SANDBOX_SETTLE_SECONDS` whatever the charge date, mandates that are active at once, no payouts.
@@ -21,12 +21,12 @@ from devtools.sandbox_psp.emulators.gocardless.models import new_id
 
 
 class GoCardlessEmulator:
-    """Signed over the body alone, as hex HMAC-SHA256."""
+    """GoCardless. Webhooks are signed over the body alone, as hex HMAC-SHA256."""
 
     name = "gocardless"
 
     def app(self) -> FastAPI | None:
-        """The API and its hosted pages."""
+        """Return the API and its hosted pages."""
         app = emulator_app("GoCardless", routes.router, error_response)
         app.include_router(hosted_pages.router)
         return app
@@ -34,12 +34,12 @@ class GoCardlessEmulator:
     def webhook(
         self, ctx: Context, account: Account, event: Mapping[str, Any]
     ) -> SignedWebhook | None:
-        """The event, with another one if that is due, too."""
+        """Return the event, batched with another one if that is due, too."""
         batch = events.webhook_batch(ctx, account.id, event)
         body = json.dumps({"events": batch, "meta": {"webhook_id": new_id("WB")}}).encode()
         return SignedWebhook({"Webhook-Signature": signature(account.webhook_secret, body)}, body)
 
 
 def signature(secret: str, body: bytes) -> str:
-    """Hex HMAC-SHA256 of the body."""
+    """Return the hex HMAC-SHA256 of the body."""
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""Who is calling, and GoCardless' ways: envelopes, keys that name what they made, cursors."""
+"""Authenticate GoCardless calls and run them through the request pipeline."""
 
 import json
 from collections.abc import Callable
@@ -35,12 +35,12 @@ class Caller:
         self.request = request
 
     async def body(self, envelope: str) -> Body:
-        """The content of the request's envelope."""
+        """Return the content of the request's envelope."""
         try:
             document = json.loads(await self.request.body() or b"null")
         except ValueError:
             document = []
-        # `null` is what the official client sends for nothing.
+        # The official client sends `null` for an empty body.
         document = {} if document is None else document
         content = document.get(envelope, {}) if isinstance(document, dict) else None
         if not isinstance(content, dict):
@@ -57,13 +57,13 @@ class Caller:
         action: Callable[[], Body],
         ending: MagicEnding | None = None,
     ) -> Response:
-        """Make an object, once per key and kind: again, and the answer is a conflict."""
+        """Create an object, once per key and kind: repeating the key is a conflict."""
         key = f"{envelope}/{self.key}" if self.key else None
         call = request_pipeline.Call(
             self.account.id,
             operation,
             key,
-            # Another body under the same key is the same conflict.
+            # The key alone counts: another body under it is the same conflict.
             fingerprint=envelope,
             ending=ending,
             keyless=True,
@@ -79,7 +79,7 @@ class Caller:
     async def run_action(
         self, operation: Operation, envelope: str, action: Callable[[], Body], status: int = 200
     ) -> Response:
-        """Do something that no key protects."""
+        """Run an action without idempotency key."""
         call = request_pipeline.Call(self.account.id, operation, None, "", keyless=True)
         response = await request_pipeline.handle_write(
             self.ctx, call, lambda: json_response(status, {envelope: action()})
@@ -87,7 +87,7 @@ class Caller:
         return _respond(response)
 
     async def get(self, load: Callable[[], dict[str, Any]]) -> Response:
-        """Answer a GET."""
+        """Run a GET through the request pipeline."""
         return _respond(
             await request_pipeline.handle_read(self.ctx, lambda: json_response(200, load()))
         )
@@ -106,7 +106,9 @@ async def _authenticate(
 ) -> Caller:
     account = accounts.get_by_key(ctx.db, credentials.credentials if credentials else None)
     if account.emulator != "gocardless":
-        raise PspError(401, "authentication_error", "wrong_dialect", "Not a token of GoCardless.")
+        raise PspError(
+            401, "authentication_error", "wrong_dialect", "This is not a GoCardless token."
+        )
     if gocardless_version is None:
         raise missing_version
     if idempotency_key is not None and len(idempotency_key) > 128:

@@ -1,4 +1,4 @@
-"""GoCardless' refusals, and how the engine's are put in its words."""
+"""Error responses of GoCardless, also for the engine's errors."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _DOCUMENTATION = "https://developer.gocardless.com/api-reference/#"
 
 
 class GoCardlessError(PspError):
-    """A refusal with a reason, or with a field and what is wrong with it."""
+    """An error with a reason, or with a field and its problem."""
 
     def __init__(
         self,
@@ -34,17 +34,17 @@ class GoCardlessError(PspError):
 
 
 def invalid_field(field: str, message: str) -> GoCardlessError:
-    """422 for a field whose value is wrong."""
+    """Return the 422 for an invalid value of a field."""
     return GoCardlessError(422, "validation_failed", message, field=field)
 
 
 def invalid_state(reason: str, message: str, status: int = 422) -> GoCardlessError:
-    """A request that the state of something forbids."""
+    """Return the error for a request that an object's state forbids."""
     return GoCardlessError(status, "invalid_state", message, reason=reason)
 
 
 def idempotency_conflict(id: str | None) -> GoCardlessError:
-    """409 for an idempotency key that has made something; no id while that is being made."""
+    """Return the 409 for a used idempotency key; `id` is None while its request runs."""
     message = "A resource has already been created with this idempotency key"
     links = {"conflicting_resource_id": id} if id else {}
     reason = "idempotent_creation_conflict"
@@ -52,7 +52,7 @@ def idempotency_conflict(id: str | None) -> GoCardlessError:
 
 
 def error_response(error: PspError) -> JSONResponse:
-    """The answer to any refusal."""
+    """Build the response to an error."""
     gocardless_error = error if isinstance(error, GoCardlessError) else _from_psp_error(error)
     body = {
         "message": gocardless_error.message,
@@ -66,7 +66,7 @@ def error_response(error: PspError) -> JSONResponse:
 
 
 def _from_psp_error(error: PspError) -> GoCardlessError:
-    """The engine's own refusals: of a key, a token, an address, a rate, or a fault."""
+    """Convert the engine's error: of a key, a token, a path, a rate limit, or a fault."""
     status, message = error.status, error.message
     if error.code == "idempotency_key_in_use":
         return idempotency_conflict(None)
@@ -87,7 +87,7 @@ def _from_psp_error(error: PspError) -> GoCardlessError:
 
 
 def not_cancellable(kind: str, status: str) -> GoCardlessError:
-    """What can no longer be cancelled or done."""
+    """Return the error for an object that can no longer be cancelled."""
     return invalid_state("cancellation_failed", f"The {kind} is {status}.")
 
 

@@ -1,4 +1,4 @@
-"""Events in GoCardless' words, listed and sent."""
+"""Convert the engine's events to GoCardless' events, list them and batch them for webhooks."""
 
 import json
 from collections.abc import Mapping
@@ -30,12 +30,12 @@ _RESOURCES: dict[str, tuple[str, type[Record]]] = {
     "mandates": ("mandate", Mandate),
     "billing_requests": ("billing_request", BillingRequest),
 }
-# The engine's failures and chargeback reasons as causes.
+# Causes of the engine's failure codes and chargeback reasons.
 _CAUSES = {"AM04": "insufficient_funds", "insufficient_funds": "insufficient_funds"}
 
 
 def serialize_event(ctx: Context, stored: Mapping[str, Any]) -> Json:
-    """One event of the engine in GoCardless' shape."""
+    """Return an event of the engine as GoCardless' event."""
     data = stored["data"]
     name, _, action = _TYPES.get(stored["type"], stored["type"]).partition(".")
     link, cls = _RESOURCES[name]
@@ -56,7 +56,7 @@ def serialize_event(ctx: Context, stored: Mapping[str, Any]) -> Json:
 
 
 def list_page(ctx: Context, account: str, request: Request) -> dict[str, Any]:
-    """A page of the events, newest first."""
+    """Return a page of the events, newest first."""
     filters = {link: "data.id" for link, _ in _RESOURCES.values()}
     conditions, values = pagination.build_conditions(request, filters, "body")
     cursor = request.query_params.get("after")
@@ -79,9 +79,9 @@ def list_page(ctx: Context, account: str, request: Request) -> dict[str, Any]:
 
 
 def webhook_batch(ctx: Context, account: str, stored: Mapping[str, Any]) -> list[Json]:
-    """The event, and another that is due at the same time: they arrive in any order.
+    """Return the event, and another that is due at the same time: they arrive in any order.
 
-    The other one will be sent again by itself, as GoCardless may.
+    The other one is sent again by itself, as GoCardless may do.
     """
     rows = ctx.db.all(
         "SELECT e.body FROM deliveries d JOIN events e ON e.id = d.event"
@@ -97,7 +97,7 @@ def webhook_batch(ctx: Context, account: str, stored: Mapping[str, Any]) -> list
 
 
 def get_event(ctx: Context, account: str, id: str) -> Json:
-    """One event of the account."""
+    """Return an event of the account; PspError 404 if there is none."""
     row = ctx.db.one(
         "SELECT body FROM events WHERE account = ? AND upper(substr(id, 5)) = ?",
         account,

@@ -1,4 +1,4 @@
-"""The hosted page: a form for the bank account and, where a scheme wants it, the identity number.
+"""The hosted page: a form for the bank account and, if the scheme needs it, the identity number.
 
 Fields: `holder`, `iban`, `email`, `swedish_identity_number` or `danish_identity_number`, and
 `action` = `confirm` or `exit`.
@@ -38,19 +38,19 @@ _LABELS = {"holder": "Account holder", "iban": "IBAN", "email": "E-mail"}
 
 
 class FlowVisit:
-    """A hosted page that exists, and the billing request behind it."""
+    """A visit to an existing hosted page, with its billing request."""
 
     def __init__(self, ctx: Context, flow: Flow) -> None:
         self.ctx, self.flow = ctx, flow
 
     @property
     def billing_request(self) -> BillingRequest:
-        """As it is now."""
+        """Return the current billing request."""
         return repository.get(self.ctx.db, BillingRequest, self.flow.billing_request)
 
     @property
     def is_open(self) -> bool:
-        """Whether the payer can still do something here."""
+        """Return whether the payer can still use the page."""
         unexpired = datetime.fromisoformat(self.flow.expires_at) > datetime.fromisoformat(
             to_iso(now_ms())
         )
@@ -69,7 +69,7 @@ VisitDependency = Annotated[FlowVisit | None, Depends(_load_visit)]
 
 @router.get("/{id}")
 async def get_form(visit: VisitDependency) -> Response:
-    """The form of an open request, a notice otherwise."""
+    """Show the form of an open request, a notice otherwise."""
     if visit is None or not visit.is_open:
         return _render_notice(404 if visit is None else 410)
     return _render_form(visit, visit.flow.prefilled, None)
@@ -77,7 +77,7 @@ async def get_form(visit: VisitDependency) -> Response:
 
 @router.post("/{id}")
 async def submit_form(request: Request, visit: VisitDependency) -> Response:
-    """`action=exit` leads back and leaves the request open; `confirm` gives the mandate."""
+    """Handle `action=exit`, which keeps the request open, or `confirm`, which signs the mandate."""
     if visit is None:
         return _render_notice(404)
     form = {name: str(value) for name, value in (await request.form()).items()}

@@ -1,4 +1,4 @@
-"""What GoCardless keeps besides the engine's charges, refunds and mandates."""
+"""GoCardless' objects besides the engine's charges, refunds and mandates."""
 
 import secrets
 import string
@@ -20,17 +20,17 @@ STEPS = ("collect_customer_details", "collect_bank_account", "confirm_payer_deta
 
 
 def new_id(prefix: str) -> str:
-    """`PM` plus 14 random characters, for the prefix `PM`."""
+    """Return `PM` plus 14 random characters, for the prefix `PM`."""
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(14))
 
 
 def ledger_reference(metadata: dict[str, str]) -> str:
-    """What stands for the merchant's reference in the ledger: its own key, or the first value."""
+    """Return the reference for the ledger: the metadata's `transaction_id`, or its first value."""
     return metadata.get("transaction_id") or next(iter(metadata.values()), "")
 
 
 class Customer(Record):
-    """Who pays; `details` and `billing` as the merchant or the payer entered them."""
+    """The payer; `details` and `billing` as the merchant or the payer entered them."""
 
     kind: ClassVar[str] = "gocardless_customer"
 
@@ -41,7 +41,7 @@ class Customer(Record):
 
 
 class BankAccount(Record):
-    """The account a mandate is for."""
+    """The bank account of a mandate."""
 
     kind: ClassVar[str] = "gocardless_bank_account"
 
@@ -54,7 +54,7 @@ class BankAccount(Record):
 
 
 class BillingRequest(Record):
-    """A mandate being set up; `done` are the steps taken."""
+    """A mandate being set up; `done` are the completed steps."""
 
     kind: ClassVar[str] = "gocardless_billing_request"
 

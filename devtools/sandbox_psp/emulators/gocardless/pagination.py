@@ -1,4 +1,4 @@
-"""Lists: newest first, `after` leads to older entries, `before` to newer ones."""
+"""Paged lists: newest first, `after` leads to older entries, `before` to newer ones."""
 
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 def list_page(
     db: Database, cls: type[R], account: str, request: Request, filters: dict[str, str]
 ) -> dict[str, Any]:
-    """A page of records; `filters` are query parameters and the members of a record they bound."""
+    """Return a page of records; `filters` maps query parameters to members of the record."""
     conditions, values = build_conditions(request, filters, "body")
     limit = parse_limit(request)
     before = request.query_params.get("before")
@@ -48,13 +48,13 @@ def list_page(
 
 
 def build_page(items: list[Json], limit: int, after: str | None) -> dict[str, Any]:
-    """The items with the cursors around them; the caller names the envelope."""
+    """Return the items with their cursors; the caller adds the envelope."""
     cursors = {"before": items[0]["id"] if items else None, "after": after}
     return {"items": items, "meta": {"cursors": cursors, "limit": limit}}
 
 
 def parse_limit(request: Request) -> int:
-    """How many entries are wanted, 50 unless said otherwise; at most 500."""
+    """Return the requested number of entries: 50 by default, at most 500."""
     text = request.query_params.get("limit", "50")
     if not text.isdigit() or not 1 <= int(text) <= 500:
         raise GoCardlessError(
@@ -66,7 +66,7 @@ def parse_limit(request: Request) -> int:
 def build_conditions(
     request: Request, filters: dict[str, str], column: str
 ) -> tuple[list[str], list[str]]:
-    """SQL for the query's filters and its bounds of `created_at`, with the values."""
+    """Return SQL conditions for the filters and the bounds of `created_at`, with their values."""
     conditions, values = [], []
     for name, member in filters.items():
         if name in request.query_params:
@@ -81,7 +81,7 @@ def build_conditions(
 
 
 def get_one(db: Database, cls: type[R], account: str, id: str) -> Json:
-    """One of the account's objects."""
+    """Return one of the account's objects."""
     return serialize(db, repository.get_owned(db, cls, account, id))
 
 
@@ -90,5 +90,5 @@ def _parse_time(text: str) -> str:
         return to_iso(to_ms(datetime.fromisoformat(text)))
     except (ValueError, TypeError):
         raise GoCardlessError(
-            400, "invalid_api_usage", "created_at is no time.", reason="invalid_filters"
+            400, "invalid_api_usage", "created_at is not a time.", reason="invalid_filters"
         ) from None

@@ -11,7 +11,7 @@ Body = Mapping[str, Any]
 
 
 def parse_metadata(body: Body) -> dict[str, str]:
-    """The metadata; 422 for more than three keys or values that are no text."""
+    """Return the metadata; 422 for more than three keys or values that are not text."""
     metadata = body.get("metadata") or {}
     if len(metadata) > 3 or not all(
         isinstance(value, str) and len(value) <= 500 for value in metadata.values()
@@ -23,7 +23,7 @@ def parse_metadata(body: Body) -> dict[str, str]:
 
 
 def parse_amount(body: Body) -> int:
-    """The amount; 422 unless it is a positive integer."""
+    """Return the amount; 422 unless it is a positive integer."""
     amount = body.get("amount")
     if type(amount) is not int or amount <= 0:
         raise invalid_field("amount", "must be a positive integer")
@@ -31,7 +31,7 @@ def parse_amount(body: Body) -> int:
 
 
 def parse_ending(body: Body) -> MagicEnding | None:
-    """What the amount's ending does to the call."""
+    """Return the magic ending of the amount, None for an invalid amount."""
     currency = str(body.get("currency", "EUR"))
     amount = body.get("amount")
     return (

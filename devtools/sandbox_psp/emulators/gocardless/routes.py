@@ -1,4 +1,4 @@
-"""GoCardless' API over the engine."""
+"""Routes of GoCardless' API."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ _RESOURCES: dict[str, tuple[type[Record], dict[str, str]]] = {
 
 @router.post("/billing_requests")
 async def create_billing_request(caller: Authenticated) -> Response:
-    """Begin to set a mandate up."""
+    """Create a billing request."""
     body = await caller.body("billing_requests")
     return await _create(
         caller,
@@ -48,7 +48,7 @@ async def create_billing_request(caller: Authenticated) -> Response:
 
 @router.post("/billing_request_flows")
 async def create_flow(caller: Authenticated, request: Request) -> Response:
-    """A hosted page for a billing request."""
+    """Create a hosted page for a billing request."""
     body, base = await caller.body("billing_request_flows"), base_url(request)
     return await _create(
         caller,
@@ -60,7 +60,7 @@ async def create_flow(caller: Authenticated, request: Request) -> Response:
 
 @router.post("/billing_requests/{id}/actions/{action}")
 async def run_billing_request_action(id: str, action: str, caller: Authenticated) -> Response:
-    """A step of a billing request, its fulfilment or its end."""
+    """Complete a step of a billing request, fulfil it or cancel it."""
     data, ctx = await caller.body("data"), caller.ctx
     return await caller.run_action(
         "void" if action == "cancel" else "mandate",
@@ -71,7 +71,7 @@ async def run_billing_request_action(id: str, action: str, caller: Authenticated
 
 @router.post("/customers")
 async def create_customer(caller: Authenticated) -> Response:
-    """A customer."""
+    """Create a customer."""
     body = await caller.body("customers")
     return await _create(
         caller, "mandate", "customers", lambda: mandates.create_customer(*_scope(caller), body)
@@ -80,7 +80,7 @@ async def create_customer(caller: Authenticated) -> Response:
 
 @router.post("/customer_bank_accounts")
 async def create_bank_account(caller: Authenticated) -> Response:
-    """A bank account of a customer."""
+    """Create a customer's bank account."""
     body = await caller.body("customer_bank_accounts")
     customer_id = (body.get("links") or {}).get("customer", "")
     return await _create(
@@ -93,7 +93,7 @@ async def create_bank_account(caller: Authenticated) -> Response:
 
 @router.post("/mandates")
 async def create_mandate(caller: Authenticated) -> Response:
-    """A mandate for a bank account."""
+    """Create a mandate for a bank account."""
     body, (ctx, account) = await caller.body("mandates"), _scope(caller)
 
     def create() -> Mandate:
@@ -107,7 +107,7 @@ async def create_mandate(caller: Authenticated) -> Response:
 
 @router.post("/mandates/{id}/actions/cancel")
 async def cancel_mandate(id: str, caller: Authenticated) -> Response:
-    """End a mandate."""
+    """Cancel a mandate."""
     db = caller.ctx.db
     return await caller.run_action(
         "void", "mandates", lambda: serialize(db, mandates.cancel_mandate(*_scope(caller), id))
@@ -116,7 +116,7 @@ async def cancel_mandate(id: str, caller: Authenticated) -> Response:
 
 @router.post("/payments")
 async def create_payment(caller: Authenticated) -> Response:
-    """Collect money with a mandate."""
+    """Create a payment with a mandate."""
     body = await caller.body("payments")
     return await _create(
         caller,
@@ -129,7 +129,7 @@ async def create_payment(caller: Authenticated) -> Response:
 
 @router.post("/payments/{id}/actions/cancel")
 async def cancel_payment(id: str, caller: Authenticated) -> Response:
-    """Call a payment off."""
+    """Cancel a payment."""
     db = caller.ctx.db
     return await caller.run_action(
         "void", "payments", lambda: serialize(db, payments.cancel_payment(*_scope(caller), id))
@@ -138,7 +138,7 @@ async def cancel_payment(id: str, caller: Authenticated) -> Response:
 
 @router.post("/refunds")
 async def create_refund(caller: Authenticated) -> Response:
-    """Give money of a payment back."""
+    """Create a refund of a payment."""
     body = await caller.body("refunds")
     return await _create(
         caller,
@@ -151,7 +151,7 @@ async def create_refund(caller: Authenticated) -> Response:
 
 @router.post("/scenario_simulators/{name}/actions/run")
 async def run_simulator(name: str, caller: Authenticated) -> Response:
-    """Move an object along."""
+    """Run a scenario simulator on an object."""
     data = await caller.body("data")
     resource = str((data.get("links") or {}).get("resource", ""))
 
@@ -164,7 +164,7 @@ async def run_simulator(name: str, caller: Authenticated) -> Response:
 
 @router.get("/creditors")
 async def list_creditors(caller: Authenticated) -> Response:
-    """The one creditor of the account."""
+    """List the account's only creditor."""
     return await caller.get(
         lambda: {
             "creditors": [_serialize_creditor(caller)],
@@ -175,13 +175,13 @@ async def list_creditors(caller: Authenticated) -> Response:
 
 @router.get("/events")
 async def list_events(caller: Authenticated, request: Request) -> Response:
-    """What happened."""
+    """List events."""
     return await caller.get(lambda: _envelope("events", events.list_page(*_scope(caller), request)))
 
 
 @router.get("/events/{id}")
 async def get_event(id: str, caller: Authenticated) -> Response:
-    """One thing that happened."""
+    """Return an event."""
     return await caller.get(lambda: {"events": events.get_event(*_scope(caller), id)})
 
 

@@ -1,4 +1,4 @@
-"""The engine's records in GoCardless' shapes."""
+"""Serialize the engine's records as GoCardless' objects."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 def serialize(db: Database, record: Record) -> Json:
-    """The object as the API answers it."""
+    """Return the object as the API shows it."""
     match record:
         case Charge():
             return _serialize_payment(db, record)
@@ -38,12 +38,12 @@ def serialize(db: Database, record: Record) -> Json:
 
 
 def creditor_id(account: str) -> str:
-    """The one creditor of an account."""
+    """Return the id of the account's only creditor."""
     return "CR" + account.removeprefix("acc_")[:14].upper()
 
 
 def payment_status(payment: Charge) -> str:
-    """Where a payment stands; `extra["phase"]` is what the engine does not know."""
+    """Return a payment's status; `extra["phase"]` holds statuses unknown to the engine."""
     phase = payment.extra.get("phase")
     if payment.status == "pending":
         return str(phase or "pending_submission")
@@ -56,13 +56,13 @@ def payment_status(payment: Charge) -> str:
 
 
 def refund_status(refund: Refund) -> str:
-    """Where a refund stands."""
+    """Return a refund's status."""
     statuses = {"pending": "pending_submission", "succeeded": "paid", "failed": "bounced"}
     return str(refund.extra.get("phase") or statuses[refund.status])
 
 
 def refunded_amount(db: Database, payment: Charge) -> int:
-    """What refunds have given back or will."""
+    """Return the amount of a payment's refunds, pending ones included."""
     return sum(
         refund.amount
         for refund in repository.list_refunds(db, payment)

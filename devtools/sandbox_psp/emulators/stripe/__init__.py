@@ -1,9 +1,9 @@
-"""Stripe's dialect, as far as cards by Checkout and SEPA debits need it.
+"""Stripe, as far as cards by Checkout and SEPA debits need it.
 
-Written from Stripe's public documentation of the API version named in `caller.VERSION`; parameters
-outside of that part are refused as unknown. Different from the real one: a session ends with the
-customer's first decline or cancellation (Stripe leaves it open), every capture is a charge of its
-own if an earlier one failed, captures and refunds may be made to settle late, 5xx are not stored.
+Written from Stripe's public documentation of the API version in `auth.VERSION`; other parameters
+are rejected as unknown. Different from the real API: a session ends with the customer's first
+decline or cancellation (Stripe leaves it open), every capture after a failed one is a charge of its
+own, captures and refunds may be made to settle late, 5xx responses are not stored.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ from devtools.sandbox_psp.emulators.stripe import errors, events, routes
 
 
 class StripeEmulator:
-    """Form-encoded requests, JSON answers, signed snapshots as webhooks."""
+    """Stripe: form-encoded requests, JSON responses, signed snapshots as webhooks."""
 
     name = "stripe"
 
     def app(self) -> FastAPI | None:
-        """The API under `/stripe/v1`."""
-        return emulator_app("Stripe's dialect", routes.router, errors.error_response)
+        """Return the API under `/stripe/v1`."""
+        return emulator_app("Stripe emulator", routes.router, errors.error_response)
 
     def webhook(
         self, ctx: Context, account: Account, event: Mapping[str, Any]
     ) -> SignedWebhook | None:
-        """The event as Stripe would send it, with `Stripe-Signature`."""
+        """Return the event as Stripe would send it, with `Stripe-Signature`."""
         snapshot = events.serialize_event(ctx, account.id, event)
         if snapshot is None:
             return None
@@ -42,7 +42,7 @@ class StripeEmulator:
 
 
 def signature(secret: str, body: bytes) -> str:
-    """`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 over the time, a dot and the body."""
+    """Return `t=<unix seconds>,v1=<hex>`: HMAC-SHA256 over the time, a dot and the body."""
     at = int(time.time())
     digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"

@@ -1,4 +1,4 @@
-"""Who is calling, the parameters as sent, and the way through the gateway and back."""
+"""Authenticate Stripe calls, decode their parameters and run them through the request pipeline."""
 
 import hashlib
 import json
@@ -42,14 +42,14 @@ class Caller:
         self.ctx = ctx
         self.account = account.id
         self.origin = base_url(request)
-        # Stripe needs none, the engine does: a call without one is never recognised again.
+        # Stripe requires no key, the engine does: a call without one gets a key that never repeats.
         self.key = key or new_id("unkeyed")
         self._path = request.scope["path"].removeprefix(request.scope["root_path"])
         self._body: dict[str, Any] = {}
         self._query: dict[str, Any] = {}
 
     async def read_parameters(self, request: Request) -> None:
-        """Take in the parameters."""
+        """Decode the query and the body."""
         self._query = form_encoding.decode(parse_qsl(request.url.query, keep_blank_values=True))
         body = await request.body()
         if body and request.headers.get("Content-Type") != "application/x-www-form-urlencoded":
@@ -57,11 +57,11 @@ class Caller:
         self._body = form_encoding.decode(parse_qsl(body.decode(), keep_blank_values=True))
 
     def body(self, model: type[P]) -> P:
-        """The parameters of a POST; StripeError 400 for any that is wrong."""
+        """Return the parameters of a POST; StripeError 400 for any invalid one."""
         return _validate(model, self._body)
 
     def query(self, model: type[P]) -> P:
-        """The parameters of a GET."""
+        """Return the parameters of a GET; StripeError 400 for any invalid one."""
         return _validate(model, self._query)
 
     async def post(
@@ -70,7 +70,7 @@ class Caller:
         action: Callable[[], ApiResponse],
         ending: MagicEnding | None = None,
     ) -> Response:
-        """Run a POST through the gateway; refusals are stored in Stripe's words."""
+        """Run a POST through the request pipeline; errors are stored as Stripe's."""
 
         def run_action() -> ApiResponse:
             try:
@@ -84,7 +84,7 @@ class Caller:
         return _respond(await request_pipeline.handle_write(self.ctx, call, run_action))
 
     async def get(self, load: Loader) -> Response:
-        """Run a GET through the gateway; a list says where it is."""
+        """Run a GET through the request pipeline; a list gets its `url`."""
 
         def respond() -> ApiResponse:
             body = load()

@@ -1,4 +1,4 @@
-"""Stripe's error bodies, and how the engine's refusals are worded in them."""
+"""Error responses of Stripe, also for the engine's errors."""
 
 import json
 from typing import Any, Literal, cast
@@ -12,7 +12,7 @@ StripeErrorType = Literal["api_error", "card_error", "idempotency_error", "inval
 
 
 class StripeError(PspError):
-    """`{"error": {...}}` with Stripe's members."""
+    """An error response `{"error": {...}}` with Stripe's members."""
 
     def __init__(
         self,
@@ -35,22 +35,22 @@ class StripeError(PspError):
         self._error = {name: value for name, value in error.items() if value is not None}
 
     def body(self) -> dict[str, Any]:
-        """The JSON answer."""
+        """Return the JSON body of the response."""
         return {"error": self._error}
 
 
 def invalid_request(message: str, *, code: str | None = None, **members: Any) -> StripeError:
-    """A 400 about the request itself."""
+    """Return the 400 for an invalid request."""
     return StripeError(400, "invalid_request_error", message, code=code, **members)
 
 
 def resource_missing(kind: str, id: str, param: str = "id") -> StripeError:
-    """There is no such object."""
+    """Return the 404 for an object that does not exist."""
     message = f"No such {kind}: '{id}'"
     return StripeError(404, "invalid_request_error", message, code="resource_missing", param=param)
 
 
-# (code, decline code) of the issuers' and banks' reasons.
+# (code, decline code) by the issuer's or bank's reason.
 _DECLINE_CODES = {
     "authentication_failed": ("authentication_required", "authentication_required"),
     "card_declined": ("card_declined", "generic_decline"),
@@ -60,7 +60,7 @@ _DECLINE_CODES = {
     "insufficient_funds": ("card_declined", "insufficient_funds"),
     "processing_failed": ("processing_error", None),
 }
-# (status, type, code, the parameter it is about) of the engine's refusals.
+# (status, type, code, parameter) by the code of the engine's error.
 _ErrorMapping = tuple[int, StripeErrorType, str | None, str | None]
 _ERROR_MAPPINGS: dict[str, _ErrorMapping] = {
     "amount_too_large": (400, "invalid_request_error", None, "amount"),
@@ -82,14 +82,14 @@ _ERROR_MAPPINGS: dict[str, _ErrorMapping] = {
 
 
 def serialize_decline(failure: Failure) -> dict[str, Any]:
-    """A failed attempt, as `last_payment_error` shows it."""
+    """Return a failed attempt as in `last_payment_error`."""
     code, decline_code = _DECLINE_CODES[failure.code]
     fields = {"type": "card_error", "code": code, "message": failure.message}
     return {**fields, "decline_code": decline_code} if decline_code else fields
 
 
 def from_psp_error(error: PspError) -> StripeError:
-    """The engine's refusal in Stripe's words."""
+    """Convert the engine's error to Stripe's."""
     if isinstance(error, StripeError):
         return error
     default: _ErrorMapping = (error.status, "invalid_request_error", None, None)
@@ -100,7 +100,7 @@ def from_psp_error(error: PspError) -> StripeError:
 
 
 def error_response(error: PspError) -> Response:
-    """The answer to a refused request."""
+    """Build the response to an error."""
     stripe_error = from_psp_error(error)
     return Response(
         json.dumps(stripe_error.body()),

@@ -1,4 +1,4 @@
-"""What Stripe tells of what happens: one event for each of the engine's, or none."""
+"""Convert the engine's events to Stripe's events and list them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ RecordSerializer = Callable[[Context, str, dict[str, Any]], Json]
 
 
 def serialize_event(ctx: Context, account: str, event: Mapping[str, Any]) -> Json | None:
-    """The event as Stripe words it, its object as it was then; None if Stripe would not tell."""
+    """Return the event as Stripe's, its object as it was then; None if Stripe sends none."""
     if event["type"] not in _TYPES:
         return None
     event_type, serialize_record = _TYPES[event["type"]]
@@ -39,7 +39,7 @@ def serialize_event(ctx: Context, account: str, event: Mapping[str, Any]) -> Jso
 
 
 def list_page(ctx: Context, account: str, params: EventListParams) -> Json:
-    """The event list, newest first."""
+    """Return a page of the event list, newest first."""
     rows = ctx.db.all(
         "SELECT sequence, body FROM events WHERE account = ? ORDER BY sequence DESC", account
     )
@@ -58,7 +58,7 @@ def list_page(ctx: Context, account: str, params: EventListParams) -> Json:
 
 
 def get_event(ctx: Context, account: str, id: str) -> Json:
-    """An event; StripeError 404."""
+    """Return an event; StripeError 404 if there is none."""
     row = ctx.db.one("SELECT body FROM events WHERE account = ? AND id = ?", account, id)
     event = serialize_event(ctx, account, json.loads(row["body"])) if row else None
     if event is None:

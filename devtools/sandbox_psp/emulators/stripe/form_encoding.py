@@ -1,4 +1,4 @@
-"""Stripe's bracket notation: `a[b][0]=x` is `{"a": {"b": ["x"]}}`."""
+"""Decode Stripe's bracket notation: `a[b][0]=x` is `{"a": {"b": ["x"]}}`."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _PART = re.compile(r"\[([^\[\]]*)\]")
 
 
 def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The nested parameters; StripeError 400 for names that fit no shape, or come twice."""
+    """Return the nested parameters; StripeError 400 for malformed or repeated names."""
     tree: dict[str, Any] = {}
     for name, text in pairs:
         match = _NAME.fullmatch(name)
@@ -29,7 +29,7 @@ def _place(tree: dict[str, Any], parts: list[str], text: str, name: str) -> None
             raise invalid_request(f"Invalid parameter name: {name}", param=name)
     last = parts[-1] or str(len(tree))
     if last in tree:
-        raise invalid_request(f"{name} was given twice.", param=name)
+        raise invalid_request(f"{name} is repeated.", param=name)
     tree[last] = text
 
 

@@ -1,8 +1,8 @@
-"""What Stripe keeps beside the engine's records, and how both are found.
+"""Stripe's objects besides the engine's records, and look-ups of both.
 
-Ids say what belongs together: a PaymentIntent `pi_x` is the authorization `auth_x` or the charge
-`ch_x`, a SetupIntent `seti_x` the mandate `mdt_x` (whose payment method is `pm_x`) or the checkout
-session `cs_x`.
+Related objects share their id's suffix: a PaymentIntent `pi_x` is the authorization `auth_x` or the
+charge `ch_x`, a SetupIntent `seti_x` the mandate `mdt_x` (whose payment method is `pm_x`) or the
+checkout session `cs_x`.
 """
 
 from typing import Any, ClassVar, TypeVar
@@ -28,7 +28,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Customer(Record):
-    """Who pays."""
+    """A customer."""
 
     kind: ClassVar[str] = "stripe_customer"
 
@@ -39,7 +39,7 @@ class Customer(Record):
 
 
 class PaymentIntent(Record):
-    """A PaymentIntent; `amount` in Stripe's minor unit. What it came to is the engine's."""
+    """A PaymentIntent; `amount` in Stripe's minor unit. The engine's records hold its result."""
 
     kind: ClassVar[str] = "stripe_intent"
 
@@ -58,17 +58,17 @@ class PaymentIntent(Record):
 
     @property
     def is_manual(self) -> bool:
-        """Whether it reserves first."""
+        """Return whether it authorizes first."""
         return self.capture_method == "manual"
 
 
 def with_prefix(id: str, prefix: str) -> str:
-    """The id of what belongs to `id`, with another prefix."""
+    """Return the id of the related object with another prefix."""
     return f"{prefix}_{id.partition('_')[2]}"
 
 
 def find(ctx: Context, cls: type[R], account: str, id: str) -> R | None:
-    """The account's record, or None."""
+    """Return the account's record, or None."""
     try:
         return repository.get_owned(ctx.db, cls, account, id)
     except PspError:
@@ -76,7 +76,7 @@ def find(ctx: Context, cls: type[R], account: str, id: str) -> R | None:
 
 
 def get_owned(ctx: Context, cls: type[R], account: str, id: str, name: str) -> R:
-    """The account's record; StripeError 404."""
+    """Return the account's record; StripeError 404 if there is none."""
     record = find(ctx, cls, account, id)
     if record is None:
         raise resource_missing(name, id)
@@ -86,7 +86,7 @@ def get_owned(ctx: Context, cls: type[R], account: str, id: str, name: str) -> R
 def get_payment_method(
     ctx: Context, account: str, id: str, param: str = "payment_method"
 ) -> PaymentMethod:
-    """A stored card, or a mandate's account; StripeError 404."""
+    """Return a stored card, or a mandate as a payment method; StripeError 404 if there is none."""
     card = find(ctx, PaymentMethod, account, id)
     mandate = None if card else find(ctx, Mandate, account, with_prefix(id, "mdt"))
     if card is None and mandate is None:
@@ -95,9 +95,9 @@ def get_payment_method(
 
 
 def get_intent(ctx: Context, account: str, id: str) -> PaymentIntent:
-    """A PaymentIntent, also one that Checkout has made; StripeError 404."""
-    if (stored := find(ctx, PaymentIntent, account, id)) is not None:
-        return stored
+    """Return a PaymentIntent, also one created by Checkout; StripeError 404 if there is none."""
+    if (intent := find(ctx, PaymentIntent, account, id)) is not None:
+        return intent
     if (authorization := find(ctx, Authorization, account, with_prefix(id, "auth"))) is not None:
         return intent_from_authorization(ctx, authorization)
     session = find(ctx, CheckoutSession, account, with_prefix(id, "cs"))
@@ -107,7 +107,7 @@ def get_intent(ctx: Context, account: str, id: str) -> PaymentIntent:
 
 
 def intent_from_authorization(ctx: Context, authorization: Authorization) -> PaymentIntent:
-    """The PaymentIntent that Checkout has made."""
+    """Return the PaymentIntent that Checkout created for an authorization."""
     payment_method = get_payment_method(ctx, authorization.account, authorization.payment_method)
     return PaymentIntent(
         id=with_prefix(authorization.id, "pi"),
@@ -125,7 +125,7 @@ def intent_from_authorization(ctx: Context, authorization: Authorization) -> Pay
 
 
 def intent_from_failed_session(session: CheckoutSession) -> PaymentIntent:
-    """The PaymentIntent of a session whose customer was declined."""
+    """Return the PaymentIntent of a session whose payment was declined."""
     return PaymentIntent(
         id=with_prefix(session.id, "pi"),
         account=session.account,
@@ -143,7 +143,7 @@ def intent_from_failed_session(session: CheckoutSession) -> PaymentIntent:
 
 
 def find_authorization(ctx: Context, intent: PaymentIntent) -> Authorization | None:
-    """The reservation of a PaymentIntent."""
+    """Return the authorization of a PaymentIntent, or None."""
     return (
         find(ctx, Authorization, intent.account, with_prefix(intent.id, "auth"))
         if intent.is_manual
@@ -152,7 +152,7 @@ def find_authorization(ctx: Context, intent: PaymentIntent) -> Authorization | N
 
 
 def find_charge(ctx: Context, intent: PaymentIntent) -> Charge | None:
-    """The money of a PaymentIntent: of several captures the last one."""
+    """Return the charge of a PaymentIntent, of several captures the last one, or None."""
     if not intent.is_manual:
         return find(ctx, Charge, intent.account, with_prefix(intent.id, "ch"))
     row = ctx.db.one(
@@ -164,12 +164,12 @@ def find_charge(ctx: Context, intent: PaymentIntent) -> Charge | None:
 
 
 def intent_of_charge(ctx: Context, charge: Charge) -> PaymentIntent:
-    """The PaymentIntent behind a charge."""
+    """Return the PaymentIntent of a charge."""
     return get_intent(ctx, charge.account, with_prefix(charge.authorization or charge.id, "pi"))
 
 
 def record_from_snapshot(cls: type[R], account: str, data: dict[str, Any]) -> R:
-    """A record as an event has kept it: without its owner, its payment method in full."""
+    """Return a record from an event's data, which lacks `account` and nests the payment method."""
     payment_method = data.get("payment_method")
     fields = (
         {**data, "payment_method": payment_method["id"]}

@@ -1,4 +1,4 @@
-"""Stripe's amounts and the engine's, which follows ISO 4217.
+"""Convert between Stripe's amounts and the minor units of ISO 4217.
 
 https://docs.stripe.com/currencies: the ariary has no decimals there, krona and shilling are written
 with two, the last digit of three-decimal amounts is 0.
@@ -12,7 +12,7 @@ _TWO_DECIMAL = {"ISK", "UGX"}
 
 
 def parse_currency(currency: str) -> str:
-    """An ISO code in capitals; StripeError 400 unless it was a known one in small letters."""
+    """Return the code in capitals; StripeError 400 unless it is a known one in small letters."""
     try:
         if currency != currency.lower():
             raise ValueError(currency)
@@ -23,7 +23,7 @@ def parse_currency(currency: str) -> str:
 
 
 def to_engine(amount: int, currency: str) -> int:
-    """From Stripe's minor unit to that of ISO 4217."""
+    """Convert Stripe's minor unit to that of ISO 4217."""
     if currency in _ZERO_DECIMAL:
         return amount * 100
     if currency in _TWO_DECIMAL:
@@ -36,7 +36,7 @@ def to_engine(amount: int, currency: str) -> int:
 
 
 def to_stripe(amount: int, currency: str) -> int:
-    """From the minor unit of ISO 4217 to Stripe's."""
+    """Convert the minor unit of ISO 4217 to Stripe's."""
     if currency in _ZERO_DECIMAL:
         return amount // 100
     return amount * 100 if currency in _TWO_DECIMAL else amount

@@ -1,4 +1,4 @@
-"""What Stripe's POSTs do, by the engine's own operations."""
+"""Run Stripe's POSTs with the engine's operations."""
 
 import json
 from datetime import date, timedelta
@@ -43,7 +43,7 @@ _TARGET_DATE_DAYS = range(3, 16)
 
 
 def create_customer(ctx: Context, account: str, params: CustomerParams) -> ApiResponse:
-    """A customer."""
+    """Create a customer."""
     customer = Customer(
         id=new_id("cus"),
         account=account,
@@ -58,7 +58,7 @@ def create_customer(ctx: Context, account: str, params: CustomerParams) -> ApiRe
 
 
 def create_session(ctx: Context, account: str, params: SessionParams, base: str) -> ApiResponse:
-    """A hosted page."""
+    """Create a hosted page."""
     _validate_session(params)
     prices = [item.price_data for item in params.line_items]
     currency = parse_currency(prices[0].currency if prices else params.currency or "")
@@ -88,7 +88,7 @@ def create_session(ctx: Context, account: str, params: SessionParams, base: str)
 
 
 def expire_session(ctx: Context, account: str, id: str, expand: list[str]) -> ApiResponse:
-    """Close an open page."""
+    """Expire an open page."""
     session = models.get_owned(ctx, CheckoutSession, account, id, "checkout.session")
     if session.status != "open":
         raise invalid_request("Only Checkout Sessions with a status in [open] can be expired.")
@@ -98,7 +98,7 @@ def expire_session(ctx: Context, account: str, id: str, expand: list[str]) -> Ap
 
 
 def create_intent(ctx: Context, account: str, params: PaymentIntentParams) -> ApiResponse:
-    """A PaymentIntent without effect."""
+    """Create a PaymentIntent, not confirmed yet."""
     currency = parse_currency(params.currency)
     to_engine(params.amount, currency)
     method_types = params.allowed_payment_method_types
@@ -136,7 +136,7 @@ def create_intent(ctx: Context, account: str, params: PaymentIntentParams) -> Ap
 def confirm_intent(
     ctx: Context, account: str, id: str, params: ConfirmParams, key: str
 ) -> ApiResponse:
-    """The attempt: hold or take the money of a stored payment method."""
+    """Authorize or charge the PaymentIntent's payment method."""
     intent = _get_intent_in_state(ctx, account, id, "requires_confirmation", params.expand)
     _validate_target_date(params.payment_method_options.sepa_debit.target_date)
     method = models.get_payment_method(ctx, account, intent.payment_method or "")
@@ -167,7 +167,7 @@ def confirm_intent(
 def capture_intent(
     ctx: Context, account: str, id: str, params: CaptureParams, key: str
 ) -> ApiResponse:
-    """Take reserved money, once; what is left of it is let go."""
+    """Capture an authorized PaymentIntent, once; the rest is released."""
     intent = _get_intent_in_state(ctx, account, id, "requires_capture", params.expand)
     authorization = models.find_authorization(ctx, intent)
     if authorization is None:
@@ -190,7 +190,7 @@ def capture_intent(
 def cancel_intent(
     ctx: Context, account: str, id: str, params: CancelParams, key: str
 ) -> ApiResponse:
-    """Give a reservation back, or give up what was never confirmed."""
+    """Void an authorized PaymentIntent, or cancel one that was never confirmed."""
     intent = models.get_intent(ctx, account, id)
     authorization = models.find_authorization(ctx, intent)
     if authorization is not None and authorization.status == "authorized":
@@ -224,7 +224,7 @@ def create_setup_intent(ctx: Context, account: str, params: SetupIntentParams) -
 
 
 def create_refund(ctx: Context, account: str, params: RefundParams, key: str) -> ApiResponse:
-    """Give money of a payment back; a refusal of the payer's bank is a failed refund."""
+    """Refund a payment; a rejection by the payer's bank is a failed refund."""
     charge = charge_to_refund(ctx, account, params)
     refundable = charges.refundable_amount(ctx, charge)
     amount = refundable if params.amount is None else to_engine(params.amount, charge.currency)
@@ -239,7 +239,7 @@ def create_refund(ctx: Context, account: str, params: RefundParams, key: str) ->
 
 
 def charge_to_refund(ctx: Context, account: str, params: RefundParams) -> Charge:
-    """The charge a refund is about; StripeError."""
+    """Return the charge to refund; StripeError if there is none."""
     if (params.charge is None) == (params.payment_intent is None):
         raise invalid_request(
             "One of charge and payment_intent is needed.", code="parameter_missing"
@@ -255,7 +255,7 @@ def charge_to_refund(ctx: Context, account: str, params: RefundParams) -> Charge
 
 
 def _attempt_response(ctx: Context, intent: PaymentIntent, expand: list[str]) -> ApiResponse:
-    """200, or 402 with the PaymentIntent if the issuer has refused."""
+    """Return 200, or 402 with the PaymentIntent if the issuer has declined."""
     charge, authorization = models.find_charge(ctx, intent), models.find_authorization(ctx, intent)
     failure: Failure | None = None
     if charge is not None and charge.status == "declined":

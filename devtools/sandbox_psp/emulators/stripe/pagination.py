@@ -1,4 +1,4 @@
-"""Stripe's lists, which run from new to old, and its search, which lags behind."""
+"""Paged lists, newest first, and the search, whose index lags behind."""
 
 import itertools
 import operator
@@ -34,7 +34,7 @@ def list_page(
     condition: str = "",
     *values: Any,
 ) -> Json:
-    """One part of a list of the engine's objects; what `show` makes of none is left out."""
+    """Return a page of the engine's records; rows that `serialize_row` maps to None are omitted."""
     limits, bounds = _time_conditions(params.created)
     placeholders = ", ".join("?" for _ in kinds)
     rows = ctx.db.all(
@@ -50,7 +50,7 @@ def list_page(
 
 
 def slice_page(params: ListParams, items: Iterable[Json]) -> Json:
-    """The part of a list that was asked for; StripeError 404 for a place that is not in it."""
+    """Return the requested page of a list; StripeError 404 for a cursor that is not in it."""
     if params.ending_before is not None:
         newer = _take_until(items, params.ending_before, "ending_before")
         page, has_more = newer[-params.limit :], len(newer) > params.limit
@@ -58,7 +58,7 @@ def slice_page(params: ListParams, items: Iterable[Json]) -> Json:
         remaining = iter(items)
         if params.starting_after is not None:
             _take_until(remaining, params.starting_after, "starting_after")
-        # No more than needed is made: a list may be long.
+        # Serialize no more than needed: a list may be long.
         page = list(itertools.islice(remaining, params.limit + 1))
         page, has_more = page[: params.limit], len(page) > params.limit
     return serializers.expand_references(
@@ -76,7 +76,7 @@ def _take_until(items: Iterable[Json], id: str, param: str) -> list[Json]:
 
 
 def search_intents(ctx: Context, account: str, params: SearchParams) -> Json:
-    """PaymentIntents by metadata; the newest are not found yet."""
+    """Return PaymentIntents by metadata; the newest are not found yet."""
     clause = _SEARCH_CLAUSE.fullmatch(params.query)
     if clause is None or params.page is not None:
         raise invalid_request("This search is not understood.", param="query")
@@ -99,7 +99,7 @@ def search_intents(ctx: Context, account: str, params: SearchParams) -> Json:
 
 
 def intent_from_row(ctx: Context, kind: str, body: str) -> PaymentIntent | None:
-    """A PaymentIntent, but one that Checkout made and that was kept since only once."""
+    """Return a row's PaymentIntent; None for an authorization whose intent is stored itself."""
     if kind == PaymentIntent.kind:
         return PaymentIntent.model_validate_json(body)
     authorization = Authorization.model_validate_json(body)
@@ -110,7 +110,7 @@ def intent_from_row(ctx: Context, kind: str, body: str) -> PaymentIntent | None:
 
 
 def is_within(created: CreatedRange, at: int) -> bool:
-    """Whether a unix time is in a span."""
+    """Return whether a unix time is in a range."""
     bounds = {name: bound for name, bound in created.model_dump().items() if bound is not None}
     return all(_COMPARISONS[name](at, bound) for name, bound in bounds.items())
 

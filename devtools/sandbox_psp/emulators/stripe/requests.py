@@ -1,4 +1,4 @@
-"""What Stripe's calls take, as far as this dialect knows them; anything else is refused."""
+"""Parameters of the supported calls; other parameters are rejected."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 
 def _require_digits(text: str) -> str:
-    # Left to itself, pydantic takes "10.00" for an integer.
+    # Without this, pydantic accepts "10.00" as an integer.
     if not text.isdigit():
         raise PydanticCustomError("int_parsing", "digits only")
     return text
@@ -23,7 +23,7 @@ Types = Annotated[tuple[Type, ...], Field(min_length=1)]
 
 
 class Params(BaseModel):
-    """Base of everything that can be asked for; what is not named is refused."""
+    """Base of all parameters; unknown names are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ class Params(BaseModel):
 
 
 class NestedParams(BaseModel):
-    """A nested parameter."""
+    """Base of nested parameters."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,13 +45,13 @@ class CustomerParams(Params):
 
 
 class ProductData(NestedParams):
-    """What is bought."""
+    """The product of a line item."""
 
     name: Annotated[str, Field(min_length=1)]
 
 
 class PriceData(NestedParams):
-    """What it costs."""
+    """The price of a line item."""
 
     currency: str
     unit_amount: Annotated[Integer, Field(ge=0, le=99_999_999)]
@@ -59,14 +59,14 @@ class PriceData(NestedParams):
 
 
 class LineItem(NestedParams):
-    """A row of the page."""
+    """A line item of the page."""
 
     price_data: PriceData
     quantity: Annotated[Integer, Field(ge=1)]
 
 
 class PaymentIntentData(NestedParams):
-    """For the PaymentIntent that Checkout makes."""
+    """Data of the PaymentIntent that Checkout creates."""
 
     capture_method: Literal["manual"]
     setup_future_usage: Literal["off_session"] | None = None
@@ -75,7 +75,7 @@ class PaymentIntentData(NestedParams):
 
 
 class SetupIntentData(NestedParams):
-    """For the SetupIntent that Checkout makes."""
+    """Data of the SetupIntent that Checkout creates."""
 
     metadata: Metadata = Field(default_factory=dict)
     description: Text | None = None
@@ -112,19 +112,19 @@ class PaymentIntentParams(Params):
 
 
 class SepaDebitOptions(NestedParams):
-    """When the debit is to be made."""
+    """The requested date of the debit."""
 
     target_date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
 
 
 class PaymentMethodOptions(NestedParams):
-    """By payment method."""
+    """Options by payment method."""
 
     sepa_debit: SepaDebitOptions = SepaDebitOptions()
 
 
 class ConfirmParams(Params):
-    """POST payment_intents/{id}/confirm, for customers who are not there."""
+    """POST payment_intents/{id}/confirm, off session only."""
 
     off_session: Literal["true"]
     payment_method_options: PaymentMethodOptions = PaymentMethodOptions()
@@ -152,14 +152,14 @@ class SepaDebitData(NestedParams):
 
 
 class BillingDetails(NestedParams):
-    """Whose it is: both are needed for a SEPA debit."""
+    """The account holder: SEPA debits need both members."""
 
     name: Annotated[str, Field(min_length=1)]
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
 
 
 class PaymentMethodData(NestedParams):
-    """A payment method to be made."""
+    """A payment method to create."""
 
     type: Literal["sepa_debit"]
     sepa_debit: SepaDebitData
@@ -173,7 +173,7 @@ class CustomerAcceptance(NestedParams):
 
 
 class MandateData(NestedParams):
-    """The mandate to be made."""
+    """The mandate to create."""
 
     customer_acceptance: CustomerAcceptance
 
@@ -202,7 +202,7 @@ class RefundParams(Params):
 
 
 class CreatedRange(NestedParams):
-    """A span of unix times."""
+    """A range of unix times."""
 
     gt: Integer | None = None
     gte: Integer | None = None
@@ -255,4 +255,4 @@ class SearchParams(Params):
 
 
 class ExpandParams(Params):
-    """A call that takes nothing but `expand`."""
+    """Parameters of a call that takes only `expand`."""

@@ -1,4 +1,4 @@
-"""Stripe's API under /v1, as far as this dialect goes."""
+"""Routes of the supported part of Stripe's API under /v1."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1")
 
 @router.get("/account")
 async def get_account(caller: Authenticated) -> Response:
-    """The account behind the API key."""
+    """Return the account of the API key."""
     fields = {
         "id": models.with_prefix(caller.account, "acct"),
         "object": "account",
@@ -37,7 +37,7 @@ async def get_account(caller: Authenticated) -> Response:
 
 @router.post("/customers")
 async def create_customer(caller: Authenticated) -> Response:
-    """Make a customer."""
+    """Create a customer."""
     params = caller.body(requests.CustomerParams)
     return await caller.post(
         "mandate", lambda: operations.create_customer(caller.ctx, caller.account, params)
@@ -46,7 +46,7 @@ async def create_customer(caller: Authenticated) -> Response:
 
 @router.get("/customers/{id}")
 async def get_customer(id: str, caller: Authenticated) -> Response:
-    """A customer."""
+    """Return a customer."""
     return await _get_one(
         caller,
         lambda: serializers.serialize_customer(
@@ -57,7 +57,7 @@ async def get_customer(id: str, caller: Authenticated) -> Response:
 
 @router.get("/payment_methods/{id}")
 async def get_payment_method(id: str, caller: Authenticated) -> Response:
-    """A stored payment method."""
+    """Return a stored payment method."""
     return await _get_one(
         caller,
         lambda: serializers.serialize_payment_method(
@@ -68,7 +68,7 @@ async def get_payment_method(id: str, caller: Authenticated) -> Response:
 
 @router.post("/checkout/sessions")
 async def create_session(caller: Authenticated) -> Response:
-    """Open a hosted page."""
+    """Create a hosted page."""
     params = caller.body(requests.SessionParams)
     return await caller.post(
         "checkout_session",
@@ -78,7 +78,7 @@ async def create_session(caller: Authenticated) -> Response:
 
 @router.get("/checkout/sessions/{id}")
 async def get_session(id: str, caller: Authenticated) -> Response:
-    """A checkout session."""
+    """Return a checkout session."""
     ctx, account = caller.ctx, caller.account
     return await _get_one(
         caller,
@@ -90,7 +90,7 @@ async def get_session(id: str, caller: Authenticated) -> Response:
 
 @router.get("/checkout/sessions")
 async def list_sessions(caller: Authenticated) -> Response:
-    """The checkout sessions."""
+    """List checkout sessions."""
     ctx, params = caller.ctx, caller.query(requests.ListParams)
 
     def serialize_row(_: str, body: str) -> Json:
@@ -105,7 +105,7 @@ async def list_sessions(caller: Authenticated) -> Response:
 
 @router.post("/checkout/sessions/{id}/expire")
 async def expire_session(id: str, caller: Authenticated) -> Response:
-    """Close an open page."""
+    """Expire an open page."""
     expand = caller.body(requests.ExpandParams).expand
     return await caller.post(
         "checkout_session",
@@ -115,7 +115,7 @@ async def expire_session(id: str, caller: Authenticated) -> Response:
 
 @router.post("/payment_intents")
 async def create_intent(caller: Authenticated) -> Response:
-    """Make a PaymentIntent, not to be confirmed yet."""
+    """Create a PaymentIntent, to be confirmed later."""
     params = caller.body(requests.PaymentIntentParams)
     operation = "authorize" if params.capture_method == "manual" else "charge"
     return await caller.post(
@@ -126,7 +126,7 @@ async def create_intent(caller: Authenticated) -> Response:
 
 @router.post("/payment_intents/{id}/confirm")
 async def confirm_intent(id: str, caller: Authenticated) -> Response:
-    """Hold or take the money."""
+    """Authorize or charge the PaymentIntent."""
     params = caller.body(requests.ConfirmParams)
     intent = models.get_intent(caller.ctx, caller.account, id)
     return await caller.post(
@@ -138,7 +138,7 @@ async def confirm_intent(id: str, caller: Authenticated) -> Response:
 
 @router.post("/payment_intents/{id}/capture")
 async def capture_intent(id: str, caller: Authenticated) -> Response:
-    """Take reserved money."""
+    """Capture an authorized PaymentIntent."""
     params = caller.body(requests.CaptureParams)
     intent = models.get_intent(caller.ctx, caller.account, id)
     return await caller.post(
@@ -150,7 +150,7 @@ async def capture_intent(id: str, caller: Authenticated) -> Response:
 
 @router.post("/payment_intents/{id}/cancel")
 async def cancel_intent(id: str, caller: Authenticated) -> Response:
-    """Give reserved money back."""
+    """Cancel a PaymentIntent."""
     params = caller.body(requests.CancelParams)
     return await caller.post(
         "void", lambda: operations.cancel_intent(caller.ctx, caller.account, id, params, caller.key)
@@ -159,14 +159,14 @@ async def cancel_intent(id: str, caller: Authenticated) -> Response:
 
 @router.get("/payment_intents/search")
 async def search_intents(caller: Authenticated) -> Response:
-    """PaymentIntents by metadata."""
+    """Search PaymentIntents by metadata."""
     params = caller.query(requests.SearchParams)
     return await caller.get(lambda: pagination.search_intents(caller.ctx, caller.account, params))
 
 
 @router.get("/payment_intents/{id}")
 async def get_intent(id: str, caller: Authenticated) -> Response:
-    """A PaymentIntent."""
+    """Return a PaymentIntent."""
     ctx = caller.ctx
     return await _get_one(
         caller,
@@ -176,7 +176,7 @@ async def get_intent(id: str, caller: Authenticated) -> Response:
 
 @router.get("/payment_intents")
 async def list_intents(caller: Authenticated) -> Response:
-    """The PaymentIntents."""
+    """List PaymentIntents."""
     ctx, params = caller.ctx, caller.query(requests.ListParams)
 
     def serialize_row(kind: str, body: str) -> Json | None:
@@ -191,7 +191,7 @@ async def list_intents(caller: Authenticated) -> Response:
 
 @router.post("/setup_intents")
 async def create_setup_intent(caller: Authenticated) -> Response:
-    """Store a bank account."""
+    """Store a bank account with a mandate."""
     params = caller.body(requests.SetupIntentParams)
     return await caller.post(
         "mandate", lambda: operations.create_setup_intent(caller.ctx, caller.account, params)
@@ -200,7 +200,7 @@ async def create_setup_intent(caller: Authenticated) -> Response:
 
 @router.get("/setup_intents/{id}")
 async def get_setup_intent(id: str, caller: Authenticated) -> Response:
-    """What has stored a payment method."""
+    """Return a SetupIntent."""
     ctx, account = caller.ctx, caller.account
 
     def load() -> Json:
@@ -215,7 +215,7 @@ async def get_setup_intent(id: str, caller: Authenticated) -> Response:
 
 @router.get("/setup_intents")
 async def list_setup_intents(caller: Authenticated) -> Response:
-    """The SetupIntents of mandates."""
+    """List the SetupIntents of mandates."""
     ctx, params = caller.ctx, caller.query(requests.ListParams)
 
     def serialize_row(_: str, body: str) -> Json:
@@ -228,7 +228,7 @@ async def list_setup_intents(caller: Authenticated) -> Response:
 
 @router.get("/mandates/{id}")
 async def get_mandate(id: str, caller: Authenticated) -> Response:
-    """A mandate."""
+    """Return a mandate."""
     ctx, account = caller.ctx, caller.account
     mandate_id = models.with_prefix(id, "mdt")
     return await _get_one(
@@ -241,7 +241,7 @@ async def get_mandate(id: str, caller: Authenticated) -> Response:
 
 @router.get("/charges/{id}")
 async def get_charge(id: str, caller: Authenticated) -> Response:
-    """A charge, or the reservation that may become one."""
+    """Return a charge, or an authorization as an uncaptured charge."""
     ctx, account = caller.ctx, caller.account
 
     def load() -> Json:
@@ -258,7 +258,7 @@ async def get_charge(id: str, caller: Authenticated) -> Response:
 
 @router.post("/refunds")
 async def create_refund(caller: Authenticated) -> Response:
-    """Give money back."""
+    """Refund a payment."""
     params = caller.body(requests.RefundParams)
     charge = operations.charge_to_refund(caller.ctx, caller.account, params)
     intent = models.intent_of_charge(caller.ctx, charge)
@@ -271,7 +271,7 @@ async def create_refund(caller: Authenticated) -> Response:
 
 @router.get("/refunds/{id}")
 async def get_refund(id: str, caller: Authenticated) -> Response:
-    """A refund."""
+    """Return a refund."""
     ctx, account = caller.ctx, caller.account
     return await _get_one(
         caller,
@@ -283,7 +283,7 @@ async def get_refund(id: str, caller: Authenticated) -> Response:
 
 @router.get("/refunds")
 async def list_refunds(caller: Authenticated) -> Response:
-    """The refunds, also of one payment."""
+    """List refunds, optionally of one payment."""
     ctx, params = caller.ctx, caller.query(requests.RefundListParams)
     charge = params.charge
     if params.payment_intent is not None:
@@ -308,7 +308,7 @@ async def list_refunds(caller: Authenticated) -> Response:
 
 @router.get("/disputes")
 async def list_disputes(caller: Authenticated) -> Response:
-    """The disputes of one payment."""
+    """List the disputes of one payment."""
     ctx, params = caller.ctx, caller.query(requests.DisputeListParams)
 
     def load() -> Json:
@@ -330,7 +330,7 @@ async def list_disputes(caller: Authenticated) -> Response:
 
 @router.get("/balance_transactions")
 async def list_balance_transactions(caller: Authenticated) -> Response:
-    """What charges have brought; refunds and disputes are left out."""
+    """List the balance transactions of charges; those of refunds and disputes are omitted."""
     ctx, params = caller.ctx, caller.query(requests.BalanceTransactionListParams)
 
     def serialize_row(_: str, body: str) -> Json | None:
@@ -349,20 +349,20 @@ async def list_balance_transactions(caller: Authenticated) -> Response:
 
 @router.get("/events")
 async def list_events(caller: Authenticated) -> Response:
-    """What has happened."""
+    """List events."""
     params = caller.query(requests.EventListParams)
     return await caller.get(lambda: events.list_page(caller.ctx, caller.account, params))
 
 
 @router.get("/events/{id}")
 async def get_event(id: str, caller: Authenticated) -> Response:
-    """One of them."""
+    """Return an event."""
     return await caller.get(lambda: events.get_event(caller.ctx, caller.account, id))
 
 
 @router.api_route("/{path:path}", methods=["GET", "POST", "DELETE"])
 async def unrecognized(path: str, request: Request) -> Response:
-    """Stripe has more than this dialect."""
+    """Reject a call that the emulator does not support."""
     message = f"Unrecognized request URL ({request.method}: /v1/{path})."
     raise StripeError(404, "invalid_request_error", message)
 

@@ -1,4 +1,4 @@
-"""The engine's records as Stripe's objects."""
+"""Serialize the engine's records as Stripe's objects."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -32,14 +32,14 @@ _REFUND_FAILURES = {
 
 @dataclass(frozen=True)
 class ExpandableRef:
-    """A related object: its id, or, if the caller asks to expand it, the whole."""
+    """A related object: its id, or the whole object if the caller asks to expand it."""
 
     id: str
     load: Callable[[], Json]
 
 
 def expand_references(body: Mapping[str, Any], paths: Iterable[str]) -> Json:
-    """The object with everything named in `paths` in full; StripeError 400 for what cannot be."""
+    """Return the object with the references in `paths` expanded; StripeError 400 for others."""
     members: dict[str, list[str]] = {}
     for path in paths:
         first, _, rest = path.partition(".")
@@ -63,12 +63,12 @@ def _expand_member(value: Any, paths: list[str] | None) -> Any:
 
 
 def seconds(iso: str) -> int:
-    """Unix time."""
+    """Convert an ISO 8601 time to unix seconds."""
     return int(datetime.fromisoformat(iso).timestamp())
 
 
 def serialize_customer(customer: Customer) -> Json:
-    """A customer."""
+    """Return a customer."""
     return {
         **_object_fields(customer.id, "customer", customer.created_at),
         "name": customer.name,
@@ -78,7 +78,7 @@ def serialize_customer(customer: Customer) -> Json:
 
 
 def serialize_payment_method(method: PaymentMethod) -> Json:
-    """A stored card or bank account; a mandate's has its id turned to `pm_`."""
+    """Return a stored card or bank account; a mandate's id gets the prefix `pm_`."""
     details = method.card or method.sepa_debit
     fields: Json = {
         "id": with_prefix(method.id, "pm"),
@@ -106,7 +106,7 @@ def serialize_payment_method(method: PaymentMethod) -> Json:
 
 
 def serialize_mandate(mandate: Mandate) -> Json:
-    """A mandate."""
+    """Return a mandate."""
     return {
         "id": with_prefix(mandate.id, "mandate"),
         "object": "mandate",
@@ -124,7 +124,7 @@ def serialize_mandate(mandate: Mandate) -> Json:
 
 
 def serialize_setup_intent(ctx: Context, source: Mandate | CheckoutSession) -> Json:
-    """What has stored a payment method: typed payment data, or a checkout in mode `setup`."""
+    """Return the SetupIntent of a mandate, or of a checkout session in mode `setup`."""
     is_mandate = isinstance(source, Mandate)
     method_id = (
         with_prefix(source.id, "pm") if isinstance(source, Mandate) else source.payment_method
@@ -150,7 +150,7 @@ def serialize_setup_intent(ctx: Context, source: Mandate | CheckoutSession) -> J
 
 
 def serialize_session(ctx: Context, session: CheckoutSession) -> Json:
-    """A visit to the hosted page."""
+    """Return a checkout session."""
     status = {"open": "open", "completed": "complete"}.get(session.status, "expired")
     is_setup = session.mode == "setup"
     is_completed = session.status == "completed"
@@ -196,7 +196,7 @@ def serialize_intent(
     charge: Charge | None = None,
     snapshot: bool = False,
 ) -> Json:
-    """A PaymentIntent as it is, or with `snapshot` as `held` and `taken` say it was."""
+    """Return a PaymentIntent: current, or with `snapshot` as of `authorization` and `charge`."""
     if not snapshot:
         authorization, charge = (
             models.find_authorization(ctx, intent),
@@ -240,7 +240,7 @@ def serialize_intent(
 def serialize_uncaptured_charge(
     ctx: Context, intent: PaymentIntent, authorization: Authorization
 ) -> Json:
-    """The charge of a reservation that nobody has captured."""
+    """Return the charge of an authorization that was not captured."""
     failed = authorization.status == "declined"
     return {
         **_charge_fields(intent, with_prefix(authorization.id, "ch"), authorization),
@@ -258,7 +258,7 @@ def serialize_uncaptured_charge(
 
 
 def serialize_charge(ctx: Context, charge: Charge) -> Json:
-    """Money taken, or tried to be."""
+    """Return a charge, also a failed one."""
     intent = models.intent_of_charge(ctx, charge)
     status = {"declined": "failed"}.get(charge.status, charge.status)
     failure = serialize_decline(charge.failure) if charge.failure else {}
@@ -285,7 +285,7 @@ def serialize_charge(ctx: Context, charge: Charge) -> Json:
 
 
 def serialize_balance_transaction(ctx: Context, charge: Charge) -> Json:
-    """What a charge has brought."""
+    """Return the balance transaction of a charge."""
     amount = to_stripe(charge.amount, charge.currency)
     is_debit = charge.payment_method.startswith("mdt_")
     return {
@@ -302,7 +302,7 @@ def serialize_balance_transaction(ctx: Context, charge: Charge) -> Json:
 
 
 def serialize_refund(ctx: Context, refund: Refund) -> Json:
-    """Money given back."""
+    """Return a refund."""
     charge = models.get_owned(ctx, Charge, refund.account, refund.charge, "charge")
     intent = models.intent_of_charge(ctx, charge)
     failure = refund.failure.code if refund.failure else None
@@ -324,7 +324,7 @@ def serialize_refund(ctx: Context, refund: Refund) -> Json:
 
 
 def serialize_release(ctx: Context, authorization: Authorization) -> Json | None:
-    """The refund that Stripe makes of what was held and is not any more; None if there is none."""
+    """Return the refund that Stripe creates of released authorized money, None if there is none."""
     intent = models.get_intent(ctx, authorization.account, with_prefix(authorization.id, "pi"))
     charge = models.find_charge(ctx, intent)
     is_over = authorization.status in ("voided", "expired")
@@ -356,7 +356,7 @@ def serialize_release(ctx: Context, authorization: Authorization) -> Json | None
 
 
 def _balance_reversal(refund: Json, category: str) -> ExpandableRef:
-    """The movement of a refund on the balance."""
+    """Return a reference to the balance transaction of a refund."""
     fields = {
         **refund,
         "id": with_prefix(refund["id"], "txn"),
@@ -372,7 +372,7 @@ def _balance_reversal(refund: Json, category: str) -> ExpandableRef:
 
 
 def serialize_dispute(ctx: Context, charge: Charge, chargeback: Chargeback) -> Json:
-    """Money the payer's bank took back: contestable for a card, final for a debit."""
+    """Return a chargeback as a dispute: contestable for a card, final for a debit."""
     intent = models.intent_of_charge(ctx, charge)
     is_final = charge.payment_method.startswith("mdt_")
     amount = to_stripe(chargeback.amount, charge.currency)
@@ -415,7 +415,7 @@ def _created_at(ctx: Context, source: Mandate | CheckoutSession) -> str:
 
 
 def _expires_at(session: CheckoutSession) -> int:
-    """A page whose time was made to run out says so."""
+    """Return the expiry; a page that was expired early shows the current time."""
     now = now_ms() // 1000
     expires = seconds(session.expires_at)
     return min(expires, now) if session.status == "expired" else expires

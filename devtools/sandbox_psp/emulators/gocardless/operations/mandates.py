@@ -1,4 +1,4 @@
-"""Mandates: billing requests and their steps, hosted pages, and what comes of them."""
+"""Billing requests, customers, bank accounts and mandates."""
 
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ _NOTICE_PERIOD = timedelta(days=2)
 
 
 def create_billing_request(ctx: Context, account: str, body: Body) -> BillingRequest:
-    """Begin to set a mandate up."""
+    """Create a billing request with a new customer."""
     mandate_request = body.get("mandate_request")
     if not isinstance(mandate_request, dict):
         raise invalid_field("mandate_request", "is required")
@@ -59,7 +59,7 @@ def create_billing_request(ctx: Context, account: str, body: Body) -> BillingReq
 
 
 def create_flow(ctx: Context, account: str, body: Body, base: str) -> Flow:
-    """A hosted page; the request may have several."""
+    """Create a hosted page; a billing request may have several."""
     billing_request_id = (body.get("links") or {}).get("billing_request", "")
     billing_request = repository.get_owned(ctx.db, BillingRequest, account, billing_request_id)
     _require_open(billing_request)
@@ -83,7 +83,7 @@ def create_flow(ctx: Context, account: str, body: Body, base: str) -> Flow:
 
 
 def run_action(ctx: Context, account: str, id: str, action: str, data: Body) -> BillingRequest:
-    """Take a step, fulfil or cancel."""
+    """Complete a step of a billing request, fulfil it or cancel it."""
     billing_request = repository.get_owned(ctx.db, BillingRequest, account, id)
     _require_open(billing_request)
     match action:
@@ -107,7 +107,7 @@ def run_action(ctx: Context, account: str, id: str, action: str, data: Body) -> 
 
 
 def fulfil(ctx: Context, billing_request: BillingRequest) -> BillingRequest:
-    """Make the mandate of a request that is complete."""
+    """Create the mandate of a completed billing request."""
     if billing_request.status != "ready_to_fulfil" or billing_request.bank_account is None:
         raise invalid_state("billing_request_not_ready", "Not every action is completed.")
     bank_account = repository.get(ctx.db, BankAccount, billing_request.bank_account)
@@ -127,7 +127,7 @@ def fulfil(ctx: Context, billing_request: BillingRequest) -> BillingRequest:
 def create_mandate(
     ctx: Context, bank_account: BankAccount, scheme: str, metadata: dict[str, str], **extra: Any
 ) -> Mandate:
-    """A mandate that can be charged two days from now at the earliest."""
+    """Create a mandate that can be charged two days from now at the earliest."""
     mandate = Mandate(
         id=new_id("MD"),
         account=bank_account.account,
@@ -153,7 +153,7 @@ def create_mandate(
 
 
 def cancel_mandate(ctx: Context, account: str, id: str) -> Mandate:
-    """End a mandate."""
+    """Cancel a mandate."""
     mandate = repository.get_owned(ctx.db, Mandate, account, id)
     if mandate.extra["status"] not in ("pending_submission", "submitted", "active"):
         raise not_cancellable("mandate", mandate.extra["status"])
@@ -161,7 +161,7 @@ def cancel_mandate(ctx: Context, account: str, id: str) -> Mandate:
 
 
 def set_mandate_status(ctx: Context, mandate: Mandate, status: str) -> Mandate:
-    """Bring a mandate to a status and tell of it."""
+    """Set a mandate's status and emit its event."""
     mandate.extra["status"] = status
     repository.save(ctx.db, mandate)
     events.emit(ctx, f"mandates.{status}", mandate)
@@ -169,7 +169,7 @@ def set_mandate_status(ctx: Context, mandate: Mandate, status: str) -> Mandate:
 
 
 def create_customer(ctx: Context, account: str, body: Body) -> Customer:
-    """A customer made without a billing request."""
+    """Create a customer without a billing request."""
     details = {name: value for name, value in body.items() if name != "metadata"}
     customer = Customer(
         id=new_id("CU"),
@@ -186,7 +186,7 @@ def create_customer(ctx: Context, account: str, body: Body) -> Customer:
 def create_bank_account(
     ctx: Context, account: str, customer: str, data: Body, currency: str = "EUR"
 ) -> BankAccount:
-    """A bank account of a customer; 422 for one that cannot be."""
+    """Create a customer's bank account; 422 for invalid details."""
     repository.get_owned(ctx.db, Customer, account, customer)
     holder = str(data.get("account_holder_name") or "").strip()
     if not holder:
@@ -209,7 +209,7 @@ def create_bank_account(
 def complete_hosted_page(
     ctx: Context, billing_request: BillingRequest, form: Body
 ) -> BillingRequest:
-    """What the payer enters on the hosted page, all at once. Raises `Refusal` for what is wrong."""
+    """Complete all steps with the payer's form. Raises `GoCardlessError` for invalid fields."""
     billing = {name: form[name] for name in IDENTITY_FIELDS.values() if form.get(name)}
     details = {"email": form.get("email"), "company_name": form.get("holder")}
     _collect_customer(
@@ -241,7 +241,7 @@ def _collect_customer(ctx: Context, billing_request: BillingRequest, data: Body)
 
 def _collect_bank_account(ctx: Context, billing_request: BillingRequest, data: Body) -> None:
     if "collect_bank_account" in billing_request.done:
-        raise invalid_state("action_already_completed", "The bank account is known already.")
+        raise invalid_state("action_already_completed", "The bank account was collected already.")
     scope = (billing_request.account, billing_request.customer)
     billing_request.bank_account = create_bank_account(
         ctx, *scope, data, billing_request.currency

@@ -1,4 +1,4 @@
-"""Payments with mandates, refunds, and the simulators that move both along."""
+"""Payments with mandates, refunds, and the scenario simulators of both."""
 
 from datetime import date
 from typing import Any
@@ -31,7 +31,7 @@ _TEST_FAILURE = Failure(code="insufficient_funds", message="The account does not
 
 
 def create_payment(ctx: Context, account: str, body: Body, key: str | None) -> Charge:
-    """A payment: pending first, always; the bank decides later."""
+    """Create a payment: always pending at first, decided by the bank later."""
     mandate = _get_active_mandate(ctx, account, body)
     scheme, amount = mandate.extra["scheme"], parse_amount(body)
     if body.get("currency") != mandate.currency:
@@ -69,7 +69,7 @@ def create_payment(ctx: Context, account: str, body: Body, key: str | None) -> C
 
 
 def cancel_payment(ctx: Context, account: str, id: str) -> Charge:
-    """Call a payment off before it goes to the banks."""
+    """Cancel a payment that is not submitted to the banks yet."""
     payment = repository.get_owned(ctx.db, Charge, account, id)
     if payment_status(payment) != "pending_submission":
         raise not_cancellable("payment", payment_status(payment))
@@ -80,7 +80,7 @@ def cancel_payment(ctx: Context, account: str, id: str) -> Charge:
 
 
 def create_refund(ctx: Context, account: str, body: Body, key: str | None) -> Refund:
-    """A refund: pending first."""
+    """Create a refund: pending at first."""
     payment_id = (body.get("links") or {}).get("payment", "")
     payment = repository.get_owned(ctx.db, Charge, account, payment_id)
     amount, already_refunded = parse_amount(body), refunded_amount(ctx.db, payment)
@@ -110,7 +110,7 @@ def create_refund(ctx: Context, account: str, body: Body, key: str | None) -> Re
 
 
 def run_simulator(ctx: Context, account: str, name: str, resource: str) -> None:
-    """Run a scenario; those of GoCardless' sandbox, and `payment_chargeback_cancelled`."""
+    """Run a scenario of GoCardless' sandbox, or `payment_chargeback_cancelled`."""
     subject, _, _ = name.partition("_")
     match subject:
         case "payment":
@@ -177,7 +177,7 @@ def _set_phase(ctx: Context, record: Charge | Refund, phase: str) -> None:
 
 
 def _settle_payment(ctx: Context, payment: Charge, failure: Failure | None) -> Charge:
-    """Have the bank decide now."""
+    """Apply the bank's decision now."""
     job: dict[str, Any] = {"id": payment.id, "charged_back": False, "noisy": False, "key": None}
     charges.settle(ctx, {**job, "failure": failure and failure.model_dump()})
     return repository.get(ctx.db, Charge, payment.id)
