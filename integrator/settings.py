@@ -1,4 +1,4 @@
-"""What an operator can configure, and nothing else that reads the environment."""
+"""Settings from environment variables; no other module reads the environment."""
 
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,9 +18,9 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """The settings of one process, from environment variables with the prefix `INTEGRATOR_`.
+    """Settings of one process, from environment variables with the prefix `INTEGRATOR_`.
 
-    Raises `pydantic.ValidationError`, which never shows the values given.
+    Raises `pydantic.ValidationError`, which never contains the values.
     """
 
     model_config = SettingsConfigDict(
@@ -34,10 +34,10 @@ class Settings(BaseSettings):
     profile: Literal["development", "production"] = Field(
         "development",
         description="`production` refuses to start without encryption keys, and the API without "
-        "HTTPS; `development` makes a key of its own in the data folder",
+        "HTTPS; `development` creates its own key in the data folder",
     )
     data_dir: Path = Field(
-        Path(".data"), description="Folder of everything a local run keeps: databases, keys, logs"
+        Path(".data"), description="Folder for the data of a local run: databases, keys, logs"
     )
     database_url: SecretStr | None = Field(
         None,
@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         "when not set, the SQLite file `integrator.db` in the data folder",
     )
     database_url_file: Path | None = Field(
-        None, description="File with the database's URL, instead of the URL itself"
+        None, description="File with the database URL, instead of the URL itself"
     )
     bind: str = Field("127.0.0.1", description="Address the servers listen on")
     api_port: Port = Field(8080, description="Port of the API")
@@ -58,8 +58,8 @@ class Settings(BaseSettings):
     )
     metrics_bind: str = Field(
         "127.0.0.1",
-        description="Address on which each process serves its metrics; a Prometheus on another "
-        "machine needs one that it can reach",
+        description="Address on which each process serves its metrics; must be reachable for a "
+        "Prometheus server on another machine",
     )
     metrics_port: PortOrNone = Field(
         9464, description="Port of the API's metrics, at `/metrics`; `0` serves none"
@@ -69,28 +69,27 @@ class Settings(BaseSettings):
     )
     otlp_endpoint: str | None = Field(
         None,
-        description="OpenTelemetry collector that traces are sent to by OTLP over HTTP, such as "
-        "`http://collector:4318`; when not set, nothing is traced",
+        description="OpenTelemetry collector that receives traces by OTLP over HTTP, such as "
+        "`http://collector:4318`; when not set, there is no tracing",
     )
     trace_share: Annotated[float, Field(ge=0, le=1)] = Field(
-        1.0, description="Share of the requests that are traced, `0` to `1`"
+        1.0, description="Share of requests that are traced, `0` to `1`"
     )
     log_format: Literal["json", "text"] | None = Field(
         None,
-        description="`json` writes one object per line, `text` lines for people; when not set, "
+        description="`json` writes one object per line, `text` plain lines; when not set, "
         "`json` in production",
     )
     demo_psp: str = Field(
         "sandbox",
-        description="PSP of the merchant `demo` of a local run; the sandbox PSP plays it",
+        description="PSP of the merchant `demo` of a local run, emulated by the sandbox PSP",
     )
     codec_token: SecretStr | None = Field(
         None,
-        description="Token with which operators let the codec server decrypt; "
-        "a local run makes one of its own",
+        description="Token with which operators use the codec server; a local run creates its own",
     )
     codec_token_file: Path | None = Field(
-        None, description="File with that token, instead of the token itself"
+        None, description="File with the codec server's token, instead of the token itself"
     )
     temporal_address: str | None = Field(
         None,
@@ -99,16 +98,16 @@ class Settings(BaseSettings):
     temporal_namespace: str = Field("default", description="Temporal namespace")
     temporal_tls: bool | None = Field(
         None,
-        description="Whether to speak TLS to Temporal; when not set, only if an API key, a CA "
-        "or a certificate is given",
+        description="Whether to use TLS to Temporal; when not set, only if an API key, a CA "
+        "or a certificate is configured",
     )
     temporal_tls_ca_file: Path | None = Field(
         None,
-        description="Certificates (PEM) of the authorities that Temporal's certificate must come "
-        "from; when not set, those of the system",
+        description="Certificates (PEM) of the authorities that must have issued Temporal's "
+        "certificate; when not set, those of the system",
     )
     temporal_tls_cert_file: Path | None = Field(
-        None, description="Certificate chain (PEM) that is shown to Temporal (mTLS)"
+        None, description="Client certificate chain (PEM) for Temporal (mTLS)"
     )
     temporal_tls_key_file: Path | None = Field(
         None, description="Private key (PEM, without a password) of that certificate"
@@ -118,15 +117,15 @@ class Settings(BaseSettings):
         description="Name in Temporal's certificate; when not set, the host of the address",
     )
     temporal_api_key: SecretStr | None = Field(
-        None, description="API key for Temporal, as Temporal Cloud has them"
+        None, description="API key for Temporal, for example for Temporal Cloud"
     )
     temporal_api_key_file: Path | None = Field(
         None,
-        description="File with that key, instead of the key itself; read again every minute",
+        description="File with the API key, instead of the key itself; reloaded every minute",
     )
     temporal_bin: Path | None = Field(
         None,
-        description="The `temporal` program of a local run; "
+        description="The `temporal` program for a local run; "
         "when not set, the one of the package `temporal-bin`",
     )
     temporal_ui: str | None = Field(
@@ -136,14 +135,14 @@ class Settings(BaseSettings):
     task_queue: str = Field("integrator", description="Temporal task queue of the worker")
     worker_deployment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
         None,
-        description="Name of the Temporal worker deployment as whose version a worker polls; "
-        "then it gets no task before `integrator worker promote`. When not set, whoever polls "
-        "works",
+        description="Name of the Temporal worker deployment of which a worker is a version; "
+        "it then gets no task before `integrator worker promote`. When not set, workers are not "
+        "versioned",
     )
     worker_build_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+$")] | None = Field(
         None,
-        description="What tells a worker's code from another's; "
-        "when not set, made of the package's version and a fingerprint of the code",
+        description="Identifier of the code that a worker runs; "
+        "when not set, the package's version and a fingerprint of the code",
     )
     keys: SecretStr | None = Field(
         None,
@@ -156,7 +155,7 @@ class Settings(BaseSettings):
     tls_cert_file: Path | None = Field(
         None,
         description="Certificate chain (PEM) with which the API serves HTTPS itself; "
-        "read again on SIGHUP",
+        "reloaded on SIGHUP",
     )
     tls_key_file: Path | None = Field(
         None, description="Private key (PEM, without a password) of that certificate"
@@ -164,33 +163,33 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Addresses or networks of the proxies in front of the API or the codec server, "
-        "separated by commas; `X-Forwarded-For` and `X-Forwarded-Proto` are believed from "
-        "them alone",
+        "separated by commas; `X-Forwarded-For` and `X-Forwarded-Proto` are accepted from "
+        "them only",
     )
     rate_limit_per_token: str = Field(
         "3000/10 seconds",
-        description="Requests that one token or OAuth client may make of one API process",
+        description="Limit of requests of one token or OAuth client to one API process",
     )
     rate_limit_per_notification_route: str = Field(
         "3000/10 seconds",
-        description="Notifications that one API process takes for one merchant account",
+        description="Limit of notifications for one merchant account to one API process",
     )
     rate_limit_unauthenticated: str = Field(
         "300/minute",
-        description="Requests without a valid token or signature that one client address "
-        "may make of one API process",
+        description="Limit of requests without a valid token or signature from one client address "
+        "to one API process",
     )
     sync_budget_seconds: Seconds = Field(
-        10.0, description="How long a call may wait for the PSP before it answers `Pending`"
+        10.0, description="How long a call may wait for the PSP before the response is `Pending`"
     )
     drain_seconds: float = Field(
         0.0,
         ge=0,
-        description="How long the API goes on serving after SIGTERM, not ready any more, so that "
-        "the load balancer notices",
+        description="How long the API continues to serve requests after SIGTERM while it reports "
+        "not ready, so that the load balancer notices",
     )
     query_timeout_seconds: Seconds = Field(
-        1.0, description="How long a GET waits for a workflow before the database answers"
+        1.0, description="How long a GET waits for a workflow before it reads the database instead"
     )
     webhook_form: Literal["pascal", "camel"] = Field(
         "pascal", description="Spelling of the property names in change webhooks"
@@ -202,15 +201,16 @@ class Settings(BaseSettings):
     )
     outbound_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Networks such as `10.1.0.0/16` that PSPs and webhook targets may be in, "
-        "separated by commas, besides public addresses; `development` adds loopback",
+        description="Networks such as `10.1.0.0/16` that PSPs and webhook targets may be in "
+        "besides public addresses, separated by commas; `development` adds loopback",
     )
     reconcile_every_seconds: Seconds = Field(
-        300.0, description="Pause between two comparisons of a merchant's books with its PSP's"
+        300.0,
+        description="Interval between two comparisons of a merchant's transactions with the PSP's",
     )
     public_url: str | None = Field(
         None,
-        description="Address of the API as PSPs and customers' browsers reach it; "
+        description="Address at which PSPs and customers' browsers reach the API; "
         "when not set, `http(s)://127.0.0.1:<API port>`",
     )
 
@@ -233,11 +233,11 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _check_rate(cls, rate: str) -> str:
-        # Only where a rate is set: commands start without it.
+        # Imported late, so that commands start without it.
         from limits import parse as parse_rate
 
         if parse_rate(rate).amount < 1:
-            raise ValueError("a rate allows at least one request, as `300/minute` does")
+            raise ValueError("a rate must allow at least one request, for example `300/minute`")
         return rate
 
     @model_validator(mode="after")
@@ -274,11 +274,11 @@ class Settings(BaseSettings):
             raise ValueError(f"set both {names[0]} and {names[1]}, or none")
         if self.temporal_tls is False and self._temporal_tls_implied:
             raise ValueError(
-                f"{_TEMPORAL_TLS} is off, but an API key, a CA or a certificate is given"
+                f"{_TEMPORAL_TLS} is off, but an API key, a CA or a certificate is configured"
             )
         if self.uses_temporal_tls and self.temporal_address is None:
             raise ValueError(
-                f"TLS needs {PREFIX}TEMPORAL_ADDRESS: the local Temporal server speaks none"
+                f"TLS needs {PREFIX}TEMPORAL_ADDRESS: the local Temporal server has no TLS"
             )
         if self.temporal_tls_ca_file is not None:
             secret_files.check_authorities(self.temporal_tls_ca_file, f"{_TEMPORAL_TLS}_CA_FILE")
@@ -288,40 +288,40 @@ class Settings(BaseSettings):
 
     @property
     def uses_temporal_tls(self) -> bool:
-        """Whether Temporal is spoken to by TLS."""
+        """Return whether connections to Temporal use TLS."""
         return self.temporal_tls or self._temporal_tls_implied
 
     @property
     def _temporal_tls_implied(self) -> bool:
-        given = (
+        options = (
             self.temporal_tls_ca_file,
             self.temporal_tls_cert_file,
             self.temporal_tls_server_name,
             self.temporal_api_key,
             self.temporal_api_key_file,
         )
-        return any(one is not None for one in given)
+        return any(option is not None for option in options)
 
     @property
     def resolved_temporal_api_key(self) -> str | None:
-        """The API key as it is now; raises `ValueError` when its file cannot be read any more."""
+        """Return the current API key; raises `ValueError` when its file cannot be read."""
         return self._secret("temporal_api_key")
 
     @property
     def resolved_codec_token(self) -> str | None:
-        """The operators' token, if one is configured."""
+        """Return the token of the codec server, if one is configured."""
         return self._secret("codec_token")
 
     def _secret(self, name: str) -> str | None:
-        """A secret that is given itself or as a file; raises `ValueError`."""
-        given, file = getattr(self, name), getattr(self, f"{name}_file")
+        """Return a secret from its setting or its file; raises `ValueError`."""
+        value, file = getattr(self, name), getattr(self, f"{name}_file")
         if file is not None:
             return secret_files.read_secret(file, f"{PREFIX}{name.upper()}_FILE")
-        return given.get_secret_value() if given is not None else None
+        return value.get_secret_value() if value is not None else None
 
     @property
     def resolved_database_url(self) -> str:
-        """The URL for SQLAlchemy's async engine, password included: never log it."""
+        """Return the URL for SQLAlchemy's async engine, including the password: never log it."""
         url = self._secret("database_url")
         if url is None:
             return f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'integrator.db'}"
@@ -330,22 +330,22 @@ class Settings(BaseSettings):
 
     @property
     def resolved_log_format(self) -> Literal["json", "text"]:
-        """How log lines are written."""
+        """Return the format of log lines."""
         return self.log_format or ("json" if self.profile == "production" else "text")
 
     @property
     def resolved_temporal_address(self) -> str:
-        """`host:port` of the Temporal server."""
+        """Return `host:port` of the Temporal server."""
         return self.temporal_address or f"127.0.0.1:{self.temporal_port}"
 
     @property
     def reconcile_queue(self) -> str:
-        """A task queue of its own, so that reconciliation takes nobody's place in the main one."""
+        """Return the task queue of reconciliation, separate so that payments do not wait for it."""
         return f"{self.task_queue}-reconcile"
 
     @property
     def resolved_public_url(self) -> str:
-        """The API's address from outside, without a slash at its end."""
+        """Return the public address of the API, without a trailing slash."""
         scheme = "http" if self.tls_cert_file is None else "https"
         return (self.public_url or f"{scheme}://127.0.0.1:{self.api_port}").rstrip("/")
 
@@ -360,7 +360,7 @@ _DRIVERS = {
 
 
 def configuration_table() -> str:
-    """All settings as a Markdown table: variable, default and meaning."""
+    """Render all settings as a Markdown table: variable, default and meaning."""
     rows = [
         f"| `{PREFIX}{name.upper()}` | {_default(field)} | {field.description} |"
         for name, field in Settings.model_fields.items()

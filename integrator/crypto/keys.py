@@ -1,4 +1,4 @@
-"""Encryption of data at rest: AES-256-GCM with named keys, so that keys can be changed."""
+"""Encryption of data at rest: AES-256-GCM with a ring of named keys, so that keys can rotate."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ from integrator.settings import Settings
 
 FAILURES = counter(
     "integrator_decryption_failures_total",
-    "Blobs that the configured keys did not open: a key is missing, or what is stored was changed",
+    "Blobs that could not be decrypted: a key is missing, or the stored data was changed",
 )
 
 _VERSION = 1
@@ -30,24 +30,27 @@ _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 class KeyConfigurationError(Exception):
-    """The keys given cannot be used. The message never contains one."""
+    """The configured keys cannot be used. The message never contains a key."""
 
 
 class DecryptionError(Exception):
-    """A blob was not made by these keys for this context, or was changed since."""
+    """A blob was not encrypted with these keys for this context, or was changed."""
 
 
 class KeyRing:
-    """Encrypts with its first key, decrypts with any.
+    """Cipher that encrypts with its first key and decrypts with any.
 
     A blob is: version (1 byte), length of the key id (1 byte), key id, nonce (12 bytes),
     ciphertext with tag. All but the nonce and ciphertext are authenticated with the context.
     """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        """`keys`: id to 32 bytes, the active one first. Raises `KeyConfigurationError`."""
+        """Create a ring; `keys` maps ids to 32 bytes each, the active key first.
+
+        Raises `KeyConfigurationError`.
+        """
         if not keys:
-            raise KeyConfigurationError("no encryption keys given")
+            raise KeyConfigurationError("no encryption keys are configured")
         for key_id, key in keys.items():
             if not _KEY_ID.fullmatch(key_id):
                 raise KeyConfigurationError("a key id is 1 to 32 letters, digits, '.', '_' or '-'")
@@ -62,7 +65,7 @@ class KeyRing:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `id:base64` entries, separated by commas or white space.
+        """Parse `id:base64` entries, separated by commas or white space.
 
         Raises `KeyConfigurationError`.
         """
@@ -78,87 +81,87 @@ class KeyRing:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The configured keys; in development without any, those kept in `<data_dir>/keys`.
+        """Load the configured keys; in development without any, the key in `<data_dir>/keys`.
 
         That file is created on first use, with mode 0600; processes that start at the same time
-        end up with the same key. Raises `KeyConfigurationError`, in production also when no keys
-        are configured.
+        use the same key. Raises `KeyConfigurationError`, in production also when no keys are
+        configured.
         """
         if settings.keys is not None:
             return cls.parse(settings.keys.get_secret_value())
         if settings.keys_file is not None:
-            return cls.parse(_read(settings.keys_file))
+            return cls.parse(_read_keys_file(settings.keys_file))
         if settings.profile != "development":
-            raise KeyConfigurationError("only the development profile makes its own keys")
+            raise KeyConfigurationError("only the development profile creates its own keys")
         file = settings.data_dir / "keys"
         if not file.exists():
-            _create(file, f"dev-{secrets.token_hex(4)}:{generate_key()}\n")
-        return cls.parse(_read(file))
+            _create_file(file, f"dev-{secrets.token_hex(4)}:{generate_key()}\n")
+        return cls.parse(_read_keys_file(file))
 
     def derive(self, purpose: str) -> dict[str, bytes]:
-        """A key of 32 bytes for another purpose from each key, by key id, the active one first.
+        """Derive a key of 32 bytes from each key, by key id, the active one first.
 
-        HKDF with SHA-256 (RFC 5869): whoever learns one of them learns nothing of its origin.
+        HKDF with SHA-256 (RFC 5869): a derived key reveals nothing about the original key.
         """
-        return {key_id: _derived(key, purpose) for key_id, key in self._keys.items()}
+        return {key_id: _derive_key(key, purpose) for key_id, key in self._keys.items()}
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of all keys, the active one first."""
+        """Return the ids of all keys, the active one first."""
         return tuple(self._ciphers)
 
     def encrypt(self, plaintext: bytes, *, context: bytes) -> bytes:
-        """A blob that `decrypt` opens with the same context only."""
+        """Encrypt into a blob that can be decrypted with the same context only."""
         header = blob_header(self._active)
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._active].encrypt(nonce, plaintext, header + context)
-        return header + nonce + sealed
+        ciphertext = self._ciphers[self._active].encrypt(nonce, plaintext, header + context)
+        return header + nonce + ciphertext
 
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
-        """The plaintext of a blob; raises `DecryptionError`."""
+        """Return the plaintext of a blob; raises `DecryptionError`."""
         try:
-            return self._opened(blob, context)
+            return self._decrypt(blob, context)
         except DecryptionError:
             FAILURES.inc()
             raise
 
-    def _opened(self, blob: bytes, context: bytes) -> bytes:
+    def _decrypt(self, blob: bytes, context: bytes) -> bytes:
         if len(blob) < 2 or blob[0] != _VERSION:
             raise DecryptionError("not an encrypted blob of a known version")
         start = 2 + blob[1]
         if len(blob) < start + _NONCE_BYTES + _TAG_BYTES:
             raise DecryptionError("the encrypted blob is cut short")
-        header, nonce, sealed = blob[:start], blob[start:][:_NONCE_BYTES], blob[start:]
+        header, nonce, rest = blob[:start], blob[start:][:_NONCE_BYTES], blob[start:]
         key_id = header[2:].decode("ascii", "replace")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise DecryptionError(f"unknown key id {key_id!r}")
         try:
-            return cipher.decrypt(nonce, sealed[_NONCE_BYTES:], header + context)
+            return cipher.decrypt(nonce, rest[_NONCE_BYTES:], header + context)
         except InvalidTag as error:
             raise DecryptionError("the encrypted blob was changed or belongs elsewhere") from error
 
 
 def blob_header(key_id: str) -> bytes:
-    """What every blob begins with that the key ring has sealed with this key."""
+    """Return the first bytes of every blob that the key ring encrypts with this key."""
     return bytes([_VERSION, len(key_id)]) + key_id.encode()
 
 
 def blob_key_id(blob: bytes) -> str | None:
-    """The id of the key with which the key ring has sealed a blob; None for anything else."""
+    """Return the id of the key ring's key that encrypted a blob; None for other blobs."""
     if len(blob) < 2 or blob[0] != _VERSION:
         return None
-    named = blob[2 : 2 + blob[1]]
-    key_id = named.decode("ascii", "replace")
-    return key_id if len(named) == blob[1] and _KEY_ID.fullmatch(key_id) else None
+    encoded = blob[2 : 2 + blob[1]]
+    key_id = encoded.decode("ascii", "replace")
+    return key_id if len(encoded) == blob[1] and _KEY_ID.fullmatch(key_id) else None
 
 
 def generate_key() -> str:
-    """A new random key in base64, for use behind an id of the operator's choice."""
+    """Return a new random key in base64, for an entry `id:base64`."""
     return base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
 
 
-def _derived(key: bytes, purpose: str) -> bytes:
+def _derive_key(key: bytes, purpose: str) -> bytes:
     return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=purpose.encode()).derive(key)
 
 
@@ -166,39 +169,39 @@ def _decode(encoded: str, number: int) -> bytes:
     try:
         return base64.b64decode(encoded, validate=True)
     except binascii.Error:
-        # Without the cause: its traceback would show the text of the key.
+        # Without the cause, because its traceback would contain the key.
         raise KeyConfigurationError(f"key number {number} is not valid base64") from None
 
 
-def _read(file: Path) -> str:
+def _read_keys_file(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise KeyConfigurationError(f"cannot read the keys file {file}") from error
 
 
-def _create(file: Path, text: str) -> None:
-    """Make a file readable by its owner only, complete from the start; keep an existing one."""
+def _create_file(file: Path, text: str) -> None:
+    """Create a complete file that only its owner can read; keep an existing one."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         try:
-            # Unlike a rename, a link does not replace the key another process has just made.
-            os.link(draft, file)
+            # Unlike a rename, a link does not replace the key another process has just created.
+            os.link(temporary, file)
         except FileExistsError:
             return
         _sync_folder(file.parent)
     finally:
-        draft.unlink()
+        temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
-    # Data encrypted with a key that a power cut then loses would be unreadable for ever.
+    # Data encrypted with a key that is lost in a power cut could never be decrypted.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

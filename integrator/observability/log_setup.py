@@ -1,4 +1,4 @@
-"""The log of a process: every line says when, who wrote it and on whose behalf."""
+"""Logging of a process: every line has a time, a logger and the subject it is about."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -12,43 +12,43 @@ from pythonjsonlogger.json import JsonFormatter
 FORMAT = "%(asctime)s %(levelname)s %(name)s [%(on_behalf_of)s] %(message)s"
 
 Subject = Mapping[str, str]
-"""What is worked on: any of `request_id`, `workflow_id`, `merchant`, `kind`, `transaction_id`,
-`psp` and `trace_id`."""
+"""Fields of the current request or activity: any of `request_id`, `workflow_id`, `merchant`,
+`kind`, `transaction_id`, `psp` and `trace_id`."""
 
-_known: ContextVar[dict[str, str] | None] = ContextVar("known", default=None)
+_bound_fields: ContextVar[dict[str, str] | None] = ContextVar("known", default=None)
 
 
 @contextmanager
-def log_context(**known: str) -> Iterator[None]:
-    """A piece of work; `tell` adds what is learned of it on the way, for all who log inside."""
-    token = _known.set(dict(known))
+def log_context(**fields: str) -> Iterator[None]:
+    """Add fields to all lines logged inside; `bind` adds more of them later."""
+    token = _bound_fields.set(dict(fields))
     try:
         yield
     finally:
-        _known.reset(token)
+        _bound_fields.reset(token)
 
 
-def bind(**learned: str) -> None:
-    """Whatever is logged for the present piece of work from now on says this as well.
+def bind(**fields: str) -> None:
+    """Add fields to all lines logged in the current context from now on.
 
-    Outside of any, this task and those it starts are one.
+    Outside of any context, they apply to this task and the tasks it starts.
     """
-    known = _known.get()
-    if known is None:
-        _known.set(dict(learned))
+    current = _bound_fields.get()
+    if current is None:
+        _bound_fields.set(dict(fields))
     else:
-        known.update(learned)
+        current.update(fields)
 
 
 def bound() -> Subject:
-    """What is known of the present piece of work."""
-    return _known.get() or {}
+    """Return the fields of the current context."""
+    return _bound_fields.get() or {}
 
 
-class OnBehalfOf(logging.Filter):
-    """Adds `subject` and `on_behalf_of` to records, whichever package wrote them.
+class SubjectFilter(logging.Filter):
+    """Logging filter that adds `subject` and `on_behalf_of` to the records of all packages.
 
-    `on_behalf_of` is the id of the request or workflow, `-` for nobody's.
+    `on_behalf_of` is the id of the request or workflow, `-` without one.
     """
 
     def __init__(self, current: Callable[[], Subject]) -> None:
@@ -56,7 +56,7 @@ class OnBehalfOf(logging.Filter):
         self._current = current
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always true: nothing is left out."""
+        """Add the attributes; always true, so that no record is dropped."""
         subject = self._current()
         record.subject = subject
         record.on_behalf_of = subject.get("request_id") or subject.get("workflow_id") or "-"
@@ -64,7 +64,7 @@ class OnBehalfOf(logging.Filter):
 
 
 class JsonLines(JsonFormatter):
-    """One JSON object per line: `time` (UTC), `level`, `logger`, `message`, and its subject."""
+    """Formatter of JSON lines with `time` (UTC), `level`, `logger`, `message` and the subject."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -75,7 +75,7 @@ class JsonLines(JsonFormatter):
         )
 
     def process_log_record(self, log_data: dict[str, object]) -> dict[str, object]:
-        """Time first: it is what a line is found by."""
+        """Put `time` first, for readers."""
         return {"time": log_data.pop("time"), **log_data}
 
     def add_fields(
@@ -84,7 +84,7 @@ class JsonLines(JsonFormatter):
         record: logging.LogRecord,
         message_dict: dict[str, object],
     ) -> None:
-        """The record's own fields, then its subject's."""
+        """Add the record's own fields, then those of its subject."""
         super().add_fields(log_data, record, message_dict)
         log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat()
         log_data.update(getattr(record, "subject", {}))
@@ -94,14 +94,14 @@ _RESERVED = (
     *vars(logging.makeLogRecord({})),
     *("message", "asctime", "temporal_log", "color_message"),
 )
-"""Members of a record that are no field of a line of their own."""
+"""Attributes of a record that are not fields of a JSON line."""
 
 
 def set_up(current: Callable[[], Subject], form: Literal["json", "text"] = "text") -> None:
-    """Log to stderr. `current` says what the process is working on, if anything."""
+    """Log to stderr; `current` returns the fields of the current request or activity."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(FORMAT))
-    handler.addFilter(OnBehalfOf(current))
+    handler.addFilter(SubjectFilter(current))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines show whole URLs

@@ -1,7 +1,7 @@
-"""`/metrics`: the figures of a process and those of the Temporal SDK within it, in one answer.
+"""HTTP server of `/metrics`: the metrics of a process and of its Temporal SDK in one response.
 
-Served by a thread on a port of its own, so that the public one never shows them and a process
-whose event loop is stuck can still be looked at.
+Runs in a thread on a separate port, so that the public port never exposes them and the metrics of
+a process with a blocked event loop can still be read.
 """
 
 import http.client
@@ -25,17 +25,17 @@ log = logging.getLogger(__name__)
 
 PATH = "/metrics"
 _LOOPBACK = "127.0.0.1"
-_TRIES = 5
-_SDK_SECONDS = 2.0
+_PORT_ATTEMPTS = 5
+_SDK_TIMEOUT_S = 2.0
 
 
-class Server(ThreadingHTTPServer):
-    """Answers GET `/metrics` and nothing else."""
+class MetricsServer(ThreadingHTTPServer):
+    """HTTP server of GET `/metrics`."""
 
     daemon_threads = True
 
     def __init__(self, bind: str, port: int, sdk_port: int | None) -> None:
-        """Raises `OSError`."""
+        """Bind the port; raises `OSError`."""
         self.address_family = socket.AF_INET6 if ":" in bind else socket.AF_INET
         super().__init__((bind, port), partial(_Handler, sdk_port))
 
@@ -49,11 +49,11 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*args)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
-        """Both registries, one after the other: their names differ."""
+        """Send the metrics of both registries, whose names differ."""
         if self.path.partition("?")[0] != PATH:
             self.send_error(404)
             return
-        body = generate_latest(REGISTRY) + sdk_text(self._sdk_port)
+        body = generate_latest(REGISTRY) + read_sdk_metrics(self._sdk_port)
         self.send_response(200)
         self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
         self.send_header("Content-Length", str(len(body)))
@@ -61,50 +61,50 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, _format: str, *args: object) -> None:
-        """A scrape is not worth a line."""
+        """Do not log scrapes."""
 
 
-def serve(bind: str, port: int) -> Server | None:
+def serve(bind: str, port: int) -> MetricsServer | None:
     """Serve this process's metrics; to be called before it connects to Temporal.
 
-    With port 0 nothing is served. A port that cannot be had is an error in the log and no more:
-    money comes before figures, and a missing target raises an alert of its own.
+    With port 0 nothing is served. An unavailable port is only logged as an error: payments are
+    more important than metrics, and a missing target raises an alert.
     """
     if port == 0:
-        _use(None)
+        _set_runtime(None)
         return None
-    sdk_port = _start_sdk()
+    sdk_port = _start_sdk_exporter()
     try:
-        server = Server(bind, port, sdk_port)
+        server = MetricsServer(bind, port, sdk_port)
     except OSError as error:
-        log.error("No metrics are served on %s:%d: %s", bind, port, error.strerror)
+        log.error("Cannot serve metrics on %s:%d: %s", bind, port, error.strerror)
         return None
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server
 
 
-def sdk_text(port: int | None) -> bytes:
-    """What the SDK shows on its own port; nothing when it does not answer."""
+def read_sdk_metrics(port: int | None) -> bytes:
+    """Read the metrics that the SDK exports on its own port; empty when it does not respond."""
     if port is None:
         return b""
-    connection = http.client.HTTPConnection(_LOOPBACK, port, timeout=_SDK_SECONDS)
+    connection = http.client.HTTPConnection(_LOOPBACK, port, timeout=_SDK_TIMEOUT_S)
     try:
         connection.request("GET", PATH)
-        answer = connection.getresponse()
-        return answer.read() if answer.status == 200 else b""
+        response = connection.getresponse()
+        return response.read() if response.status == 200 else b""
     except (OSError, http.client.HTTPException) as error:
-        log.warning("The metrics of the Temporal SDK are not shown: %s", type(error).__name__)
+        log.warning("Cannot read the metrics of the Temporal SDK: %s", type(error).__name__)
         return b""
     finally:
         connection.close()
 
 
-def _start_sdk() -> int | None:
-    """Have the SDK show its metrics on a port that is free; returns it."""
-    for _ in range(_TRIES):
+def _start_sdk_exporter() -> int | None:
+    """Start the SDK's Prometheus exporter on a free port; returns the port or None."""
+    for _ in range(_PORT_ATTEMPTS):
         port = _free_port()
         try:
-            _use(
+            _set_runtime(
                 PrometheusConfig(
                     bind_address=f"{_LOOPBACK}:{port}",
                     counters_total_suffix=True,
@@ -113,22 +113,22 @@ def _start_sdk() -> int | None:
                 )
             )
         except ValueError:
-            continue  # somebody else was faster
+            continue  # another process has taken the port
         return port
-    log.error("The Temporal SDK found no port to show its metrics on")
+    log.error("Found no free port for the metrics of the Temporal SDK")
     return None
 
 
-def _use(metrics: PrometheusConfig | None) -> None:
-    """Make the runtime of all clients of this process; its log goes where ours goes."""
+def _set_runtime(metrics: PrometheusConfig | None) -> None:
+    """Set the SDK runtime of this process; it logs to our handlers."""
     forwarding = LogForwardingConfig(
         logger=logging.getLogger("temporalio.core"),
         append_target_to_name=False,
         prepend_target_on_message=False,
     )
-    chosen = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    levels = TelemetryFilter(core_level="WARN", other_level="ERROR")
     telemetry = TelemetryConfig(
-        logging=LoggingConfig(filter=chosen, forwarding=forwarding),
+        logging=LoggingConfig(filter=levels, forwarding=forwarding),
         metrics=metrics,
         attach_service_name=False,
     )

@@ -1,7 +1,7 @@
-"""OpenTelemetry as it is used here; imported only when traces are wanted.
+"""OpenTelemetry tracing; imported only when tracing is configured.
 
-Spans leave with the attributes named below and no others, whatever a library would like to say:
-no address with its query, no header, no body, no text of an exception.
+Spans are exported with the attributes listed below only: no URL with its query, no header, no body
+and no text of an exception.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from opentelemetry.trace import Status
 from opentelemetry.util.types import AttributeValue
 from temporalio.contrib.opentelemetry import TracingInterceptor
 
-SHOWN = frozenset(
+EXPORTED_ATTRIBUTES = frozenset(
     {
         "error.type",
         "exception.type",
@@ -49,58 +49,58 @@ SHOWN = frozenset(
         "temporalWorkflowID",
     }
 )
-"""The attributes that leave this process."""
+"""Attributes of spans that are exported."""
 
-PROBES = "/healthz$,/readyz$"
+PROBE_URLS = "/healthz$,/readyz$"
 
-EXPORT_SECONDS = 3
-"""A collector that is away holds up nothing but the end of a process, and not for longer."""
+EXPORT_TIMEOUT_S = 3
+"""An unavailable collector delays the end of a process by at most this time, and nothing else."""
 
 
 class Tracer:
-    """The traces of one process, sent to `endpoint` in the background.
+    """Traces of one process, exported to `endpoint` in the background.
 
-    `share` of the requests are traced, from end to end.
+    `share` is the share of requests that are traced, end to end.
     """
 
     def __init__(self, endpoint: str, service: str, share: float = 1.0) -> None:
-        propagate.set_global_textmap(Silence())
-        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
+        propagate.set_global_textmap(NoPropagation())
+        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": service}),
             sampler=ParentBased(TraceIdRatioBased(share)),
         )
-        self._provider.add_span_processor(BatchSpanProcessor(DiscreetExporter(exporter)))
+        self._provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter)))
 
     def interceptor(self) -> TracingInterceptor:
-        """For a Temporal client; it carries the trace in headers of its own."""
+        """Return the interceptor for a Temporal client; it passes the trace in Temporal headers."""
         return TracingInterceptor(self._provider.get_tracer("temporalio"))
 
     def trace_app(self, app: FastAPI) -> None:
-        """A span for every request but the probes'."""
+        """Create a span for every request except health probes."""
         FastAPIInstrumentor.instrument_app(
             app,
             tracer_provider=self._provider,
-            excluded_urls=PROBES,
+            excluded_urls=PROBE_URLS,
             exclude_spans=["receive", "send"],
         )
 
     def trace_http(self, client: httpx.AsyncClient) -> None:
-        """A span for every call of this client."""
+        """Create a span for every call of this client."""
         HTTPXClientInstrumentor.instrument_client(client, tracer_provider=self._provider)
 
-    def current_id(self) -> str | None:
-        """The id of the trace that this code belongs to, in hexadecimal."""
+    def current_trace_id(self) -> str | None:
+        """Return the current trace id in hexadecimal."""
         context = trace.get_current_span().get_span_context()
         return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
     def flush(self) -> None:
-        """Send what is there and end; waits for `EXPORT_SECONDS` at most."""
+        """Export the remaining spans and shut down; waits for `EXPORT_TIMEOUT_S` at most."""
         self._provider.shutdown()
 
 
-class Silence(TextMapPropagator):
-    """Whom we call is not told our ids, and nobody who calls us chooses them."""
+class NoPropagation(TextMapPropagator):
+    """Propagator that neither sends trace ids to others nor accepts theirs."""
 
     def extract(
         self,
@@ -108,7 +108,7 @@ class Silence(TextMapPropagator):
         context: Context | None = None,
         getter: Getter[CarrierT] = default_getter,
     ) -> Context:
-        """Nothing is believed."""
+        """Ignore the carrier."""
         return get_current() if context is None else context
 
     def inject(
@@ -117,42 +117,42 @@ class Silence(TextMapPropagator):
         context: Context | None = None,
         setter: Setter[CarrierT] = default_setter,
     ) -> None:
-        """Nothing is told."""
+        """Add nothing to the carrier."""
 
     @property
     def fields(self) -> set[str]:
-        """None is used."""
+        """Return no field names."""
         return set()
 
 
-class DiscreetExporter(SpanExporter):
-    """Passes spans on with what is shown of them."""
+class RedactingExporter(SpanExporter):
+    """Exporter that removes all attributes but the exported ones from spans."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send them, stripped."""
-        return self._exporter.export([stripped(span) for span in spans])
+        """Export the redacted spans."""
+        return self._exporter.export([redact_span(span) for span in spans])
 
     def shutdown(self) -> None:
-        """As the exporter within."""
+        """Shut down the wrapped exporter."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """As the exporter within."""
+        """Flush the wrapped exporter."""
         return self._exporter.force_flush(timeout_millis)
 
 
-def stripped(span: ReadableSpan) -> ReadableSpan:
-    """The span without whatever is not named in `SHOWN`."""
+def redact_span(span: ReadableSpan) -> ReadableSpan:
+    """Return the span with the attributes in `EXPORTED_ATTRIBUTES` only."""
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=_shown(span.attributes),
-        events=[Event(e.name, _shown(e.attributes), e.timestamp) for e in span.events],
+        attributes=_filter_attributes(span.attributes),
+        events=[Event(e.name, _filter_attributes(e.attributes), e.timestamp) for e in span.events],
         links=span.links,
         kind=span.kind,
         status=Status(span.status.status_code),
@@ -162,5 +162,9 @@ def stripped(span: ReadableSpan) -> ReadableSpan:
     )
 
 
-def _shown(attributes: Mapping[str, AttributeValue] | None) -> dict[str, AttributeValue]:
-    return {name: value for name, value in (attributes or {}).items() if name in SHOWN}
+def _filter_attributes(
+    attributes: Mapping[str, AttributeValue] | None,
+) -> dict[str, AttributeValue]:
+    return {
+        name: value for name, value in (attributes or {}).items() if name in EXPORTED_ATTRIBUTES
+    }

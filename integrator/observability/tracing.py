@@ -1,8 +1,7 @@
-"""Traces, if an endpoint for them is configured; else nothing that makes them is even imported.
+"""Tracing, if an endpoint is configured; otherwise OpenTelemetry is not imported.
 
-One trace leads from a request through its workflow and activities to the PSP. Nothing of it goes
-to strangers: no call to a PSP or to a webhook's target carries a trace header, and none that
-comes in with a request is believed.
+One trace covers a request, its workflow and activities, and the calls to the PSP. No call to a PSP
+or to a webhook target has a trace header, and trace headers of incoming requests are ignored.
 """
 
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from integrator.observability.log_setup import Subject, bound
 from integrator.settings import Settings
 
-if TYPE_CHECKING:  # each process has its own half of these
+if TYPE_CHECKING:  # no process needs all of them
     import httpx
     from fastapi import FastAPI
     from temporalio.client import Interceptor
@@ -21,7 +20,7 @@ _tracer: "Tracer | None" = None
 
 
 def set_up(settings: Settings, service: str) -> None:
-    """Trace from now on as `service`, if an endpoint is configured; before anything connects."""
+    """Start tracing as `service`, if an endpoint is configured; to be called before connecting."""
     global _tracer
     if settings.otlp_endpoint is None:
         return
@@ -31,32 +30,32 @@ def set_up(settings: Settings, service: str) -> None:
 
 
 def interceptors() -> "list[Interceptor]":
-    """What a Temporal client has to be given; workers take it over from their client."""
+    """Return the interceptors for a Temporal client; a worker uses those of its client."""
     return [] if _tracer is None else [_tracer.interceptor()]
 
 
 def trace_app(app: "FastAPI") -> None:
-    """A span for every request but the probes'."""
+    """Create a span for every request except health probes."""
     if _tracer is not None:
         _tracer.trace_app(app)
 
 
 def trace_http(*clients: "httpx.AsyncClient") -> None:
-    """A span for every call of these clients."""
+    """Create a span for every call of these clients."""
     if _tracer is not None:
         for client in clients:
             _tracer.trace_http(client)
 
 
 def subject() -> Subject:
-    """What was told of the present piece of work, and its `trace_id`."""
+    """Return the log fields of the current context, and its `trace_id`."""
     if _tracer is None:
         return bound()
-    id = _tracer.current_id()
+    id = _tracer.current_trace_id()
     return bound() if id is None else {**bound(), "trace_id": id}
 
 
 def flush() -> None:
-    """Send what has not been sent yet."""
+    """Export the remaining spans."""
     if _tracer is not None:
         _tracer.flush()

@@ -1,10 +1,10 @@
-"""What the worker counts beside its calls to PSPs."""
+"""Metrics of the worker, except those of calls to PSPs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from integrator.observability.metrics import PATIENT, counter, histogram
+from integrator.observability.metrics import LONG_BUCKETS, counter, histogram
 from workflows.messages import StepReport
 
 WEBHOOK_ATTEMPTS = counter(
@@ -15,43 +15,43 @@ WEBHOOK_ATTEMPTS = counter(
 )
 WEBHOOK_DELAY = histogram(
     "integrator_webhook_delay_seconds",
-    "From the moment a change was to be announced until Billwerk+ took it",
-    buckets=PATIENT,
+    "Time from a change to the delivery of its notification to Billwerk+",
+    buckets=LONG_BUCKETS,
 )
 NOTIFICATION_LAG = histogram(
     "integrator_notification_lag_seconds",
-    "From a PSP's notification coming in until its transaction has read it",
+    "Time from the arrival of a PSP's notification until its transaction has applied it",
     "psp",
-    buckets=PATIENT,
+    buckets=LONG_BUCKETS,
 )
 NOTIFICATIONS_RECOVERED = counter(
     "integrator_notifications_recovered_total",
-    "Notifications that the API could not hand on and the worker did",
+    "Notifications that the worker delivered to their workflows because the API could not",
 )
 RECORD_CONFLICTS = counter(
     "integrator_record_conflicts_total",
-    "States that were not written because the store held a newer one",
+    "States that were not written because the store had a newer one",
     "kind",
 )
 ORPHANS = counter(
     "integrator_orphans_total",
-    "Transactions taken care of by the worker: `begun` or `announced` where the caller was lost, "
-    "`ended_in_temporal` where somebody ended the workflow there",
+    "Transactions recovered by the worker: `begun` or `announced` when the caller's connection was "
+    "lost, `ended_in_temporal` when the workflow was terminated or cancelled in Temporal",
     "action",
 )
 SWEEP_FAILURES = counter(
     "integrator_sweep_failures_total",
-    "Chores of the worker that failed and will be repeated",
+    "Periodic jobs of the worker that failed and will be repeated",
     "sweep",
 )
 RECONCILIATION_STEPS = counter(
     "integrator_reconciliation_steps_total",
-    "Steps of reconciliation that came to their end (`done`) or stopped early (`failed`)",
+    "Steps of reconciliation that completed (`done`) or stopped with an error (`failed`)",
     *("merchant", "step", "result"),
 )
 RECONCILIATION_FINDINGS = counter(
     "integrator_reconciliation_findings_total",
-    "What reconciliation found, by the names in docs/reconciliation.md",
+    "Findings of reconciliation, by the names in docs/reconciliation.md",
     *("merchant", "step", "finding"),
 )
 
@@ -60,38 +60,40 @@ for _result in ("delivered", "http_3xx", "http_4xx", "http_5xx", "timeout", "unr
     WEBHOOK_ATTEMPTS.labels(_result)  # zeros from the start
 
 
-def webhook_failed(result: str) -> None:
-    """An attempt that did not reach Billwerk+."""
+def count_webhook_failure(result: str) -> None:
+    """Count a failed attempt to deliver a change notification."""
     WEBHOOK_ATTEMPTS.labels(result).inc()
 
 
-def webhook_delivered(since: datetime) -> None:
-    """The one that did; `since` is when there was something to announce."""
+def count_webhook_delivery(since: datetime) -> None:
+    """Count a delivered change notification; `since` is the time of the change."""
     WEBHOOK_ATTEMPTS.labels("delivered").inc()
     WEBHOOK_DELAY.observe(_seconds_since(since))
 
 
-def notification_read(psp: str, received_at: datetime) -> None:
-    """A notification has come to its transaction."""
+def observe_notification_lag(psp: str, received_at: datetime) -> None:
+    """Record the lag of a notification that its transaction has applied."""
     NOTIFICATION_LAG.labels(psp).observe(_seconds_since(received_at))
 
 
 @contextmanager
-def reconciling(merchant: str, step: str) -> Iterator[Callable[[StepReport], StepReport]]:
-    """Counts a step of reconciliation and what it reports by the function given."""
+def count_reconciliation_step(
+    merchant: str, step: str
+) -> Iterator[Callable[[StepReport], StepReport]]:
+    """Count a step of reconciliation; the function given counts the findings of its report."""
 
-    def counted(report: StepReport) -> StepReport:
+    def count_findings(report: StepReport) -> StepReport:
         for finding, count in report.counts.items():
             RECONCILIATION_FINDINGS.labels(merchant, step, finding).inc(count)
         return report
 
     result = "failed"
     try:
-        yield counted
+        yield count_findings
         result = "done"
     finally:
         RECONCILIATION_STEPS.labels(merchant, step, result).inc()
 
 
-def _seconds_since(moment: datetime) -> float:
-    return max(0.0, (datetime.now(UTC) - moment).total_seconds())
+def _seconds_since(time: datetime) -> float:
+    return max(0.0, (datetime.now(UTC) - time).total_seconds())

@@ -1,4 +1,4 @@
-"""On whose behalf the worker is at work, for its log."""
+"""Log fields of the current workflow or activity."""
 
 import re
 
@@ -11,18 +11,21 @@ _TRANSACTION = re.compile(r"(?P<merchant>[^/]+)/(?P<kind>[a-z]+)/(?P<transaction
 _RECONCILIATION = re.compile(r"(?P<merchant>[^/]+)/reconcile.*")
 
 
-def of_workflow() -> Subject:
-    """The workflow that this code runs in or for, with what its id says, and what was told."""
-    id = current_workflow()
+def workflow_subject() -> Subject:
+    """Return the current workflow id, the parts of the id, and the log fields of the context."""
+    id = current_workflow_id()
     if id is None:
         return tracing.subject()
-    parts = _TRANSACTION.fullmatch(id) or _RECONCILIATION.fullmatch(id)
-    named = parts.groupdict() if parts is not None else {}
-    return {"workflow_id": id, **named, **tracing.subject()}
+    match = _TRANSACTION.fullmatch(id) or _RECONCILIATION.fullmatch(id)
+    parts = match.groupdict() if match is not None else {}
+    return {"workflow_id": id, **parts, **tracing.subject()}
 
 
-def current_workflow() -> str | None:
-    """The id of the workflow that this code runs in or for, which ends in its transaction's id."""
+def current_workflow_id() -> str | None:
+    """Return the id of the current workflow, or of the workflow of the current activity.
+
+    It ends in the transaction's id.
+    """
     if activity.in_activity():
         return activity.info().workflow_id
     if workflow.in_workflow():

@@ -1,4 +1,4 @@
-"""Bearer tokens of the API: only their hashes are kept."""
+"""Bearer tokens of the API; only their hashes are stored."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, or_, select, update
 
 from integrator.store.errors import AlreadyExists, NotFound
-from integrator.store.merchants import Merchants, merchant_of
+from integrator.store.merchants import Merchants, merchant_from_row
 from integrator.store.models import ApiToken, Merchant
 from integrator.store.session import shielded_write
 from integrator.store.tables import api_tokens, merchants
@@ -20,21 +20,23 @@ VALID_TOKEN = and_(
     api_tokens.c.revoked_at.is_(None),
     or_(api_tokens.c.expires_at.is_(None), api_tokens.c.expires_at > bindparam("now")),
 )
-"""The token that the parameters name, if it is valid; `named_token` makes them."""
-_OWNER = select(merchants, api_tokens.c.token_sha256).join(api_tokens).where(VALID_TOKEN)
+"""Matches one valid token; `token_parameters` returns the parameters."""
+_MERCHANT_BY_TOKEN = (
+    select(merchants, api_tokens.c.token_sha256).join(api_tokens).where(VALID_TOKEN)
+)
 
 
 class ApiTokens(Merchants):
-    """A merchant may have several valid tokens, so that one can replace another in peace."""
+    """A merchant may have several valid tokens, so that one can be replaced without downtime."""
 
     async def merchant_by_token(self, token: str) -> Merchant | None:
-        """The merchant a bearer token belongs to; None when it is unknown, revoked or expired."""
-        async with self._reading() as connection:
-            found = await connection.execute(_OWNER, named_token(token))
-            row = found.mappings().one_or_none()
-        if row is None or not is_hash_of(row["token_sha256"], token):
+        """Return the merchant of a bearer token; None when it is unknown, revoked or expired."""
+        async with self._read_connection() as connection:
+            result = await connection.execute(_MERCHANT_BY_TOKEN, token_parameters(token))
+            row = result.mappings().one_or_none()
+        if row is None or not matches_hash(row["token_sha256"], token):
             return None
-        return merchant_of(row)
+        return merchant_from_row(row)
 
     @shielded_write
     async def issue_token(
@@ -45,14 +47,14 @@ class ApiTokens(Merchants):
         token: str | None = None,
         expires_at: datetime | None = None,
     ) -> str:
-        """Create a bearer token, or store the given one, and return it; only its hash is kept.
+        """Create a bearer token, or store the given one, and return it; only its hash is stored.
 
-        Giving the merchant's own valid token again changes nothing. Raises `AlreadyExists` when
+        Storing the merchant's own valid token again changes nothing. Raises `AlreadyExists` when
         the token was revoked or belongs to another merchant, `NotFound` for an unknown merchant.
         """
         token = token if token is not None else f"itk_{secrets.token_urlsafe(32)}"
         if not token:
-            raise ValueError("an empty token")
+            raise ValueError("the token is empty")
         row = {
             "id": secrets.token_hex(12),
             "merchant_id": merchant_id,
@@ -63,18 +65,18 @@ class ApiTokens(Merchants):
         }
         if await self.merchant(merchant_id) is None:
             raise NotFound(f"no merchant {merchant_id}")
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             statement = self._insert(api_tokens).values(row).on_conflict_do_nothing()
             created = (await connection.execute(statement)).rowcount == 1
         if not created:
-            owner = await self.merchant_by_token(token)
-            if owner is None or owner.id != merchant_id:
-                raise AlreadyExists("this token is revoked or not this merchant's")
+            existing = await self.merchant_by_token(token)
+            if existing is None or existing.id != merchant_id:
+                raise AlreadyExists("the token is revoked or belongs to another merchant")
         return token
 
     @shielded_write
     async def revoke_token(self, merchant_id: str, token_id: str) -> bool:
-        """End a token's validity; False when there is no such valid token of the merchant."""
+        """Revoke a token; return False when the merchant has no such valid token."""
         statement = (
             update(api_tokens)
             .where(
@@ -84,40 +86,40 @@ class ApiTokens(Merchants):
             )
             .values(revoked_at=_now())
         )
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             return (await connection.execute(statement)).rowcount == 1
 
     async def tokens(self, merchant_id: str) -> list[ApiToken]:
-        """The merchant's tokens, revoked ones included, oldest first."""
+        """List the merchant's tokens, including revoked ones, oldest first."""
         statement = (
             select(api_tokens)
             .where(api_tokens.c.merchant_id == merchant_id)
             .order_by(api_tokens.c.created_at, api_tokens.c.id)
         )
-        async with self._reading() as connection:
-            found = (await connection.execute(statement)).mappings()
+        async with self._read_connection() as connection:
+            rows = (await connection.execute(statement)).mappings()
             return [
-                ApiToken(**{key: row[key] for key in row if key != "token_sha256"}) for row in found
+                ApiToken(**{key: row[key] for key in row if key != "token_sha256"}) for row in rows
             ]
 
     @shielded_write
     async def record_token_use(self, last_used: Mapping[str, datetime]) -> None:
-        """Keep when each of these tokens (by id) was last used; an older time changes nothing."""
-        async with self._writing() as connection:
+        """Record when each token (by id) was last used; an older time changes nothing."""
+        async with self._write_transaction() as connection:
             for id, at in last_used.items():
-                unused = or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < at)
-                statement = update(api_tokens).where(api_tokens.c.id == id, unused)
+                older = or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < at)
+                statement = update(api_tokens).where(api_tokens.c.id == id, older)
                 await connection.execute(statement.values(last_used_at=at))
 
 
-def named_token(token: str) -> dict[str, Any]:
-    """The parameters of `VALID_TOKEN`."""
+def token_parameters(token: str) -> dict[str, Any]:
+    """Return the parameters of `VALID_TOKEN`."""
     return {"digest": _digest(token), "now": _now()}
 
 
-def is_hash_of(kept: str, token: str) -> bool:
-    """Whether the hash that is kept is the token's; compared in constant time."""
-    return hmac.compare_digest(kept, _digest(token))
+def matches_hash(stored_hash: str, token: str) -> bool:
+    """Return whether the stored hash is the token's; compared in constant time."""
+    return hmac.compare_digest(stored_hash, _digest(token))
 
 
 def _digest(token: str) -> str:

@@ -1,6 +1,6 @@
-"""What waits in the books, in figures: for gauges that are read every few seconds.
+"""Counts of open items in the store, for gauges that are read every few seconds.
 
-Each is one statement that an index answers, whatever has been decided and delivered before.
+Each count is one statement that uses an index, so its cost does not grow with the closed items.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from integrator.store.tables import (
     transactions,
 )
 
-UNREAD = ("stored", "parked", "signalled")
+OPEN_NOTIFICATION_STATES = ("stored", "parked", "signalled")
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """How many of a group wait, and since when the oldest does."""
+class BacklogGroup:
+    """Number of open items in a group, and the time of the oldest."""
 
     group: tuple[str, ...]
     count: int
@@ -34,8 +34,8 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Until when a merchant's account has been compared with its PSP's."""
+class ComparisonProgress:
+    """Time until which a merchant's transactions were compared with the PSP's."""
 
     merchant: str
     psp: str
@@ -43,40 +43,40 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Groups that wait for nothing are left out.
+class BacklogCounts:
+    """Open items by group; groups without any are left out.
 
-    `undecided` by kind and role, `attention` by kind since its last change, `webhooks` by state of
-    the last delivery, `notifications` by state, `strays` by merchant.
+    `undecided` by kind and role, `attention` by kind since the last change, `webhooks` by state of
+    the last delivery, `notifications` by state, `unmatched_movements` by merchant.
     """
 
-    undecided: list[Waiting]
-    attention: list[Waiting]
-    webhooks: list[Waiting]
-    notifications: list[Waiting]
-    strays: list[Waiting]
-    compared: list[Compared]
+    undecided: list[BacklogGroup]
+    attention: list[BacklogGroup]
+    webhooks: list[BacklogGroup]
+    notifications: list[BacklogGroup]
+    unmatched_movements: list[BacklogGroup]
+    comparisons: list[ComparisonProgress]
 
 
 class BacklogReads(Session):
-    """Reads of nothing but figures."""
+    """Reads the counts of open items."""
 
-    async def figures(self) -> Figures:
-        """All of them, as they are now."""
-        async with self._reading() as connection:
+    async def backlog_counts(self) -> BacklogCounts:
+        """Return the current counts."""
+        async with self._read_connection() as connection:
 
-            async def waiting(statement: Select[Any]) -> list[Waiting]:
+            async def groups(statement: Select[Any]) -> list[BacklogGroup]:
                 rows = await connection.execute(statement)
-                return [Waiting(tuple(row[:-2]), row[-2], row[-1]) for row in rows]
+                return [BacklogGroup(tuple(row[:-2]), row[-2], row[-1]) for row in rows]
 
-            compared = await connection.execute(_COMPARED)
-            return Figures(
-                undecided=await waiting(_UNDECIDED),
-                attention=await waiting(_ATTENTION),
-                webhooks=await waiting(_WEBHOOKS),
-                notifications=await waiting(_NOTIFICATIONS),
-                strays=await waiting(_STRAYS),
-                compared=[Compared(*row) for row in compared],
+            comparisons = await connection.execute(_COMPARISONS)
+            return BacklogCounts(
+                undecided=await groups(_UNDECIDED),
+                attention=await groups(_ATTENTION),
+                webhooks=await groups(_WEBHOOKS),
+                notifications=await groups(_NOTIFICATIONS),
+                unmatched_movements=await groups(_UNMATCHED_MOVEMENTS),
+                comparisons=[ComparisonProgress(*row) for row in comparisons],
             )
 
 
@@ -103,7 +103,7 @@ _WEBHOOKS = (
     select(deliveries.c.state, func.count(), func.min(deliveries.c.began_at))
     .where(
         text(f"deliveries.{OPEN_DELIVERY}"),
-        # A later version tells what an earlier one would have told.
+        # A later version replaces the notification of an earlier one.
         ~exists().where(
             and_(
                 _later.c.merchant_id == deliveries.c.merchant_id,
@@ -117,18 +117,18 @@ _WEBHOOKS = (
 
 _NOTIFICATIONS = (
     select(notifications.c.state, func.count(), func.min(notifications.c.received_at))
-    .where(notifications.c.state.in_(UNREAD))
+    .where(notifications.c.state.in_(OPEN_NOTIFICATION_STATES))
     .group_by(notifications.c.state)
 )
 
-_STRAYS = (
+_UNMATCHED_MOVEMENTS = (
     select(merchants.c.id, func.count(), func.min(strays.c.booked_at))
     .join(strays, strays.c.psp_settings_id == merchants.c.psp_settings_id)
     .where(strays.c.resolved_at.is_(None))
     .group_by(merchants.c.id)
 )
 
-_COMPARED = (
+_COMPARISONS = (
     select(merchants.c.id, merchants.c.psp, reconciliation.c.checked_until)
     .join(reconciliation, reconciliation.c.psp_settings_id == merchants.c.psp_settings_id)
     .where(reconciliation.c.checked_until.is_not(None))

@@ -1,21 +1,21 @@
-"""Encryption of single columns, each blob bound to the row and column it belongs to."""
+"""Encryption of single columns; each blob is bound to its row and column."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from integrator.crypto.data_keys import DataKey, is_sealed_by_data_key
+from integrator.crypto.data_keys import DataKey, is_encrypted_by_data_key
 
-# Made once: `json.dumps` makes an encoder for every call that is not of its plainest form.
-_json_of = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-_context_of = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+# Created once: `json.dumps` creates an encoder for every call with options.
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode_context = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 ERASED = b""
-"""What is left of a blob whose content was erased."""
+"""Value of a blob whose content was erased."""
 
 
 class Cipher(Protocol):
-    """Authenticated encryption; `context` is authenticated along, and not stored."""
+    """Authenticated encryption; `context` is associated data and not stored."""
 
     def encrypt(self, plaintext: bytes, *, context: bytes) -> bytes: ...
 
@@ -23,14 +23,14 @@ class Cipher(Protocol):
 
 
 class NamedCipher(Cipher, Protocol):
-    """A cipher with several keys, of which the first encrypts; each blob names its key."""
+    """Cipher with several keys, of which the first encrypts; each blob contains its key id."""
 
     @property
     def ids(self) -> tuple[str, ...]: ...
 
 
-class Envelope:
-    """Seals with a data key; opens what it has sealed, and what the outer cipher has."""
+class EnvelopeCipher:
+    """Encrypts with a data key; decrypts with it or with the outer cipher."""
 
     def __init__(self, outer: Cipher, key: DataKey) -> None:
         self._outer = outer
@@ -40,37 +40,38 @@ class Envelope:
         return self._key.encrypt(plaintext, context=context)
 
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
-        cipher: Cipher = self._key if is_sealed_by_data_key(blob) else self._outer
+        cipher: Cipher = self._key if is_encrypted_by_data_key(blob) else self._outer
         return cipher.decrypt(blob, context=context)
 
 
 class ColumnCipher:
-    """Seals values for one place in the database: a table, a column and a row's identity.
+    """Encrypts values for one cell of the database.
 
-    A blob copied to another row or column does not open there; the cipher's error passes through.
+    `context` is its table, column and row identity. A blob copied to another row or column cannot
+    be decrypted there; the cipher's error passes through.
     """
 
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
 
-    def inner(self, key: bytes) -> "ColumnCipher":
-        """A vault that seals with a data key and opens what either has sealed."""
-        return ColumnCipher(Envelope(self._cipher, DataKey(key)))
+    def with_data_key(self, key: bytes) -> "ColumnCipher":
+        """Return a cipher that encrypts with a data key; it decrypts with that or this cipher."""
+        return ColumnCipher(EnvelopeCipher(self._cipher, DataKey(key)))
 
-    def seal(self, plaintext: bytes, *place: str | int) -> bytes:
-        return self._cipher.encrypt(plaintext, context=_context(place))
+    def encrypt(self, plaintext: bytes, *context: str | int) -> bytes:
+        return self._cipher.encrypt(plaintext, context=_serialize_context(context))
 
-    def open(self, blob: bytes, *place: str | int) -> bytes:
-        return self._cipher.decrypt(blob, context=_context(place))
+    def decrypt(self, blob: bytes, *context: str | int) -> bytes:
+        return self._cipher.decrypt(blob, context=_serialize_context(context))
 
-    def seal_json(self, value: Mapping[str, Any], *place: str | int) -> bytes:
-        return self.seal(_json_of(dict(value)).encode(), *place)
+    def encrypt_json(self, value: Mapping[str, Any], *context: str | int) -> bytes:
+        return self.encrypt(_encode_json(dict(value)).encode(), *context)
 
-    def open_json(self, blob: bytes, *place: str | int) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.open(blob, *place))
+    def decrypt_json(self, blob: bytes, *context: str | int) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.decrypt(blob, *context))
         return value
 
 
-def _context(place: tuple[str | int, ...]) -> bytes:
-    # JSON keeps the parts apart: ("a", "b/c") and ("a/b", "c") must differ.
-    return _context_of(place).encode()
+def _serialize_context(context: tuple[str | int, ...]) -> bytes:
+    # JSON separates the parts unambiguously: ("a", "b/c") and ("a/b", "c") must differ.
+    return _encode_context(context).encode()

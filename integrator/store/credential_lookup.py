@@ -1,13 +1,13 @@
-"""Who calls, and the transaction it asks about: one question, because every request asks it."""
+"""Look up the caller and the requested transaction in one statement, run by every request."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, RowMapping, Select, and_, bindparam, select
 
-from integrator.store.api_tokens import VALID_TOKEN, ApiTokens, is_hash_of, named_token
-from integrator.store.data_keys import KEY_COLUMNS, its_key
-from integrator.store.merchants import merchant_of
+from integrator.store.api_tokens import VALID_TOKEN, ApiTokens, matches_hash, token_parameters
+from integrator.store.data_keys import KEY_COLUMNS, data_key_join
+from integrator.store.merchants import merchant_from_row
 from integrator.store.models import Caller, RequestedTransaction
 from integrator.store.oauth_clients import CLIENT_ID, VALID_CLIENT, OAuthClients
 from integrator.store.tables import (
@@ -18,76 +18,86 @@ from integrator.store.tables import (
     oauth_clients,
     transactions,
 )
-from integrator.store.transaction_reads import COLUMNS, ITS_AGREEMENT, TransactionReads
+from integrator.store.transaction_reads import AGREEMENT_JOIN, COLUMNS, TransactionReads
 
-_MARK = "caller_"
-"""What the merchant's columns begin with: a transaction has some of the same names."""
+_MERCHANT_PREFIX = "caller_"
+"""Prefix of the merchant's columns, because a transaction has some of the same names."""
 
 _Statements = tuple[Select[Any], Select[Any]]
 
-_ASKED = and_(
+_REQUESTED_TRANSACTION = and_(
     transactions.c.merchant_id == merchants.c.id,
-    transactions.c.transaction_id == bindparam("asked"),
+    transactions.c.transaction_id == bindparam("requested_id"),
 )
 
 
 class CredentialLookup(TransactionReads, ApiTokens, OAuthClients):
-    """Merchants by what they prove themselves with; None when it is unknown, revoked or expired.
+    """Merchants by their credentials; None when these are unknown, revoked or expired.
 
-    With `asked_id` the merchant's transaction of that id comes along.
+    With `transaction_id` the result includes the merchant's transaction of that id.
     """
 
-    async def caller_by_token(self, token: str, asked_id: str | None = None) -> Caller | None:
-        """Whose bearer token it is."""
-        row = await self._calling(_BY_TOKEN, named_token(token), asked_id)
-        if row is None or not is_hash_of(row["secret"], token):
+    async def caller_by_token(self, token: str, transaction_id: str | None = None) -> Caller | None:
+        """Return the caller of a bearer token."""
+        row = await self._find_row(_BY_TOKEN, token_parameters(token), transaction_id)
+        if row is None or not matches_hash(row["secret"], token):
             return None
         return self._caller(row)
 
-    async def caller_by_client(self, client_id: str, asked_id: str | None = None) -> Caller | None:
-        """Whose OAuth client it is."""
+    async def caller_by_client(
+        self, client_id: str, transaction_id: str | None = None
+    ) -> Caller | None:
+        """Return the caller of an OAuth client."""
         if not CLIENT_ID.fullmatch(client_id):
             return None
-        row = await self._calling(_BY_CLIENT, {"client": client_id}, asked_id)
+        row = await self._find_row(_BY_CLIENT, {"client": client_id}, transaction_id)
         return self._caller(row) if row is not None else None
 
-    async def _calling(
-        self, statements: _Statements, wanted: Mapping[str, Any], asked_id: str | None
+    async def _find_row(
+        self, statements: _Statements, credential: Mapping[str, Any], transaction_id: str | None
     ) -> RowMapping | None:
-        alone, asking = statements
-        statement, named = (alone, {}) if asked_id is None else (asking, {"asked": asked_id})
-        async with self._reading() as connection:
-            found = await connection.execute(statement, {**wanted, **named})
-            return found.mappings().one_or_none()
+        without_transaction, with_transaction = statements
+        parameters = dict(credential)
+        statement = without_transaction
+        if transaction_id is not None:
+            statement = with_transaction
+            parameters["requested_id"] = transaction_id
+        async with self._read_connection() as connection:
+            result = await connection.execute(statement, parameters)
+            return result.mappings().one_or_none()
 
     def _caller(self, row: RowMapping) -> Caller:
         values: dict[str, Any] = {name: row[name] for name in row}
-        merchant = {column.name: values.pop(_MARK + column.name) for column in merchants.c}
-        proof = values.pop("proof")
+        merchant = {
+            column.name: values.pop(_MERCHANT_PREFIX + column.name) for column in merchants.c
+        }
+        credential_id = values.pop("credential_id")
         del values["secret"]
-        return Caller(merchant_of(merchant), proof, self._asked(values))
+        return Caller(
+            merchant_from_row(merchant), credential_id, self._requested_transaction(values)
+        )
 
-    def _asked(self, found: dict[str, Any]) -> RequestedTransaction | None:
-        if found.get("transaction_id") is None:
+    def _requested_transaction(self, row: dict[str, Any]) -> RequestedTransaction | None:
+        if row.get("transaction_id") is None:
             return None
-        return RequestedTransaction(self._transaction_row(found), self._open_instrument(found))
+        return RequestedTransaction(self._transaction_row(row), self._decrypt_instrument(row))
 
 
 def _statements(secret: Column[str], valid: ColumnElement[bool]) -> _Statements:
-    """Built once: without a transaction, and with one."""
-    proofs = secret.table
-    who = [column.label(_MARK + column.name) for column in merchants.c]
-    who += [proofs.c.id.label("proof"), secret.label("secret")]
-    calling = merchants.join(proofs, proofs.c.merchant_id == merchants.c.id)
-    asking = (
-        calling.outerjoin(transactions, _ASKED)
-        .outerjoin(data_keys, its_key(transactions))
-        .outerjoin(agreements, ITS_AGREEMENT)
+    """Build the statements without and with a requested transaction, once per process."""
+    credentials = secret.table
+    caller_columns = [column.label(_MERCHANT_PREFIX + column.name) for column in merchants.c]
+    caller_columns += [credentials.c.id.label("credential_id"), secret.label("secret")]
+    callers = merchants.join(credentials, credentials.c.merchant_id == merchants.c.id)
+    with_transaction = (
+        callers.outerjoin(transactions, _REQUESTED_TRANSACTION)
+        .outerjoin(data_keys, data_key_join(transactions))
+        .outerjoin(agreements, AGREEMENT_JOIN)
     )
-    asked = (*COLUMNS, agreements.c.instrument, *KEY_COLUMNS)
+    transaction_columns = (*COLUMNS, agreements.c.instrument, *KEY_COLUMNS)
     return (
-        select(*who).select_from(calling).where(valid),
-        select(*who, *asked).select_from(asking).where(valid),
+        select(*caller_columns).select_from(callers).where(valid),
+        select(*caller_columns, *transaction_columns).select_from(with_transaction).where(valid),
     )
 
 

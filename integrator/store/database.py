@@ -1,4 +1,4 @@
-"""`Store`: everything the other packages may do with the database."""
+"""`Store`, the interface of the database for all other packages."""
 
 from types import TracebackType
 from typing import Self
@@ -36,14 +36,14 @@ class Store(
 ):
     """One pool of connections to the database, shared by all callers of a process.
 
-    Opens nothing until first used. The schema is made by `integrator.store.migrate.upgrade`. Every method
-    raises `StoreUnavailable` when the database is out of reach; the cipher's own error passes
-    through when a stored secret does not open. Cancelling a write stops the waiting, not the write.
+    Connects on first use. `integrator.store.migrate.upgrade` creates the schema. Every method
+    raises `StoreUnavailable` when the database is out of reach, and lets the cipher's own error
+    pass when a stored value cannot be decrypted. Cancelling a call does not stop its write.
     """
 
     async def ping(self) -> None:
-        """Return when the database answers and has its schema; else raise `StoreUnavailable`."""
-        async with self._reading() as connection:
+        """Check that the database answers and has its schema; raises `StoreUnavailable`."""
+        async with self._read_connection() as connection:
             await connection.execute(select(merchants.c.id).limit(1))
 
     async def __aenter__(self) -> Self:
@@ -51,7 +51,7 @@ class Store(
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:

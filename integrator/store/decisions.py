@@ -1,4 +1,4 @@
-"""The audit of what people decided: written before it is done, completed with what came of it."""
+"""Audit log of operators' decisions, written before they are carried out and then completed."""
 
 import secrets
 from collections.abc import Sequence
@@ -7,39 +7,42 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, RowMapping, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from integrator.crypto.data_keys import is_sealed_by_data_key
+from integrator.crypto.data_keys import is_encrypted_by_data_key
 from integrator.store.column_encryption import ERASED
-from integrator.store.data_keys import KEY_COLUMNS, DataKeys, its_key
+from integrator.store.data_keys import KEY_COLUMNS, DataKeys, data_key_join
 from integrator.store.errors import NotFound
 from integrator.store.models import DecisionOutcome, DecisionRow, NewDecision
 from integrator.store.session import shielded_write
 from integrator.store.tables import data_keys, decisions, strays, transactions
-from integrator.store.transaction_reads import no_transaction
+from integrator.store.transaction_reads import transaction_not_found
 
-_STORED = select(decisions, *KEY_COLUMNS).select_from(
-    decisions.outerjoin(data_keys, its_key(decisions))
+_SELECT_DECISION = select(decisions, *KEY_COLUMNS).select_from(
+    decisions.outerjoin(data_keys, data_key_join(decisions))
 )
 
 
 class Decisions(DataKeys):
-    """One row per decision, kept for ever; the reason goes with the agreement's data."""
+    """One row per decision, never deleted; the reason is erased with the agreement's data."""
 
     @shielded_write
     async def open_decision(self, new: NewDecision) -> str:
-        """Keep a decision that is about to be carried out; returns its id.
+        """Store a decision before it is carried out; returns its id.
 
-        Once the agreement's data was erased the key ring seals the reason, and erasing again
-        erases it. Raises `NotFound` for an unknown transaction.
+        Once the agreement's data was erased, the key ring encrypts the reason, and a repeated
+        erasure erases it. Raises `NotFound` for an unknown transaction.
         """
         id = secrets.token_hex(12)
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             agreement_id = await _agreement_id(connection, new)
-            vault = await self._vault_for(connection, new.merchant_id, agreement_id) or self._vault
+            cipher = (
+                await self._cipher_for_agreement(connection, new.merchant_id, agreement_id)
+                or self._cipher
+            )
             row = vars(new) | {
                 "id": id,
                 "agreement_id": agreement_id,
                 "decided_at": datetime.now(UTC),
-                "reason": vault.seal(new.reason.encode(), *_place(id)),
+                "reason": cipher.encrypt(new.reason.encode(), *_context(id)),
                 "outcome": "asked",
             }
             await connection.execute(self._insert(decisions).values(row))
@@ -54,32 +57,34 @@ class Decisions(DataKeys):
         status_after: str | None = None,
         refusal: str | None = None,
     ) -> None:
-        """Note what came of it; raises `NotFound`."""
+        """Record the outcome of a decision; raises `NotFound`."""
         statement = (
             update(decisions)
             .where(decisions.c.id == id)
             .values(outcome=outcome, status_after=status_after, refusal=refusal)
         )
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             if (await connection.execute(statement)).rowcount == 0:
                 raise NotFound(f"no decision {id}")
 
     async def decisions(
         self, merchant_id: str | None = None, transaction_id: str | None = None, limit: int = 100
     ) -> list[DecisionRow]:
-        """The newest that meet the conditions, newest first."""
-        statement = _STORED.order_by(decisions.c.decided_at.desc(), decisions.c.id).limit(limit)
+        """List the newest decisions that match the conditions, newest first."""
+        statement = _SELECT_DECISION.order_by(decisions.c.decided_at.desc(), decisions.c.id).limit(
+            limit
+        )
         if merchant_id is not None:
             statement = statement.where(decisions.c.merchant_id == merchant_id)
         if transaction_id is not None:
             statement = statement.where(decisions.c.transaction_id == transaction_id)
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
         return [self._decision_row(row) for row in rows]
 
     @shielded_write
-    async def resolve_stray(self, psp_settings_id: str, psp_id: str) -> bool:
-        """A person has dealt with it; False when it is unknown or was resolved before."""
+    async def resolve_unmatched_movement(self, psp_settings_id: str, psp_id: str) -> bool:
+        """Mark a movement as resolved; return False when it is unknown or already resolved."""
         statement = (
             update(strays)
             .where(
@@ -89,19 +94,19 @@ class Decisions(DataKeys):
             )
             .values(resolved_at=datetime.now(UTC))
         )
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             return (await connection.execute(statement)).rowcount == 1
 
     def _decision_row(self, row: RowMapping) -> DecisionRow:
         values = {name: row[name] for name in row if name not in ("wrapped", "erased_at")}
-        return DecisionRow(**values | {"reason": self._reason(row)})
+        return DecisionRow(**values | {"reason": self._decrypt_reason(row)})
 
-    def _reason(self, row: RowMapping) -> str | None:
+    def _decrypt_reason(self, row: RowMapping) -> str | None:
         blob = row["reason"]
         if blob == ERASED:
             return None
-        vault = self._vault_of(row) if is_sealed_by_data_key(blob) else self._vault
-        return vault.open(blob, *_place(row["id"])).decode() if vault is not None else None
+        cipher = self._cipher_for_row(row) if is_encrypted_by_data_key(blob) else self._cipher
+        return cipher.decrypt(blob, *_context(row["id"])).decode() if cipher is not None else None
 
 
 async def _agreement_id(connection: AsyncConnection, new: NewDecision) -> str | None:
@@ -113,10 +118,10 @@ async def _agreement_id(connection: AsyncConnection, new: NewDecision) -> str | 
     if id is None:
         return None
     statement = select(transactions.c.agreement_id).where(_is_transaction(new.merchant_id, id))
-    found = (await connection.execute(statement)).one_or_none()
-    if found is None:
-        raise no_transaction(new.merchant_id, id)
-    agreement_id: str | None = found.agreement_id
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        raise transaction_not_found(new.merchant_id, id)
+    agreement_id: str | None = row.agreement_id
     return agreement_id
 
 
@@ -126,5 +131,5 @@ def _is_transaction(merchant_id: str, transaction_id: str) -> ColumnElement[bool
     )
 
 
-def _place(id: str) -> tuple[str, ...]:
+def _context(id: str) -> tuple[str, ...]:
     return ("decisions", "reason", id)

@@ -1,4 +1,4 @@
-"""How the announcing of each version of a transaction's state went."""
+"""Delivery of the change notification of each version of a transaction's state."""
 
 from datetime import datetime, timedelta
 
@@ -9,11 +9,11 @@ from integrator.store.session import Session, shielded_write
 from integrator.store.tables import deliveries
 
 GIVEN_UP_AFTER = timedelta(hours=96)
-"""No round takes that long: the writing of its end was missed, in an outage of the database."""
+"""A round never takes that long; if it seems to, its end was not written in a database outage."""
 
 
-def standing(now: datetime) -> ColumnElement[str]:
-    """A delivery's state; one of which nothing was heard for too long was given up."""
+def delivery_state(now: datetime) -> ColumnElement[str]:
+    """Return a delivery's state; one that began too long ago counts as undelivered."""
     return case(
         (
             and_(deliveries.c.state == "delivering", deliveries.c.began_at < now - GIVEN_UP_AFTER),
@@ -28,9 +28,9 @@ class Deliveries(Session):
 
     @shielded_write
     async def record_delivery(self, row: DeliveryRow) -> None:
-        """Keep what the last attempt came to.
+        """Store the result of the last attempt.
 
-        Repeats and reports that were overtaken by a later attempt or round change nothing.
+        A repeated or superseded report (of an earlier attempt or round) changes nothing.
         """
         table = deliveries
         statement = self._insert(table).values(vars(row))
@@ -42,11 +42,11 @@ class Deliveries(Session):
         changes = {name: new[name] for name in vars(row)}
         for key in ("merchant_id", "transaction_id", "version"):
             del changes[key]
-        # What was delivered once stays so, whatever becomes of a repetition.
+        # A repeated delivery never clears the time of an earlier success.
         changes["delivered_at"] = case(
             (new.delivered_at.is_not(None), new.delivered_at), else_=table.c.delivered_at
         )
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             await connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=list(table.primary_key.columns), set_=changes, where=later
@@ -56,7 +56,7 @@ class Deliveries(Session):
     async def deliveries(
         self, merchant_id: str, transaction_id: str, limit: int = 100
     ) -> list[DeliveryRow]:
-        """Of a transaction's versions, newest first, as they were written."""
+        """List the deliveries of a transaction's versions, newest first, as stored."""
         statement = (
             select(deliveries)
             .where(
@@ -66,5 +66,5 @@ class Deliveries(Session):
             .order_by(deliveries.c.version.desc())
             .limit(limit)
         )
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             return [DeliveryRow(**row) for row in (await connection.execute(statement)).mappings()]

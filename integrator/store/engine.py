@@ -1,4 +1,4 @@
-"""One way to open the database, the same for the store and for migrations."""
+"""Engines for SQLite and PostgreSQL, used by the store and by migrations."""
 
 import math
 import sqlite3
@@ -18,13 +18,13 @@ BUSY_TIMEOUT_MS = 5_000
 _POOL_TIMEOUT_S = 5
 _CONNECT_TIMEOUT_S = 5
 _COMMAND_TIMEOUT_S = 30
-_TRUSTED_S = 1.0
-"""So long after its last use a connection is taken to be still there."""
-_USED = "used at"
+_LIVENESS_CHECK_AFTER_S = 1.0
+"""A connection used within this time is assumed to be alive."""
+_LAST_USED = "used at"
 
 
 def open_engine(database_url: str) -> AsyncEngine:
-    """An engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
+    """Create an engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
 
     On SQLite a connection begins a transaction only with the execution option `writes`, and then
     takes the write lock at once. Connects lazily; raises `ValueError` for any other database.
@@ -38,7 +38,7 @@ def open_engine(database_url: str) -> AsyncEngine:
 
 
 def sqlite_file(database_url: str) -> Path | None:
-    """The file behind a SQLite URL, None for any other database or one in memory."""
+    """Return the file of a SQLite URL; None for another database or one in memory."""
     url = make_url(database_url)
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
@@ -47,7 +47,7 @@ def sqlite_file(database_url: str) -> Path | None:
 
 def _open_sqlite(database_url: str) -> AsyncEngine:
     async def connect() -> aiosqlite.Connection:
-        return await OneStepConnection(partial(sqlite3.connect, *where, **options))
+        return await OneStepConnection(partial(sqlite3.connect, *arguments, **options))
 
     engine = create_async_engine(
         database_url,
@@ -55,7 +55,7 @@ def _open_sqlite(database_url: str) -> AsyncEngine:
         pool_timeout=_POOL_TIMEOUT_S,
         hide_parameters=True,
     )
-    where, options = engine.dialect.create_connect_args(engine.url)
+    arguments, options = engine.dialect.create_connect_args(engine.url)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -69,19 +69,20 @@ def _open_postgresql(database_url: str) -> AsyncEngine:
         connect_args={"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S},
     )
     event.listen(engine.sync_engine, "checkout", _require_alive)
-    event.listen(engine.sync_engine, "checkin", _note_use)
+    event.listen(engine.sync_engine, "checkin", _record_use)
     return engine
 
 
 def _require_alive(connection: Any, record: Any, _proxy: Any) -> None:
-    """Instead of `pool_pre_ping`, which asks each time, in three round trips.
+    """Raise `InvalidatePoolError` for a connection that is closed or does not answer a ping.
 
-    The driver knows by itself of a connection that the server has closed.
+    Replaces `pool_pre_ping`, which pings at every checkout, in three round trips. The driver
+    notices by itself when the server has closed a connection.
     """
-    unused = time.monotonic() - record.info.get(_USED, -math.inf)
+    unused = time.monotonic() - record.info.get(_LAST_USED, -math.inf)
     try:
         if not connection.driver_connection.is_closed():
-            if unused > _TRUSTED_S:
+            if unused > _LIVENESS_CHECK_AFTER_S:
                 connection.ping()
             return
     except connection.dbapi.Error:
@@ -89,12 +90,12 @@ def _require_alive(connection: Any, record: Any, _proxy: Any) -> None:
     raise InvalidatePoolError
 
 
-def _note_use(_connection: Any, record: Any) -> None:
-    record.info[_USED] = time.monotonic()
+def _record_use(_connection: Any, record: Any) -> None:
+    record.info[_LAST_USED] = time.monotonic()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver would begin transactions by itself, deferred: too late for the write lock.
+    # The driver would begin deferred transactions: too late for the write lock.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
@@ -105,6 +106,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails with "database is locked" at once,
-    # whatever the busy timeout, when another process wrote in between.
+    # regardless of the busy timeout, when another process wrote in between.
     if connection.get_execution_options().get("writes"):
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,12 +1,12 @@
-"""What can go wrong between a caller and the database."""
+"""Errors that the store raises."""
 
 
 class StoreError(Exception):
-    """Base of every error the store raises on purpose."""
+    """Base of the errors the store raises."""
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be reached, is locked, or has no schema yet: trying again may help."""
+    """The database cannot be reached, is locked, or has no schema yet; a retry may help."""
 
 
 class NotFound(StoreError):
@@ -18,8 +18,8 @@ class AlreadyExists(StoreError):
 
 
 class Erased(StoreError):
-    """The personal data of the agreement was erased: it can neither be read nor used any more."""
+    """The personal data of the agreement was erased and can no longer be read or used."""
 
 
 class ConstraintViolated(StoreError):
-    """The database refused a row, such as a final status without evidence: trying again is vain."""
+    """The database rejected a row, such as a final status without evidence; a retry cannot help."""

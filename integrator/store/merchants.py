@@ -18,8 +18,8 @@ from integrator.store.tables import merchants, psp_settings
 _MERCHANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
-# Built once: every payment asks it.
-_VERSIONS = (
+# Built once: every payment runs it.
+_SELECT_SETTINGS_VERSIONS = (
     select(psp_settings)
     .where(psp_settings.c.merchant_id == bindparam("merchant"))
     .order_by(psp_settings.c.version.desc())
@@ -27,43 +27,43 @@ _VERSIONS = (
 
 
 class Merchants(Session):
-    """Who may call, and with which PSP and settings."""
+    """Merchants, each with one PSP and its versioned settings."""
 
     @shielded_write
     async def add_merchant(self, id: str, psp: str) -> Merchant:
-        """Create a merchant with a fresh PSP settings id of 24 hex digits.
+        """Create a merchant with a random PSP settings id of 24 hex digits.
 
-        `id`: 1 to 63 lower-case letters, digits, `-` or `_`, else `ValueError`. A taken one raises
-        `AlreadyExists`.
+        `id`: 1 to 63 lower-case letters, digits, `-` or `_`, else `ValueError`. An existing id
+        raises `AlreadyExists`.
         """
         if not _MERCHANT_ID.fullmatch(id):
             raise ValueError(f"not a merchant id: {id!r}")
         merchant = Merchant(id, psp, secrets.token_hex(12), _now())
         row = {name: value for name, value in vars(merchant).items() if name != "webhook_hosts"}
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             statement = self._insert(merchants).values(row).on_conflict_do_nothing()
             if (await connection.execute(statement)).rowcount == 0:
                 raise AlreadyExists(f"merchant {id} exists")
         return merchant
 
     async def merchant(self, id: str) -> Merchant | None:
-        return await self._one_merchant(merchants.c.id == id)
+        return await self._find_merchant(merchants.c.id == id)
 
     async def merchants(self) -> list[Merchant]:
-        """All merchants, ordered by id."""
-        async with self._reading() as connection:
-            found = await connection.execute(select(merchants).order_by(merchants.c.id))
-            return [merchant_of(row) for row in found.mappings()]
+        """List all merchants, ordered by id."""
+        async with self._read_connection() as connection:
+            result = await connection.execute(select(merchants).order_by(merchants.c.id))
+            return [merchant_from_row(row) for row in result.mappings()]
 
     async def merchant_by_settings(self, psp: str, psp_settings_id: str) -> Merchant | None:
-        """The merchant whose PSP and settings id a notification route names."""
-        return await self._one_merchant(
+        """Return the merchant with the PSP and settings id of a notification route."""
+        return await self._find_merchant(
             merchants.c.psp == psp, merchants.c.psp_settings_id == psp_settings_id
         )
 
     @shielded_write
     async def allow_webhook_hosts(self, merchant_id: str, hosts: Sequence[str]) -> None:
-        """Replace the hosts that the merchant's change webhooks may go to; none: those of all.
+        """Replace the hosts for the merchant's change webhooks; empty: the hosts allowed for all.
 
         Raises `NotFound`.
         """
@@ -72,7 +72,7 @@ class Merchants(Session):
             .where(merchants.c.id == merchant_id)
             .values(webhook_hosts=",".join(sorted(set(hosts))) or None)
         )
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             if (await connection.execute(statement)).rowcount == 0:
                 raise NotFound(f"no merchant {merchant_id}")
 
@@ -82,13 +82,13 @@ class Merchants(Session):
     ) -> int:
         """Store the merchant's PSP settings as a new version and return its number, from 1.
 
-        `account` is the PSP's own id of the account they open. Earlier versions stay. Raises
+        `account` is the PSP's id of the account. Earlier versions are kept. Raises
         `NotFound` for an unknown merchant.
         """
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             # Locked, so that two writers cannot choose the same version on PostgreSQL.
-            owner = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
-            settings_id = await connection.scalar(owner.with_for_update())
+            current = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
+            settings_id = await connection.scalar(current.with_for_update())
             if settings_id is None:
                 raise NotFound(f"no merchant {merchant_id}")
             latest = await connection.scalar(
@@ -97,14 +97,14 @@ class Merchants(Session):
                 )
             )
             version: int = (latest or 0) + 1
-            place = _settings_place(settings_id, version)
+            context = _settings_context(settings_id, version)
             await connection.execute(
                 self._insert(psp_settings).values(
                     psp_settings_id=settings_id,
                     version=version,
                     merchant_id=merchant_id,
                     account=account,
-                    sealed_values=self._vault.seal_json(values, *place),
+                    sealed_values=self._cipher.encrypt_json(values, *context),
                     created_at=_now(),
                 )
             )
@@ -113,47 +113,47 @@ class Merchants(Session):
     async def settings(
         self, merchant_id: str, begun_at: datetime | None = None
     ) -> dict[str, str] | None:
-        """The latest PSP settings of the merchant, None when there are none.
+        """Return the latest PSP settings of the merchant, None when there are none.
 
-        With `begun_at` the latest for the account that was in use then: what was begun on one
+        With `begun_at` the latest for the account that was in use then: an operation begun on one
         account of a PSP must not be repeated on another.
         """
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             return await self._read_settings(connection, merchant_id, begun_at)
 
     async def _read_settings(
         self, connection: AsyncConnection, merchant_id: str, begun_at: datetime | None = None
     ) -> dict[str, str] | None:
-        found = await connection.execute(_VERSIONS, {"merchant": merchant_id})
-        rows = found.mappings().all()
+        result = await connection.execute(_SELECT_SETTINGS_VERSIONS, {"merchant": merchant_id})
+        rows = result.mappings().all()
         if not rows:
             return None
-        row = rows[0] if begun_at is None else _for_account(rows, begun_at)
-        place = _settings_place(row["psp_settings_id"], row["version"])
-        return self._vault.open_json(row["sealed_values"], *place)
+        row = rows[0] if begun_at is None else _settings_for_account(rows, begun_at)
+        context = _settings_context(row["psp_settings_id"], row["version"])
+        return self._cipher.decrypt_json(row["sealed_values"], *context)
 
-    async def _one_merchant(self, *conditions: ColumnElement[bool]) -> Merchant | None:
-        async with self._reading() as connection:
-            found = await connection.execute(select(merchants).where(*conditions))
-            row = found.mappings().one_or_none()
-        return merchant_of(row) if row is not None else None
+    async def _find_merchant(self, *conditions: ColumnElement[bool]) -> Merchant | None:
+        async with self._read_connection() as connection:
+            result = await connection.execute(select(merchants).where(*conditions))
+            row = result.mappings().one_or_none()
+        return merchant_from_row(row) if row is not None else None
 
 
-def _for_account(rows: Sequence[RowMapping], begun_at: datetime) -> RowMapping:
-    """The newest of `rows` (newest first) with the account that was in use at `begun_at`."""
+def _settings_for_account(rows: Sequence[RowMapping], begun_at: datetime) -> RowMapping:
+    """Return the newest of `rows` (newest first) with the account in use at `begun_at`."""
     in_use = next((row for row in rows if row["created_at"] <= begun_at), rows[-1])
     if in_use["account"] is None:
         return rows[0]
     return next(row for row in rows if row["account"] == in_use["account"])
 
 
-def merchant_of(row: Mapping[Any, Any]) -> Merchant:
-    """The merchant in a row that has all its columns."""
+def merchant_from_row(row: Mapping[Any, Any]) -> Merchant:
+    """Build a merchant from a row with all its columns."""
     hosts = tuple((row["webhook_hosts"] or "").split(",")) if row["webhook_hosts"] else ()
     return Merchant(row["id"], row["psp"], row["psp_settings_id"], row["created_at"], hosts)
 
 
-def _settings_place(psp_settings_id: str, version: int) -> tuple[str | int, ...]:
+def _settings_context(psp_settings_id: str, version: int) -> tuple[str | int, ...]:
     return ("psp_settings", "sealed_values", psp_settings_id, version)
 
 

@@ -1,4 +1,4 @@
-"""Bringing a database to the current schema."""
+"""Migration of a database to the current schema."""
 
 import asyncio
 import sqlite3
@@ -16,14 +16,14 @@ from integrator.store.engine import BUSY_TIMEOUT_MS, open_engine, sqlite_file
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-# Any constant will do, as long as it never changes.
+# Any constant works, as long as it never changes.
 _MIGRATION_LOCK = 7_305_190_522
 
 
 async def upgrade(database_url: str, revision: str = "head") -> None:
     """Create or upgrade the schema, up to `revision`; does nothing when it is current.
 
-    Takes the same URLs as `Store`. The parent folder of a SQLite file is made if missing. Several
+    Takes the same URLs as `Store`. Creates the parent folder of a SQLite file if missing. Several
     processes may call this at once. Raises the driver's errors when the database is out of reach.
     """
     file = sqlite_file(database_url)
@@ -39,7 +39,7 @@ async def upgrade(database_url: str, revision: str = "head") -> None:
 
 
 async def revisions(database_url: str) -> tuple[str | None, str | None]:
-    """The schema's revision, None before the first migration, and the newest that there is.
+    """Return the schema's revision (None before the first migration) and the newest one.
 
     Raises the driver's errors when the database is out of reach.
     """
@@ -52,7 +52,7 @@ async def revisions(database_url: str) -> tuple[str | None, str | None]:
 
 
 def config(connection: Connection) -> Config:
-    """Alembic's configuration for work on an open connection."""
+    """Return Alembic's configuration for an open connection."""
     settings = Config(attributes={"connection": connection})
     settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return settings
@@ -72,16 +72,16 @@ def _use_wal(file: Path) -> None:
                 connection.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError:
-                # Two processes that switch a new file at once are told "locked" without any
-                # waiting, whatever the busy timeout.
+                # When two processes switch a new file at once, one gets "locked" immediately,
+                # regardless of the busy timeout.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
 
 
 def _upgrade(connection: Connection, revision: str) -> None:
-    # SQLite has taken its write lock already. Without one of its own, PostgreSQL would let a
-    # second process start the same migration.
+    # SQLite holds its write lock already. Without a lock, PostgreSQL would let a second process
+    # start the same migration.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
     command.upgrade(config(connection), revision)

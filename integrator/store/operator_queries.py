@@ -1,4 +1,4 @@
-"""What operators ask of the books: lists, what belongs together, and what waits for a person."""
+"""Queries for operators: lists, related transactions, and items that need attention."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,12 +17,12 @@ from sqlalchemy import (
     update,
 )
 
-from integrator.store.deliveries import standing
+from integrator.store.deliveries import delivery_state
 from integrator.store.models import (
     Backlog,
-    Filter,
     NotificationSummary,
     PageCursor,
+    TransactionFilter,
     TransactionRow,
     TransactionSummary,
     UnmatchedMovement,
@@ -37,71 +37,75 @@ from integrator.store.tables import (
     strays,
     transactions,
 )
-from integrator.store.transaction_reads import STORED, TransactionReads
+from integrator.store.transaction_reads import SELECT_TRANSACTION, TransactionReads
 
-_PLACE = (
+_PAGE_ORDER = (
     transactions.c.created_at,
     transactions.c.transaction_id,
     transactions.c.merchant_id,
 )
-_LISTED = [
+_SUMMARY_COLUMNS = [
     transactions.c[name] for name in TransactionSummary.__dataclass_fields__ if name != "webhook"
 ]
 
 
 class OperatorQueries(TransactionReads):
-    """Reads for people and programs at the command line, never slower than an index allows."""
+    """Reads for the command line; each uses an index."""
 
-    async def named(self, name: str, merchant_id: str | None = None) -> list[TransactionRow]:
-        """Every transaction that this is an id of: ours, the PSP's, or the one Billwerk+ is shown.
+    async def find_by_any_id(
+        self, name: str, merchant_id: str | None = None
+    ) -> list[TransactionRow]:
+        """Find all transactions with this id: ours, the PSP's, or the external id.
 
-        Newest first; those of all merchants unless one is given.
+        Newest first; of all merchants unless one is given.
         """
-        own = (
+        of_merchant = (
             transactions.c.merchant_id == merchant_id
             if merchant_id is not None
-            # Said like this, so that the indexes that begin with the merchant serve.
+            # Written this way so that the indexes that begin with the merchant can be used.
             else transactions.c.merchant_id.in_(select(merchants.c.id))
         )
         columns = ("transaction_id", "psp_transaction_id", "psp_session_id")
-        found: dict[tuple[str, str], TransactionRow] = {}
+        rows: dict[tuple[str, str], TransactionRow] = {}
         for condition in (
-            *(and_(own, transactions.c[column] == name) for column in columns),
-            and_(own, transactions.c.external_id == name),
+            *(and_(of_merchant, transactions.c[column] == name) for column in columns),
+            and_(of_merchant, transactions.c.external_id == name),
         ):
-            for row in await self._rows(STORED.where(condition)):
-                found[row.merchant_id, row.transaction_id] = row
-        return sorted(found.values(), key=lambda row: row.created_at, reverse=True)
+            for row in await self._transaction_rows(SELECT_TRANSACTION.where(condition)):
+                rows[row.merchant_id, row.transaction_id] = row
+        return sorted(rows.values(), key=lambda row: row.created_at, reverse=True)
 
     async def search(
         self,
-        wanted: Filter,
+        criteria: TransactionFilter,
         *,
         after: PageCursor | None = None,
         limit: int = 100,
         oldest_first: bool = False,
     ) -> list[TransactionSummary]:
-        """The transactions that meet all conditions, newest first, those behind `after` only."""
+        """List transactions that match all conditions, newest first, starting after `after`."""
         now = datetime.now(UTC)
-        last = _last_standing(now)
-        statement = select(*_LISTED, last.label("webhook")).where(*_conditions(wanted, last))
+        webhook = _last_delivery_state(now)
+        statement = select(*_SUMMARY_COLUMNS, webhook.label("webhook")).where(
+            *_conditions(criteria, webhook)
+        )
         if after is not None:
-            place = tuple_(after.created_at, after.transaction_id, after.merchant_id)
-            here = tuple_(*_PLACE)
-            statement = statement.where(here > place if oldest_first else here < place)
-        order = _PLACE if oldest_first else [column.desc() for column in _PLACE]
-        return await self._listed(statement.order_by(*order).limit(limit))
+            start = tuple_(after.created_at, after.transaction_id, after.merchant_id)
+            position = tuple_(*_PAGE_ORDER)
+            statement = statement.where(position > start if oldest_first else position < start)
+        order = _PAGE_ORDER if oldest_first else [column.desc() for column in _PAGE_ORDER]
+        return await self._summaries(statement.order_by(*order).limit(limit))
 
-    async def count(self, wanted: Filter) -> int:
-        """How many transactions meet all conditions."""
-        last = _last_standing(datetime.now(UTC))
+    async def count(self, criteria: TransactionFilter) -> int:
+        """Count the transactions that match all conditions."""
+        webhook = _last_delivery_state(datetime.now(UTC))
         statement = select(func.count()).select_from(transactions)
-        async with self._reading() as connection:
-            found = await connection.execute(statement.where(*_conditions(wanted, last)))
-            return found.scalar_one()
+        async with self._read_connection() as connection:
+            result = await connection.execute(statement.where(*_conditions(criteria, webhook)))
+            return result.scalar_one()
 
     async def related(self, row: TransactionRow | TransactionSummary) -> list[TransactionSummary]:
-        """The preauth and the payment that it came from, and what came from it; oldest first."""
+        """List the ancestors (payment, preauth) and descendants of a transaction, oldest first."""
         ids = {row.transaction_id}
         ancestor = row.related_id
         while ancestor is not None and ancestor not in ids:
@@ -111,7 +115,9 @@ class OperatorQueries(TransactionReads):
             transactions.c.merchant_id == row.merchant_id,
             transactions.c.related_id == row.transaction_id,
         )
-        statement = select(*_LISTED, _last_standing(datetime.now(UTC)).label("webhook")).where(
+        statement = select(
+            *_SUMMARY_COLUMNS, _last_delivery_state(datetime.now(UTC)).label("webhook")
+        ).where(
             transactions.c.merchant_id == row.merchant_id,
             or_(
                 transactions.c.transaction_id.in_(ids - {row.transaction_id}),
@@ -119,12 +125,12 @@ class OperatorQueries(TransactionReads):
                 transactions.c.related_id.in_(descendants),
             ),
         )
-        return await self._listed(statement.order_by(*_PLACE))
+        return await self._summaries(statement.order_by(*_PAGE_ORDER))
 
-    async def received(
+    async def notification_summaries(
         self, merchant_id: str, transaction_id: str, limit: int = 100
     ) -> list[NotificationSummary]:
-        """The PSP's notifications about a transaction, newest first."""
+        """List the PSP's notifications about a transaction, newest first."""
         columns = [notifications.c[name] for name in NotificationSummary.__dataclass_fields__]
         statement = (
             select(*columns)
@@ -135,7 +141,7 @@ class OperatorQueries(TransactionReads):
             .order_by(notifications.c.received_at.desc(), notifications.c.id.desc())
             .limit(limit)
         )
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             return [
                 NotificationSummary(**row)
                 for row in (await connection.execute(statement)).mappings()
@@ -144,37 +150,37 @@ class OperatorQueries(TransactionReads):
     async def needing_attention(
         self, merchant_id: str | None = None, limit: int = 100
     ) -> list[TransactionRow]:
-        """Transactions that ask a person to look, oldest first."""
-        statement = STORED.where(transactions.c.needs_attention)
+        """List transactions that need attention, oldest first."""
+        statement = SELECT_TRANSACTION.where(transactions.c.needs_attention)
         if merchant_id is not None:
             statement = statement.where(transactions.c.merchant_id == merchant_id)
-        return await self._rows(statement.order_by(*_PLACE).limit(limit))
+        return await self._transaction_rows(statement.order_by(*_PAGE_ORDER).limit(limit))
 
-    async def unplaced(
+    async def list_unmatched_movements(
         self, merchant_id: str | None = None, limit: int = 100
     ) -> list[UnmatchedMovement]:
-        """Movements that nobody asked for and nobody has dealt with, oldest first."""
+        """List unmatched movements that are not resolved, oldest first."""
         statement = select(strays).where(strays.c.resolved_at.is_(None))
         if merchant_id is not None:
             account = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
             statement = statement.where(strays.c.psp_settings_id.in_(account))
         statement = statement.order_by(strays.c.seen_at, strays.c.psp_id).limit(limit)
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             return [
                 UnmatchedMovement(**row) for row in (await connection.execute(statement)).mappings()
             ]
 
     async def page(self, after: PageCursor | None, limit: int = 500) -> list[TransactionRow]:
-        """All transactions, oldest first, page by page."""
-        statement = STORED.order_by(*_PLACE).limit(limit)
+        """List one page of all transactions, oldest first."""
+        statement = SELECT_TRANSACTION.order_by(*_PAGE_ORDER).limit(limit)
         if after is not None:
-            place = tuple_(after.created_at, after.transaction_id, after.merchant_id)
-            statement = statement.where(tuple_(*_PLACE) > place)
-        return await self._rows(statement)
+            start = tuple_(after.created_at, after.transaction_id, after.merchant_id)
+            statement = statement.where(tuple_(*_PAGE_ORDER) > start)
+        return await self._transaction_rows(statement)
 
     @shielded_write
     async def set_attention(self, row: TransactionRow, *, needed: bool) -> None:
-        """Correct the mark of a transaction, unless it was recorded anew meanwhile."""
+        """Correct the attention mark of a transaction, unless a newer state was recorded."""
         statement = (
             update(transactions)
             .where(
@@ -184,39 +190,55 @@ class OperatorQueries(TransactionReads):
             )
             .values(needs_attention=needed)
         )
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             await connection.execute(statement)
 
     async def backlog(self, merchant_id: str | None = None) -> Backlog:
-        """What waits, of one merchant or of all."""
+        """Count the open items of one merchant or of all."""
         now = datetime.now(UTC)
         account = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
-        of = {
+        conditions = {
             table.name: [] if merchant_id is None else [table.c.merchant_id == merchant_id]
             for table in (transactions, deliveries)
         }
-        of["strays"] = [] if merchant_id is None else [strays.c.psp_settings_id.in_(account)]
-        on_its_way = standing(now) == "delivering"
-        open_ones = text(OPEN_DELIVERY)
+        conditions["strays"] = (
+            [] if merchant_id is None else [strays.c.psp_settings_id.in_(account)]
+        )
+        delivering = delivery_state(now) == "delivering"
+        is_open = text(OPEN_DELIVERY)
         return Backlog(
-            *await self._waiting(transactions.c.created_at, text(UNDECIDED), *of["transactions"]),
-            *await self._waiting(
-                transactions.c.created_at, transactions.c.needs_attention, *of["transactions"]
+            *await self._count_and_oldest(
+                transactions.c.created_at, text(UNDECIDED), *conditions["transactions"]
             ),
-            *await self._waiting(strays.c.seen_at, strays.c.resolved_at.is_(None), *of["strays"]),
-            *await self._waiting(
-                deliveries.c.began_at, open_ones, on_its_way, _is_last(), *of["deliveries"]
+            *await self._count_and_oldest(
+                transactions.c.created_at,
+                transactions.c.needs_attention,
+                *conditions["transactions"],
             ),
-            *await self._waiting(
-                deliveries.c.began_at, open_ones, ~on_its_way, _is_last(), *of["deliveries"]
+            *await self._count_and_oldest(
+                strays.c.seen_at, strays.c.resolved_at.is_(None), *conditions["strays"]
+            ),
+            *await self._count_and_oldest(
+                deliveries.c.began_at,
+                is_open,
+                delivering,
+                _is_last_version(),
+                *conditions["deliveries"],
+            ),
+            *await self._count_and_oldest(
+                deliveries.c.began_at,
+                is_open,
+                ~delivering,
+                _is_last_version(),
+                *conditions["deliveries"],
             ),
         )
 
-    async def _waiting(
+    async def _count_and_oldest(
         self, since: ColumnElement[datetime], *conditions: Any
     ) -> tuple[int, datetime | None]:
         statement = select(func.count(), func.min(since)).where(*conditions)
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             count, oldest = (await connection.execute(statement)).one()
         return count, oldest
 
@@ -225,48 +247,52 @@ class OperatorQueries(TransactionReads):
             transactions.c.merchant_id == merchant_id,
             transactions.c.transaction_id == transaction_id,
         )
-        async with self._reading() as connection:
-            found: str | None = await connection.scalar(statement)
-        return found
+        async with self._read_connection() as connection:
+            related_id: str | None = await connection.scalar(statement)
+        return related_id
 
-    async def _rows(self, statement: Select[Any]) -> list[TransactionRow]:
-        async with self._reading() as connection:
+    async def _transaction_rows(self, statement: Select[Any]) -> list[TransactionRow]:
+        async with self._read_connection() as connection:
             rows = (await connection.execute(statement)).mappings()
             return [self._transaction_row(row) for row in rows]
 
-    async def _listed(self, statement: Select[Any]) -> list[TransactionSummary]:
-        async with self._reading() as connection:
+    async def _summaries(self, statement: Select[Any]) -> list[TransactionSummary]:
+        async with self._read_connection() as connection:
             return [
                 TransactionSummary(**row)
                 for row in (await connection.execute(statement)).mappings()
             ]
 
 
-def _conditions(wanted: Filter, last: ColumnElement[str]) -> Iterator[ColumnElement[bool]]:
+def _conditions(
+    criteria: TransactionFilter, webhook: ColumnElement[str]
+) -> Iterator[ColumnElement[bool]]:
     table = transactions.c
     for column in (table.merchant_id, table.kind, table.agreement_id):
-        value = getattr(wanted, column.name)
+        value = getattr(criteria, column.name)
         if value is not None:
             yield column == value
-    if wanted.statuses:
-        yield table.status.in_(wanted.statuses)
-    if wanted.psp_id is not None:
-        yield or_(table.psp_transaction_id == wanted.psp_id, table.psp_session_id == wanted.psp_id)
-    yield from _between(table.created_at, wanted.since, wanted.until)
-    if wanted.attention:
+    if criteria.statuses:
+        yield table.status.in_(criteria.statuses)
+    if criteria.psp_id is not None:
+        yield or_(
+            table.psp_transaction_id == criteria.psp_id, table.psp_session_id == criteria.psp_id
+        )
+    yield from _between(table.created_at, criteria.since, criteria.until)
+    if criteria.attention:
         yield table.needs_attention
-    if wanted.attempted_since is not None or wanted.attempted_until is not None:
-        yield _attempted(wanted.attempted_since, wanted.attempted_until)
-    if wanted.webhook is not None:
-        yield last == wanted.webhook
-        if wanted.webhook != "delivered":
-            # The index of what is on its way or was given up leads to few transactions.
+    if criteria.attempted_since is not None or criteria.attempted_until is not None:
+        yield _attempted_between(criteria.attempted_since, criteria.attempted_until)
+    if criteria.webhook is not None:
+        yield webhook == criteria.webhook
+        if criteria.webhook != "delivered":
+            # The index of deliveries that are not delivered selects few transactions.
             yield _has_open_delivery()
 
 
-def _last_standing(now: datetime) -> ColumnElement[str]:
+def _last_delivery_state(now: datetime) -> ColumnElement[str]:
     return (
-        select(standing(now))
+        select(delivery_state(now))
         .where(
             deliveries.c.merchant_id == transactions.c.merchant_id,
             deliveries.c.transaction_id == transactions.c.transaction_id,
@@ -278,10 +304,10 @@ def _last_standing(now: datetime) -> ColumnElement[str]:
 
 
 def _has_open_delivery() -> ColumnElement[bool]:
-    with_one = select(deliveries.c.merchant_id, deliveries.c.transaction_id).where(
+    open_deliveries = select(deliveries.c.merchant_id, deliveries.c.transaction_id).where(
         text(f"deliveries.{OPEN_DELIVERY}")
     )
-    return tuple_(transactions.c.merchant_id, transactions.c.transaction_id).in_(with_one)
+    return tuple_(transactions.c.merchant_id, transactions.c.transaction_id).in_(open_deliveries)
 
 
 def _between(
@@ -293,14 +319,14 @@ def _between(
         yield column < until
 
 
-def _attempted(since: datetime | None, until: datetime | None) -> ColumnElement[bool]:
-    found = select(deliveries.c.merchant_id, deliveries.c.transaction_id).where(
+def _attempted_between(since: datetime | None, until: datetime | None) -> ColumnElement[bool]:
+    attempted = select(deliveries.c.merchant_id, deliveries.c.transaction_id).where(
         *_between(deliveries.c.last_attempt_at, since, until)
     )
-    return tuple_(transactions.c.merchant_id, transactions.c.transaction_id).in_(found)
+    return tuple_(transactions.c.merchant_id, transactions.c.transaction_id).in_(attempted)
 
 
-def _is_last() -> ColumnElement[bool]:
+def _is_last_version() -> ColumnElement[bool]:
     later = deliveries.alias()
     return ~exists().where(
         later.c.merchant_id == deliveries.c.merchant_id,

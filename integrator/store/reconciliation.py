@@ -1,4 +1,4 @@
-"""How far reconciliation has come, what it found that is nobody's, and what it has to look at."""
+"""Progress of reconciliation, unmatched movements, and transactions to compare."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -8,34 +8,38 @@ from sqlalchemy import RowMapping, Select, or_, select, update
 
 from integrator.store.models import (
     NewUnmatchedMovement,
-    Progress,
+    ReconciliationProgress,
     TransactionRow,
     UnmatchedMovement,
 )
 from integrator.store.session import shielded_write
 from integrator.store.tables import reconciliation, strays, transactions
-from integrator.store.transaction_reads import STORED, TransactionReads
+from integrator.store.transaction_reads import SELECT_TRANSACTION, TransactionReads
 
 
 class Reconciliation(TransactionReads):
-    """One row of progress per account at a PSP, one row per movement nobody asked for."""
+    """One row of progress per account at a PSP, one row per unmatched movement."""
 
-    async def progress(self, psp_settings_id: str) -> Progress:
-        """Where the last run stopped."""
+    async def progress(self, psp_settings_id: str) -> ReconciliationProgress:
+        """Return the progress of an account."""
         statement = select(reconciliation.c.cursor, reconciliation.c.checked_until).where(
             reconciliation.c.psp_settings_id == psp_settings_id
         )
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             row = (await connection.execute(statement)).one_or_none()
-        return Progress(row.cursor, row.checked_until) if row is not None else Progress()
+        return (
+            ReconciliationProgress(row.cursor, row.checked_until)
+            if row is not None
+            else ReconciliationProgress()
+        )
 
     @shielded_write
     async def advance_cursor(self, psp_settings_id: str, before: str | None, after: str) -> bool:
-        """Move the place in the event list on; False when somebody else has moved it meanwhile."""
+        """Advance the position in the event list; return False when it is no longer `before`."""
         table = reconciliation
-        async with self._writing() as connection:
-            await connection.execute(self._opened(psp_settings_id))
-            moved = await connection.execute(
+        async with self._write_transaction() as connection:
+            await connection.execute(self._insert_progress(psp_settings_id))
+            result = await connection.execute(
                 update(table)
                 .where(
                     table.c.psp_settings_id == psp_settings_id,
@@ -43,14 +47,14 @@ class Reconciliation(TransactionReads):
                 )
                 .values(cursor=after, updated_at=_now())
             )
-            return moved.rowcount == 1
+            return result.rowcount == 1
 
     @shielded_write
-    async def checked_until(self, psp_settings_id: str, until: datetime) -> None:
-        """Movements before `until` have been compared; an earlier time changes nothing."""
+    async def record_checked_until(self, psp_settings_id: str, until: datetime) -> None:
+        """Record that movements before `until` were compared; an earlier time changes nothing."""
         table = reconciliation
-        async with self._writing() as connection:
-            await connection.execute(self._opened(psp_settings_id))
+        async with self._write_transaction() as connection:
+            await connection.execute(self._insert_progress(psp_settings_id))
             await connection.execute(
                 update(table)
                 .where(
@@ -61,27 +65,29 @@ class Reconciliation(TransactionReads):
             )
 
     @shielded_write
-    async def add_stray(self, new: NewUnmatchedMovement) -> bool:
-        """Keep a movement that none of our transactions asked for; False when it is known."""
+    async def add_unmatched_movement(self, new: NewUnmatchedMovement) -> bool:
+        """Store an unmatched movement; return False when it is stored already."""
         now = _now()
         row = vars(new) | {"seen_at": now, "checked_at": now}
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             statement = self._insert(strays).values(row).on_conflict_do_nothing()
             return (await connection.execute(statement)).rowcount == 1
 
-    async def stray(self, psp_settings_id: str, psp_id: str) -> UnmatchedMovement | None:
-        """A movement nobody asked for, by the PSP's id."""
-        found = await self._strays(
+    async def unmatched_movement(
+        self, psp_settings_id: str, psp_id: str
+    ) -> UnmatchedMovement | None:
+        """Return an unmatched movement by the PSP's id."""
+        movements = await self._unmatched_movements(
             select(strays).where(
                 strays.c.psp_settings_id == psp_settings_id, strays.c.psp_id == psp_id
             )
         )
-        return found[0] if found else None
+        return movements[0] if movements else None
 
-    async def open_strays(
+    async def open_unmatched_movements(
         self, psp_settings_id: str, checked_before: datetime | None = None, limit: int = 100
     ) -> list[UnmatchedMovement]:
-        """The unresolved ones, least recently checked first."""
+        """List the unresolved movements of an account, least recently checked first."""
         statement = (
             select(strays)
             .where(strays.c.psp_settings_id == psp_settings_id, strays.c.resolved_at.is_(None))
@@ -90,13 +96,13 @@ class Reconciliation(TransactionReads):
         )
         if checked_before is not None:
             statement = statement.where(strays.c.checked_at < checked_before)
-        return await self._strays(statement)
+        return await self._unmatched_movements(statement)
 
     @shielded_write
-    async def check_stray(
+    async def update_unmatched_movement(
         self, psp_settings_id: str, psp_id: str, *, owner_id: str | None, resolved: bool
     ) -> None:
-        """Note that a stray was looked at again, what it was made on, and whether it is settled."""
+        """Record a check of a movement: its parent transaction, and whether it is resolved."""
         now = _now()
         values: dict[str, Any] = {"checked_at": now, "owner_id": owner_id}
         if resolved:
@@ -106,15 +112,15 @@ class Reconciliation(TransactionReads):
             .where(strays.c.psp_settings_id == psp_settings_id, strays.c.psp_id == psp_id)
             .values(values)
         )
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             await connection.execute(statement)
 
-    async def transactions_named(
+    async def transactions_by_ids(
         self, merchant_id: str, psp: str, ids: Collection[str]
     ) -> list[TransactionRow]:
-        """The transactions that these are ids of, ours or the PSP's, newest first."""
+        """List the transactions with any of these ids, ours or the PSP's, newest first."""
         return await self._transactions(
-            STORED.where(
+            SELECT_TRANSACTION.where(
                 transactions.c.merchant_id == merchant_id,
                 transactions.c.psp == psp,
                 or_(
@@ -133,9 +139,9 @@ class Reconciliation(TransactionReads):
         checked_before: datetime,
         limit: int,
     ) -> list[TransactionRow]:
-        """Begun transactions in one of the statuses, least recently compared first."""
+        """List started transactions in one of the statuses, least recently compared first."""
         return await self._transactions(
-            STORED.where(
+            SELECT_TRANSACTION.where(
                 transactions.c.merchant_id == merchant_id,
                 transactions.c.status.in_(statuses),
                 transactions.c.version > 0,
@@ -147,10 +153,10 @@ class Reconciliation(TransactionReads):
         )
 
     @shielded_write
-    async def transactions_checked(
+    async def mark_transactions_checked(
         self, merchant_id: str, transaction_ids: Collection[str]
     ) -> None:
-        """Note that these were compared with the PSP just now."""
+        """Record that these transactions were compared with the PSP now."""
         statement = (
             update(transactions)
             .where(
@@ -159,20 +165,20 @@ class Reconciliation(TransactionReads):
             )
             .values(checked_at=_now())
         )
-        async with self._writing() as connection:
+        async with self._write_transaction() as connection:
             await connection.execute(statement)
 
-    def _opened(self, psp_settings_id: str) -> Any:
+    def _insert_progress(self, psp_settings_id: str) -> Any:
         row = {"psp_settings_id": psp_settings_id, "updated_at": _now()}
         return self._insert(reconciliation).values(row).on_conflict_do_nothing()
 
-    async def _strays(self, statement: Select[Any]) -> list[UnmatchedMovement]:
-        async with self._reading() as connection:
+    async def _unmatched_movements(self, statement: Select[Any]) -> list[UnmatchedMovement]:
+        async with self._read_connection() as connection:
             rows: list[RowMapping] = list((await connection.execute(statement)).mappings())
         return [UnmatchedMovement(**row) for row in rows]
 
     async def _transactions(self, statement: Select[Any]) -> list[TransactionRow]:
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             rows = (await connection.execute(statement)).mappings()
             return [self._transaction_row(row) for row in rows]
 

@@ -1,18 +1,18 @@
-"""What the two busiest steps of a transaction need of the store, each read on one connection."""
+"""Combined reads for the two most frequent steps of a transaction, each on one connection."""
 
 from integrator.store.merchants import Merchants
 from integrator.store.models import PspCallData, RequestLookup
-from integrator.store.transaction_reads import TransactionReads, no_transaction
+from integrator.store.transaction_reads import TransactionReads, transaction_not_found
 
 
 class RequestReads(TransactionReads, Merchants):
-    """The request that opens a transaction, and the PSP call that follows."""
+    """Reads for the request that opens a transaction, and for the PSP call that follows."""
 
-    async def known(
+    async def request_lookup(
         self, merchant_id: str, transaction_id: str, agreement_id: str | None
     ) -> RequestLookup:
-        """What a request is checked against; of one that has come before, its transaction alone."""
-        async with self._reading() as connection:
+        """Return the data to validate a request; for a repeated one its transaction alone."""
+        async with self._read_connection() as connection:
             row = await self._read_transaction(connection, merchant_id, transaction_id)
             if row is not None:
                 return RequestLookup(row)
@@ -23,12 +23,12 @@ class RequestReads(TransactionReads, Merchants):
                 None, await self._read_settings(connection, merchant_id), agreement
             )
 
-    async def order(self, merchant_id: str, transaction_id: str) -> PspCallData:
-        """What a PSP call is made of. Raises `NotFound`."""
-        async with self._reading() as connection:
-            found = await self._read_with_parts(connection, merchant_id, transaction_id)
-            if found is None:
-                raise no_transaction(merchant_id, transaction_id)
-            row, request, instrument = found
+    async def psp_call_data(self, merchant_id: str, transaction_id: str) -> PspCallData:
+        """Return the data of a PSP call; raises `NotFound`."""
+        async with self._read_connection() as connection:
+            result = await self._read_with_request(connection, merchant_id, transaction_id)
+            if result is None:
+                raise transaction_not_found(merchant_id, transaction_id)
+            row, request, instrument = result
             settings = await self._read_settings(connection, merchant_id, row.created_at)
         return PspCallData(row, request, settings, instrument)

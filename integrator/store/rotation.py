@@ -1,4 +1,4 @@
-"""Which keys of the key ring are in use, and sealing everything anew with the active one."""
+"""Usage of the key ring's keys, and re-encryption of all blobs with the active key."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from integrator.crypto.data_keys import VERSION as DATA_KEY_VERSION
 from integrator.crypto.keys import DecryptionError, blob_header, blob_key_id
 from integrator.store.column_encryption import ERASED
-from integrator.store.models import KeyUsage, Resealed
+from integrator.store.models import KeyUsage, ReencryptedBatch
 from integrator.store.session import Session, shielded_write
 from integrator.store.tables import (
     agreements,
@@ -23,18 +23,18 @@ from integrator.store.tables import (
 )
 
 BATCH = 100
-"""So few rows that nobody notices the time for which they are locked."""
+"""Small enough that other writers do not notice the time for which the rows are locked."""
 
 _PAUSE_S = 0.01
-"""Between two batches, so that on SQLite the writers of other processes get their turn."""
+"""Pause between two batches, so that on SQLite other processes get the write lock."""
 
 _PASSES = 20
 _PASS_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True)
-class _Sealed:
-    """A column of blobs, and the columns that identify a row, in the order of the blob's place."""
+class _EncryptedColumn:
+    """Encrypted column, and the columns that identify a row, in the order of the blob's context."""
 
     column: Column[Any]
     identity: tuple[Column[Any], ...]
@@ -47,52 +47,54 @@ class _Sealed:
     def name(self) -> str:
         return f"{self.table.name}.{self.column.name}"
 
-    def place(self, identity: Sequence[str | int]) -> tuple[str | int, ...]:
+    def context(self, identity: Sequence[str | int]) -> tuple[str | int, ...]:
         return (self.table.name, self.column.name, *identity)
 
 
-def _columns(table: Table, columns: Iterable[str], identity: Iterable[str]) -> list[_Sealed]:
+def _encrypted_columns(
+    table: Table, columns: Iterable[str], identity: Iterable[str]
+) -> list[_EncryptedColumn]:
     key = tuple(table.c[name] for name in identity)
-    return [_Sealed(table.c[name], key) for name in columns]
+    return [_EncryptedColumn(table.c[name], key) for name in columns]
 
 
-SEALED = [
-    *_columns(psp_settings, ["sealed_values"], ["psp_settings_id", "version"]),
-    *_columns(data_keys, ["wrapped"], ["merchant_id", "agreement_id"]),
-    *_columns(agreements, ["instrument"], ["merchant_id", "agreement_id"]),
-    *_columns(
+ENCRYPTED_COLUMNS = [
+    *_encrypted_columns(psp_settings, ["sealed_values"], ["psp_settings_id", "version"]),
+    *_encrypted_columns(data_keys, ["wrapped"], ["merchant_id", "agreement_id"]),
+    *_encrypted_columns(agreements, ["instrument"], ["merchant_id", "agreement_id"]),
+    *_encrypted_columns(
         transactions,
         ["request", "private", "webhook_target", "sealed_snapshot"],
         ["merchant_id", "transaction_id"],
     ),
-    *_columns(notifications, ["raw", "headers"], ["psp_settings_id", "event_id"]),
-    *_columns(decisions, ["reason"], ["id"]),
+    *_encrypted_columns(notifications, ["raw", "headers"], ["psp_settings_id", "event_id"]),
+    *_encrypted_columns(decisions, ["reason"], ["id"]),
 ]
-"""Every encrypted column."""
+"""All encrypted columns."""
 
 
 class Rotation(Session):
-    """Both take their time and disturb nobody: others read and write meanwhile."""
+    """Long-running operations that do not block concurrent readers and writers."""
 
     async def key_usage(self) -> list[KeyUsage]:
-        """How many blobs each key has sealed, per column."""
-        return [await self._usage(sealed) for sealed in SEALED]
+        """Return the number of blobs of each key, per column."""
+        return [await self._column_usage(column) for column in ENCRYPTED_COLUMNS]
 
     async def stale_blobs(self) -> int:
-        """How many blobs the active key has not sealed, although it should have."""
-        return sum([await self._count_stale(sealed) for sealed in SEALED])
+        """Count the blobs that the key ring encrypted with another key than the active one."""
+        return sum([await self._count_stale(column) for column in ENCRYPTED_COLUMNS])
 
-    async def reseal(self) -> AsyncIterator[Resealed]:
-        """Seal what another key of the ring has sealed with the active one, batch by batch.
+    async def reencrypt(self) -> AsyncIterator[ReencryptedBatch]:
+        """Re-encrypt the blobs of other keys of the ring with the active key, in batches.
 
-        Wrapped data keys are among it; what they have sealed is not touched. Yields after each
-        batch, which is then safe: who stops here goes on there. Rows that somebody else holds are
-        visited again. What does not open is left as it is.
+        Includes wrapped data keys, but not what these encrypt. Yields after each committed batch;
+        an interrupted run can be continued by another. Rows locked by others are visited again.
+        Blobs that cannot be decrypted are left unchanged.
         """
         for _ in range(_PASSES):
             skipped = False
-            for sealed in SEALED:
-                async for batch in self._reseal_column(sealed):
+            for column in ENCRYPTED_COLUMNS:
+                async for batch in self._reencrypt_column(column):
                     skipped = skipped or batch.skipped > 0
                     yield batch
                     await asyncio.sleep(_PAUSE_S)
@@ -100,109 +102,119 @@ class Rotation(Session):
                 return
             await asyncio.sleep(_PASS_PAUSE_S)
 
-    async def _reseal_column(self, sealed: _Sealed) -> AsyncIterator[Resealed]:
+    async def _reencrypt_column(self, column: _EncryptedColumn) -> AsyncIterator[ReencryptedBatch]:
         last: Sequence[Any] | None = None
-        # Only what is there now: others may make more of it, and faster than we are.
-        left = await self._count_stale(sealed)
-        while left > 0 and (found := await self._stale(sealed, last)):
-            left -= len(found)
-            last = found[-1]
-            done, unreadable = await self._reseal_rows(sealed, found)
-            yield Resealed(
-                column=sealed.name,
-                resealed=done,
-                skipped=len(found) - done - unreadable,
+        # Only the rows that exist now: others may add more, and faster than we are.
+        remaining = await self._count_stale(column)
+        while remaining > 0 and (rows := await self._stale_rows(column, last)):
+            remaining -= len(rows)
+            last = rows[-1]
+            done, unreadable = await self._reencrypt_rows(column, rows)
+            yield ReencryptedBatch(
+                column=column.name,
+                reencrypted=done,
+                skipped=len(rows) - done - unreadable,
                 unreadable=unreadable,
             )
 
-    async def _count_stale(self, sealed: _Sealed) -> int:
-        statement = select(func.count()).where(self._is_stale(sealed.column))
-        async with self._reading() as connection:
+    async def _count_stale(self, column: _EncryptedColumn) -> int:
+        statement = select(func.count()).where(self._is_stale(column.column))
+        async with self._read_connection() as connection:
             return (await connection.execute(statement)).scalar_one()
 
-    async def _stale(self, sealed: _Sealed, after: Sequence[Any] | None) -> list[Row[Any]]:
-        """The next rows that another key has sealed."""
+    async def _stale_rows(
+        self, column: _EncryptedColumn, after: Sequence[Any] | None
+    ) -> list[Row[Any]]:
+        """Return the next rows that are encrypted with another key."""
         statement = (
-            select(*sealed.identity)
-            .where(self._is_stale(sealed.column))
-            .order_by(*sealed.identity)
+            select(*column.identity)
+            .where(self._is_stale(column.column))
+            .order_by(*column.identity)
             .limit(BATCH)
         )
         if after is not None:
-            statement = statement.where(tuple_(*sealed.identity) > tuple_(*after))
-        async with self._reading() as connection:
+            statement = statement.where(tuple_(*column.identity) > tuple_(*after))
+        async with self._read_connection() as connection:
             return list(await connection.execute(statement))
 
     @shielded_write
-    async def _reseal_rows(self, sealed: _Sealed, rows: Sequence[Row[Any]]) -> tuple[int, int]:
-        """Returns how many were sealed anew and how many do not open."""
+    async def _reencrypt_rows(
+        self, column: _EncryptedColumn, rows: Sequence[Row[Any]]
+    ) -> tuple[int, int]:
+        """Return how many blobs were re-encrypted and how many cannot be decrypted."""
         statement = (
-            select(*sealed.identity, sealed.column)
+            select(*column.identity, column.column)
             .where(
-                tuple_(*sealed.identity).in_([tuple(row) for row in rows]),
-                self._is_stale(sealed.column),
+                tuple_(*column.identity).in_([tuple(row) for row in rows]),
+                self._is_stale(column.column),
             )
-            # What somebody else holds is left alone: nobody can wait for us who we wait for.
+            # Locked rows are skipped, so that no deadlock is possible.
             .with_for_update(key_share=True, skip_locked=True)
         )
         unreadable = 0
-        async with self._writing() as connection:
-            held = list(await connection.execute(statement))
-            for *identity, blob in held:
-                place = sealed.place(identity)
+        async with self._write_transaction() as connection:
+            locked = list(await connection.execute(statement))
+            for *identity, blob in locked:
+                context = column.context(identity)
                 try:
-                    anew = self._vault.seal(self._vault.open(blob, *place), *place)
+                    reencrypted = self._cipher.encrypt(
+                        self._cipher.decrypt(blob, *context), *context
+                    )
                 except DecryptionError:
                     unreadable += 1
                     continue
-                await _replace(connection, sealed, identity, anew)
-        return len(held) - unreadable, unreadable
+                await _update_blob(connection, column, identity, reencrypted)
+        return len(locked) - unreadable, unreadable
 
-    async def _usage(self, sealed: _Sealed) -> KeyUsage:
+    async def _column_usage(self, column: _EncryptedColumn) -> KeyUsage:
         ids = list(self._key_ids)
-        async with self._reading() as connection:
-            while (other := await connection.scalar(_of_no_key_of(sealed.column, ids))) is not None:
-                ids.append(_key_id(other))
-            kinds = [
-                *(_begins(sealed.column, blob_header(id)) for id in ids),
-                _begins(sealed.column, DATA_KEY_VERSION),
-                sealed.column == ERASED,
+        async with self._read_connection() as connection:
+            while (
+                other := await connection.scalar(_blob_of_other_key(column.column, ids))
+            ) is not None:
+                ids.append(_read_key_id(other))
+            conditions = [
+                *(_starts_with(column.column, blob_header(id)) for id in ids),
+                _starts_with(column.column, DATA_KEY_VERSION),
+                column.column == ERASED,
             ]
-            counts = select(*(func.count().filter(kind) for kind in kinds))
+            counts = select(*(func.count().filter(condition) for condition in conditions))
             *by_key, data_key, erased = (
-                await connection.execute(counts.select_from(sealed.table))
+                await connection.execute(counts.select_from(column.table))
             ).one()
         used = {id: count for id, count in zip(ids, by_key, strict=True) if count}
-        return KeyUsage(sealed.name, used, data_key=data_key, erased=erased)
+        return KeyUsage(column.name, used, data_key=data_key, erased=erased)
 
     def _is_stale(self, column: Column[Any]) -> ColumnElement[bool]:
-        return and_(_by_the_ring(column), ~_begins(column, blob_header(self._key_ids[0])))
+        return and_(
+            _is_encrypted_by_key_ring(column), ~_starts_with(column, blob_header(self._key_ids[0]))
+        )
 
 
-async def _replace(
-    connection: AsyncConnection, sealed: _Sealed, identity: Sequence[Any], blob: bytes
+async def _update_blob(
+    connection: AsyncConnection, column: _EncryptedColumn, identity: Sequence[Any], blob: bytes
 ) -> None:
-    row = (column == value for column, value in zip(sealed.identity, identity, strict=True))
-    statement = update(sealed.table).where(*row).values({sealed.column.name: blob})
+    is_row = (key == value for key, value in zip(column.identity, identity, strict=True))
+    statement = update(column.table).where(*is_row).values({column.column.name: blob})
     await connection.execute(statement)
 
 
-def _begins(column: Column[Any], beginning: bytes) -> ColumnElement[bool]:
+def _starts_with(column: Column[Any], beginning: bytes) -> ColumnElement[bool]:
     return func.substr(column, 1, len(beginning), type_=column.type) == beginning
 
 
-def _by_the_ring(column: Column[Any]) -> ColumnElement[bool]:
-    return and_(column.is_not(None), column != ERASED, ~_begins(column, DATA_KEY_VERSION))
+def _is_encrypted_by_key_ring(column: Column[Any]) -> ColumnElement[bool]:
+    return and_(column.is_not(None), column != ERASED, ~_starts_with(column, DATA_KEY_VERSION))
 
 
-def _of_no_key_of(column: Column[Any], ids: Sequence[str]) -> Any:
-    """One blob that none of these keys has sealed."""
-    known = or_(*(_begins(column, blob_header(id)) for id in ids))
-    return select(column).where(_by_the_ring(column), ~known).limit(1)
+def _blob_of_other_key(column: Column[Any], ids: Sequence[str]) -> Any:
+    """Select one blob of the key ring that none of these keys has encrypted."""
+    of_these_keys = or_(*(_starts_with(column, blob_header(id)) for id in ids))
+    return select(column).where(_is_encrypted_by_key_ring(column), ~of_these_keys).limit(1)
 
 
-def _key_id(blob: bytes) -> str:
-    found = blob_key_id(blob)
-    if found is None:
+def _read_key_id(blob: bytes) -> str:
+    key_id = blob_key_id(blob)
+    if key_id is None:
         raise DecryptionError("not an encrypted blob of a known version")
-    return found
+    return key_id

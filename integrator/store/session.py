@@ -1,4 +1,4 @@
-"""Reading and writing connections, and the one place where driver errors become the store's."""
+"""Read and write access to the database; the one place that translates driver errors."""
 
 import asyncio
 import time
@@ -18,23 +18,22 @@ from integrator.store.column_encryption import ColumnCipher, NamedCipher
 from integrator.store.engine import open_engine
 from integrator.store.errors import ConstraintViolated, StoreError, StoreUnavailable
 
-# SQLSTATE prefixes. Transient: connection, rolled back, resources, operator intervention, and a
-# missing table, which a migration will bring.
+# SQLSTATE prefixes. Transient: connection, rollback, resources, operator intervention, and a
+# missing table, which a migration will create.
 _TRANSIENT = ("08", "40", "53", "57", "42P01")
 _BAD_DATA = "22"
 
 DURATION = histogram(
     "integrator_store_duration_seconds",
-    "How long the store was used at a time, the wait for a connection or for the write lock "
-    "included",
+    "Duration of one use of the store, including the wait for a connection or for the write lock",
     "access",
 )
 ERRORS = counter(
     "integrator_store_errors_total",
-    "Uses of the store that failed: `unavailable`, `refused` (by a rule of the schema), `other`",
+    "Failed uses of the store: `unavailable`, `refused` (by a constraint of the schema), `other`",
     *("access", "error"),
 )
-_SHOWN = {StoreUnavailable: "unavailable", ConstraintViolated: "refused"}
+_ERROR_LABELS = {StoreUnavailable: "unavailable", ConstraintViolated: "refused"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,9 +41,9 @@ S = TypeVar("S", bound="Session")
 
 
 class Session:
-    """What every group of queries is built on: an engine and a vault.
+    """Base of every group of queries: an engine and a cipher for columns.
 
-    Both connection kinds raise `StoreUnavailable` when the database is out of reach, and
+    Both kinds of connection raise `StoreUnavailable` when the database is out of reach, and
     `ConstraintViolated` when it refuses a row.
     """
 
@@ -57,35 +56,35 @@ class Session:
         self._reader = (
             engine if self._sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         )
-        # Writers of this process queue here in order; SQLite's own waiting polls and is unfair.
-        self._turn: AbstractAsyncContextManager[Any] = (
+        # Writers of this process queue here in order; SQLite itself polls for its lock, unfairly.
+        self._write_lock: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self._sqlite else nullcontext()
         )
         self._key_ids = cipher.ids
-        self._vault = ColumnCipher(cipher)
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._cipher = ColumnCipher(cipher)
+        self._pending_writes: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Finish the writes under way, then close all connections; the store ends here."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        """Wait for the writes in progress, then close all connections."""
+        while self._pending_writes:
+            await asyncio.wait(self._pending_writes)
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        with _Watched("read"):
-            async with _translated(), self._reader.connect() as connection:
+    async def _read_connection(self) -> AsyncIterator[AsyncConnection]:
+        with _AccessTimer("read"):
+            async with _translate_errors(), self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        with _Watched("write"):
-            async with _translated(), self._turn, self._writer.begin() as connection:
+    async def _write_transaction(self) -> AsyncIterator[AsyncConnection]:
+        with _AccessTimer("write"):
+            async with _translate_errors(), self._write_lock, self._writer.begin() as connection:
                 yield connection
 
     def _insert(self, table: Table) -> Any:
-        """An INSERT that can say ON CONFLICT in the dialect in use."""
-        # Of the two dialects only the one in use is loaded.
+        """Build an INSERT that supports ON CONFLICT in the SQL dialect in use."""
+        # Import only the dialect in use.
         if self._sqlite:
             from sqlalchemy.dialects import sqlite
 
@@ -98,62 +97,62 @@ class Session:
 def shielded_write(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """Let a write run to its end even when its caller is cancelled meanwhile.
+    """Let a write finish even when its caller is cancelled meanwhile.
 
-    A cancelled statement leaves its cursor behind in the traceback. SQLite does not really close
-    a connection with such a cursor, and keeps its write lock until the garbage is collected.
+    The traceback of a cancelled statement keeps its cursor alive. SQLite does not really close a
+    connection with such a cursor, and keeps its write lock until garbage collection.
     """
 
     @wraps(method)
     async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         task = asyncio.create_task(method(self, *args, **kwargs))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._pending_writes.add(task)
+        task.add_done_callback(self._pending_writes.discard)
         return await asyncio.shield(task)
 
     return run
 
 
-class _Watched:
-    """Counts one use. A class, because a generator would cost three times as much."""
+class _AccessTimer:
+    """Measure one access. A class, because a generator would cost three times as much."""
 
-    __slots__ = ("_access", "_began")
+    __slots__ = ("_access", "_started")
 
     def __init__(self, access: str) -> None:
         self._access = access
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter()
+        self._started = time.perf_counter()
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        DURATION.labels(self._access).observe(time.perf_counter() - self._began)
+        DURATION.labels(self._access).observe(time.perf_counter() - self._started)
         if isinstance(error, StoreError):
-            ERRORS.labels(self._access, _SHOWN.get(type(error), "other")).inc()
+            ERRORS.labels(self._access, _ERROR_LABELS.get(type(error), "other")).inc()
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+async def _translate_errors() -> AsyncIterator[None]:
     try:
         yield
     except (PoolTimeout, OSError) as error:
         raise StoreUnavailable(_reason(error)) from error
     except DBAPIError as error:
-        if _is_refusal(error):
+        if _is_constraint_violation(error):
             raise ConstraintViolated(_reason(error.orig)) from error
         if _is_outage(error):
             raise StoreUnavailable(_reason(error.orig)) from error
         raise
 
 
-def _is_refusal(error: DBAPIError) -> bool:
+def _is_constraint_violation(error: DBAPIError) -> bool:
     if isinstance(error, IntegrityError) or _sqlstate(error).startswith(_BAD_DATA):
         return True
-    # asyncpg reports a value it cannot encode as an interface error, which else is an outage.
+    # asyncpg reports a value it cannot encode as an interface error, which otherwise means outage.
     return error.orig is not None and isinstance(error.orig.__cause__, ValueError)
 
 

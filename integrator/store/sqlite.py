@@ -1,7 +1,7 @@
-"""Connections to SQLite that step over to their thread once for each statement.
+"""SQLite connections that switch to their thread once per statement.
 
-As SQLAlchemy drives aiosqlite, a statement is four such steps (make a cursor, execute, fetch,
-close), and a step costs as much as SQLite does.
+With aiosqlite's own connection, SQLAlchemy needs four switches per statement (create a cursor,
+execute, fetch, close), and a switch costs as much as the work of SQLite itself.
 """
 
 import sqlite3
@@ -20,31 +20,31 @@ class _Result(NamedTuple):
 
 
 class OneStepConnection(aiosqlite.Connection):
-    """What SQLAlchemy uses of a connection; results are read whole. To be awaited once."""
+    """Connection with the interface SQLAlchemy uses; reads whole results. To be awaited once."""
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(connector, iter_chunk_size=1)
         self._thread.daemon = True
-        self._begun = False
+        self._in_transaction = False
 
     def cursor(self) -> "OneStepCursor":  # type: ignore[override]
-        """A cursor that exists on the loop's side only."""
+        """Return a cursor that exists on the event loop's side only."""
         return OneStepCursor(self)
 
     async def run(self, sql: str, parameters: Any, *, many: bool) -> _Result:
         """Execute a statement and fetch all its rows."""
-        # Before it runs: whoever is cancelled meanwhile has it rolled back.
-        self._begun = self._begun or not sql.startswith("SELECT")
+        # Set before it runs, so that a cancelled statement is rolled back.
+        self._in_transaction = self._in_transaction or not sql.startswith("SELECT")
         result: _Result = await self._execute(  # type: ignore[no-untyped-call]
             _run, self._conn, sql, parameters, many
         )
         return result
 
     async def rollback(self) -> None:
-        """End a transaction, if there can be one: not after questions alone."""
-        if self._begun:
+        """Roll back the transaction, if there can be one; there is none after SELECTs alone."""
+        if self._in_transaction:
             await super().rollback()
-            self._begun = False
+            self._in_transaction = False
 
 
 class OneStepCursor:
@@ -59,35 +59,35 @@ class OneStepCursor:
         return self
 
     async def execute(self, sql: str, parameters: Any = ()) -> Self:
-        """Raises what sqlite3 raises."""
+        """Execute the statement; raises what sqlite3 raises."""
         self._result = await self._connection.run(sql, parameters, many=False)
         return self
 
     async def executemany(self, sql: str, parameters: Iterable[Any]) -> Self:
-        """Raises what sqlite3 raises."""
+        """Execute the statement; raises what sqlite3 raises."""
         self._result = await self._connection.run(sql, parameters, many=True)
         return self
 
     async def fetchall(self) -> list[Any]:
-        """The rows, which are here already."""
+        """Return the rows, which were fetched with the statement."""
         return self._result.rows
 
     async def close(self) -> None:
-        """There is nothing left to close."""
+        """Do nothing: the cursor was closed with the statement."""
 
     @property
     def description(self) -> Any:
-        """As of sqlite3."""
+        """Return the column descriptions, as sqlite3 does."""
         return self._result.description
 
     @property
     def rowcount(self) -> int:
-        """As of sqlite3."""
+        """Return the number of changed rows, as sqlite3 does."""
         return self._result.rowcount
 
     @property
     def lastrowid(self) -> int | None:
-        """As of sqlite3."""
+        """Return the id of the last inserted row, as sqlite3 does."""
         return self._result.lastrowid
 
 

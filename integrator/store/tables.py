@@ -1,9 +1,9 @@
-"""The tables. Columns of type `LargeBinary` are encrypted; everything else is readable.
+"""Table definitions. Columns of type `LargeBinary` are encrypted; all others are plain text.
 
-What belongs to an agreement (a transaction's `request` and `private`, the agreement's `instrument`,
-a notification's `raw` and `headers` when its transaction is known, a decision's `reason`) is sealed
-with the agreement's own data key, `data_keys.wrapped`; everything else, and rows older than data
-keys, with the key ring. Empty is what was erased.
+The agreement's data key (`data_keys.wrapped`) encrypts what belongs to the agreement: a
+transaction's `request` and `private`, the agreement's `instrument`, a notification's `raw` and
+`headers` when its transaction is known, a decision's `reason`. The key ring encrypts everything
+else, and rows older than data keys. Erased columns are empty.
 """
 
 from sqlalchemy import (
@@ -37,10 +37,10 @@ metadata = MetaData(
 )
 
 UNDECIDED = "status IN ('Initiated', 'Pending')"
-"""Said in these words by the index and by every query that is to use it."""
+"""Text of the partial index; a query has to repeat it exactly to use the index."""
 
 OPEN_DELIVERY = "state <> 'delivered'"
-"""As above."""
+"""Like `UNDECIDED`."""
 
 
 def _partial(name: str, *columns: str, where: str) -> Index:
@@ -89,7 +89,7 @@ psp_settings = Table(
     Column("psp_settings_id", ForeignKey("merchants.psp_settings_id"), primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("merchant_id", ForeignKey("merchants.id"), nullable=False, index=True),
-    # The PSP's own id of the account that these settings open.
+    # The PSP's id of the account that these settings give access to.
     Column("account", Text),
     Column("sealed_values", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -112,7 +112,7 @@ data_keys = Table(
     metadata,
     Column("merchant_id", ForeignKey("merchants.id"), primary_key=True),
     Column("agreement_id", Text, primary_key=True),
-    # None once the agreement's data was erased; then no other key is ever made for it.
+    # None once the agreement's data was erased; then no other key is ever created for it.
     Column("wrapped", LargeBinary),
     Column("created_at", UtcDateTime, nullable=False),
     Column("erased_at", UtcDateTime),
@@ -141,19 +141,19 @@ transactions = Table(
     Column("psp_session_id", Text),
     Column("status", String(16), nullable=False),
     Column("version", Integer, nullable=False),
-    # The state, where `sealed_snapshot` holds none: in rows of before that column.
+    # The state in rows older than `sealed_snapshot`; otherwise empty.
     Column("snapshot", Text, nullable=False),
     Column("sealed_snapshot", LargeBinary),
     Column("evidence", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    # When the caller was sent the answer to its request.
+    # When the caller was sent the response to its request.
     Column("told_at", UtcDateTime),
     # When it was last compared with the PSP; its creation counts as the first time.
     Column("checked_at", UtcDateTime),
-    # A part of the request that outlives the erasure; None in rows older than data keys.
+    # A part of the request that is kept after an erasure; None in rows older than data keys.
     Column("webhook_target", LargeBinary),
-    # Whether the state has lines that ask a person to look.
+    # Whether the state needs the attention of an operator.
     Column("needs_attention", Boolean, nullable=False, server_default=false()),
     CheckConstraint("kind IN ('preauth', 'payment', 'refund')", name="kind"),
     CheckConstraint(
@@ -196,7 +196,7 @@ notifications = Table(
     Column("attempts", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("source", String(16), nullable=False, server_default="notification"),
-    # That of its transaction, once that is known.
+    # The transaction's agreement, once the transaction is known.
     Column("agreement_id", Text),
     UniqueConstraint("psp_settings_id", "event_id"),
     CheckConstraint(
@@ -239,14 +239,14 @@ deliveries = Table(
     metadata,
     Column("merchant_id", ForeignKey("merchants.id"), primary_key=True),
     Column("transaction_id", Text, primary_key=True),
-    # That of the transaction's state.
+    # The version of the transaction's state.
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("began_at", UtcDateTime, nullable=False),
     Column("last_attempt_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
-    # The HTTP status of the last answer; None when there was none.
+    # The HTTP status of the last response; None without a response.
     Column("last_status", Integer),
     Column("last_error", Text),
     CheckConstraint("state IN ('delivering', 'delivered', 'undelivered')", name="state"),
@@ -258,13 +258,13 @@ decisions = Table(
     metadata,
     Column("id", String(24), primary_key=True),
     Column("merchant_id", ForeignKey("merchants.id"), nullable=False),
-    # What was decided on: a transaction, or a stray, `psp_id` at `psp_settings_id`.
+    # The subject: a transaction, or the unmatched movement `psp_id` at `psp_settings_id`.
     Column("transaction_id", Text),
     Column("psp_settings_id", String(24)),
-    # With a transaction: the movement that the decision names.
+    # For a transaction: the movement that the decision names.
     Column("psp_id", Text),
     Column("amount", ExactDecimal),
-    # Whose data key seals the reason.
+    # The agreement whose data key encrypts the reason.
     Column("agreement_id", Text),
     Column("kind", String(16), nullable=False),
     Column("decided_by", Text, nullable=False),

@@ -1,4 +1,4 @@
-"""Transactions as they are read: alone, with what belongs to each, and in lists."""
+"""Read transactions: one, one with its request and instrument, or lists."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -7,71 +7,73 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from integrator.store.agreements import Agreements, instrument_place
-from integrator.store.data_keys import KEY_COLUMNS, its_key
+from integrator.store.agreements import Agreements, instrument_context
+from integrator.store.data_keys import KEY_COLUMNS, data_key_join
 from integrator.store.errors import Erased, NotFound
 from integrator.store.models import TransactionKind, TransactionRow
 from integrator.store.tables import agreements, data_keys, transactions
 
-# The request is large and rarely wanted, as is what outlives it: they are read alone.
+# The request and the webhook target are rarely needed, and large: they are read separately.
 COLUMNS = [c for c in transactions.c if c.name not in ("request", "webhook_target")]
-ITS_AGREEMENT = and_(
+AGREEMENT_JOIN = and_(
     agreements.c.merchant_id == transactions.c.merchant_id,
     agreements.c.agreement_id == transactions.c.agreement_id,
 )
-"""How transactions are joined with their agreements."""
-_WITH_KEY = transactions.outerjoin(data_keys, its_key(transactions))
+"""Join condition of transactions and their agreements."""
+_WITH_DATA_KEY = transactions.outerjoin(data_keys, data_key_join(transactions))
 
-STORED = select(*COLUMNS, *KEY_COLUMNS).select_from(_WITH_KEY)
-"""Everything that a `TransactionRow` is made of."""
+SELECT_TRANSACTION = select(*COLUMNS, *KEY_COLUMNS).select_from(_WITH_DATA_KEY)
+"""Selects all columns of a `TransactionRow`."""
 _NEWEST_FIRST = (transactions.c.created_at.desc(), transactions.c.transaction_id.desc())
 
-# What every request needs is built once: building a statement and finding its compiled form costs
-# as much as running it.
-THIS = and_(
+# Statements of every request are built once: building one and finding its compiled form costs as
+# much as running it.
+BY_KEY = and_(
     transactions.c.merchant_id == bindparam("merchant"),
     transactions.c.transaction_id == bindparam("transaction"),
 )
-"""The one transaction that the parameters name; `named` makes them."""
-_ONE = STORED.where(THIS)
-_WITH_PARTS = (
+"""Matches one transaction; `key_parameters` returns the parameters."""
+_SELECT_BY_KEY = SELECT_TRANSACTION.where(BY_KEY)
+_SELECT_WITH_REQUEST = (
     select(*COLUMNS, transactions.c.request, agreements.c.instrument, *KEY_COLUMNS)
-    .select_from(_WITH_KEY.outerjoin(agreements, ITS_AGREEMENT))
-    .where(THIS)
+    .select_from(_WITH_DATA_KEY.outerjoin(agreements, AGREEMENT_JOIN))
+    .where(BY_KEY)
 )
-_TARGET = (
+_SELECT_WEBHOOK_TARGET = (
     select(
         *(transactions.c.merchant_id, transactions.c.transaction_id),
         *(transactions.c.agreement_id, transactions.c.request, transactions.c.webhook_target),
         *KEY_COLUMNS,
     )
-    .select_from(_WITH_KEY)
-    .where(THIS)
+    .select_from(_WITH_DATA_KEY)
+    .where(BY_KEY)
 )
 
 
 class TransactionReads(Agreements):
-    """One row per (merchant, transaction id), kept for ever."""
+    """One row per (merchant, transaction id), never deleted."""
 
     async def transaction(self, merchant_id: str, transaction_id: str) -> TransactionRow | None:
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             return await self._read_transaction(connection, merchant_id, transaction_id)
 
     async def webhook_target(self, merchant_id: str, transaction_id: str) -> str:
-        """The request's `webhookTarget`, which outlives the erasure.
+        """Return the request's `webhookTarget`, which is kept after an erasure.
 
-        Raises `NotFound`, and `Erased` for the request of an earlier version that kept it there
-        alone.
+        Raises `NotFound`, and `Erased` for an erased row of an earlier version, which stored the
+        target in the request only.
         """
-        async with self._reading() as connection:
-            found = await connection.execute(_TARGET, named(merchant_id, transaction_id))
-            row = found.mappings().one_or_none()
+        async with self._read_connection() as connection:
+            result = await connection.execute(
+                _SELECT_WEBHOOK_TARGET, key_parameters(merchant_id, transaction_id)
+            )
+            row = result.mappings().one_or_none()
         if row is None:
-            raise no_transaction(merchant_id, transaction_id)
+            raise transaction_not_found(merchant_id, transaction_id)
         if row["webhook_target"] is not None:
-            place = column_place("webhook_target", merchant_id, transaction_id)
-            return self._vault.open(row["webhook_target"], *place).decode()
-        request = self._open_request(row)
+            context = column_context("webhook_target", merchant_id, transaction_id)
+            return self._cipher.decrypt(row["webhook_target"], *context).decode()
+        request = self._decrypt_request(row)
         if request is None:
             raise Erased(f"the request of {transaction_id} was erased")
         target: str = request["webhookTarget"]
@@ -80,19 +82,21 @@ class TransactionReads(Agreements):
     async def find_transaction(
         self, merchant_id: str, *, psp: str, reference: str | None, psp_ids: Sequence[str]
     ) -> TransactionRow | None:
-        """The transaction a PSP speaks of: by our own id first, then by the PSP's ids.
+        """Find the transaction of a PSP's object: by our own id first, then by the PSP's ids.
 
-        Of several that carry one of the PSP's ids (transaction or session) the newest is meant.
+        Returns the newest of several with one of the PSP's ids (transaction or session).
         """
-        own = and_(transactions.c.merchant_id == merchant_id, transactions.c.psp == psp)
+        of_merchant = and_(transactions.c.merchant_id == merchant_id, transactions.c.psp == psp)
         if reference is not None:
-            ours = await self._one_transaction(own, transactions.c.transaction_id == reference)
-            if ours is not None:
-                return ours
+            transaction = await self._first_transaction(
+                of_merchant, transactions.c.transaction_id == reference
+            )
+            if transaction is not None:
+                return transaction
         if not psp_ids:
             return None
-        return await self._one_transaction(
-            own,
+        return await self._first_transaction(
+            of_merchant,
             or_(
                 transactions.c.psp_transaction_id.in_(psp_ids),
                 transactions.c.psp_session_id.in_(psp_ids),
@@ -107,8 +111,8 @@ class TransactionReads(Agreements):
         related_id: str | None = None,
         limit: int = 100,
     ) -> list[TransactionRow]:
-        """The newest transactions that meet all given conditions, newest first."""
-        statement = STORED.order_by(*_NEWEST_FIRST).limit(limit)
+        """List the newest transactions that match all conditions, newest first."""
+        statement = SELECT_TRANSACTION.order_by(*_NEWEST_FIRST).limit(limit)
         if merchant_id is not None:
             statement = statement.where(transactions.c.merchant_id == merchant_id)
         if kind is not None:
@@ -117,7 +121,7 @@ class TransactionReads(Agreements):
             statement = statement.where(transactions.c.status.in_(statuses))
         if related_id is not None:
             statement = statement.where(transactions.c.related_id == related_id)
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             return [
                 self._transaction_row(row)
                 for row in (await connection.execute(statement)).mappings()
@@ -126,22 +130,24 @@ class TransactionReads(Agreements):
     async def unstarted_transactions(
         self, older_than: datetime, limit: int = 100
     ) -> list[TransactionRow]:
-        """Transactions opened before `older_than` of which no state was ever recorded."""
+        """List transactions opened before `older_than` without any recorded state."""
         statement = (
-            STORED.where(transactions.c.version == 0, transactions.c.created_at < older_than)
+            SELECT_TRANSACTION.where(
+                transactions.c.version == 0, transactions.c.created_at < older_than
+            )
             .order_by(transactions.c.created_at)
             .limit(limit)
         )
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             rows = (await connection.execute(statement)).mappings()
             return [self._transaction_row(row) for row in rows]
 
-    async def untold_transactions(
+    async def unanswered_transactions(
         self, older_than: datetime, limit: int = 100
     ) -> list[TransactionRow]:
-        """Transactions opened before `older_than`, begun, whose caller got no answer."""
+        """List started transactions opened before `older_than` whose caller got no response."""
         statement = (
-            STORED.where(
+            SELECT_TRANSACTION.where(
                 transactions.c.told_at.is_(None),
                 transactions.c.version > 0,
                 transactions.c.created_at < older_than,
@@ -149,61 +155,65 @@ class TransactionReads(Agreements):
             .order_by(transactions.c.created_at)
             .limit(limit)
         )
-        async with self._reading() as connection:
+        async with self._read_connection() as connection:
             rows = (await connection.execute(statement)).mappings()
             return [self._transaction_row(row) for row in rows]
 
     async def _read_transaction(
         self, connection: AsyncConnection, merchant_id: str, transaction_id: str
     ) -> TransactionRow | None:
-        found = await connection.execute(_ONE, named(merchant_id, transaction_id))
-        row = found.mappings().one_or_none()
+        result = await connection.execute(
+            _SELECT_BY_KEY, key_parameters(merchant_id, transaction_id)
+        )
+        row = result.mappings().one_or_none()
         return self._transaction_row(row) if row is not None else None
 
-    async def _read_with_parts(
+    async def _read_with_request(
         self, connection: AsyncConnection, merchant_id: str, transaction_id: str
     ) -> tuple[TransactionRow, dict[str, Any] | None, dict[str, Any] | None] | None:
-        """The transaction, its request and its agreement's instrument; neither once erased."""
-        found = await connection.execute(_WITH_PARTS, named(merchant_id, transaction_id))
-        row = found.mappings().one_or_none()
+        """Return the transaction, its request and the instrument; the latter None once erased."""
+        result = await connection.execute(
+            _SELECT_WITH_REQUEST, key_parameters(merchant_id, transaction_id)
+        )
+        row = result.mappings().one_or_none()
         if row is None:
             return None
-        return self._transaction_row(row), self._open_request(row), self._open_instrument(row)
+        return self._transaction_row(row), self._decrypt_request(row), self._decrypt_instrument(row)
 
-    def _open_instrument(self, row: Mapping[Any, Any]) -> dict[str, Any] | None:
-        """Of a row that was read with its agreement's instrument."""
-        place = instrument_place(row["merchant_id"], row["agreement_id"])
-        return self._open_column(row, "instrument", place)
+    def _decrypt_instrument(self, row: Mapping[Any, Any]) -> dict[str, Any] | None:
+        """Decrypt the instrument of a row that was read with its agreement."""
+        context = instrument_context(row["merchant_id"], row["agreement_id"])
+        return self._decrypt_column(row, "instrument", context)
 
-    def _open_request(self, row: Mapping[Any, Any]) -> dict[str, Any] | None:
-        place = column_place("request", row["merchant_id"], row["transaction_id"])
-        return self._open_column(row, "request", place)
+    def _decrypt_request(self, row: Mapping[Any, Any]) -> dict[str, Any] | None:
+        context = column_context("request", row["merchant_id"], row["transaction_id"])
+        return self._decrypt_column(row, "request", context)
 
-    async def _one_transaction(self, *conditions: ColumnElement[bool]) -> TransactionRow | None:
-        statement = STORED.where(*conditions).order_by(*_NEWEST_FIRST).limit(1)
-        async with self._reading() as connection:
+    async def _first_transaction(self, *conditions: ColumnElement[bool]) -> TransactionRow | None:
+        statement = SELECT_TRANSACTION.where(*conditions).order_by(*_NEWEST_FIRST).limit(1)
+        async with self._read_connection() as connection:
             row = (await connection.execute(statement)).mappings().one_or_none()
         return self._transaction_row(row) if row is not None else None
 
     def _transaction_row(self, row: Mapping[Any, Any]) -> TransactionRow:
         key = (row["merchant_id"], row["transaction_id"])
-        values = self._values(row, "private", column_place("private", *key))
-        sealed = row["sealed_snapshot"]
-        if sealed is not None:
-            place = column_place("sealed_snapshot", *key)
-            values["snapshot"] = self._vault.open(sealed, *place).decode()
+        values = self._row_values(row, "private", column_context("private", *key))
+        snapshot = row["sealed_snapshot"]
+        if snapshot is not None:
+            context = column_context("sealed_snapshot", *key)
+            values["snapshot"] = self._cipher.decrypt(snapshot, *context).decode()
         return TransactionRow(**values)
 
 
-def named(merchant_id: str, transaction_id: str) -> dict[str, Any]:
-    """The parameters of `THIS`."""
+def key_parameters(merchant_id: str, transaction_id: str) -> dict[str, Any]:
+    """Return the parameters of `BY_KEY`."""
     return {"merchant": merchant_id, "transaction": transaction_id}
 
 
-def column_place(column: str, merchant_id: str, transaction_id: str) -> tuple[str, ...]:
-    """What a sealed column of a transaction is bound to."""
+def column_context(column: str, merchant_id: str, transaction_id: str) -> tuple[str, ...]:
+    """Return the associated data of an encrypted column of a transaction."""
     return ("transactions", column, merchant_id, transaction_id)
 
 
-def no_transaction(merchant_id: str, transaction_id: str) -> NotFound:
+def transaction_not_found(merchant_id: str, transaction_id: str) -> NotFound:
     return NotFound(f"no transaction {transaction_id} of merchant {merchant_id}")

@@ -1,4 +1,4 @@
-"""Column types that mean the same on SQLite and PostgreSQL."""
+"""Column types that behave the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,9 +9,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
-    """A `Decimal` that comes back digit for digit, trailing zeros included.
+    """Decimal column that preserves every digit, trailing zeros included.
 
-    SQLite has no decimal type and would turn one into a binary float, hence text there.
+    SQLite has no decimal type and would store a binary float, hence text there.
     """
 
     impl = Numeric
@@ -33,7 +33,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time, kept in UTC; naive times are refused with `ValueError`."""
+    """Column of aware times, stored in UTC; naive times raise `ValueError`."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -1,6 +1,6 @@
-"""Registering the workflows' search attributes with the Temporal namespace, and checking for them.
+"""Register and check the search attributes of workflows in the Temporal namespace.
 
-Temporal refuses to start a workflow with an attribute that its namespace does not know.
+Temporal rejects the start of a workflow with an attribute that is not registered.
 """
 
 import asyncio
@@ -21,70 +21,70 @@ from workflows.search_attributes import KEYS
 
 log = logging.getLogger(__name__)
 
-NOT_FOR_US = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED})
-"""Temporal Cloud, and servers that keep the operator's part to themselves."""
+NOT_PERMITTED = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED})
+"""Status of Temporal Cloud, and of servers that do not expose the operator service."""
 
-PATIENCE = timedelta(seconds=10)
-"""A server on its way up, and one that has just learned a name, needs some seconds."""
+TIMEOUT = timedelta(seconds=10)
+"""A starting server, and one with newly added attributes, needs some seconds."""
 
-_LOOK_EVERY = timedelta(milliseconds=500)
-
-
-class AttributesError(Exception):
-    """The namespace does not have the search attributes; the message says what to do."""
+_POLL_INTERVAL = timedelta(milliseconds=500)
 
 
-def command_line() -> list[str]:
-    """What tells the development server to know the attributes."""
-    return [part for key in KEYS for part in ("--search-attribute", _declared(key))]
+class SearchAttributesError(Exception):
+    """The namespace lacks search attributes; the message contains the remedy."""
+
+
+def dev_server_options() -> list[str]:
+    """Return the options that register the attributes with the development server."""
+    return [part for key in KEYS for part in ("--search-attribute", _declaration(key))]
 
 
 async def register(client: Client) -> list[str]:
-    """Have the namespace know all attributes, ready for use; returns the names that were added.
+    """Register missing attributes and wait until they are usable; returns the added names.
 
-    Raises `AttributesError`, where they are another's, may not be added or are not taken up in
-    time, and `RPCError`.
+    Raises `AttributesError`, when an attribute exists with another type, cannot be added, or is not
+    usable in time, and `RPCError`.
     """
     try:
-        lacking = await _lacking(client)
-        if lacking:
-            wanted = {key.name: _type(key) for key in lacking}
+        missing = await _missing_attributes(client)
+        if missing:
+            attributes = {key.name: _value_type(key) for key in missing}
             await client.operator_service.add_search_attributes(
-                AddSearchAttributesRequest(namespace=client.namespace, search_attributes=wanted)
+                AddSearchAttributesRequest(namespace=client.namespace, search_attributes=attributes)
             )
-            await _until_usable(client, lacking)
+            await _wait_until_usable(client, missing)
     except RPCError as error:
-        if error.status not in NOT_FOR_US:
+        if error.status not in NOT_PERMITTED:
             raise
-        raise AttributesError(_by_hand(client.namespace)) from error
-    return [key.name for key in lacking]
+        raise SearchAttributesError(_manual_instructions(client.namespace)) from error
+    return [key.name for key in missing]
 
 
-async def require(client: Client, patience: timedelta = PATIENCE) -> None:
-    """Return when the namespace knows all attributes; raises `AttributesError`, and `RPCError`.
+async def require(client: Client, timeout: timedelta = TIMEOUT) -> None:
+    """Wait until the namespace has all attributes; raises `SearchAttributesError` and `RPCError`.
 
-    Where they cannot be listed, they are taken to be there.
+    Where they cannot be listed, they are assumed to exist.
     """
-    deadline = asyncio.get_running_loop().time() + patience.total_seconds()
+    deadline = asyncio.get_running_loop().time() + timeout.total_seconds()
     try:
-        while lacking := await _lacking(client):
+        while missing := await _missing_attributes(client):
             if asyncio.get_running_loop().time() >= deadline:
-                names = ", ".join(key.name for key in lacking)
-                raise AttributesError(
-                    f"The Temporal namespace {client.namespace!r} does not know the search "
-                    f"attributes {names}. Run `integrator migrate`."
+                names = ", ".join(key.name for key in missing)
+                raise SearchAttributesError(
+                    f"The Temporal namespace {client.namespace!r} lacks the search attributes "
+                    f"{names}. Run `integrator migrate`."
                 )
-            await asyncio.sleep(_LOOK_EVERY.total_seconds())
+            await asyncio.sleep(_POLL_INTERVAL.total_seconds())
     except RPCError as error:
-        if error.status not in NOT_FOR_US:
+        if error.status not in NOT_PERMITTED:
             raise
         log.warning("search attributes cannot be checked on this Temporal server: %s", error)
 
 
-async def _until_usable(client: Client, added: list[SearchAttributeKey[Any]]) -> None:
-    """Servers read what they know of a namespace again every few seconds."""
+async def _wait_until_usable(client: Client, added: list[SearchAttributeKey[Any]]) -> None:
+    """Wait until queries accept the attributes; servers refresh their cache every few seconds."""
     query = " OR ".join(f"{key.name} IS NOT NULL" for key in added)
-    deadline = asyncio.get_running_loop().time() + PATIENCE.total_seconds()
+    deadline = asyncio.get_running_loop().time() + TIMEOUT.total_seconds()
     while True:
         try:
             await client.count_workflows(query)
@@ -92,46 +92,50 @@ async def _until_usable(client: Client, added: list[SearchAttributeKey[Any]]) ->
             if error.status is not RPCStatusCode.INVALID_ARGUMENT:
                 raise
             if asyncio.get_running_loop().time() >= deadline:
-                raise AttributesError(
-                    "Search attributes were added, but the Temporal server does not use them yet: "
+                raise SearchAttributesError(
+                    "Search attributes were added but are not usable on the Temporal server yet: "
                     f"{error.message}"
                 ) from error
         else:
             return
-        await asyncio.sleep(_LOOK_EVERY.total_seconds())
+        await asyncio.sleep(_POLL_INTERVAL.total_seconds())
 
 
-async def _lacking(client: Client) -> list[SearchAttributeKey[Any]]:
-    answer = await client.operator_service.list_search_attributes(
+async def _missing_attributes(client: Client) -> list[SearchAttributeKey[Any]]:
+    response = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace), retry=True
     )
-    known = answer.custom_attributes
-    other = [key for key in KEYS if key.name in known and known[key.name] != _type(key)]
-    if other:
-        found = ", ".join(f"{key.name} ({_name(known[key.name])})" for key in other)
-        raise AttributesError(
-            f"The Temporal namespace {client.namespace!r} has search attributes of these names and "
-            f"of other types: {found}. Remove or rename them, or use another namespace."
+    existing = response.custom_attributes
+    conflicting = [
+        key for key in KEYS if key.name in existing and existing[key.name] != _value_type(key)
+    ]
+    if conflicting:
+        conflicts = ", ".join(
+            f"{key.name} ({_type_name(existing[key.name])})" for key in conflicting
         )
-    return [key for key in KEYS if key.name not in known]
+        raise SearchAttributesError(
+            f"The Temporal namespace {client.namespace!r} has search attributes with these names "
+            f"and other types: {conflicts}. Remove or rename them, or use another namespace."
+        )
+    return [key for key in KEYS if key.name not in existing]
 
 
-def _by_hand(namespace: str) -> str:
-    options = " ".join(f'--search-attribute "{_declared(key)}"' for key in KEYS)
+def _manual_instructions(namespace: str) -> str:
+    options = " ".join(f'--search-attribute "{_declaration(key)}"' for key in KEYS)
     return (
-        "This Temporal server does not let search attributes be added this way. On Temporal Cloud "
+        "This Temporal server does not allow adding search attributes this way. On Temporal Cloud "
         f"run `tcld namespace search-attributes add --namespace {namespace} {options}`, or add "
         "them in the namespace's settings in the Cloud UI; then use `--no-temporal` here."
     )
 
 
-def _type(key: SearchAttributeKey[Any]) -> IndexedValueType.ValueType:
+def _value_type(key: SearchAttributeKey[Any]) -> IndexedValueType.ValueType:
     return IndexedValueType.ValueType(int(key.indexed_value_type))
 
 
-def _declared(key: SearchAttributeKey[Any]) -> str:
-    return f"{key.name}={_name(_type(key))}"
+def _declaration(key: SearchAttributeKey[Any]) -> str:
+    return f"{key.name}={_type_name(_value_type(key))}"
 
 
-def _name(value_type: IndexedValueType.ValueType) -> str:
+def _type_name(value_type: IndexedValueType.ValueType) -> str:
     return IndexedValueType.Name(value_type).removeprefix("INDEXED_VALUE_TYPE_").capitalize()

@@ -1,4 +1,4 @@
-"""Connections to Temporal: one data converter and one set of policies for every process."""
+"""Temporal clients with the data converter and the retry policy of every process."""
 
 import asyncio
 import logging
@@ -16,26 +16,26 @@ from integrator.temporal.payload_codec import encrypting_converter
 log = logging.getLogger(__name__)
 
 API_RETRY = RetryConfig(max_elapsed_time_millis=2_000)
-"""A caller of the API hears of an outage after about two seconds; it repeats its request anyway."""
+"""The API reports an outage after about two seconds; its callers repeat requests anyway."""
 
 RECONNECT_PAUSE = timedelta(seconds=1)
 
-API_KEY_EVERY = timedelta(minutes=1)
-"""Keys are given out with days of overlap; a file is read at no cost."""
+API_KEY_RELOAD_INTERVAL = timedelta(minutes=1)
+"""Old and new API keys overlap by days, and reading a file costs nothing."""
 
 
 async def connect(settings: Settings, *, lazy: bool) -> Client:
-    """A client for the configured server and namespace.
+    """Create a client for the configured server and namespace.
 
-    A lazy client (for the API) boots without a server and gives up on a call after about two
-    seconds; an eager one (for the worker) raises RuntimeError when the server is away. Raises
-    `KeyConfigurationError`.
+    A lazy client (for the API) starts without a server and gives up on a call after about two
+    seconds; an eager one (for the worker) raises `RuntimeError` when the server is unavailable.
+    Raises `KeyConfigurationError`.
     """
     return await Client.connect(
         settings.resolved_temporal_address,
         namespace=settings.temporal_namespace,
         api_key=settings.resolved_temporal_api_key,
-        tls=tls_of(settings),
+        tls=tls_config(settings),
         data_converter=encrypting_converter(KeyRing.from_settings(settings)),
         lazy=lazy,
         retry_config=API_RETRY if lazy else None,
@@ -43,38 +43,38 @@ async def connect(settings: Settings, *, lazy: bool) -> Client:
     )
 
 
-def tls_of(settings: Settings) -> TLSConfig | bool:
-    """How to speak TLS to Temporal; False for not at all. Raises `OSError`."""
+def tls_config(settings: Settings) -> TLSConfig | bool:
+    """Return the TLS configuration for Temporal; False without TLS. Raises `OSError`."""
     if not settings.uses_temporal_tls:
         return False
     return TLSConfig(
-        server_root_ca_cert=_content(settings.temporal_tls_ca_file),
+        server_root_ca_cert=_read_file(settings.temporal_tls_ca_file),
         domain=settings.temporal_tls_server_name,
-        client_cert=_content(settings.temporal_tls_cert_file),
-        client_private_key=_content(settings.temporal_tls_key_file),
+        client_cert=_read_file(settings.temporal_tls_cert_file),
+        client_private_key=_read_file(settings.temporal_tls_key_file),
     )
 
 
-def _content(file: Path | None) -> bytes | None:
+def _read_file(file: Path | None) -> bytes | None:
     return file.read_bytes() if file is not None else None
 
 
-async def follow_api_key(client: Client, settings: Settings) -> None:
-    """Give the client the API key anew whenever its file has changed, until cancelled."""
+async def watch_api_key_file(client: Client, settings: Settings) -> None:
+    """Update the client's API key whenever its file has changed, until cancelled."""
     while settings.temporal_api_key_file is not None:
-        await asyncio.sleep(API_KEY_EVERY.total_seconds())
+        await asyncio.sleep(API_KEY_RELOAD_INTERVAL.total_seconds())
         try:
             key = settings.resolved_temporal_api_key
         except ValueError as error:
-            log.warning("The API key for Temporal stays as it was: %s", error)
+            log.warning("The API key for Temporal was not updated: %s", error)
             continue
         if key != client.api_key:
             client.api_key = key
-            log.info("The API key for Temporal was read again.")
+            log.info("The API key for Temporal was updated.")
 
 
-async def connect_patiently(settings: Settings) -> Client:
-    """As `connect`, waiting for the server for as long as it takes: workers cannot be lazy."""
+async def connect_with_retry(settings: Settings) -> Client:
+    """Connect, retrying until the server is available; workers cannot use lazy clients."""
     while True:
         try:
             return await connect(settings, lazy=False)

@@ -1,7 +1,7 @@
-"""Encryption of everything Temporal keeps: arguments, results, messages, memos and failures.
+"""Encryption of all payloads in Temporal: arguments, results, messages, memos and failures.
 
-The server, its database and its Web UI see ciphertext; what stays readable are ids, names, the
-types of failures and search attributes, so nothing personal may be in those.
+The server, its database and its Web UI see ciphertext. Ids, names, types of failures and search
+attributes stay readable, so they must not contain personal data.
 """
 
 import dataclasses
@@ -23,36 +23,36 @@ _CONTEXT = b"temporal payload"
 
 
 class EncryptingCodec(PayloadCodec):
-    """AES-256-GCM with the key ring; the key's id is part of each payload."""
+    """Codec with AES-256-GCM and the key ring; each payload contains the key's id."""
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Each payload sealed whole, its metadata included."""
-        return [self._sealed(payload) for payload in payloads]
+        """Encrypt each payload as a whole, including its metadata."""
+        return [self._encrypt(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """What `encode` made of them; payloads in another encoding come back as they are.
+        """Decrypt what `encode` encrypted; payloads in another encoding are returned unchanged.
 
         Raises `DecryptionError`.
         """
-        return [self._opened(payload) for payload in payloads]
+        return [self._decrypt(payload) for payload in payloads]
 
-    def _sealed(self, payload: Payload) -> Payload:
-        sealed = self._keys.encrypt(payload.SerializeToString(), context=_CONTEXT)
-        return Payload(metadata={"encoding": ENCODING}, data=sealed)
+    def _encrypt(self, payload: Payload) -> Payload:
+        ciphertext = self._keys.encrypt(payload.SerializeToString(), context=_CONTEXT)
+        return Payload(metadata={"encoding": ENCODING}, data=ciphertext)
 
-    def _opened(self, payload: Payload) -> Payload:
+    def _decrypt(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
             return payload
         return Payload.FromString(self._keys.decrypt(payload.data, context=_CONTEXT))
 
 
 class PydanticConverter(CompositePayloadConverter):
-    """The SDK's for Pydantic models. It makes one for each workflow; these share what they know.
+    """Payload converter for Pydantic models whose instances share their type adapters.
 
-    Otherwise each would find out anew how to read the types of its messages.
+    The SDK creates one for each workflow; each would otherwise build its type adapters again.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ _CONVERTERS = tuple(PydanticPayloadConverter().converters.values())
 
 
 def encrypting_converter(keys: KeyRing) -> DataConverter:
-    """Pydantic models, encrypted; failures carry neither their message nor their trace in clear."""
+    """Create a converter for encrypted Pydantic models and encrypted failure details."""
     return dataclasses.replace(
         pydantic_data_converter,
         payload_converter_class=PydanticConverter,

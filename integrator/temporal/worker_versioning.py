@@ -1,9 +1,9 @@
-"""Which code a worker runs, and whether Temporal is told so.
+"""Worker identity, build id and worker versioning.
 
-Off by default: a version of a worker deployment gets no task before somebody promotes it, which a
-first run cannot wait for. Transactions live for up to 400 days, so that no version could ever be
-taken away if they stayed on theirs: they all move to the promoted one (AUTO_UPGRADE), and workflow
-code tells old histories from new ones by `patched()`.
+Versioning is off by default: a version of a worker deployment gets no task before an operator
+promotes it, which a first run cannot wait for. Transactions run for up to 400 days, so no version
+could ever be retired if they were pinned: they all move to the promoted one (AUTO_UPGRADE), and
+workflow code distinguishes old histories by `patched()`.
 """
 
 import os
@@ -20,15 +20,15 @@ from temporalio.worker import WorkerDeploymentConfig
 from integrator.settings import Settings
 
 PRODUCT = "payment-integrator"
-CODE = ("activities", "integrator", "workflows", "worker.py")
-"""What a worker runs of this product; adapters from other packages have versions of their own."""
+CODE_PATHS = ("activities", "integrator", "workflows", "worker.py")
+"""Code of this product that a worker runs; external adapters have versions of their own."""
 
 _SEPARATOR = " "
 
 
 @dataclass(frozen=True)
 class WorkerIdentity:
-    """Who polls: the members of a worker's identity at Temporal."""
+    """Parts of a worker's identity at Temporal."""
 
     process: str
     version: str
@@ -39,37 +39,37 @@ class WorkerIdentity:
 
 
 def identity(settings: Settings) -> str:
-    """`<pid>@<host> <version> <build id>`, which Temporal shows beside all that a worker does."""
+    """Return `<pid>@<host> <version> <build id>`, which Temporal shows for the worker's events."""
     process = f"{os.getpid()}@{socket.gethostname()}"
     return str(WorkerIdentity(process, version(PRODUCT), build_id(settings)))
 
 
-def read_identity(text: str) -> WorkerIdentity | None:
-    """What `identity` wrote; None for another program's worker, or one from before this."""
+def parse_identity(text: str) -> WorkerIdentity | None:
+    """Parse the result of `identity`; None for another program's or an older worker."""
     parts = text.split(_SEPARATOR)
     return WorkerIdentity(*parts) if len(parts) == len(WorkerIdentity.__match_args__) else None
 
 
 def build_id(settings: Settings) -> str:
-    """As configured, else `<version>-<fingerprint of the code>`."""
+    """Return the configured build id, else `<version>-<fingerprint of the code>`."""
     return settings.worker_build_id or f"{version(PRODUCT)}-{code_fingerprint()}"
 
 
 @cache
 def code_fingerprint() -> str:
-    """Twelve hexadecimal digits, the same wherever the same files are installed."""
+    """Return 12 hexadecimal digits, equal wherever the same files are installed."""
     root = Path(__file__).parents[2]
     digest = sha256()
-    for name in CODE:
-        top = root / name
-        for file in sorted(top.rglob("*.py")) if top.is_dir() else [top]:
+    for name in CODE_PATHS:
+        path = root / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(f"{file.relative_to(root).as_posix()}\0".encode())
             digest.update(sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
 def deployment_config(settings: Settings) -> WorkerDeploymentConfig | None:
-    """How a worker polls: as a version of the configured deployment, or as anybody (None)."""
+    """Return the configured worker deployment version; None without versioning."""
     if settings.worker_deployment is None:
         return None
     return WorkerDeploymentConfig(

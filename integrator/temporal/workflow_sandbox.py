@@ -1,4 +1,4 @@
-"""The sandbox that workflows run in, without what it would do for nothing."""
+"""The workflow sandbox, without unnecessary work per run and payload."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,41 +8,41 @@ from temporalio.converter import StorageDriverStoreContext
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-PASSED_THROUGH = (
+PASSTHROUGH_MODULES = (
     "workflows.activity_plans",  # constants and type names only
     "integrator.contract",  # models and enums, no state
     "integrator.psp",  # only its value types are imported by workflows
-    "workflows",  # without I/O and without state outside its instances; its tests run it confined
+    "workflows",  # no I/O, no state outside its instances; its tests run it sandboxed
 )
-"""Our own pure modules: importing them anew for every workflow run costs a third of the worker's
-time, most of it for the definitions of the workflows themselves."""
+"""Pure modules: importing them again for every workflow run takes a third of the worker's time,
+most of it for the workflow definitions."""
 
 
-def runner(passed_through: Sequence[str] = PASSED_THROUGH) -> SandboxedWorkflowRunner:
-    """The workflow sandbox, without re-importing what is pure."""
+def runner(passed_through: Sequence[str] = PASSTHROUGH_MODULES) -> SandboxedWorkflowRunner:
+    """Create the sandboxed runner with the modules to pass through."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*passed_through)
-    return _Runner(restrictions=restrictions)
+    return _SandboxRunner(restrictions=restrictions)
 
 
-class _Runner(SandboxedWorkflowRunner):
-    """Does not enter the sandbox for each payload to ask what the payload is about.
+class _SandboxRunner(SandboxedWorkflowRunner):
+    """Runner that does not enter the sandbox to get a serialization context for each payload.
 
-    The answer is for converters, codecs and stores that treat payloads by what they are about.
-    Ours treats all alike, and asking was a sixth of the worker's time.
+    The context is for converters, codecs and stores that depend on it. Ours does not, and getting
+    it took a sixth of the worker's time.
     """
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        return _Instance(super().create_instance(det))
+        return _SandboxInstance(super().create_instance(det))
 
 
-class _Instance(WorkflowInstance):
-    """A confined workflow whose payloads are about nothing in particular."""
+class _SandboxInstance(WorkflowInstance):
+    """Sandboxed workflow whose payloads have no serialization context."""
 
-    def __init__(self, confined: WorkflowInstance) -> None:
-        self._confined = confined
+    def __init__(self, sandboxed: WorkflowInstance) -> None:
+        self._sandboxed = sandboxed
 
     def activate(self, act: Any) -> Any:
-        return self._confined.activate(act)
+        return self._sandboxed.activate(act)
 
     def get_serialization_context(self, command_info: Any) -> None:
         return None
@@ -51,7 +51,7 @@ class _Instance(WorkflowInstance):
         return StorageDriverStoreContext(target=None)
 
     def get_info(self) -> workflow.Info:
-        return self._confined.get_info()
+        return self._sandboxed.get_info()
 
     def get_thread_id(self) -> int | None:
-        return self._confined.get_thread_id()
+        return self._sandboxed.get_thread_id()

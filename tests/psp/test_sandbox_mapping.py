@@ -11,7 +11,7 @@ from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.errors import ProtocolError
-from integrator.psp.sandbox import instruments, mapping
+from integrator.psp.sandbox import instruments, mapping, request_bodies
 from integrator.psp.sandbox.wire import (
     Authorization,
     Charge,
@@ -131,7 +131,7 @@ class TestCheckout:
 
     def test_the_request(self) -> None:
         call = builders.authorize("119", ref=REFERENCE, text="t" * 600)
-        assert mapping.checkout_body(call) == {
+        assert request_bodies.checkout_body(call) == {
             "reference": REFERENCE,
             "mode": "authorize",
             "amount": 11900,
@@ -145,7 +145,7 @@ class TestCheckout:
         }
 
     def test_nothing_to_reserve_is_a_set_up(self) -> None:
-        body = mapping.checkout_body(builders.authorize("0", payer=Payer()))
+        body = request_bodies.checkout_body(builders.authorize("0", payer=Payer()))
         assert (body["mode"], body["amount"], body["customer"]) == ("setup", 0, None)
 
 
@@ -252,7 +252,7 @@ class TestCharge:
 
     def test_the_request(self) -> None:
         call = builders.charge("49.90", ref=REFERENCE, execute_on=date(2026, 2, 19), text="INV-1")
-        assert mapping.charge_body(call, CARD.token) == {
+        assert request_bodies.charge_body(call, CARD.token) == {
             "reference": REFERENCE,
             "amount": 4990,
             "currency": "EUR",
@@ -296,7 +296,7 @@ class TestRefund:
 
     def test_the_request(self) -> None:
         call = builders.refund("19.00", ref=REFERENCE, text="Sorry")
-        assert mapping.refund_body(call) == {
+        assert request_bodies.refund_body(call) == {
             "reference": REFERENCE,
             "charge": "ch_1",
             "amount": 1900,

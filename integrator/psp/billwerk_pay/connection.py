@@ -5,7 +5,8 @@ from functools import partial
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.billwerk_pay import authorize, listing, mapping, request_bodies, search
+from integrator.psp.billwerk_pay import authorize, listing, mapping, request_bodies
+from integrator.psp.billwerk_pay import lookup as object_lookup
 from integrator.psp.billwerk_pay.client import Client
 from integrator.psp.billwerk_pay.settings import BillwerkPaySettings
 from integrator.psp.billwerk_pay.wire import Account, Charge, Invoice, WebhookSettings
@@ -117,14 +118,16 @@ class BillwerkPayConnection(PspConnection):
             "amount": request_bodies.money(call)["amount"],
             "text": request_bodies.text(call),
         }
-        invoice = await search.invoice(self._client, handle)
+        invoice = await object_lookup.invoice(self._client, handle)
         known = {moved.id for moved in invoice.transactions} if invoice else set()
         require(id in known, Code.InvalidData, "The PSP has no such payment.")
         made = await self._given_back(invoice, call)
         if made is None:
 
             async def read() -> WireRefund | None:
-                return await self._given_back(await search.invoice(self._client, handle), call)
+                return await self._given_back(
+                    await object_lookup.invoice(self._client, handle), call
+                )
 
             attempt = self._client.ask(WireRefund, "POST", "refund", body=body)
             made = await recover_by_read(attempt, read)
@@ -136,11 +139,11 @@ class BillwerkPayConnection(PspConnection):
 
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
         """What a charge or capture has come to, with its chargebacks."""
-        return await search.payment(self._client, lookup)
+        return await object_lookup.payment(self._client, lookup)
 
     async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
         """What a refund has come to."""
-        return await search.refund(self._client, lookup)
+        return await object_lookup.refund(self._client, lookup)
 
     async def verify_settings(self) -> SettingsCheck:
         """Both secrets: the PSP shows the one its webhooks are signed with."""
@@ -166,7 +169,7 @@ class BillwerkPayConnection(PspConnection):
         return found if found and found.state in states else None
 
     async def _settled(self, handle: str, call: Capture) -> Outcome | None:
-        invoice = await search.invoice(self._client, handle)
+        invoice = await object_lookup.invoice(self._client, handle)
         own = mapping.settle_of(invoice, call.reference) if invoice else None
         return mapping.movement(mapping.ours(own, call.currency), call.currency) if own else None
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from integrator.psp.billwerk_pay import mapping, search
+from integrator.psp.billwerk_pay import lookup, mapping
 from integrator.psp.billwerk_pay.client import Client
 from integrator.psp.billwerk_pay.money import to_major
 from integrator.psp.billwerk_pay.wire import (
@@ -162,7 +162,7 @@ async def _charged_back(client: Client, dispute: Dispute) -> Movement | None:
     if invoice is None or not settles:
         log.error("Dispute %s is about nothing that was settled", dispute.id)
         return None
-    found = await search.disputes(client, settles[-1])
+    found = await lookup.disputes(client, settles[-1])
     outcome = mapping.movement(settles[-1], invoice.currency, found)
     lines = {(invoice.handle, n.amount): mark(n.ordertext) for n in invoice.order_lines}
     marks = {place: reference for place, reference in lines.items() if reference}

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.gocardless import notifications
 from integrator.psp.gocardless.client import GoCardlessClient
+from integrator.psp.gocardless.config import GoCardlessConfig
 from integrator.psp.gocardless.connection import GoCardlessConnection
-from integrator.psp.gocardless.settings import GoCardlessConfig, GoCardlessSettings
+from integrator.psp.gocardless.settings import GoCardlessSettings
 from integrator.psp.port import Connection
 from integrator.psp.toolkit.adapter import PspAdapter
 from integrator.psp.toolkit.http import PspHttp

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.errors import PspUnavailable
-from integrator.psp.gocardless import listing, mapping, request_bodies, signing
+from integrator.psp.gocardless import authorize, listing, mapping, request_bodies
 from integrator.psp.gocardless.client import GoCardlessClient
 from integrator.psp.gocardless.error_codes import CREDITOR_SCHEMES, SCHEMES
 from integrator.psp.gocardless.mapping import MANDATE
@@ -53,7 +53,7 @@ class GoCardlessConnection(PspConnection):
     @returns_declines
     async def authorize(self, call: Authorize) -> Outcome:
         """Set up a mandate, by the hosted page or by IBAN, or see whether one is still good."""
-        return await signing.authorize(self._client, call)
+        return await authorize.authorize(self._client, call)
 
     @returns_declines
     async def void(self, call: Void) -> Outcome:
@@ -66,7 +66,7 @@ class GoCardlessConnection(PspConnection):
 
         async def ended() -> BillingRequest | None:
             found = await self._client.named(BillingRequest, id)
-            return found if found and found.status not in signing.OPEN else None
+            return found if found and found.status not in authorize.OPEN else None
 
         attempt = self._client.act(BillingRequest, id, "cancel")
         return mapping.void_outcome(await recover_by_read(attempt, ended))
@@ -113,7 +113,7 @@ class GoCardlessConnection(PspConnection):
             mandate = await self._client.named(Mandate, lookup.psp_id)
             return mapping.mandate_outcome(mandate) if mandate else None
         found = await self._find(BillingRequest, lookup)
-        return await signing.outcome(self._client, found) if found else None
+        return await authorize.outcome(self._client, found) if found else None
 
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
         """What a payment has come to, with its chargeback."""

@@ -1,18 +1,13 @@
-"""What a merchant enters to use GoCardless, and where a deployment finds it."""
+"""Settings form of a GoCardless merchant."""
 
 from typing import Literal
 
-from pydantic import Field, HttpUrl
+from pydantic import Field
 
 from integrator.psp.toolkit.secrets import Secret, Secrets
-from integrator.psp.toolkit.settings import DeploymentConfig, MerchantSettings
+from integrator.psp.toolkit.settings import MerchantSettings
 
 Environment = Literal["live", "sandbox"]
-
-_HOSTS: dict[Environment, str] = {
-    "live": "https://api.gocardless.com",
-    "sandbox": "https://api-sandbox.gocardless.com",
-}
 
 
 class GoCardlessSettings(MerchantSettings):
@@ -34,13 +29,3 @@ class GoCardlessSettings(MerchantSettings):
         title="Environment",
         json_schema_extra={"predefinedValues": {"live": "Live", "sandbox": "Sandbox"}},
     )
-
-
-class GoCardlessConfig(DeploymentConfig):
-    """GoCardless itself, unless a URL is given."""
-
-    url: HttpUrl | None = Field(None, validation_alias="INTEGRATOR_GOCARDLESS_URL")
-
-    def base_url(self, environment: Environment) -> str:
-        """Without a trailing slash."""
-        return str(self.url or _HOSTS[environment]).rstrip("/")

@@ -4,7 +4,7 @@ import re
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.sandbox import instruments, mapping
+from integrator.psp.sandbox import instruments, mapping, request_bodies
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.wire import Authorization, CheckoutSession, Mandate, PaymentMethod
 from integrator.psp.toolkit.bank_account import bank_account
@@ -43,7 +43,7 @@ async def _take_over(client: SandboxClient, call: Authorize, token: str) -> Outc
 async def _checkout(client: SandboxClient, call: Authorize) -> Outcome:
     urls = call.success_url and call.error_url and call.abort_url
     require(urls, Code.InvalidData, "A checkout needs all three return URLs.")
-    body, key = mapping.checkout_body(call), call.idempotency_key
+    body, key = request_bodies.checkout_body(call), call.idempotency_key
     session = await client.post(CheckoutSession, "checkout_sessions", body=body, key=key)
     return mapping.session_outcome(verify_reference(session, call))
 
@@ -52,7 +52,7 @@ async def _reserve(client: SandboxClient, call: Authorize) -> Outcome:
     token = stored(call)
     if METHOD not in token:
         return instruments.still_usable(None)
-    body, key = mapping.authorization_body(call, token), call.idempotency_key
+    body, key = request_bodies.authorization_body(call, token), call.idempotency_key
     held = await client.post(Authorization, "authorizations", body=body, key=key)
     return mapping.authorization_outcome(verify_reference(held, call))
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.sandbox import authorize, instruments, listing, mapping
+from integrator.psp.sandbox import authorize, instruments, listing, mapping, request_bodies
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.wire import Account, Authorization, CheckoutSession, Mandate
 from integrator.psp.sandbox.wire import Charge as WireCharge
@@ -73,7 +73,7 @@ class SandboxConnection(PspConnection):
         if not call.authorization_id.startswith("auth_"):
             return NOTHING_HELD
         path = ("authorizations", call.authorization_id, "capture")
-        body, key = mapping.capture_body(call), call.idempotency_key
+        body, key = request_bodies.capture_body(call), call.idempotency_key
         taken = await self._client.post(WireCharge, *path, body=body, key=key)
         return mapping.charge_outcome(verify_reference(taken, call))
 
@@ -83,14 +83,14 @@ class SandboxConnection(PspConnection):
         token = call.instrument.token
         if METHOD not in token:
             return instruments.still_usable(None)
-        body, key = mapping.charge_body(call, token), call.idempotency_key
+        body, key = request_bodies.charge_body(call, token), call.idempotency_key
         taken = await self._client.post(WireCharge, "charges", body=body, key=key)
         return mapping.charge_outcome(verify_reference(taken, call))
 
     @returns_declines
     async def refund(self, call: Refund) -> Outcome:
         """Give money of a charge back."""
-        body, key = mapping.refund_body(call), call.idempotency_key
+        body, key = request_bodies.refund_body(call), call.idempotency_key
         given = await self._client.post(WireRefund, "refunds", body=body, key=key)
         return mapping.refund_outcome(verify_reference(given, call))
 

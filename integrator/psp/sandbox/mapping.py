@@ -3,9 +3,6 @@
 Only a status that says success or failure is final here: a word the PSP adds later is `Pending`.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.errors import ProtocolError
@@ -19,14 +16,11 @@ from integrator.psp.sandbox.wire import (
     Failure,
     Refund,
 )
-from integrator.psp.toolkit.instruments import METHOD
-from integrator.psp.toolkit.money import to_major, to_minor
+from integrator.psp.toolkit.money import to_major
 from integrator.psp.toolkit.outcomes import ended, failed, paid, refunded
-from integrator.psp.toolkit.redaction import cut, sentence
+from integrator.psp.toolkit.redaction import sentence
 from integrator.psp.types import (
     Approved,
-    Authorize,
-    Capture,
     Declined,
     Fact,
     FactKind,
@@ -34,67 +28,6 @@ from integrator.psp.types import (
     Pending,
     RedirectRequired,
 )
-from integrator.psp.types import Charge as ChargeCall
-from integrator.psp.types import Refund as RefundCall
-
-Body = Mapping[str, Any]
-
-_LONGEST_TEXT = 500
-
-
-def checkout_body(call: Authorize) -> Body:
-    """A hosted page that holds the amount, or for 0 only stores the card."""
-    amount = to_minor(call.amount, call.currency)
-    payer = {"name": call.payer.name, "email": call.payer.email}
-    return {
-        "reference": call.reference,
-        "mode": "authorize" if amount else "setup",
-        "amount": amount,
-        "currency": call.currency,
-        "success_url": call.success_url,
-        "error_url": call.error_url,
-        "cancel_url": call.abort_url,
-        "description": cut(call.text, _LONGEST_TEXT),
-        "language": call.payer.language.lower() if call.payer.language else None,
-        "customer": {key: value for key, value in payer.items() if value} or None,
-    }
-
-
-def authorization_body(call: Authorize, token: Mapping[str, str]) -> Body:
-    """A reservation on a stored card."""
-    return {
-        "reference": call.reference,
-        "amount": to_minor(call.amount, call.currency),
-        "currency": call.currency,
-        "payment_method": token[METHOD],
-    }
-
-
-def capture_body(call: Capture) -> Body:
-    """Part or all of a reservation."""
-    return {"reference": call.reference, "amount": to_minor(call.amount, call.currency)}
-
-
-def charge_body(call: ChargeCall, token: Mapping[str, str]) -> Body:
-    """A payment with a stored card or a mandate."""
-    return {
-        "reference": call.reference,
-        "amount": to_minor(call.amount, call.currency),
-        "currency": call.currency,
-        "payment_method": token[METHOD],
-        "execute_on": call.execute_on.isoformat() if call.execute_on else None,
-        "description": cut(call.text, _LONGEST_TEXT),
-    }
-
-
-def refund_body(call: RefundCall) -> Body:
-    """Part or all of a payment."""
-    return {
-        "reference": call.reference,
-        "charge": call.payment_psp_id,
-        "amount": to_minor(call.amount, call.currency),
-        "description": cut(call.text, _LONGEST_TEXT),
-    }
 
 
 def session_outcome(session: CheckoutSession) -> Outcome:

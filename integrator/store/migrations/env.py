@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs migrations on the connection that `integrator.store.migrate` hands over."""
+"""Entry point of Alembic: runs migrations on the connection of `integrator.store.migrate`."""
 
 from alembic import context
 

@@ -1,7 +1,7 @@
-"""What goes into the store and what comes out of it: plain values, already decrypted.
+"""Input and output values of the store, in plain text.
 
-Amounts are `Decimal` in major units, times are aware and in UTC, `snapshot` is JSON text that the
-caller owns, and every `dict` must be plain JSON (text, numbers, booleans, lists, dicts, None).
+Amounts are `Decimal` in major units, times are aware and in UTC, `snapshot` is JSON text defined by
+the caller, and every `dict` must be plain JSON (text, numbers, booleans, lists, dicts, None).
 """
 
 from integrator.store.models.agreements import Agreement, ErasureScope, NewAgreement
@@ -11,8 +11,8 @@ from integrator.store.models.decisions import (
     DecisionRow,
     NewDecision,
 )
-from integrator.store.models.deliveries import DeliveryRow, DeliveryStanding
-from integrator.store.models.keys import KeyCheck, KeyUsage, Resealed
+from integrator.store.models.deliveries import DeliveryRow, DeliveryState
+from integrator.store.models.keys import KeyCheck, KeyUsage, ReencryptedBatch
 from integrator.store.models.merchants import ApiToken, Merchant, OAuthClient
 from integrator.store.models.notifications import (
     NewNotification,
@@ -22,11 +22,15 @@ from integrator.store.models.notifications import (
 )
 from integrator.store.models.operators import (
     Backlog,
-    Filter,
     NotificationSummary,
+    TransactionFilter,
     TransactionSummary,
 )
-from integrator.store.models.reconciliation import NewUnmatchedMovement, Progress, UnmatchedMovement
+from integrator.store.models.reconciliation import (
+    NewUnmatchedMovement,
+    ReconciliationProgress,
+    UnmatchedMovement,
+)
 from integrator.store.models.transactions import (
     FINAL_STATUSES,
     Caller,
@@ -44,37 +48,37 @@ __all__ = [
     "FINAL_STATUSES",
     "Agreement",
     "ApiToken",
-    "RequestedTransaction",
     "Backlog",
     "Caller",
     "DecisionKind",
     "DecisionOutcome",
     "DecisionRow",
     "DeliveryRow",
-    "DeliveryStanding",
-    "Filter",
+    "DeliveryState",
     "ErasureScope",
+    "KeyCheck",
     "KeyUsage",
-    "RequestLookup",
-    "TransactionSummary",
     "Merchant",
     "NewAgreement",
     "NewDecision",
     "NewNotification",
-    "NewUnmatchedMovement",
     "NewTransaction",
+    "NewUnmatchedMovement",
     "NotificationRow",
     "NotificationSource",
     "NotificationState",
-    "OAuthClient",
-    "KeyCheck",
-    "PspCallData",
-    "PageCursor",
-    "Progress",
     "NotificationSummary",
+    "OAuthClient",
+    "PageCursor",
+    "PspCallData",
+    "ReconciliationProgress",
     "RecordUpdate",
-    "Resealed",
-    "UnmatchedMovement",
+    "ReencryptedBatch",
+    "RequestLookup",
+    "RequestedTransaction",
+    "TransactionFilter",
     "TransactionKind",
     "TransactionRow",
+    "TransactionSummary",
+    "UnmatchedMovement",
 ]

@@ -1,4 +1,4 @@
-"""What payments are charged to, and how much is kept of it."""
+"""Agreements that payments charge, and the amount of data stored for one."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class NewAgreement:
-    """The agreement an initial preauth opens."""
+    """Agreement that an initial preauth opens."""
 
     agreement_id: str
     role: str
@@ -15,9 +15,9 @@ class NewAgreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What later payments charge; `transaction_id` is the preauth that last changed it.
+    """Agreement that later payments charge; `transaction_id` is the preauth that last changed it.
 
-    One whose data was `erased` has no instrument and is never usable again.
+    An `erased` agreement has no instrument and can never be used again.
     """
 
     merchant_id: str
@@ -32,8 +32,10 @@ class Agreement:
 
 @dataclass(frozen=True)
 class ErasureScope:
-    """What is kept of an agreement: how many transactions, `undecided` ones among them, and how
-    many notifications that are not erased, `unread` ones among them.
+    """Data stored for an agreement: its transactions and its notifications that are not erased.
+
+    `undecided` is the number of transactions without a final status, `unread` the number of
+    notifications that were not applied yet.
     """
 
     transactions: int

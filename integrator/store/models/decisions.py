@@ -1,4 +1,4 @@
-"""What a person decides, and what became of it."""
+"""Decisions of operators and their outcomes."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,9 +11,9 @@ DecisionOutcome = Literal["asked", "done", "refused"]
 
 @dataclass(frozen=True)
 class NewDecision:
-    """What a person decided on a transaction, or on a stray at `psp_settings_id`.
+    """Decision on a transaction, or on an unmatched movement at `psp_settings_id`.
 
-    With a transaction `psp_id` and `amount` (in its currency) are the movement the decision names.
+    For a transaction, `psp_id` and `amount` (in its currency) are the movement the decision names.
     """
 
     merchant_id: str
@@ -29,9 +29,9 @@ class NewDecision:
 
 @dataclass(frozen=True)
 class DecisionRow:
-    """A decision as kept; `reason` is None once it was erased.
+    """Stored decision; `reason` is None once it was erased.
 
-    `outcome` is "asked" until it is known what became of it; `refusal` says why it was refused.
+    `outcome` is "asked" until the result is known; `refusal` says why it was refused.
     """
 
     id: str

@@ -1,25 +1,25 @@
-"""How the announcement of a change goes."""
+"""Progress of the delivery of a change notification."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-DeliveryStanding = Literal["delivering", "delivered", "undelivered"]
+DeliveryState = Literal["delivering", "delivered", "undelivered"]
 
 
 @dataclass(frozen=True)
 class DeliveryRow:
-    """The last round of announcing one version of a transaction's state.
+    """Last round of delivery of one version of a transaction's state.
 
-    `attempts` counts those of the round that began at `began_at`. `delivered_at` stays from an
-    earlier round. `last_status` is the HTTP status of the last answer, None when there was none;
-    `last_error` holds neither addresses nor secrets.
+    `attempts` counts the attempts of the round that began at `began_at`. `delivered_at` is kept
+    from an earlier round. `last_status` is the HTTP status of the last response, None without a
+    response; `last_error` contains neither addresses nor secrets.
     """
 
     merchant_id: str
     transaction_id: str
     version: int
-    state: DeliveryStanding
+    state: DeliveryState
     attempts: int
     began_at: datetime
     last_attempt_at: datetime

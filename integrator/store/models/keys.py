@@ -1,13 +1,13 @@
-"""Which keys have sealed the blobs of a column, and whether they open."""
+"""Usage of keys per column, results of a rotation and of a check of the keys."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class KeyUsage:
-    """How many blobs of a column the keys of the ring have sealed, by key id, and data keys.
+    """Numbers of blobs of a column that each key of the ring, or a data key, has encrypted.
 
-    `column` is "table.column"; `erased` counts the blobs that are empty.
+    `column` is "table.column"; `by_key` is by key id; `erased` counts the empty blobs.
     """
 
     column: str
@@ -17,18 +17,18 @@ class KeyUsage:
 
 
 @dataclass(frozen=True)
-class Resealed:
-    """What became of a batch of blobs; `skipped` are those that somebody else was writing."""
+class ReencryptedBatch:
+    """Result of re-encrypting a batch of blobs; `skipped` were locked by another writer."""
 
     column: str
-    resealed: int
+    reencrypted: int
     skipped: int
     unreadable: int
 
 
 @dataclass(frozen=True)
 class KeyCheck:
-    """How many blobs of a column's sample opened with the key ring and the data keys."""
+    """Numbers of blobs that were sampled from a column, and that the keys cannot decrypt."""
 
     column: str
     read: int

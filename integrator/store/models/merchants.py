@@ -1,4 +1,4 @@
-"""Who is paid, and what their systems prove themselves with."""
+"""Merchants and their API credentials."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,9 +6,9 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Merchant:
-    """`id` is the slug used in workflow ids; `psp` names the adapter.
+    """Merchant; `id` is the slug used in workflow ids, `psp` the name of the adapter.
 
-    `webhook_hosts`: where its change webhooks may go; empty: wherever those of all may.
+    `webhook_hosts`: hosts its change webhooks may be sent to; empty: the hosts allowed for all.
     """
 
     id: str
@@ -20,7 +20,7 @@ class Merchant:
 
 @dataclass(frozen=True)
 class ApiToken:
-    """What is known of a bearer token; the token itself is not kept."""
+    """Metadata of a bearer token; the token itself is not stored."""
 
     id: str
     merchant_id: str
@@ -33,7 +33,7 @@ class ApiToken:
 
 @dataclass(frozen=True)
 class OAuthClient:
-    """What is known of an OAuth 2.0 client; its secret is not kept."""
+    """Metadata of an OAuth 2.0 client; its secret is not stored."""
 
     id: str
     merchant_id: str

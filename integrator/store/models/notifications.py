@@ -1,4 +1,4 @@
-"""What a PSP reports, as it arrived and as it is kept."""
+"""Notifications of PSPs, as received and as stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ NotificationSource = Literal["notification", "listed"]
 
 @dataclass(frozen=True)
 class NewNotification:
-    """A PSP's message as it arrived, before anything was done with it.
+    """Notification as received, before processing.
 
-    `event_id` identifies it within its PSP settings; `psp_ids` are the PSP objects it speaks of.
-    `source` says whether the PSP sent it or we found it in the PSP's list of events. It is sealed
-    as data of the agreement of its transaction, `agreement_id`, if that is known.
+    `event_id` identifies it within its PSP settings; `psp_ids` are the PSP objects it refers to.
+    `source` says whether the PSP sent it or it was read from the PSP's list of events. The data
+    key of its transaction's agreement, `agreement_id`, encrypts it, if that is known.
     """
 
     psp_settings_id: str
@@ -32,9 +32,9 @@ class NewNotification:
 
 @dataclass(frozen=True)
 class NotificationRow:
-    """A stored notification; `attempts` counts how often its state was set.
+    """Stored notification; `attempts` counts how often its state was set.
 
-    Of an `erased` one `raw` is empty.
+    `raw` of an `erased` notification is empty.
     """
 
     id: int

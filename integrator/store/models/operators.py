@@ -1,21 +1,21 @@
-"""What operators ask for, and the lists and counts that they get."""
+"""Filters, lists and counts for operators."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from integrator.store.models.deliveries import DeliveryStanding
+from integrator.store.models.deliveries import DeliveryState
 from integrator.store.models.notifications import NotificationSource, NotificationState
 from integrator.store.models.transactions import PageCursor, TransactionKind
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Which transactions to list; what is None or empty does not restrict.
+class TransactionFilter:
+    """Conditions on transactions; None or empty means no restriction.
 
-    `since` and `until` (exclusive) are about their creation; `webhook` is the standing of the last
-    version that was announced; `attempted_since` and `attempted_until` (exclusive) are about the
-    last attempt to announce any.
+    `since` and `until` (exclusive) apply to the creation; `webhook` to the delivery state of the
+    last announced version; `attempted_since` and `attempted_until` (exclusive) to the last attempt
+    to deliver any version.
     """
 
     merchant_id: str | None = None
@@ -26,14 +26,14 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     attention: bool = False
-    webhook: DeliveryStanding | None = None
+    webhook: DeliveryState | None = None
     attempted_since: datetime | None = None
     attempted_until: datetime | None = None
 
 
 @dataclass(frozen=True)
 class TransactionSummary:
-    """A transaction in a list: nothing sealed. `webhook` as in `Filter`; None: never announced."""
+    """Transaction in a list, without encrypted columns; `webhook` is None if never announced."""
 
     merchant_id: str
     transaction_id: str
@@ -50,17 +50,17 @@ class TransactionSummary:
     version: int
     created_at: datetime
     updated_at: datetime
-    webhook: DeliveryStanding | None
+    webhook: DeliveryState | None
 
     @property
-    def place(self) -> PageCursor:
-        """Where the next page begins."""
+    def cursor(self) -> PageCursor:
+        """Return the cursor of the page after this transaction."""
         return PageCursor(self.created_at, self.transaction_id, self.merchant_id)
 
 
 @dataclass(frozen=True)
 class NotificationSummary:
-    """A notification without its content."""
+    """Notification without its content."""
 
     event_id: str
     source: NotificationSource
@@ -73,8 +73,10 @@ class NotificationSummary:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits: transactions without a decision of the PSP or that ask for a person, movements
-    nobody asked for, and change notifications on their way or given up; with the oldest of each.
+    """Numbers of open items, each with the time of the oldest.
+
+    Transactions without a final status or that need attention, unmatched movements (`strays`), and
+    change notifications that are being delivered or were given up.
     """
 
     undecided: int

@@ -1,4 +1,4 @@
-"""How far the comparison with a PSP has come, and what it found that is nobody's."""
+"""Progress of reconciliation, and the unmatched movements it found."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,11 +6,11 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far the reconciliation of one account has come.
+class ReconciliationProgress:
+    """Progress of the reconciliation of one account.
 
-    `cursor` is the place in the PSP's event list, `checked_until` the end of the last time window
-    in which movements were compared; both None before the first time.
+    `cursor` is the position in the PSP's event list, `checked_until` the end of the last time
+    window in which movements were compared; both are None before the first run.
     """
 
     cursor: str | None = None
@@ -19,9 +19,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class NewUnmatchedMovement:
-    """A movement at the PSP that none of our transactions asked for.
+    """Movement at the PSP that none of our transactions requested.
 
-    `owner_id` is our transaction that it was made on, if there is one.
+    `owner_id` is our parent transaction of the movement, if there is one.
     """
 
     psp_settings_id: str
@@ -37,9 +37,7 @@ class NewUnmatchedMovement:
 
 @dataclass(frozen=True)
 class UnmatchedMovement(NewUnmatchedMovement):
-    """A stray as kept; `resolved_at` is when it was found to belong somewhere after all, or when
-    a person had dealt with it.
-    """
+    """Stored movement; `resolved_at` is when it was matched, or resolved by an operator."""
 
     seen_at: datetime
     checked_at: datetime

@@ -1,4 +1,4 @@
-"""A transaction: as it is opened, as it is recorded, and with what its steps need along."""
+"""Transactions: as inserted, as stored, and with the data that requests and PSP calls need."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ FINAL_STATUSES = ("Succeeded", "Failed", "Cancelled", "Expired")
 
 @dataclass(frozen=True)
 class NewTransaction:
-    """A preauth, payment or refund seen for the first time.
+    """New preauth, payment or refund.
 
-    `related_id` is the preauth a payment captures or the payment a refund returns, whose agreement
-    it belongs to unless `agreement_id` names one. `agreement` is given by an initial preauth only,
-    and then names the same agreement as `agreement_id`.
+    `related_id` is the preauth a payment captures or the payment a refund returns; the transaction
+    belongs to its agreement unless `agreement_id` names one. Only an initial preauth has
+    `agreement`, which then names the same agreement as `agreement_id`.
     """
 
     merchant_id: str
@@ -43,7 +43,7 @@ class NewTransaction:
 
 @dataclass(frozen=True)
 class PageCursor:
-    """A place in a list of transactions that is ordered by creation."""
+    """Position in a list of transactions that is ordered by creation."""
 
     created_at: datetime
     transaction_id: str
@@ -52,12 +52,12 @@ class PageCursor:
 
 @dataclass(frozen=True)
 class TransactionRow:
-    """A transaction as last recorded.
+    """Transaction as last recorded.
 
     `private` holds the keys "instrument" and "redirect", each present once it was saved, and none
     once the data of its agreement was `erased`.
-    `told_at` is when its caller was sent an answer, `checked_at` when it was last compared with
-    the PSP, at first its creation. `needs_attention` says whether a person is asked to look.
+    `told_at` is when its caller got a response, `checked_at` when it was last compared with the
+    PSP, initially its creation. `needs_attention` says whether an operator has to look at it.
     """
 
     merchant_id: str
@@ -87,14 +87,14 @@ class TransactionRow:
     erased: bool = False
 
     @property
-    def place(self) -> PageCursor:
-        """Its place in a list ordered by creation."""
+    def cursor(self) -> PageCursor:
+        """Return the position in a list ordered by creation."""
         return PageCursor(self.created_at, self.transaction_id, self.merchant_id)
 
 
 @dataclass(frozen=True)
 class RequestedTransaction:
-    """A transaction that a caller asks about, with its agreement's instrument."""
+    """Transaction that a caller requests, with its agreement's instrument."""
 
     transaction: TransactionRow
     instrument: dict[str, Any] | None = field(repr=False)
@@ -102,20 +102,22 @@ class RequestedTransaction:
 
 @dataclass(frozen=True)
 class Caller:
-    """A merchant, the `proof` it came with (the id of a token or of an OAuth client), and the
-    transaction of its own it asks about."""
+    """Authenticated merchant, with the transaction of the merchant that it requests, if any.
+
+    `credential_id` is the id of the token or of the OAuth client.
+    """
 
     merchant: Merchant
-    proof: str
-    asked: RequestedTransaction | None = None
+    credential_id: str
+    requested: RequestedTransaction | None = None
 
 
 @dataclass(frozen=True)
 class RequestLookup:
-    """What the store knows when a request comes in.
+    """Stored data that a new request is validated against.
 
-    `transaction`: of a request that came before; only without one are `settings` and `agreement`
-    read, which are None where there are none.
+    `transaction` is set for a repeated request. `settings` and `agreement` are read only without
+    one, and are None if there are none.
     """
 
     transaction: TransactionRow | None
@@ -125,10 +127,10 @@ class RequestLookup:
 
 @dataclass(frozen=True)
 class PspCallData:
-    """What a call to the PSP is made of.
+    """Data of a call to the PSP.
 
-    `request` and `instrument`, the one of the transaction's agreement, are None once they were
-    erased. `settings` are those for the account that was in use when the transaction began.
+    `request` and `instrument` (of the transaction's agreement) are None once they were erased.
+    `settings` are those for the account that was in use when the transaction was created.
     """
 
     transaction: TransactionRow
@@ -139,10 +141,10 @@ class PspCallData:
 
 @dataclass(frozen=True)
 class RecordUpdate:
-    """The state of a transaction after a change.
+    """State of a transaction after a change.
 
-    `version` grows with each change of the transaction. A PSP id of None keeps the stored one.
-    `evidence` says where a final status was learned and is required with one.
+    `version` increases with each change of the transaction. A PSP id of None keeps the stored one.
+    `evidence` is the source of a final status and is required with one.
     """
 
     merchant_id: str

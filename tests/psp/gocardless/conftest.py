@@ -10,7 +10,8 @@ import pytest
 from pydantic import HttpUrl
 
 from integrator.psp.gocardless import GoCardlessAdapter
-from integrator.psp.gocardless.settings import GoCardlessConfig, GoCardlessSettings
+from integrator.psp.gocardless.config import GoCardlessConfig
+from integrator.psp.gocardless.settings import GoCardlessSettings
 from integrator.psp.port import Connection
 
 

@@ -19,7 +19,8 @@ from integrator.psp.errors import (
     RateLimited,
 )
 from integrator.psp.gocardless import GoCardlessAdapter
-from integrator.psp.gocardless.settings import GoCardlessConfig, GoCardlessSettings
+from integrator.psp.gocardless.config import GoCardlessConfig
+from integrator.psp.gocardless.settings import GoCardlessSettings
 from integrator.psp.port import Connection
 from integrator.psp.types import Approved, Declined, Instrument, Pending, SettingsCheck
 from tests.psp import builders
