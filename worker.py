@@ -17,7 +17,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMax
 from activities.psp import PspActivities
 from activities.reconciliation.activities import ReconcileActivities
 from activities.records import RecordActivities
-from activities.reservations import Owners
+from activities.reservations import Reservations
 from activities.webhooks import WebhookActivities
 from integrator import gc_tuning
 from integrator.contract.webhook import WebhookForm
@@ -30,12 +30,12 @@ from integrator.jobs import (
     orphan_recovery,
     reconciliation_schedules,
 )
-from integrator.jobs.backlog_metrics import FiguresCollector, FiguresReader
-from integrator.jobs.late_erasure import LateSweeper
-from integrator.jobs.notification_redelivery import InboxSweeper
-from integrator.jobs.orphan_recovery import OrphanSweeper
-from integrator.jobs.periodic import repeat
-from integrator.jobs.reconciliation_schedules import ScheduleKeeper
+from integrator.jobs.backlog_metrics import BacklogCollector, BacklogReader
+from integrator.jobs.late_erasure import LateErasure
+from integrator.jobs.notification_redelivery import NotificationRedelivery
+from integrator.jobs.orphan_recovery import OrphanRecovery
+from integrator.jobs.periodic import run_periodically
+from integrator.jobs.reconciliation_schedules import ReconciliationSchedules
 from integrator.observability import (
     log_setup,
     metrics_server,
@@ -47,7 +47,7 @@ from integrator.psp import registry
 from integrator.settings import Settings
 from integrator.store.database import Store
 from integrator.temporal import attribute_registry
-from integrator.temporal.client import connect_patiently, follow_api_key
+from integrator.temporal.client import connect_with_retry, watch_api_key_file
 from integrator.temporal.worker_versioning import deployment_config, identity
 from integrator.temporal.workflow_sandbox import runner
 from integrator.transactions.transaction_client import TransactionClient
@@ -63,17 +63,17 @@ log = logging.getLogger("worker")
 WORKFLOWS = [PreauthWorkflow, PaymentWorkflow, RefundWorkflow]
 
 CACHED_WORKFLOWS = 500
-"""Of a thousand, as is the default, Python's search for garbage takes twice as long, and of
-thousands that are open hardly any is asked for a second time within minutes."""
+"""With the default of a thousand, Python's garbage collection takes twice as long; of thousands of
+open workflows, hardly any gets a second task within minutes."""
 
-RECONCILE_AT_ONCE = 4
-"""So many merchants are reconciled at once; the others' runs wait in the queue."""
+MAX_CONCURRENT_RECONCILIATIONS = 4
+"""Merchants reconciled at once; the runs of others wait in the queue."""
 
 SHUTDOWN_GRACE = activity_plans.PSP_HTTP_TIMEOUT + timedelta(seconds=1)
-"""A PSP call in flight may end; a cancelled one would leave its outcome unknown."""
+"""Lets a PSP call in flight end; a cancelled one would leave its outcome unknown."""
 
 
-def _seconds(timeout: timedelta) -> httpx.Timeout:
+def _http_timeout(timeout: timedelta) -> httpx.Timeout:
     return httpx.Timeout(timeout.total_seconds())
 
 
@@ -84,9 +84,11 @@ def build_worker(
     psp_http: httpx.AsyncClient,
     webhook_http: httpx.AsyncClient,
 ) -> Worker:
-    """A worker with every workflow and activity registered."""
-    owners = Owners(store, TransactionClient(client, settings.task_queue, input_refresher(store)))
-    psp = PspActivities(store, psp_http, owners)
+    """Build the worker with all transaction workflows and their activities."""
+    reservations = Reservations(
+        store, TransactionClient(client, settings.task_queue, input_refresher(store))
+    )
+    psp = PspActivities(store, psp_http, reservations)
     records = RecordActivities(store)
     webhooks = WebhookActivities(store, webhook_http, WebhookForm(settings.webhook_form))
     return Worker(
@@ -95,7 +97,7 @@ def build_worker(
         workflows=WORKFLOWS,
         activities=[
             *psp.all(),
-            owners.settle_owner,
+            reservations.close_reservation,
             records.record,
             webhooks.deliver_webhook,
         ],
@@ -109,20 +111,20 @@ def build_worker(
     )
 
 
-def build_reconciler(
+def build_reconciliation_worker(
     client: Client, settings: Settings, store: Store, psp_http: httpx.AsyncClient
 ) -> Worker:
-    """A small worker on a queue of its own: whoever waits for an answer never waits behind it."""
-    gateway = TransactionClient(client, settings.task_queue, input_refresher(store))
+    """Build a small worker on its own queue, so that API requests never wait for reconciliation."""
+    transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
     return Worker(
         client,
         task_queue=settings.reconcile_queue,
         workflows=[ReconcileWorkflow],
-        activities=ReconcileActivities(store, psp_http, gateway).all(),
+        activities=ReconcileActivities(store, psp_http, transaction_client).all(),
         workflow_runner=runner(),
-        max_cached_workflows=RECONCILE_AT_ONCE * 2,
-        max_concurrent_workflow_tasks=RECONCILE_AT_ONCE,
-        max_concurrent_activities=RECONCILE_AT_ONCE,
+        max_cached_workflows=MAX_CONCURRENT_RECONCILIATIONS * 2,
+        max_concurrent_workflow_tasks=MAX_CONCURRENT_RECONCILIATIONS,
+        max_concurrent_activities=MAX_CONCURRENT_RECONCILIATIONS,
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=2),
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=1),
         graceful_shutdown_timeout=SHUTDOWN_GRACE,
@@ -132,56 +134,68 @@ def build_reconciler(
 
 
 async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT."""
+    """Run the worker until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    client = await _connected(settings, stop)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    client = await _connect_unless_stopped(settings, stop)
     if client is None:
         return
     await attribute_registry.require(client)
     async with (
         Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store,
-        outbound_client(settings, _seconds(activity_plans.PSP_HTTP_TIMEOUT)) as psp_http,
-        outbound_client(settings, _seconds(activity_plans.WEBHOOK_HTTP_TIMEOUT)) as webhook_http,
+        outbound_client(settings, _http_timeout(activity_plans.PSP_HTTP_TIMEOUT)) as psp_http,
+        outbound_client(
+            settings, _http_timeout(activity_plans.WEBHOOK_HTTP_TIMEOUT)
+        ) as webhook_http,
         build_worker(client, settings, store, psp_http, webhook_http) as worker,
-        build_reconciler(client, settings, store, psp_http) as reconciler,
+        build_reconciliation_worker(client, settings, store, psp_http) as reconciliation_worker,
     ):
         tracing.trace_http(psp_http, webhook_http)
-        gateway = TransactionClient(client, settings.task_queue, input_refresher(store))
-        every = timedelta(seconds=settings.reconcile_every_seconds)
-        keeper = ScheduleKeeper(store, client, settings.reconcile_queue, every)
-        shown = FiguresCollector()
-        REGISTRY.register(shown)
-        reader = FiguresReader(store, shown)
-        sweeps = [
+        transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
+        interval = timedelta(seconds=settings.reconcile_every_seconds)
+        schedules = ReconciliationSchedules(store, client, settings.reconcile_queue, interval)
+        collector = BacklogCollector()
+        REGISTRY.register(collector)
+        backlog = BacklogReader(store, collector)
+        jobs = [
             asyncio.create_task(
-                repeat("inbox", notification_redelivery.EVERY, InboxSweeper(store, gateway).sweep)
+                run_periodically(
+                    "inbox",
+                    notification_redelivery.INTERVAL,
+                    NotificationRedelivery(store, transaction_client).run,
+                )
             ),
             asyncio.create_task(
-                repeat("orphans", orphan_recovery.EVERY, OrphanSweeper(store, gateway).sweep)
+                run_periodically(
+                    "orphans",
+                    orphan_recovery.INTERVAL,
+                    OrphanRecovery(store, transaction_client).run,
+                )
             ),
-            asyncio.create_task(repeat("schedules", reconciliation_schedules.EVERY, keeper.sweep)),
-            asyncio.create_task(repeat("figures", backlog_metrics.EVERY, reader.sweep)),
             asyncio.create_task(
-                repeat("erased data", late_erasure.EVERY, LateSweeper(store).sweep)
+                run_periodically("schedules", reconciliation_schedules.INTERVAL, schedules.run)
             ),
-            asyncio.create_task(follow_api_key(client, settings)),
+            asyncio.create_task(run_periodically("figures", backlog_metrics.INTERVAL, backlog.run)),
+            asyncio.create_task(
+                run_periodically("erased data", late_erasure.INTERVAL, LateErasure(store).run)
+            ),
+            asyncio.create_task(watch_api_key_file(client, settings)),
         ]
-        gc_tuning.collect_seldom()
+        gc_tuning.raise_gc_thresholds()
         log.info("worker %s ready on task queue %s", identity(settings), settings.task_queue)
         await stop.wait()
-        for sweep in sweeps:
-            sweep.cancel()
-        await asyncio.gather(*sweeps, return_exceptions=True)
-        # At once, so that both have ended when the grace has passed.
-        await asyncio.gather(worker.shutdown(), reconciler.shutdown())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        # Concurrently, so that both have ended when the grace period is over.
+        await asyncio.gather(worker.shutdown(), reconciliation_worker.shutdown())
 
 
-async def _connected(settings: Settings, stop: asyncio.Event) -> Client | None:
-    """A client as soon as the server is there; None if told to stop before."""
-    connecting = asyncio.create_task(connect_patiently(settings))
+async def _connect_unless_stopped(settings: Settings, stop: asyncio.Event) -> Client | None:
+    """Connect as soon as the server is available; return None if stopped before."""
+    connecting = asyncio.create_task(connect_with_retry(settings))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -191,11 +205,11 @@ async def _connected(settings: Settings, stop: asyncio.Event) -> Client | None:
     return None
 
 
-def _settings() -> Settings:
-    """Those of the environment; ends the process where they do not do."""
+def _load_settings() -> Settings:
+    """Load settings from the environment; exit if invalid."""
     try:
         settings = Settings()
-        KeyRing.from_settings(settings)  # now, while there is somebody to tell
+        KeyRing.from_settings(settings)  # fail at start, where an operator sees it
     except (KeyConfigurationError, ValidationError) as error:
         sys.exit(f"The worker cannot start: {error}")
     return settings
@@ -203,15 +217,15 @@ def _settings() -> Settings:
 
 def main() -> None:
     """Entry point of `python -m worker`."""
-    settings = _settings()
-    log_setup.set_up(workflow_context.of_workflow, settings.resolved_log_format)
-    psp_metrics.expect(registry.names())
+    settings = _load_settings()
+    log_setup.set_up(workflow_context.workflow_subject, settings.resolved_log_format)
+    psp_metrics.initialize_counters(registry.adapter_names())
     metrics_server.serve(settings.metrics_bind, settings.worker_metrics_port)
     tracing.set_up(settings, "integrator-worker")
     code = 0
     try:
         uvloop.run(run(settings))
-    except attribute_registry.AttributesError as error:
+    except attribute_registry.SearchAttributesError as error:
         log.critical("%s", error)
         code = 1
     except KeyboardInterrupt:

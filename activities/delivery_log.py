@@ -1,4 +1,4 @@
-"""Keeps for operators how each attempt to deliver a change notification went."""
+"""Log of the attempts to deliver change notifications, kept for operators."""
 
 import asyncio
 import logging
@@ -9,40 +9,42 @@ from temporalio.exceptions import ApplicationError
 
 from integrator.store import StoreError
 from integrator.store.database import Store
-from integrator.store.models import DeliveryRow, DeliveryStanding
+from integrator.store.models import DeliveryRow, DeliveryState
 from workflows.messages import WebhookCall
 
 log = logging.getLogger(__name__)
 
-PATIENCE = timedelta(seconds=2)
-"""The attempt's own time limit leaves no more than this behind the slowest answer."""
+TIMEOUT = timedelta(seconds=2)
+"""What the attempt's own time limit leaves after the slowest response."""
 
 
 class DeliveryLog:
-    """Writes one row per version; what cannot be written never changes the attempt's result.
+    """Writes one row per version; a failed write never changes the attempt's result.
 
-    A delivery that failed for want of this row would be sent again to a receiver who has it. The
-    next attempt writes the row anew; after a lost success it stays "delivering", which errs on the
-    safe side: an operator who redelivers does no harm.
+    Failing the attempt because of this row would send the notification again to a receiver that
+    already has it. The next attempt rewrites the row; after a lost success it stays "delivering",
+    which is safe: redelivering does no harm.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def delivered(self, call: WebhookCall, at: datetime, status: int) -> None:
-        """The receiver has it."""
-        await self._keep(call, "delivered", at, status, delivered_at=at)
+    async def record_delivered(self, call: WebhookCall, at: datetime, status: int) -> None:
+        """Record that the receiver accepted the notification."""
+        await self._write(call, "delivered", at, status, delivered_at=at)
 
-    async def failed(self, call: WebhookCall, error: ApplicationError, status: int | None) -> None:
-        """The receiver did not take it; whether another attempt follows is seen from its pause."""
+    async def record_failed(
+        self, call: WebhookCall, error: ApplicationError, status: int | None
+    ) -> None:
+        """Record a failed attempt; the error's pause shows whether another attempt follows."""
         now = datetime.now(UTC)
-        state: DeliveryStanding = "undelivered" if _was_last(now, error) else "delivering"
-        await self._keep(call, state, now, status, error=error.message)
+        state: DeliveryState = "undelivered" if _is_last_attempt(now, error) else "delivering"
+        await self._write(call, state, now, status, error=error.message)
 
-    async def _keep(
+    async def _write(
         self,
         call: WebhookCall,
-        state: DeliveryStanding,
+        state: DeliveryState,
         at: datetime,
         status: int | None,
         *,
@@ -63,17 +65,17 @@ class DeliveryLog:
             last_error=error,
         )
         try:
-            await asyncio.wait_for(self._store.record_delivery(row), PATIENCE.total_seconds())
-        except (StoreError, TimeoutError) as problem:
+            await asyncio.wait_for(self._store.record_delivery(row), TIMEOUT.total_seconds())
+        except (StoreError, TimeoutError) as error:
             log.warning(
-                "Attempt %d of a change notification was not noted: %s",
+                "Attempt %d of a change notification was not recorded: %s",
                 info.attempt,
-                type(problem).__name__,
+                type(error).__name__,
             )
 
 
-def _was_last(now: datetime, error: ApplicationError) -> bool:
-    """Temporal makes no further attempt that would begin after the activity's time is over."""
+def _is_last_attempt(now: datetime, error: ApplicationError) -> bool:
+    """Check whether Temporal makes no further attempt: it would begin after the activity's time."""
     info = activity.info()
     if info.schedule_to_close_timeout is None:
         return False

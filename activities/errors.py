@@ -1,4 +1,4 @@
-"""The one mapping from what can go wrong at a PSP to what Temporal does about it."""
+"""Mapping of PSP errors to Temporal application errors."""
 
 import logging
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from workflows.messages import PspFailure
 log = logging.getLogger(__name__)
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
-"""A PSP's wish is honoured up to here: a misconfigured proxy must not park money for a day."""
+"""Upper limit of a PSP's requested delay: a misconfigured proxy must not hold money for a day."""
 
 
 FAILURES: tuple[tuple[type[PspError], PspFailure], ...] = (
@@ -23,42 +23,44 @@ FAILURES: tuple[tuple[type[PspError], PspFailure], ...] = (
     (PspUnavailable, PspFailure.UNAVAILABLE),
     (PspError, PspFailure.UNKNOWN),
 )
-"""The first that fits; what fits nothing better may have taken effect."""
+"""The first match counts; an error that matches none of the others may have taken effect."""
 
 
 def application_error(error: PspError, attempt: int = 1) -> ApplicationError:
-    """Outages and unknown outcomes are retried; rejected credentials go back to the workflow.
+    """Convert a PSP error; outages and unknown outcomes are retried, rejected credentials are not.
 
-    The attempt's number is the error's detail: a refusal after an attempt whose answer was lost
-    proves nothing about that one.
+    The attempt's number is the error's detail: a refusal after an attempt whose response was lost
+    proves nothing about that attempt.
     """
-    wish = error.retry_after
+    requested_delay = error.retry_after
     return ApplicationError(
         str(error),
         attempt,
-        type=next(failure for kind, failure in FAILURES if isinstance(error, kind)),
+        type=next(failure for error_type, failure in FAILURES if isinstance(error, error_type)),
         non_retryable=isinstance(error, CredentialsRejected),
-        next_retry_delay=_honoured(wish) if wish is not None and wish > 0 else None,
-        # Part of the day's work: one line in the log instead of a traceback.
+        next_retry_delay=_bounded_delay(requested_delay)
+        if requested_delay and requested_delay > 0
+        else None,
+        # Expected in operation: one line in the log instead of a traceback.
         category=ApplicationErrorCategory.BENIGN,
     )
 
 
-def _honoured(seconds: float) -> timedelta:
+def _bounded_delay(seconds: float) -> timedelta:
     return timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER.total_seconds()))
 
 
-def attempt() -> int:
-    """Which attempt of its activity this is, from 1; a call outside of one is a first attempt."""
+def current_attempt() -> int:
+    """Return the number of the activity's attempt, from 1; 1 outside of an activity."""
     return activity.info().attempt if activity.in_activity() else 1
 
 
 @contextmanager
 def psp_errors() -> Iterator[None]:
-    """Translate PSP errors inside the block; an adapter's texts are free of secrets."""
+    """Translate PSP errors inside the block; an adapter's messages contain no secrets."""
     try:
         yield
     except PspError as error:
-        log.warning("PSP, attempt %d: %s: %s", attempt(), type(error).__name__, error)
-        # The chain would carry the HTTP library's own texts, addresses included, into the history.
-        raise application_error(error, attempt()) from None
+        log.warning("PSP, attempt %d: %s: %s", current_attempt(), type(error).__name__, error)
+        # The chain would carry the HTTP library's messages, with addresses, into the history.
+        raise application_error(error, current_attempt()) from None

@@ -1,10 +1,10 @@
-"""Record keeping: the state of every transaction goes to the store."""
+"""Activity that writes the state of every transaction to the store."""
 
 from temporalio import activity
 
 from integrator.observability import worker_metrics
 from integrator.store.database import Store
-from integrator.transactions.workflow_inputs import read_state, record_of
+from integrator.transactions.workflow_inputs import build_record, read_state
 from workflows import activity_plans
 from workflows.messages import Record
 
@@ -17,10 +17,10 @@ class RecordActivities:
 
     @activity.defn(name=activity_plans.RECORD.name)
     async def record(self, record: Record) -> bool:
-        """Keep the snapshot; False when the store holds a newer one already."""
+        """Store the snapshot; return False if the store already has a newer one."""
         state = read_state(record.kind, record.snapshot)
         written = await self._store.record(
-            record_of(
+            build_record(
                 record.merchant_id,
                 state,
                 record.snapshot,

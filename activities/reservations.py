@@ -1,7 +1,7 @@
-"""Reservations: before the PSP is asked, a capture holds its preauth, a refund its share.
+"""Reservations: before the PSP call, a capture reserves its preauth, a refund part of its payment.
 
-The owner's workflow decides. It may have closed long ago; then it is reopened from the store.
-Both calls are idempotent by the id of the transaction that asks.
+The parent transaction's workflow decides. If it has closed, it is reopened from the store. Both
+calls are idempotent by the id of the reserving transaction.
 """
 
 from datetime import datetime
@@ -28,81 +28,81 @@ from workflows.messages import (
 from workflows.state import BookedRefund, TransactionKind
 
 
-class Owners:
-    """Asks the owners of money to hold it and tells them how it ended."""
+class Reservations:
+    """Opens reservations at parent transactions and closes them with their result."""
 
-    def __init__(self, store: Store, gateway: TransactionClient) -> None:
+    def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
         self._store = store
-        self._gateway = gateway
+        self._transaction_client = transaction_client
 
     async def reserve(self, kind: TransactionKind, row: TransactionRow) -> ReserveReply:
-        """Hold what the transaction `row` wants to take; its owner is its related transaction."""
+        """Reserve the amount of the transaction `row` at its related, the parent, transaction."""
         if row.related_id is None:
-            raise ApplicationError("The transaction has no owner.", non_retryable=True)
+            raise ApplicationError("The transaction has no parent transaction.", non_retryable=True)
         request = ReserveRequest(
             by=row.transaction_id,
             amount=row.requested_amount,
             currency=row.currency,
             at=attempt_time(),
         )
-        owner = await self._owner(row.merchant_id, kind, row.related_id)
-        grant = await self._gateway.reserve(owner, request)
-        if grant.undecided or grant.superseded:
+        parent = await self._load_parent(row.merchant_id, kind, row.related_id)
+        reply = await self._transaction_client.reserve(parent, request)
+        if reply.undecided or reply.superseded:
             raise ApplicationError(
-                f"The {kind.value} is undecided yet, or knows of a later attempt.",
+                f"The {kind.value} is still undecided, or has seen a later attempt.",
                 type=PspFailure.UNAVAILABLE,
                 category=ApplicationErrorCategory.BENIGN,
             )
-        return grant
+        return reply
 
-    async def settle_if_certain(
+    async def close_if_final(
         self, kind: TransactionKind, row: TransactionRow, reply: PspReply
     ) -> PspReply:
-        """Settle right away when the PSP's answer is certain; else the workflow will, later."""
-        settlement = settlement_of(kind, row, reply)
-        if settlement is None or row.related_id is None:
+        """Close the reservation if the PSP's response is final; else the workflow will, later."""
+        result = reservation_result(kind, row, reply)
+        if result is None or row.related_id is None:
             return reply
-        await self._settle(row.merchant_id, kind, row.related_id, settlement)
+        await self._close(row.merchant_id, kind, row.related_id, result)
         return reply.model_copy(update={"settled": True})
 
     @activity.defn(name=activity_plans.CLOSE_RESERVATION.name)
-    async def settle_owner(self, call: CloseReservationCall) -> bool:
-        """Tell the owner how the reservation ended."""
-        # Later than every attempt that was made before this was scheduled.
-        settlement = call.settlement.model_copy(update={"at": attempt_time()})
-        await self._settle(call.merchant_id, call.owner_kind, call.owner_id, settlement)
+    async def close_reservation(self, call: CloseReservationCall) -> bool:
+        """Close the reservation at the parent transaction."""
+        # Later than every attempt made before this activity was scheduled.
+        result = call.settlement.model_copy(update={"at": attempt_time()})
+        await self._close(call.merchant_id, call.owner_kind, call.owner_id, result)
         return True
 
-    async def _settle(
-        self, merchant_id: str, kind: TransactionKind, owner_id: str, settlement: ReservationResult
+    async def _close(
+        self, merchant_id: str, kind: TransactionKind, owner_id: str, result: ReservationResult
     ) -> None:
-        await self._gateway.close_reservation(
-            await self._owner(merchant_id, kind, owner_id), settlement
+        await self._transaction_client.close_reservation(
+            await self._load_parent(merchant_id, kind, owner_id), result
         )
 
-    async def _owner(
+    async def _load_parent(
         self, merchant_id: str, kind: TransactionKind, owner_id: str
     ) -> PreauthInput | PaymentInput:
         row = await self._store.transaction(merchant_id, owner_id)
         if row is None or row.kind != kind.value:
-            raise ApplicationError("The store does not know the owner.", type="NotFound")
+            raise ApplicationError("The parent transaction is not in the store.", type="NotFound")
         start = resume_input(row)
         if not isinstance(start, PreauthInput | PaymentInput):
-            raise ApplicationError("A refund owns nothing.", non_retryable=True)
+            raise ApplicationError("A refund cannot be a parent transaction.", non_retryable=True)
         return start
 
 
 def attempt_time() -> datetime | None:
-    """When this attempt was scheduled, which orders it among those of its transaction."""
+    """Return when this attempt was scheduled: it orders the transaction's attempts."""
     return activity.info().current_attempt_scheduled_time if activity.in_activity() else None
 
 
-def settlement_of(
+def reservation_result(
     kind: TransactionKind, row: TransactionRow, reply: PspReply
 ) -> ReservationResult | None:
-    """How the reservation ended by the PSP's answer; None while that is open."""
+    """Return the reservation's result by the PSP's response; None while undecided."""
     match reply.outcome:
-        case Declined(facts=()):  # one with facts may have moved money: the state adds them up
+        case Declined(facts=()):  # with facts, money may have moved: the state adds them up
             return ReservationResult(by=row.transaction_id, booked=False, at=attempt_time())
         case Approved() as approved if kind is TransactionKind.PREAUTH and approved.facts:
             return ReservationResult(by=row.transaction_id, booked=True, at=attempt_time())

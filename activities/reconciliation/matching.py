@@ -1,4 +1,4 @@
-"""Whose a movement at the PSP is, and whether we know it as it is. Pure."""
+"""Match movements at the PSP with stored transactions and compare them. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,97 +28,99 @@ PARENT_KIND = {
 
 
 class MatchResult(StrEnum):
-    """What a movement turned out to be; the names are what operators read in the counts."""
+    """Result of matching a movement; operators read the values in the counts."""
 
-    MATCHED = "matched"  # ours, and our state shows it
-    DIFFERENT = "different"  # ours, and our state shows something else
-    ADOPTED = "adopted"  # made without us on something of ours, whose state shows it by now
-    TO_ADOPT = "to_adopt"  # made without us on something of ours
-    WAITING = "waiting"  # about something of ours that cannot book it, now or ever
-    STRAY = "stray"  # nobody's
-    VOID = "void"  # nobody's, and it moved nothing
+    MATCHED = "matched"  # a transaction of ours, and its state includes the movement
+    DIFFERENT = "different"  # a transaction of ours, and its state differs
+    RECORDED = "adopted"  # external, and its parent's state includes it
+    TO_RECORD = "to_adopt"  # external, on a transaction of ours
+    WAITING = "waiting"  # on a transaction of ours that cannot record it, now or ever
+    UNMATCHED = "stray"  # matches no transaction
+    NO_EFFECT = "void"  # matches no transaction, and no money moved
 
 
 @dataclass(frozen=True)
 class Match:
-    """A finding, and the transaction it is about: the movement's own or its parent."""
+    """A match result and the transaction it concerns: the movement's own or its parent."""
 
-    finding: MatchResult
+    result: MatchResult
     row: TransactionRow | None = None
-    adoption: ExternalMovement | None = None
-    look_under: str | None = None
+    external_movement: ExternalMovement | None = None
+    lookup_psp_id: str | None = None
 
 
-def judge(movement: Movement, rows: Sequence[TransactionRow]) -> Match:
-    """`rows` are all transactions that carry one of the movement's ids; raises `ValueError`."""
-    own = _own(movement, rows)
+def match_movement(movement: Movement, rows: Sequence[TransactionRow]) -> Match:
+    """Match a movement with `rows`, all that have one of its ids; raises `ValueError`."""
+    own = _find_own(movement, rows)
     if own is not None:
-        return _compare(movement, own)
-    parent = _parent(movement, rows)
+        return _match_own(movement, own)
+    parent = _find_parent(movement, rows)
     if parent is not None:
-        return _consider(movement, parent)
-    nothing = isinstance(movement.outcome, Declined)
-    return Match(MatchResult.VOID if nothing else MatchResult.STRAY)
+        return _match_parent(movement, parent)
+    declined = isinstance(movement.outcome, Declined)
+    return Match(MatchResult.NO_EFFECT if declined else MatchResult.UNMATCHED)
 
 
-def ids_of(movement: Movement) -> set[str]:
-    """Every id under which a transaction of ours could be meant."""
+def movement_ids(movement: Movement) -> set[str]:
+    """Return every id by which the movement may refer to a transaction of ours."""
     return {
         id for id in (movement.psp_id, movement.reference, movement.parent_psp_id) if id is not None
     }
 
 
-def standing(outcome: Outcome) -> MovementStatus:
-    """Whether money moved, may still, or will not."""
+def movement_status(outcome: Outcome) -> MovementStatus:
+    """Return whether money has moved, may still move, or will not."""
     if isinstance(outcome, Approved):
         return MovementStatus.BOOKED
     return MovementStatus.FAILED if isinstance(outcome, Declined) else MovementStatus.OPEN
 
 
-def _own(movement: Movement, rows: Sequence[TransactionRow]) -> TransactionRow | None:
-    """By the PSP's id first: a capture adopted by a payment has another reference."""
+def _find_own(movement: Movement, rows: Sequence[TransactionRow]) -> TransactionRow | None:
+    """Find by the PSP's id first: a payment's external capture has another reference."""
     kind = OWN_KIND[movement.kind]
-    mine = [row for row in rows if row.kind == kind.value]
-    by_id = [row for row in mine if row.psp_transaction_id == movement.psp_id]
-    named = [row for row in mine if row.transaction_id == movement.reference]
-    return next(iter([*by_id, *named]), None)
+    candidates = [row for row in rows if row.kind == kind.value]
+    by_id = [row for row in candidates if row.psp_transaction_id == movement.psp_id]
+    by_reference = [row for row in candidates if row.transaction_id == movement.reference]
+    return next(iter([*by_id, *by_reference]), None)
 
 
-def _parent(movement: Movement, rows: Sequence[TransactionRow]) -> TransactionRow | None:
+def _find_parent(movement: Movement, rows: Sequence[TransactionRow]) -> TransactionRow | None:
     kind = PARENT_KIND.get(movement.kind)
     if kind is None or movement.parent_psp_id is None:
         return None
-    owners = (row for row in rows if row.kind == kind.value)
-    return next((row for row in owners if row.psp_transaction_id == movement.parent_psp_id), None)
+    candidates = (row for row in rows if row.kind == kind.value)
+    return next(
+        (row for row in candidates if row.psp_transaction_id == movement.parent_psp_id), None
+    )
 
 
-def _compare(movement: Movement, row: TransactionRow) -> Match:
+def _match_own(movement: Movement, row: TransactionRow) -> Match:
     if movement.currency != row.currency:
         return Match(MatchResult.WAITING, row)
     if read_state(row.kind, row.snapshot).already_includes(movement.outcome):
         return Match(MatchResult.MATCHED, row)
-    # A second movement under one reference is found by its own id only.
+    # A second movement under the same reference is found only by its own id.
     other = movement.psp_id if movement.psp_id != row.psp_transaction_id else None
-    return Match(MatchResult.DIFFERENT, row, look_under=other)
+    return Match(MatchResult.DIFFERENT, row, lookup_psp_id=other)
 
 
-def _consider(movement: Movement, row: TransactionRow) -> Match:
+def _match_parent(movement: Movement, row: TransactionRow) -> Match:
     state = read_state(row.kind, row.snapshot)
     if not isinstance(state, PreauthState | PaymentState):
-        raise ValueError("Only reservations and payments have children.")
-    if state.has_adopted(movement.psp_id):
-        return Match(MatchResult.ADOPTED, row)
-    adoption = ExternalMovement(
+        raise ValueError("Only preauths and payments are parent transactions.")
+    if state.includes_movement(movement.psp_id):
+        return Match(MatchResult.RECORDED, row)
+    external_movement = ExternalMovement(
         psp_id=movement.psp_id,
         amount=movement.amount,
         currency=movement.currency,
-        status=standing(movement.outcome),
+        status=movement_status(movement.outcome),
         booked_on=_booked_on(movement),
     )
-    if state.ignores(adoption):
-        failed = adoption.status is MovementStatus.FAILED
-        return Match(MatchResult.VOID if failed else MatchResult.WAITING, row)
-    return Match(MatchResult.TO_ADOPT, row, adoption)
+    if state.ignores_movement(external_movement):
+        failed = external_movement.status is MovementStatus.FAILED
+        return Match(MatchResult.NO_EFFECT if failed else MatchResult.WAITING, row)
+    return Match(MatchResult.TO_RECORD, row, external_movement)
 
 
 def _booked_on(movement: Movement) -> date:

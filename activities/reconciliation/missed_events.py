@@ -1,10 +1,10 @@
-"""The first step of reconciliation: events whose notification never came."""
+"""First step of reconciliation: import events whose notification never arrived."""
 
 import logging
 from collections.abc import Sequence
 
-from activities.reconciliation.psp_account import Account
-from activities.reconciliation.time_slice import Share
+from activities.reconciliation.psp_account import PspAccount
+from activities.reconciliation.time_slice import TimeSlice
 from integrator.psp.types import ListedEvent, NotificationEvent
 from integrator.store.database import Store
 from integrator.transactions import notification_inbox
@@ -14,51 +14,61 @@ from workflows.messages import StepReport
 log = logging.getLogger(__name__)
 
 
-class EventRepair:
-    """Reads the PSP's list of events and takes in what the inbox has never seen."""
+class MissedEventImport:
+    """Reads the PSP's list of events and imports those that are not stored yet."""
 
-    def __init__(self, store: Store, gateway: TransactionClient) -> None:
+    def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
         self._store = store
-        self._gateway = gateway
+        self._transaction_client = transaction_client
 
-    async def run(self, account: Account, share: Share) -> StepReport:
-        """From where the last run stopped; the place is kept after every page."""
+    async def run(self, account: PspAccount, time_slice: TimeSlice) -> StepReport:
+        """Continue where the last run stopped; the cursor is stored after every page."""
         settings_id = account.merchant.psp_settings_id
         cursor = (await self._store.progress(settings_id)).cursor
         listed = repaired = 0
         while True:
             page = await account.connection.list_events(cursor)
             listed += len(page.events)
-            repaired += await self._take_in(account, page.events)
+            repaired += await self._import_new(account, page.events)
             counts = {"listed": listed, "repaired": repaired}
             if page.cursor is None or page.cursor == cursor:
                 return StepReport(counts=counts)
             if not await self._store.advance_cursor(settings_id, cursor, page.cursor):
-                # Another worker is at it and has come further.
+                # Another worker has advanced further.
                 return StepReport(counts=counts)
             cursor = page.cursor
-            if not page.more or share.used_up:
+            if not page.more or time_slice.expired:
                 return StepReport(counts=counts, more=page.more)
 
-    async def _take_in(self, account: Account, events: Sequence[ListedEvent]) -> int:
-        found = [(event, notice) for event in events for notice in event.notices if notice.relevant]
-        known = await self._store.known_events(
-            account.merchant.psp_settings_id, {notice.event_id for _, notice in found}
+    async def _import_new(self, account: PspAccount, events: Sequence[ListedEvent]) -> int:
+        relevant = [
+            (event, notification_event)
+            for event in events
+            for notification_event in event.notices
+            if notification_event.relevant
+        ]
+        known_ids = await self._store.stored_event_ids(
+            account.merchant.psp_settings_id,
+            {notification_event.event_id for _, notification_event in relevant},
         )
-        new = [(event, notice) for event, notice in found if notice.event_id not in known]
-        for event, notice in new:
-            await self._hand_on(account, event, notice)
+        new = [
+            (event, notification_event)
+            for event, notification_event in relevant
+            if notification_event.event_id not in known_ids
+        ]
+        for event, notification_event in new:
+            await self._store_and_deliver(account, event, notification_event)
         return len(new)
 
-    async def _hand_on(
-        self, account: Account, event: ListedEvent, notice: NotificationEvent
+    async def _store_and_deliver(
+        self, account: PspAccount, event: ListedEvent, notification_event: NotificationEvent
     ) -> None:
-        message = notification_inbox.Message(account.merchant, "listed", event.raw)
-        kept = await notification_inbox.store_event(self._store, message, notice)
-        # Its notification may have come meanwhile.
-        if await notification_inbox.is_open(self._store, kept.id):
+        message = notification_inbox.NotificationMessage(account.merchant, "listed", event.raw)
+        stored = await notification_inbox.store_event(self._store, message, notification_event)
+        # Its notification may have arrived meanwhile.
+        if await notification_inbox.is_undelivered(self._store, stored.id):
             try:
-                await notification_inbox.deliver(self._store, self._gateway, kept)
+                await notification_inbox.deliver(self._store, self._transaction_client, stored)
             except (ValueError, LookupError) as error:
-                # This one's own fault, no outage: it stays in the inbox, out of the others' way.
-                log.error("Event %d cannot be handed on: %s", kept.id, type(error).__name__)
+                # Only this event is at fault, no outage: it stays stored and blocks no other.
+                log.error("Event %d cannot be delivered: %s", stored.id, type(error).__name__)

@@ -1,14 +1,14 @@
-"""The second step of reconciliation: everything the PSP has booked, compared with our books."""
+"""Second step of reconciliation: compare the PSP's movements with the store."""
 
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from activities.reconciliation.matching import ids_of, judge
-from activities.reconciliation.psp_account import Account
+from activities.reconciliation.matching import match_movement, movement_ids
+from activities.reconciliation.psp_account import PspAccount
 from activities.reconciliation.resolution import MovementResolver
-from activities.reconciliation.time_slice import Share
+from activities.reconciliation.time_slice import TimeSlice
 from integrator.psp.types import Movement
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow
@@ -17,61 +17,62 @@ from workflows.messages import StepReport
 log = logging.getLogger(__name__)
 
 LAG = timedelta(minutes=1)
-"""What was made just now is left to the call that makes it."""
+"""A movement made just now is left to the call that makes it."""
 
 OVERLAP = timedelta(minutes=10)
-"""Clocks differ, and a PSP may list an object a little after it was made."""
+"""Clocks differ, and a PSP may list an object shortly after it was created."""
 
 HISTORY = timedelta(days=400)
-"""How far back the first run looks: money that is older cannot be taken back any more."""
+"""How far back the first run looks: older payments cannot be charged back any more."""
 
 WINDOW = timedelta(minutes=10)
 LONGEST_WINDOW = timedelta(days=1)
 SHORTEST_WINDOW = timedelta(minutes=1)
-FEW, MANY = 200, 5_000
-"""Quiet times are crossed in long strides, busy ones in short: each must fit into a share."""
+FEW_MOVEMENTS, MANY_MOVEMENTS = 200, 5_000
+"""Windows grow where there are few movements and shrink where there are many: each must fit into
+a time slice."""
 
 
 class MovementSweep:
-    """Goes through time, window by window, and remembers how far it came."""
+    """Compares time window by time window and stores how far it got."""
 
-    def __init__(self, store: Store, dealer: MovementResolver, lag: timedelta = LAG) -> None:
+    def __init__(self, store: Store, resolver: MovementResolver, lag: timedelta = LAG) -> None:
         self._store = store
-        self._dealer = dealer
+        self._resolver = resolver
         self._lag = lag
 
-    async def run(self, account: Account, share: Share) -> StepReport:
-        """From where the last run stopped until shortly before now."""
+    async def run(self, account: PspAccount, time_slice: TimeSlice) -> StepReport:
+        """Compare from where the last run stopped until shortly before now."""
         settings_id, now = account.merchant.psp_settings_id, datetime.now(UTC)
-        kept = (await self._store.progress(settings_id)).checked_until
-        reached = kept or max(account.merchant.created_at, now - HISTORY)
-        since, end, stride = reached - OVERLAP, now - self._lag, WINDOW
+        checked_until = (await self._store.progress(settings_id)).checked_until
+        reached = checked_until or max(account.merchant.created_at, now - HISTORY)
+        since, end, length = reached - OVERLAP, now - self._lag, WINDOW
         counts: Counter[str] = Counter()
         while reached < end:
-            until = min(reached + stride, end)
-            found = await self._window(account, since, until)
-            await self._store.checked_until(settings_id, until)
+            until = min(reached + length, end)
+            counted = await self._window(account, since, until)
+            await self._store.record_checked_until(settings_id, until)
             since = reached = until
-            stride = next_stride(stride, found.total())
-            counts += found
-            if share.used_up:
+            length = next_stride(length, counted.total())
+            counts += counted
+            if time_slice.expired:
                 break
         return StepReport(counts=dict(counts), more=reached < end)
 
     async def between(
-        self, account: Account, since: datetime, until: datetime, share: Share
+        self, account: PspAccount, since: datetime, until: datetime, time_slice: TimeSlice
     ) -> StepReport:
-        """A span of time that somebody wants compared once more; how far it came says `reached`."""
-        end, stride = min(until, datetime.now(UTC) - self._lag), WINDOW
+        """Compare a given span of time again; `reached` is how far it got."""
+        end, length = min(until, datetime.now(UTC) - self._lag), WINDOW
         counts: Counter[str] = Counter()
-        while since < end and not share.used_up:
-            reached = min(since + stride, end)
-            found = await self._window(account, since, reached)
-            since, stride = reached, next_stride(stride, found.total())
-            counts += found
+        while since < end and not time_slice.expired:
+            reached = min(since + length, end)
+            counted = await self._window(account, since, reached)
+            since, length = reached, next_stride(length, counted.total())
+            counts += counted
         return StepReport(counts=dict(counts), more=since < end, reached=since)
 
-    async def _window(self, account: Account, since: datetime, until: datetime) -> Counter[str]:
+    async def _window(self, account: PspAccount, since: datetime, until: datetime) -> Counter[str]:
         counts: Counter[str] = Counter()
         cursor: str | None = None
         while True:
@@ -81,37 +82,37 @@ class MovementSweep:
             if cursor is None:
                 return counts
 
-    async def _page(self, account: Account, movements: Sequence[Movement]) -> Counter[str]:
+    async def _page(self, account: PspAccount, movements: Sequence[Movement]) -> Counter[str]:
         if not movements:
             return Counter()
         merchant = account.merchant
-        ids = set().union(*(ids_of(movement) for movement in movements))
-        rows = await self._store.transactions_named(merchant.id, merchant.psp, ids)
+        ids = set().union(*(movement_ids(movement) for movement in movements))
+        rows = await self._store.transactions_by_ids(merchant.id, merchant.psp, ids)
         counts: Counter[str] = Counter()
         for movement in movements:
-            near = [row for row in rows if ids_of(movement) & _ids(row)]
-            counts[await self._deal(account, movement, near)] += 1
+            candidates = [row for row in rows if movement_ids(movement) & _ids(row)]
+            counts[await self._deal(account, movement, candidates)] += 1
         return counts
 
     async def _deal(
-        self, account: Account, movement: Movement, rows: Sequence[TransactionRow]
+        self, account: PspAccount, movement: Movement, rows: Sequence[TransactionRow]
     ) -> str:
         try:
-            judgement = judge(movement, rows)
-            await self._dealer.resolve(account, movement, judgement)
+            match = match_movement(movement, rows)
+            await self._resolver.resolve(account, movement, match)
         except (ValueError, LookupError) as error:
-            # This one's own fault, no outage: it must not hold up the others.
-            log.error("%s cannot be compared: %s", movement.psp_id, type(error).__name__)
+            # Only this movement is at fault, no outage: it must not block the others.
+            log.error("Movement %s cannot be compared: %s", movement.psp_id, type(error).__name__)
             return "unreadable"
-        return judgement.finding.value
+        return match.result.value
 
 
 def _ids(row: TransactionRow) -> set[str | None]:
     return {row.transaction_id, row.psp_transaction_id}
 
 
-def next_stride(stride: timedelta, found: int) -> timedelta:
-    """Longer after a quiet window, shorter after a busy one."""
-    if found < FEW:
-        return min(stride * 2, LONGEST_WINDOW)
-    return max(stride / 2, SHORTEST_WINDOW) if found > MANY else stride
+def next_stride(length: timedelta, counted: int) -> timedelta:
+    """Return the next window's length: longer after few movements, shorter after many."""
+    if counted < FEW_MOVEMENTS:
+        return min(length * 2, LONGEST_WINDOW)
+    return max(length / 2, SHORTEST_WINDOW) if counted > MANY_MOVEMENTS else length

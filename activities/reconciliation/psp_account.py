@@ -1,4 +1,4 @@
-"""A merchant's account at its PSP, opened for work that belongs to no single transaction."""
+"""A merchant's account at its PSP, for work that belongs to no single transaction."""
 
 from dataclasses import dataclass, field
 
@@ -16,8 +16,8 @@ from workflows.messages import PspFailure
 
 
 @dataclass(frozen=True)
-class Account:
-    """Whose it is, what the PSP can do, and the way to it as the merchant uses it now."""
+class PspAccount:
+    """A merchant, its adapter and a connection with the merchant's present settings."""
 
     merchant: Merchant
     adapter: Adapter
@@ -25,36 +25,40 @@ class Account:
     store: Store
     http: httpx.AsyncClient = field(repr=False)
 
-    async def connection_of(self, row: TransactionRow) -> Connection:
-        """The way to a transaction, which the merchant may have begun on an account before."""
+    async def connection_for(self, row: TransactionRow) -> Connection:
+        """Connect with the settings of when the transaction was created: the account may differ."""
         values = await self.store.settings(self.merchant.id, row.created_at)
-        return _watched(self.adapter, values or {}, self.http)
+        return _connect(self.adapter, values or {}, self.http)
 
 
-async def open_account(store: Store, http: httpx.AsyncClient, merchant_id: str) -> Account | None:
-    """The merchant's account; None while it has no settings."""
+async def open_account(
+    store: Store, http: httpx.AsyncClient, merchant_id: str
+) -> PspAccount | None:
+    """Return the merchant's account; None while it has no settings."""
     merchant = await store.merchant(merchant_id)
     values = await store.settings(merchant_id)
     if merchant is None or values is None:
         return None
-    adapter = registry.adapter(merchant.psp)
-    connection = _watched(adapter, values, http)
-    return Account(merchant, adapter, connection, store, http)
+    adapter = registry.get_adapter(merchant.psp)
+    connection = _connect(adapter, values, http)
+    return PspAccount(merchant, adapter, connection, store, http)
 
 
-async def reference_of(store: Store, row: TransactionRow, psp_id: str | None) -> str:
-    """What the PSP knows an object by: our id, unless the object was made without us."""
+async def psp_reference(store: Store, row: TransactionRow, psp_id: str | None) -> str:
+    """Return the object's reference at the PSP: our id, unless the object is external."""
     if psp_id is None:
         return row.transaction_id
-    stray = await store.stray(row.psp_settings_id, psp_id)
-    return (stray.reference if stray else None) or row.transaction_id
+    unmatched = await store.unmatched_movement(row.psp_settings_id, psp_id)
+    return (unmatched.reference if unmatched else None) or row.transaction_id
 
 
-def _watched(adapter: Adapter, values: dict[str, str], http: httpx.AsyncClient) -> Connection:
-    return InstrumentedConnection(adapter.connect(_parsed(adapter, values), http), adapter.name)
+def _connect(adapter: Adapter, values: dict[str, str], http: httpx.AsyncClient) -> Connection:
+    return InstrumentedConnection(
+        adapter.connect(_parse_settings(adapter, values), http), adapter.name
+    )
 
 
-def _parsed(adapter: Adapter, values: dict[str, str]) -> BaseModel:
+def _parse_settings(adapter: Adapter, values: dict[str, str]) -> BaseModel:
     try:
         return parse_settings(adapter, values)
     except SettingsRefused as error:

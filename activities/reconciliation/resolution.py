@@ -1,9 +1,9 @@
-"""What is done about a movement at the PSP, once it is known whose it is."""
+"""Handle matched movements: look up, record or keep as unmatched."""
 
 import logging
 
 from activities.reconciliation.matching import Match, MatchResult
-from activities.reconciliation.psp_account import Account
+from activities.reconciliation.psp_account import PspAccount
 from integrator.psp.types import Movement
 from integrator.store.database import Store
 from integrator.store.models import NewUnmatchedMovement, TransactionRow
@@ -13,40 +13,42 @@ from workflows.messages import PaymentInput, PreauthInput
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = frozenset({MatchResult.TO_ADOPT, MatchResult.WAITING, MatchResult.STRAY})
-"""Looked at again in every run until they have found their place."""
+UNRESOLVED = frozenset({MatchResult.TO_RECORD, MatchResult.WAITING, MatchResult.UNMATCHED})
+"""Checked again in every run until they are resolved."""
 
 
 class MovementResolver:
-    """Has differences looked up, movements made without us adopted, and keeps what is nobody's.
+    """Requests look-ups of differences, records external movements, stores unmatched ones.
 
-    Everything may be repeated: what was done already changes nothing.
+    Every step is idempotent.
     """
 
-    def __init__(self, store: Store, gateway: TransactionClient) -> None:
+    def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
         self._store = store
-        self._gateway = gateway
+        self._transaction_client = transaction_client
 
-    async def resolve(self, account: Account, movement: Movement, judgement: Match) -> None:
-        """Do what the finding asks for."""
-        if judgement.finding in REMEMBERED:
-            await self._remember(account, movement, judgement.row)
-        if judgement.row is None:
+    async def resolve(self, account: PspAccount, movement: Movement, match: Match) -> None:
+        """Handle one movement according to its match result."""
+        if match.result in UNRESOLVED:
+            await self._store_unmatched(account, movement, match.row)
+        if match.row is None:
             return
-        if judgement.finding is MatchResult.DIFFERENT:
-            own = judgement.row
-            log.warning("%s %s differs from the PSP's books", own.kind, own.transaction_id)
-            await self._gateway.look_up(resume_input(own), judgement.look_under)
-        elif judgement.adoption is not None:
-            start = resume_input(judgement.row)
+        if match.result is MatchResult.DIFFERENT:
+            row = match.row
+            log.warning("%s %s differs from the PSP's state", row.kind, row.transaction_id)
+            await self._transaction_client.look_up(resume_input(row), match.lookup_psp_id)
+        elif match.external_movement is not None:
+            start = resume_input(match.row)
             if isinstance(start, PreauthInput | PaymentInput):
-                await self._gateway.record_external_movement(start, judgement.adoption)
+                await self._transaction_client.record_external_movement(
+                    start, match.external_movement
+                )
 
-    async def _remember(
-        self, account: Account, movement: Movement, owner: TransactionRow | None
+    async def _store_unmatched(
+        self, account: PspAccount, movement: Movement, parent: TransactionRow | None
     ) -> None:
-        """Before anything else, so that a crash cannot make us forget it."""
-        new = await self._store.add_stray(
+        """Store the movement before anything else, so that a crash cannot lose it."""
+        new = await self._store.add_unmatched_movement(
             NewUnmatchedMovement(
                 psp_settings_id=account.merchant.psp_settings_id,
                 psp_id=movement.psp_id,
@@ -55,17 +57,19 @@ class MovementResolver:
                 currency=movement.currency,
                 reference=movement.reference,
                 parent_psp_id=movement.parent_psp_id,
-                owner_id=owner.transaction_id if owner else None,
+                owner_id=parent.transaction_id if parent else None,
                 booked_at=movement.booked_at,
             )
         )
         if new:
             log.warning(
-                "Merchant %s: the PSP has the %s %s of %s %s, made without us, %s",
+                "Merchant %s: the PSP has an external %s %s of %s %s, %s",
                 account.merchant.id,
                 movement.kind.value,
                 movement.psp_id,
                 movement.amount,
                 movement.currency,
-                f"on {owner.kind} {owner.transaction_id}" if owner else "on nothing of ours",
+                f"on {parent.kind} {parent.transaction_id}"
+                if parent
+                else "on no known transaction",
             )

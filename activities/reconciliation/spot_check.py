@@ -1,12 +1,12 @@
-"""The third step of reconciliation: our transactions, asked for at the PSP one by one."""
+"""Third step of reconciliation: look up stored transactions at the PSP one by one."""
 
 import logging
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from activities import psp_requests
-from activities.reconciliation.psp_account import Account, reference_of
-from activities.reconciliation.time_slice import Share
+from activities.reconciliation.psp_account import PspAccount, psp_reference
+from activities.reconciliation.time_slice import TimeSlice
 from integrator.psp.errors import ProtocolError
 from integrator.psp.types import Outcome
 from integrator.store.database import Store
@@ -20,67 +20,67 @@ log = logging.getLogger(__name__)
 
 OPEN_STATUSES = ("Initiated", "Pending")
 OPEN_EVERY = timedelta(hours=1)
-OPEN_AT_ONCE = 200
+OPEN_BATCH_SIZE = 200
 FINAL_EVERY = timedelta(days=1)
-FINAL_AT_ONCE = 50
+FINAL_BATCH_SIZE = 50
 FINAL_AGE = timedelta(days=400)
-"""Nothing older can change any more."""
+"""Older transactions cannot change any more."""
 
 
-class Sample:
-    """Open transactions every hour, finished ones in turn, least recently compared first."""
+class SpotCheck:
+    """Checks open transactions every hour, final ones in turn, least recently checked first."""
 
     def __init__(
         self,
         store: Store,
-        gateway: TransactionClient,
+        transaction_client: TransactionClient,
         open_every: timedelta = OPEN_EVERY,
         final_every: timedelta = FINAL_EVERY,
     ) -> None:
         self._store = store
-        self._gateway = gateway
+        self._transaction_client = transaction_client
         self._open_every = open_every
         self._final_every = final_every
 
-    async def run(self, account: Account, share: Share) -> StepReport:
-        """One round. What was compared is remembered even if the PSP goes away half way."""
+    async def run(self, account: PspAccount, time_slice: TimeSlice) -> StepReport:
+        """Run one round; compared transactions are recorded even if the PSP fails half way."""
         counts: Counter[str] = Counter()
-        done: list[str] = []
+        checked: list[str] = []
         try:
-            for row in await self._due(account):
+            for row in await self._select_due(account):
                 counts[await self._compare(account, row)] += 1
-                done.append(row.transaction_id)
-                if share.used_up:
+                checked.append(row.transaction_id)
+                if time_slice.expired:
                     break
         finally:
-            await self._store.transactions_checked(account.merchant.id, done)
+            await self._store.mark_transactions_checked(account.merchant.id, checked)
         return StepReport(counts=dict(counts))
 
-    async def _due(self, account: Account) -> list[TransactionRow]:
+    async def _select_due(self, account: PspAccount) -> list[TransactionRow]:
         merchant_id, now = account.merchant.id, datetime.now(UTC)
-        undecided = await self._store.transactions_to_check(
+        open_rows = await self._store.transactions_to_check(
             merchant_id,
             OPEN_STATUSES,
             created_after=datetime.min.replace(tzinfo=UTC),
             checked_before=now - self._open_every,
-            limit=OPEN_AT_ONCE,
+            limit=OPEN_BATCH_SIZE,
         )
-        final = await self._store.transactions_to_check(
+        final_rows = await self._store.transactions_to_check(
             merchant_id,
             FINAL_STATUSES,
             created_after=now - FINAL_AGE,
             checked_before=now - self._final_every,
-            limit=FINAL_AT_ONCE,
+            limit=FINAL_BATCH_SIZE,
         )
-        return undecided + final
+        return open_rows + final_rows
 
-    async def _compare(self, account: Account, row: TransactionRow) -> str:
+    async def _compare(self, account: PspAccount, row: TransactionRow) -> str:
         state = read_state(row.kind, row.snapshot)
         psp_id = state.psp_transaction_id or state.psp_session_id
         try:
             outcome = await self._fetch(account, row, psp_id)
         except ProtocolError:
-            log.warning("%s %s: the PSP's answer is not readable", row.kind, row.transaction_id)
+            log.warning("%s %s: the PSP's response cannot be parsed", row.kind, row.transaction_id)
             return "unreadable"
         if outcome is None:
             if psp_id is not None and not state.ended:
@@ -89,15 +89,15 @@ class Sample:
             return "matched"
         if state.already_includes(outcome):
             return "matched"
-        log.warning("%s %s differs from the PSP's books", row.kind, row.transaction_id)
-        await self._gateway.look_up(resume_input(row))
+        log.warning("%s %s differs from the PSP's state", row.kind, row.transaction_id)
+        await self._transaction_client.look_up(resume_input(row))
         return "different"
 
     async def _fetch(
-        self, account: Account, row: TransactionRow, psp_id: str | None
+        self, account: PspAccount, row: TransactionRow, psp_id: str | None
     ) -> Outcome | None:
-        lookup = psp_requests.lookup(row, psp_id, await reference_of(self._store, row, psp_id))
-        connection = await account.connection_of(row)
+        lookup = psp_requests.lookup(row, psp_id, await psp_reference(self._store, row, psp_id))
+        connection = await account.connection_for(row)
         match TransactionKind(row.kind):
             case TransactionKind.PREAUTH:
                 return await connection.fetch_authorization(lookup)

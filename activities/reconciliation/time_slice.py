@@ -1,4 +1,4 @@
-"""How long a step of reconciliation may work before it reports back."""
+"""Time limit of one reconciliation step."""
 
 import time
 from datetime import timedelta
@@ -6,13 +6,13 @@ from datetime import timedelta
 from workflows import activity_plans
 
 
-class Share:
-    """A span of time that began when this was made."""
+class TimeSlice:
+    """A span of time that starts with the object's creation."""
 
-    def __init__(self, span: timedelta = activity_plans.RECONCILE_SHARE) -> None:
+    def __init__(self, span: timedelta = activity_plans.RECONCILE_TIME_SLICE) -> None:
         self._ends = time.monotonic() + span.total_seconds()
 
     @property
-    def used_up(self) -> bool:
-        """Whether it is over."""
+    def expired(self) -> bool:
+        """Whether the time is over."""
         return time.monotonic() >= self._ends

@@ -1,10 +1,16 @@
-"""Movements that had no place in our books when they were found: have they one by now?"""
+"""Check again the movements that could not be matched when they were found."""
 
 from collections import Counter
 from datetime import datetime
 
-from activities.reconciliation.matching import OWN_KIND, Match, MatchResult, ids_of, judge
-from activities.reconciliation.psp_account import Account
+from activities.reconciliation.matching import (
+    OWN_KIND,
+    Match,
+    MatchResult,
+    match_movement,
+    movement_ids,
+)
+from activities.reconciliation.psp_account import PspAccount
 from activities.reconciliation.resolution import MovementResolver
 from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.psp.errors import ProtocolError
@@ -14,60 +20,65 @@ from integrator.store.models import TransactionRow, UnmatchedMovement
 from workflows.messages import StepReport
 from workflows.state import TransactionKind
 
-AT_ONCE = 50
-SETTLED = frozenset(
-    {MatchResult.MATCHED, MatchResult.DIFFERENT, MatchResult.ADOPTED, MatchResult.VOID}
+BATCH_SIZE = 50
+RESOLVED = frozenset(
+    {MatchResult.MATCHED, MatchResult.DIFFERENT, MatchResult.RECORDED, MatchResult.NO_EFFECT}
 )
 
 
-class StrayCheck:
-    """Looks at the unresolved ones again, least recently checked first."""
+class UnmatchedCheck:
+    """Matches unresolved movements again, least recently checked first."""
 
-    def __init__(self, store: Store, dealer: MovementResolver) -> None:
+    def __init__(self, store: Store, resolver: MovementResolver) -> None:
         self._store = store
-        self._dealer = dealer
+        self._resolver = resolver
 
-    async def run(self, account: Account, seen_before: datetime) -> StepReport:
-        """One round; what is settled is kept as such and not looked at any more."""
+    async def run(self, account: PspAccount, seen_before: datetime) -> StepReport:
+        """Run one round; resolved movements are stored as such and not checked any more."""
         counts: Counter[str] = Counter()
         settings_id = account.merchant.psp_settings_id
-        for stray in await self._store.open_strays(settings_id, seen_before, AT_ONCE):
-            judgement = await self._judge_again(account, stray)
-            settled = judgement.finding in SETTLED
-            await self._note(account, stray, judgement.row, settled=settled)
-            counts["resolved" if settled else "unresolved"] += 1
+        for unmatched in await self._store.open_unmatched_movements(
+            settings_id, seen_before, BATCH_SIZE
+        ):
+            match = await self._match_again(account, unmatched)
+            resolved = match.result in RESOLVED
+            await self._store_result(account, unmatched, match.row, resolved=resolved)
+            counts["resolved" if resolved else "unresolved"] += 1
         return StepReport(counts=dict(counts))
 
-    async def _judge_again(self, account: Account, stray: UnmatchedMovement) -> Match:
+    async def _match_again(self, account: PspAccount, unmatched: UnmatchedMovement) -> Match:
         merchant = account.merchant
-        known = _movement(stray, Pending(psp_id=stray.psp_id))
-        rows = await self._store.transactions_named(merchant.id, merchant.psp, ids_of(known))
-        judgement = judge(known, rows)
-        if judgement.row is None or judgement.finding is MatchResult.ADOPTED:
-            # Nobody's as before, or in its place: either way there is nothing to ask the PSP.
-            return judgement
+        known_movement = _build_movement(unmatched, Pending(psp_id=unmatched.psp_id))
+        rows = await self._store.transactions_by_ids(
+            merchant.id, merchant.psp, movement_ids(known_movement)
+        )
+        match = match_movement(known_movement, rows)
+        if match.row is None or match.result is MatchResult.RECORDED:
+            # Unmatched as before, or recorded by now: no look-up is needed.
+            return match
         try:
-            outcome = await self._ask(account, stray, judgement.row)
+            outcome = await self._fetch(account, unmatched, match.row)
         except ProtocolError:
-            outcome = None  # this one's own fault, no outage: the others must not wait for it
+            # Only this movement is at fault, no outage: it must not block the others.
+            outcome = None
         if outcome is None:
-            return Match(MatchResult.WAITING, judgement.row)
-        movement = _movement(stray, outcome)
-        judgement = judge(movement, rows)
-        await self._dealer.resolve(account, movement, judgement)
-        return judgement
+            return Match(MatchResult.WAITING, match.row)
+        movement = _build_movement(unmatched, outcome)
+        match = match_movement(movement, rows)
+        await self._resolver.resolve(account, movement, match)
+        return match
 
-    async def _ask(
-        self, account: Account, stray: UnmatchedMovement, row: TransactionRow
+    async def _fetch(
+        self, account: PspAccount, unmatched: UnmatchedMovement, row: TransactionRow
     ) -> Outcome | None:
         lookup = Lookup(
-            reference=stray.reference or row.transaction_id,
-            psp_id=stray.psp_id,
-            currency=stray.currency,
-            role=PublicPaymentProviderRole.read(row.role),
+            reference=unmatched.reference or row.transaction_id,
+            psp_id=unmatched.psp_id,
+            currency=unmatched.currency,
+            role=PublicPaymentProviderRole.parse(row.role),
         )
         connection = account.connection
-        match OWN_KIND[MovementKind(stray.kind)]:
+        match OWN_KIND[MovementKind(unmatched.kind)]:
             case TransactionKind.PREAUTH:
                 return await connection.fetch_authorization(lookup)
             case TransactionKind.PAYMENT:
@@ -75,32 +86,36 @@ class StrayCheck:
             case TransactionKind.REFUND:
                 return await connection.fetch_refund(lookup)
 
-    async def _note(
+    async def _store_result(
         self,
-        account: Account,
-        stray: UnmatchedMovement,
-        owner: TransactionRow | None,
+        account: PspAccount,
+        unmatched: UnmatchedMovement,
+        parent: TransactionRow | None,
         *,
-        settled: bool,
+        resolved: bool,
     ) -> None:
-        owner_id = owner.transaction_id if owner else None
-        await self._store.check_stray(
-            stray.psp_settings_id, stray.psp_id, owner_id=owner_id, resolved=settled
+        parent_id = parent.transaction_id if parent else None
+        await self._store.update_unmatched_movement(
+            unmatched.psp_settings_id, unmatched.psp_id, owner_id=parent_id, resolved=resolved
         )
-        if settled:
-            # Its own notifications waited for a transaction that will never come.
-            for parked in await self._store.parked_for(account.merchant.id, [stray.psp_id]):
-                await self._store.set_notification(parked.id, "known", transaction_id=owner_id)
+        if resolved:
+            # Its parked notifications waited for a transaction that will never exist.
+            for parked in await self._store.parked_notifications(
+                account.merchant.id, [unmatched.psp_id]
+            ):
+                await self._store.set_notification_state(
+                    parked.id, "known", transaction_id=parent_id
+                )
 
 
-def _movement(stray: UnmatchedMovement, outcome: Outcome) -> Movement:
+def _build_movement(unmatched: UnmatchedMovement, outcome: Outcome) -> Movement:
     return Movement(
-        kind=MovementKind(stray.kind),
-        psp_id=stray.psp_id,
-        reference=stray.reference,
-        parent_psp_id=stray.parent_psp_id,
-        amount=stray.amount,
-        currency=stray.currency,
-        booked_at=stray.booked_at,
+        kind=MovementKind(unmatched.kind),
+        psp_id=unmatched.psp_id,
+        reference=unmatched.reference,
+        parent_psp_id=unmatched.parent_psp_id,
+        amount=unmatched.amount,
+        currency=unmatched.currency,
+        booked_at=unmatched.booked_at,
         outcome=outcome,
     )

@@ -1,15 +1,15 @@
-"""What an operator is told when something cannot be done."""
+"""Errors shown to operators."""
 
 
 class OperatorError(Exception):
-    """A reason the operator can act on; the message is complete and shows no secret."""
+    """An error the operator can act on; the message is complete and contains no secret."""
 
 
 def describe_error(error: Exception) -> str | None:
-    """What to tell an operator of an error; None for one that is a mistake of ours."""
+    """Return an error's message for operators; None for a programming error."""
     if isinstance(error, OperatorError):
         return str(error)
-    # Imported only now: a command that succeeds has no use for them.
+    # Imported here: a command that succeeds does not need them.
     from pydantic import ValidationError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,18 +21,18 @@ def describe_error(error: Exception) -> str | None:
     if isinstance(error, KeyConfigurationError):
         return str(error)
     if isinstance(error, DecryptionError):
-        return f"{error}. Are these the encryption keys that the database was written with?"
+        return f"{error}. Configure the encryption keys that the database was written with."
     if isinstance(error, StoreUnavailable):
-        return f"The database does not answer ({error}). Has `integrator migrate` been run?"
+        return f"The database is unavailable ({error}). Start it, or run `integrator migrate`."
     if isinstance(error, SQLAlchemyError | OSError):
         # Without the statement, its parameters or the address, which may hold secrets.
         cause = getattr(error, "orig", None) or error
-        return f"It did not work: {type(cause).__name__}: {cause}"
+        return f"The command failed: {type(cause).__name__}: {cause}"
     return None
 
 
 def configuration_problems(error: Exception) -> list[str]:
-    """One line for each setting that is not valid, without the value given."""
+    """Return one line for each invalid setting, without its value."""
     from pydantic import ValidationError
 
     from integrator.settings import PREFIX

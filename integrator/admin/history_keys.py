@@ -1,6 +1,6 @@
-"""Which encryption keys the payloads that Temporal keeps were sealed with.
+"""Count the encryption keys used by payloads in Temporal's histories and schedules.
 
-Nothing is decrypted: the id of its key stands in front of every payload.
+Nothing is decrypted: every payload starts with the id of its key.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.crypto.keys import blob_key_id
 from integrator.temporal.payload_codec import ENCODING
 
-_AT_ONCE = 8
+_CONCURRENCY = 8
 
 
 @dataclass
-class Histories:
-    """What was found: `workflows` and `payloads` count by key id, `schedules` payloads of those.
+class HistoryKeyUsage:
+    """Counts by key id: `workflows` and `payloads` of histories, `schedules` payloads of schedules.
 
-    `total` is how many runs of workflows Temporal keeps, `read` how many were looked at.
+    `total` is how many workflow runs Temporal keeps, `read` how many were read.
     """
 
     total: int
@@ -37,35 +37,35 @@ class Histories:
 
     @property
     def complete(self) -> bool:
-        """Whether all were looked at, so that a key that was not found is nowhere."""
+        """Whether all runs were read, so that a key without a count is unused."""
         return self.read >= self.total
 
 
 async def read_histories(
     client: Client, limit: int | None, progress: Callable[[int, int], None]
-) -> Histories:
+) -> HistoryKeyUsage:
     """Read the schedules and the newest `limit` histories, open and retained, None for all.
 
-    `progress` is told how many were read and how many will be. Raises `RPCError`.
+    `progress` gets how many were read and how many will be. Raises `RPCError`.
     """
-    found = Histories(total=(await client.count_workflows()).count)
-    found.schedules = await _schedules(client)
-    wanted = found.total if limit is None else min(limit, found.total)
-    if wanted == 0:
-        return found
-    listed = [run async for run in client.list_workflows(limit=limit)]
-    for start in range(0, len(listed), _AT_ONCE):
-        some = listed[start : start + _AT_ONCE]
-        for keys in await asyncio.gather(*(_keys_of(client, run) for run in some)):
-            found.payloads += keys
-            found.workflows += Counter(keys.keys())
-        found.read += len(some)
-        progress(found.read, max(wanted, len(listed)))
-    return found
+    usage = HistoryKeyUsage(total=(await client.count_workflows()).count)
+    usage.schedules = await _count_schedule_keys(client)
+    to_read = usage.total if limit is None else min(limit, usage.total)
+    if to_read == 0:
+        return usage
+    runs = [run async for run in client.list_workflows(limit=limit)]
+    for start in range(0, len(runs), _CONCURRENCY):
+        batch = runs[start : start + _CONCURRENCY]
+        for keys in await asyncio.gather(*(_count_run_keys(client, run) for run in batch)):
+            usage.payloads += keys
+            usage.workflows += Counter(keys.keys())
+        usage.read += len(batch)
+        progress(usage.read, max(to_read, len(runs)))
+    return usage
 
 
-def keys_in(message: Message) -> Counter[str]:
-    """How many payloads anywhere in a message each key has sealed."""
+def count_keys(message: Message) -> Counter[str]:
+    """Count the encrypted payloads anywhere in a message by key id."""
     ids = (
         blob_key_id(payload.data) or "?"
         for payload in _payloads(message)
@@ -74,25 +74,25 @@ def keys_in(message: Message) -> Counter[str]:
     return Counter(ids)
 
 
-async def _keys_of(client: Client, run: WorkflowExecution) -> Counter[str]:
+async def _count_run_keys(client: Client, run: WorkflowExecution) -> Counter[str]:
     keys: Counter[str] = Counter()
     handle = client.get_workflow_handle(run.id, run_id=run.run_id)
     try:
         async for event in handle.fetch_history_events():
-            keys += keys_in(event)
+            keys += count_keys(event)
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:  # past its retention by now
+        if error.status is not RPCStatusCode.NOT_FOUND:  # its retention has passed meanwhile
             raise
         return Counter()
     return keys
 
 
-async def _schedules(client: Client) -> Counter[str]:
-    """Schedules keep the arguments of the workflows they will start."""
+async def _count_schedule_keys(client: Client) -> Counter[str]:
+    """Count by key id: schedules keep the arguments of the workflows they start."""
     keys: Counter[str] = Counter()
     async for schedule in await client.list_schedules():
         request = DescribeScheduleRequest(namespace=client.namespace, schedule_id=schedule.id)
-        keys += keys_in(await client.workflow_service.describe_schedule(request))
+        keys += count_keys(await client.workflow_service.describe_schedule(request))
     return keys
 
 
@@ -100,14 +100,14 @@ def _payloads(message: Message) -> Iterator[Payload]:
     if isinstance(message, Payload):
         yield message
         return
-    for kind, value in message.ListFields():
-        if kind.message_type is not None:
-            for part in _parts(kind.message_type, value):
+    for field_descriptor, value in message.ListFields():
+        if field_descriptor.message_type is not None:
+            for part in _messages_in(field_descriptor.message_type, value):
                 yield from _payloads(part)
 
 
-def _parts(kind: Descriptor, value: Any) -> Iterator[Message]:
-    """The messages in a field: itself, the items of a list, the values of a map."""
+def _messages_in(kind: Descriptor, value: Any) -> Iterator[Message]:
+    """Yield the messages in a field: itself, the items of a list, the values of a map."""
     if isinstance(value, Message):
         yield value
     elif kind.GetOptions().map_entry:

@@ -1,4 +1,4 @@
-"""How the commands about keys and erasure show what they found."""
+"""Texts, tables and JSON of the commands for keys and erasure."""
 
 import json
 from collections.abc import Mapping
@@ -6,42 +6,42 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from integrator.admin.keys import Rotated, Usage, verdicts
+from integrator.admin.keys import KeyUsageReport, RotationResult, describe_inactive_keys
 from integrator.store import ErasureScope
 
 HISTORIES_STAY = (
-    "Histories are never encrypted anew: a key stays needed until every workflow whose history "
-    "holds it has ended and its retention has passed."
+    "Histories are never re-encrypted: a key is needed until every workflow whose history uses it "
+    "has closed and its retention has passed."
 )
 
 
-def announced(merchant: str, agreement: str, found: ErasureScope) -> str:
-    """What is going to be erased."""
+def describe_erasure(merchant: str, agreement: str, scope: ErasureScope) -> str:
+    """Describe what is going to be erased."""
     lines = [
-        f"Agreement {agreement} of {merchant}: {found.transactions} transactions "
-        f"({found.undecided} undecided), {found.notifications} stored notifications."
+        f"Agreement {agreement} of {merchant}: {scope.transactions} transactions "
+        f"({scope.undecided} undecided), {scope.notifications} stored notifications."
     ]
-    if found.erased_at is not None:
-        lines.append(f"Its data was erased on {found.erased_at:%Y-%m-%d %H:%M} UTC already.")
-    if found.undecided:
+    if scope.erased_at is not None:
+        lines.append(f"Its data was already erased on {scope.erased_at:%Y-%m-%d %H:%M} UTC.")
+    if scope.undecided:
         lines.append(
-            "What is undecided can only be looked up at the PSP afterwards, not sent again."
+            "Undecided transactions can only be looked up at the PSP afterwards, not sent again."
         )
-    if found.unread:
+    if scope.unread:
         lines.append(
-            f"{found.unread} notifications were not applied yet; the PSP is asked instead, if it "
-            "can be. They usually are within seconds."
+            f"{scope.unread} notifications are not applied yet, which usually takes seconds; "
+            "after the erasure the PSP is asked instead, if it supports that."
         )
     return "\n".join(lines)
 
 
-def erased(merchant: str, agreement: str, found: ErasureScope, *, clean: bool) -> str:
-    """What was done."""
+def describe_erased(merchant: str, agreement: str, scope: ErasureScope, *, clean: bool) -> str:
+    """Describe what was erased."""
     lines = [
         f"The data of agreement {agreement} of {merchant} is erased: its data key is destroyed,",
-        f"{found.transactions} requests and {found.notifications} notifications are overwritten.",
+        f"{scope.transactions} requests and {scope.notifications} notifications are overwritten.",
         "Amounts, states, ids, evidence and webhook addresses stay. The agreement takes no money "
-        "any more; refunds and cancellations work.",
+        "any more; refunds and cancellations still work.",
         "Temporal's histories hold ids, amounts and states only, nothing personal, encrypted as a "
         "whole; they end with their retention.",
         "Backups made before now still hold the key, wrapped: they open for as long as the key "
@@ -49,35 +49,35 @@ def erased(merchant: str, agreement: str, found: ErasureScope, *, clean: bool) -
     ]
     if not clean:
         lines.append(
-            "The database's file is in use and could not be compacted; until it is, whoever has "
+            "The database's file is in use and could not be compacted; until it is, a holder of "
             "the keys may find traces in it. Run the command again."
         )
     return "\n".join(lines)
 
 
-def rotated(result: Rotated) -> str:
-    """What was sealed anew and what is left."""
+def describe_rotation(result: RotationResult) -> str:
+    """Describe what was re-encrypted and what is left."""
     if not result.left:
         return (
-            f"{result.resealed} sealed anew; everything in the store is sealed with "
+            f"{result.reencrypted} values re-encrypted; everything in the store is encrypted with "
             f"{result.active}.\n{HISTORIES_STAY}"
         )
     return (
-        f"{result.resealed} sealed anew with {result.active}; {result.left} are left: written "
-        "meanwhile by processes that do not have this key first, or not to be opened with these "
-        "keys. `integrator keys usage` shows them; run this again when that is mended."
+        f"{result.reencrypted} values re-encrypted with {result.active}; {result.left} are left: "
+        "written meanwhile by processes whose first key is another one, or not readable with "
+        "these keys. `integrator keys usage` shows them; fix that and run this command again."
     )
 
 
-def as_json(usage: Usage) -> str:
-    """For programs; `histories` is null while Temporal cannot be reached."""
-    found = usage.histories
-    histories = found and {
-        "total": found.total,
-        "read": found.read,
-        "workflows": dict(found.workflows),
-        "payloads": dict(found.payloads),
-        "schedules": dict(found.schedules),
+def usage_as_json(usage: KeyUsageReport) -> str:
+    """Return the report as JSON; `histories` is null while Temporal is unreachable."""
+    histories = usage.histories
+    document = histories and {
+        "total": histories.total,
+        "read": histories.read,
+        "workflows": dict(histories.workflows),
+        "payloads": dict(histories.payloads),
+        "schedules": dict(histories.schedules),
     }
     store = {
         column.column: {
@@ -87,12 +87,12 @@ def as_json(usage: Usage) -> str:
         }
         for column in usage.store
     }
-    content = {"active": usage.active, "ids": usage.ids, "store": store, "histories": histories}
+    content = {"active": usage.active, "ids": usage.ids, "store": store, "histories": document}
     return json.dumps(content, indent=2)
 
 
-def show(usage: Usage, console: Console) -> None:
-    """For people."""
+def print_usage(usage: KeyUsageReport, console: Console) -> None:
+    """Print the report as a table."""
     ids = (usage.active, *usage.others)
     table = Table("Where", *(f"{id} (active)" if id == usage.active else id for id in ids))
     table.add_column("data keys")
@@ -101,14 +101,14 @@ def show(usage: Usage, console: Console) -> None:
         counts = _cells(column.by_key, ids)
         table.add_row(column.column, *counts, str(column.data_key), str(column.erased))
     if usage.histories is not None:
-        found = usage.histories
-        name = f"histories ({found.read} of {found.total} read)"
-        table.add_row(name, *_cells(found.payloads, ids), "", "")
-        table.add_row("schedules", *_cells(found.schedules, ids), "", "")
+        histories = usage.histories
+        name = f"histories ({histories.read} of {histories.total} read)"
+        table.add_row(name, *_cells(histories.payloads, ids), "", "")
+        table.add_row("schedules", *_cells(histories.schedules, ids), "", "")
     console.print(table)
     if usage.histories is None:
-        console.print("Temporal cannot be reached: histories were not read.")
-    for verdict in verdicts(usage):
+        console.print("Temporal is unreachable: histories were not read.")
+    for verdict in describe_inactive_keys(usage):
         console.print(verdict, markup=False)
     console.print(HISTORIES_STAY, markup=False)
 

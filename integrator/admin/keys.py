@@ -1,4 +1,4 @@
-"""What an operator does with encryption keys and with a person's data."""
+"""Operator commands for encryption keys and for erasing personal data."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -8,23 +8,23 @@ from datetime import UTC, datetime
 from temporalio.service import RPCError
 
 from integrator.admin.errors import OperatorError
-from integrator.admin.history_keys import Histories, read_histories
+from integrator.admin.history_keys import HistoryKeyUsage, read_histories
 from integrator.crypto.keys import KeyRing, generate_key
 from integrator.settings import Settings
 from integrator.store import ErasureScope, KeyUsage, Store, StoreUnavailable
 from integrator.temporal.client import connect
 
 Progress = Callable[[int, int], None]
-"""Is told how much is done and how much there is to do."""
+"""Called with how much is done and the total."""
 
 
 @dataclass(frozen=True)
-class Usage:
-    """Where which key is in use; `histories` is None while Temporal cannot be reached."""
+class KeyUsageReport:
+    """Where each key is used; `histories` is None while Temporal is unreachable."""
 
     ids: tuple[str, ...]
     store: list[KeyUsage]
-    histories: Histories | None
+    histories: HistoryKeyUsage | None
 
     @property
     def active(self) -> str:
@@ -33,111 +33,115 @@ class Usage:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The ids of all other keys, those that are in use and not in the ring included."""
-        found = dict.fromkeys(self.ids)
+        """The ids of all other keys, including used ones that are not in the ring."""
+        key_ids = dict.fromkeys(self.ids)
         for column in self.store:
-            found |= dict.fromkeys(column.by_key)
+            key_ids |= dict.fromkeys(column.by_key)
         if self.histories is not None:
-            found |= dict.fromkeys(self.histories.payloads + self.histories.schedules)
-        return tuple(found)[1:]
+            key_ids |= dict.fromkeys(self.histories.payloads + self.histories.schedules)
+        return tuple(key_ids)[1:]
 
-    def in_store(self, key_id: str) -> int:
-        """How many blobs of the store a key has sealed."""
+    def count_in_store(self, key_id: str) -> int:
+        """Count the store's values encrypted with a key."""
         return sum(column.by_key.get(key_id, 0) for column in self.store)
 
 
 @dataclass(frozen=True)
-class Rotated:
-    """How many blobs were sealed anew, and how many are still not the active key's."""
+class RotationResult:
+    """How many values were re-encrypted, and how many still use another than the active key."""
 
     active: str
-    resealed: int
+    reencrypted: int
     left: int
 
 
-def new_entry() -> str:
-    """A new key as an entry of the key ring, `id:base64`."""
+def generate_entry() -> str:
+    """Generate a key as an entry of the key ring, `id:base64`."""
     return f"k{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(2)}:{generate_key()}"
 
 
-async def merchant_of(settings: Settings, agreement: str) -> str:
-    """The one merchant that has the agreement; raises `OperatorError` if none or several have."""
+async def find_merchant(settings: Settings, agreement: str) -> str:
+    """Return the only merchant with the agreement; raises `OperatorError` for none or several."""
     async with _store(settings) as store:
-        known = [merchant.id for merchant in await store.merchants()]
-        owners = [id for id in known if await store.holdings(id, agreement) is not None]
-    if len(owners) == 1:
-        return owners[0]
-    if not owners:
+        merchant_ids = [merchant.id for merchant in await store.merchants()]
+        matches = [
+            id for id in merchant_ids if await store.erasure_scope(id, agreement) is not None
+        ]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
         raise OperatorError(f"No merchant has an agreement {agreement!r}.")
-    raise OperatorError(f"Several merchants have one: name it with --merchant {'|'.join(owners)}.")
+    raise OperatorError(f"Several merchants have it: name one with --merchant {'|'.join(matches)}.")
 
 
-async def holdings(settings: Settings, merchant: str, agreement: str) -> ErasureScope:
-    """What is kept of an agreement; raises `OperatorError` when there is none such."""
+async def erasure_scope(settings: Settings, merchant: str, agreement: str) -> ErasureScope:
+    """Return what is stored for an agreement; raises `OperatorError` if missing."""
     async with _store(settings) as store:
-        found = await store.holdings(merchant, agreement)
-    if found is None:
+        scope = await store.erasure_scope(merchant, agreement)
+    if scope is None:
         raise OperatorError(f"Merchant {merchant!r} has no agreement {agreement!r}.")
-    return found
+    return scope
 
 
 async def erase(settings: Settings, merchant: str, agreement: str) -> bool:
-    """Erase what is personal of an agreement.
+    """Erase an agreement's personal data.
 
-    False when the database's file may still show traces of it to whoever has the keys.
+    Returns False if the database's file may still contain traces readable with the keys.
     """
     async with _store(settings) as store:
         await store.erase_agreement(merchant, agreement)
         try:
             return await store.compact()
-        except StoreUnavailable:  # somebody writes all the time
+        except StoreUnavailable:  # other processes keep writing
             return False
 
 
-async def rotate(settings: Settings, progress: Progress) -> Rotated:
-    """Seal everything in the store with the active key that another key of the ring has sealed."""
+async def rotate(settings: Settings, progress: Progress) -> RotationResult:
+    """Re-encrypt with the active key what other keys of the ring have encrypted in the store."""
     keys = KeyRing.from_settings(settings)
     async with Store(settings.resolved_database_url, keys) as store:
         total, done = await store.stale_blobs(), 0
         progress(done, total)
-        async for batch in store.reseal():
-            done += batch.resealed
+        async for batch in store.reencrypt():
+            done += batch.reencrypted
             progress(done, max(total, done))
-        return Rotated(keys.ids[0], done, await store.stale_blobs())
+        return RotationResult(keys.ids[0], done, await store.stale_blobs())
 
 
-async def usage(settings: Settings, limit: int | None, progress: Progress) -> Usage:
-    """Look into every column and into the newest `limit` histories; raises `OperatorError`."""
+async def usage(settings: Settings, limit: int | None, progress: Progress) -> KeyUsageReport:
+    """Count keys in all columns and in the newest `limit` histories; raises `OperatorError`."""
     keys = KeyRing.from_settings(settings)
     async with Store(settings.resolved_database_url, keys) as store:
         columns = await store.key_usage()
-    return Usage(keys.ids, columns, await _histories(settings, limit, progress))
+    return KeyUsageReport(keys.ids, columns, await _read_histories(settings, limit, progress))
 
 
-def verdicts(usage: Usage) -> Iterator[str]:
-    """What an operator wants to know of every key that is not the active one."""
+def describe_inactive_keys(usage: KeyUsageReport) -> Iterator[str]:
+    """Describe for every inactive key whether it is still needed."""
     for key_id in usage.others:
-        wanted = list(_needed(usage, key_id))
-        if wanted:
-            yield f"{key_id}: still needed: {'; '.join(wanted)}."
+        reasons = list(_reasons_needed(usage, key_id))
+        if reasons:
+            yield f"{key_id}: still needed: {'; '.join(reasons)}."
         elif usage.histories is None or not usage.histories.complete:
             yield f"{key_id}: not used in the store; not all histories were read, so keep it."
         else:
-            yield f"{key_id}: not used any more; it can be taken out of the key ring."
+            yield f"{key_id}: not used any more; it can be removed from the key ring."
 
 
-def _needed(usage: Usage, key_id: str) -> Iterator[str]:
-    if blobs := usage.in_store(key_id):
+def _reasons_needed(usage: KeyUsageReport, key_id: str) -> Iterator[str]:
+    if blobs := usage.count_in_store(key_id):
         yield f"{blobs} in the store (`integrator keys rotate`)"
     if usage.histories is None:
         return
     if runs := usage.histories.workflows[key_id]:
         yield f"{runs} in histories (until those are past their retention)"
     if usage.histories.schedules[key_id]:
-        yield "in schedules (the worker's next start writes them anew)"
+        yield "in schedules (the worker's next start rewrites them)"
 
 
-async def _histories(settings: Settings, limit: int | None, progress: Progress) -> Histories | None:
+async def _read_histories(
+    settings: Settings, limit: int | None, progress: Progress
+) -> HistoryKeyUsage | None:
     try:
         client = await connect(settings, lazy=False)
     except RuntimeError:
@@ -145,7 +149,9 @@ async def _histories(settings: Settings, limit: int | None, progress: Progress) 
     try:
         return await read_histories(client, limit, progress)
     except RPCError as error:
-        raise OperatorError(f"Temporal does not answer ({error.status.name}).") from error
+        raise OperatorError(
+            f"Reading Temporal's histories failed ({error.status.name})."
+        ) from error
 
 
 def _store(settings: Settings) -> Store:

@@ -1,4 +1,4 @@
-"""What an operator does with merchants, on the configured database."""
+"""Operator commands for merchants and their API tokens, on the configured database."""
 
 import re
 from collections.abc import AsyncIterator
@@ -27,21 +27,21 @@ class SettingState:
 async def add(settings: Settings, name: str, psp: str) -> Merchant:
     """Create a merchant; raises `OperatorError`."""
     try:
-        registry.adapter(psp)
+        registry.get_adapter(psp)
         async with _store(settings) as store:
             return await store.add_merchant(name, psp)
     except registry.UnknownPsp as error:
         raise OperatorError(str(error)) from None
     except AlreadyExists:
-        raise OperatorError(f"Merchant {name!r} exists already.") from None
+        raise OperatorError(f"Merchant {name!r} already exists.") from None
     except ValueError:
         raise OperatorError(
-            f"{name!r} is no merchant name: 1 to 63 lower-case letters, digits, '-' or '_'."
+            f"Invalid merchant name {name!r}: use 1 to 63 lower-case letters, digits, '-' or '_'."
         ) from None
 
 
-async def every(settings: Settings) -> list[Merchant]:
-    """All merchants, by name."""
+async def list_all(settings: Settings) -> list[Merchant]:
+    """Return all merchants by name."""
     async with _store(settings) as store:
         return await store.merchants()
 
@@ -49,30 +49,30 @@ async def every(settings: Settings) -> list[Merchant]:
 async def issue_token(
     settings: Settings, name: str, label: str, valid_for: timedelta | None
 ) -> str:
-    """A new bearer token of the merchant; raises `OperatorError`."""
+    """Issue a bearer token of the merchant; raises `OperatorError`."""
     expires_at = datetime.now(UTC) + valid_for if valid_for is not None else None
     try:
         async with _store(settings) as store:
             return await store.issue_token(name, label, expires_at=expires_at)
     except NotFound:
-        raise _unknown(name) from None
+        raise _unknown_merchant(name) from None
 
 
 async def tokens(settings: Settings, name: str) -> list[ApiToken]:
-    """The merchant's tokens, oldest first; raises `OperatorError`."""
+    """Return the merchant's tokens, oldest first; raises `OperatorError`."""
     async with _store(settings) as store:
         if await store.merchant(name) is None:
-            raise _unknown(name)
+            raise _unknown_merchant(name)
         return await store.tokens(name)
 
 
 async def revoke_token(settings: Settings, name: str, token_id: str) -> None:
-    """End a token's validity; raises `OperatorError`."""
+    """Revoke a token; raises `OperatorError`."""
     async with _store(settings) as store:
         if not await store.revoke_token(name, token_id):
             raise OperatorError(
                 f"Merchant {name!r} has no valid token {token_id!r}; "
-                f"`integrator token list {name}` shows them."
+                f"`integrator token list {name}` shows all."
             )
 
 
@@ -80,23 +80,23 @@ async def allow_webhook_hosts(settings: Settings, name: str, hosts: list[str]) -
     """Replace the hosts of the merchant's change webhooks; raises `OperatorError`."""
     for host in hosts:
         if not _HOST.fullmatch(host):
-            raise OperatorError(f"{host!r} is no host name, such as `hooks.example.com`.")
+            raise OperatorError(f"Invalid host name {host!r}: use one such as `hooks.example.com`.")
     try:
         async with _store(settings) as store:
             await store.allow_webhook_hosts(name, [host.lower() for host in hosts])
     except NotFound:
-        raise _unknown(name) from None
+        raise _unknown_merchant(name) from None
 
 
 async def setting_states(settings: Settings, name: str) -> list[SettingState]:
-    """The keys of the merchant's settings form; raises `OperatorError`."""
+    """Return the keys of the merchant's settings form; raises `OperatorError`."""
     async with _store(settings) as store:
         merchant = await store.merchant(name)
         if merchant is None:
-            raise _unknown(name)
+            raise _unknown_merchant(name)
         values = await store.settings(name) or {}
     try:
-        keys = setting_keys(registry.adapter(merchant.psp))
+        keys = setting_keys(registry.get_adapter(merchant.psp))
     except registry.UnknownPsp as error:
         raise OperatorError(str(error)) from None
     return [SettingState(key, bool(values.get(key))) for key in keys]
@@ -108,5 +108,5 @@ async def _store(settings: Settings) -> AsyncIterator[Store]:
         yield store
 
 
-def _unknown(name: str) -> OperatorError:
-    return OperatorError(f"There is no merchant {name!r}; `integrator merchant list` shows them.")
+def _unknown_merchant(name: str) -> OperatorError:
+    return OperatorError(f"Merchant {name!r} does not exist; `integrator merchant list` shows all.")

@@ -10,19 +10,19 @@ from integrator.temporal.client import connect
 
 
 async def migrate(settings: Settings) -> None:
-    """Bring the database to the current schema."""
+    """Migrate the database to the current schema."""
     await upgrade(settings.resolved_database_url)
 
 
 async def register_attributes(settings: Settings) -> list[str]:
-    """Have the namespace know the workflows' search attributes; the names that were added.
+    """Register the workflows' search attributes in the namespace; return the names added.
 
     Raises `OperatorError`.
     """
     address = settings.resolved_temporal_address
     try:
         return await attribute_registry.register(await connect(settings, lazy=False))
-    except attribute_registry.AttributesError as error:
+    except attribute_registry.SearchAttributesError as error:
         raise OperatorError(str(error)) from error
     except (RuntimeError, RPCError) as error:
-        raise OperatorError(f"Temporal at {address} cannot be reached: {error}") from error
+        raise OperatorError(f"Temporal at {address} is unreachable: {error}") from error

@@ -1,4 +1,4 @@
-"""What an operator does with the OAuth clients of a merchant, on the configured database."""
+"""Operator commands for a merchant's OAuth clients, on the configured database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,33 +10,33 @@ from integrator.store import OAuthClient, Store
 
 
 async def add(settings: Settings, merchant: str, label: str) -> tuple[str, str]:
-    """A new client's id and secret; raises `OperatorError`."""
+    """Create a client; return its id and secret; raises `OperatorError`."""
     async with _store(settings, merchant) as store:
         return await store.add_client(merchant, label)
 
 
-async def every(settings: Settings, merchant: str) -> list[OAuthClient]:
-    """The merchant's clients, oldest first; raises `OperatorError`."""
+async def list_all(settings: Settings, merchant: str) -> list[OAuthClient]:
+    """Return the merchant's clients, oldest first; raises `OperatorError`."""
     async with _store(settings, merchant) as store:
         return await store.clients(merchant)
 
 
 async def revoke(settings: Settings, merchant: str, client_id: str) -> None:
-    """End a client's validity and that of its access tokens; raises `OperatorError`."""
+    """Revoke a client and its access tokens; raises `OperatorError`."""
     async with _store(settings, merchant) as store:
         if not await store.revoke_client(merchant, client_id):
             raise OperatorError(
                 f"Merchant {merchant!r} has no valid client {client_id!r}; "
-                f"`integrator client list {merchant}` shows them."
+                f"`integrator client list {merchant}` shows all."
             )
 
 
 @asynccontextmanager
 async def _store(settings: Settings, merchant: str) -> AsyncIterator[Store]:
-    """The store, when it knows the merchant."""
+    """Open the store; raise `OperatorError` if the merchant does not exist."""
     async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
         if await store.merchant(merchant) is None:
             raise OperatorError(
-                f"There is no merchant {merchant!r}; `integrator merchant list` shows them."
+                f"Merchant {merchant!r} does not exist; `integrator merchant list` shows all."
             )
         yield store

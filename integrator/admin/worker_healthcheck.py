@@ -1,6 +1,6 @@
-"""`python -m integrator.admin.worker_healthcheck`: exit code 0 if this machine's worker asks Temporal for tasks.
+"""Health check of a worker's container: exit code 0 if this host's worker polls Temporal.
 
-The health check of a worker's container; a worker serves nothing that could be asked.
+Run as `python -m integrator.admin.worker_healthcheck`; a worker has no HTTP endpoint to check.
 """
 
 import asyncio
@@ -17,34 +17,39 @@ from integrator.settings import Settings
 from integrator.temporal.client import connect
 
 
-async def probe(settings: Settings) -> bool:
-    """Whether a worker of this host polls; raises RuntimeError when Temporal is away."""
+async def is_polling(settings: Settings) -> bool:
+    """Check whether a worker of this host polls; raises RuntimeError if Temporal is unavailable."""
     client = await connect(settings, lazy=False)
     host = f"@{socket.gethostname()}"
-    kind = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-    return any(name.endswith(host) for name in await pollers(client, settings.task_queue, kind))
+    queue_type = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+    return any(
+        name.endswith(host)
+        for name in await poller_identities(client, settings.task_queue, queue_type)
+    )
 
 
-async def pollers(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> list[str]:
-    """The identities of the workers that ask for tasks of this kind."""
+async def poller_identities(
+    client: Client, task_queue: str, queue_type: TaskQueueType.ValueType
+) -> list[str]:
+    """Return the identities of the workers that poll for tasks of this queue_type."""
     request = DescribeTaskQueueRequest(
         namespace=client.namespace,
         task_queue=TaskQueue(name=task_queue),
-        task_queue_type=kind,
+        task_queue_type=queue_type,
     )
-    answer = await client.workflow_service.describe_task_queue(request)
-    return [poller.identity for poller in answer.pollers]
+    response = await client.workflow_service.describe_task_queue(request)
+    return [poller.identity for poller in response.pollers]
 
 
 def main() -> None:
-    """Ends without the interpreter's own exit, which the SDK's threads can abort."""
+    """Run the check; skip the interpreter's own exit, which the SDK's threads can abort."""
     try:
-        found = asyncio.run(probe(Settings()))
+        healthy = asyncio.run(is_polling(Settings()))
     except RuntimeError as error:
         sys.stderr.write(f"{error}\n")
-        found = False
+        healthy = False
     sys.stderr.flush()
-    os._exit(0 if found else 1)
+    os._exit(0 if healthy else 1)
 
 
 if __name__ == "__main__":

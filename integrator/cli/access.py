@@ -1,4 +1,4 @@
-"""Merchants, and who may call the API for them."""
+"""Commands for merchants, their API tokens, OAuth clients and PSP settings."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -26,8 +26,8 @@ def add_merchant(
     """Create a merchant."""
     from integrator.admin import merchants
 
-    settings = command_runner.settings()
-    merchant = command_runner.do(merchants.add(settings, name, psp))
+    settings = command_runner.load_settings()
+    merchant = command_runner.run(merchants.add(settings, name, psp))
     route = f"{settings.resolved_public_url}/api/notifications/{psp}/{merchant.psp_settings_id}"
     typer.echo(f"Merchant {merchant.id} created; its PSP sends notifications to {route}")
 
@@ -38,25 +38,32 @@ def list_merchants() -> None:
     from integrator.admin import merchants
 
     rows = (
-        (merchant.id, merchant.psp, merchant.psp_settings_id, output.minute(merchant.created_at))
-        for merchant in command_runner.do(merchants.every(command_runner.settings()))
+        (
+            merchant.id,
+            merchant.psp,
+            merchant.psp_settings_id,
+            output.format_minute(merchant.created_at),
+        )
+        for merchant in command_runner.run(merchants.list_all(command_runner.load_settings()))
     )
-    output.table(("Merchant", "PSP", "PSP settings id", "Created"), rows)
+    output.print_table(("Merchant", "PSP", "PSP settings id", "Created"), rows)
 
 
 @merchant_app.command("hosts")
 def allow_webhook_hosts(
     name: MerchantName,
     hosts: Annotated[
-        list[str] | None, typer.Argument(help="Host names; none: back to all.")
+        list[str] | None, typer.Argument(help="Host names; without any, all allowed hosts.")
     ] = None,
 ) -> None:
     """Set the hosts that the merchant's change webhooks may go to."""
     from integrator.admin import merchants
 
-    command_runner.do(merchants.allow_webhook_hosts(command_runner.settings(), name, hosts or []))
-    shown = ", ".join(sorted(hosts)) if hosts else "those allowed for all merchants"
-    typer.echo(f"Change webhooks of {name} may go to: {shown}")
+    command_runner.run(
+        merchants.allow_webhook_hosts(command_runner.load_settings(), name, hosts or [])
+    )
+    allowed = ", ".join(sorted(hosts)) if hosts else "those allowed for all merchants"
+    typer.echo(f"Change webhooks of {name} may go to: {allowed}")
 
 
 @token_app.command("issue")
@@ -64,21 +71,23 @@ def issue_token(
     name: MerchantName,
     label: Annotated[str, typer.Option(help="What the token is for.")] = "command line",
     days: Annotated[
-        float | None, typer.Option(min=0, help="How long it is valid; for ever if not given.")
+        float | None, typer.Option(min=0, help="Days of validity; unlimited if not given.")
     ] = None,
 ) -> None:
-    """Create a bearer token and show it, this once. Tokens issued before stay valid."""
+    """Create a bearer token and show it once. Earlier tokens stay valid."""
     from integrator.admin import merchants
 
     valid_for = timedelta(days=days) if days is not None else None
     typer.echo(
-        command_runner.do(merchants.issue_token(command_runner.settings(), name, label, valid_for))
+        command_runner.run(
+            merchants.issue_token(command_runner.load_settings(), name, label, valid_for)
+        )
     )
 
 
 @token_app.command("list")
 def list_tokens(name: MerchantName) -> None:
-    """Show a merchant's tokens: not themselves, but what is known of them."""
+    """Show a merchant's tokens with label, state and times, without the secrets."""
     from integrator.admin import merchants
 
     rows = (
@@ -86,11 +95,11 @@ def list_tokens(name: MerchantName) -> None:
             token.id,
             token.label,
             _token_state(token),
-            *map(output.minute, (token.created_at, token.last_used_at, token.expires_at)),
+            *map(output.format_minute, (token.created_at, token.last_used_at, token.expires_at)),
         )
-        for token in command_runner.do(merchants.tokens(command_runner.settings(), name))
+        for token in command_runner.run(merchants.tokens(command_runner.load_settings(), name))
     )
-    output.table(("Id", "Label", "State", "Created", "Last used", "Expires"), rows)
+    output.print_table(("Id", "Label", "State", "Created", "Last used", "Expires"), rows)
 
 
 @token_app.command("revoke")
@@ -98,10 +107,10 @@ def revoke_token(
     name: MerchantName,
     token_id: Annotated[str, typer.Argument(help="Id as `token list` shows it.")],
 ) -> None:
-    """End a token's validity, at once and for ever."""
+    """Revoke a token immediately and permanently."""
     from integrator.admin import merchants
 
-    command_runner.do(merchants.revoke_token(command_runner.settings(), name, token_id))
+    command_runner.run(merchants.revoke_token(command_runner.load_settings(), name, token_id))
     typer.echo(f"Token {token_id} is revoked.")
 
 
@@ -110,10 +119,12 @@ def add_client(
     name: MerchantName,
     label: Annotated[str, typer.Option(help="What the client is for.")] = "command line",
 ) -> None:
-    """Create an OAuth client and show its secret, this once. Earlier clients stay valid."""
+    """Create an OAuth client and show its secret once. Earlier clients stay valid."""
     from integrator.admin import oauth_clients
 
-    client_id, secret = command_runner.do(oauth_clients.add(command_runner.settings(), name, label))
+    client_id, secret = command_runner.run(
+        oauth_clients.add(command_runner.load_settings(), name, label)
+    )
     typer.echo(f"client_id={client_id}\nclient_secret={secret}")
 
 
@@ -127,11 +138,13 @@ def list_clients(name: MerchantName) -> None:
             client.id,
             client.label,
             "valid" if client.revoked_at is None else "revoked",
-            *map(output.minute, (client.created_at, client.last_used_at)),
+            *map(output.format_minute, (client.created_at, client.last_used_at)),
         )
-        for client in command_runner.do(oauth_clients.every(command_runner.settings(), name))
+        for client in command_runner.run(
+            oauth_clients.list_all(command_runner.load_settings(), name)
+        )
     )
-    output.table(("Client id", "Label", "State", "Created", "Last used"), rows)
+    output.print_table(("Client id", "Label", "State", "Created", "Last used"), rows)
 
 
 @client_app.command("revoke")
@@ -139,10 +152,10 @@ def revoke_client(
     name: MerchantName,
     client_id: Annotated[str, typer.Argument(help="Id as `client list` shows it.")],
 ) -> None:
-    """End a client's validity and that of all its access tokens, at once and for ever."""
+    """Revoke a client and all its access tokens immediately and permanently."""
     from integrator.admin import oauth_clients
 
-    command_runner.do(oauth_clients.revoke(command_runner.settings(), name, client_id))
+    command_runner.run(oauth_clients.revoke(command_runner.load_settings(), name, client_id))
     typer.echo(f"Client {client_id} is revoked.")
 
 
@@ -151,9 +164,9 @@ def show_settings(name: MerchantName) -> None:
     """Show which PSP settings of a merchant are filled in, not their values."""
     from integrator.admin import merchants
 
-    states = command_runner.do(merchants.setting_states(command_runner.settings(), name))
+    states = command_runner.run(merchants.setting_states(command_runner.load_settings(), name))
     rows = ((state.key, "********" if state.is_set else "not set") for state in states)
-    output.table(("Setting", "Value"), rows)
+    output.print_table(("Setting", "Value"), rows)
 
 
 def _token_state(token: "ApiToken") -> str:

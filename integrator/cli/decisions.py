@@ -1,4 +1,4 @@
-"""`attention`, `resolve` and `decisions`."""
+"""Commands `attention`, `resolve` and `decisions`."""
 
 import getpass
 from decimal import Decimal, InvalidOperation
@@ -10,12 +10,12 @@ from integrator.cli.options import AsJson, Limit, Merchant, Yes
 from integrator.operations import command_runner, output
 
 if TYPE_CHECKING:
-    from integrator.operations.decisions import DecisionRequest, Resolved
+    from integrator.operations.decisions import DecisionRequest, DecisionResult
 
-KINDS = ("acknowledge", "failed", "succeeded")
+DECISION_KINDS = ("acknowledge", "failed", "succeeded")
 
 
-def _amount(text: str) -> Decimal:
+def _parse_amount(text: str) -> Decimal:
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -25,9 +25,9 @@ def _amount(text: str) -> Decimal:
     return value
 
 
-def _kind(text: str) -> str:
-    if text not in KINDS:
-        raise typer.BadParameter(f"one of {', '.join(KINDS)}")
+def _parse_kind(text: str) -> str:
+    if text not in DECISION_KINDS:
+        raise typer.BadParameter(f"one of {', '.join(DECISION_KINDS)}")
     return text
 
 
@@ -36,29 +36,34 @@ def attention(
     limit: Limit = 100,
     scan: Annotated[
         bool,
-        typer.Option("--scan", help="First read every state: for databases older than the marks."),
+        typer.Option(
+            "--scan",
+            help="First read every state and correct its mark, for databases older than the marks.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what waits for a person, oldest first, and what can be done; exit code 1 if anything."""
+    """Show what needs an operator, oldest first, with commands; exit code 1 if anything."""
 
     async def show() -> int:
-        from integrator.operations import attention as waiting
-        from integrator.store.models import Filter
+        from integrator.operations import attention as attention_commands
+        from integrator.store.models import TransactionFilter
 
-        async with command_runner.store() as store:
+        async with command_runner.open_store() as store:
             if scan:
-                with output.bar("reading states", quiet=as_json) as progress:
-                    corrected = await waiting.scan(store, await store.count(Filter()), progress)
+                with output.progress_bar("reading states", quiet=as_json) as progress:
+                    corrected = await attention_commands.correct_marks(
+                        store, await store.count(TransactionFilter()), progress
+                    )
                 typer.echo(f"{corrected} marks were corrected.", err=True)
-            found = await waiting.waiting(store, merchant, limit)
+            items = await attention_commands.list_items(store, merchant, limit)
         if as_json:
-            output.document({"waiting": found})
+            output.print_json({"waiting": items})
         else:
-            typer.echo(waiting.screen(found))
-        return 1 if found else 0
+            typer.echo(attention_commands.render(items))
+        return 1 if items else 0
 
-    if code := command_runner.do(show()):
+    if code := command_runner.run(show()):
         raise typer.Exit(code)
 
 
@@ -68,92 +73,106 @@ def resolve(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Argument(parser=_kind, metavar="[acknowledge|failed|succeeded]", help="What holds."),
+        typer.Argument(
+            parser=_parse_kind, metavar="[acknowledge|failed|succeeded]", help="The decision."
+        ),
     ] = None,
     reason: Annotated[
-        str, typer.Option(help="Why. It is kept for ever: nothing personal in it.")
+        str,
+        typer.Option(help="The reason. It is kept permanently: write nothing personal into it."),
     ] = "",
     merchant: Merchant = None,
-    psp_id: Annotated[str | None, typer.Option(help="The PSP's movement, if succeeded.")] = None,
+    psp_id: Annotated[
+        str | None, typer.Option(help="Id of the PSP's movement, if succeeded.")
+    ] = None,
     amount: Annotated[
         Decimal | None,
-        typer.Option(parser=_amount, metavar="AMOUNT", help="Its amount, if succeeded."),
+        typer.Option(parser=_parse_amount, metavar="AMOUNT", help="Its amount, if succeeded."),
     ] = None,
     stray: Annotated[
-        str | None, typer.Option(help="The PSP's id of a movement nobody asked for, instead.")
+        str | None,
+        typer.Option(help="Instead of a transaction: the PSP's id of an unmatched movement."),
     ] = None,
-    by: Annotated[str | None, typer.Option(help="Who decides; else the user's name here.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Name of the operator; by default the user's name.")
+    ] = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Decide what the PSP does not say, after looking there; or note that it was looked at."""
+    """Decide an outcome that the PSP does not report, or acknowledge the attention."""
     if not reason.strip():
         raise typer.BadParameter("a decision needs a --reason")
     if (stray is None) is (transaction is None) or (stray is None) is (kind is None):
-        raise typer.BadParameter("name a transaction and what holds, or a --stray")
+        raise typer.BadParameter("name a transaction and a decision, or a --stray")
     if stray is not None and merchant is None:
-        raise typer.BadParameter("a stray needs its --merchant")
+        raise typer.BadParameter("--stray needs --merchant")
     if as_json and not yes:
-        raise typer.BadParameter("--json cannot ask: add --yes")
+        raise typer.BadParameter("--json cannot ask for confirmation: add --yes")
 
-    async def carry_out() -> int:
-        from integrator.operations import decisions as deciding
+    async def apply() -> int:
+        from integrator.operations import decisions as decision_commands
         from integrator.operations.connections import open_operator_context
-        from integrator.operations.transaction_lookup import known_merchant, the_one
+        from integrator.operations.transaction_lookup import find_merchant, find_transaction
 
-        wish = deciding.build_request(kind or "acknowledge", _who(by), reason, psp_id, amount)
-        async with open_operator_context(command_runner.settings()) as desk:
+        request = decision_commands.build_request(
+            kind or "acknowledge", _operator_name(by), reason, psp_id, amount
+        )
+        async with open_operator_context(command_runner.load_settings()) as context:
             if stray is not None and merchant is not None:
-                owner = await known_merchant(desk.store, merchant)
-                _confirm(f"stray {stray} of {merchant}", wish, yes=yes)
-                done = await deciding.settle_stray(desk.store, owner, stray, wish)
+                merchant_row = await find_merchant(context.store, merchant)
+                _confirm(f"unmatched movement {stray} of {merchant}", request, yes=yes)
+                result = await decision_commands.resolve_unmatched(
+                    context.store, merchant_row, stray, request
+                )
             else:
-                row = await the_one(desk.store, transaction or "", merchant)
-                _confirm(deciding.subject(row), wish, yes=yes)
-                with desk.temporal_answers():
-                    done = await deciding.resolve(desk.store, desk.gateway, row, wish)
-        _show(done, as_json=as_json)
-        return 1 if done.refusal else 0
+                row = await find_transaction(context.store, transaction or "", merchant)
+                _confirm(decision_commands.describe_transaction(row), request, yes=yes)
+                with context.temporal_errors():
+                    result = await decision_commands.resolve(
+                        context.store, context.transaction_client, row, request
+                    )
+        _print_result(result, as_json=as_json)
+        return 1 if result.refusal else 0
 
-    command_runner.leave_after(carry_out)
+    command_runner.run_and_exit(apply)
 
 
 def decisions(merchant: Merchant = None, limit: Limit = 50, as_json: AsJson = False) -> None:
-    """Show what was decided by hand, newest first."""
+    """Show operators' decisions, newest first."""
 
     async def show() -> None:
-        async with command_runner.store() as store:
+        async with command_runner.open_store() as store:
             rows = await store.decisions(merchant, limit=limit)
         if as_json:
-            output.document({"decisions": rows})
+            output.print_json({"decisions": rows})
             return
-        from integrator.operations import decisions as deciding
+        from integrator.operations import decisions as decision_commands
 
-        output.table(deciding.COLUMNS, map(deciding.cells, rows))
+        output.print_table(decision_commands.COLUMNS, map(decision_commands.table_row, rows))
 
-    command_runner.do(show())
+    command_runner.run(show())
 
 
-def _who(by: str | None) -> str:
+def _operator_name(by: str | None) -> str:
     try:
         return by or getpass.getuser()
     except (KeyError, OSError):
-        raise typer.BadParameter("this user has no name: say --by") from None
+        raise typer.BadParameter("this user has no name: add --by") from None
 
 
-def _confirm(what: str, wish: "DecisionRequest", *, yes: bool) -> None:
-    from integrator.operations import decisions as deciding
+def _confirm(what: str, request: "DecisionRequest", *, yes: bool) -> None:
+    from integrator.operations import decisions as decision_commands
 
     if not yes:
-        typer.echo(f"{what}\n{deciding.consequence(wish)}", err=True)
-        typer.confirm("Decide it so?", abort=True, err=True)
+        typer.echo(f"{what}\n{decision_commands.describe_consequence(request)}", err=True)
+        typer.confirm("Apply this decision?", abort=True, err=True)
 
 
-def _show(done: "Resolved", *, as_json: bool) -> None:
+def _print_result(result: "DecisionResult", *, as_json: bool) -> None:
     if as_json:
-        output.document(done)
-    elif done.refusal:
-        typer.echo(f"Refused: {done.refusal}", err=True)
+        output.print_json(result)
+    elif result.refusal:
+        typer.echo(f"Refused: {result.refusal}", err=True)
     else:
-        change = f" It is {done.status_after} now." if done.status_after else ""
-        typer.echo(f"Done and kept as decision {done.decision_id}.{change}")
+        change = f" It is {result.status_after} now." if result.status_after else ""
+        typer.echo(f"Done; recorded as decision {result.decision_id}.{change}")

@@ -1,4 +1,4 @@
-"""`migrate` and `codec-server`."""
+"""Commands `migrate` and `codec-server`."""
 
 from typing import Annotated
 
@@ -16,18 +16,18 @@ def migrate(
     """Bring the database schema and the search attributes in Temporal up to date."""
     from integrator.admin import migration
 
-    settings = command_runner.settings()
-    command_runner.do(migration.migrate(settings))
+    settings = command_runner.load_settings()
+    command_runner.run(migration.migrate(settings))
     typer.echo("The database schema is up to date.")
     if not with_temporal:
         return
 
     async def register() -> int:
         added = await migration.register_attributes(settings)
-        typer.echo(f"Search attributes added: {', '.join(added) or 'none, all are there'}.")
+        typer.echo(f"Search attributes added: {', '.join(added) or 'none, all exist'}.")
         return 0
 
-    command_runner.leave_after(register)
+    command_runner.run_and_exit(register)
 
 
 def codec_server() -> None:

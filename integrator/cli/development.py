@@ -1,4 +1,4 @@
-"""`run` and `demo`: commands of the development tools, which are a distribution of their own."""
+"""Commands `run` and `demo` of the development tools, which are a separate distribution."""
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -16,12 +16,12 @@ def run() -> None:
 
 
 def demo() -> None:
-    """Play one customer's life against the running stack, or one started for it."""
+    """Run a demo of one customer's payments against the running stack, or start one for it."""
     _development_command("demo")()
 
 
 def _development_command(name: str) -> Callable[[], None]:
-    """The command that the development tools provide; ends this one if they are not installed."""
+    """Load the development tools' command; exit if they are not installed."""
     provided = entry_points(group=GROUP, name=name)
     if not provided:
         command_runner.fail(

@@ -1,4 +1,4 @@
-"""`doctor`."""
+"""Command `doctor`."""
 
 import typer
 
@@ -7,18 +7,18 @@ from integrator.operations import command_runner, output
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check configuration, database, keys, Temporal, workers, PSPs and what waits."""
+    """Check configuration, database, keys, Temporal, workers, PSPs and the backlog."""
 
-    async def look() -> int:
-        from integrator.operations.doctor import document, examine, healthy, line
+    async def run() -> int:
+        from integrator.operations.doctor import is_healthy, render_result, run_checks, to_document
 
-        findings = []
-        async for finding in examine():
-            findings.append(finding)
+        results = []
+        async for result in run_checks():
+            results.append(result)
             if not as_json:
-                typer.echo(output.printable_lines(line(finding)))
+                typer.echo(output.printable_lines(render_result(result)))
         if as_json:
-            output.document(document(findings))
-        return 0 if healthy(findings) else 1
+            output.print_json(to_document(results))
+        return 0 if is_healthy(results) else 1
 
-    command_runner.leave_after(look)
+    command_runner.run_and_exit(run)

@@ -1,6 +1,6 @@
-"""The `integrator` command: administers merchants, access and keys, and operates transactions.
+"""The `integrator` command: manages merchants, access, keys and transactions.
 
-What a command does is imported when it runs: `--help` is quick.
+A command's implementation is imported when it runs: `--help` is quick.
 """
 
 from importlib.metadata import version
@@ -30,8 +30,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(version("payment-integrator"))
         raise typer.Exit
 

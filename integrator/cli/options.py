@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from integrator.operations.time_parsing import moment
+from integrator.operations.time_parsing import parse_time
 
 
 class KindOption(StrEnum):
-    """Kinds of transactions."""
+    """Kind of a transaction."""
 
     PREAUTH = "preauth"
     PAYMENT = "payment"
@@ -18,17 +18,17 @@ class KindOption(StrEnum):
 
 
 class Webhook(StrEnum):
-    """Where the change webhooks of a transaction stand."""
+    """Delivery state of a transaction's change webhooks."""
 
     DELIVERING = "delivering"
     DELIVERED = "delivered"
     UNDELIVERED = "undelivered"
 
 
-def a_moment(text: str) -> datetime:
-    """For Typer: says what it takes."""
+def parse_time_option(text: str) -> datetime:
+    """Parse a time option; the error names the accepted formats."""
     try:
-        return moment(text)
+        return parse_time(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
             "a time such as 2026-01-15, 2026-01-15T10:00, or 30m, 2h, 7d ago"
@@ -38,8 +38,8 @@ def a_moment(text: str) -> datetime:
 STATUSES = ("Initiated", "Pending", "Succeeded", "Failed", "Cancelled", "Expired")
 
 
-def a_status(text: str) -> str:
-    """For Typer: a status of the contract, whatever its case."""
+def parse_status_option(text: str) -> str:
+    """Parse a status of the contract, ignoring case."""
     for status in STATUSES:
         if status.lower() == text.lower():
             return status
@@ -51,18 +51,23 @@ Transaction = Annotated[
     typer.Argument(metavar="TRANSACTION", help="Its id: ours, the PSP's, or the external one."),
 ]
 Merchant = Annotated[str | None, typer.Option("--merchant", help="Name of the merchant.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Since = Annotated[
     datetime | None,
-    typer.Option(parser=a_moment, metavar="TIME", help="From then on, such as 2026-01-15 or 2h."),
+    typer.Option(
+        parser=parse_time_option,
+        metavar="TIME",
+        help="From this time on, such as 2026-01-15 or 2h.",
+    ),
 ]
 Until = Annotated[
-    datetime | None, typer.Option(parser=a_moment, metavar="TIME", help="Before then.")
+    datetime | None,
+    typer.Option(parser=parse_time_option, metavar="TIME", help="Before this time."),
 ]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of entries.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 def seconds(value: float) -> timedelta:
-    """A span given in seconds."""
+    """Convert seconds to a timedelta."""
     return timedelta(seconds=value)

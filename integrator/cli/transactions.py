@@ -1,4 +1,4 @@
-"""`explain` and `list`."""
+"""Commands `explain` and `list`."""
 
 import gc
 from typing import Annotated
@@ -14,34 +14,34 @@ from integrator.cli.options import (
     Transaction,
     Until,
     Webhook,
-    a_status,
+    parse_status_option,
 )
 from integrator.operations import command_runner, output
 
 
 def explain(transaction: Transaction, merchant: Merchant = None, as_json: AsJson = False) -> None:
-    """Tell a transaction's story: what happened, who said so, what comes next."""
+    """Show a transaction's timeline: what happened, by which source, and what comes next."""
 
-    # Looking through what the imports leave takes a tenth of a command that lives for a second.
+    # Garbage collection after the imports takes a tenth of a command that runs for a second.
     gc.disable()
 
-    async def tell() -> int:
+    async def show() -> int:
         from integrator.operations.connections import open_operator_context
         from integrator.operations.explain import render
         from integrator.operations.explain.query import explain
-        from integrator.operations.transaction_lookup import the_one
+        from integrator.operations.transaction_lookup import find_transaction
 
-        async with open_operator_context(command_runner.settings()) as desk:
-            async with desk.connecting():
-                row = await the_one(desk.store, transaction, merchant)
-            found = await explain(desk.store, desk.gateway, row)
+        async with open_operator_context(command_runner.load_settings()) as context:
+            async with context.connect_in_background():
+                row = await find_transaction(context.store, transaction, merchant)
+            details = await explain(context.store, context.transaction_client, row)
         if as_json:
-            output.document(render.document(found))
+            output.print_json(render.to_document(details))
         else:
-            typer.echo(render.screen(found))
+            typer.echo(render.render(details))
         return 0
 
-    command_runner.leave_after(tell)
+    command_runner.run_and_exit(show)
 
 
 def list_transactions(
@@ -49,31 +49,33 @@ def list_transactions(
     kind: Annotated[KindOption | None, typer.Option(help="Only this kind.")] = None,
     status: Annotated[
         list[str] | None,
-        typer.Option(parser=a_status, metavar="STATUS", help="Only this one; may be repeated."),
+        typer.Option(
+            parser=parse_status_option, metavar="STATUS", help="Only this status; may be repeated."
+        ),
     ] = None,
-    agreement: Annotated[str | None, typer.Option(help="Only this agreement's.")] = None,
-    psp_id: Annotated[str | None, typer.Option(help="Only what the PSP calls so.")] = None,
+    agreement: Annotated[str | None, typer.Option(help="Only of this agreement.")] = None,
+    psp_id: Annotated[str | None, typer.Option(help="Only with this id at the PSP.")] = None,
     since: Since = None,
     until: Until = None,
     attention: Annotated[
-        bool, typer.Option("--attention", help="Only what waits for a person.")
+        bool, typer.Option("--attention", help="Only what needs an operator.")
     ] = False,
     webhook: Annotated[
-        Webhook | None, typer.Option(help="Only those whose last change webhook stands so.")
+        Webhook | None, typer.Option(help="Only with this state of the last change webhook.")
     ] = None,
     limit: Limit = 50,
     cursor: Annotated[
-        str | None, typer.Option(help="Go on where an earlier page ended: its `cursor`.")
+        str | None, typer.Option(help="Continue after an earlier page: its `cursor`.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List transactions, newest first; times are those of their creation."""
+    """List transactions, newest first; `--since` and `--until` are about the creation."""
 
     async def show() -> None:
         from integrator.operations import transaction_list
-        from integrator.store.models import Filter
+        from integrator.store.models import TransactionFilter
 
-        wanted = Filter(
+        conditions = TransactionFilter(
             merchant_id=merchant,
             kind=kind.value if kind else None,
             statuses=tuple(status or ()),
@@ -84,13 +86,13 @@ def list_transactions(
             attention=attention,
             webhook=webhook.value if webhook else None,
         )
-        async with command_runner.store() as store:
-            rows, further = await transaction_list.page(store, wanted, cursor, limit)
+        async with command_runner.open_store() as store:
+            rows, next_cursor = await transaction_list.read_page(store, conditions, cursor, limit)
         if as_json:
-            output.document(transaction_list.document(rows, further))
+            output.print_json(transaction_list.to_document(rows, next_cursor))
             return
-        output.table(transaction_list.COLUMNS, map(transaction_list.cells, rows))
-        if further:
-            typer.echo(f"There are more: --cursor {further}")
+        output.print_table(transaction_list.COLUMNS, map(transaction_list.table_row, rows))
+        if next_cursor:
+            typer.echo(f"There are more: --cursor {next_cursor}")
 
-    command_runner.do(show())
+    command_runner.run(show())

@@ -1,4 +1,4 @@
-"""`webhook redeliver`."""
+"""Command `webhook redeliver`."""
 
 from typing import Annotated
 
@@ -22,16 +22,19 @@ def redeliver(
     ] = None,
     merchant: Merchant = None,
     undelivered: Annotated[
-        bool, typer.Option("--undelivered", help="All whose last webhook was given up.")
+        bool,
+        typer.Option("--undelivered", help="All transactions whose last webhook was given up."),
     ] = False,
     since: Since = None,
     until: Until = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look what there is.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count the transactions.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Announce the present state of a transaction, or of all that meet the conditions, once more.
+    """Redeliver the present state of a transaction, or of all that match the conditions.
 
-    Times are those of the last attempt to deliver.
+    `--since` and `--until` are about the last delivery attempt.
     """
     if (transaction is None) is not (undelivered or since is not None or until is not None):
         raise typer.BadParameter("name a transaction, or --undelivered, --since or --until")
@@ -39,29 +42,35 @@ def redeliver(
     async def announce() -> int:
         from integrator.operations import redelivery
         from integrator.operations.connections import open_operator_context
-        from integrator.operations.transaction_lookup import the_one
-        from integrator.store.models import Filter
+        from integrator.operations.transaction_lookup import find_transaction
+        from integrator.store.models import TransactionFilter
 
-        async with open_operator_context(command_runner.settings()) as desk:
+        async with open_operator_context(command_runner.load_settings()) as context:
             if transaction is not None:
-                row = await the_one(desk.store, transaction, merchant)
-                with desk.temporal_answers():
-                    done = await redelivery.one_alone(desk.gateway, row, dry_run=dry_run)
+                row = await find_transaction(context.store, transaction, merchant)
+                with context.temporal_errors():
+                    result = await redelivery.redeliver_named(
+                        context.transaction_client, row, dry_run=dry_run
+                    )
             else:
-                wanted = Filter(
+                conditions = TransactionFilter(
                     merchant_id=merchant,
                     webhook="undelivered" if undelivered else None,
                     attempted_since=since,
                     attempted_until=until,
                 )
-                with output.bar("announcing", quiet=as_json) as progress:
-                    done = await redelivery.all_of(
-                        desk.store, desk.gateway, wanted, progress, dry_run=dry_run
+                with output.progress_bar("announcing", quiet=as_json) as progress:
+                    result = await redelivery.redeliver_matching(
+                        context.store,
+                        context.transaction_client,
+                        conditions,
+                        progress,
+                        dry_run=dry_run,
                     )
         if as_json:
-            output.document({"dry_run": dry_run, **vars(done)})
+            output.print_json({"dry_run": dry_run, **vars(result)})
         else:
-            typer.echo(redelivery.told(done, dry_run=dry_run))
-        return 1 if done.failed else 0
+            typer.echo(redelivery.render(result, dry_run=dry_run))
+        return 1 if result.failed else 0
 
-    command_runner.leave_after(announce)
+    command_runner.run_and_exit(announce)

@@ -1,4 +1,4 @@
-"""`worker versions` and `worker promote`."""
+"""Commands `worker versions` and `worker promote`."""
 
 from typing import Annotated
 
@@ -7,55 +7,55 @@ import typer
 from integrator.cli.options import AsJson
 from integrator.operations import command_runner, output
 
-app = typer.Typer(help="Which code works, and which is to.", no_args_is_help=True)
+app = typer.Typer(help="Workers and the versions of their code.", no_args_is_help=True)
 
 
 @app.command("versions")
 def versions(as_json: AsJson = False) -> None:
-    """Show which workers poll and, with a deployment, which version gets the work."""
+    """Show polling workers and, with a deployment, the versions of the worker."""
 
     async def show() -> int:
-        from integrator.operations.worker_versions import look
+        from integrator.operations.worker_versions import read_versions
 
-        found = await look(command_runner.settings())
+        result = await read_versions(command_runner.load_settings())
         if as_json:
-            output.document(found)
+            output.print_json(result)
             return 0
-        output.table(
+        output.print_table(
             ("Worker", "Build id", "Seen"),
             (
-                [one.identity, one.build_id or "-", output.minute(one.seen_at)]
-                for one in found.pollers
+                [poller.identity, poller.build_id or "-", output.format_minute(poller.seen_at)]
+                for poller in result.pollers
             ),
         )
-        output.table(
+        output.print_table(
             ("Build id", "State", "Created", "Current since"),
             (
                 [
-                    one.build_id,
-                    one.status,
-                    output.minute(one.created_at),
-                    output.minute(one.current_since),
+                    version.build_id,
+                    version.status,
+                    output.format_minute(version.created_at),
+                    output.format_minute(version.current_since),
                 ]
-                for one in found.versions
+                for version in result.versions
             ),
         )
         return 0
 
-    command_runner.leave_after(show)
+    command_runner.run_and_exit(show)
 
 
 @app.command("promote")
 def promote(
     build_id: Annotated[str, typer.Argument(help="Build id as `worker versions` shows it.")],
 ) -> None:
-    """Give all work, also that of running transactions, to the workers of this build id."""
+    """Route all tasks, also of running transactions, to the workers of this build id."""
 
-    async def give() -> int:
+    async def run() -> int:
         from integrator.operations.worker_versions import promote
 
-        await promote(command_runner.settings(), build_id)
+        await promote(command_runner.load_settings(), build_id)
         typer.echo(f"{build_id} is the current version.")
         return 0
 
-    command_runner.leave_after(give)
+    command_runner.run_and_exit(run)

@@ -1,1 +1,1 @@
-"""Shows an operator, through the Temporal Web UI, what payloads hold; a process of its own."""
+"""Codec server: decrypts payloads for operators of the Temporal Web UI; a separate process."""

@@ -1,4 +1,4 @@
-"""`python -m integrator.codec_server`: serve until told to stop."""
+"""Run the codec server: `python -m integrator.codec_server`."""
 
 import signal
 import sys
@@ -13,15 +13,15 @@ from integrator.observability import log_setup
 from integrator.settings import Settings
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
+def _exit(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
 def main() -> None:
-    """Run the server with the settings of the environment; exit code 1 if they do not do."""
-    # The server raises the signal it was stopped with once more when it is done.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
+    """Run the server with settings from the environment; exit code 1 if invalid."""
+    # uvicorn raises the signal that stopped it once more after its shutdown.
+    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, _exit)
     try:
         settings = Settings()
         log_setup.set_up(log_setup.bound, settings.resolved_log_format)
@@ -32,7 +32,7 @@ def main() -> None:
         app,
         host=settings.bind,
         port=settings.codec_port,
-        proxy_headers=False,  # the application has proxies of its own choice
+        proxy_headers=False,  # the application configures trusted proxies itself
         access_log=False,
         server_header=False,
         log_config=None,

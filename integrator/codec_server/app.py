@@ -1,4 +1,4 @@
-"""Decrypts payloads for whoever holds the operators' token.
+"""Application that decrypts payloads for holders of the operators' token.
 
 The Temporal Web UI and the `temporal` program post protobuf JSON to `/decode`. The program sends
 the token in a header (`--codec-auth "Bearer ..."`). The UI runs in a browser: its user signs in at
@@ -26,7 +26,7 @@ from integrator.settings import Settings
 from integrator.temporal.payload_codec import EncryptingCodec
 
 COOKIE = "codec_session"
-LARGEST_REQUEST = 8 * 2**20
+MAX_REQUEST_BYTES = 8 * 2**20
 """Bytes; the server allows no history event of more than 4 MiB."""
 
 log = logging.getLogger("codec_server")
@@ -37,11 +37,11 @@ class ConfigurationError(Exception):
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The server; raises `ConfigurationError` and `KeyConfigurationError`."""
+    """Create the application; raises `ConfigurationError` and `KeyConfigurationError`."""
     token = settings.resolved_codec_token
     if token is None:
         raise ConfigurationError("set INTEGRATOR_CODEC_TOKEN, the operators' token, or its file")
-    door = TokenAuth(token)
+    auth = TokenAuth(token)
     codec = EncryptingCodec(KeyRing.from_settings(settings))
     app = FastAPI(title="Codec server", openapi_url=None)
     app.add_middleware(
@@ -61,19 +61,19 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/")
     async def sign_in(request: Request) -> HTMLResponse:
-        return page("You are signed in." if door.accepts(request) else None)
+        return page("You are signed in." if auth.is_authorized(request) else None)
 
     @app.post("/", response_model=None)
-    async def enter(request: Request, token: Annotated[str, Form()] = "") -> Response:
-        if not door.fits(token):
+    async def submit_token(request: Request, token: Annotated[str, Form()] = "") -> Response:
+        if not auth.matches(token):
             log.warning("sign-in refused from %s", _client(request))
-            return page("This token is not right.", status=403)
+            return page("Wrong token.", status=403)
         log.info("sign-in from %s", _client(request))
         response = RedirectResponse("/", status_code=303)
         https = request.url.scheme == "https"
         response.set_cookie(
             COOKIE,
-            door.session,
+            auth.session,
             httponly=True,
             secure=https,
             # Another site's page can only be given the cookie over HTTPS; on one machine all
@@ -82,48 +82,48 @@ def create_app(settings: Settings) -> FastAPI:
         )
         return response
 
-    @app.post("/decode", dependencies=[Depends(door.require)], response_model=None)
+    @app.post("/decode", dependencies=[Depends(auth.require)], response_model=None)
     async def decode(request: Request) -> Response:
-        wanted = await _payloads(request)
+        encrypted = await _read_payloads(request)
         try:
-            opened = await codec.decode(wanted.payloads)
+            decrypted = await codec.decode(encrypted.payloads)
         except DecryptionError as error:
-            log.warning("a payload could not be opened: %s", error)
+            log.warning("a payload could not be decrypted: %s", error)
             return JSONResponse({"message": str(error)}, 422)
         namespace = request.headers.get("x-namespace", "")[:200]
-        log.info("%d payloads of %r shown to %s", len(opened), namespace, _client(request))
-        return JSONResponse(MessageToDict(Payloads(payloads=opened)))
+        log.info("%d payloads of %r shown to %s", len(decrypted), namespace, _client(request))
+        return JSONResponse(MessageToDict(Payloads(payloads=decrypted)))
 
     return app
 
 
 class TokenAuth:
-    """Knows the token and the session it opens."""
+    """Verifies the operators' token and the session cookie derived from it."""
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
         self.session = hashlib.sha256(b"codec session " + self._token).hexdigest()
 
-    def fits(self, token: str) -> bool:
+    def matches(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self._token)
 
-    def accepts(self, request: Request) -> bool:
+    def is_authorized(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.fits(token.strip()):
+        if scheme.lower() == "bearer" and self.matches(token.strip()):
             return True
         cookie = request.cookies.get(COOKIE, "")
         return hmac.compare_digest(cookie.encode(), self.session.encode())
 
     async def require(self, request: Request) -> None:
-        if not self.accepts(request):
-            raise HTTPException(401, "The operators' token is needed.")
+        if not self.is_authorized(request):
+            raise HTTPException(401, "The operators' token is required.")
 
 
-async def _payloads(request: Request) -> Payloads:
+async def _read_payloads(request: Request) -> Payloads:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_REQUEST:
+        if len(body) > MAX_REQUEST_BYTES:
             raise HTTPException(413, "Too many payloads at once.")
     try:
         content = json.loads(bytes(body))

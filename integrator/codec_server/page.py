@@ -1,4 +1,4 @@
-"""The page where an operator signs in."""
+"""Sign-in page of the codec server."""
 
 from html import escape
 
@@ -15,7 +15,7 @@ _PAGE = """<!doctype html>
 </style>
 <h1>Codec server</h1>
 <p role="status">{message}</p>
-<p>It lets the Temporal Web UI in this browser show what payloads hold. Sign in with the operators'
+<p>It lets the Temporal Web UI in this browser show decrypted payloads. Sign in with the operators'
 token, then switch on &ldquo;include cross-origin credentials&rdquo; in the UI's data encoder
 settings.</p>
 <form method="post" action="/">
@@ -27,7 +27,7 @@ settings.</p>
 
 
 def page(message: str | None, status: int = 200) -> HTMLResponse:
-    """The form, with what there is to say; nothing may embed it or keep it."""
+    """Render the form with a message; it may not be embedded or cached."""
     headers = {
         "Cache-Control": "no-store",
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "

@@ -1,4 +1,4 @@
-"""Gauges of what waits in the books: read from the store now and then, shown at every scrape."""
+"""Gauges of the backlog: read from the store periodically, exported at every scrape."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,140 +8,143 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from integrator.contract.enums import PublicPaymentProviderRole
-from integrator.observability.metrics import collected
-from integrator.store.backlog import UNREAD, Figures, Waiting
+from integrator.observability.metrics import collected_gauge
+from integrator.store.backlog import OPEN_NOTIFICATION_STATES, BacklogCounts, BacklogGroup
 from integrator.store.database import Store
 from workflows.state import TransactionKind
 
-EVERY = timedelta(seconds=15)
+INTERVAL = timedelta(seconds=15)
 ROLES = (PublicPaymentProviderRole.CreditCard.name, PublicPaymentProviderRole.Debit.name)
-"""Shown as 0 from the start; others as soon as they are used."""
+"""Exported as 0 from the start; other roles as soon as they are used."""
 
-Family = Callable[[], GaugeMetricFamily]
+FamilyFactory = Callable[[], GaugeMetricFamily]
 
-READ_AT = collected(
-    "integrator_figures_read_timestamp_seconds", "When the store was last read for figures"
+READ_AT = collected_gauge(
+    "integrator_figures_read_timestamp_seconds", "When the backlog was last read from the store"
 )
 UNDECIDED = (
-    collected(
+    collected_gauge(
         "integrator_transactions_undecided",
         "Transactions that the PSP has not decided",
         *("kind", "role"),
     ),
-    collected(
+    collected_gauge(
         "integrator_transactions_undecided_oldest_age_seconds",
-        "Since when the oldest of them is open",
+        "Age of the oldest undecided transaction",
         *("kind", "role"),
     ),
 )
 ATTENTION = (
-    collected(
+    collected_gauge(
         "integrator_transactions_needing_attention",
-        "Transactions whose state asks for a person",
+        "Transactions whose state needs an operator's attention",
         "kind",
     ),
-    collected(
+    collected_gauge(
         "integrator_transactions_needing_attention_oldest_age_seconds",
-        "Since when the one that has not changed for longest is as it is",
+        "Age of the least recently changed of them",
         "kind",
     ),
 )
 WEBHOOKS = (
-    collected(
+    collected_gauge(
         "integrator_webhooks_open",
         "Transactions whose last change is not announced: `delivering`, `undelivered` (given up)",
         "state",
     ),
-    collected(
+    collected_gauge(
         "integrator_webhooks_open_oldest_age_seconds",
-        "Since when the oldest of them waits",
+        "Age of the oldest of them",
         "state",
     ),
 )
 NOTIFICATIONS = (
-    collected(
+    collected_gauge(
         "integrator_notifications_open",
-        "PSPs' notifications not read by their transaction: `stored`, `parked` (about nothing we "
-        "know), `signalled`",
+        "PSPs' notifications not read by their transaction: `stored`, `parked` (about no known "
+        "transaction), `signalled`",
         "state",
     ),
-    collected(
+    collected_gauge(
         "integrator_notifications_open_oldest_age_seconds",
-        "Since when the oldest of them waits",
+        "Age of the oldest of them",
         "state",
     ),
 )
-STRAYS = (
-    collected(
+UNMATCHED_MOVEMENTS = (
+    collected_gauge(
         "integrator_strays_open",
-        "Movements at the PSP that none of our transactions asked for and nobody has resolved",
+        "Movements at the PSP that match no transaction and are unresolved",
         "merchant",
     ),
-    collected(
+    collected_gauge(
         "integrator_strays_open_oldest_age_seconds",
-        "Since when the oldest of them is booked",
+        "Age of the oldest of them, by booking time",
         "merchant",
     ),
 )
-COMPARED = collected(
+COMPARED = collected_gauge(
     "integrator_reconciliation_age_seconds",
-    "How old the newest movement is that has been compared with the PSP's books",
+    "Age of the point in time up to which movements have been compared with the PSP",
     *("merchant", "psp"),
 )
 
 
-class FiguresCollector(Collector):
-    """Shows the figures read last; ages go on growing when nothing can be read any more."""
+class BacklogCollector(Collector):
+    """Exports the backlog read last; ages go on growing when the store cannot be read any more."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._figures: Figures | None = None
+        self._figures: BacklogCounts | None = None
         self._read_at = 0.0
-        # What was there once is shown as 0 afterwards: a line that ends would hide an alert's end.
+        # A group seen once is exported as 0 afterwards: a missing series would hide an alert's end.
         self._groups: dict[str, dict[tuple[str, ...], None]] = {
             "undecided": {(kind.value, role): None for kind in TransactionKind for role in ROLES},
             "attention": {(kind.value,): None for kind in TransactionKind},
             "webhooks": {("delivering",): None, ("undelivered",): None},
-            "notifications": {(state,): None for state in UNREAD},
+            "notifications": {(state,): None for state in OPEN_NOTIFICATION_STATES},
         }
 
-    def take(self, figures: Figures) -> None:
-        """These are the newest."""
+    def update(self, figures: BacklogCounts) -> None:
+        """Replace the backlog to export."""
         self._figures, self._read_at = figures, self._clock()
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing: the names must not be asked for before there is anything to show."""
+        """Return nothing: the registry must not collect names before there are values."""
         return ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Two gauges for everything that waits: how many and for how long."""
+        """Yield two gauges for every kind of backlog: count and age of the oldest."""
         figures = self._figures
         if figures is None:
             return
         read_at = READ_AT()
         read_at.add_metric([], self._read_at)
         yield read_at
-        yield from self._both("undecided", UNDECIDED, figures.undecided)
-        yield from self._both("attention", ATTENTION, figures.attention)
-        yield from self._both("webhooks", WEBHOOKS, figures.webhooks)
-        yield from self._both("notifications", NOTIFICATIONS, figures.notifications)
-        yield from self._both("strays", STRAYS, figures.strays)
+        yield from self._count_and_age("undecided", UNDECIDED, figures.undecided)
+        yield from self._count_and_age("attention", ATTENTION, figures.attention)
+        yield from self._count_and_age("webhooks", WEBHOOKS, figures.webhooks)
+        yield from self._count_and_age("notifications", NOTIFICATIONS, figures.notifications)
+        yield from self._count_and_age("strays", UNMATCHED_MOVEMENTS, figures.unmatched_movements)
         compared = COMPARED()
-        for one in figures.compared:
-            compared.add_metric([one.merchant, one.psp], self._age(one.until))
+        for account in figures.comparisons:
+            compared.add_metric([account.merchant, account.psp], self._age(account.until))
         yield compared
 
-    def _both(
-        self, name: str, families: tuple[Family, Family], waiting: Sequence[Waiting]
+    def _count_and_age(
+        self,
+        name: str,
+        families: tuple[FamilyFactory, FamilyFactory],
+        entries: Sequence[BacklogGroup],
     ) -> Iterator[GaugeMetricFamily]:
         groups = self._groups.setdefault(name, {})
-        groups.update({one.group: None for one in waiting})
-        found = {one.group: one for one in waiting}
+        groups.update({entry.group: None for entry in entries})
+        by_group = {entry.group: entry for entry in entries}
         counts, ages = (family() for family in families)
         for group in list(groups):
-            one = found.get(group)
-            counts.add_metric(group, one.count if one else 0)
-            ages.add_metric(group, self._age(one.since) if one else 0)
+            entry = by_group.get(group)
+            counts.add_metric(group, entry.count if entry else 0)
+            ages.add_metric(group, self._age(entry.since) if entry else 0)
         yield counts
         yield ages
 
@@ -149,13 +152,13 @@ class FiguresCollector(Collector):
         return max(0.0, self._clock() - since.timestamp())
 
 
-class FiguresReader:
-    """Reads the store for the collector."""
+class BacklogReader:
+    """Reads the backlog from the store for the collector."""
 
-    def __init__(self, store: Store, collector: FiguresCollector) -> None:
+    def __init__(self, store: Store, collector: BacklogCollector) -> None:
         self._store = store
         self._collector = collector
 
-    async def sweep(self) -> None:
-        """Once; raises `StoreUnavailable`."""
-        self._collector.take(await self._store.figures())
+    async def run(self) -> None:
+        """Read the backlog once; raises `StoreUnavailable`."""
+        self._collector.update(await self._store.backlog_counts())

@@ -1,7 +1,7 @@
-"""Sees to it that nothing personal stays of what comes after an agreement's data was erased.
+"""Periodic erasure of notifications that arrive after an agreement's data was erased.
 
-Its PSP may still send notifications. They have to be applied, for they may speak of money, so they
-are kept until then, and for a while in which an activity may be repeated.
+They may concern money and have to be applied. So they are kept until then, and for a grace period
+in which an activity may be repeated.
 """
 
 import logging
@@ -11,19 +11,19 @@ from integrator.store.database import Store
 
 log = logging.getLogger(__name__)
 
-EVERY = timedelta(minutes=10)
-AFTER = timedelta(minutes=10)
+INTERVAL = timedelta(minutes=10)
+GRACE_PERIOD = timedelta(minutes=10)
 
 
-class LateSweeper:
-    """Erases late notifications, for as long as the worker runs."""
+class LateErasure:
+    """Erases late notifications."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def sweep(self, after: timedelta = AFTER) -> int:
-        """Erase what was dealt with before `after`; returns how many that were."""
-        count = await self._store.erase_late_notifications(datetime.now(UTC) - after)
+    async def run(self, grace_period: timedelta = GRACE_PERIOD) -> int:
+        """Erase what was applied more than `grace_period` ago; return how many were erased."""
+        count = await self._store.erase_late_notifications(datetime.now(UTC) - grace_period)
         if count:
             log.info("%d notifications of erased agreements were erased", count)
         return count

@@ -1,8 +1,8 @@
-"""Sees to it that every stored notification reaches its transaction.
+"""Periodic redelivery of stored notifications to their transactions.
 
-The API stores a notification, answers the PSP and then signals the workflow. Whatever keeps that
-signal from being sent (a crash, Temporal away) or its transaction from being known yet leaves the
-row in the inbox; this sweeper picks it up. Signalling twice is harmless.
+The API stores a notification, responds to the PSP and then signals the workflow. If the signal
+fails (a crash, Temporal unavailable) or the transaction is not stored yet, the notification stays
+undelivered and this job delivers it. Signalling twice is harmless.
 """
 
 import logging
@@ -17,45 +17,45 @@ from workflows.messages import NotificationSignal
 
 log = logging.getLogger(__name__)
 
-EVERY = timedelta(seconds=5)
-PATIENCE = timedelta(seconds=5)
-"""The API is given this long to signal by itself."""
+INTERVAL = timedelta(seconds=5)
+GRACE_PERIOD = timedelta(seconds=5)
+"""The API has this long to signal the workflow itself."""
 
 
-class InboxSweeper:
-    """Delivers what lies in the inbox, for as long as the worker runs."""
+class NotificationRedelivery:
+    """Delivers stored notifications that have not reached their transactions."""
 
-    def __init__(self, store: Store, gateway: TransactionClient) -> None:
+    def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
         self._store = store
-        self._gateway = gateway
+        self._transaction_client = transaction_client
 
-    async def sweep(self, patience: timedelta = PATIENCE) -> int:
-        """Deliver the notifications nobody touched for `patience`; returns how many."""
-        older_than = datetime.now(UTC) - patience
+    async def run(self, grace_period: timedelta = GRACE_PERIOD) -> int:
+        """Deliver notifications unchanged for `grace_period`; return how many were delivered."""
+        older_than = datetime.now(UTC) - grace_period
         delivered = 0
-        for row in await self._store.undelivered_notifications(older_than=older_than):
+        for row in await self._store.pending_notifications(older_than=older_than):
             try:
                 delivered += await self._deliver(row)
             except (ValueError, LookupError) as error:
-                # This row's own fault, no outage: to the end of the line, out of the way.
-                log.error("Notification %d cannot be handed on: %s", row.id, type(error).__name__)
-                await self._store.set_notification(row.id, row.state, type(error).__name__)
+                # Only this row is at fault, no outage: move it to the end so it blocks no other.
+                log.error("Notification %d cannot be delivered: %s", row.id, type(error).__name__)
+                await self._store.set_notification_state(row.id, row.state, type(error).__name__)
         return delivered
 
     async def _deliver(self, row: NotificationRow) -> bool:
-        transaction = await self._transaction(row)
+        transaction = await self._find_transaction(row)
         if transaction is None:
-            await self._store.set_notification(row.id, "parked")
+            await self._store.set_notification_state(row.id, "parked")
             return False
         signal = NotificationSignal(notification_id=row.id, event_id=row.event_id)
-        await self._gateway.notify(resume_input(transaction), signal)
-        await self._store.set_notification(
+        await self._transaction_client.notify(resume_input(transaction), signal)
+        await self._store.set_notification_state(
             row.id, "signalled", transaction_id=transaction.transaction_id
         )
         worker_metrics.NOTIFICATIONS_RECOVERED.inc()
         return True
 
-    async def _transaction(self, row: NotificationRow) -> TransactionRow | None:
+    async def _find_transaction(self, row: NotificationRow) -> TransactionRow | None:
         merchant = await self._store.merchant(row.merchant_id)
         if merchant is None:
             return None

@@ -1,10 +1,10 @@
-"""Takes care of transactions whose caller was lost on the way in or on the way out.
+"""Periodic recovery of transactions whose request was interrupted.
 
-The API opens the store's row, starts the workflow and sends the answer. A crash in between, and a
-caller who never repeats its request, would leave a row without a workflow or an outcome that
-nobody has heard of. The first is begun here: it waits for its caller as any other, and ends
-truthfully if nobody comes. The second is announced. A workflow that somebody has ended in Temporal
-before it recorded anything leaves such a row, too.
+The API creates the store's row, starts the workflow and sends the response. A crash in between,
+without a repeated request, would leave a row without a workflow, or an outcome that no caller has
+received. The first is started here: its workflow waits for the caller as usual, and ends with a
+true status if none comes. The second is announced by a change notification. A workflow terminated
+in Temporal before it recorded anything also leaves a row without a workflow.
 """
 
 import logging
@@ -16,63 +16,65 @@ from integrator.observability import worker_metrics
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow
 from integrator.transactions.transaction_client import TransactionClient
-from integrator.transactions.workflow_inputs import first_start, resume_input
+from integrator.transactions.workflow_inputs import initial_input, resume_input
 
 log = logging.getLogger(__name__)
 
-EVERY = timedelta(minutes=1)
-BEGIN_AFTER = timedelta(minutes=10)
-"""Callers repeat a request whose answer was lost well before that."""
+INTERVAL = timedelta(minutes=1)
+START_AFTER = timedelta(minutes=10)
+"""Callers repeat a request whose response was lost well before that."""
 ANNOUNCE_AFTER = timedelta(minutes=1)
-"""No answer takes that long; announcing what was answered after all does no harm."""
+"""No response takes that long; announcing a transaction whose response was sent does no harm."""
 
 
-class OrphanSweeper:
-    """Begins what nobody began and announces what nobody heard."""
+class OrphanRecovery:
+    """Starts transactions that were never started and announces outcomes no caller received."""
 
-    def __init__(self, store: Store, gateway: TransactionClient) -> None:
+    def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
         self._store = store
-        self._gateway = gateway
+        self._transaction_client = transaction_client
 
-    async def sweep(self) -> None:
-        """One round of both."""
-        await self.announce()
-        await self.begin()
+    async def run(self) -> None:
+        """Run both recoveries once."""
+        await self.announce_unanswered()
+        await self.start_unstarted()
 
-    async def begin(self, patience: timedelta = BEGIN_AFTER) -> int:
-        """Begin what has waited for `patience`; returns how many rows that were."""
-        rows = await self._store.unstarted_transactions(datetime.now(UTC) - patience)
+    async def start_unstarted(self, grace_period: timedelta = START_AFTER) -> int:
+        """Start workflows of rows older than `grace_period`; return the number of rows."""
+        rows = await self._store.unstarted_transactions(datetime.now(UTC) - grace_period)
         for row in rows:
-            if await self._gateway.ensure_started(first_start(row)):
+            if await self._transaction_client.ensure_started(initial_input(row)):
                 worker_metrics.ORPHANS.labels("begun").inc()
-                log.warning("%s %s was opened and never begun", row.kind, row.transaction_id)
+                log.warning(
+                    "%s %s was created and never started; started", row.kind, row.transaction_id
+                )
             else:
-                await self._go_on(row)
+                await self._recover_closed(row)
         return len(rows)
 
-    async def _go_on(self, row: TransactionRow) -> None:
-        """Nothing to do for one that is open: it waits for its caller, the PSP or the store.
+    async def _recover_closed(self, row: TransactionRow) -> None:
+        """Recover a transaction whose workflow closed early; an open workflow needs nothing.
 
-        One that was cancelled never ran, for those that run ignore it; so nothing was sent. Any
-        other may have sent, and what came of it the PSP has to be asked.
+        A cancelled workflow never ran, as running ones ignore cancellation: nothing was sent to
+        the PSP. Any other may have sent something, so its outcome is looked up at the PSP.
         """
-        start = first_start(row)
-        closed = await self._gateway.closed_status(start)
+        start = initial_input(row)
+        closed = await self._transaction_client.closed_status(start)
         if closed is None:
             return
         worker_metrics.ORPHANS.labels("ended_in_temporal").inc()
-        log.warning("%s %s was ended in Temporal: %s", row.kind, row.transaction_id, closed.name)
+        log.warning("%s %s was closed in Temporal: %s", row.kind, row.transaction_id, closed.name)
         if closed is WorkflowExecutionStatus.CANCELED:
-            await self._gateway.ensure_started(start, again=True)
+            await self._transaction_client.ensure_started(start, replace_failed=True)
         else:
-            await self._gateway.look_up(resume_input(row))
+            await self._transaction_client.look_up(resume_input(row))
 
-    async def announce(self, patience: timedelta = ANNOUNCE_AFTER) -> int:
-        """Announce what was opened before `patience` and never answered."""
-        rows = await self._store.untold_transactions(datetime.now(UTC) - patience)
+    async def announce_unanswered(self, grace_period: timedelta = ANNOUNCE_AFTER) -> int:
+        """Announce rows older than `grace_period` without a response; return their number."""
+        rows = await self._store.unanswered_transactions(datetime.now(UTC) - grace_period)
         for row in rows:
             worker_metrics.ORPHANS.labels("announced").inc()
-            log.warning("%s %s was never answered; announced", row.kind, row.transaction_id)
-            await self._gateway.redeliver(resume_input(row))
+            log.warning("%s %s never got a response; announced", row.kind, row.transaction_id)
+            await self._transaction_client.redeliver(resume_input(row))
             await self._store.mark_responded((row.merchant_id, row.transaction_id))
         return len(rows)

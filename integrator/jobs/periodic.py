@@ -1,4 +1,4 @@
-"""Chores that a worker repeats beside its activities, for as long as it runs."""
+"""Runner for the worker's periodic jobs."""
 
 import asyncio
 import logging
@@ -10,12 +10,14 @@ from integrator.observability import worker_metrics
 log = logging.getLogger(__name__)
 
 
-async def repeat(name: str, every: timedelta, sweep: Callable[[], Awaitable[object]]) -> None:
-    """Sweep until cancelled; whatever goes wrong only delays the next sweep."""
+async def run_periodically(
+    name: str, interval: timedelta, job: Callable[[], Awaitable[object]]
+) -> None:
+    """Run the job periodically until cancelled; a failed run is logged and repeated later."""
     while True:
         try:
-            await sweep()
-        except Exception as error:  # noqa: BLE001 - its end would be the worker's end
+            await job()
+        except Exception as error:  # noqa: BLE001 - it would end the worker
             worker_metrics.SWEEP_FAILURES.labels(name).inc()
-            log.warning("The sweep of the %s failed: %s", name, type(error).__name__)
-        await asyncio.sleep(every.total_seconds())
+            log.warning("The periodic job %r failed: %s", name, type(error).__name__)
+        await asyncio.sleep(interval.total_seconds())

@@ -1,4 +1,4 @@
-"""Sees to it that every merchant has its schedule of reconciliation, as configured."""
+"""Periodic job that creates and updates every merchant's reconciliation schedule."""
 
 import logging
 from datetime import timedelta
@@ -18,70 +18,71 @@ from temporalio.client import (
 
 from integrator.store.database import Store
 from workflows.messages import ReconcileInput
-from workflows.reconcile import RECONCILE, reconcile_id, schedule_id
+from workflows.reconcile import RECONCILE, reconcile_workflow_id, schedule_id
 
 log = logging.getLogger(__name__)
 
-EVERY = timedelta(minutes=1)
-"""A merchant added while workers run is reconciled a minute later at the latest."""
+INTERVAL = timedelta(minutes=1)
+"""A merchant added while workers run gets its schedule within a minute."""
 
-SPREAD = 0.2
-"""Runs of many merchants are spread over this share of the pause between two."""
+JITTER = 0.2
+"""Runs of many merchants are spread over this fraction of the interval."""
 
-LONGEST_RUN = 3
-"""A run may take as long as this many pauses; meanwhile none is begun."""
+MAX_RUN_INTERVALS = 3
+"""A run may take this many intervals; meanwhile no other run starts."""
 
-SHORTEST_CATCH_UP = timedelta(seconds=10)
-"""Temporal accepts none shorter. What was missed in an outage is done by the next run anyway."""
+MIN_CATCH_UP = timedelta(seconds=10)
+"""Temporal's minimum. The next run covers what was missed in an outage anyway."""
 
 
-class ScheduleKeeper:
-    """Makes and updates schedules; what an operator has paused stays paused."""
+class ReconciliationSchedules:
+    """Creates and updates schedules; one paused by an operator stays paused."""
 
-    def __init__(self, store: Store, client: Client, task_queue: str, every: timedelta) -> None:
+    def __init__(self, store: Store, client: Client, task_queue: str, interval: timedelta) -> None:
         self._store = store
         self._client = client
         self._task_queue = task_queue
-        self._every = every
-        self._kept: set[str] = set()
+        self._interval = interval
+        self._up_to_date: set[str] = set()
 
-    async def sweep(self) -> int:
-        """Care for the merchants this process has not cared for yet; returns how many."""
-        names = {merchant.id for merchant in await self._store.merchants()} - self._kept
+    async def run(self) -> int:
+        """Handle merchants that this process has not handled yet; return how many."""
+        names = {merchant.id for merchant in await self._store.merchants()} - self._up_to_date
         for name in sorted(names):
-            await self._keep(name)
-            self._kept.add(name)
+            await self._create_or_update(name)
+            self._up_to_date.add(name)
         return len(names)
 
-    async def _keep(self, merchant_id: str) -> None:
-        wanted = self._schedule(merchant_id)
+    async def _create_or_update(self, merchant_id: str) -> None:
+        schedule = self._build_schedule(merchant_id)
         try:
-            await self._client.create_schedule(schedule_id(merchant_id), wanted)
+            await self._client.create_schedule(schedule_id(merchant_id), schedule)
         except ScheduleAlreadyRunningError:
             await self._client.get_schedule_handle(schedule_id(merchant_id)).update(
-                lambda present: _updated(present, wanted)
+                lambda current: _update_schedule(current, schedule)
             )
 
-    def _schedule(self, merchant_id: str) -> Schedule:
+    def _build_schedule(self, merchant_id: str) -> Schedule:
         return Schedule(
             action=ScheduleActionStartWorkflow(
                 RECONCILE,
                 ReconcileInput(merchant_id=merchant_id),
-                id=reconcile_id(merchant_id),
+                id=reconcile_workflow_id(merchant_id),
                 task_queue=self._task_queue,
-                execution_timeout=max(self._every * LONGEST_RUN, timedelta(hours=1)),
-                static_summary=f"compares the books of {merchant_id} with its PSP's",
+                execution_timeout=max(self._interval * MAX_RUN_INTERVALS, timedelta(hours=1)),
+                static_summary=f"reconciles {merchant_id} with its PSP",
             ),
             spec=ScheduleSpec(
-                intervals=[ScheduleIntervalSpec(every=self._every)], jitter=self._every * SPREAD
+                intervals=[ScheduleIntervalSpec(every=self._interval)],
+                jitter=self._interval * JITTER,
             ),
             policy=SchedulePolicy(
                 overlap=ScheduleOverlapPolicy.SKIP,
-                catchup_window=max(self._every, SHORTEST_CATCH_UP),
+                catchup_window=max(self._interval, MIN_CATCH_UP),
             ),
         )
 
 
-def _updated(present: ScheduleUpdateInput, wanted: Schedule) -> ScheduleUpdate:
-    wanted.state = present.description.schedule.state
-    return ScheduleUpdate(wanted)
+def _update_schedule(current: ScheduleUpdateInput, schedule: Schedule) -> ScheduleUpdate:
+    schedule.state = current.description.schedule.state
+    return ScheduleUpdate(schedule)

@@ -1,6 +1,6 @@
-"""What operators do at the command line with transactions, webhooks, reconciliation and the system.
+"""Operators' commands for transactions, webhooks, reconciliation and the system.
 
-Modules named after a command's verb do the work on a store and a gateway; `shown` turns results
-into text, and `commands` makes Typer commands of them. Whatever is heavy to import is imported by
-the command that needs it.
+The modules do the work on a store and a transaction client and render the results;
+`integrator.cli` turns them into Typer commands. Heavy imports are made by the command that needs
+them.
 """

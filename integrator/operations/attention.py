@@ -1,4 +1,4 @@
-"""What waits for a person, and what a person can do about it."""
+"""Transactions and unmatched movements that need an operator, and the commands to resolve them."""
 
 import shlex
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from integrator.transactions.workflow_inputs import read_state
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A transaction, or a stray, that somebody has to look at.
+class AttentionItem:
+    """A transaction or an unmatched movement that needs an operator.
 
-    `lines` say why; `commands` are what can be done, ready to be typed.
+    `lines` are the reasons; `commands` are the possible commands, ready to be typed.
     """
 
     merchant_id: str
@@ -29,34 +29,37 @@ class Waiting:
     stray: bool = False
 
 
-async def waiting(store: Store, merchant: str | None, limit: int) -> list[Waiting]:
-    """Oldest first, strays and transactions together."""
+async def list_items(store: Store, merchant: str | None, limit: int) -> list[AttentionItem]:
+    """Return transactions and unmatched movements that need attention, oldest first."""
     accounts = {m.psp_settings_id: m.id for m in await store.merchants()}
-    found = [_transaction(row) for row in await store.needing_attention(merchant, limit)]
-    found += [
-        _stray(row, accounts[row.psp_settings_id]) for row in await store.unplaced(merchant, limit)
+    items = [_transaction_item(row) for row in await store.needing_attention(merchant, limit)]
+    items += [
+        _movement_item(row, accounts[row.psp_settings_id])
+        for row in await store.list_unmatched_movements(merchant, limit)
     ]
-    return sorted(found, key=lambda one: one.since)[:limit]
+    return sorted(items, key=lambda item: item.since)[:limit]
 
 
-def screen(found: list[Waiting]) -> str:
-    """For people."""
-    if not found:
-        return "Nothing waits for a person."
-    return printable_lines("\n".join(line for one in found for line in _lines(one)).rstrip())
+def render(items: list[AttentionItem]) -> str:
+    """Render the items as text."""
+    if not items:
+        return "Nothing needs attention."
+    return printable_lines(
+        "\n".join(line for item in items for line in _render_item(item)).rstrip()
+    )
 
 
-def _lines(one: Waiting) -> Iterator[str]:
-    since = f"{one.since:%Y-%m-%d %H:%M}"
-    what = f"stray {one.kind}" if one.stray else one.kind
-    yield f"{since}  {one.merchant_id}  {what} {one.id}: {one.status}, {one.amount}"
-    yield from (f"    {line}" for line in one.lines)
-    yield from (f"      $ {command}" for command in one.commands)
+def _render_item(item: AttentionItem) -> Iterator[str]:
+    since = f"{item.since:%Y-%m-%d %H:%M}"
+    what = f"unmatched {item.kind}" if item.stray else item.kind
+    yield f"{since}  {item.merchant_id}  {what} {item.id}: {item.status}, {item.amount}"
+    yield from (f"    {line}" for line in item.lines)
+    yield from (f"      $ {command}" for command in item.commands)
     yield ""
 
 
-async def scan(store: Store, total: int, progress: Progress) -> int:
-    """Read every state and mark those that ask for a person; returns how many marks were wrong."""
+async def correct_marks(store: Store, total: int, progress: Progress) -> int:
+    """Read every state and correct its attention mark; return how many marks were wrong."""
     after, corrected, seen = None, 0, 0
     while rows := await store.page(after):
         for row in rows:
@@ -64,27 +67,29 @@ async def scan(store: Store, total: int, progress: Progress) -> int:
             if needed is not row.needs_attention:
                 await store.set_attention(row, needed=needed)
                 corrected += 1
-        after = rows[-1].place
+        after = rows[-1].cursor
         seen += len(rows)
         progress(seen, max(total, seen))
     return corrected
 
 
-def _transaction(row: TransactionRow) -> Waiting:
+def _transaction_item(row: TransactionRow) -> AttentionItem:
     state = read_state(row.kind, row.snapshot)
     name = f"{shlex.quote(row.transaction_id)} --merchant {row.merchant_id}"
     resolve = f"integrator resolve {shlex.quote(row.transaction_id)}"
-    why = f"--merchant {row.merchant_id} --reason '...'"
+    options = f"--merchant {row.merchant_id} --reason '...'"
     commands = [
         f"integrator explain {name}",
         f"integrator reconcile {name}",
-        f"{resolve} acknowledge {why}",
+        f"{resolve} acknowledge {options}",
     ]
     if state.undecided:
-        commands.append(f"{resolve} failed {why}")
+        commands.append(f"{resolve} failed {options}")
         if row.kind != "preauth":
-            commands.append(f"{resolve} succeeded {why} --psp-id ID --amount {_value(row)}")
-    return Waiting(
+            commands.append(
+                f"{resolve} succeeded {options} --psp-id ID --amount {_format_amount(row)}"
+            )
+    return AttentionItem(
         merchant_id=row.merchant_id,
         id=row.transaction_id,
         kind=row.kind,
@@ -96,12 +101,12 @@ def _transaction(row: TransactionRow) -> Waiting:
     )
 
 
-def _value(row: TransactionRow) -> str:
+def _format_amount(row: TransactionRow) -> str:
     return format(row.requested_amount, "f")
 
 
-def _stray(row: UnmatchedMovement, merchant: str) -> Waiting:
-    made_on = f"on {row.owner_id}" if row.owner_id else "on no transaction of ours"
+def _movement_item(row: UnmatchedMovement, merchant: str) -> AttentionItem:
+    parent = f"on {row.owner_id}" if row.owner_id else "on no known transaction"
     reference = f", reference {row.reference!r}" if row.reference else ""
     booked = f"{row.booked_at:%Y-%m-%d %H:%M}"
     commands = [
@@ -110,16 +115,16 @@ def _stray(row: UnmatchedMovement, merchant: str) -> Waiting:
         "--reason '...'",
     ]
     if row.owner_id:
-        owner = shlex.quote(row.owner_id)
-        commands.insert(0, f"integrator explain {owner} --merchant {merchant}")
-    return Waiting(
+        parent_id = shlex.quote(row.owner_id)
+        commands.insert(0, f"integrator explain {parent_id} --merchant {merchant}")
+    return AttentionItem(
         merchant_id=merchant,
         id=row.psp_id,
         kind=row.kind,
         status="stray",
         amount=f"{row.amount} {row.currency}",
         since=row.seen_at,
-        lines=(f"The PSP booked it on {booked} {made_on}{reference}; nobody here asked for it.",),
+        lines=(f"The PSP booked it on {booked} {parent}{reference}; no transaction requested it.",),
         commands=tuple(commands),
         stray=True,
     )

@@ -1,4 +1,4 @@
-"""How a command runs, and how it ends: 0 all is well, 1 it failed or found problems, 2 misuse."""
+"""Run commands and end them with exit codes: 0 success, 1 failure or problems found, 2 misuse."""
 
 import asyncio
 import logging
@@ -26,8 +26,8 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turns what an operator can act on into one message and exit code 1."""
+def report_errors() -> Iterator[None]:
+    """Turn errors that an operator can act on into a message and exit code 1."""
     try:
         yield
     except (typer.Exit, typer.Abort):
@@ -39,39 +39,39 @@ def plain_errors() -> Iterator[None]:
         fail(message)
 
 
-def settings() -> "Settings":
-    """The settings of the environment; ends the command when they are not valid."""
+def load_settings() -> "Settings":
+    """Load settings from the environment; exit if invalid."""
     from integrator.settings import Settings
 
-    with plain_errors():
+    with report_errors():
         return Settings()
 
 
 @asynccontextmanager
-async def store() -> AsyncIterator["Store"]:
-    """The configured database."""
+async def open_store() -> AsyncIterator["Store"]:
+    """Open the configured database."""
     from integrator.crypto.keys import KeyRing
     from integrator.store.database import Store
 
-    configured = settings()
-    keys = KeyRing.from_settings(configured)
-    async with Store(configured.resolved_database_url, keys) as opened:
+    loaded = load_settings()
+    keys = KeyRing.from_settings(loaded)
+    async with Store(loaded.resolved_database_url, keys) as opened:
         yield opened
 
 
-def do(work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work; ends the command when it fails."""
-    with plain_errors():
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine and return its result; exit the command if it fails."""
+    with report_errors():
         return asyncio.run(work)
 
 
-def leave_after(work: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
-    """Do the work and end the process with the exit code it returns."""
+def run_and_exit(work: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
+    """Run a coroutine function and end the process with the exit code it returns."""
     try:
-        with plain_errors():
+        with report_errors():
             code = asyncio.run(work())
-    except typer.Exit as ending:
-        code = ending.exit_code
+    except typer.Exit as exit_error:
+        code = exit_error.exit_code
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

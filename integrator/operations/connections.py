@@ -1,4 +1,4 @@
-"""The way to the books and to the transactions' workflows, for one command."""
+"""Connections of one command to the store and to the transactions' workflows."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -18,52 +18,54 @@ from integrator.temporal.client import connect
 from integrator.transactions.transaction_client import Refresh, TransactionClient
 from workflows.messages import AnyInput
 
-CONNECTING = timedelta(milliseconds=300)
-"""A server that is there has taken the connection long before."""
+CONNECT_TIMEOUT = timedelta(milliseconds=300)
+"""An available server has accepted the connection long before."""
 
 
 @dataclass(frozen=True)
 class OperatorContext:
-    """What commands work with; nothing is connected to before it is used."""
+    """Connections of a command; each is opened when first used."""
 
     settings: Settings
     store: Store
     client: Client
-    gateway: TransactionClient
+    transaction_client: TransactionClient
 
     @asynccontextmanager
-    async def connecting(self) -> AsyncIterator[None]:
-        """Connect to Temporal beside what is done meanwhile; whether it worked shows later."""
-        check = asyncio.create_task(self.client.service_client.check_health(timeout=CONNECTING))
+    async def connect_in_background(self) -> AsyncIterator[None]:
+        """Connect to Temporal concurrently with the block; a failure shows at the first call."""
+        check = asyncio.create_task(
+            self.client.service_client.check_health(timeout=CONNECT_TIMEOUT)
+        )
         try:
             yield
-            await asyncio.wait([check], timeout=CONNECTING.total_seconds())
+            await asyncio.wait([check], timeout=CONNECT_TIMEOUT.total_seconds())
         finally:
             check.cancel()
             await asyncio.gather(check, return_exceptions=True)
 
     @contextmanager
-    def temporal_answers(self) -> Iterator[None]:
-        """Says so where Temporal or the workers do not."""
+    def temporal_errors(self) -> Iterator[None]:
+        """Turn errors of Temporal and its workers into `OperatorError`."""
         address = self.settings.resolved_temporal_address
         try:
             yield
         except WorkflowUpdateRPCTimeoutOrCancelledError as error:
-            raise OperatorError("No worker has answered in time; is one running?") from error
+            raise OperatorError("No worker responded in time; check that one runs.") from error
         except RPCError as error:
             raise OperatorError(
-                f"Temporal at {address} does not do it: {error.status.name}: {error.message}"
+                f"Temporal at {address} rejected the request: {error.status.name}: {error.message}"
             ) from error
         except TemporalError as error:
-            raise OperatorError(f"The workflow did not do it: {error}") from error
+            raise OperatorError(f"The workflow rejected the request: {error}") from error
         except RuntimeError as error:
-            # What the SDK raises when it cannot connect.
-            raise OperatorError(f"Temporal at {address} cannot be reached.") from error
+            # The SDK raises RuntimeError when it cannot connect.
+            raise OperatorError(f"Temporal at {address} is unreachable.") from error
 
 
 @asynccontextmanager
 async def open_operator_context(settings: Settings) -> AsyncIterator[OperatorContext]:
-    """A desk on the configured database and Temporal server."""
+    """Open a context with the configured database and Temporal server."""
     client = await connect(settings, lazy=True)
     async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
         yield OperatorContext(
@@ -72,7 +74,7 @@ async def open_operator_context(settings: Settings) -> AsyncIterator[OperatorCon
 
 
 def _refresh(store: Store) -> Refresh:
-    """As `refresher`, whose adapters are loaded only when a workflow has to be reopened."""
+    """Wrap `input_refresher`: adapters are loaded only when a workflow has to be reopened."""
 
     async def refresh(start: AnyInput) -> AnyInput:
         from integrator.transactions.workflow_inputs import input_refresher

@@ -1,4 +1,4 @@
-"""A look at everything that has to be right, one line each."""
+"""Run all checks of the installation."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -11,61 +11,61 @@ from integrator.settings import Settings
 from integrator.store.errors import StoreError
 
 
-async def examine() -> AsyncIterator[CheckResult]:
-    """Looks on as far as it can: what needs a part that is missing is left out."""
-    settings, found = configuration.read()
-    for finding in found:
-        yield finding
+async def run_checks() -> AsyncIterator[CheckResult]:
+    """Yield the results of all checks, except of those that depend on a missing part."""
+    settings, results = configuration.check_settings()
+    for result in results:
+        yield result
     if settings is None:
         return
-    ring, finding = configuration.keys(settings)
-    yield finding
-    schema = await database.schema(settings)
+    ring, result = configuration.check_keys(settings)
+    yield result
+    schema = await database.check_schema(settings)
     yield schema
-    yield psps.adapters()
-    codec_server = await codec.answering(settings)
+    yield psps.check_adapters()
+    codec_server = await codec.check_codec_server(settings)
     if codec_server is not None:
         yield codec_server
     if ring is None:
         return
-    async for finding in _with_keys(settings, schema):
-        yield finding
+    async for result in _check_with_keys(settings, schema):
+        yield result
 
 
-async def _with_keys(settings: Settings, schema: CheckResult) -> AsyncIterator[CheckResult]:
-    async with open_operator_context(settings) as desk:
+async def _check_with_keys(settings: Settings, schema: CheckResult) -> AsyncIterator[CheckResult]:
+    async with open_operator_context(settings) as context:
         if schema.level is Level.OK:
-            async for finding in _books(desk):
-                yield finding
-        async for finding in temporal.findings(desk.client, settings):
-            yield finding
+            async for result in _check_database(context):
+                yield result
+        async for result in temporal.check_temporal(context.client, settings):
+            yield result
 
 
-async def _books(desk: OperatorContext) -> AsyncIterator[CheckResult]:
+async def _check_database(context: OperatorContext) -> AsyncIterator[CheckResult]:
     try:
-        sealed = await database.sealed(desk.store)
-        yield sealed
-        if sealed.level is Level.OK:
-            async for finding in psps.merchants(desk.store):
-                yield finding
+        encryption = await database.check_encryption(context.store)
+        yield encryption
+        if encryption.level is Level.OK:
+            async for result in psps.check_merchants(context.store):
+                yield result
     except (StoreError, DecryptionError) as error:
         advice = "See above; `integrator keys usage` names the keys in use."
-        yield problem("encryption", f"cannot be looked at ({type(error).__name__})", advice)
-    for finding in await database.waiting(desk.store):
-        yield finding
+        yield problem("encryption", f"the check failed ({type(error).__name__})", advice)
+    for result in await database.check_backlog(context.store):
+        yield result
 
 
-def document(findings: Sequence[CheckResult]) -> dict[str, Any]:
-    """For programs; `healthy` is false when there is a problem."""
-    return {"healthy": healthy(findings), "findings": findings}
+def to_document(results: Sequence[CheckResult]) -> dict[str, Any]:
+    """Return the JSON document; `healthy` is false if there is a problem."""
+    return {"healthy": is_healthy(results), "findings": results}
 
 
-def healthy(findings: Sequence[CheckResult]) -> bool:
-    """Whether there is no problem among them."""
-    return all(finding.level is not Level.PROBLEM for finding in findings)
+def is_healthy(results: Sequence[CheckResult]) -> bool:
+    """Check that no result is a problem."""
+    return all(result.level is not Level.PROBLEM for result in results)
 
 
-def line(finding: CheckResult) -> str:
-    """For people."""
-    advice = f"\n{'':<10}{finding.advice}" if finding.advice else ""
-    return f"{finding.level.value:<10}{finding.check}: {finding.text}{advice}"
+def render_result(result: CheckResult) -> str:
+    """Render a result as text."""
+    advice = f"\n{'':<10}{result.advice}" if result.advice else ""
+    return f"{result.level.value:<10}{result.check}: {result.text}{advice}"

@@ -1,4 +1,4 @@
-"""Tables for people, one JSON document for programs, and progress that disturbs neither."""
+"""Output of commands: tables, JSON documents and progress on the standard error."""
 
 import json
 import sys
@@ -12,54 +12,54 @@ from enum import Enum
 import typer
 
 Progress = Callable[[int, int], None]
-"""Is told how much is done and how much there is to do."""
+"""Called with how much is done and the total."""
 
-_WITHOUT_TERMINAL = 200
+_PIPE_WIDTH = 200
 
 
-def document(content: object) -> None:
+def print_json(content: object) -> None:
     """Print one JSON document: times in ISO 8601, amounts as text, dataclasses by their fields."""
-    typer.echo(json.dumps(content, indent=2, default=_plain, ensure_ascii=False))
+    typer.echo(json.dumps(content, indent=2, default=_serialize, ensure_ascii=False))
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table; where nobody looks it is as wide as it has to be, for `grep` and the like."""
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table; without a terminal it is as wide as necessary, for `grep` and the like."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(*columns)
+    rendered = Table(*columns)
     for row in rows:
-        shown.add_row(*(escape(printable(cell)) for cell in row))
+        rendered.add_row(*(escape(printable(cell)) for cell in row))
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(console.width, _WITHOUT_TERMINAL))
-    console.print(shown)
+        console = Console(width=max(console.width, _PIPE_WIDTH))
+    console.print(rendered)
 
 
-def minute(at: datetime | None) -> str:
-    """`2026-01-15 09:00`, or a dash."""
+def format_minute(at: datetime | None) -> str:
+    """Format a time as `2026-01-15 09:00`, None as a dash."""
     return f"{at:%Y-%m-%d %H:%M}" if at is not None else "-"
 
 
-def second(at: datetime | None) -> str:
-    """`2026-01-15 09:00:00`, or a dash."""
+def format_second(at: datetime | None) -> str:
+    """Format a time as `2026-01-15 09:00:00`, None as a dash."""
     return f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else "-"
 
 
 def printable(text: str) -> str:
-    """Without control characters, which a PSP's words could use against a terminal."""
+    """Replace control characters: a PSP's texts could use them against a terminal."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def printable_lines(text: str) -> str:
-    """As `printable`, line by line."""
+    """Apply `printable` line by line."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 @contextmanager
-def bar(what: str, *, quiet: bool = False) -> Iterator[Progress]:
-    """A progress bar on the standard error; none when `quiet` or without a terminal."""
+def progress_bar(what: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """Show a progress bar on the standard error; none if `quiet` or without a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -74,8 +74,8 @@ def bar(what: str, *, quiet: bool = False) -> Iterator[Progress]:
 
 
 @contextmanager
-def working(what: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """Like `bar`, for work of unknown length: is told what is being done."""
+def status_line(what: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show a status line for work of unknown length; none if `quiet` or without a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda doing: None
         return
@@ -85,7 +85,7 @@ def working(what: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]
         yield lambda doing: status.update(f"{what}: {doing}")
 
 
-def _plain(value: object) -> object:
+def _serialize(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, datetime | date):
@@ -94,4 +94,4 @@ def _plain(value: object) -> object:
         return format(value, "f")
     if isinstance(value, Enum):
         return value.value
-    raise TypeError(f"{type(value).__name__} has no place in a document")
+    raise TypeError(f"{type(value).__name__} cannot be serialized to JSON")

@@ -1,4 +1,4 @@
-"""Comparing with the PSP now instead of when it is due."""
+"""Look up a transaction or reconcile a merchant immediately, outside of the schedule."""
 
 import asyncio
 import secrets
@@ -14,26 +14,26 @@ from temporalio.service import RPCError
 
 from integrator.admin.errors import OperatorError
 from integrator.operations.connections import OperatorContext
-from integrator.operations.explain.query import PATIENCE
-from integrator.operations.output import Progress, bar, second, working
+from integrator.operations.explain.query import QUERY_TIMEOUT
+from integrator.operations.output import Progress, format_second, progress_bar, status_line
 from integrator.store.models import TransactionRow
 from integrator.transactions.workflow_inputs import resume_input
 from workflows.messages import AnyInput, ReconcileInput, ReconcileReport
-from workflows.reconcile import RECONCILE, reconcile_id
+from workflows.reconcile import RECONCILE, reconcile_workflow_id
 from workflows.state import AnyState, TransactionKind
 
-STRANGE = ("stray", "unresolved", "unreadable")
-"""What a comparison counts that somebody has to look at."""
+NEEDING_ATTENTION = ("stray", "unresolved", "unreadable")
+"""Counts of a comparison that an operator has to look at."""
 
-LONGEST = timedelta(minutes=20)
-"""A run with much to do ends by itself after ten; longer, and no worker runs."""
+TIMEOUT = timedelta(minutes=20)
+"""A long run ends by itself after ten minutes; a longer one means that no worker runs."""
 
-_LOOK_EVERY_S = 0.5
-_PIECE = timedelta(days=1)
+_POLL_INTERVAL_S = 0.5
+_CHUNK = timedelta(days=1)
 
 
-class LooksUp(Protocol):
-    """The part of the gateway that is needed here."""
+class LookupClient(Protocol):
+    """The part of the transaction client used here."""
 
     async def look_up(self, start: AnyInput, psp_id: str | None = None) -> None: ...
 
@@ -43,8 +43,8 @@ class LooksUp(Protocol):
 
 
 @dataclass(frozen=True)
-class LookedUp:
-    """A transaction before and after the PSP was asked; the same when it told nothing new."""
+class LookupResult:
+    """A transaction's status before and after a look-up at the PSP."""
 
     status_before: str
     status_after: str
@@ -52,10 +52,10 @@ class LookedUp:
 
 
 @dataclass
-class Compared:
-    """What a comparison has counted, by step, and why a step stopped early.
+class ComparisonResult:
+    """Counts of a comparison by step, and why a step stopped early.
 
-    `reached` is how far a span of time was crossed: not into the last minute.
+    `reached` is how far a span of time was compared: not into the last minute.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -66,110 +66,120 @@ class Compared:
 
     @property
     def found_problems(self) -> bool:
-        """Whether a step failed, or movements were found that have no place."""
-        return bool(self.problems or any(self.movements[name] for name in STRANGE))
+        """Whether a step failed, or unmatched movements were result."""
+        return bool(self.problems or any(self.movements[name] for name in NEEDING_ATTENTION))
 
     def add(self, report: ReconcileReport) -> None:
-        """Count a run."""
+        """Add the counts of a run."""
         self.events.update(report.events)
         self.movements.update(report.movements)
         self.sample.update(report.sample)
         self.problems |= report.problems
 
 
-def told(found: LookedUp) -> str:
-    """For people."""
-    if found.changed:
-        return f"The PSP has told news: {found.status_before} before, {found.status_after} now."
-    return f"It is {found.status_after} as before; `integrator explain` says what comes next."
+def render_lookup(result: LookupResult) -> str:
+    """Render the result as text."""
+    if result.changed:
+        return (
+            f"The PSP reported a change: {result.status_before} before, {result.status_after} now."
+        )
+    return f"It is {result.status_after} as before; `integrator explain` shows what comes next."
 
 
-def counted(done: Compared) -> str:
-    """For people."""
-    parts = {"events": done.events, "movements": done.movements, "transactions": done.sample}
+def render_comparison(result: ComparisonResult) -> str:
+    """Render the result as text."""
+    parts = {"events": result.events, "movements": result.movements, "transactions": result.sample}
     lines = [
-        f"{name}: " + (", ".join(f"{n} {what}" for what, n in sorted(counts.items())) or "none")
-        for name, counts in parts.items()
+        f"{part}: "
+        + (", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none")
+        for part, counts in parts.items()
     ]
-    if done.reached is not None:
-        lines.append(f"Compared until {second(done.reached)} UTC.")
-    lines += [f"{step} stopped early: {why}" for step, why in done.problems.items()]
+    if result.reached is not None:
+        lines.append(f"Compared until {format_second(result.reached)} UTC.")
+    lines += [f"{step} stopped early: {reason}" for step, reason in result.problems.items()]
     return "\n".join(lines)
 
 
-async def now(
-    desk: OperatorContext, merchant_id: str, since: datetime | None, until: datetime, *, quiet: bool
-) -> Compared:
-    """A whole run, or the span of time, with what is seen of it meanwhile."""
-    queue = desk.settings.reconcile_queue
+async def run_with_progress(
+    context: OperatorContext,
+    merchant_id: str,
+    since: datetime | None,
+    until: datetime,
+    *,
+    quiet: bool,
+) -> ComparisonResult:
+    """Run a whole reconciliation, or a span of time, with a progress display."""
+    queue = context.settings.reconcile_queue
     if since is None:
-        with working("comparing", quiet=quiet) as doing:
-            return await compare(desk.client, queue, merchant_id, doing)
-    wanted = ReconcileInput(merchant_id=merchant_id, since=since, until=until)
-    with bar("comparing", quiet=quiet) as progress:
-        return await compare_between(desk.client, queue, wanted, progress)
+        with status_line("comparing", quiet=quiet) as show_step:
+            return await compare(context.client, queue, merchant_id, show_step)
+    request = ReconcileInput(merchant_id=merchant_id, since=since, until=until)
+    with progress_bar("comparing", quiet=quiet) as progress:
+        return await compare_between(context.client, queue, request, progress)
 
 
-async def look_up(gateway: LooksUp, row: TransactionRow, wait: timedelta) -> LookedUp:
-    """Have the PSP asked, and wait for news of it."""
+async def look_up(
+    transaction_client: LookupClient, row: TransactionRow, wait: timedelta
+) -> LookupResult:
+    """Request a look-up at the PSP and wait for a change of the transaction."""
     if row.version == 0:
-        raise OperatorError("The transaction has not begun: there is nothing to look up.")
-    await gateway.look_up(resume_input(row))
+        raise OperatorError("The transaction has not started: there is nothing to look up.")
+    await transaction_client.look_up(resume_input(row))
     key = (row.merchant_id, TransactionKind(row.kind), row.transaction_id)
     status, version = row.status, row.version
     deadline = asyncio.get_running_loop().time() + wait.total_seconds()
     while version == row.version and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        with suppress(RPCError):  # it may be too busy to answer; there is a next time
-            state = await gateway.state(*key, PATIENCE)
+        await asyncio.sleep(_POLL_INTERVAL_S)
+        with suppress(RPCError):  # it may be too busy to respond; the next query may succeed
+            state = await transaction_client.state(*key, QUERY_TIMEOUT)
             status, version = state.status.name, state.version
-    return LookedUp(row.status, status, version != row.version)
+    return LookupResult(row.status, status, version != row.version)
 
 
 async def compare(
     client: Client,
     queue: str,
     merchant_id: str,
-    doing: Callable[[str], None],
-    wait: timedelta = LONGEST,
-) -> Compared:
-    """One run of a merchant's reconciliation, beside those of its schedule."""
-    done = Compared()
-    done.add(await _run(client, queue, ReconcileInput(merchant_id=merchant_id), doing, wait))
-    return done
+    show_step: Callable[[str], None],
+    wait: timedelta = TIMEOUT,
+) -> ComparisonResult:
+    """Run a merchant's reconciliation once, in addition to its schedule."""
+    result = ComparisonResult()
+    result.add(await _run(client, queue, ReconcileInput(merchant_id=merchant_id), show_step, wait))
+    return result
 
 
 async def compare_between(
     client: Client,
     queue: str,
-    wanted: ReconcileInput,
+    request: ReconcileInput,
     progress: Progress,
-    wait: timedelta = LONGEST,
-) -> Compared:
-    """Compare the movements between `wanted.since` and `wanted.until`, a day at a time."""
-    since, until = wanted.since, wanted.until
+    wait: timedelta = TIMEOUT,
+) -> ComparisonResult:
+    """Compare the movements between `request.since` and `request.until`, a day at a time."""
+    since, until = request.since, request.until
     if since is None or until is None or since >= until:
         raise OperatorError("--since must be before --until.")
-    done = Compared()
+    result = ComparisonResult()
     total = int((until - since).total_seconds())
     progress(0, total)
-    for begin, end in _pieces(since, until):
+    for begin, end in _chunks(since, until):
         reached = begin
-        while reached < end and not done.problems:
-            piece = wanted.model_copy(update={"since": reached, "until": end})
-            report = await _run(client, queue, piece, lambda doing: None, wait)
-            done.add(report)
+        while reached < end and not result.problems:
+            chunk = request.model_copy(update={"since": reached, "until": end})
+            report = await _run(client, queue, chunk, lambda show_step: None, wait)
+            result.add(report)
             if report.reached is not None:
-                reached = done.reached = report.reached
+                reached = result.reached = report.reached
                 progress(int((reached - since).total_seconds()), total)
             if not report.more:
-                break  # all of it, or what is left lies too close to now to be compared
-    return done
+                break  # complete, or the rest is too recent to be compared
+    return result
 
 
-def _pieces(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+def _chunks(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
     while since < until:
-        end = min(since + _PIECE, until)
+        end = min(since + _CHUNK, until)
         yield since, end
         since = end
 
@@ -178,39 +188,39 @@ async def _run(
     client: Client,
     queue: str,
     start: ReconcileInput,
-    doing: Callable[[str], None],
+    show_step: Callable[[str], None],
     wait: timedelta,
 ) -> ReconcileReport:
-    """Raises `OperatorError` when it fails or takes too long."""
-    id = f"{reconcile_id(start.merchant_id)}/by-hand/{secrets.token_hex(4)}"
+    """Run the workflow; raises `OperatorError` if it fails or takes too long."""
+    id = f"{reconcile_workflow_id(start.merchant_id)}/by-hand/{secrets.token_hex(4)}"
     handle: WorkflowHandle[object, ReconcileReport] = await client.start_workflow(
         RECONCILE,
         start,
         id=id,
         task_queue=queue,
         result_type=ReconcileReport,
-        execution_timeout=LONGEST,
-        static_summary=f"compares the books of {start.merchant_id} by hand",
+        execution_timeout=TIMEOUT,
+        static_summary=f"reconciles {start.merchant_id}, started by an operator",
     )
-    telling = asyncio.create_task(_tell(handle, doing))
+    reporting = asyncio.create_task(_report_progress(handle, show_step))
     try:
         return await asyncio.wait_for(handle.result(), wait.total_seconds())
     except WorkflowFailureError as error:
-        raise OperatorError(f"The run {id} has failed: {error.cause}") from error
+        raise OperatorError(f"The run {id} failed: {error.cause}") from error
     except TimeoutError:
         raise OperatorError(
-            f"The run {id} has not ended within {wait.total_seconds():.0f} s; it goes on."
+            f"The run {id} has not ended within {wait.total_seconds():.0f} s and continues."
         ) from None
     finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
 
 
-async def _tell(
-    handle: WorkflowHandle[object, ReconcileReport], doing: Callable[[str], None]
+async def _report_progress(
+    handle: WorkflowHandle[object, ReconcileReport], show_step: Callable[[str], None]
 ) -> None:
     while True:
         description = await handle.describe()
         for pending in description.raw_description.pending_activities:
-            doing(pending.activity_type.name)
-        await asyncio.sleep(_LOOK_EVERY_S)
+            show_step(pending.activity_type.name)
+        await asyncio.sleep(_POLL_INTERVAL_S)

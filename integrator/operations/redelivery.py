@@ -1,4 +1,4 @@
-"""Announcing transactions' present states to Billwerk+ once more."""
+"""Redeliver change notifications of transactions' present states to Billwerk+."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,25 +9,25 @@ from temporalio.service import RPCError
 
 from integrator.operations.output import Progress
 from integrator.store.database import Store
-from integrator.store.models import Filter, TransactionRow, TransactionSummary
+from integrator.store.models import TransactionFilter, TransactionRow, TransactionSummary
 from integrator.transactions.workflow_inputs import resume_input
 from workflows.messages import AnyInput
 
-AT_ONCE = 8
-_PAGE = 200
+CONCURRENCY = 8
+_PAGE_SIZE = 200
 
 
-class Announces(Protocol):
-    """The part of the gateway that is needed here."""
+class RedeliveryClient(Protocol):
+    """The part of the transaction client used here."""
 
     async def redeliver(self, start: AnyInput) -> None: ...
 
 
 @dataclass
-class Announced:
-    """What became of the transactions that were meant, by their ids.
+class RedeliveryResult:
+    """Ids of the selected transactions by outcome.
 
-    `skipped` have not begun: there is nothing to announce yet.
+    `skipped` have not started: there is nothing to announce yet.
     """
 
     asked: list[str] = field(default_factory=list)
@@ -35,82 +35,93 @@ class Announced:
     failed: list[str] = field(default_factory=list)
 
 
-async def one(gateway: Announces, row: TransactionRow) -> bool:
-    """Have the workflow announce it, reopened from the store if it is gone.
+async def redeliver(transaction_client: RedeliveryClient, row: TransactionRow) -> bool:
+    """Have the workflow announce the transaction, reopened from the store if it has closed.
 
-    False when the transaction has not begun.
+    Returns False if the transaction has not started.
     """
     if row.version == 0:
         return False
-    await gateway.redeliver(resume_input(row))
+    await transaction_client.redeliver(resume_input(row))
     return True
 
 
-async def one_alone(gateway: Announces, row: TransactionRow, *, dry_run: bool) -> Announced:
-    """As `all_of`, for one that was named; raises what the gateway raises."""
+async def redeliver_named(
+    transaction_client: RedeliveryClient, row: TransactionRow, *, dry_run: bool
+) -> RedeliveryResult:
+    """Redeliver a single transaction; raises what the transaction client raises."""
     name = f"{row.merchant_id}/{row.transaction_id}"
     if dry_run:
-        return Announced(asked=[name] if row.version else [], skipped=[] if row.version else [name])
-    asked = await one(gateway, row)
-    return Announced(asked=[name]) if asked else Announced(skipped=[name])
+        return RedeliveryResult(
+            asked=[name] if row.version else [], skipped=[] if row.version else [name]
+        )
+    started = await redeliver(transaction_client, row)
+    return RedeliveryResult(asked=[name]) if started else RedeliveryResult(skipped=[name])
 
 
-def told(done: Announced, *, dry_run: bool) -> str:
-    """For people."""
-    what = "would be announced" if dry_run else "asked to announce their state"
-    lines = [f"{len(done.asked)} transactions {what}."]
-    if done.skipped:
-        lines.append(f"{len(done.skipped)} have not begun: there is nothing to announce.")
-    if done.failed:
-        lines.append(f"{len(done.failed)} could not be reached: {', '.join(done.failed[:10])}")
+def render(result: RedeliveryResult, *, dry_run: bool) -> str:
+    """Render the result as text."""
+    action = "would be announced" if dry_run else "asked to announce their state"
+    lines = [f"{len(result.asked)} transactions {action}."]
+    if result.skipped:
+        lines.append(f"{len(result.skipped)} have not started: there is nothing to announce.")
+    if result.failed:
+        lines.append(f"{len(result.failed)} could not be reached: {', '.join(result.failed[:10])}")
     return "\n".join(lines)
 
 
-async def all_of(
-    store: Store, gateway: Announces, wanted: Filter, progress: Progress, *, dry_run: bool
-) -> Announced:
-    """All that meet the conditions, oldest first; with `dry_run` they are only looked for."""
-    done = Announced()
-    total = await store.count(wanted)
+async def redeliver_matching(
+    store: Store,
+    transaction_client: RedeliveryClient,
+    conditions: TransactionFilter,
+    progress: Progress,
+    *,
+    dry_run: bool,
+) -> RedeliveryResult:
+    """Redeliver all matching transactions, oldest first; `dry_run` only selects them."""
+    result = RedeliveryResult()
+    total = await store.count(conditions)
     progress(0, total)
     seen = 0
-    async for rows in _pages(store, wanted):
-        for start in range(0, len(rows), AT_ONCE):
-            some = rows[start : start + AT_ONCE]
-            await _announce(store, gateway, some, done, dry_run=dry_run)
-            seen += len(some)
+    async for rows in _pages(store, conditions):
+        for start in range(0, len(rows), CONCURRENCY):
+            batch = rows[start : start + CONCURRENCY]
+            await _redeliver_batch(store, transaction_client, batch, result, dry_run=dry_run)
+            seen += len(batch)
             progress(seen, max(total, seen))
-    return done
+    return result
 
 
-async def _announce(
+async def _redeliver_batch(
     store: Store,
-    gateway: Announces,
+    transaction_client: RedeliveryClient,
     rows: Sequence[TransactionSummary],
-    done: Announced,
+    result: RedeliveryResult,
     *,
     dry_run: bool,
 ) -> None:
-    async def announce(listed: TransactionSummary) -> list[str]:
-        if listed.version == 0:
-            return done.skipped
+    async def announce(summary: TransactionSummary) -> list[str]:
+        if summary.version == 0:
+            return result.skipped
         if dry_run:
-            return done.asked
-        row = await store.transaction(listed.merchant_id, listed.transaction_id)
+            return result.asked
+        row = await store.transaction(summary.merchant_id, summary.transaction_id)
         try:
-            asked = row is not None and await one(gateway, row)
+            started = row is not None and await redeliver(transaction_client, row)
         except (RPCError, RuntimeError):
-            return done.failed
-        return done.asked if asked else done.skipped
+            return result.failed
+        return result.asked if started else result.skipped
 
     results = await asyncio.gather(*(announce(row) for row in rows))
     for row, result in zip(rows, results, strict=True):
         result.append(f"{row.merchant_id}/{row.transaction_id}")
 
 
-async def _pages(store: Store, wanted: Filter) -> AsyncIterator[list[TransactionSummary]]:
-    """What is announced meanwhile may leave the list; the place in it stays."""
+async def _pages(
+    store: Store, conditions: TransactionFilter
+) -> AsyncIterator[list[TransactionSummary]]:
+    """Yield pages; announced transactions may drop out meanwhile, the cursor stays valid."""
     after = None
-    while rows := await store.search(wanted, after=after, limit=_PAGE, oldest_first=True):
+    while rows := await store.search(conditions, after=after, limit=_PAGE_SIZE, oldest_first=True):
         yield rows
-        after = rows[-1].place
+        after = rows[-1].cursor

@@ -1,6 +1,6 @@
-"""The versions of the worker: which code polls, which one gets the work, and giving it to another.
+"""Versions of the worker: read pollers and deployment versions, promote a version.
 
-Without a configured deployment there are no versions to promote; who polls is told all the same.
+Without a configured deployment there are no versions to promote; pollers are still listed.
 """
 
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.admin.errors import OperatorError
 from integrator.settings import PREFIX, Settings
 from integrator.temporal.client import connect
-from integrator.temporal.worker_versioning import read_identity
+from integrator.temporal.worker_versioning import parse_identity
 
 _STATUS = "WORKER_DEPLOYMENT_VERSION_STATUS_"
 
 
 @dataclass(frozen=True)
 class Poller:
-    """A worker that asks for tasks; `build_id` None for one that does not tell."""
+    """A worker that polls for tasks; `build_id` None if its identity does not contain one."""
 
     identity: str
     build_id: str | None
@@ -48,33 +48,33 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Who polls, newest first, and the versions, if a deployment is configured.
+class WorkerVersions:
+    """Pollers, newest first, and versions, if a deployment is configured.
 
-    Of several workers on one task queue the server may leave some out for a while.
+    With several workers on one task queue, the server may temporarily omit some.
     """
 
     pollers: list[Poller]
     versions: list[Version]
 
 
-async def look(settings: Settings) -> Found:
-    """Raises `OperatorError` when Temporal cannot be asked."""
-    with _plain(settings):
+async def read_versions(settings: Settings) -> WorkerVersions:
+    """Read pollers and versions; raises `OperatorError` if Temporal is unavailable."""
+    with _temporal_errors(settings):
         client = await connect(settings, lazy=False)
-        return Found(await _pollers(client, settings), await _versions(client, settings))
+        return WorkerVersions(await _pollers(client, settings), await _versions(client, settings))
 
 
 async def promote(settings: Settings, build_id: str) -> None:
-    """Have all tasks, also those of running transactions, go to the workers of this build id.
+    """Route all tasks, also of running transactions, to the workers of this build id.
 
-    Raises `OperatorError`: no deployment is configured, or no worker of that build id polls all
+    Raises `OperatorError` if no deployment is configured or no worker of that build id polls all
     task queues.
     """
     deployment = settings.worker_deployment
     if deployment is None:
         raise OperatorError(f"No deployment is configured: set {PREFIX}WORKER_DEPLOYMENT.")
-    with _plain(settings):
+    with _temporal_errors(settings):
         client = await connect(settings, lazy=False)
         await client.workflow_service.set_worker_deployment_current_version(
             SetWorkerDeploymentCurrentVersionRequest(
@@ -92,30 +92,30 @@ async def _pollers(client: Client, settings: Settings) -> list[Poller]:
         task_queue=TaskQueue(name=settings.task_queue),
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     )
-    answer = await client.workflow_service.describe_task_queue(request)
-    found = []
-    for poller in answer.pollers:
-        known = read_identity(poller.identity)
-        build_id = known.build_id if known else None
-        found.append(Poller(poller.identity, build_id, _utc(poller.last_access_time)))
-    return sorted(found, key=lambda poller: poller.seen_at, reverse=True)
+    response = await client.workflow_service.describe_task_queue(request)
+    pollers = []
+    for poller in response.pollers:
+        parsed = parse_identity(poller.identity)
+        build_id = parsed.build_id if parsed else None
+        pollers.append(Poller(poller.identity, build_id, _utc(poller.last_access_time)))
+    return sorted(pollers, key=lambda poller: poller.seen_at, reverse=True)
 
 
 async def _versions(client: Client, settings: Settings) -> list[Version]:
-    """Newest first; none before a worker of the deployment has polled for the first time."""
+    """Return versions, newest first; none before the deployment's first worker has polled."""
     if settings.worker_deployment is None:
         return []
     request = DescribeWorkerDeploymentRequest(
         namespace=client.namespace, deployment_name=settings.worker_deployment
     )
     try:
-        answer = await client.workflow_service.describe_worker_deployment(request)
+        response = await client.workflow_service.describe_worker_deployment(request)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return []
         raise
-    found = [_version(summary) for summary in answer.worker_deployment_info.version_summaries]
-    return sorted(found, key=lambda version: version.created_at, reverse=True)
+    versions = [_version(summary) for summary in response.worker_deployment_info.version_summaries]
+    return sorted(versions, key=lambda version: version.created_at, reverse=True)
 
 
 def _version(summary: WorkerDeploymentInfo.WorkerDeploymentVersionSummary) -> Version:
@@ -135,13 +135,13 @@ def _utc(at: Timestamp) -> datetime:
 
 
 @contextmanager
-def _plain(settings: Settings) -> Iterator[None]:
-    """What Temporal says, as an operator can act on it."""
+def _temporal_errors(settings: Settings) -> Iterator[None]:
+    """Turn Temporal's errors into `OperatorError`."""
     try:
         yield
     except RPCError as error:
-        raise OperatorError(f"Temporal refuses: {error.message}") from error
+        raise OperatorError(f"Temporal rejected the request: {error.message}") from error
     except RuntimeError as error:
         raise OperatorError(
-            f"Temporal at {settings.resolved_temporal_address} is not reachable."
+            f"Temporal at {settings.resolved_temporal_address} is unreachable."
         ) from error

@@ -1,6 +1,6 @@
-"""The way of a PSP's event into the inbox and on to its transaction.
+"""Store a PSP's events and deliver them to their transactions.
 
-The same for one that the PSP sent and for one that was found in its list of events.
+The same for events sent by the PSP and for events read from its list of events.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from workflows.messages import NotificationSignal
 
 
 @dataclass(frozen=True)
-class Message:
-    """What came in: `raw` is read again by the transaction's workflow, according to `source`."""
+class NotificationMessage:
+    """A received message: the transaction's workflow parses `raw` again, according to `source`."""
 
     merchant: Merchant
     source: NotificationSource
@@ -27,66 +27,71 @@ class Message:
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """An event in the inbox under `id`, and the transaction it is about, if that is known."""
+    """An event stored under `id` and its transaction, if known."""
 
     id: int
-    notice: NotificationEvent
+    event: NotificationEvent
     transaction: TransactionRow | None
 
 
-async def store_event(store: Store, message: Message, notice: NotificationEvent) -> StoredEvent:
-    """Store one event of a message; one that is there already stays as it is."""
+async def store_event(
+    store: Store, message: NotificationMessage, event: NotificationEvent
+) -> StoredEvent:
+    """Store one event of a message; an existing one stays unchanged."""
     merchant = message.merchant
     transaction = await store.find_transaction(
-        merchant.id, psp=merchant.psp, reference=notice.reference, psp_ids=notice.psp_ids
+        merchant.id, psp=merchant.psp, reference=event.reference, psp_ids=event.psp_ids
     )
     id, _ = await store.store_notification(
         NewNotification(
             psp_settings_id=merchant.psp_settings_id,
-            event_id=notice.event_id,
+            event_id=event.event_id,
             merchant_id=merchant.id,
             raw=message.raw,
-            psp_ids=notice.psp_ids,
+            psp_ids=event.psp_ids,
             headers=message.headers,
-            transaction_id=transaction.transaction_id if transaction else _own_id(notice),
+            transaction_id=transaction.transaction_id if transaction else _own_reference(event),
             source=message.source,
             agreement_id=transaction.agreement_id if transaction else None,
         )
     )
-    return StoredEvent(id, notice, transaction)
+    return StoredEvent(id, event, transaction)
 
 
-async def is_open(store: Store, id: int) -> bool:
-    """A repetition of what was delivered before needs nothing."""
+async def is_undelivered(store: Store, id: int) -> bool:
+    """Check whether the stored notification still has to be delivered."""
     row = await store.notification(id)
     return row is not None and row.state in ("stored", "parked")
 
 
-async def deliver(store: Store, gateway: TransactionClient, kept: StoredEvent) -> None:
-    """Tell the transaction, unless it knows; raises what the gateway raises, and stays stored."""
-    if kept.transaction is None:
-        await store.set_notification(kept.id, "parked")
+async def deliver(store: Store, transaction_client: TransactionClient, stored: StoredEvent) -> None:
+    """Signal the transaction unless its state includes the event.
+
+    Raises what the transaction client raises; then the event stays undelivered.
+    """
+    if stored.transaction is None:
+        await store.set_notification_state(stored.id, "parked")
         return
-    own = kept.transaction.transaction_id
-    if _is_known(kept.notice, kept.transaction):
-        await store.set_notification(kept.id, "known", transaction_id=own)
+    transaction_id = stored.transaction.transaction_id
+    if _state_includes(stored.event, stored.transaction):
+        await store.set_notification_state(stored.id, "known", transaction_id=transaction_id)
         return
-    signal = NotificationSignal(notification_id=kept.id, event_id=kept.notice.event_id)
-    await gateway.notify(resume_input(kept.transaction), signal)
-    await store.set_notification(kept.id, "signalled", transaction_id=own)
+    signal = NotificationSignal(notification_id=stored.id, event_id=stored.event.event_id)
+    await transaction_client.notify(resume_input(stored.transaction), signal)
+    await store.set_notification_state(stored.id, "signalled", transaction_id=transaction_id)
 
 
-def _own_id(notice: NotificationEvent) -> str | None:
-    """A reference that could be ours; it may arrive before its transaction is stored."""
-    return notice.reference if notice.reference and is_transaction_id(notice.reference) else None
+def _own_reference(event: NotificationEvent) -> str | None:
+    """Return the reference if it has our format: the event may precede its transaction's row."""
+    return event.reference if event.reference and is_transaction_id(event.reference) else None
 
 
-def _is_known(notice: NotificationEvent, transaction: TransactionRow) -> bool:
-    """Whether the stored state has it all; facts are never taken back, so an old state will do."""
-    if notice.result is None:
+def _state_includes(event: NotificationEvent, transaction: TransactionRow) -> bool:
+    """Check whether the stored state includes the event; facts only grow: an old state will do."""
+    if event.result is None:
         return False
     state = read_state(transaction.kind, transaction.snapshot)
-    brings_instrument = isinstance(notice.result, Approved) and notice.result.instrument is not None
+    brings_instrument = isinstance(event.result, Approved) and event.result.instrument is not None
     if brings_instrument and state.status is not PaymentTransactionStatus.Succeeded:
         return False
-    return state.already_includes(notice.result)
+    return state.already_includes(event.result)

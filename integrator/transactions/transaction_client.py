@@ -1,6 +1,6 @@
-"""The one place that talks to transactions' workflows from outside, for the API and activities.
+"""Client of the transactions' workflows, for the API, activities, jobs and operators.
 
-It knows ids, message names and policies; callers know none of them.
+Workflow ids, message names and id policies are used here only.
 """
 
 import logging
@@ -23,18 +23,18 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import search_attributes
 from workflows.messages import (
-    ADOPT,
-    CALLER_LEFT,
+    CALLER_DETACHED,
     CANCEL,
+    CLOSE_RESERVATION,
     CREATE,
     DELIVERY,
     FINALIZE,
     LOOK_UP,
     NOTIFY,
+    RECORD_EXTERNAL_MOVEMENT,
     REDELIVER,
     RESERVE,
     RESOLVE,
-    SETTLE,
     STATE,
     WORKFLOW_NAMES,
     AnyInput,
@@ -60,7 +60,7 @@ from workflows.state import (
     RefundState,
     TransactionKind,
 )
-from workflows.timeline import summary
+from workflows.timeline import summarize_input
 
 STATE_TYPES: dict[TransactionKind, type[AnyState]] = {
     TransactionKind.PREAUTH: PreauthState,
@@ -73,19 +73,19 @@ Refresh = Callable[[AnyInput], Awaitable[AnyInput]]
 
 
 class AttributesUnknown(RuntimeError):
-    """The namespace does not know our search attributes, so that nothing can be started in it."""
+    """The namespace lacks the search attributes: no workflow can be started in it."""
 
 
 class TransactionClient:
-    """Starts, asks and tells transactions' workflows on one task queue.
+    """Starts, queries, signals and updates transactions' workflows on one task queue.
 
-    Every method may raise `RPCError` or `RuntimeError` (Temporal away, or not prepared:
+    Every method may raise `RPCError` or `RuntimeError` (Temporal unavailable, or not prepared:
     `AttributesUnknown`) and the SDK's `WorkflowUpdateRPCTimeoutOrCancelledError` (no worker
-    answered in time).
+    responded in time).
     """
 
     def __init__(self, client: Client, task_queue: str, refresh: Refresh) -> None:
-        """`refresh` brings the state that a start resumes from up to date with the store."""
+        """Create the client; `refresh` updates the state to resume from with the store's."""
         self._client = client
         self._task_queue = task_queue
         self._refresh = refresh
@@ -100,16 +100,16 @@ class TransactionClient:
             start, WorkflowIDReusePolicy.REJECT_DUPLICATE, CREATE, None, STATE_TYPES[kind], CREATE
         )
 
-    async def ensure_started(self, start: AnyInput, *, again: bool = False) -> bool:
-        """See to it that the transaction's workflow exists; True if it did not.
+    async def ensure_started(self, start: AnyInput, *, replace_failed: bool = False) -> bool:
+        """Start the transaction's workflow if there is none; return whether it was started.
 
-        It waits for its `create`. `again` also replaces one that did not complete.
+        It waits for its `create`. `replace_failed` also replaces one that did not complete.
         """
         reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
-        if again:
+        if replace_failed:
             reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
         try:
-            with _starting():
+            with _report_missing_attributes():
                 await self._client.start_workflow(
                     WORKFLOW_NAMES[kind_of(start)],
                     start,
@@ -122,7 +122,7 @@ class TransactionClient:
         return True
 
     async def closed_status(self, start: AnyInput) -> WorkflowExecutionStatus | None:
-        """How the transaction's workflow has closed; None while it is open."""
+        """Return how the transaction's workflow has closed; None while it is open."""
         handle = self._handle(start.merchant_id, kind_of(start), start.transaction_id)
         status = (await handle.describe()).status
         return None if status is WorkflowExecutionStatus.RUNNING else status
@@ -130,7 +130,7 @@ class TransactionClient:
     async def state(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
     ) -> AnyState:
-        """Ask the workflow itself."""
+        """Query the workflow's state."""
         handle = self._handle(merchant_id, kind, transaction_id)
         state: AnyState = await handle.query(
             STATE, result_type=STATE_TYPES[kind], rpc_timeout=timeout
@@ -140,29 +140,29 @@ class TransactionClient:
     async def delivery(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
     ) -> Delivery:
-        """Where the transaction's change notifications stand."""
+        """Query the delivery state of the transaction's change notifications."""
         handle = self._handle(merchant_id, kind, transaction_id)
-        found: Delivery = await handle.query(DELIVERY, result_type=Delivery, rpc_timeout=timeout)
-        return found
+        delivery: Delivery = await handle.query(DELIVERY, result_type=Delivery, rpc_timeout=timeout)
+        return delivery
 
     async def caller_detached(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str
     ) -> None:
-        """Durably tell the workflow that its caller was answered Pending."""
-        await self._handle(merchant_id, kind, transaction_id).signal(CALLER_LEFT)
+        """Signal the workflow that its caller got a Pending response."""
+        await self._handle(merchant_id, kind, transaction_id).signal(CALLER_DETACHED)
 
     async def finalize(self, start: PreauthInput) -> PreauthState:
-        """Have the PSP asked for the result of a redirect."""
+        """Have the workflow look up the result of a redirect."""
         return await self._update(start, FINALIZE, None, PreauthState)
 
     async def cancel(self, start: PreauthInput) -> CancelReply:
-        """Give a reservation back."""
+        """Cancel the preauth."""
         return await self._update(start, CANCEL, None, CancelReply)
 
     async def reserve(
         self, start: PreauthInput | PaymentInput, request: ReserveRequest
     ) -> ReserveReply:
-        """Reserve money of a preauth or a payment; the same request repeated is the same one."""
+        """Reserve money of a preauth or a payment; idempotent by the request's transaction."""
         return await self._update(start, RESERVE, request, ReserveReply)
 
     async def redeliver(self, start: AnyInput) -> None:
@@ -170,29 +170,29 @@ class TransactionClient:
         await self._signal(start, REDELIVER, None)
 
     async def close_reservation(
-        self, start: PreauthInput | PaymentInput, settlement: ReservationResult
+        self, start: PreauthInput | PaymentInput, result: ReservationResult
     ) -> None:
-        """Tell the owner of a reservation how it ended."""
-        await self._signal(start, SETTLE, settlement)
+        """Close a reservation at its parent transaction."""
+        await self._signal(start, CLOSE_RESERVATION, result)
 
     async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
-        """Hand a stored notification to its transaction, reopening it if it has closed."""
+        """Signal a stored notification to its transaction, reopening it if it has closed."""
         await self._signal(start, NOTIFY, notification)
 
     async def look_up(self, start: AnyInput, psp_id: str | None = None) -> None:
-        """Have the transaction ask the PSP, reopening it if it has closed."""
+        """Have the transaction looked up at the PSP, reopening it if it has closed."""
         await self._signal(start, LOOK_UP, LookUpSignal(psp_id=psp_id))
 
     async def record_external_movement(
-        self, start: PreauthInput | PaymentInput, adoption: ExternalMovement
+        self, start: PreauthInput | PaymentInput, movement: ExternalMovement
     ) -> None:
-        """Tell the owner of money about a movement on it that was made without us."""
-        await self._signal(start, ADOPT, adoption)
+        """Signal an external movement to its parent transaction."""
+        await self._signal(start, RECORD_EXTERNAL_MOVEMENT, movement)
 
     async def resolve(self, start: AnyInput, decision: Decision) -> ResolveReply:
-        """Have an operator's decision carried out, reopening the transaction if it has closed.
+        """Apply an operator's decision, reopening the transaction if it has closed.
 
-        The workflow dates the decision itself; the same one repeated changes nothing.
+        The workflow sets the decision's time itself; repeating the decision changes nothing.
         """
         return await self._update(start, RESOLVE, decision, ResolveReply)
 
@@ -202,12 +202,12 @@ class TransactionClient:
         return self._client.get_workflow_handle(workflow_id(merchant_id, kind, transaction_id))
 
     def _options(self, start: AnyInput) -> dict[str, Any]:
-        """What every way of starting a transaction's workflow has in common."""
+        """Return the options common to all starts of a transaction's workflow."""
         return {
             "id": workflow_id(start.merchant_id, kind_of(start), start.transaction_id),
             "task_queue": self._task_queue,
-            "static_summary": summary(start),
-            "search_attributes": search_attributes.at_start(start),
+            "static_summary": summarize_input(start),
+            "search_attributes": search_attributes.initial_attributes(start),
         }
 
     def _operation(
@@ -228,23 +228,23 @@ class TransactionClient:
         arg: BaseModel | None,
         reply: type[Reply],
     ) -> Reply:
-        """Update the transaction; one that has closed is reopened from what the store says then.
+        """Update the transaction, reopening it from the store's present state if it has closed.
 
-        The state in `start` may be older than what the workflow did before it closed.
+        The state in `start` may be older than the workflow's last one.
         """
         handle = self._handle(start.merchant_id, kind_of(start), start.transaction_id)
         args = [] if arg is None else [arg]
         try:
-            answer: Reply = await handle.execute_update(update, args=args, result_type=reply)
+            response: Reply = await handle.execute_update(update, args=args, result_type=reply)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
         except WorkflowUpdateFailedError as error:
-            if not _closed_meanwhile(error):
+            if not _is_closed(error):
                 raise
         else:
-            return answer
-        fresh = await self._refresh(_must_resume(start))
+            return response
+        fresh = await self._refresh(_require_resume_state(start))
         policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
         return await self._update_with_start(fresh, policy, update, arg, reply)
 
@@ -259,8 +259,8 @@ class TransactionClient:
     ) -> Reply:
         operation = self._operation(start, reuse)
         try:
-            with _starting():
-                answer: Reply = await self._client.execute_update_with_start_workflow(
+            with _report_missing_attributes():
+                response: Reply = await self._client.execute_update_with_start_workflow(
                     update,
                     args=[] if arg is None else [arg],
                     start_workflow_operation=operation,
@@ -268,8 +268,8 @@ class TransactionClient:
                     result_type=reply,
                 )
         finally:
-            await _consume(operation)
-        return answer
+            await _await_start(operation)
+        return response
 
     async def _signal(self, start: AnyInput, signal: str, arg: BaseModel | None) -> None:
         kind = kind_of(start)
@@ -279,8 +279,8 @@ class TransactionClient:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            fresh = await self._refresh(_must_resume(start))
-            with _starting():
+            fresh = await self._refresh(_require_resume_state(start))
+            with _report_missing_attributes():
                 await self._client.start_workflow(
                     WORKFLOW_NAMES[kind],
                     fresh,
@@ -293,31 +293,33 @@ class TransactionClient:
 
 
 @contextmanager
-def _starting() -> Iterator[None]:
-    """Tells an operator what to do about a namespace that was not prepared."""
+def _report_missing_attributes() -> Iterator[None]:
+    """Convert the error of an unprepared namespace and log the remedy."""
     try:
         yield
     except RPCError as error:
         unknown = "search attribute" in error.message.lower()
         if error.status is not RPCStatusCode.INVALID_ARGUMENT or not unknown:
             raise
-        log.error("nothing can be started: run `integrator migrate` (%s)", error.message)
+        log.error("No workflow can be started: run `integrator migrate` (%s)", error.message)
         raise AttributesUnknown(error.message) from error
 
 
-def _must_resume(start: AnyInput) -> AnyInput:
+def _require_resume_state(start: AnyInput) -> AnyInput:
     if start.resume is None:
-        raise ValueError("A transaction can only be reopened from a stored state.")
+        raise ValueError(
+            "A transaction can only be reopened from a stored state: `resume` is missing."
+        )
     return start
 
 
-def _closed_meanwhile(error: WorkflowUpdateFailedError) -> bool:
+def _is_closed(error: WorkflowUpdateFailedError) -> bool:
     cause = error.cause
     return isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow"
 
 
-async def _consume(operation: WithStartWorkflowOperation[Any, Any]) -> None:
-    """The SDK keeps a failed start as an exception that somebody must look at."""
+async def _await_start(operation: WithStartWorkflowOperation[Any, Any]) -> None:
+    """Retrieve the start's result: the SDK keeps a failed start as an exception to be retrieved."""
     try:
         await operation.workflow_handle()
     except (RPCError, RuntimeError, WorkflowAlreadyStartedError):

@@ -1,4 +1,4 @@
-"""From a stored transaction to the input of its workflow, and from its state to the store."""
+"""Convert stored transactions to workflow inputs and workflow states to store records."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date
@@ -14,7 +14,7 @@ from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
 from workflows.state import AnyState, PaymentState, PreauthState, RefundState, TransactionKind
 
 
-class _Common(TypedDict):
+class _CommonFields(TypedDict):
     merchant_id: str
     psp: str
     psp_settings_id: str
@@ -27,18 +27,18 @@ class _Common(TypedDict):
     agreement_id: str | None
 
 
-def first_start(row: TransactionRow) -> AnyInput:
-    """The start of a transaction that has not begun."""
-    return _start(row, None)
+def initial_input(row: TransactionRow) -> AnyInput:
+    """Build the input of a transaction that has not started."""
+    return _build_from_row(row, None)
 
 
 def resume_input(row: TransactionRow, state: AnyState | None = None) -> AnyInput:
-    """A start that continues from `state`, or from the stored one."""
-    return _start(row, state.model_dump_json() if state else row.snapshot)
+    """Build the input that continues from `state`, or from the stored snapshot."""
+    return _build_from_row(row, state.model_dump_json() if state else row.snapshot)
 
 
 def input_refresher(store: Store) -> Callable[[AnyInput], Awaitable[AnyInput]]:
-    """Brings a start's state up to date with the store, for a workflow that has closed."""
+    """Return a function that updates an input's state from the store, for a closed workflow."""
 
     async def refresh(start: AnyInput) -> AnyInput:
         row = await store.transaction(start.merchant_id, start.transaction_id)
@@ -47,10 +47,10 @@ def input_refresher(store: Store) -> Callable[[AnyInput], Awaitable[AnyInput]]:
     return refresh
 
 
-def record_of(
+def build_record(
     merchant_id: str, state: AnyState, snapshot: str, *, activate_agreement: bool = False
 ) -> RecordUpdate:
-    """What the store is to hold of a state; `snapshot` is that state as JSON."""
+    """Build the store's record of a state; `snapshot` is that state as JSON."""
     return RecordUpdate(
         merchant_id=merchant_id,
         transaction_id=state.transaction_id,
@@ -65,9 +65,9 @@ def record_of(
     )
 
 
-def _start(row: TransactionRow, snapshot: str | None) -> AnyInput:
+def _build_from_row(row: TransactionRow, snapshot: str | None) -> AnyInput:
     first = read_state(row.kind, row.snapshot)
-    return build_start(
+    return build_input(
         merchant_id=row.merchant_id,
         psp=row.psp,
         psp_settings_id=row.psp_settings_id,
@@ -77,7 +77,7 @@ def _start(row: TransactionRow, snapshot: str | None) -> AnyInput:
         role=row.role,
         currency=row.currency,
         requested_amount=row.requested_amount,
-        key_window_seconds=registry.adapter(row.psp).capabilities.idempotency.window_seconds,
+        key_window_seconds=registry.get_adapter(row.psp).capabilities.idempotency.window_seconds,
         related_id=row.related_id,
         snapshot=snapshot,
         execute_on=first.due_date if isinstance(first, PaymentState) else None,
@@ -86,11 +86,11 @@ def _start(row: TransactionRow, snapshot: str | None) -> AnyInput:
 
 
 def read_state(kind: TransactionKind | str, snapshot: str) -> AnyState:
-    """The state a stored snapshot stands for."""
+    """Parse a stored snapshot."""
     return STATE_TYPES[TransactionKind(kind)].model_validate_json(snapshot)
 
 
-def build_start(
+def build_input(
     *,
     merchant_id: str,
     psp: str,
@@ -107,18 +107,18 @@ def build_start(
     execute_on: date | None = None,
     agreement_id: str | None = None,
 ) -> AnyInput:
-    """The input of a new transaction (`snapshot` None) or of one to continue from a snapshot.
+    """Build the input of a new transaction (`snapshot` None) or of one continued from a snapshot.
 
-    `related_id` is the preauth a payment captures or the payment a refund returns. `execute_on`
-    counts for a new payment only; a continued one has it in its snapshot.
+    `related_id` is the preauth a payment captures or the payment a refund refunds. `execute_on`
+    applies to a new payment only; a continued one has it in its snapshot.
     """
-    common = _Common(
+    common = _CommonFields(
         merchant_id=merchant_id,
         psp=psp,
         psp_settings_id=psp_settings_id,
         transaction_id=transaction_id,
         external_id=external_id or "",
-        role=PublicPaymentProviderRole.read(role),
+        role=PublicPaymentProviderRole.parse(role),
         currency=currency,
         requested_amount=requested_amount,
         key_window_seconds=key_window_seconds,
@@ -138,6 +138,6 @@ def build_start(
             )
         case TransactionKind.REFUND:
             if related_id is None:
-                raise ValueError("A refund names the payment it returns.")
+                raise ValueError("A refund needs the id of its payment: `related_id` is missing.")
             refund = RefundState.model_validate_json(snapshot) if snapshot else None
             return RefundInput(**common, payment_id=related_id, resume=refund)

@@ -1,4 +1,4 @@
-"""A real store, a PSP that says what a test wrote down, and owners that grant or refuse."""
+"""Fixtures: a real store, a scripted PSP and a fake transaction client."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.psp import PspActivities
-from activities.reservations import Owners
+from activities.reservations import Reservations
 from integrator.contract import PaymentRequest, PreauthRequest, RefundRequest, json_codec
 from integrator.contract.base import MoneyRequest
 from integrator.contract.enums import PublicPaymentProviderRole as Role
@@ -79,14 +79,14 @@ class FakeSettings(BaseModel):
 
 @dataclass
 class FakePsp:
-    """Adapter and connection in one; answers are popped, the last one stays."""
+    """Scripted adapter and connection in one; answers are popped, the last one stays."""
 
     name: str = "fake"
     consistent: bool = True
     readable: bool = True
     answers: list[Outcome | Exception | None] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
-    notices: list[NotificationEvent] | Exception = field(default_factory=list)
+    parsed_events: list[NotificationEvent] | Exception = field(default_factory=list)
     roles: frozenset[Role] | Exception = frozenset({Role.CreditCard})
     settings_model: type[BaseModel] = FakeSettings
     connected_with: BaseModel | None = None
@@ -118,13 +118,13 @@ class FakePsp:
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         self.calls.append(("parse_notification", (dict(headers), body, now)))
-        if isinstance(self.notices, Exception):
-            raise self.notices
-        return self.notices
+        if isinstance(self.parsed_events, Exception):
+            raise self.parsed_events
+        return self.parsed_events
 
     def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
         self.calls.append(("read_event", raw))
-        return [notice for known, notice in self.events if known == raw]
+        return [notice for stored_raw, notice in self.events if stored_raw == raw]
 
     async def list_events(self, cursor: str | None) -> EventPage:
         self.calls.append(("list_events", cursor))
@@ -143,11 +143,11 @@ class FakePsp:
         self.calls.append(("list_movements", (since, until)))
         if self.away is not None:
             raise self.away
-        found = [made for made in self.movements if since <= made.booked_at < until]
+        matching = [movement for movement in self.movements if since <= movement.booked_at < until]
         begin = int(cursor or 0)
         end = begin + self.per_page
         return MovementPage(
-            movements=tuple(found[begin:end]), cursor=str(end) if end < len(found) else None
+            movements=tuple(matching[begin:end]), cursor=str(end) if end < len(matching) else None
         )
 
     def _say(self, operation: str, call: Any) -> Outcome | None:
@@ -194,10 +194,10 @@ class FakePsp:
 
 @dataclass
 class FakeTransactionClient(TransactionClient):
-    """Owners of money; `log` is shared with the PSP's calls to show their order."""
+    """Fake transaction client; `log` is shared with the PSP's calls to show their order."""
 
     log: list[tuple[str, Any]] = field(default_factory=list)
-    reply: ReserveReply = field(default_factory=lambda: ReserveReply(psp_id="owner_psp_id"))
+    reply: ReserveReply = field(default_factory=lambda: ReserveReply(psp_id="parent_psp_id"))
     failures: list[Exception] = field(default_factory=list)
     lose_settlements: int = 0
     closed: WorkflowExecutionStatus | None = None
@@ -223,11 +223,11 @@ class FakeTransactionClient(TransactionClient):
             self.lose_settlements -= 1
             raise RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
         self.owners.append(start)
-        self.log.append(("settle", settlement))
+        self.log.append(("close_reservation", settlement))
 
     async def ensure_started(self, start: AnyInput, *, again: bool = False) -> bool:
         self._fail()
-        self.log.append(("begin", start))
+        self.log.append(("ensure_started", start))
         return self.closed is None or again
 
     async def closed_status(self, start: AnyInput) -> WorkflowExecutionStatus | None:
@@ -247,7 +247,7 @@ class FakeTransactionClient(TransactionClient):
     ) -> None:
         self._fail()
         self.owners.append(start)
-        self.log.append(("adopt", (start.transaction_id, adoption)))
+        self.log.append(("record_external_movement", (start.transaction_id, adoption)))
 
     async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
         self._fail()
@@ -261,7 +261,7 @@ class FakeTransactionClient(TransactionClient):
 
 @pytest.fixture(scope="session")
 async def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A database with the current schema and no rows, made once and copied for every test."""
+    """A migrated database without rows, created once and copied for every test."""
     file = tmp_path_factory.mktemp("store") / "store.db"
     await upgrade(f"sqlite+aiosqlite:///{file}")
     return file.read_bytes()
@@ -277,9 +277,9 @@ async def store(tmp_path: Path, empty_database: bytes) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def merchant(store: Store) -> Merchant:
-    made = await store.add_merchant("demo", "fake")
+    merchant = await store.add_merchant("demo", "fake")
     await store.save_settings("demo", {"ApiKey": API_KEY})
-    return made
+    return merchant
 
 
 @pytest.fixture
@@ -290,14 +290,16 @@ def psp(monkeypatch: pytest.MonkeyPatch) -> FakePsp:
 
 
 @pytest.fixture
-def gateway(psp: FakePsp) -> FakeTransactionClient:
+def transaction_client(psp: FakePsp) -> FakeTransactionClient:
     return FakeTransactionClient(log=psp.calls)
 
 
 @pytest.fixture
-async def activities(store: Store, gateway: FakeTransactionClient) -> AsyncIterator[PspActivities]:
+async def activities(
+    store: Store, transaction_client: FakeTransactionClient
+) -> AsyncIterator[PspActivities]:
     async with httpx.AsyncClient() as http:
-        yield PspActivities(store, http, Owners(store, gateway))
+        yield PspActivities(store, http, Reservations(store, transaction_client))
 
 
 def example(name: str) -> dict[str, Any]:
@@ -306,19 +308,19 @@ def example(name: str) -> dict[str, Any]:
 
 
 def stored(model: type[MoneyRequest], name: str) -> dict[str, Any]:
-    """A request of the contract in the form in which the store keeps it."""
+    """Return an example request in the form in which the store keeps it."""
     request = json_codec.parse(model, (EXAMPLES / f"{name}.json").read_bytes())
     return request.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def call(transaction_id: str, **given: Any) -> PspCall:
+def call(transaction_id: str, **changes: Any) -> PspCall:
     defaults = {"merchant_id": "demo", "idempotency_key": f"demo/{transaction_id}/step"}
-    return PspCall(transaction_id=transaction_id, **(defaults | given))
+    return PspCall(transaction_id=transaction_id, **(defaults | changes))
 
 
 @dataclass
 class Book:
-    """Opens the transactions of the contract's examples in the store."""
+    """Creates transactions from the contract's examples in the store."""
 
     store: Store
     merchant: Merchant
@@ -327,29 +329,29 @@ class Book:
         request = stored(PreauthRequest, name)
         initial = request["isInitial"]
         agreement = NewAgreement(request["agreementId"], _role(request)) if initial else None
-        return await self._open(PreauthState, request, agreement=agreement)
+        return await self._create(PreauthState, request, agreement=agreement)
 
     async def charge(self) -> TransactionRow:
-        return await self._open(PaymentState, stored(PaymentRequest, "e10_request"))
+        return await self._create(PaymentState, stored(PaymentRequest, "e10_request"))
 
     async def capture(self) -> TransactionRow:
         await self.preauth()
         request = stored(PaymentRequest, "e09_request")
-        return await self._open(PaymentState, request, related_id=request["preauthTransactionId"])
+        return await self._create(PaymentState, request, related_id=request["preauthTransactionId"])
 
     async def refund(self) -> TransactionRow:
         await self.capture()
         request = stored(RefundRequest, "e13_request")
         related = request["paymentTransactionId"]
-        return await self._open(RefundState, request, related_id=related, payment_id=related)
+        return await self._create(RefundState, request, related_id=related, payment_id=related)
 
     async def agreement(self, agreement_id: str, instrument: dict[str, Any] | None) -> None:
-        """An agreement made usable by a preauth of its own."""
+        """Create an agreement made usable by its own preauth."""
         request = stored(PreauthRequest, "e04_request")
         request["transactionId"] = f"20260101-{agreement_id}"
         request["agreementId"] = agreement_id
         agreement = NewAgreement(agreement_id, _role(request))
-        row = await self._open(PreauthState, request, agreement=agreement)
+        row = await self._create(PreauthState, request, agreement=agreement)
         key = (row.merchant_id, row.transaction_id)
         await self.store.save_private(*key, instrument=instrument)
         await self.store.record(
@@ -363,14 +365,14 @@ class Book:
             )
         )
 
-    async def _open(
+    async def _create(
         self,
         state_type: type[AnyState],
         request: dict[str, Any],
         *,
         agreement: NewAgreement | None = None,
         related_id: str | None = None,
-        **more: Any,
+        **fields: Any,
     ) -> TransactionRow:
         state = state_type(
             transaction_id=request["transactionId"],
@@ -379,7 +381,7 @@ class Book:
             currency=request["currency"],
             requested_amount=Decimal(request["requestedAmount"]),
             last_updated=NOW,
-            **more,
+            **fields,
         )
         new = NewTransaction(
             merchant_id=self.merchant.id,
@@ -408,18 +410,18 @@ def _role(request: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def book(store: Store, merchant: Merchant) -> Book:
+def factory(store: Store, merchant: Merchant) -> Book:
     return Book(store, merchant)
 
 
 @pytest.fixture
 def break_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store, str, Exception], None]:
-    """Makes the next call of one method of the store fail."""
+    """Return a function that makes the next call of a store method fail."""
 
     def broken(store: Store, method: str, error: Exception) -> None:
         working = getattr(store, method)
 
-        async def fail(*args: Any, **given: Any) -> Any:
+        async def fail(*args: Any, **kwargs: Any) -> Any:
             monkeypatch.setattr(store, method, working)
             raise error
 

@@ -1,4 +1,4 @@
-"""What operators can read of the attempts to deliver a change notification."""
+"""Test the delivery log of change notifications."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.delivery_log import PATIENCE
+from activities.delivery_log import TIMEOUT
 from activities.webhooks import WebhookActivities
 from integrator.contract.webhook import WebhookForm
 from integrator.store import DeliveryRow, Store, StoreUnavailable
@@ -20,13 +20,13 @@ BEGAN = datetime.now(UTC)
 
 
 def answering(*answers: int | Exception) -> httpx.AsyncClient:
-    left = list(answers)
+    remaining = list(answers)
 
     def answer(request: httpx.Request) -> httpx.Response:
-        now = left.pop(0)
-        if isinstance(now, Exception):
-            raise now
-        return httpx.Response(now)
+        answer_now = remaining.pop(0)
+        if isinstance(answer_now, Exception):
+            raise answer_now
+        return httpx.Response(answer_now)
 
     return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
@@ -39,62 +39,62 @@ async def attempt(
         env.info,
         attempt=number,
         scheduled_time=began,
-        schedule_to_close_timeout=activity_plans.WEBHOOK_BUDGET,
+        schedule_to_close_timeout=activity_plans.WEBHOOK_RETRY_WINDOW,
     )
     webhooks = WebhookActivities(store, http, WebhookForm.PASCAL)
     call = WebhookCall(merchant_id="demo", transaction_id=CHARGE, version=3)
     await env.run(webhooks.deliver_webhook, call)
 
 
-async def kept(store: Store) -> DeliveryRow:
+async def load(store: Store) -> DeliveryRow:
     (row,) = await store.deliveries("demo", CHARGE)
     return row
 
 
-async def test_each_attempt_is_noted(store: Store, book: Book) -> None:
-    await book.charge()
+async def test_each_attempt_is_recorded(store: Store, factory: Book) -> None:
+    await factory.charge()
     async with answering(503, httpx.ConnectError("to https://secret.example"), 204) as http:
         with pytest.raises(ApplicationError):
             await attempt(store, http, 1)
-        row = await kept(store)
+        row = await load(store)
         assert (row.version, row.state, row.attempts, row.began_at) == (3, "delivering", 1, BEGAN)
         assert (row.last_status, row.last_error) == (503, "The target answered 503.")
         with pytest.raises(ApplicationError):
             await attempt(store, http, 2)
-        row = await kept(store)
+        row = await load(store)
         assert (row.last_status, row.attempts, row.delivered_at) == (None, 2, None)
         assert row.last_error == "The target is not reachable (ConnectError)."
         await attempt(store, http, 3)
-    row = await kept(store)
+    row = await load(store)
     assert (row.state, row.attempts, row.last_status) == ("delivered", 3, 204)
     assert (row.last_error, row.delivered_at) == (None, row.last_attempt_at)
 
 
-async def test_the_last_attempt_ends_as_undelivered(store: Store, book: Book) -> None:
-    await book.charge()
-    nearly_over = datetime.now(UTC) - activity_plans.WEBHOOK_BUDGET + timedelta(seconds=30)
+async def test_the_last_attempt_ends_as_undelivered(store: Store, factory: Book) -> None:
+    await factory.charge()
+    nearly_over = datetime.now(UTC) - activity_plans.WEBHOOK_RETRY_WINDOW + timedelta(seconds=30)
     async with answering(500, 500) as http:
         with pytest.raises(ApplicationError):
             await attempt(store, http, 1, nearly_over)
-        assert (await kept(store)).state == "delivering"
+        assert (await load(store)).state == "delivering"
         with pytest.raises(ApplicationError):
             await attempt(store, http, 20, nearly_over)
-        assert (await kept(store)).state == "undelivered"
+        assert (await load(store)).state == "undelivered"
 
 
-async def test_a_store_that_refuses_does_not_fail_the_delivery(
-    store: Store, book: Book, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_failed_write_does_not_fail_the_delivery(
+    store: Store, factory: Book, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def away(row: DeliveryRow) -> None:
-        raise StoreUnavailable("away")
+    async def fail(row: DeliveryRow) -> None:
+        raise StoreUnavailable("locked")
 
-    await book.charge()
-    monkeypatch.setattr(store, "record_delivery", away)
+    await factory.charge()
+    monkeypatch.setattr(store, "record_delivery", fail)
     async with answering(200) as http:
         await attempt(store, http, 1)
-    assert "was not noted: StoreUnavailable" in caplog.text
+    assert "was not recorded: StoreUnavailable" in caplog.text
 
 
-def test_noting_fits_into_the_attempts_time() -> None:
+def test_writing_fits_into_the_attempts_time_limit() -> None:
     left = activity_plans.DELIVER_WEBHOOK.start_to_close - activity_plans.WEBHOOK_HTTP_TIMEOUT
-    assert left > PATIENCE
+    assert left > TIMEOUT

@@ -1,4 +1,4 @@
-"""What becomes of each PSP error."""
+"""Test the mapping of PSP errors to application errors."""
 
 from datetime import timedelta
 
@@ -39,7 +39,7 @@ MAPPED: list[tuple[PspError, PspFailure, bool]] = [
 @pytest.mark.parametrize(
     ("error", "expected", "final"), MAPPED, ids=[type(error).__name__ for error, _, _ in MAPPED]
 )
-def test_each_error_has_its_type_and_only_rejected_credentials_are_final(
+def test_each_error_has_its_type_and_only_rejected_credentials_are_not_retried(
     error: PspError, expected: PspFailure, final: bool
 ) -> None:
     mapped = application_error(error)
@@ -47,7 +47,7 @@ def test_each_error_has_its_type_and_only_rejected_credentials_are_final(
 
 
 @pytest.mark.parametrize(
-    ("wish", "delay"),
+    ("retry_after", "delay"),
     [
         (2, timedelta(seconds=2)),
         (0.25, timedelta(seconds=0.25)),
@@ -59,28 +59,28 @@ def test_each_error_has_its_type_and_only_rejected_credentials_are_final(
         (None, None),
     ],
 )
-def test_a_throttling_psp_is_given_the_pause_it_asks_for(
-    wish: float | None, delay: timedelta | None
+def test_a_throttling_psps_retry_after_sets_the_delay(
+    retry_after: float | None, delay: timedelta | None
 ) -> None:
-    assert application_error(RateLimited("x", retry_after=wish)).next_retry_delay == delay
+    assert application_error(RateLimited("x", retry_after=retry_after)).next_retry_delay == delay
 
 
 @pytest.mark.parametrize("error", [PspUnavailable("x"), OutcomeUnknown("x"), PspTimeout("x")])
-def test_other_pauses_are_the_retry_policys(error: PspError) -> None:
+def test_other_errors_use_the_retry_policys_delay(error: PspError) -> None:
     assert application_error(error).next_retry_delay is None
 
 
-def lose_the_answer() -> None:
+def raise_chained_error() -> None:
     with psp_errors():
         try:
             raise ValueError("https://psp.example/v1?key=sk_very_secret")
         except ValueError as error:
-            raise OutcomeUnknown("The PSP's answer was lost") from error
+            raise OutcomeUnknown("The PSP's response was lost") from error
 
 
-async def test_nothing_of_the_chain_of_causes_reaches_the_history() -> None:
+async def test_the_chain_of_causes_does_not_reach_the_history() -> None:
     with pytest.raises(ApplicationError) as caught:
-        lose_the_answer()
+        raise_chained_error()
     failure = Failure()
     await DataConverter.default.encode_failure(caught.value, failure)
     assert not failure.HasField("cause")
@@ -92,6 +92,6 @@ def test_other_errors_pass_untranslated() -> None:
         raise KeyError
 
 
-def test_a_block_without_errors_is_left_alone() -> None:
+def test_a_block_without_errors_raises_nothing() -> None:
     with psp_errors():
         assert True

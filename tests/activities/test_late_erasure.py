@@ -1,4 +1,4 @@
-"""What activities do when the data of an agreement was erased: nothing is sent, nothing crashes."""
+"""Test activities for agreements whose data was erased: nothing is sent, nothing crashes."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -14,8 +14,8 @@ from activities.psp import ERASED, PspActivities
 from activities.webhooks import WebhookActivities
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.webhook import WebhookForm
-from integrator.jobs.late_erasure import LateSweeper
-from integrator.jobs.notification_redelivery import InboxSweeper
+from integrator.jobs.late_erasure import LateErasure
+from integrator.jobs.notification_redelivery import NotificationRedelivery
 from integrator.psp.types import Approved, Declined, Fact, FactKind, Instrument, NotificationEvent
 from integrator.store import Merchant, NewNotification, RecordUpdate, Store
 from tests.activities.conftest import (
@@ -48,10 +48,10 @@ async def attempt(number: int, activity: Any, argument: Any) -> Any:
     return await environment.run(activity, argument)
 
 
-async def test_nothing_is_charged(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+async def test_an_erased_agreement_is_not_charged(
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.charge()
+    await factory.charge()
     await erase(store, CHARGE)
     reply: PspReply = await attempt(1, activities.charge, call(CHARGE))
     assert reply == ERASED
@@ -60,10 +60,10 @@ async def test_nothing_is_charged(
     assert psp.calls == []
 
 
-async def test_nothing_is_authorized(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+async def test_an_erased_agreement_is_not_authorized(
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
+    await factory.preauth()
     await erase(store, PREAUTH)
     assert await attempt(1, activities.authorize, call(PREAUTH)) == ERASED
     assert psp.calls == []
@@ -71,11 +71,11 @@ async def test_nothing_is_authorized(
 
 @pytest.mark.parametrize("step", ["charge", "authorize"])
 async def test_an_erasure_between_two_attempts_proves_nothing(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities, step: str
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
     """The answer of the first one was lost: it may have taken the money."""
     id = CHARGE if step == "charge" else PREAUTH
-    await (book.charge() if step == "charge" else book.preauth())
+    await (factory.charge() if step == "charge" else factory.preauth())
     await erase(store, id)
     with pytest.raises(ApplicationError) as caught:
         await attempt(2, getattr(activities, step), call(id))
@@ -83,10 +83,10 @@ async def test_an_erasure_between_two_attempts_proves_nothing(
     assert psp.calls == []
 
 
-async def test_money_is_still_given_back(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+async def test_refunds_still_work_after_erasure(
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.refund()
+    await factory.refund()
     await erase(store, CAPTURE)
     refunded = Fact(kind=FactKind.REFUNDED, id="re_1", amount=Decimal(10))
     psp.answers = [Approved(psp_id="re_1", facts=(refunded,))]
@@ -94,16 +94,16 @@ async def test_money_is_still_given_back(
     assert isinstance(reply.outcome, Approved)
 
 
-async def test_an_answer_brings_no_payment_data_back(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+async def test_a_psp_response_does_not_restore_payment_data(
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    row = await book.preauth()
+    row = await factory.preauth()
     await erase(store, PREAUTH)
     psp.answers = [Approved(psp_id="x", instrument=Instrument.model_validate(PRIVATE))]
     reply = await activities.fetch_authorization(call(PREAUTH, psp_id="x"))
     assert isinstance(reply.outcome, Approved)
     assert reply.outcome.instrument is None
-    won = RecordUpdate(
+    success = RecordUpdate(
         row.merchant_id,
         row.transaction_id,
         status="Succeeded",
@@ -112,7 +112,7 @@ async def test_an_answer_brings_no_payment_data_back(
         evidence="{}",
         activate_agreement=True,
     )
-    assert await store.record(won)
+    assert await store.record(success)
     after = await store.transaction("demo", PREAUTH)
     agreement = await store.agreement("demo", row.agreement_id or "")
     assert after is not None
@@ -121,23 +121,25 @@ async def test_an_answer_brings_no_payment_data_back(
 
 
 @pytest.mark.parametrize("id", [CAPTURE, REFUND])
-async def test_changes_are_still_announced(store: Store, book: Book, id: str) -> None:
+async def test_changes_are_still_announced_after_erasure(
+    store: Store, factory: Book, id: str
+) -> None:
     received: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         received.append(request)
         return httpx.Response(200)
 
-    await book.refund()
+    await factory.refund()
     await erase(store, CAPTURE)
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
         webhooks = WebhookActivities(store, http, WebhookForm.PASCAL)
-        told = WebhookCall(merchant_id="demo", transaction_id=id, version=1)
-        await attempt(1, webhooks.deliver_webhook, told)
+        webhook_call = WebhookCall(merchant_id="demo", transaction_id=id, version=1)
+        await attempt(1, webhooks.deliver_webhook, webhook_call)
     assert [str(request.url) for request in received] == [TARGET]
 
 
-async def arrive(store: Store, merchant: Merchant, agreement_id: str | None) -> int:
+async def add_notification(store: Store, merchant: Merchant, agreement_id: str | None) -> int:
     id, _ = await store.store_notification(
         NewNotification(
             psp_settings_id=merchant.psp_settings_id,
@@ -152,11 +154,11 @@ async def arrive(store: Store, merchant: Merchant, agreement_id: str | None) -> 
     return id
 
 
-async def test_an_erased_notification_has_the_psp_asked(
-    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+async def test_an_erased_notification_triggers_a_look_up(
+    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    row = await book.charge()
-    id = await arrive(store, merchant, row.agreement_id)
+    row = await factory.charge()
+    id = await add_notification(store, merchant, row.agreement_id)
     await erase(store, CHARGE)
     read = NotificationRead(merchant_id="demo", transaction_id=CHARGE, notification_id=id)
     result = await activities.read_notification(read)
@@ -167,24 +169,24 @@ async def test_an_erased_notification_has_the_psp_asked(
 async def test_a_notification_after_the_erasure_is_applied_and_then_erased(
     store: Store,
     merchant: Merchant,
-    book: Book,
+    factory: Book,
     psp: FakePsp,
     activities: PspActivities,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
 ) -> None:
-    row = await book.charge()
+    row = await factory.charge()
     await erase(store, CHARGE)
-    id = await arrive(store, merchant, row.agreement_id)
-    assert await InboxSweeper(store, gateway).sweep(timedelta(seconds=-1)) == 1
+    id = await add_notification(store, merchant, row.agreement_id)
+    assert await NotificationRedelivery(store, transaction_client).run(timedelta(seconds=-1)) == 1
     fact = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal(10))
-    back = Approved(psp_id="x", facts=(fact,))
-    psp.notices = [NotificationEvent(event_id="evt_1", result=back)]
+    charged_back = Approved(psp_id="x", facts=(fact,))
+    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=charged_back)]
     read = NotificationRead(merchant_id="demo", transaction_id=CHARGE, notification_id=id)
-    assert (await activities.read_notification(read)).outcome == back
-    assert await LateSweeper(store).sweep() == 0
+    assert (await activities.read_notification(read)).outcome == charged_back
+    assert await LateErasure(store).run() == 0
     # An activity whose answer was lost is repeated.
-    assert (await activities.read_notification(read)).outcome == back
-    assert await LateSweeper(store).sweep(timedelta(seconds=-1)) == 1
+    assert (await activities.read_notification(read)).outcome == charged_back
+    assert await LateErasure(store).run(timedelta(seconds=-1)) == 1
     stored = await store.notification(id)
     assert stored is not None
     assert stored.erased

@@ -1,4 +1,4 @@
-"""The sweeper of the inbox."""
+"""Test redelivery of stored notifications and recovery of orphaned transactions."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from integrator.crypto.keys import DecryptionError
-from integrator.jobs.notification_redelivery import InboxSweeper
-from integrator.jobs.orphan_recovery import OrphanSweeper
-from integrator.jobs.periodic import repeat
+from integrator.jobs.notification_redelivery import NotificationRedelivery
+from integrator.jobs.orphan_recovery import OrphanRecovery
+from integrator.jobs.periodic import run_periodically
 from integrator.store import (
     Merchant,
     NewNotification,
@@ -23,16 +23,16 @@ from integrator.store import (
 from tests.activities.conftest import CHARGE, PREAUTH, Book, FakeTransactionClient
 from workflows.messages import NotificationSignal, PaymentInput
 
-AWAY = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
+UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
 BreakStore = Callable[[Store, str, Exception], None]
 
 
 @pytest.fixture
-def sweeper(store: Store, gateway: FakeTransactionClient) -> InboxSweeper:
-    return InboxSweeper(store, gateway)
+def redelivery(store: Store, transaction_client: FakeTransactionClient) -> NotificationRedelivery:
+    return NotificationRedelivery(store, transaction_client)
 
 
-async def arrive(
+async def add_notification(
     store: Store,
     merchant: Merchant,
     event_id: str = "evt_1",
@@ -53,11 +53,11 @@ async def arrive(
     return id
 
 
-async def sweep(sweeper: InboxSweeper) -> int:
-    return await sweeper.sweep(timedelta(seconds=-1))
+async def run_now(redelivery: NotificationRedelivery) -> int:
+    return await redelivery.run(timedelta(seconds=-1))
 
 
-async def kept(store: Store, id: int) -> NotificationRow:
+async def load(store: Store, id: int) -> NotificationRow:
     row = await store.notification(id)
     assert row is not None
     return row
@@ -66,241 +66,256 @@ async def kept(store: Store, id: int) -> NotificationRow:
 async def test_a_stored_notification_is_signalled(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
 ) -> None:
-    await book.charge()
-    id = await arrive(store, merchant, transaction_id=CHARGE)
-    assert await sweep(sweeper) == 1
-    assert gateway.logged("notify") == [NotificationSignal(notification_id=id, event_id="evt_1")]
-    assert (await kept(store, id)).state == "signalled"
+    await factory.charge()
+    id = await add_notification(store, merchant, transaction_id=CHARGE)
+    assert await run_now(redelivery) == 1
+    assert transaction_client.logged("notify") == [
+        NotificationSignal(notification_id=id, event_id="evt_1")
+    ]
+    assert (await load(store, id)).state == "signalled"
 
 
 async def test_the_signal_can_reopen_the_transaction_from_its_stored_state(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
 ) -> None:
-    await book.charge()
-    await arrive(store, merchant, transaction_id=CHARGE)
-    await sweep(sweeper)
-    (start,) = gateway.owners
+    await factory.charge()
+    await add_notification(store, merchant, transaction_id=CHARGE)
+    await run_now(redelivery)
+    (start,) = transaction_client.owners
     assert isinstance(start, PaymentInput)
     assert (start.merchant_id, start.transaction_id) == ("demo", CHARGE)
     assert start.resume is not None
 
 
-async def test_a_signalled_notification_is_left_alone(
+async def test_a_signalled_notification_is_not_signalled_again(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
 ) -> None:
-    await book.charge()
-    await arrive(store, merchant, transaction_id=CHARGE)
-    await sweep(sweeper)
-    assert await sweep(sweeper) == 0
-    assert len(gateway.logged("notify")) == 1
+    await factory.charge()
+    await add_notification(store, merchant, transaction_id=CHARGE)
+    await run_now(redelivery)
+    assert await run_now(redelivery) == 0
+    assert len(transaction_client.logged("notify")) == 1
 
 
 async def test_a_fresh_notification_is_left_to_the_api(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
 ) -> None:
-    await book.charge()
-    id = await arrive(store, merchant, transaction_id=CHARGE)
-    assert await sweeper.sweep() == 0
-    assert gateway.log == []
-    assert (await kept(store, id)).state == "stored"
+    await factory.charge()
+    id = await add_notification(store, merchant, transaction_id=CHARGE)
+    assert await redelivery.run() == 0
+    assert transaction_client.log == []
+    assert (await load(store, id)).state == "stored"
 
 
 async def test_a_notification_without_transaction_is_parked(
-    store: Store, merchant: Merchant, gateway: FakeTransactionClient, sweeper: InboxSweeper
+    store: Store,
+    merchant: Merchant,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
 ) -> None:
-    id = await arrive(store, merchant, psp_ids=("ch_1",))
-    assert await sweep(sweeper) == 0
-    assert gateway.log == []
-    assert (await kept(store, id)).state == "parked"
+    id = await add_notification(store, merchant, psp_ids=("ch_1",))
+    assert await run_now(redelivery) == 0
+    assert transaction_client.log == []
+    assert (await load(store, id)).state == "parked"
 
 
 async def test_a_parked_notification_is_matched_once_the_psps_id_is_known(
-    store: Store, merchant: Merchant, book: Book, sweeper: InboxSweeper
+    store: Store, merchant: Merchant, factory: Book, redelivery: NotificationRedelivery
 ) -> None:
-    id = await arrive(store, merchant, psp_ids=("ch_1",))
-    await sweep(sweeper)
-    row = await book.charge()
+    id = await add_notification(store, merchant, psp_ids=("ch_1",))
+    await run_now(redelivery)
+    row = await factory.charge()
     await store.record(
         RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot, psp_transaction_id="ch_1")
     )
-    assert await sweep(sweeper) == 1
-    found = await kept(store, id)
-    assert (found.state, found.transaction_id) == ("signalled", CHARGE)
+    assert await run_now(redelivery) == 1
+    stored = await load(store, id)
+    assert (stored.state, stored.transaction_id) == ("signalled", CHARGE)
 
 
-async def test_a_parked_notification_that_names_us_is_matched_once_the_transaction_is_stored(
-    store: Store, merchant: Merchant, book: Book, sweeper: InboxSweeper
+async def test_a_parked_notification_with_our_reference_is_matched_once_the_transaction_is_stored(
+    store: Store, merchant: Merchant, factory: Book, redelivery: NotificationRedelivery
 ) -> None:
-    id = await arrive(store, merchant, transaction_id=CHARGE)
-    assert await sweep(sweeper) == 0
-    await book.charge()
-    assert await sweep(sweeper) == 1
-    assert (await kept(store, id)).state == "signalled"
+    id = await add_notification(store, merchant, transaction_id=CHARGE)
+    assert await run_now(redelivery) == 0
+    await factory.charge()
+    assert await run_now(redelivery) == 1
+    assert (await load(store, id)).state == "signalled"
 
 
-async def test_a_notification_stays_stored_while_temporal_is_away(
+async def test_a_notification_stays_stored_while_temporal_is_unavailable(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
 ) -> None:
-    await book.charge()
-    id = await arrive(store, merchant, transaction_id=CHARGE)
-    gateway.failures = [AWAY]
+    await factory.charge()
+    id = await add_notification(store, merchant, transaction_id=CHARGE)
+    transaction_client.failures = [UNAVAILABLE]
     with pytest.raises(RPCError):
-        await sweep(sweeper)
-    assert (await kept(store, id)).state == "stored"
-    assert await sweep(sweeper) == 1
+        await run_now(redelivery)
+    assert (await load(store, id)).state == "stored"
+    assert await run_now(redelivery) == 1
 
 
 async def test_a_signal_whose_record_was_lost_is_sent_again(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
     break_store: BreakStore,
 ) -> None:
-    await book.charge()
-    await arrive(store, merchant, transaction_id=CHARGE)
-    break_store(store, "set_notification", StoreUnavailable("locked"))
+    await factory.charge()
+    await add_notification(store, merchant, transaction_id=CHARGE)
+    break_store(store, "set_notification_state", StoreUnavailable("locked"))
     with pytest.raises(StoreUnavailable):
-        await sweep(sweeper)
-    assert await sweep(sweeper) == 1
-    first, second = gateway.logged("notify")
+        await run_now(redelivery)
+    assert await run_now(redelivery) == 1
+    first, second = transaction_client.logged("notify")
     assert first == second
 
 
 @pytest.mark.parametrize("fault", [ValueError("unreadable state"), LookupError("unknown PSP")])
-async def test_one_that_cannot_be_handed_on_does_not_hold_up_the_others(
+async def test_an_undeliverable_notification_does_not_block_others(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
     fault: Exception,
 ) -> None:
-    await book.charge()
-    await book.preauth()
-    bad = await arrive(store, merchant, "evt_1", transaction_id=CHARGE)
-    good = await arrive(store, merchant, "evt_2", transaction_id=PREAUTH)
-    gateway.failures = [fault]
-    assert await sweep(sweeper) == 1
-    assert (await kept(store, good)).state == "signalled"
-    left = await kept(store, bad)
-    assert (left.state, left.outcome, left.attempts) == ("stored", type(fault).__name__, 1)
+    await factory.charge()
+    await factory.preauth()
+    bad = await add_notification(store, merchant, "evt_1", transaction_id=CHARGE)
+    good = await add_notification(store, merchant, "evt_2", transaction_id=PREAUTH)
+    transaction_client.failures = [fault]
+    assert await run_now(redelivery) == 1
+    assert (await load(store, good)).state == "signalled"
+    failed = await load(store, bad)
+    assert (failed.state, failed.outcome, failed.attempts) == ("stored", type(fault).__name__, 1)
 
 
 @pytest.mark.parametrize(
-    "fault", [AWAY, RuntimeError("no client"), StoreUnavailable("locked"), DecryptionError("key")]
+    "fault",
+    [UNAVAILABLE, RuntimeError("no client"), StoreUnavailable("locked"), DecryptionError("key")],
 )
-async def test_the_sweeper_outlives_every_fault(
+async def test_the_periodic_job_survives_every_failure(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
     fault: Exception,
 ) -> None:
-    await book.charge()
-    await arrive(store, merchant, transaction_id=CHARGE)
-    gateway.failures = [fault]
+    await factory.charge()
+    await add_notification(store, merchant, transaction_id=CHARGE)
+    transaction_client.failures = [fault]
     running = asyncio.create_task(
-        repeat("inbox", timedelta(milliseconds=5), lambda: sweep(sweeper))
+        run_periodically("inbox", timedelta(milliseconds=5), lambda: run_now(redelivery))
     )
     async with asyncio.timeout(5):
-        await gateway.notified.wait()
+        await transaction_client.notified.wait()
     assert not running.done()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
 
 
-async def test_a_transaction_that_nobody_began_is_begun_after_a_while(
-    store: Store, book: Book, gateway: FakeTransactionClient
+async def test_an_unstarted_transaction_is_started_after_the_grace_period(
+    store: Store, factory: Book, transaction_client: FakeTransactionClient
 ) -> None:
-    row = await book.charge()
-    orphans = OrphanSweeper(store, gateway)
-    assert await orphans.begin() == 0
-    assert await orphans.begin(timedelta(seconds=-1)) == 1
-    (start,) = gateway.logged("begin")
+    row = await factory.charge()
+    orphans = OrphanRecovery(store, transaction_client)
+    assert await orphans.start_unstarted() == 0
+    assert await orphans.start_unstarted(timedelta(seconds=-1)) == 1
+    (start,) = transaction_client.logged("ensure_started")
     assert (start.transaction_id, start.resume) == (row.transaction_id, None)
 
 
-async def test_one_that_was_cancelled_before_it_ran_is_begun_again(
-    store: Store, book: Book, gateway: FakeTransactionClient
+async def test_a_workflow_cancelled_before_it_ran_is_started_again(
+    store: Store, factory: Book, transaction_client: FakeTransactionClient
 ) -> None:
-    await book.charge()
-    gateway.closed = WorkflowExecutionStatus.CANCELED
-    assert await OrphanSweeper(store, gateway).begin(timedelta(seconds=-1)) == 1
-    assert [start.resume for start in gateway.logged("begin")] == [None, None]
+    await factory.charge()
+    transaction_client.closed = WorkflowExecutionStatus.CANCELED
+    assert (
+        await OrphanRecovery(store, transaction_client).start_unstarted(timedelta(seconds=-1)) == 1
+    )
+    assert [start.resume for start in transaction_client.logged("ensure_started")] == [None, None]
 
 
-async def test_of_one_that_was_terminated_before_it_recorded_anything_the_psp_is_asked(
-    store: Store, book: Book, gateway: FakeTransactionClient
+async def test_a_workflow_terminated_before_it_recorded_anything_is_looked_up(
+    store: Store, factory: Book, transaction_client: FakeTransactionClient
 ) -> None:
-    row = await book.charge()
-    gateway.closed = WorkflowExecutionStatus.TERMINATED
-    assert await OrphanSweeper(store, gateway).begin(timedelta(seconds=-1)) == 1
-    assert gateway.logged("look_up") == [(row.transaction_id, None)]
+    row = await factory.charge()
+    transaction_client.closed = WorkflowExecutionStatus.TERMINATED
+    assert (
+        await OrphanRecovery(store, transaction_client).start_unstarted(timedelta(seconds=-1)) == 1
+    )
+    assert transaction_client.logged("look_up") == [(row.transaction_id, None)]
 
 
-async def test_a_transaction_with_a_recorded_state_is_no_orphan(
-    store: Store, book: Book, gateway: FakeTransactionClient
+async def test_a_transaction_with_a_recorded_state_is_not_an_orphan(
+    store: Store, factory: Book, transaction_client: FakeTransactionClient
 ) -> None:
-    row = await book.charge()
+    row = await factory.charge()
     await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
-    assert await OrphanSweeper(store, gateway).begin(timedelta(seconds=-1)) == 0
+    assert (
+        await OrphanRecovery(store, transaction_client).start_unstarted(timedelta(seconds=-1)) == 0
+    )
 
 
-async def test_an_outcome_whose_answer_never_got_out_is_announced_once(
-    store: Store, book: Book, gateway: FakeTransactionClient
+async def test_an_outcome_without_a_response_is_announced_once(
+    store: Store, factory: Book, transaction_client: FakeTransactionClient
 ) -> None:
-    row = await book.charge()
+    row = await factory.charge()
     await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
-    orphans = OrphanSweeper(store, gateway)
-    assert await orphans.announce() == 0
-    assert await orphans.announce(timedelta(seconds=-1)) == 1
-    assert await orphans.announce(timedelta(seconds=-1)) == 0
-    (start,) = gateway.logged("redeliver")
+    orphans = OrphanRecovery(store, transaction_client)
+    assert await orphans.announce_unanswered() == 0
+    assert await orphans.announce_unanswered(timedelta(seconds=-1)) == 1
+    assert await orphans.announce_unanswered(timedelta(seconds=-1)) == 0
+    (start,) = transaction_client.logged("redeliver")
     assert start.resume is not None
 
 
-async def test_an_outcome_that_was_answered_is_not_announced_again(
-    store: Store, book: Book, gateway: FakeTransactionClient
+async def test_an_outcome_with_a_response_is_not_announced(
+    store: Store, factory: Book, transaction_client: FakeTransactionClient
 ) -> None:
-    row = await book.charge()
+    row = await factory.charge()
     await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
     await store.mark_responded(("demo", CHARGE))
-    assert await OrphanSweeper(store, gateway).announce(timedelta(seconds=-1)) == 0
+    assert (
+        await OrphanRecovery(store, transaction_client).announce_unanswered(timedelta(seconds=-1))
+        == 0
+    )
 
 
 async def test_a_signal_that_was_never_read_is_sent_again(
     store: Store,
     merchant: Merchant,
-    book: Book,
-    gateway: FakeTransactionClient,
-    sweeper: InboxSweeper,
+    factory: Book,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
 ) -> None:
-    await book.charge()
-    await arrive(store, merchant, transaction_id=CHARGE)
-    await sweep(sweeper)
-    assert await sweeper.sweep(timedelta(minutes=-20)) == 1
-    assert len(gateway.logged("notify")) == 2
+    await factory.charge()
+    await add_notification(store, merchant, transaction_id=CHARGE)
+    await run_now(redelivery)
+    assert await redelivery.run(timedelta(minutes=-20)) == 1
+    assert len(transaction_client.logged("notify")) == 2

@@ -1,4 +1,4 @@
-"""The PSP activities on a real store, with a PSP and owners that say what a test wrote down."""
+"""Test the PSP activities on a real store, with a scripted PSP and scripted parents."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities.psp import PspActivities
-from activities.reservations import Owners
+from activities.reservations import Reservations
 from integrator.contract.enums import PaymentErrorCode
 from integrator.psp.errors import (
     CredentialsRejected,
@@ -67,7 +67,7 @@ CARD_AGREEMENT = "65a7f0b1c2d3e4f506172839"
 DEBIT_AGREEMENT = "65a7f0b1c2d3e4f506172840"
 CARD = Instrument.model_validate(PRIVATE)
 ENDS = datetime(2026, 1, 16, tzinfo=UTC)
-AWAY = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
+UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
 NO = Declined(code=PaymentErrorCode.InsufficientBalance, message="No.")
 REFUSED = ReserveReply(refusal=Refusal(code=PaymentErrorCode.InvalidAmount, message="Too much."))
 BreakStore = Callable[[Store, str, Exception], None]
@@ -77,7 +77,7 @@ def fact(kind: FactKind, amount: str, id: str = "f1") -> Fact:
     return Fact(kind=kind, id=id, amount=Decimal(amount), booked_on=date(2026, 2, 20))
 
 
-def held() -> Approved:
+def authorized() -> Approved:
     return Approved(psp_id="auth_1", facts=(fact(FactKind.AUTHORIZED, "119.00"),), instrument=CARD)
 
 
@@ -85,7 +85,7 @@ def captured(amount: str = "119.00") -> Approved:
     return Approved(psp_id="ch_1", facts=(fact(FactKind.PAID, amount),))
 
 
-def given_back(amount: str = "19.00") -> Approved:
+def refunded(amount: str = "19.00") -> Approved:
     return Approved(psp_id="re_1", facts=(fact(FactKind.REFUNDED, amount),))
 
 
@@ -93,13 +93,13 @@ def redirect(url: str | None = "https://checkout.psp.example/s/cs_1") -> Redirec
     return RedirectRequired(psp_id="cs_1", url=url, data={"token": "t"}, expires_at=ENDS)
 
 
-async def refused(running: Coroutine[Any, Any, Any]) -> ApplicationError:
+async def catch_error(running: Coroutine[Any, Any, Any]) -> ApplicationError:
     with pytest.raises(ApplicationError) as caught:
         await running
     return caught.value
 
 
-async def private(store: Store, transaction_id: str) -> dict[str, Any]:
+async def read_private(store: Store, transaction_id: str) -> dict[str, Any]:
     row = await store.transaction("demo", transaction_id)
     assert row is not None
     return row.private or {}
@@ -109,118 +109,118 @@ def operations(psp: FakePsp) -> list[str]:
     return [name for name, _ in psp.calls]
 
 
-# --- what is private stays in the store ---------------------------------------------------------
+# --- private data stays in the store ------------------------------------------------------------
 
 
-async def test_a_redirect_is_kept_in_the_store_and_stripped_from_the_reply(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+async def test_a_redirect_is_stored_and_stripped_from_the_reply(
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
+    await factory.preauth()
     psp.answers = [redirect()]
     reply = await activities.authorize(call(PREAUTH))
     assert reply.outcome == RedirectRequired(psp_id="cs_1", expires_at=ENDS)
-    assert (await private(store, PREAUTH))["redirect"] == {
+    assert (await read_private(store, PREAUTH))["redirect"] == {
         "url": "https://checkout.psp.example/s/cs_1",
         "data": {"token": "t"},
     }
 
 
-async def test_an_instrument_is_kept_in_the_store_and_stripped_from_the_reply(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+async def test_an_instrument_is_stored_and_stripped_from_the_reply(
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    psp.answers = [held()]
+    await factory.preauth()
+    psp.answers = [authorized()]
     reply = await activities.authorize(call(PREAUTH))
-    assert reply.outcome == held().model_copy(update={"instrument": None})
+    assert reply.outcome == authorized().model_copy(update={"instrument": None})
     assert reply.evidence is EvidenceKind.ANSWER
     assert "pm_secret" not in reply.model_dump_json()
-    assert (await private(store, PREAUTH))["instrument"] == PRIVATE
+    assert (await read_private(store, PREAUTH))["instrument"] == PRIVATE
 
 
-async def test_a_redirect_without_an_address_keeps_the_one_that_is_known(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+async def test_a_redirect_without_an_address_keeps_the_stored_one(
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
+    await factory.preauth()
     psp.answers = [redirect(), redirect(url=None)]
     await activities.authorize(call(PREAUTH))
     reply = await activities.fetch_authorization(call(PREAUTH))
     assert reply.outcome == RedirectRequired(psp_id="cs_1", expires_at=ENDS)
-    assert (await private(store, PREAUTH))["redirect"]["url"].endswith("cs_1")
+    assert (await read_private(store, PREAUTH))["redirect"]["url"].endswith("cs_1")
 
 
-async def test_an_instrument_found_by_a_look_up_is_kept_too(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+async def test_an_instrument_of_a_look_up_is_stored(
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    psp.answers = [held()]
+    await factory.preauth()
+    psp.answers = [authorized()]
     reply = await activities.fetch_authorization(call(PREAUTH))
-    assert reply.outcome == held().model_copy(update={"instrument": None})
-    assert (await private(store, PREAUTH))["instrument"] == PRIVATE
+    assert reply.outcome == authorized().model_copy(update={"instrument": None})
+    assert (await read_private(store, PREAUTH))["instrument"] == PRIVATE
 
 
 @pytest.mark.parametrize("outcome", [NO, Pending(psp_id="auth_1")])
 async def test_other_answers_leave_nothing_in_the_store(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities, outcome: Outcome
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities, outcome: Outcome
 ) -> None:
-    await book.preauth()
+    await factory.preauth()
     psp.answers = [outcome]
     assert (await activities.authorize(call(PREAUTH))).outcome == outcome
-    assert await private(store, PREAUTH) == {}
+    assert await read_private(store, PREAUTH) == {}
 
 
 async def test_after_a_failure_of_the_store_the_same_key_is_sent_again(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities, break_store: BreakStore
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities, break_store: BreakStore
 ) -> None:
-    await book.preauth()
-    psp.answers = [held()]
+    await factory.preauth()
+    psp.answers = [authorized()]
     break_store(store, "save_private", StoreUnavailable("locked"))
     with pytest.raises(StoreUnavailable):
         await activities.authorize(call(PREAUTH))
     reply = await activities.authorize(call(PREAUTH))
     assert isinstance(reply.outcome, Approved)
-    first, second = [told for _, told in psp.calls]
+    first, second = [request for _, request in psp.calls]
     assert first == second
     assert first.idempotency_key == f"demo/{PREAUTH}/step"
 
 
-# --- what the PSP is told -----------------------------------------------------------------------
+# --- the PSP's requests -------------------------------------------------------------------------
 
 
 async def test_a_sign_up_needs_no_instrument(
-    book: Book, psp: FakePsp, activities: PspActivities
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
+    await factory.preauth()
     psp.answers = [redirect()]
     await activities.authorize(call(PREAUTH))
     assert psp.calls[0][1].instrument is None
 
 
 async def test_an_upgrade_uses_the_agreements_instrument(
-    book: Book, psp: FakePsp, activities: PspActivities
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.agreement(CARD_AGREEMENT, PRIVATE)
-    await book.preauth("e07_request")
-    psp.answers = [held()]
+    await factory.agreement(CARD_AGREEMENT, PRIVATE)
+    await factory.preauth("e07_request")
+    psp.answers = [authorized()]
     await activities.authorize(call(UPGRADE))
     assert psp.calls[0][1].instrument == CARD
 
 
 async def test_a_charge_uses_the_agreements_instrument(
-    book: Book, psp: FakePsp, activities: PspActivities
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.agreement(DEBIT_AGREEMENT, PRIVATE)
-    await book.charge()
+    await factory.agreement(DEBIT_AGREEMENT, PRIVATE)
+    await factory.charge()
     psp.answers = [Pending(psp_id="dd_1")]
     reply = await activities.charge(call(CHARGE))
-    told = psp.calls[0][1]
-    assert (told.instrument, told.execute_on) == (CARD, date(2026, 2, 19))
+    request = psp.calls[0][1]
+    assert (request.instrument, request.execute_on) == (CARD, date(2026, 2, 19))
     assert (reply.outcome, reply.settled) == (Pending(psp_id="dd_1"), False)
 
 
 async def test_without_an_instrument_nothing_is_sent(
-    book: Book, psp: FakePsp, activities: PspActivities
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.charge()
+    await factory.charge()
     reply = await activities.charge(call(CHARGE))
     assert isinstance(reply.outcome, Declined)
     assert reply.outcome.code is PaymentErrorCode.BearerInvalid
@@ -228,18 +228,20 @@ async def test_without_an_instrument_nothing_is_sent(
     assert psp.calls == []
 
 
-async def test_the_psp_is_opened_with_the_merchants_settings(
-    book: Book, psp: FakePsp, activities: PspActivities
+async def test_the_adapter_connects_with_the_merchants_settings(
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
+    await factory.preauth()
     psp.answers = [redirect()]
     await activities.authorize(call(PREAUTH))
     assert isinstance(psp.connected_with, FakeSettings)
     assert psp.connected_with.api_key.get_secret_value() == API_KEY
 
 
-async def test_a_void_names_its_target(book: Book, psp: FakePsp, activities: PspActivities) -> None:
-    await book.preauth()
+async def test_a_void_names_its_target(
+    factory: Book, psp: FakePsp, activities: PspActivities
+) -> None:
+    await factory.preauth()
     psp.answers = [Approved(psp_id="auth_1")]
     reply = await activities.void(call(PREAUTH, psp_id="auth_1"))
     assert psp.calls[0][1].authorization_id == "auth_1"
@@ -247,10 +249,10 @@ async def test_a_void_names_its_target(book: Book, psp: FakePsp, activities: Psp
 
 
 async def test_a_void_without_a_target_is_never_sent(
-    book: Book, psp: FakePsp, activities: PspActivities
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    assert (await refused(activities.void(call(PREAUTH)))).non_retryable
+    await factory.preauth()
+    assert (await catch_error(activities.void(call(PREAUTH)))).non_retryable
     assert psp.calls == []
 
 
@@ -264,7 +266,7 @@ ERRORS = [
 @pytest.mark.parametrize(("error", "expected", "final"), ERRORS)
 @pytest.mark.parametrize("step", ["authorize", "void", "fetch_authorization"])
 async def test_a_psps_error_is_translated(
-    book: Book,
+    factory: Book,
     psp: FakePsp,
     activities: PspActivities,
     error: PspError,
@@ -272,9 +274,9 @@ async def test_a_psps_error_is_translated(
     final: bool,
     step: str,
 ) -> None:
-    await book.preauth()
+    await factory.preauth()
     psp.answers = [error]
-    raised = await refused(getattr(activities, step)(call(PREAUTH, psp_id="auth_1")))
+    raised = await catch_error(getattr(activities, step)(call(PREAUTH, psp_id="auth_1")))
     assert (raised.type, raised.non_retryable) == (expected, final)
 
 
@@ -288,18 +290,18 @@ async def test_without_settings_nothing_is_sent(
     store: Store, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
     await Book(store, await store.add_merchant("demo", "fake")).charge()
-    error = await refused(getattr(activities, step)(call(CHARGE)))
+    error = await catch_error(getattr(activities, step)(call(CHARGE)))
     assert (error.type, error.non_retryable) == (PspFailure.CONFIGURATION, True)
     assert psp.calls == []
     assert psp.connected_with is None
 
 
 async def test_unusable_settings_are_named_without_their_values(
-    store: Store, book: Book, activities: PspActivities
+    store: Store, factory: Book, activities: PspActivities
 ) -> None:
-    await book.charge()
+    await factory.charge()
     await store.save_settings("demo", {"ApiKey": "  ", "apikey": API_KEY})
-    error = await refused(activities.charge(call(CHARGE)))
+    error = await catch_error(activities.charge(call(CHARGE)))
     assert error.message == "Setting 'ApiKey' is required."
     assert error.__cause__ is None
 
@@ -308,111 +310,126 @@ async def test_unusable_settings_are_named_without_their_values(
 async def test_an_unknown_transaction_is_an_error(
     merchant: Merchant, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
-    error = await refused(getattr(activities, step)(call(CHARGE)))
+    error = await catch_error(getattr(activities, step)(call(CHARGE)))
     assert (error.type, psp.calls) == ("NotFound", [])
 
 
 async def test_another_merchants_transaction_is_unknown(
-    book: Book, activities: PspActivities
+    factory: Book, activities: PspActivities
 ) -> None:
-    await book.charge()
-    assert (await refused(activities.charge(call(CHARGE, merchant_id="other")))).type == "NotFound"
+    await factory.charge()
+    assert (
+        await catch_error(activities.charge(call(CHARGE, merchant_id="other")))
+    ).type == "NotFound"
 
 
 # --- captures and refunds reserve first ---------------------------------------------------------
 
 
-async def test_a_capture_reserves_then_calls_then_settles(
-    book: Book, psp: FakePsp, gateway: FakeTransactionClient, activities: PspActivities
+async def test_a_capture_reserves_calls_and_closes_the_reservation(
+    factory: Book,
+    psp: FakePsp,
+    transaction_client: FakeTransactionClient,
+    activities: PspActivities,
 ) -> None:
-    await book.capture()
+    await factory.capture()
     psp.answers = [captured()]
     reply = await activities.capture(call(CAPTURE, owner_id=PREAUTH))
-    assert operations(psp) == ["reserve", "capture", "settle"]
-    assert psp.calls[1][1].authorization_id == "owner_psp_id"
-    assert gateway.logged("reserve") == [
+    assert operations(psp) == ["reserve", "capture", "close_reservation"]
+    assert psp.calls[1][1].authorization_id == "parent_psp_id"
+    assert transaction_client.logged("reserve") == [
         ReserveRequest(by=CAPTURE, amount=Decimal("119.00"), currency="EUR")
     ]
-    assert gateway.logged("settle") == [ReservationResult(by=CAPTURE, booked=True)]
+    assert transaction_client.logged("close_reservation") == [
+        ReservationResult(by=CAPTURE, booked=True)
+    ]
     assert (reply.outcome, reply.settled) == (captured(), True)
 
 
-async def test_a_captures_owner_is_its_preauth_in_its_stored_state(
-    book: Book, psp: FakePsp, gateway: FakeTransactionClient, activities: PspActivities
+async def test_a_captures_parent_is_its_preauth_in_its_stored_state(
+    factory: Book,
+    psp: FakePsp,
+    transaction_client: FakeTransactionClient,
+    activities: PspActivities,
 ) -> None:
-    await book.capture()
+    await factory.capture()
     psp.answers = [captured()]
     await activities.capture(call(CAPTURE))
-    for owner in gateway.owners:
-        assert isinstance(owner, PreauthInput)
-        assert owner.transaction_id == PREAUTH
-        assert owner.resume is not None
+    for parent in transaction_client.owners:
+        assert isinstance(parent, PreauthInput)
+        assert parent.transaction_id == PREAUTH
+        assert parent.resume is not None
 
 
-async def test_a_refund_reserves_then_calls_then_settles(
-    book: Book, psp: FakePsp, gateway: FakeTransactionClient, activities: PspActivities
+async def test_a_refund_reserves_calls_and_closes_the_reservation(
+    factory: Book,
+    psp: FakePsp,
+    transaction_client: FakeTransactionClient,
+    activities: PspActivities,
 ) -> None:
-    await book.refund()
-    psp.answers = [given_back()]
+    await factory.refund()
+    psp.answers = [refunded()]
     reply = await activities.refund(call(REFUND, owner_id=CAPTURE))
-    assert operations(psp) == ["reserve", "refund", "settle"]
-    assert psp.calls[1][1].payment_psp_id == "owner_psp_id"
+    assert operations(psp) == ["reserve", "refund", "close_reservation"]
+    assert psp.calls[1][1].payment_psp_id == "parent_psp_id"
     booked = BookedRefund(amount=Decimal("19.00"), psp_id="re_1", booked_on=date(2026, 2, 20))
-    assert gateway.logged("settle") == [ReservationResult(by=REFUND, booked=True, refund=booked)]
-    assert all(isinstance(owner, PaymentInput) for owner in gateway.owners)
+    assert transaction_client.logged("close_reservation") == [
+        ReservationResult(by=REFUND, booked=True, refund=booked)
+    ]
+    assert all(isinstance(parent, PaymentInput) for parent in transaction_client.owners)
     assert reply.settled
 
 
 @pytest.mark.parametrize(
-    ("step", "id", "answer"), [("capture", CAPTURE, captured()), ("refund", REFUND, given_back())]
+    ("step", "id", "answer"), [("capture", CAPTURE, captured()), ("refund", REFUND, refunded())]
 )
-async def test_owners_are_told_which_attempt_asks_and_settles(
-    book: Book,
+async def test_reserving_and_closing_carry_the_attempts_time(
+    factory: Book,
     psp: FakePsp,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
     answer: Approved,
 ) -> None:
-    await book.refund() if step == "refund" else await book.capture()
+    await factory.refund() if step == "refund" else await factory.capture()
     scheduled = datetime(2026, 1, 16, 10, tzinfo=UTC)
     for outcome, booked in ((answer, True), (NO, False)):
         psp.answers = [outcome]
         environment = ActivityEnvironment()
         environment.info = replace(environment.info, current_attempt_scheduled_time=scheduled)
         await environment.run(getattr(activities, step), call(id))
-        assert gateway.logged("reserve")[-1].at == scheduled
-        settlement = gateway.logged("settle")[-1]
-        assert (settlement.booked, settlement.at) == (booked, scheduled)
+        assert transaction_client.logged("reserve")[-1].at == scheduled
+        result = transaction_client.logged("close_reservation")[-1]
+        assert (result.booked, result.at) == (booked, scheduled)
 
 
 @pytest.mark.parametrize("reply", [ReserveReply(superseded=True), ReserveReply(undecided=True)])
-async def test_an_attempt_that_may_not_reserve_now_comes_again_and_sends_nothing(
-    book: Book,
+async def test_an_attempt_that_cannot_reserve_yet_is_retried_and_sends_nothing(
+    factory: Book,
     psp: FakePsp,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     activities: PspActivities,
     reply: ReserveReply,
 ) -> None:
-    await book.refund()
-    gateway.reply = reply
-    error = await refused(activities.refund(call(REFUND)))
+    await factory.refund()
+    transaction_client.reply = reply
+    error = await catch_error(activities.refund(call(REFUND)))
     assert not error.non_retryable
     assert operations(psp) == ["reserve"]
 
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_a_refused_reservation_never_reaches_the_psp(
-    book: Book,
+    factory: Book,
     psp: FakePsp,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
 ) -> None:
-    await book.refund()
-    gateway.reply = REFUSED
+    await factory.refund()
+    transaction_client.reply = REFUSED
     reply = await getattr(activities, step)(call(id))
     assert operations(psp) == ["reserve"]
     assert reply == PspReply(
@@ -423,49 +440,49 @@ async def test_a_refused_reservation_never_reaches_the_psp(
 
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
-async def test_a_grant_without_the_psps_id_never_reaches_the_psp(
-    book: Book,
+async def test_a_reservation_without_the_psps_id_never_reaches_the_psp(
+    factory: Book,
     psp: FakePsp,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
 ) -> None:
-    await book.refund()
-    gateway.reply = ReserveReply()
-    assert (await refused(getattr(activities, step)(call(id)))).type == "NotFound"
+    await factory.refund()
+    transaction_client.reply = ReserveReply()
+    assert (await catch_error(getattr(activities, step)(call(id)))).type == "NotFound"
     assert operations(psp) == ["reserve"]
 
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
-async def test_without_an_answer_of_the_owner_the_psp_is_not_called(
-    book: Book,
+async def test_without_the_parents_reply_the_psp_is_not_called(
+    factory: Book,
     psp: FakePsp,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
 ) -> None:
-    await book.refund()
-    gateway.failures = [AWAY]
+    await factory.refund()
+    transaction_client.failures = [UNAVAILABLE]
     with pytest.raises(RPCError):
         await getattr(activities, step)(call(id))
     assert psp.calls == []
 
 
-async def test_a_transaction_without_owner_cannot_be_captured(
-    book: Book, psp: FakePsp, activities: PspActivities
+async def test_a_transaction_without_parent_cannot_be_captured(
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.charge()
-    assert (await refused(activities.capture(call(CHARGE)))).non_retryable
+    await factory.charge()
+    assert (await catch_error(activities.capture(call(CHARGE)))).non_retryable
     assert psp.calls == []
 
 
-async def test_an_owner_of_another_kind_is_none(
-    book: Book, psp: FakePsp, activities: PspActivities
+async def test_a_parent_of_another_kind_is_an_error(
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.refund()
-    assert (await refused(activities.capture(call(REFUND)))).type == "NotFound"
+    await factory.refund()
+    assert (await catch_error(activities.capture(call(REFUND)))).type == "NotFound"
     assert psp.calls == []
 
 
@@ -475,89 +492,98 @@ UNCERTAIN: list[tuple[str, str, Outcome]] = [
     ("capture", CAPTURE, NO.model_copy(update={"facts": captured().facts})),
     ("refund", REFUND, Pending(psp_id="re_1")),
     ("refund", REFUND, Approved(psp_id="re_1")),
-    ("refund", REFUND, given_back("18.99")),
-    ("refund", REFUND, NO.model_copy(update={"facts": given_back().facts})),
+    ("refund", REFUND, refunded("18.99")),
+    ("refund", REFUND, NO.model_copy(update={"facts": refunded().facts})),
 ]
 
 
 @pytest.mark.parametrize(("step", "id", "outcome"), UNCERTAIN)
-async def test_an_uncertain_answer_leaves_the_reservation_held(
-    book: Book,
+async def test_an_undecided_response_leaves_the_reservation_open(
+    factory: Book,
     psp: FakePsp,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
     outcome: Outcome,
 ) -> None:
-    await book.refund()
+    await factory.refund()
     psp.answers = [outcome]
     reply = await getattr(activities, step)(call(id))
     assert not reply.settled
-    assert gateway.logged("settle") == []
+    assert transaction_client.logged("close_reservation") == []
 
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
-async def test_an_unknown_outcome_leaves_the_reservation_held(
-    book: Book,
+async def test_an_unknown_outcome_leaves_the_reservation_open(
+    factory: Book,
     psp: FakePsp,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
 ) -> None:
-    await book.refund()
+    await factory.refund()
     psp.answers = [OutcomeUnknown("lost")]
-    await refused(getattr(activities, step)(call(id)))
-    assert gateway.logged("settle") == []
+    await catch_error(getattr(activities, step)(call(id)))
+    assert transaction_client.logged("close_reservation") == []
 
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
-async def test_a_decline_gives_the_reservation_back(
-    book: Book,
+async def test_a_decline_closes_the_reservation(
+    factory: Book,
     psp: FakePsp,
-    gateway: FakeTransactionClient,
+    transaction_client: FakeTransactionClient,
     activities: PspActivities,
     step: str,
     id: str,
 ) -> None:
-    await book.refund()
+    await factory.refund()
     psp.answers = [NO]
     reply = await getattr(activities, step)(call(id))
     assert (reply.outcome, reply.settled) == (NO, True)
-    assert gateway.logged("settle") == [ReservationResult(by=id, booked=False)]
+    assert transaction_client.logged("close_reservation") == [
+        ReservationResult(by=id, booked=False)
+    ]
 
 
-async def test_a_settlement_that_did_not_arrive_is_made_good_with_the_same_key(
-    book: Book, psp: FakePsp, gateway: FakeTransactionClient, activities: PspActivities
+async def test_a_failed_closing_is_repaired_by_a_retry_with_the_same_key(
+    factory: Book,
+    psp: FakePsp,
+    transaction_client: FakeTransactionClient,
+    activities: PspActivities,
 ) -> None:
-    await book.refund()
-    psp.answers = [given_back()]
-    gateway.lose_settlements = 1
+    await factory.refund()
+    psp.answers = [refunded()]
+    transaction_client.lose_settlements = 1
     with pytest.raises(RPCError):
         await activities.refund(call(REFUND))
     assert (await activities.refund(call(REFUND))).settled
-    assert operations(psp) == ["reserve", "refund", "reserve", "refund", "settle"]
-    first, second = [told for name, told in psp.calls if name == "refund"]
+    assert operations(psp) == ["reserve", "refund", "reserve", "refund", "close_reservation"]
+    first, second = [request for name, request in psp.calls if name == "refund"]
     assert first == second
 
 
-async def test_the_workflow_can_settle_later(
-    store: Store, book: Book, gateway: FakeTransactionClient
+async def test_the_workflow_can_close_the_reservation_later(
+    store: Store, factory: Book, transaction_client: FakeTransactionClient
 ) -> None:
-    await book.refund()
-    settlement = ReservationResult(by=REFUND, booked=False)
-    told = CloseReservationCall(
+    await factory.refund()
+    result = ReservationResult(by=REFUND, booked=False)
+    close_call = CloseReservationCall(
         merchant_id="demo",
         owner_kind=TransactionKind.PAYMENT,
         owner_id=CAPTURE,
-        settlement=settlement,
+        settlement=result,
     )
     environment = ActivityEnvironment()
     scheduled = datetime(2026, 1, 16, 10, tzinfo=UTC)
     environment.info = replace(environment.info, current_attempt_scheduled_time=scheduled)
-    assert await environment.run(Owners(store, gateway).settle_owner, told)
-    assert gateway.logged("settle") == [settlement.model_copy(update={"at": scheduled})]
+    assert await environment.run(
+        Reservations(store, transaction_client).close_reservation, close_call
+    )
+    assert transaction_client.logged("close_reservation") == [
+        result.model_copy(update={"at": scheduled})
+    ]
 
 
 # --- look-ups -----------------------------------------------------------------------------------
@@ -566,10 +592,10 @@ LOOK_UPS = ["fetch_authorization", "fetch_payment", "fetch_refund"]
 
 
 @pytest.mark.parametrize("step", LOOK_UPS)
-async def test_a_look_up_is_evidence_of_its_own(
-    book: Book, psp: FakePsp, activities: PspActivities, step: str
+async def test_a_look_up_is_evidence_of_kind_read(
+    factory: Book, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
-    await book.charge()
+    await factory.charge()
     psp.answers = [Pending(psp_id="x")]
     reply = await getattr(activities, step)(call(CHARGE, psp_id="x"))
     assert reply == PspReply(outcome=Pending(psp_id="x"), evidence=EvidenceKind.READ)
@@ -578,10 +604,10 @@ async def test_a_look_up_is_evidence_of_its_own(
 
 
 @pytest.mark.parametrize("step", LOOK_UPS)
-async def test_a_psp_that_cannot_be_read_is_not_asked_and_nothing_is_proven(
-    book: Book, psp: FakePsp, activities: PspActivities, step: str
+async def test_a_psp_without_look_ups_is_not_called_and_nothing_is_proven(
+    factory: Book, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
-    await book.charge()
+    await factory.charge()
     psp.readable = False
     reply = await getattr(activities, step)(call(CHARGE))
     assert reply == PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=False)
@@ -591,9 +617,9 @@ async def test_a_psp_that_cannot_be_read_is_not_asked_and_nothing_is_proven(
 @pytest.mark.parametrize("consistent", [True, False])
 @pytest.mark.parametrize("step", LOOK_UPS)
 async def test_absence_is_proven_by_a_consistent_look_up_only(
-    book: Book, psp: FakePsp, activities: PspActivities, step: str, consistent: bool
+    factory: Book, psp: FakePsp, activities: PspActivities, step: str, consistent: bool
 ) -> None:
-    await book.charge()
+    await factory.charge()
     psp.consistent = consistent
     psp.answers = [None]
     reply = await getattr(activities, step)(call(CHARGE))
@@ -602,34 +628,36 @@ async def test_absence_is_proven_by_a_consistent_look_up_only(
 
 @pytest.mark.parametrize("roles", [frozenset({"CreditCard"}), frozenset()])
 async def test_credentials_that_the_psp_does_not_refuse_are_accepted(
-    book: Book, psp: FakePsp, activities: PspActivities, roles: frozenset[Any]
+    factory: Book, psp: FakePsp, activities: PspActivities, roles: frozenset[Any]
 ) -> None:
-    await book.charge()
+    await factory.charge()
     psp.roles = roles
     assert (await activities.check_credentials(call(CHARGE))).accepted
 
 
 async def test_credentials_that_the_psp_refuses_are_not_accepted(
-    book: Book, psp: FakePsp, activities: PspActivities
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.charge()
+    await factory.charge()
     psp.roles = CredentialsRejected("no")
     assert not (await activities.check_credentials(call(CHARGE))).accepted
 
 
-async def test_an_outage_says_nothing_about_credentials(
-    book: Book, psp: FakePsp, activities: PspActivities
+async def test_an_outage_does_not_decide_about_credentials(
+    factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.charge()
+    await factory.charge()
     psp.roles = PspUnavailable("away")
-    error = await refused(activities.check_credentials(call(CHARGE)))
+    error = await catch_error(activities.check_credentials(call(CHARGE)))
     assert error.type == PspFailure.UNAVAILABLE
 
 
 # --- notifications ------------------------------------------------------------------------------
 
 
-async def arrive(store: Store, merchant: Merchant, event_id: str = "evt_1") -> NotificationRead:
+async def add_notification(
+    store: Store, merchant: Merchant, event_id: str = "evt_1"
+) -> NotificationRead:
     id, _ = await store.store_notification(
         NewNotification(
             psp_settings_id=merchant.psp_settings_id,
@@ -643,32 +671,32 @@ async def arrive(store: Store, merchant: Merchant, event_id: str = "evt_1") -> N
     return NotificationRead(merchant_id="demo", transaction_id=PREAUTH, notification_id=id)
 
 
-async def test_a_notification_is_read_as_it_arrived(
-    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+async def test_a_notification_is_parsed_as_received(
+    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    psp.notices = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
-    result = await activities.read_notification(await arrive(store, merchant))
+    await factory.preauth()
+    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
+    result = await activities.read_notification(await add_notification(store, merchant))
     assert result == NotificationResult(outcome=Pending(psp_id="x"), event_id="evt_1")
     assert psp.calls == [("parse_notification", ({"X-Signature": "s"}, b"the raw body", NOW))]
 
 
-async def test_what_is_private_in_a_notification_stays_in_the_store(
-    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+async def test_a_notifications_private_data_stays_in_the_store(
+    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    psp.notices = [NotificationEvent(event_id="evt_1", result=held())]
-    result = await activities.read_notification(await arrive(store, merchant))
-    assert result.outcome == held().model_copy(update={"instrument": None})
-    assert (await private(store, PREAUTH))["instrument"] == PRIVATE
+    await factory.preauth()
+    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=authorized())]
+    result = await activities.read_notification(await add_notification(store, merchant))
+    assert result.outcome == authorized().model_copy(update={"instrument": None})
+    assert (await read_private(store, PREAUTH))["instrument"] == PRIVATE
 
 
 async def test_a_read_notification_is_applied_to_its_transaction(
-    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    psp.notices = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
-    read = await arrive(store, merchant)
+    await factory.preauth()
+    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
+    read = await add_notification(store, merchant)
     await activities.read_notification(read)
     row = await store.notification(read.notification_id)
     assert row is not None
@@ -676,23 +704,23 @@ async def test_a_read_notification_is_applied_to_its_transaction(
 
 
 async def test_of_several_events_the_stored_one_is_read(
-    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    psp.notices = [
+    await factory.preauth()
+    psp.parsed_events = [
         NotificationEvent(event_id="evt_1", result=Pending(psp_id="x")),
         NotificationEvent(event_id="evt_2", result=NO),
     ]
-    result = await activities.read_notification(await arrive(store, merchant, "evt_2"))
+    result = await activities.read_notification(await add_notification(store, merchant, "evt_2"))
     assert (result.outcome, result.event_id) == (NO, "evt_2")
 
 
-async def test_reading_twice_says_the_same(
-    store: Store, merchant: Merchant, book: Book, psp: FakePsp, activities: PspActivities
+async def test_reading_twice_returns_the_same(
+    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    psp.notices = [NotificationEvent(event_id="evt_1", result=held())]
-    read = await arrive(store, merchant)
+    await factory.preauth()
+    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=authorized())]
+    read = await add_notification(store, merchant)
     assert await activities.read_notification(read) == await activities.read_notification(read)
 
 
@@ -705,35 +733,35 @@ UNREADABLE: list[list[NotificationEvent] | Exception] = [
 ]
 
 
-@pytest.mark.parametrize("notices", UNREADABLE)
-async def test_a_notification_that_says_nothing_has_the_psp_asked(
+@pytest.mark.parametrize("events", UNREADABLE)
+async def test_an_unreadable_notification_triggers_a_look_up(
     store: Store,
     merchant: Merchant,
-    book: Book,
+    factory: Book,
     psp: FakePsp,
     activities: PspActivities,
-    notices: list[NotificationEvent] | Exception,
+    events: list[NotificationEvent] | Exception,
 ) -> None:
-    await book.preauth()
-    psp.notices = notices
-    result = await activities.read_notification(await arrive(store, merchant))
+    await factory.preauth()
+    psp.parsed_events = events
+    result = await activities.read_notification(await add_notification(store, merchant))
     assert result == NotificationResult(outcome=None, event_id="evt_1", fetch=True)
 
 
-async def test_a_notification_read_without_settings_has_the_psp_asked(
+async def test_a_notification_read_without_settings_triggers_a_look_up(
     store: Store, psp: FakePsp, activities: PspActivities
 ) -> None:
     merchant = await store.add_merchant("demo", "fake")
     await Book(store, merchant).preauth()
-    result = await activities.read_notification(await arrive(store, merchant))
+    result = await activities.read_notification(await add_notification(store, merchant))
     assert (result.outcome, result.fetch) == (None, True)
 
 
 async def test_another_merchants_notification_is_not_read(
-    store: Store, book: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
 ) -> None:
-    await book.preauth()
-    read = await arrive(store, await store.add_merchant("other", "fake"))
+    await factory.preauth()
+    read = await add_notification(store, await store.add_merchant("other", "fake"))
     result = await activities.read_notification(read)
     assert (result.outcome, result.fetch, psp.calls) == (None, True, [])
     row = await store.notification(read.notification_id)
@@ -741,9 +769,9 @@ async def test_another_merchants_notification_is_not_read(
     assert (row.state, row.transaction_id) == ("stored", None)
 
 
-async def test_a_notification_that_is_gone_has_the_psp_asked(
-    book: Book, activities: PspActivities
+async def test_a_missing_notification_triggers_a_look_up(
+    factory: Book, activities: PspActivities
 ) -> None:
-    await book.preauth()
+    await factory.preauth()
     read = NotificationRead(merchant_id="demo", transaction_id=PREAUTH, notification_id=99)
     assert (await activities.read_notification(read)).fetch

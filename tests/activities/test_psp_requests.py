@@ -1,4 +1,4 @@
-"""What adapters are told, built from the contract's example requests."""
+"""Test the adapters' requests, built from the contract's example requests."""
 
 from collections.abc import Callable
 from datetime import date
@@ -46,13 +46,15 @@ def row(request: dict[str, Any], role: str = "CreditCard") -> TransactionRow:
     )
 
 
-def told(name: str, model: type[PreauthRequest] | type[PaymentRequest]) -> tuple[Any, Any, Any]:
+def arguments(
+    name: str, model: type[PreauthRequest] | type[PaymentRequest]
+) -> tuple[Any, Any, Any]:
     request = stored(model, name)
     return call(request["transactionId"], idempotency_key="key-1"), row(request), request
 
 
 def test_a_direct_debit_sign_up_passes_the_typed_bearer_and_the_payer() -> None:
-    built = psp_requests.authorize(*told("e04_request", PreauthRequest), None)
+    built = psp_requests.authorize(*arguments("e04_request", PreauthRequest), None)
     assert built.initial
     assert built.role is Role.Debit
     assert built.initial_bearer == {"Holder": "Mia Kern", "IBAN": "DE89370400440532013000"}
@@ -61,8 +63,8 @@ def test_a_direct_debit_sign_up_passes_the_typed_bearer_and_the_payer() -> None:
     )
 
 
-def test_a_card_sign_up_passes_the_return_addresses_as_they_came() -> None:
-    built = psp_requests.authorize(*told("e05_request", PreauthRequest), None)
+def test_a_card_sign_up_passes_the_return_urls_unchanged() -> None:
+    built = psp_requests.authorize(*arguments("e05_request", PreauthRequest), None)
     assert built.success_url == "https://shop.example/ok?trx=a02"
     assert built.error_url == "https://shop.example/error?trx=a02"
     assert built.abort_url == "https://shop.example/abort?trx=a02"
@@ -71,50 +73,52 @@ def test_a_card_sign_up_passes_the_return_addresses_as_they_came() -> None:
 
 
 def test_an_upgrade_passes_the_agreements_instrument() -> None:
-    built = psp_requests.authorize(*told("e07_request", PreauthRequest), CARD)
+    built = psp_requests.authorize(*arguments("e07_request", PreauthRequest), CARD)
     assert not built.initial
     assert built.instrument == CARD
 
 
 def test_a_migration_passes_its_token() -> None:
-    told_call, told_row, request = told("e05_request", PreauthRequest)
-    built = psp_requests.authorize(told_call, told_row, request | {"migrationToken": "cus_9"}, None)
+    psp_call, stored_row, request = arguments("e05_request", PreauthRequest)
+    built = psp_requests.authorize(
+        psp_call, stored_row, request | {"migrationToken": "cus_9"}, None
+    )
     assert built.migration_token == "cus_9"
 
 
 def test_a_direct_debit_is_executed_on_its_day() -> None:
-    built = psp_requests.charge(*told("e10_request", PaymentRequest), CARD)
+    built = psp_requests.charge(*arguments("e10_request", PaymentRequest), CARD)
     assert (built.role, built.execute_on) == (Role.Debit, date(2026, 2, 19))
     assert built.instrument == CARD
 
 
-def test_a_card_is_charged_at_once_whatever_day_was_planned() -> None:
-    told_call, told_row, request = told("e12_request", PaymentRequest)
+def test_a_card_is_charged_immediately_despite_a_planned_date() -> None:
+    psp_call, stored_row, request = arguments("e12_request", PaymentRequest)
     planned = request | {"plannedExecutionDate": "2026-02-19"}
-    assert psp_requests.charge(told_call, told_row, planned, CARD).execute_on is None
+    assert psp_requests.charge(psp_call, stored_row, planned, CARD).execute_on is None
 
 
 def test_a_capture_names_the_reservation() -> None:
-    told_call, told_row, _ = told("e09_request", PaymentRequest)
-    assert psp_requests.capture(told_call, told_row, "auth_1").authorization_id == "auth_1"
+    psp_call, stored_row, _ = arguments("e09_request", PaymentRequest)
+    assert psp_requests.capture(psp_call, stored_row, "auth_1").authorization_id == "auth_1"
 
 
 def test_a_refund_names_the_payment() -> None:
-    told_call, told_row, _ = told("e09_request", PaymentRequest)
-    assert psp_requests.refund(told_call, told_row, "ch_1").payment_psp_id == "ch_1"
+    psp_call, stored_row, _ = arguments("e09_request", PaymentRequest)
+    assert psp_requests.refund(psp_call, stored_row, "ch_1").payment_psp_id == "ch_1"
 
 
 def test_a_void_names_its_target() -> None:
-    told_call, told_row, _ = told("e05_request", PreauthRequest)
-    assert psp_requests.void(told_call, told_row, "auth_1").authorization_id == "auth_1"
+    psp_call, stored_row, _ = arguments("e05_request", PreauthRequest)
+    assert psp_requests.void(psp_call, stored_row, "auth_1").authorization_id == "auth_1"
 
 
 BUILDERS: list[Callable[[], Call]] = [
-    lambda: psp_requests.authorize(*told("e05_request", PreauthRequest), None),
-    lambda: psp_requests.charge(*told("e12_request", PaymentRequest), CARD),
-    lambda: psp_requests.capture(*told("e09_request", PaymentRequest)[:2], "auth_1"),
-    lambda: psp_requests.refund(*told("e09_request", PaymentRequest)[:2], "ch_1"),
-    lambda: psp_requests.void(*told("e05_request", PreauthRequest)[:2], "auth_1"),
+    lambda: psp_requests.authorize(*arguments("e05_request", PreauthRequest), None),
+    lambda: psp_requests.charge(*arguments("e12_request", PaymentRequest), CARD),
+    lambda: psp_requests.capture(*arguments("e09_request", PaymentRequest)[:2], "auth_1"),
+    lambda: psp_requests.refund(*arguments("e09_request", PaymentRequest)[:2], "ch_1"),
+    lambda: psp_requests.void(*arguments("e05_request", PreauthRequest)[:2], "auth_1"),
 ]
 AMOUNTS = ["119.00", "11.11", "119.00", "119.00", "119.00"]
 
@@ -130,10 +134,10 @@ def test_every_operation_carries_key_reference_and_exact_money(
 
 
 @pytest.mark.parametrize("psp_id", [None, "ch_1"])
-def test_a_look_up_names_what_is_known(psp_id: str | None) -> None:
-    _told_call, told_row, _ = told("e10_request", PaymentRequest)
-    built = psp_requests.lookup(told_row, psp_id, told_row.transaction_id)
-    assert (built.reference, built.psp_id) == (told_row.transaction_id, psp_id)
+def test_a_look_up_contains_reference_and_psp_id(psp_id: str | None) -> None:
+    _call, stored_row, _ = arguments("e10_request", PaymentRequest)
+    built = psp_requests.lookup(stored_row, psp_id, stored_row.transaction_id)
+    assert (built.reference, built.psp_id) == (stored_row.transaction_id, psp_id)
     assert (built.currency, built.role) == ("EUR", Role.Debit)
 
 
@@ -150,11 +154,11 @@ def test_a_payer_is_a_company_or_a_person(data: dict[str, str], name: str | None
     assert psp_requests.payer(PayerData.model_validate(data)).name == name
 
 
-def test_an_unknown_payer_is_nobody() -> None:
+def test_a_missing_payer_is_empty() -> None:
     assert psp_requests.payer(None) == Payer()
 
 
 def test_payment_data_is_not_shown_in_reprs() -> None:
-    built = psp_requests.authorize(*told("e04_request", PreauthRequest), CARD)
+    built = psp_requests.authorize(*arguments("e04_request", PreauthRequest), CARD)
     assert "DE89370400440532013000" not in repr(built)
     assert "pm_1" not in repr(built)

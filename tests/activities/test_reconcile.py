@@ -1,4 +1,4 @@
-"""The three steps of reconciliation on a real store, with a PSP that a test writes down."""
+"""Test the steps of reconciliation on a real store with a scripted PSP."""
 
 import asyncio
 import itertools
@@ -15,15 +15,15 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.psp import PspActivities
 from activities.reconciliation.activities import ReconcileActivities
 from activities.reconciliation.movement_comparison import (
-    FEW,
+    FEW_MOVEMENTS,
     LONGEST_WINDOW,
-    MANY,
+    MANY_MOVEMENTS,
     SHORTEST_WINDOW,
     WINDOW,
     next_stride,
 )
-from activities.reconciliation.spot_check import Sample
-from activities.reservations import Owners
+from activities.reconciliation.spot_check import SpotCheck
+from activities.reservations import Reservations
 from integrator.contract.enums import PaymentErrorCode
 from integrator.psp.errors import (
     CredentialsRejected,
@@ -58,35 +58,37 @@ from workflows.messages import NotificationRead, ReconcileInput, ReserveReply
 from workflows.state import Evidence, EvidenceKind, ExternalMovement, MovementStatus, PaymentState
 
 START = ReconcileInput(merchant_id="demo")
-AWAY = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
+UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
 FACTS = {"preauth": FactKind.AUTHORIZED, "payment": FactKind.PAID, "refund": FactKind.REFUNDED}
 
 
 @pytest.fixture
-async def steps(store: Store, psp: FakePsp, gateway: FakeTransactionClient) -> AsyncIterator[Any]:
+async def steps(
+    store: Store, psp: FakePsp, transaction_client: FakeTransactionClient
+) -> AsyncIterator[Any]:
     async with httpx.AsyncClient() as http:
-        yield ReconcileActivities(store, http, gateway, lag=timedelta(0))
+        yield ReconcileActivities(store, http, transaction_client, lag=timedelta(0))
 
 
 @pytest.fixture(autouse=True)
-def _an_account(merchant: Merchant) -> None:
-    """Every test has one."""
+def _require_account(merchant: Merchant) -> None:
+    """Every test needs the merchant's account."""
 
 
-def saying(row: TransactionRow, psp_id: str, amount: Decimal | None = None) -> Approved:
+def approved(row: TransactionRow, psp_id: str, amount: Decimal | None = None) -> Approved:
     amount = row.requested_amount if amount is None else amount
     return Approved(psp_id=psp_id, facts=(Fact(kind=FACTS[row.kind], id=psp_id, amount=amount),))
 
 
-async def decided(store: Store, row: TransactionRow, outcome: Outcome) -> None:
-    """The row as its workflow would have recorded it."""
+async def record_outcome(store: Store, row: TransactionRow, outcome: Outcome) -> None:
+    """Record the outcome as the transaction's workflow would."""
     state = read_state(row.kind, row.snapshot)
     at = datetime.now(UTC)
     state.apply(outcome, Evidence(kind=EvidenceKind.ANSWER, source="test", at=at))
-    await recorded(store, state)
+    await record_state(store, state)
 
 
-async def recorded(store: Store, state: Any) -> None:
+async def record_state(store: Store, state: Any) -> None:
     await store.record(
         RecordUpdate(
             "demo",
@@ -122,7 +124,7 @@ def movement(
     )
 
 
-def given_back(outcome: Outcome | None = None, **changes: Any) -> Movement:
+def dashboard_refund(outcome: Outcome | None = None, **changes: Any) -> Movement:
     """A refund made in the PSP's dashboard."""
     fact = Fact(
         kind=FactKind.REFUNDED, id="re_9", amount=Decimal("4.00"), booked_on=date(2026, 1, 16)
@@ -131,7 +133,7 @@ def given_back(outcome: Outcome | None = None, **changes: Any) -> Movement:
     return movement("re_9", MovementKind.REFUND, outcome, **({"parent": "ch_1"} | changes))
 
 
-def captured(**changes: Any) -> Movement:
+def dashboard_capture(**changes: Any) -> Movement:
     """A capture made in the PSP's dashboard."""
     fact = Fact(kind=FactKind.PAID, id="ch_9", amount=Decimal("4.00"))
     outcome = Approved(psp_id="ch_9", facts=(fact,))
@@ -139,37 +141,49 @@ def captured(**changes: Any) -> Movement:
 
 
 class TestEvents:
-    async def kept(self, store: Store, id: int) -> NotificationRow:
+    async def load(self, store: Store, id: int) -> NotificationRow:
         row = await store.notification(id)
         assert row is not None
         return row
 
-    async def test_a_lost_one_is_taken_in_and_told(
-        self, store: Store, book: Book, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_a_missed_event_is_imported_and_delivered(
+        self,
+        store: Store,
+        factory: Book,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.charge()
-        notice = NotificationEvent(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
-        psp.events = [(b"one", notice)]
+        row = await factory.charge()
+        event = NotificationEvent(event_id="evt_1", reference=CHARGE, result=approved(row, "ch_1"))
+        psp.events = [(b"one", event)]
         report = await steps.repair_events(START)
         assert (report.counts, report.more) == ({"listed": 1, "repaired": 1}, False)
-        (signal,) = gateway.logged("notify")
-        kept = await self.kept(store, signal.notification_id)
-        assert (kept.state, kept.source, kept.raw) == ("signalled", "listed", b"one")
-        assert kept.headers is None
+        (signal,) = transaction_client.logged("notify")
+        stored = await self.load(store, signal.notification_id)
+        assert (stored.state, stored.source, stored.raw) == ("signalled", "listed", b"one")
+        assert stored.headers is None
 
-    async def test_it_is_read_again_without_a_signature(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_an_imported_event_is_read_without_a_signature(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.charge()
-        outcome = saying(row, "ch_1")
+        row = await factory.charge()
+        outcome = approved(row, "ch_1")
         psp.events = [
             (b"one", NotificationEvent(event_id="evt_1", reference=CHARGE, result=outcome))
         ]
-        psp.notices = ProtocolError("no signature")
+        psp.parsed_events = ProtocolError("no signature")
         await steps.repair_events(START)
-        (signal,) = gateway.logged("notify")
+        (signal,) = transaction_client.logged("notify")
         async with httpx.AsyncClient() as http:
-            read = await PspActivities(store, http, Owners(store, gateway)).read_notification(
+            read = await PspActivities(
+                store, http, Reservations(store, transaction_client)
+            ).read_notification(
                 NotificationRead(
                     merchant_id="demo",
                     transaction_id=CHARGE,
@@ -177,20 +191,25 @@ class TestEvents:
                 )
             )
         assert (read.outcome, read.fetch) == (outcome, False)
-        assert (await self.kept(store, signal.notification_id)).state == "applied"
+        assert (await self.load(store, signal.notification_id)).state == "applied"
 
-    async def test_one_whose_news_is_known_only_enters_the_inbox(
-        self, store: Store, book: Book, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_an_event_already_included_is_only_stored(
+        self,
+        store: Store,
+        factory: Book,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.charge()
-        await decided(store, row, saying(row, "ch_1"))
-        notice = NotificationEvent(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
-        psp.events = [(b"one", notice)]
+        row = await factory.charge()
+        await record_outcome(store, row, approved(row, "ch_1"))
+        event = NotificationEvent(event_id="evt_1", reference=CHARGE, result=approved(row, "ch_1"))
+        psp.events = [(b"one", event)]
         await steps.repair_events(START)
-        assert gateway.logged("notify") == []
-        assert (await self.kept(store, 1)).state == "known"
+        assert transaction_client.logged("notify") == []
+        assert (await self.load(store, 1)).state == "known"
 
-    async def test_one_without_transaction_is_parked_and_one_of_no_interest_left_out(
+    async def test_an_event_without_transaction_is_parked_and_an_irrelevant_one_skipped(
         self, store: Store, psp: FakePsp, steps: Any
     ) -> None:
         psp.events = [
@@ -198,61 +217,75 @@ class TestEvents:
             (b"two", NotificationEvent(event_id="evt_2", relevant=False)),
         ]
         await steps.repair_events(START)
-        assert (await self.kept(store, 1)).state == "parked"
+        assert (await self.load(store, 1)).state == "parked"
         assert await store.notification(2) is None
 
-    async def test_the_place_is_kept_from_page_to_page_and_run_to_run(
-        self, store: Store, merchant: Merchant, psp: FakePsp, gateway: FakeTransactionClient
+    async def test_the_cursor_is_stored_between_pages_and_runs(
+        self,
+        store: Store,
+        merchant: Merchant,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
     ) -> None:
         psp.events = [(b"%d" % i, NotificationEvent(event_id=f"evt_{i}")) for i in range(5)]
         for _ in range(2):
             async with httpx.AsyncClient() as http:
-                await ReconcileActivities(store, http, gateway).repair_events(START)
-        asked = [cursor for name, cursor in psp.calls if name == "list_events"]
-        assert asked == [None, "2", "4", "5"]
+                await ReconcileActivities(store, http, transaction_client).repair_events(START)
+        ranges = [cursor for name, cursor in psp.calls if name == "list_events"]
+        assert ranges == [None, "2", "4", "5"]
         assert (await store.progress(merchant.psp_settings_id)).cursor == "5"
         psp.events.append((b"5", NotificationEvent(event_id="evt_5")))
         async with httpx.AsyncClient() as http:
-            report = await ReconcileActivities(store, http, gateway).repair_events(START)
+            report = await ReconcileActivities(store, http, transaction_client).repair_events(START)
         assert report.counts == {"listed": 1, "repaired": 1}
 
-    async def test_two_workers_at_once_take_each_event_in_once(
-        self, store: Store, book: Book, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_concurrent_workers_import_each_event_once(
+        self,
+        store: Store,
+        factory: Book,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.charge()
+        row = await factory.charge()
         psp.events = [
             (
                 b"%d" % i,
                 NotificationEvent(
-                    event_id=f"evt_{i}", reference=CHARGE, result=saying(row, "ch_1")
+                    event_id=f"evt_{i}", reference=CHARGE, result=approved(row, "ch_1")
                 ),
             )
             for i in range(6)
         ]
         await asyncio.gather(*(steps.repair_events(START) for _ in range(3)))
         await steps.repair_events(START)
-        signalled = {signal.event_id for signal in gateway.logged("notify")}
+        signalled = {signal.event_id for signal in transaction_client.logged("notify")}
         assert signalled == {f"evt_{i}" for i in range(6)}
         assert await store.notification(7) is None
         assert (await store.progress(row.psp_settings_id)).cursor == "6"
 
-    async def test_while_temporal_is_away_the_place_stays(
-        self, store: Store, book: Book, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_the_cursor_stays_while_temporal_is_unavailable(
+        self,
+        store: Store,
+        factory: Book,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.charge()
-        notice = NotificationEvent(event_id="evt_1", reference=CHARGE, result=saying(row, "ch_1"))
-        psp.events = [(b"one", notice)]
-        gateway.failures = [AWAY]
+        row = await factory.charge()
+        event = NotificationEvent(event_id="evt_1", reference=CHARGE, result=approved(row, "ch_1"))
+        psp.events = [(b"one", event)]
+        transaction_client.failures = [UNAVAILABLE]
         with pytest.raises(RPCError):
             await steps.repair_events(START)
         assert (await store.progress(row.psp_settings_id)).cursor is None
-        assert (await self.kept(store, 1)).state == "stored"
+        assert (await self.load(store, 1)).state == "stored"
         await steps.repair_events(START)
         assert (await store.progress(row.psp_settings_id)).cursor == "1"
 
 
 class TestAccounts:
-    async def test_a_merchant_without_settings_is_left_alone(
+    async def test_a_merchant_without_settings_is_skipped(
         self, store: Store, psp: FakePsp, steps: Any
     ) -> None:
         await store.add_merchant("other", "fake")
@@ -261,24 +294,24 @@ class TestAccounts:
             assert report.counts == {}
         assert psp.calls == []
 
-    async def test_unusable_settings_are_not_tried_again(self, store: Store, steps: Any) -> None:
+    async def test_unusable_settings_are_not_retried(self, store: Store, steps: Any) -> None:
         await store.save_settings("demo", {})
         with pytest.raises(ApplicationError) as raised:
             await steps.repair_events(START)
         assert raised.value.non_retryable
 
     @pytest.mark.parametrize(
-        ("trouble", "retryable"),
+        ("error", "retryable"),
         [
             (PspUnavailable("away"), True),
             (RateLimited("slowly", retry_after=7), True),
             (CredentialsRejected("no"), False),
         ],
     )
-    async def test_the_psps_troubles_keep_their_meaning(
-        self, psp: FakePsp, steps: Any, trouble: PspError, retryable: bool
+    async def test_psp_errors_keep_their_retryability(
+        self, psp: FakePsp, steps: Any, error: PspError, retryable: bool
     ) -> None:
-        psp.away = trouble
+        psp.away = error
         for step in (steps.repair_events, steps.sweep_movements):
             with pytest.raises(ApplicationError) as raised:
                 await step(START)
@@ -286,237 +319,298 @@ class TestAccounts:
 
 
 class TestMovements:
-    async def paid(self, book: Book, store: Store) -> TransactionRow:
-        row = await book.charge()
-        await decided(store, row, saying(row, "ch_1"))
+    async def paid(self, factory: Book, store: Store) -> TransactionRow:
+        row = await factory.charge()
+        await record_outcome(store, row, approved(row, "ch_1"))
         return row
 
-    async def held(self, book: Book, store: Store) -> TransactionRow:
-        row = await book.preauth()
-        await decided(store, row, saying(row, "auth_1"))
+    async def held(self, factory: Book, store: Store) -> TransactionRow:
+        row = await factory.preauth()
+        await record_outcome(store, row, approved(row, "auth_1"))
         return row
 
-    async def swept(self, steps: Any) -> dict[str, int]:
+    async def compare(self, steps: Any) -> dict[str, int]:
         counts: dict[str, int] = (await steps.sweep_movements(START)).counts
         return counts
 
-    async def test_what_is_known_needs_nothing(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_a_matching_movement_needs_nothing(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await self.paid(book, store)
-        outcome = saying(row, "ch_1")
+        row = await self.paid(factory, store)
+        outcome = approved(row, "ch_1")
         psp.movements = [movement("ch_1", MovementKind.PAYMENT, outcome, reference=CHARGE)]
-        assert await self.swept(steps) == {"matched": 1}
-        assert gateway.owners == []
+        assert await self.compare(steps) == {"matched": 1}
+        assert transaction_client.owners == []
 
-    async def test_a_span_of_time_is_compared_without_moving_the_place(
-        self, book: Book, store: Store, merchant: Merchant, psp: FakePsp, steps: Any
+    async def test_a_span_of_time_is_compared_without_moving_the_progress(
+        self, factory: Book, store: Store, merchant: Merchant, psp: FakePsp, steps: Any
     ) -> None:
-        await self.paid(book, store)
+        await self.paid(factory, store)
         now = datetime.now(UTC)
         before = await store.progress(merchant.psp_settings_id)
         span = START.model_copy(update={"since": now - timedelta(days=3), "until": now})
         report = await steps.sweep_movements(span)
         assert (report.counts, report.more) == ({}, False)
-        asked = [given for name, given in psp.calls if name == "list_movements"]
-        assert asked[0][0] == now - timedelta(days=3)
-        assert asked[-1][1] == report.reached <= now
-        assert all(one[1] == other[0] for one, other in itertools.pairwise(asked))
+        ranges = [argument for name, argument in psp.calls if name == "list_movements"]
+        assert ranges[0][0] == now - timedelta(days=3)
+        assert ranges[-1][1] == report.reached <= now
+        assert all(first[1] == second[0] for first, second in itertools.pairwise(ranges))
         assert await store.progress(merchant.psp_settings_id) == before
 
     async def test_another_amount_is_looked_up(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await self.paid(book, store)
-        outcome = saying(row, "ch_1", Decimal("1.00"))
+        row = await self.paid(factory, store)
+        outcome = approved(row, "ch_1", Decimal("1.00"))
         psp.movements = [movement("ch_1", MovementKind.PAYMENT, outcome, reference=CHARGE)]
-        assert await self.swept(steps) == {"different": 1}
-        assert gateway.logged("look_up") == [(CHARGE, None)]
+        assert await self.compare(steps) == {"different": 1}
+        assert transaction_client.logged("look_up") == [(CHARGE, None)]
 
     async def test_another_outcome_is_looked_up(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.charge()
-        await decided(store, row, Pending(psp_id="ch_1"))
+        row = await factory.charge()
+        await record_outcome(store, row, Pending(psp_id="ch_1"))
         outcome = Declined(psp_id="ch_1", code=PaymentErrorCode.Rejected)
         psp.movements = [movement("ch_1", MovementKind.PAYMENT, outcome, reference=None)]
-        assert await self.swept(steps) == {"different": 1}
-        assert gateway.logged("look_up") == [(CHARGE, None)]
+        assert await self.compare(steps) == {"different": 1}
+        assert transaction_client.logged("look_up") == [(CHARGE, None)]
 
     async def test_a_second_movement_of_a_transaction_is_looked_up_by_its_own_id(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await self.paid(book, store)
-        outcome = saying(row, "ch_2")
+        row = await self.paid(factory, store)
+        outcome = approved(row, "ch_2")
         psp.movements = [movement("ch_2", MovementKind.PAYMENT, outcome, reference=CHARGE)]
-        assert await self.swept(steps) == {"different": 1}
-        assert gateway.logged("look_up") == [(CHARGE, "ch_2")]
+        assert await self.compare(steps) == {"different": 1}
+        assert transaction_client.logged("look_up") == [(CHARGE, "ch_2")]
 
-    async def test_another_currency_is_kept_for_a_person(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_a_movement_in_another_currency_stays_unresolved(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await self.paid(book, store)
-        outcome = saying(row, "ch_2")
+        row = await self.paid(factory, store)
+        outcome = approved(row, "ch_2")
         psp.movements = [
             movement("ch_2", MovementKind.PAYMENT, outcome, reference=CHARGE, currency="DKK")
         ]
         psp.answers = [ProtocolError("another currency")]
-        assert await self.swept(steps) == {"waiting": 1}
-        assert await self.swept(steps) == {"waiting": 1, "unresolved": 1}
-        (stray,) = await store.open_strays(row.psp_settings_id)
-        assert (stray.currency, stray.owner_id) == ("DKK", CHARGE)
-        assert gateway.owners == []
+        assert await self.compare(steps) == {"waiting": 1}
+        assert await self.compare(steps) == {"waiting": 1, "unresolved": 1}
+        (unmatched,) = await store.open_unmatched_movements(row.psp_settings_id)
+        assert (unmatched.currency, unmatched.owner_id) == ("DKK", CHARGE)
+        assert transaction_client.owners == []
 
-    async def test_a_refund_of_the_dashboard_is_adopted_until_the_state_shows_it(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_an_external_refund_is_reported_until_the_state_includes_it(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await self.paid(book, store)
-        psp.movements = [given_back()]
-        psp.answers = [given_back().outcome]
-        assert await self.swept(steps) == {"to_adopt": 1}
-        adoption = ExternalMovement(
+        row = await self.paid(factory, store)
+        psp.movements = [dashboard_refund()]
+        psp.answers = [dashboard_refund().outcome]
+        assert await self.compare(steps) == {"to_adopt": 1}
+        external_movement = ExternalMovement(
             psp_id="re_9",
             amount=Decimal("4.00"),
             currency="EUR",
             status=MovementStatus.BOOKED,
             booked_on=date(2026, 1, 16),
         )
-        assert gateway.logged("adopt") == [(CHARGE, adoption)]
-        (stray,) = await store.open_strays(row.psp_settings_id)
-        assert (stray.psp_id, stray.owner_id) == ("re_9", CHARGE)
+        assert transaction_client.logged("record_external_movement") == [
+            (CHARGE, external_movement)
+        ]
+        (unmatched,) = await store.open_unmatched_movements(row.psp_settings_id)
+        assert (unmatched.psp_id, unmatched.owner_id) == ("re_9", CHARGE)
 
         now = await store.transaction("demo", CHARGE)
         assert now is not None
         state = PaymentState.model_validate_json(now.snapshot)
-        state.record_external_movement(adoption, datetime.now(UTC))
-        await recorded(store, state)
-        assert await self.swept(steps) == {"adopted": 1, "resolved": 1}
-        assert await store.open_strays(row.psp_settings_id) == []
-        assert await self.swept(steps) == {"adopted": 1}
-        assert len(gateway.logged("adopt")) == 1
+        state.record_external_movement(external_movement, datetime.now(UTC))
+        await record_state(store, state)
+        assert await self.compare(steps) == {"adopted": 1, "resolved": 1}
+        assert await store.open_unmatched_movements(row.psp_settings_id) == []
+        assert await self.compare(steps) == {"adopted": 1}
+        assert len(transaction_client.logged("record_external_movement")) == 1
 
-    async def test_its_parked_notification_comes_to_rest(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_an_external_movements_parked_notification_is_closed(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await self.paid(book, store)
+        row = await self.paid(factory, store)
         psp.events = [(b"one", NotificationEvent(event_id="evt_1", psp_ids=("re_9",)))]
         await steps.repair_events(START)
         now = await store.transaction("demo", CHARGE)
         assert now is not None
         state = PaymentState.model_validate_json(now.snapshot)
-        psp.movements, psp.answers = [given_back()], [given_back().outcome]
-        await self.swept(steps)
-        ((_, adoption), *_) = gateway.logged("adopt")
-        state.record_external_movement(adoption, datetime.now(UTC))
-        await recorded(store, state)
-        await self.swept(steps)
-        kept = await store.notification(1)
-        assert kept is not None
-        assert (kept.state, kept.transaction_id) == ("known", row.transaction_id)
+        psp.movements, psp.answers = [dashboard_refund()], [dashboard_refund().outcome]
+        await self.compare(steps)
+        ((_, external_movement), *_) = transaction_client.logged("record_external_movement")
+        state.record_external_movement(external_movement, datetime.now(UTC))
+        await record_state(store, state)
+        await self.compare(steps)
+        stored = await store.notification(1)
+        assert stored is not None
+        assert (stored.state, stored.transaction_id) == ("known", row.transaction_id)
 
-    async def test_a_refund_under_way_is_followed_to_its_end(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_a_pending_external_refund_is_followed_to_its_end(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await self.paid(book, store)
-        psp.movements = [given_back(Pending(psp_id="re_9"))]
+        row = await self.paid(factory, store)
+        psp.movements = [dashboard_refund(Pending(psp_id="re_9"))]
         psp.answers = [Pending(psp_id="re_9")]
-        await self.swept(steps)
-        standings = [adoption.status for _, adoption in gateway.logged("adopt")]
-        assert set(standings) == {MovementStatus.OPEN}
+        await self.compare(steps)
+        statuses = [
+            external_movement.status
+            for _, external_movement in transaction_client.logged("record_external_movement")
+        ]
+        assert set(statuses) == {MovementStatus.OPEN}
         psp.movements = []  # its window has passed
-        psp.answers = [given_back().outcome]
-        assert await self.swept(steps) == {"unresolved": 1}
-        assert gateway.logged("adopt")[-1][1].status is MovementStatus.BOOKED
+        psp.answers = [dashboard_refund().outcome]
+        assert await self.compare(steps) == {"unresolved": 1}
+        assert (
+            transaction_client.logged("record_external_movement")[-1][1].status
+            is MovementStatus.BOOKED
+        )
         psp.answers = [Declined(psp_id="re_9")]
-        assert await self.swept(steps) == {"resolved": 1}
-        assert await store.open_strays(row.psp_settings_id) == []
+        assert await self.compare(steps) == {"resolved": 1}
+        assert await store.open_unmatched_movements(row.psp_settings_id) == []
 
-    async def test_a_capture_of_the_dashboard_is_adopted_by_its_preauth(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_an_external_capture_is_reported_to_its_preauth(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        await self.held(book, store)
-        psp.movements, psp.answers = [captured()], [captured().outcome]
-        assert (await self.swept(steps))["to_adopt"] == 1
-        (owner, adoption), *_ = gateway.logged("adopt")
-        assert (owner, adoption.psp_id, adoption.status) == (
+        await self.held(factory, store)
+        psp.movements, psp.answers = [dashboard_capture()], [dashboard_capture().outcome]
+        assert (await self.compare(steps))["to_adopt"] == 1
+        (owner, external_movement), *_ = transaction_client.logged("record_external_movement")
+        assert (owner, external_movement.psp_id, external_movement.status) == (
             PREAUTH,
             "ch_9",
             MovementStatus.BOOKED,
         )
 
-    async def test_one_under_the_reference_of_its_parent_is_still_not_its_parent(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_a_movement_with_its_parents_reference_is_not_its_parent(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        await self.held(book, store)
-        psp.movements, psp.answers = [captured(reference=PREAUTH)], [captured().outcome]
-        assert (await self.swept(steps))["to_adopt"] == 1
-        assert gateway.logged("adopt")[0][0] == PREAUTH
+        await self.held(factory, store)
+        psp.movements, psp.answers = (
+            [dashboard_capture(reference=PREAUTH)],
+            [dashboard_capture().outcome],
+        )
+        assert (await self.compare(steps))["to_adopt"] == 1
+        assert transaction_client.logged("record_external_movement")[0][0] == PREAUTH
 
-    async def test_what_is_nobodys_is_kept_and_reported_once(
+    async def test_an_unmatched_movement_is_stored_and_logged_once(
         self,
         merchant: Merchant,
         store: Store,
         psp: FakePsp,
-        gateway: FakeTransactionClient,
+        transaction_client: FakeTransactionClient,
         steps: Any,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        psp.movements = [captured(parent=None), given_back(parent="ch_other")]
-        assert await self.swept(steps) == {"stray": 2}
+        psp.movements = [dashboard_capture(parent=None), dashboard_refund(parent="ch_other")]
+        assert await self.compare(steps) == {"stray": 2}
         for _ in range(2):
-            assert await self.swept(steps) == {"stray": 2, "unresolved": 2}
+            assert await self.compare(steps) == {"stray": 2, "unresolved": 2}
         assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
         assert "ch_9" in caplog.text
         assert "dashboard_1" not in caplog.text
-        strays = await store.open_strays(merchant.psp_settings_id)
-        assert {(s.psp_id, s.kind, s.amount, s.owner_id) for s in strays} == {
+        unmatched_movements = await store.open_unmatched_movements(merchant.psp_settings_id)
+        assert {(s.psp_id, s.kind, s.amount, s.owner_id) for s in unmatched_movements} == {
             ("ch_9", "payment", Decimal("4.00"), None),
             ("re_9", "refund", Decimal("4.00"), None),
         }
-        assert gateway.owners == []
+        assert transaction_client.owners == []
         assert not [name for name, _ in psp.calls if name.startswith("fetch")]
 
-    async def test_what_was_refused_and_is_nobodys_moved_nothing(
+    async def test_a_declined_unmatched_movement_is_not_stored(
         self, merchant: Merchant, store: Store, psp: FakePsp, steps: Any
     ) -> None:
         psp.movements = [movement("ch_8", MovementKind.PAYMENT, Declined(psp_id="ch_8"))]
-        assert await self.swept(steps) == {"void": 1}
-        assert await store.open_strays(merchant.psp_settings_id) == []
+        assert await self.compare(steps) == {"void": 1}
+        assert await store.open_unmatched_movements(merchant.psp_settings_id) == []
 
-    async def test_a_stray_whose_transaction_is_known_later_is_resolved(
-        self, merchant: Merchant, book: Book, store: Store, psp: FakePsp, steps: Any
+    async def test_an_unmatched_movement_matched_later_is_resolved(
+        self, merchant: Merchant, factory: Book, store: Store, psp: FakePsp, steps: Any
     ) -> None:
         lost = movement("ch_1", MovementKind.PAYMENT, Pending(psp_id="ch_1"), reference=None)
         psp.movements = [lost]
-        assert await self.swept(steps) == {"stray": 1}
-        row = await self.paid(book, store)
-        psp.movements, psp.answers = [], [saying(row, "ch_1")]
-        assert await self.swept(steps) == {"resolved": 1}
-        stray = await store.stray(merchant.psp_settings_id, "ch_1")
-        assert stray is not None
-        assert (stray.owner_id, stray.resolved_at is not None) == (CHARGE, True)
+        assert await self.compare(steps) == {"stray": 1}
+        row = await self.paid(factory, store)
+        psp.movements, psp.answers = [], [approved(row, "ch_1")]
+        assert await self.compare(steps) == {"resolved": 1}
+        unmatched = await store.unmatched_movement(merchant.psp_settings_id, "ch_1")
+        assert unmatched is not None
+        assert (unmatched.owner_id, unmatched.resolved_at is not None) == (CHARGE, True)
 
-    async def test_one_that_cannot_be_compared_does_not_hold_up_the_others(
+    async def test_a_movement_that_cannot_be_compared_does_not_block_others(
         self,
-        book: Book,
+        factory: Book,
         store: Store,
         psp: FakePsp,
-        gateway: FakeTransactionClient,
+        transaction_client: FakeTransactionClient,
         steps: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        row = await book.charge()
+        row = await factory.charge()
         await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, "{}"))
-        held = await self.held(book, store)
+        held = await self.held(factory, store)
         psp.movements = [
-            movement("ch_1", MovementKind.PAYMENT, saying(row, "ch_1"), reference=CHARGE),
+            movement("ch_1", MovementKind.PAYMENT, approved(row, "ch_1"), reference=CHARGE),
             movement(
-                "auth_1", MovementKind.AUTHORIZATION, saying(held, "auth_1"), reference=PREAUTH
+                "auth_1", MovementKind.AUTHORIZATION, approved(held, "auth_1"), reference=PREAUTH
             ),
         ]
-        assert await self.swept(steps) == {"unreadable": 1, "matched": 1}
+        assert await self.compare(steps) == {"unreadable": 1, "matched": 1}
 
-    async def test_the_window_moves_on_and_survives_a_psp_that_is_away(
+    async def test_the_progress_survives_a_psp_outage(
         self, merchant: Merchant, store: Store, psp: FakePsp, steps: Any
     ) -> None:
         psp.away = PspUnavailable("away")
@@ -524,54 +618,59 @@ class TestMovements:
             await steps.sweep_movements(START)
         assert (await store.progress(merchant.psp_settings_id)).checked_until is None
         psp.away = None
-        await self.swept(steps)
+        await self.compare(steps)
         first = (await store.progress(merchant.psp_settings_id)).checked_until
         assert first is not None
-        await self.swept(steps)
+        await self.compare(steps)
         second = (await store.progress(merchant.psp_settings_id)).checked_until
         assert second is not None
         assert second > first
         since, until = [span for name, span in psp.calls if name == "list_movements"][-1]
         assert since < first < until
 
-    def test_windows_grow_in_quiet_times_and_shrink_in_busy_ones(self) -> None:
+    def test_windows_grow_with_few_movements_and_shrink_with_many(self) -> None:
         assert next_stride(WINDOW, 0) == WINDOW * 2
         assert next_stride(LONGEST_WINDOW, 0) == LONGEST_WINDOW
-        assert next_stride(WINDOW, FEW) == WINDOW
-        assert next_stride(WINDOW, MANY + 1) == WINDOW / 2
-        assert next_stride(SHORTEST_WINDOW, MANY + 1) == SHORTEST_WINDOW
+        assert next_stride(WINDOW, FEW_MOVEMENTS) == WINDOW
+        assert next_stride(WINDOW, MANY_MOVEMENTS + 1) == WINDOW / 2
+        assert next_stride(SHORTEST_WINDOW, MANY_MOVEMENTS + 1) == SHORTEST_WINDOW
 
 
-class TestCaptureOfAnAdoptedOne:
-    async def test_it_is_answered_from_the_capture_there_is(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+class TestCaptureAfterExternalCapture:
+    async def test_the_reply_is_read_from_the_external_capture(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.preauth()
-        await decided(store, row, saying(row, "auth_1"))
-        psp.movements, psp.answers = [captured()], [captured().outcome]
+        row = await factory.preauth()
+        await record_outcome(store, row, approved(row, "auth_1"))
+        psp.movements, psp.answers = [dashboard_capture()], [dashboard_capture().outcome]
         await steps.sweep_movements(START)
-        asks = await book.capture()
-        gateway.reply = ReserveReply(psp_id="auth_1", taken_by="ch_9")
+        asks = await factory.capture()
+        transaction_client.reply = ReserveReply(psp_id="auth_1", taken_by="ch_9")
         psp.calls.clear()
         async with httpx.AsyncClient() as http:
-            activities = PspActivities(store, http, Owners(store, gateway))
+            activities = PspActivities(store, http, Reservations(store, transaction_client))
             reply = await activities.capture(call(CAPTURE, owner_id=PREAUTH))
-        assert (reply.outcome, reply.evidence) == (captured().outcome, EvidenceKind.READ)
-        fetched = [said for name, said in psp.calls if name == "fetch_payment"]
+        assert (reply.outcome, reply.evidence) == (dashboard_capture().outcome, EvidenceKind.READ)
+        fetched = [lookup for name, lookup in psp.calls if name == "fetch_payment"]
         assert [(lookup.psp_id, lookup.reference) for lookup in fetched] == [
             ("ch_9", "dashboard_1")
         ]
         assert not [name for name, _ in psp.calls if name == "capture"]
         assert asks.transaction_id == CAPTURE
 
-    async def test_while_the_psp_does_not_show_it_the_outcome_is_unknown(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient
+    async def test_without_the_external_capture_the_outcome_is_unknown(
+        self, factory: Book, store: Store, psp: FakePsp, transaction_client: FakeTransactionClient
     ) -> None:
-        await book.capture()
-        gateway.reply = ReserveReply(psp_id="auth_1", taken_by="ch_9")
+        await factory.capture()
+        transaction_client.reply = ReserveReply(psp_id="auth_1", taken_by="ch_9")
         psp.answers = [None]
         async with httpx.AsyncClient() as http:
-            activities = PspActivities(store, http, Owners(store, gateway))
+            activities = PspActivities(store, http, Reservations(store, transaction_client))
             with pytest.raises(ApplicationError) as raised:
                 await activities.capture(call(CAPTURE, owner_id=PREAUTH))
         assert not raised.value.non_retryable
@@ -580,79 +679,101 @@ class TestCaptureOfAnAdoptedOne:
 Answer = Callable[[TransactionRow], Outcome | None]
 
 
-class TestSample:
+class TestSpotCheck:
     @pytest.fixture(autouse=True)
-    def _every_time(self, steps: Any, store: Store, gateway: FakeTransactionClient) -> None:
-        steps._sample = Sample(store, gateway, timedelta(0), timedelta(0))
+    def _every_time(
+        self, steps: Any, store: Store, transaction_client: FakeTransactionClient
+    ) -> None:
+        steps._spot_check = SpotCheck(store, transaction_client, timedelta(0), timedelta(0))
 
     @pytest.mark.parametrize(
-        ("answer", "counted", "told"),
+        ("answer", "counted", "look_ups"),
         [
-            (lambda row: saying(row, "ch_1"), "matched", []),
-            (lambda row: saying(row, "ch_1", Decimal("1.00")), "different", [(CHARGE, None)]),
+            (lambda row: approved(row, "ch_1"), "matched", []),
+            (lambda row: approved(row, "ch_1", Decimal("1.00")), "different", [(CHARGE, None)]),
             (lambda row: None, "missing", []),
         ],
     )
-    async def test_a_finished_one_is_compared(
+    async def test_a_final_transaction_is_compared(
         self,
-        book: Book,
+        factory: Book,
         store: Store,
         psp: FakePsp,
-        gateway: FakeTransactionClient,
+        transaction_client: FakeTransactionClient,
         steps: Any,
         answer: Answer,
         counted: str,
-        told: list[Any],
+        look_ups: list[Any],
     ) -> None:
-        row = await book.charge()
-        await decided(store, row, saying(row, "ch_1"))
+        row = await factory.charge()
+        await record_outcome(store, row, approved(row, "ch_1"))
         psp.answers = [answer(row)]
         assert (await steps.sample_final(START)).counts == {counted: 1}
-        assert gateway.logged("look_up") == told
+        assert transaction_client.logged("look_up") == look_ups
 
-    async def test_an_open_one_that_is_decided_is_looked_up(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_an_open_transaction_decided_at_the_psp_is_looked_up(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.charge()
-        await decided(store, row, Pending(psp_id="ch_1"))
-        psp.answers = [saying(row, "ch_1")]
+        row = await factory.charge()
+        await record_outcome(store, row, Pending(psp_id="ch_1"))
+        psp.answers = [approved(row, "ch_1")]
         assert (await steps.sample_final(START)).counts == {"different": 1}
-        assert gateway.logged("look_up") == [(CHARGE, None)]
-        (start,) = gateway.owners
+        assert transaction_client.logged("look_up") == [(CHARGE, None)]
+        (start,) = transaction_client.owners
         assert start.resume is not None
 
-    async def test_one_that_ended_without_the_psp_is_no_surprise(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_a_transaction_failed_before_the_psp_counts_as_matched(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        row = await book.charge()
-        await decided(store, row, Declined(code=PaymentErrorCode.InternalError))
+        row = await factory.charge()
+        await record_outcome(store, row, Declined(code=PaymentErrorCode.InternalError))
         psp.answers = [None]
         assert (await steps.sample_final(START)).counts == {"matched": 1}
 
-    async def test_one_that_was_never_begun_is_not_asked_for(
-        self, book: Book, psp: FakePsp, steps: Any
+    async def test_an_unstarted_transaction_is_not_compared(
+        self, factory: Book, psp: FakePsp, steps: Any
     ) -> None:
-        await book.charge()
+        await factory.charge()
         assert (await steps.sample_final(START)).counts == {}
 
-    async def test_one_the_psp_cannot_explain_does_not_hold_up_the_others(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_an_unreadable_response_does_not_block_others(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        for row in (await book.charge(), await book.preauth()):
-            await decided(store, row, saying(row, f"{row.kind}_1"))
+        for row in (await factory.charge(), await factory.preauth()):
+            await record_outcome(store, row, approved(row, f"{row.kind}_1"))
         refused = await store.transaction("demo", PREAUTH)
         assert refused is not None
-        psp.answers = [ProtocolError("what?"), saying(refused, "preauth_1")]
+        psp.answers = [ProtocolError("what?"), approved(refused, "preauth_1")]
         assert (await steps.sample_final(START)).counts == {"unreadable": 1, "matched": 1}
 
-    async def test_what_was_compared_before_the_psp_went_away_counts(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient, steps: Any
+    async def test_transactions_compared_before_an_outage_are_recorded(
+        self,
+        factory: Book,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
     ) -> None:
-        for row in (await book.charge(), await book.preauth()):
-            await decided(store, row, saying(row, f"{row.kind}_1"))
+        for row in (await factory.charge(), await factory.preauth()):
+            await record_outcome(store, row, approved(row, f"{row.kind}_1"))
         first = await store.transaction("demo", CHARGE)
         assert first is not None
-        psp.answers = [saying(first, "payment_1"), PspUnavailable("away")]
+        psp.answers = [approved(first, "payment_1"), PspUnavailable("away")]
         with pytest.raises(ApplicationError):
             await steps.sample_final(START)
         before = first.checked_at
@@ -667,10 +788,10 @@ class TestSample:
         assert still.checked_at < after.checked_at
 
     async def test_fresh_ones_are_left_alone_by_default(
-        self, book: Book, store: Store, psp: FakePsp, gateway: FakeTransactionClient
+        self, factory: Book, store: Store, psp: FakePsp, transaction_client: FakeTransactionClient
     ) -> None:
-        row = await book.charge()
-        await decided(store, row, saying(row, "ch_1"))
+        row = await factory.charge()
+        await record_outcome(store, row, approved(row, "ch_1"))
         async with httpx.AsyncClient() as http:
-            report = await ReconcileActivities(store, http, gateway).sample_final(START)
+            report = await ReconcileActivities(store, http, transaction_client).sample_final(START)
         assert report.counts == {}

@@ -1,4 +1,4 @@
-"""Snapshots in the store."""
+"""Test the activity that records snapshots."""
 
 from datetime import UTC, datetime
 
@@ -30,42 +30,42 @@ def approved(row: TransactionRow) -> AnyState:
     return state
 
 
-async def kept(store: Store, row: TransactionRow) -> TransactionRow:
+async def load(store: Store, row: TransactionRow) -> TransactionRow:
     found = await store.transaction(row.merchant_id, row.transaction_id)
     assert found is not None
     return found
 
 
-async def test_a_snapshot_is_kept_with_its_ids_and_evidence(store: Store, book: Book) -> None:
-    row = await book.preauth()
+async def test_a_snapshot_is_stored_with_its_ids_and_evidence(store: Store, factory: Book) -> None:
+    row = await factory.preauth()
     state = approved(row)
     assert await RecordActivities(store).record(record(state))
-    found = await kept(store, row)
+    found = await load(store, row)
     assert (found.status, found.version) == ("Succeeded", state.version)
     assert found.psp_transaction_id == "auth_1"
     assert read_state(found.kind, found.snapshot) == state
     assert Evidence.model_validate_json(found.evidence or "") == PROOF
 
 
-async def test_the_session_is_kept_to_be_found_by(store: Store, book: Book) -> None:
-    row = await book.preauth()
+async def test_the_session_id_is_stored(store: Store, factory: Book) -> None:
+    row = await factory.preauth()
     state = read_state(row.kind, row.snapshot)
     ends = datetime(2026, 1, 16, tzinfo=UTC)
     state.apply(RedirectRequired(psp_id="cs_1", expires_at=ends), PROOF)
     await RecordActivities(store).record(record(state))
-    found = await kept(store, row)
+    found = await load(store, row)
     assert (found.psp_session_id, found.evidence) == ("cs_1", None)
 
 
-async def test_a_repeated_record_is_written_again(store: Store, book: Book) -> None:
-    state = approved(await book.preauth())
+async def test_a_repeated_record_is_written_again(store: Store, factory: Book) -> None:
+    state = approved(await factory.preauth())
     records = RecordActivities(store)
     assert await records.record(record(state))
     assert await records.record(record(state))
 
 
-async def test_an_older_version_does_not_overwrite_a_newer_one(store: Store, book: Book) -> None:
-    row = await book.preauth()
+async def test_an_older_version_does_not_overwrite_a_newer_one(store: Store, factory: Book) -> None:
+    row = await factory.preauth()
     older = read_state(row.kind, row.snapshot)
     older.flag_attention("look")
     newer = older.model_copy(deep=True)
@@ -73,24 +73,26 @@ async def test_an_older_version_does_not_overwrite_a_newer_one(store: Store, boo
     records = RecordActivities(store)
     assert await records.record(record(newer))
     assert not await records.record(record(older))
-    assert read_state(row.kind, (await kept(store, row)).snapshot) == newer
+    assert read_state(row.kind, (await load(store, row)).snapshot) == newer
 
 
-async def test_a_state_that_asks_for_a_person_is_marked(store: Store, book: Book) -> None:
-    row = await book.preauth()
+async def test_a_state_that_needs_attention_is_marked(store: Store, factory: Book) -> None:
+    row = await factory.preauth()
     assert not row.needs_attention
     state = approved(row)
     state.flag_attention("look")
     await RecordActivities(store).record(record(state))
-    assert (await kept(store, row)).needs_attention
+    assert (await load(store, row)).needs_attention
     state.attention = None
     state.version += 1
     await RecordActivities(store).record(record(state))
-    assert not (await kept(store, row)).needs_attention
+    assert not (await load(store, row)).needs_attention
 
 
-async def test_the_record_of_a_success_makes_its_agreement_usable(store: Store, book: Book) -> None:
-    row = await book.preauth()
+async def test_the_record_of_a_success_makes_its_agreement_usable(
+    store: Store, factory: Book
+) -> None:
+    row = await factory.preauth()
     await store.save_private(row.merchant_id, row.transaction_id, instrument=PRIVATE)
     await RecordActivities(store).record(record(approved(row), activate=True))
     agreement = await store.agreement("demo", row.agreement_id or "")
@@ -98,17 +100,17 @@ async def test_the_record_of_a_success_makes_its_agreement_usable(store: Store, 
     assert (agreement.usable, agreement.instrument) == (True, PRIVATE)
 
 
-async def test_other_records_leave_the_agreement_alone(store: Store, book: Book) -> None:
-    row = await book.preauth()
+async def test_other_records_do_not_change_the_agreement(store: Store, factory: Book) -> None:
+    row = await factory.preauth()
     await RecordActivities(store).record(record(approved(row)))
     agreement = await store.agreement("demo", row.agreement_id or "")
     assert agreement is not None
     assert not agreement.usable
 
 
-async def test_the_snapshot_is_kept_as_the_workflow_wrote_it(store: Store, book: Book) -> None:
-    row = await book.preauth()
-    told = record(approved(row))
-    await RecordActivities(store).record(told)
-    assert (await kept(store, row)).snapshot == told.snapshot
-    assert isinstance(read_state("preauth", told.snapshot), PreauthState)
+async def test_the_snapshot_is_stored_unchanged(store: Store, factory: Book) -> None:
+    row = await factory.preauth()
+    written = record(approved(row))
+    await RecordActivities(store).record(written)
+    assert (await load(store, row)).snapshot == written.snapshot
+    assert isinstance(read_state("preauth", written.snapshot), PreauthState)

@@ -1,4 +1,4 @@
-"""A real store with transactions of every kind, and a gateway that says what a test wrote down."""
+"""Fixtures: a real store with transactions and a fake transaction client."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ from integrator.transactions.workflow_inputs import read_state
 from tests.activities.conftest import (  # noqa: F401 - fixtures
     NOW,
     Book,
-    book,
     empty_database,
+    factory,
     merchant,
     psp,
     store,
@@ -33,7 +33,7 @@ def gone() -> RPCError:
 
 @dataclass
 class FakeGateway:
-    """Workflows by id; what was asked of them is in `asked`. Without one: not found."""
+    """Fake workflows by id; `asked` records the calls. An unknown id is not found."""
 
     states: dict[str, AnyState] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
@@ -78,48 +78,48 @@ class FakeGateway:
         self.starts.append(start)
 
     def run(self, row: TransactionRow, state: AnyState) -> None:
-        """A workflow of this transaction runs."""
+        """Add a running workflow of this transaction."""
         self.states[workflow_id(row.merchant_id, TransactionKind(row.kind), row.transaction_id)] = (
             state
         )
 
 
 @pytest.fixture
-def gateway() -> FakeGateway:
+def transaction_client() -> FakeGateway:
     return FakeGateway()
 
 
 async def kept(store: Store, row: TransactionRow) -> TransactionRow:  # noqa: F811
-    found = await store.transaction(row.merchant_id, row.transaction_id)
-    assert found is not None
-    return found
+    stored = await store.transaction(row.merchant_id, row.transaction_id)
+    assert stored is not None
+    return stored
 
 
 @dataclass
 class Books:
-    """Transactions in the states that operators meet."""
+    """Creates transactions in the states that operators meet."""
 
     store: Store
-    book: Book
+    factory: Book
 
     async def paid(self) -> TransactionRow:
-        """A charge that succeeded."""
-        row = await self.book.charge()
+        """Create a charge that succeeded."""
+        row = await self.factory.charge()
         state = read_state(row.kind, row.snapshot)
         fact = Fact(kind=FactKind.PAID, id="ch_1", amount=row.requested_amount)
         state.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
         return await self.recorded(row, state)
 
     async def unknown(self) -> TransactionRow:
-        """A charge of which nobody knows what became of it, and which asks for a person."""
-        row = await self.book.charge()
+        """Create a charge with an unknown outcome that needs attention."""
+        row = await self.factory.charge()
         state = read_state(row.kind, row.snapshot)
         state.apply(Pending(psp_id=None), PROOF)
         state.flag_attention("The PSP has not decided for a long time; somebody should ask it why.")
         return await self.recorded(row, state)
 
     async def recorded(self, row: TransactionRow, state: AnyState) -> TransactionRow:
-        """As the workflow's recorder does it."""
+        """Record the state as the workflow's recorder does."""
         await RecordActivities(self.store).record(
             Record(
                 merchant_id=row.merchant_id,
@@ -132,13 +132,13 @@ class Books:
 
 
 @pytest.fixture
-def books(store: Store, book: Book, psp: object) -> Books:  # noqa: F811
-    return Books(store, book)
+def scenarios(store: Store, factory: Book, psp: object) -> Books:  # noqa: F811
+    return Books(store, factory)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: bytes) -> Path:  # noqa: F811
-    """The data folder of commands: a database with the current schema, no Temporal."""
+    """Data folder for commands: a migrated database, no Temporal."""
     import os
 
     for name in [name for name in os.environ if name.startswith("INTEGRATOR_")]:

@@ -1,4 +1,4 @@
-"""The commands as programs see them: documents, exit codes, and how quickly they start."""
+"""Test the commands' documents, exit codes and imports."""
 
 import asyncio
 import json
@@ -41,12 +41,12 @@ COMMANDS = (
 
 @pytest.fixture(autouse=True)
 def in_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that end their process the hard way end with an exit code here."""
+    """Replace `os._exit` by an exit code of Typer."""
 
-    def leave(code: int) -> None:
+    def raise_exit(code: int) -> None:
         raise typer.Exit(code)
 
-    monkeypatch.setattr("os._exit", leave)
+    monkeypatch.setattr("os._exit", raise_exit)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def document(*arguments: str, code: int = 0) -> Any:
     return json.loads(call(*arguments, "--json", code=code).stdout)
 
 
-def test_help_starts_without_the_system() -> None:
+def test_help_imports_no_heavy_modules() -> None:
     code = (
         "import integrator.cli.main, sys; heavy = {'temporalio', 'sqlalchemy', 'pydantic', 'httpx', 'fastapi'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
@@ -91,7 +91,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_pages_of_a_list_join() -> None:
+def test_pages_of_a_list_are_contiguous() -> None:
     first = document("list", "--limit", "3")
     rest = document("list", "--limit", "3", "--cursor", first["cursor"])
     ids = [row["transaction_id"] for row in first["transactions"] + rest["transactions"]]
@@ -121,9 +121,9 @@ def test_decisions_are_listed() -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_nothing_waits() -> None:
+def test_attention_is_empty_without_items() -> None:
     assert document("attention") == {"waiting": []}
-    assert "Nothing waits" in call("attention").output
+    assert "Nothing needs attention" in call("attention").output
 
 
 MISUSE = [
@@ -146,41 +146,44 @@ MISUSE = [
 
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("line", MISUSE)
-def test_misuse_has_an_exit_code_of_its_own(line: str) -> None:
+def test_misuse_exits_with_code_2(line: str) -> None:
     call(*line.split(), code=2)
 
 
 @pytest.mark.usefixtures("filled")
-def test_what_cannot_be_done_is_said() -> None:
-    assert "no transaction 'nobody'" in call("explain", "nobody", code=1).stderr
-    assert "no merchant 'nobody'" in call("reconcile", "--merchant", "nobody", code=1).stderr
-    assert "cannot be reached" in call("webhook", "redeliver", "t1", code=1).stderr
+def test_failures_are_explained() -> None:
+    assert "Transaction 'unknown' does not exist" in call("explain", "unknown", code=1).stderr
+    assert (
+        "Merchant 'unknown' does not exist"
+        in call("reconcile", "--merchant", "unknown", code=1).stderr
+    )
+    assert "is unreachable" in call("webhook", "redeliver", "t1", code=1).stderr
     assert "Aborted" in call("resolve", "t1", "failed", "--reason", "x", code=1, text="n\n").stderr
 
 
-def levels(found: Any) -> dict[str, str]:
-    return {finding["check"]: finding["level"] for finding in found["findings"]}
+def levels(document: Any) -> dict[str, str]:
+    return {result["check"]: result["level"] for result in document["findings"]}
 
 
 @pytest.mark.usefixtures("filled")
-def test_the_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    found = document("doctor", code=1)
-    assert not found["healthy"]
-    assert levels(found)["database"] == levels(found)["encryption"] == "ok"
-    assert (levels(found)["merchant demo"], levels(found)["Temporal"]) == ("warning", "problem")
-    assert all(finding["advice"] for finding in found["findings"] if finding["level"] != "ok")
+def test_doctor_reports_missing_parts(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    report = document("doctor", code=1)
+    assert not report["healthy"]
+    assert levels(report)["database"] == levels(report)["encryption"] == "ok"
+    assert (levels(report)["merchant demo"], levels(report)["Temporal"]) == ("warning", "problem")
+    assert all(result["advice"] for result in report["findings"] if result["level"] != "ok")
     other = KeyRing({"other": bytes(32)})
     assert other.ids == ("other",)
     secret = "b3RoZXJvdGhlcm90aGVyb3RoZXJvdGhlcm90aGVyMDA="
     monkeypatch.setenv("INTEGRATOR_KEYS", f"other:{secret}")
-    wrong = call("doctor", code=1)
-    assert "problem   encryption: the keys do not open all of" in wrong.stdout
-    assert secret not in wrong.output
+    wrong_key = call("doctor", code=1)
+    assert "problem   encryption: the keys do not decrypt all of" in wrong_key.stdout
+    assert secret not in wrong_key.output
     (folder / "integrator.db").unlink()
     assert levels(document("doctor", code=1))["database"] == "problem"
 
 
-def test_the_doctor_reads_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_checks_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTEGRATOR_PROFILE", "production")
     monkeypatch.setenv("INTEGRATOR_API_PORT", "99999999")
     (finding,) = document("doctor", code=1)["findings"]

@@ -1,4 +1,4 @@
-"""A transaction explained: the workflow's word, else the store's, on one screen."""
+"""Test `explain`: the workflow's or the store's state on one screen."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.admin.errors import OperatorError
 from integrator.operations.explain import render
 from integrator.operations.explain.query import Source, explain
-from integrator.operations.transaction_lookup import the_one
+from integrator.operations.transaction_lookup import find_transaction
 from integrator.psp.types import Approved, Fact, FactKind
 from integrator.store import DeliveryRow, NewDecision, Store, TransactionRow
 from integrator.transactions.workflow_inputs import read_state
@@ -20,7 +20,7 @@ from tests.store.builders import new_notification
 from workflows.messages import Delivery, DeliveryState
 
 
-def delivery(row: TransactionRow, **given: Any) -> DeliveryRow:
+def delivery(row: TransactionRow, **changes: Any) -> DeliveryRow:
     return replace(
         DeliveryRow(
             merchant_id=row.merchant_id,
@@ -33,12 +33,12 @@ def delivery(row: TransactionRow, **given: Any) -> DeliveryRow:
             delivered_at=NOW + timedelta(seconds=5),
             last_status=200,
         ),
-        **given,
+        **changes,
     )
 
 
 async def around(store: Store, row: TransactionRow) -> None:
-    """What others have said and done about it."""
+    """Add a delivery, a notification and a decision of the transaction."""
     merchant = await store.merchant(row.merchant_id)
     assert merchant is not None
     await store.record_delivery(delivery(row))
@@ -56,91 +56,95 @@ async def around(store: Store, row: TransactionRow) -> None:
     )
 
 
-async def test_the_workflows_word_and_the_stores_are_the_same(
-    store: Store, books: Books, gateway: FakeGateway
+async def test_workflow_and_store_give_the_same_timeline(
+    store: Store, scenarios: Books, transaction_client: FakeGateway
 ) -> None:
-    row = await books.paid()
+    row = await scenarios.paid()
     await around(store, row)
-    gateway.run(row, read_state(row.kind, row.snapshot))
-    asked = await explain(store, gateway, row)
-    gateway.states.clear()
-    read = await explain(store, gateway, row)
-    assert (asked.source, read.source) == (Source.WORKFLOW, Source.STORE_GONE)
-    first, second = render.screen(asked).split("\n"), render.screen(read).split("\n")
+    transaction_client.run(row, read_state(row.kind, row.snapshot))
+    from_workflow = await explain(store, transaction_client, row)
+    transaction_client.states.clear()
+    from_store = await explain(store, transaction_client, row)
+    assert (from_workflow.source, from_store.source) == (Source.WORKFLOW, Source.STORE_GONE)
+    first, second = render.render(from_workflow).split("\n"), render.render(from_store).split("\n")
     differing = [(a, b) for a, b in zip(first, second, strict=True) if a != b]
     assert differing == [
         (
-            "As its workflow says now.",
-            "As the store says: Temporal does not keep its workflow any more.",
+            "Present state of its workflow.",
+            "State from the store: Temporal does not keep its workflow any more.",
         )
     ]
     text = "\n".join(first)
-    for said in ("`ch_1`", "answered our call", "evt_1", "ada: acknowledge", "2 attempts"):
-        assert said in text
+    for expected in ("`ch_1`", "answered our call", "evt_1", "ada: acknowledge", "2 attempts"):
+        assert expected in text
 
 
 @pytest.mark.parametrize(
     "error",
-    [RPCError("away", RPCStatusCode.UNAVAILABLE, b""), RuntimeError("no"), TimeoutError()],
+    [RPCError("unavailable", RPCStatusCode.UNAVAILABLE, b""), RuntimeError("no"), TimeoutError()],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_silent_temporal_is_said(
-    store: Store, books: Books, gateway: FakeGateway, error: Exception
+async def test_an_unavailable_temporal_is_reported(
+    store: Store, scenarios: Books, transaction_client: FakeGateway, error: Exception
 ) -> None:
-    row = await books.paid()
-    gateway.away = error
-    found = await explain(store, gateway, row)
-    assert found.source is Source.STORE_SILENT
-    assert "could not be asked now" in render.screen(found)
+    row = await scenarios.paid()
+    transaction_client.away = error
+    details = await explain(store, transaction_client, row)
+    assert details.source is Source.STORE_SILENT
+    assert "did not respond" in render.render(details)
 
 
-async def test_a_workflow_that_is_ahead_of_the_store_is_believed(
-    store: Store, books: Books, gateway: FakeGateway
+async def test_a_workflow_state_newer_than_the_store_is_used(
+    store: Store, scenarios: Books, transaction_client: FakeGateway
 ) -> None:
-    row = await books.unknown()
+    row = await scenarios.unknown()
     ahead = read_state(row.kind, row.snapshot)
     fact = Fact(kind=FactKind.PAID, id="ch_1", amount=row.requested_amount)
     ahead.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
-    gateway.run(row, ahead)
-    assert "Succeeded" in render.screen(await explain(store, gateway, row))
+    transaction_client.run(row, ahead)
+    assert "Succeeded" in render.render(await explain(store, transaction_client, row))
 
 
-async def test_what_was_on_its_way_when_the_workflow_went_is_so_no_more(
-    store: Store, books: Books, gateway: FakeGateway
+async def test_a_delivery_interrupted_by_the_workflows_end_counts_as_given_up(
+    store: Store, scenarios: Books, transaction_client: FakeGateway
 ) -> None:
-    row = await books.paid()
-    on_its_way = delivery(row, state="delivering", delivered_at=None, last_status=503)
-    await store.record_delivery(on_its_way)
-    assert any("given up" in line for line in (await explain(store, gateway, row)).story.next)
-    gateway.away = TimeoutError()
+    row = await scenarios.paid()
+    delivering = delivery(row, state="delivering", delivered_at=None, last_status=503)
+    await store.record_delivery(delivering)
     assert any(
-        "being delivered" in line for line in (await explain(store, gateway, row)).story.next
+        "given up" in line
+        for line in (await explain(store, transaction_client, row)).timeline.next_steps
+    )
+    transaction_client.away = TimeoutError()
+    assert any(
+        "being delivered" in line
+        for line in (await explain(store, transaction_client, row)).timeline.next_steps
     )
 
 
-async def test_a_reopened_run_does_not_hide_what_was_announced_before(
-    store: Store, books: Books, gateway: FakeGateway
+async def test_a_reopened_run_does_not_hide_earlier_deliveries(
+    store: Store, scenarios: Books, transaction_client: FakeGateway
 ) -> None:
-    row = await books.paid()
+    row = await scenarios.paid()
     await store.record_delivery(delivery(row))
-    gateway.run(row, read_state(row.kind, row.snapshot))
-    gateway.deliveries[f"demo/payment/{row.transaction_id}"] = Delivery(
+    transaction_client.run(row, read_state(row.kind, row.snapshot))
+    transaction_client.deliveries[f"demo/payment/{row.transaction_id}"] = Delivery(
         state=DeliveryState.IDLE, to_announce=row.version, announced=row.version
     )
-    story = (await explain(store, gateway, row)).story
-    assert any("delivered" in line.text for line in story.happened)
+    timeline = (await explain(store, transaction_client, row)).timeline
+    assert any("delivered" in line.text for line in timeline.happened)
 
 
-async def test_a_long_story_fits_on_the_screen(
-    store: Store, books: Books, gateway: FakeGateway
+async def test_a_long_timeline_fits_on_the_screen(
+    store: Store, scenarios: Books, transaction_client: FakeGateway
 ) -> None:
-    row = await books.paid()
+    row = await scenarios.paid()
     state = read_state(row.kind, row.snapshot)
     for number in range(60):
         fact = Fact(kind=FactKind.CHARGED_BACK, id=f"cb_{number}", amount=row.requested_amount)
         state.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
         state.flag_attention(f"Look at number {number}.")
-    row = await books.recorded(row, state)
+    row = await scenarios.recorded(row, state)
     merchant = await store.merchant("demo")
     assert merchant is not None
     for number in range(30):
@@ -149,41 +153,41 @@ async def test_a_long_story_fits_on_the_screen(
             new_notification(merchant, f"evt_{number}", transaction_id=row.transaction_id)
         )
         await around(store, row)
-    found = await explain(store, gateway, row)
-    lines = render.screen(found).split("\n")
-    assert len(lines) <= render.LINES
+    details = await explain(store, transaction_client, row)
+    lines = render.render(details).split("\n")
+    assert len(lines) <= render.MAX_LINES
     assert sum("more (--json shows all)" in line for line in lines) == 5
-    document = render.document(found)
+    document = render.to_document(details)
     assert len(document["happened"]) > 60
     assert len(document["webhooks"]) == 31
 
 
-async def test_words_of_the_psp_cannot_steer_the_terminal(
-    store: Store, books: Books, gateway: FakeGateway
+async def test_psp_texts_cannot_control_the_terminal(
+    store: Store, scenarios: Books, transaction_client: FakeGateway
 ) -> None:
-    row = await books.paid()
+    row = await scenarios.paid()
     state = read_state(row.kind, row.snapshot)
     state.flag_attention("\x1b]0;owned\x07 look")
-    row = await books.recorded(row, state)
-    assert "\x1b" not in render.screen(await explain(store, gateway, row))
+    row = await scenarios.recorded(row, state)
+    assert "\x1b" not in render.render(await explain(store, transaction_client, row))
 
 
-async def test_a_transaction_is_found_or_asked_for(store: Store, books: Books) -> None:
-    row = await books.paid()
+async def test_a_transaction_is_found_by_each_of_its_ids(store: Store, scenarios: Books) -> None:
+    row = await scenarios.paid()
     for name in (row.transaction_id, "ch_1", "e" * 24):
-        assert (await the_one(store, name, None)).transaction_id == row.transaction_id
-    with pytest.raises(OperatorError, match="no transaction 'ch_2'"):
-        await the_one(store, "ch_2", None)
+        assert (await find_transaction(store, name, None)).transaction_id == row.transaction_id
+    with pytest.raises(OperatorError, match="Transaction 'ch_2' does not exist"):
+        await find_transaction(store, "ch_2", None)
     other = await store.add_merchant("zeta", "fake")
-    await replace_merchant(store, books, other.id)
+    await replace_merchant(store, scenarios, other.id)
     with pytest.raises(OperatorError, match=r"--merchant demo\|zeta"):
-        await the_one(store, row.transaction_id, None)
-    assert (await the_one(store, row.transaction_id, "zeta")).merchant_id == "zeta"
+        await find_transaction(store, row.transaction_id, None)
+    assert (await find_transaction(store, row.transaction_id, "zeta")).merchant_id == "zeta"
 
 
-async def replace_merchant(store: Store, books: Books, name: str) -> None:
-    """The same transaction once more, of another merchant."""
+async def replace_merchant(store: Store, scenarios: Books, name: str) -> None:
+    """Create the same transaction for another merchant."""
     merchant = await store.merchant(name)
     assert merchant is not None
-    row = await replace(books.book, merchant=merchant).charge()
+    row = await replace(scenarios.factory, merchant=merchant).charge()
     assert (await kept(store, row)).merchant_id == name

@@ -1,4 +1,4 @@
-"""Redelivery, one or many."""
+"""Test redelivery of one or many transactions."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,69 +7,81 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from integrator.operations import redelivery
-from integrator.store import Filter, Store, TransactionRow
+from integrator.store import Store, TransactionFilter, TransactionRow
 from tests.activities.conftest import NOW
 from tests.operations.conftest import Books, FakeGateway
 from tests.operations.test_explain import delivery
 
-GIVEN_UP = Filter(webhook="undelivered")
+UNDELIVERED = TransactionFilter(webhook="undelivered")
 
 
-def quiet(done: int, total: int) -> None:
+def ignore_progress(done: int, total: int) -> None:
     return None
 
 
 @pytest.fixture
-async def given_up(store: Store, books: Books) -> TransactionRow:
-    row = await books.paid()
+async def undelivered(store: Store, scenarios: Books) -> TransactionRow:
+    row = await scenarios.paid()
     await store.record_delivery(delivery(row, state="undelivered", delivered_at=None))
     return row
 
 
-async def test_what_was_given_up_is_announced_again(
-    store: Store, books: Books, gateway: FakeGateway, given_up: TransactionRow
+async def test_undelivered_notifications_are_redelivered(
+    store: Store, scenarios: Books, transaction_client: FakeGateway, undelivered: TransactionRow
 ) -> None:
-    await books.book.refund()  # with its payment and its preauth
+    await scenarios.factory.refund()  # with its payment and its preauth
     steps: list[tuple[int, int]] = []
-    done = await redelivery.all_of(
-        store, gateway, GIVEN_UP, lambda *step: steps.append(step), dry_run=False
+    result = await redelivery.redeliver_matching(
+        store, transaction_client, UNDELIVERED, lambda *step: steps.append(step), dry_run=False
     )
-    assert gateway.asked == [("redeliver", given_up.transaction_id)]
-    assert gateway.starts[0].resume is not None
-    assert (done.asked, done.skipped, done.failed) == ([f"demo/{given_up.transaction_id}"], [], [])
+    assert transaction_client.asked == [("redeliver", undelivered.transaction_id)]
+    assert transaction_client.starts[0].resume is not None
+    assert (result.asked, result.skipped, result.failed) == (
+        [f"demo/{undelivered.transaction_id}"],
+        [],
+        [],
+    )
     assert steps == [(0, 1), (1, 1)]
 
 
-async def test_a_dry_run_asks_nobody(
-    store: Store, gateway: FakeGateway, given_up: TransactionRow
+async def test_a_dry_run_signals_no_workflow(
+    store: Store, transaction_client: FakeGateway, undelivered: TransactionRow
 ) -> None:
-    done = await redelivery.all_of(store, gateway, GIVEN_UP, quiet, dry_run=True)
-    assert (len(done.asked), gateway.asked) == (1, [])
-    assert "1 transactions would be announced" in redelivery.told(done, dry_run=True)
+    result = await redelivery.redeliver_matching(
+        store, transaction_client, UNDELIVERED, ignore_progress, dry_run=True
+    )
+    assert (len(result.asked), transaction_client.asked) == (1, [])
+    assert "1 transactions would be announced" in redelivery.render(result, dry_run=True)
 
 
-async def test_what_has_not_begun_has_nothing_to_announce(
-    store: Store, books: Books, gateway: FakeGateway
+async def test_unstarted_transactions_are_skipped(
+    store: Store, scenarios: Books, transaction_client: FakeGateway
 ) -> None:
-    row = await books.book.charge()
-    assert not await redelivery.one(gateway, row)
-    done = await redelivery.all_of(store, gateway, Filter(), quiet, dry_run=False)
-    assert (done.asked, len(done.skipped), gateway.asked) == ([], 1, [])
+    row = await scenarios.factory.charge()
+    assert not await redelivery.redeliver(transaction_client, row)
+    result = await redelivery.redeliver_matching(
+        store, transaction_client, TransactionFilter(), ignore_progress, dry_run=False
+    )
+    assert (result.asked, len(result.skipped), transaction_client.asked) == ([], 1, [])
 
 
-async def test_those_that_cannot_be_reached_are_named(
-    store: Store, gateway: FakeGateway, given_up: TransactionRow
+async def test_unreachable_transactions_are_named(
+    store: Store, transaction_client: FakeGateway, undelivered: TransactionRow
 ) -> None:
-    gateway.away = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
-    done = await redelivery.all_of(store, gateway, GIVEN_UP, quiet, dry_run=False)
-    assert done.failed == [f"demo/{given_up.transaction_id}"]
-    assert given_up.transaction_id in redelivery.told(done, dry_run=False)
+    transaction_client.away = RPCError("unavailable", RPCStatusCode.UNAVAILABLE, b"")
+    result = await redelivery.redeliver_matching(
+        store, transaction_client, UNDELIVERED, ignore_progress, dry_run=False
+    )
+    assert result.failed == [f"demo/{undelivered.transaction_id}"]
+    assert undelivered.transaction_id in redelivery.render(result, dry_run=False)
 
 
 async def test_times_are_those_of_the_last_attempt(
-    store: Store, gateway: FakeGateway, given_up: TransactionRow
+    store: Store, transaction_client: FakeGateway, undelivered: TransactionRow
 ) -> None:
-    wanted = replace(GIVEN_UP, attempted_since=NOW, attempted_until=NOW + timedelta(minutes=1))
-    assert await store.count(wanted) == 1
-    later = replace(GIVEN_UP, attempted_since=NOW + timedelta(minutes=1))
+    conditions = replace(
+        UNDELIVERED, attempted_since=NOW, attempted_until=NOW + timedelta(minutes=1)
+    )
+    assert await store.count(conditions) == 1
+    later = replace(UNDELIVERED, attempted_since=NOW + timedelta(minutes=1))
     assert await store.count(later) == 0

@@ -1,4 +1,4 @@
-"""Real workflows on a real store against the sandbox PSP, whose notifications never arrive."""
+"""Fixtures: real workflows and store with the sandbox PSP, whose notifications never arrive."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,14 +16,14 @@ from temporalio.testing import WorkflowEnvironment
 
 import worker
 from activities.reconciliation.activities import ReconcileActivities
-from activities.reconciliation.spot_check import Sample
+from activities.reconciliation.spot_check import SpotCheck
 from integrator.crypto.keys import KeyRing
 from integrator.psp import registry
 from integrator.settings import Settings
 from integrator.store import Store, TransactionRow
 from integrator.store.migrate import upgrade
 from integrator.transactions.transaction_client import TransactionClient
-from integrator.transactions.workflow_inputs import first_start, input_refresher, read_state
+from integrator.transactions.workflow_inputs import initial_input, input_refresher, read_state
 from tests.activities.conftest import Book
 from tests.psp.conftest import Merchant, http, merchant, sandbox_url
 from tests.support.temporal import temporal_binary
@@ -35,7 +35,7 @@ __all__ = ["http", "merchant", "sandbox_url"]
 
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[Client]:
-    """A Temporal server whose clock is everybody's."""
+    """A Temporal server with the real clock."""
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         search_attributes=search_attributes.KEYS,
@@ -46,27 +46,27 @@ async def temporal() -> AsyncIterator[Client]:
 
 @dataclass
 class Live:
-    """One merchant of ours with its account at the PSP; `announced` is what Billwerk+ heard."""
+    """A merchant with its PSP account; `announced` are the change notifications delivered."""
 
     account: Merchant
     settings: Settings
     client: Client
     store: Store
-    gateway: TransactionClient
-    book: Book
+    transaction_client: TransactionClient
+    factory: Book
     steps: ReconcileActivities
     announced: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def start(self) -> ReconcileInput:
-        return ReconcileInput(merchant_id=self.book.merchant.id)
+        return ReconcileInput(merchant_id=self.factory.merchant.id)
 
     async def create(self, row: TransactionRow) -> Any:
-        return await self.gateway.create(first_start(row))
+        return await self.transaction_client.create(initial_input(row))
 
     async def redirected(self) -> TransactionRow:
-        """A preauth whose customer has just paid at the checkout; nobody told us."""
-        row = await self.book.preauth()
+        """Create a preauth whose customer has paid at the checkout, without a notification."""
+        row = await self.factory.preauth()
         await self.create(row)
         opened = await self.row(row)
         assert opened.private is not None
@@ -74,17 +74,19 @@ class Live:
         return row
 
     async def row(self, row: TransactionRow) -> TransactionRow:
-        found = await self.store.transaction(row.merchant_id, row.transaction_id)
-        assert found is not None
-        return found
+        stored = await self.store.transaction(row.merchant_id, row.transaction_id)
+        assert stored is not None
+        return stored
 
     async def state(self, row: TransactionRow) -> Any:
-        now = await self.row(row)
-        return read_state(now.kind, now.snapshot)
+        stored = await self.row(row)
+        return read_state(stored.kind, stored.snapshot)
 
     def heard(self, row: TransactionRow) -> int:
-        """How often Billwerk+ was told to look at it."""
-        return sum(one["TransactionId"] == row.transaction_id for one in self.announced)
+        """Count the change notifications of a transaction."""
+        return sum(
+            notification["TransactionId"] == row.transaction_id for notification in self.announced
+        )
 
 
 @pytest.fixture
@@ -109,24 +111,26 @@ async def live(
         Store(url, KeyRing({"test": bytes(32)})) as store,
         httpx.AsyncClient(transport=httpx.MockTransport(receive)) as webhooks,
         worker.build_worker(temporal, settings, store, http, webhooks),
-        worker.build_reconciler(temporal, settings, store, http),
+        worker.build_reconciliation_worker(temporal, settings, store, http),
     ):
-        ours = await store.add_merchant(f"m{uuid4().hex[:12]}", "sandbox")
+        stored_merchant = await store.add_merchant(f"m{uuid4().hex[:12]}", "sandbox")
         secrets = {
             "ApiKey": merchant.settings.api_key.get_secret_value(),
             "WebhookSecret": merchant.settings.webhook_secret.get_secret_value(),
         }
-        await store.save_settings(ours.id, secrets)
-        gateway = TransactionClient(temporal, settings.task_queue, input_refresher(store))
-        steps = ReconcileActivities(store, http, gateway, lag=timedelta(0))
-        steps._sample = Sample(store, gateway, timedelta(0), timedelta(0))
+        await store.save_settings(stored_merchant.id, secrets)
+        transaction_client = TransactionClient(
+            temporal, settings.task_queue, input_refresher(store)
+        )
+        steps = ReconcileActivities(store, http, transaction_client, lag=timedelta(0))
+        steps._spot_check = SpotCheck(store, transaction_client, timedelta(0), timedelta(0))
         yield Live(
             merchant,
             settings,
             temporal,
             store,
-            gateway,
-            Book(store, ours),
+            transaction_client,
+            Book(store, stored_merchant),
             steps,
             announced,
         )
@@ -134,7 +138,7 @@ async def live(
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]:
-    """Waits for what an awaitable check finds."""
+    """Return a function that waits until an awaitable check returns a value."""
     from tests.psp.test_sandbox_live import eventually
 
     return eventually

@@ -1,4 +1,4 @@
-"""What is repaired when nobody tells us anything, end to end."""
+"""Test reconciliation end to end: what is repaired without any notification."""
 
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -14,7 +14,7 @@ from integrator.store import TransactionRow
 from tests.activities.conftest import CAPTURE
 from tests.psp import builders
 from tests.reconcile.conftest import Live
-from workflows.reconcile import ReconcileWorkflow, reconcile_id
+from workflows.reconcile import ReconcileWorkflow, reconcile_workflow_id
 from workflows.state import TransactionKind
 
 Until = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -33,22 +33,22 @@ async def authorized(live: Live, until: Until) -> TransactionRow:
 
 
 async def captured(live: Live, until: Until) -> tuple[TransactionRow, Any]:
-    """A preauth and its capture by us, which succeeded."""
+    """Create a preauth and its successful capture."""
     await authorized(live, until)
-    row = await live.book.capture()
+    row = await live.factory.capture()
     state = await live.create(row)
     assert state.status is Status.Succeeded
     return row, state
 
 
-async def test_a_lost_notification_is_found_in_the_list(live: Live, until: Until) -> None:
+async def test_a_missed_event_is_imported_from_the_list(live: Live, until: Until) -> None:
     row = await live.redirected()
     assert (await live.state(row)).status is Status.Initiated
     report = await live.steps.repair_events(live.start)
     assert report.counts["repaired"] >= 1
 
     async def announced() -> bool | None:
-        return live.heard(row) > 0 or None
+        return live.notified(row) > 0 or None
 
     await until(announced)
     assert (await live.state(row)).status is Status.Succeeded
@@ -56,66 +56,66 @@ async def test_a_lost_notification_is_found_in_the_list(live: Live, until: Until
     assert again.counts["repaired"] == 0
 
 
-async def test_a_refund_of_the_dashboard_reaches_its_payment(live: Live, until: Until) -> None:
+async def test_an_external_refund_reaches_its_payment(live: Live, until: Until) -> None:
     row, state = await captured(live, until)
-    made = await live.account.control("refunds", charge=state.psp_transaction_id, amount=1900)
+    created = await live.account.control("refunds", charge=state.psp_transaction_id, amount=1900)
     report = await live.steps.sweep_movements(live.start)
     assert report.counts["to_adopt"] == 1
 
     async def announced() -> bool | None:
-        return live.heard(row) > 0 or None
+        return live.notified(row) > 0 or None
 
     await until(announced)
     state = await live.state(row)
     assert (state.refunded, state.refundable) == (Decimal("19.00"), Decimal("100.00"))
-    assert set(state.refunds) == {f"psp:{made['id']}"}
+    assert set(state.refunds) == {f"psp:{created['id']}"}
     report = await live.steps.sweep_movements(live.start)
     assert (report.counts["adopted"], report.counts["resolved"]) == (1, 1)
 
-    # One of ours now finds what is left, and is not taken for a stranger's.
-    refund = await live.book.refund()
+    # A refund of ours now uses the rest and does not count as external.
+    refund = await live.factory.refund()
     assert (await live.create(refund)).status is Status.Succeeded
     await live.steps.sweep_movements(live.start)
     assert (await live.state(row)).refunded == Decimal("38.00")
-    assert live.heard(row) == 1
+    assert live.notified(row) == 1
 
 
-async def test_a_capture_of_the_dashboard_is_what_a_later_payment_is_answered_from(
+async def test_a_later_payment_is_answered_from_an_external_capture(
     live: Live, until: Until
 ) -> None:
     others = await live.account.booked(CAPTURE)  # other accounts use this reference too
     preauth = await authorized(live, until)
     authorization = (await live.state(preauth)).authorization_id
-    heard = live.heard(preauth)
-    taken = await live.account.control("captures", authorization=authorization)
+    notified = live.notified(preauth)
+    external = await live.account.control("captures", authorization=authorization)
     await live.steps.sweep_movements(live.start)
 
-    async def adopted() -> bool | None:
-        return (await live.state(preauth)).captured_by == f"psp:{taken['id']}" or None
+    async def external_recorded() -> bool | None:
+        return (await live.state(preauth)).captured_by == f"psp:{external['id']}" or None
 
     async def announced() -> bool | None:
-        return live.heard(preauth) > heard or None
+        return live.notified(preauth) > notified or None
 
-    await until(adopted)
+    await until(external_recorded)
     await until(announced)
 
-    payment = await live.book.capture()
+    payment = await live.factory.capture()
     state = await live.create(payment)
-    assert (state.status, state.psp_transaction_id) == (Status.Succeeded, taken["id"])
+    assert (state.status, state.psp_transaction_id) == (Status.Succeeded, external["id"])
     assert state.paid == FULL
     assert await live.account.booked(CAPTURE) == others
-    assert await live.account.booked(taken["reference"]) == [("capture", "119.00")]
+    assert await live.account.booked(external["reference"]) == [("capture", "119.00")]
 
-    async def taken_over() -> bool | None:
+    async def capture_recorded() -> bool | None:
         recorded = (await live.state(payment)).status is Status.Succeeded
         return (recorded and (await live.state(preauth)).captured_by == CAPTURE) or None
 
-    await until(taken_over)
-    # From now on it is a payment like any other, under the reference it has at the PSP.
+    await until(capture_recorded)
+    # From now on it is an ordinary payment, under its reference at the PSP.
     assert (await live.steps.sample_final(live.start)).counts == {"matched": 2}
     counts = (await live.steps.sweep_movements(live.start)).counts
     assert "stray" not in counts
-    await live.account.control("chargebacks", charge=taken["id"], amount=1900)
+    await live.account.control("chargebacks", charge=external["id"], amount=1900)
     await live.steps.repair_events(live.start)
 
     async def charged_back() -> bool | None:
@@ -124,24 +124,24 @@ async def test_a_capture_of_the_dashboard_is_what_a_later_payment_is_answered_fr
     await until(charged_back)
 
 
-async def test_a_payment_of_another_amount_takes_nothing(live: Live, until: Until) -> None:
+async def test_a_payment_of_another_amount_captures_nothing(live: Live, until: Until) -> None:
     others = await live.account.booked(CAPTURE)  # other accounts use this reference too
     preauth = await authorized(live, until)
     authorization = (await live.state(preauth)).authorization_id
     await live.account.control("captures", authorization=authorization, amount=5000)
     await live.steps.sweep_movements(live.start)
 
-    async def adopted() -> bool | None:
+    async def external_recorded() -> bool | None:
         return (await live.state(preauth)).captured or None
 
-    await until(adopted)
-    state = await live.create(await live.book.capture())
+    await until(external_recorded)
+    state = await live.create(await live.factory.capture())
     assert state.status is Status.Failed
     assert state.failure.code is PaymentErrorCode.InvalidPreconditions
     assert await live.account.booked(CAPTURE) == others
 
 
-async def test_money_that_is_nobodys_is_reported_and_kept(
+async def test_an_unmatched_payment_is_logged_and_stored(
     live: Live, caplog: pytest.LogCaptureFixture
 ) -> None:
     card = await live.account.stored_card()
@@ -152,35 +152,37 @@ async def test_money_that_is_nobodys_is_reported_and_kept(
     assert isinstance(outcome, Approved)
     for counts in ({"stray": 1}, {"stray": 1, "unresolved": 1}):
         assert (await live.steps.sweep_movements(live.start)).counts == counts
-    (stray,) = await live.store.open_strays(live.book.merchant.psp_settings_id)
-    assert (stray.psp_id, stray.amount, stray.reference) == (
+    (unmatched,) = await live.store.open_unmatched_movements(live.factory.merchant.psp_settings_id)
+    assert (unmatched.psp_id, unmatched.amount, unmatched.reference) == (
         outcome.psp_id,
         Decimal("20.00"),
         reference,
     )
-    warnings = [one for one in caplog.records if one.name == "activities.reconciliation.resolution"]
+    warnings = [
+        record for record in caplog.records if record.name == "activities.reconciliation.resolution"
+    ]
     assert len(warnings) == 1
 
 
-async def test_a_second_charge_of_a_payment_shows(live: Live, until: Until) -> None:
+async def test_a_second_charge_of_a_payment_is_recorded(live: Live, until: Until) -> None:
     row, _ = await captured(live, until)
     card = await live.account.stored_card()
-    twice = builders.charge("119.00", ref=CAPTURE, instrument=card, key=uuid4().hex)
-    await live.account.connection.charge(twice)
+    second_charge = builders.charge("119.00", ref=CAPTURE, instrument=card, key=uuid4().hex)
+    await live.account.connection.charge(second_charge)
     await live.steps.sweep_movements(live.start)
 
-    async def shown() -> bool | None:
+    async def recorded() -> bool | None:
         return (await live.state(row)).paid == 2 * FULL or None
 
-    await until(shown)
+    await until(recorded)
 
 
-async def test_a_whole_run(live: Live) -> None:
+async def test_a_whole_reconciliation_run(live: Live) -> None:
     row = await live.redirected()
     report = await live.client.execute_workflow(
         ReconcileWorkflow.run,
         live.start,
-        id=reconcile_id(live.start.merchant_id),
+        id=reconcile_workflow_id(live.start.merchant_id),
         task_queue=live.settings.reconcile_queue,
     )
     assert report.problems == {}

@@ -1,1 +1,1 @@
-"""What `doctor` looks at; each module looks at one part and shows no secret."""
+"""Checks of `doctor`; each module checks one part and shows no secret."""

@@ -1,21 +1,21 @@
-"""The codec server, where one is configured."""
+"""Check of the codec server, if one is configured."""
 
 import httpx
 
 from integrator.operations.checks.result import CheckResult, ok, warning
 from integrator.settings import PREFIX, Settings
 
-_ANSWER_S = 3
-_MADE_LOCALLY = "codec-token"
+_TIMEOUT_S = 3
+_GENERATED_FILE = "codec-token"
 
 
-async def answering(settings: Settings) -> CheckResult | None:
-    """None where no token is set and no local run has made one: then operators have none."""
-    if settings.codec_token is None and not (settings.data_dir / _MADE_LOCALLY).exists():
+async def check_codec_server(settings: Settings) -> CheckResult | None:
+    """Check that the codec server responds; None without a configured or generated token."""
+    if settings.codec_token is None and not (settings.data_dir / _GENERATED_FILE).exists():
         return None
     url = f"http://{settings.bind}:{settings.codec_port}/healthz"
     try:
-        async with httpx.AsyncClient(timeout=_ANSWER_S) as http:
+        async with httpx.AsyncClient(timeout=_TIMEOUT_S) as http:
             status = (await http.get(url)).status_code
     except httpx.HTTPError as error:
         text = f"{url} does not answer ({type(error).__name__})"

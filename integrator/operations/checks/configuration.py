@@ -1,4 +1,4 @@
-"""The settings and the keys that they lead to."""
+"""Checks of the settings and the key ring."""
 
 from collections.abc import Iterator
 
@@ -10,32 +10,32 @@ from integrator.operations.checks.result import CheckResult, ok, problem, warnin
 from integrator.settings import PREFIX, Settings
 
 
-def read() -> tuple[Settings | None, list[CheckResult]]:
-    """The settings, None when they are not valid, and what is to be said of them."""
+def check_settings() -> tuple[Settings | None, list[CheckResult]]:
+    """Return the settings, None if invalid, and the results about them."""
     try:
         settings = Settings()
     except ValidationError as error:
-        advice = "Set it right in the environment; the README lists all settings."
+        advice = "Correct it in the environment; the README lists all settings."
         problems = configuration_problems(error)
         return None, [problem("configuration", text, advice) for text in problems]
-    return settings, list(_of(settings))
+    return settings, list(_check_profile(settings))
 
 
-def keys(settings: Settings) -> tuple[KeyRing | None, CheckResult]:
-    """The key ring, None when it cannot be read."""
+def check_keys(settings: Settings) -> tuple[KeyRing | None, CheckResult]:
+    """Return the key ring, None if it cannot be read, and the result about it."""
     try:
         ring = KeyRing.from_settings(settings)
     except (KeyConfigurationError, OSError) as error:
         advice = f"Set {PREFIX}KEYS or {PREFIX}KEYS_FILE; `integrator keys generate` makes a key."
-        return None, problem("keys", f"the key ring cannot be read: {_named(error)}", advice)
+        return None, problem("keys", f"the key ring cannot be read: {_describe(error)}", advice)
     others = f", {len(ring.ids) - 1} more to decrypt" if len(ring.ids) > 1 else ""
     return ring, ok("keys", f"{ring.ids[0]} encrypts{others}")
 
 
-def _of(settings: Settings) -> Iterator[CheckResult]:
+def _check_profile(settings: Settings) -> Iterator[CheckResult]:
     yield ok("configuration", f"all settings are valid; profile {settings.profile}")
     if settings.profile != "production":
-        yield ok("profile", "development: plain HTTP and loopback addresses are let through")
+        yield ok("profile", "development: plain HTTP and loopback addresses are allowed")
         return
     if settings.tls_cert_file is None and not settings.trusted_proxies:
         yield problem(
@@ -52,7 +52,7 @@ def _of(settings: Settings) -> Iterator[CheckResult]:
     if settings.temporal_address is None:
         yield warning(
             "profile",
-            "Temporal is looked for on this machine",
+            "Temporal is expected on this machine",
             f"Set {PREFIX}TEMPORAL_ADDRESS to a server that keeps its data elsewhere.",
         )
     if settings.public_url is None:
@@ -63,6 +63,6 @@ def _of(settings: Settings) -> Iterator[CheckResult]:
         )
 
 
-def _named(error: Exception) -> str:
-    # An OSError's own words name the file, and nothing of what is in it.
+def _describe(error: Exception) -> str:
+    # Only the type: an OSError's message names the key file.
     return str(error) if isinstance(error, KeyConfigurationError) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Adapters and the merchants that use them."""
+"""Checks of PSP adapters and of the merchants that use them."""
 
 from collections.abc import AsyncIterator
 
@@ -9,13 +9,13 @@ from integrator.store.database import Store
 from integrator.store.models import Merchant
 
 
-def adapters() -> CheckResult:
-    """Whether there are any, and whether they can be loaded."""
-    names = registry.names()
+def check_adapters() -> CheckResult:
+    """Check that adapters are installed and can be loaded."""
+    names = registry.adapter_names()
     broken = []
     for name in names:
         try:
-            registry.adapter(name)
+            registry.get_adapter(name)
         except (ImportError, AttributeError) as error:
             broken.append(f"{name} ({type(error).__name__})")
     if broken or not names:
@@ -24,19 +24,19 @@ def adapters() -> CheckResult:
     return ok("PSP adapters", ", ".join(names))
 
 
-async def merchants(store: Store) -> AsyncIterator[CheckResult]:
-    """Whether each merchant's PSP can be used with its settings."""
-    every = await store.merchants()
-    if not every:
-        yield warning("merchants", "there is none", "Add one: `integrator merchant add`.")
-    for merchant in every:
-        yield await _merchant(store, merchant)
+async def check_merchants(store: Store) -> AsyncIterator[CheckResult]:
+    """Check that each merchant's PSP settings are complete."""
+    all_merchants = await store.merchants()
+    if not all_merchants:
+        yield warning("merchants", "none exists", "Add one: `integrator merchant add`.")
+    for merchant in all_merchants:
+        yield await _check_merchant(store, merchant)
 
 
-async def _merchant(store: Store, merchant: Merchant) -> CheckResult:
+async def _check_merchant(store: Store, merchant: Merchant) -> CheckResult:
     name = f"merchant {merchant.id}"
     try:
-        adapter = registry.adapter(merchant.psp)
+        adapter = registry.get_adapter(merchant.psp)
     except registry.UnknownPsp as error:
         return problem(name, str(error), "Install the adapter's package.")
     values = await store.settings(merchant.id)

@@ -1,11 +1,11 @@
-"""What a check says."""
+"""Result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is: only a problem makes the command fail."""
+    """Severity of a result: only a problem makes the command fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,7 +14,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line; `advice` says what to do, empty where all is well."""
+    """Result of one check; `advice` is the remedy, empty if the check passed."""
 
     level: Level
     check: str
@@ -23,15 +23,15 @@ class CheckResult:
 
 
 def ok(check: str, text: str) -> CheckResult:
-    """All is well."""
+    """Return the result of a passed check."""
     return CheckResult(Level.OK, check, text)
 
 
 def warning(check: str, text: str, advice: str) -> CheckResult:
-    """It works, and somebody should look."""
+    """Return the result of a check that an operator should look into."""
     return CheckResult(Level.WARNING, check, text, advice)
 
 
 def problem(check: str, text: str, advice: str) -> CheckResult:
-    """Something does not work."""
+    """Return the result of a failed check."""
     return CheckResult(Level.PROBLEM, check, text, advice)

@@ -1,4 +1,4 @@
-"""The Temporal server, its namespace, and the workers that poll it."""
+"""Checks of the Temporal server, its namespace and the workers that poll it."""
 
 import asyncio
 import secrets
@@ -22,78 +22,84 @@ from integrator.operations.checks.result import CheckResult, ok, problem, warnin
 from integrator.settings import PREFIX, Settings
 from integrator.temporal import attribute_registry
 
-ANSWER = timedelta(seconds=3)
-SHORTEST_RETENTION = timedelta(days=30)
-"""Shorter, and operators would look in vain for what happened last month."""
+TIMEOUT = timedelta(seconds=3)
+MIN_RETENTION = timedelta(days=30)
+"""With less, operators could not inspect last month's workflows."""
 
-SEEN = timedelta(seconds=90)
+POLLED_WITHIN = timedelta(seconds=90)
 """A worker polls at least once a minute."""
 
-LARGEST_SKEW = timedelta(seconds=2)
-_HOLD = timedelta(seconds=5)
-"""Shorter polls are not noted."""
+MAX_SKEW = timedelta(seconds=2)
+_POLL_TIMEOUT = timedelta(seconds=5)
+"""The server does not record shorter polls."""
 
 
 Check = Callable[[Client], Awaitable[CheckResult]]
 
 
-async def findings(client: Client, settings: Settings) -> AsyncIterator[CheckResult]:
-    """All that concerns Temporal; nothing more than the first line while it is away."""
+async def check_temporal(client: Client, settings: Settings) -> AsyncIterator[CheckResult]:
+    """Run all checks of Temporal; only the first one if it is unavailable."""
     address = settings.resolved_temporal_address
     try:
-        info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=ANSWER)
+        info = await client.workflow_service.get_system_info(
+            GetSystemInfoRequest(), timeout=TIMEOUT
+        )
     except (RPCError, RuntimeError) as error:
-        text = f"the server at {address} cannot be reached ({type(error).__name__})"
-        yield problem("Temporal", text, f"Start it, or set {PREFIX}TEMPORAL_ADDRESS right.")
+        text = f"the server at {address} is unreachable ({type(error).__name__})"
+        yield problem("Temporal", text, f"Start it, or correct {PREFIX}TEMPORAL_ADDRESS.")
         return
-    yield ok("Temporal", f"{address} answers, version {info.server_version or 'not told'}")
-    checks = {"namespace": _namespace, "search attributes": _attributes, "clock": _clock}
+    yield ok("Temporal", f"{address} answers, version {info.server_version or 'unknown'}")
+    checks = {
+        "namespace": _check_namespace,
+        "search attributes": _check_attributes,
+        "clock": _check_clock,
+    }
     for name, check in checks.items():
-        yield await _guarded(name, check, client)
+        yield await _run_check(name, check, client)
     queues = (settings.task_queue, settings.reconcile_queue)
-    for result in await asyncio.gather(*(_workers(client, queue) for queue in queues)):
+    for result in await asyncio.gather(*(_check_workers(client, queue) for queue in queues)):
         yield result
 
 
-async def _guarded(name: str, check: Check, client: Client) -> CheckResult:
+async def _run_check(name: str, check: Check, client: Client) -> CheckResult:
     try:
         return await check(client)
     except (RPCError, TimeoutError) as error:
-        text = f"cannot be looked at ({type(error).__name__})"
-        return problem(name, text, "See whether this client may do it on the server.")
+        text = f"the check failed ({type(error).__name__})"
+        return problem(name, text, "Check this client's permissions on the server.")
 
 
-async def _namespace(client: Client) -> CheckResult:
+async def _check_namespace(client: Client) -> CheckResult:
     request = DescribeNamespaceRequest(namespace=client.namespace)
-    described = await client.workflow_service.describe_namespace(request, timeout=ANSWER)
-    retention = described.config.workflow_execution_retention_ttl.ToTimedelta()
+    response = await client.workflow_service.describe_namespace(request, timeout=TIMEOUT)
+    retention = response.config.workflow_execution_retention_ttl.ToTimedelta()
     text = f"{client.namespace} keeps closed workflows for {retention.days} days"
-    if retention < SHORTEST_RETENTION:
-        days = SHORTEST_RETENTION.days
+    if retention < MIN_RETENTION:
+        days = MIN_RETENTION.days
         return problem("namespace", text, f"Set its retention to {days} days or more.")
     return ok("namespace", text)
 
 
-async def _attributes(client: Client) -> CheckResult:
+async def _check_attributes(client: Client) -> CheckResult:
     try:
         await attribute_registry.require(client, timedelta(0))
-    except attribute_registry.AttributesError as error:
+    except attribute_registry.SearchAttributesError as error:
         return problem("search attributes", str(error), "Run `integrator migrate`.")
     return ok("search attributes", "all are registered")
 
 
-async def _clock(client: Client) -> CheckResult:
-    """Ask for work on a queue of our own: the server notes when that was, by its clock."""
+async def _check_clock(client: Client) -> CheckResult:
+    """Poll a queue of our own: the server records the time by its own clock."""
     queue = TaskQueue(name=f"doctor-{secrets.token_hex(4)}")
     poll = PollWorkflowTaskQueueRequest(
         namespace=client.namespace, task_queue=queue, identity="doctor"
     )
     before = datetime.now(UTC)
     polling = asyncio.create_task(
-        client.workflow_service.poll_workflow_task_queue(poll, timeout=_HOLD)
+        client.workflow_service.poll_workflow_task_queue(poll, timeout=_POLL_TIMEOUT)
     )
     pollers: Sequence[PollerInfo] = ()
-    deadline = time.monotonic() + ANSWER.total_seconds()
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
     while not pollers and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
         pollers = await _pollers(client, queue.name, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
@@ -102,16 +108,16 @@ async def _clock(client: Client) -> CheckResult:
     with suppress(asyncio.CancelledError, RPCError):
         await polling
     if not pollers:
-        return warning("clock", "the server did not tell its time", "Compare the clocks by hand.")
-    there = pollers[0].last_access_time.ToDatetime(UTC)
-    skew = max(before - there, there - after, timedelta(0))
+        return warning("clock", "the server returned no time", "Compare the clocks by hand.")
+    server_time = pollers[0].last_access_time.ToDatetime(UTC)
+    skew = max(before - server_time, server_time - after, timedelta(0))
     text = f"differs from Temporal's by {skew.total_seconds():.1f} s or less"
-    if skew > LARGEST_SKEW:
+    if skew > MAX_SKEW:
         return problem("clock", f"differs from Temporal's by {skew}", "Let NTP set both clocks.")
     return ok("clock", text)
 
 
-async def _workers(client: Client, queue: str) -> CheckResult:
+async def _check_workers(client: Client, queue: str) -> CheckResult:
     name = f"workers of {queue}"
     advice = "Start a worker: `python -m worker`."
     try:
@@ -121,23 +127,23 @@ async def _workers(client: Client, queue: str) -> CheckResult:
         )
         by_kind = [await _pollers(client, queue, kind) for kind in kinds]
     except RPCError as error:
-        return problem(name, f"the queue cannot be looked at ({error.status.name})", advice)
-    since = datetime.now(UTC) - SEEN
+        return problem(name, f"the queue cannot be described ({error.status.name})", advice)
+    since = datetime.now(UTC) - POLLED_WITHIN
     alive = [
-        {p.identity: p for p in found if p.last_access_time.ToDatetime(UTC) >= since}
-        for found in by_kind
+        {p.identity: p for p in pollers if p.last_access_time.ToDatetime(UTC) >= since}
+        for pollers in by_kind
     ]
     if not all(alive):
-        return problem(name, "nobody has polled the queue in the last 90 seconds", advice)
-    who = {identity: _version(poller) for part in alive for identity, poller in part.items()}
-    listed = ", ".join(f"{identity} ({version})" for identity, version in sorted(who.items()))
+        return problem(name, "no worker has polled the queue in the last 90 seconds", advice)
+    versions = {identity: _version(poller) for part in alive for identity, poller in part.items()}
+    listed = ", ".join(f"{identity} ({version})" for identity, version in sorted(versions.items()))
     try:
-        answered = await _answered(client, queue)
+        responding = await _workers_answer(client, queue)
     except RPCError as error:
         return problem(name, f"workflows cannot be listed ({error.status.name})", advice)
-    if not answered:
-        text = f"polled it lately, and do not answer now: {listed}"
-        return problem(name, text, "See the worker's log; " + advice[0].lower() + advice[1:])
+    if not responding:
+        text = f"polled it recently, but do not respond now: {listed}"
+        return problem(name, text, "Check the worker's log; " + advice[0].lower() + advice[1:])
     return ok(name, listed)
 
 
@@ -147,22 +153,22 @@ async def _pollers(
     request = DescribeTaskQueueRequest(
         namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
     )
-    described = await client.workflow_service.describe_task_queue(request, timeout=ANSWER)
-    return list(described.pollers)
+    response = await client.workflow_service.describe_task_queue(request, timeout=TIMEOUT)
+    return list(response.pollers)
 
 
-async def _answered(client: Client, queue: str) -> bool:
-    """A killed worker stays among the pollers for minutes: have a workflow of the queue answer.
+async def _workers_answer(client: Client, queue: str) -> bool:
+    """Query a workflow of the queue: a killed worker stays among the pollers for minutes.
 
-    True also when there is no workflow yet that could be asked.
+    True also when there is no workflow to query yet.
     """
     query = f"TaskQueue = '{queue}'"
     async for run in client.list_workflows(query, limit=1):
         handle = client.get_workflow_handle(run.id, run_id=run.run_id)
         try:
-            await handle.query("__temporal_workflow_metadata", rpc_timeout=ANSWER)
+            await handle.query("__temporal_workflow_metadata", rpc_timeout=TIMEOUT)
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError):
-            return True  # somebody has tried
+            return True  # a worker has processed the query
         except (RPCError, TimeoutError):
             return False
     return True

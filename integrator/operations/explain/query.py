@@ -1,4 +1,4 @@
-"""Everything that is known of one transaction, from its workflow or, failing that, the store."""
+"""Collect all data of one transaction, from its workflow or else from the store."""
 
 import asyncio
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ from workflows.messages import Delivery, DeliveryState
 from workflows.state import AnyState, TransactionKind
 from workflows.timeline import Timeline, build_timeline
 
-PATIENCE = timedelta(milliseconds=300)
-"""An open workflow answers a query in a fraction of it."""
+QUERY_TIMEOUT = timedelta(milliseconds=300)
+"""An open workflow answers a query in a fraction of this time."""
 
 
 class Source(StrEnum):
-    """Whose word it is."""
+    """Where the state comes from."""
 
     WORKFLOW = "workflow"
     STORE_GONE = "store: Temporal does not keep the workflow any more"
     STORE_SILENT = "store: the workflow did not answer"
 
 
-class Asks(Protocol):
-    """The part of the gateway that is needed here."""
+class StateQueries(Protocol):
+    """The part of the transaction client used here."""
 
     async def state(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
@@ -47,56 +47,58 @@ class Asks(Protocol):
 
 
 @dataclass(frozen=True)
-class Explained:
-    """A transaction with its story and everything around it; lists are newest first."""
+class TransactionDetails:
+    """A transaction with its timeline and related data; lists are newest first."""
 
     row: TransactionRow
     state: AnyState
     source: Source
-    story: Timeline
+    timeline: Timeline
     deliveries: list[DeliveryRow]
-    received: list[NotificationSummary]
+    notifications: list[NotificationSummary]
     decisions: list[DecisionRow]
     related: list[TransactionSummary]
 
 
-async def explain(store: Store, gateway: Asks, row: TransactionRow) -> Explained:
-    """Look at the transaction from all sides at once."""
+async def explain(
+    store: Store, transaction_client: StateQueries, row: TransactionRow
+) -> TransactionDetails:
+    """Collect a transaction's data concurrently from its workflow and the store."""
     key = (row.merchant_id, row.transaction_id)
-    asked, deliveries, received, decisions, related = await asyncio.gather(
-        _ask(gateway, row),
+    queried, deliveries, notifications, decisions, related = await asyncio.gather(
+        _query_workflow(transaction_client, row),
         store.deliveries(*key),
-        store.received(*key),
+        store.notification_summaries(*key),
         store.decisions(*key),
         store.related(row),
     )
-    source, state, delivery = asked
+    source, state, delivery = queried
     if state is None or state.version < row.version:
         state = read_state(row.kind, row.snapshot)
-    if delivery is None or _knows_nothing(delivery):
-        delivery = _as_kept(deliveries, gone=source is Source.STORE_GONE)
-    return Explained(
+    if delivery is None or _is_empty(delivery):
+        delivery = _delivery_from_log(deliveries, gone=source is Source.STORE_GONE)
+    return TransactionDetails(
         row=row,
         state=state,
         source=source,
-        story=build_timeline(state, delivery, datetime.now(UTC), started_at=row.created_at),
+        timeline=build_timeline(state, delivery, datetime.now(UTC), started_at=row.created_at),
         deliveries=deliveries,
-        received=received,
+        notifications=notifications,
         decisions=decisions,
         related=related,
     )
 
 
-def _knows_nothing(delivery: Delivery) -> bool:
-    """A run that has announced nothing itself does not know what earlier ones did."""
-    behind = delivery.announced < delivery.to_announce
-    return not behind and delivery.state is DeliveryState.IDLE and delivery.delivered_at is None
+def _is_empty(delivery: Delivery) -> bool:
+    """Check whether the run has announced nothing itself: it lacks what earlier runs announced."""
+    pending = delivery.announced < delivery.to_announce
+    return not pending and delivery.state is DeliveryState.IDLE and delivery.delivered_at is None
 
 
-def _as_kept(deliveries: list[DeliveryRow], *, gone: bool) -> Delivery | None:
-    """Where the change notifications stand, as the workflow would say it.
+def _delivery_from_log(deliveries: list[DeliveryRow], *, gone: bool) -> Delivery | None:
+    """Build the delivery state from the delivery log, as the workflow would return it.
 
-    What was on its way when the workflow went is on its way no more.
+    If the workflow is gone, what it was still delivering counts as undelivered.
     """
     if not deliveries:
         return None
@@ -118,14 +120,14 @@ def _as_kept(deliveries: list[DeliveryRow], *, gone: bool) -> Delivery | None:
     )
 
 
-async def _ask(
-    gateway: Asks, row: TransactionRow
+async def _query_workflow(
+    transaction_client: StateQueries, row: TransactionRow
 ) -> tuple[Source, AnyState | None, Delivery | None]:
-    call = (row.merchant_id, TransactionKind(row.kind), row.transaction_id, PATIENCE)
+    call = (row.merchant_id, TransactionKind(row.kind), row.transaction_id, QUERY_TIMEOUT)
     try:
         state, delivery = await asyncio.wait_for(
-            asyncio.gather(gateway.state(*call), gateway.delivery(*call)),
-            PATIENCE.total_seconds(),
+            asyncio.gather(transaction_client.state(*call), transaction_client.delivery(*call)),
+            QUERY_TIMEOUT.total_seconds(),
         )
     except RPCError as error:
         gone = error.status is RPCStatusCode.NOT_FOUND
