@@ -15,10 +15,10 @@ from integrator.settings import Settings
 @pytest.mark.parametrize("psp", sorted(EMULATED_PSPS))
 def test_every_emulated_psp_has_an_adapter_an_emulator_and_a_valid_form(psp: str) -> None:
     emulated = get_emulated_psp(psp)
-    assert psp in registry.names()
+    assert psp in registry.adapter_names()
     assert emulated.emulator in EMULATORS
     form = emulated.settings_form("sk_test_key", "whsec_secret")
-    parse_settings(registry.adapter(psp), form)
+    parse_settings(registry.get_adapter(psp), form)
     assert {"sk_test_key", "whsec_secret"} <= set(form.values())
 
 

@@ -1,18 +1,18 @@
-"""One sandbox process for all tests that do not kill it; every test gets a merchant of its own."""
+"""One sandbox process for all tests that do not kill it; every test gets its own merchant."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.sandbox_psp.driver import Sandbox, Shop, running
+from tests.sandbox_psp.driver import MerchantClient, Sandbox, running_sandbox
 
 
 @pytest.fixture(scope="package")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running(tmp_path_factory.mktemp("sandbox")) as started:
-        yield started
+    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
+        yield running
 
 
 @pytest.fixture
-def shop(sandbox: Sandbox) -> Shop:
-    return Shop(sandbox)
+def merchant(sandbox: Sandbox) -> MerchantClient:
+    return MerchantClient(sandbox)

@@ -22,17 +22,17 @@ from typing import Any, TypeVar
 import httpx
 
 ROOT = Path(__file__).parents[2]
-SETTLE = 0.3
-SLOW = 1.0
-OK_CARD = "4242424242424242"
+SETTLE_SECONDS = 0.3
+SLOW_SECONDS = 1.0
+VALID_CARD = "4242424242424242"
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], seconds: float = 6.0) -> T:
-    """The first truthy value `look` gives; fails when the time is over."""
+def eventually(probe: Callable[[], T], seconds: float = 6.0) -> T:
+    """Return the first truthy value of `probe`; fail after the timeout."""
     end = time.monotonic() + seconds
     while True:
-        value = look()
+        value = probe()
         if value:
             return value
         if time.monotonic() > end:
@@ -40,20 +40,20 @@ def eventually(look: Callable[[], T], seconds: float = 6.0) -> T:
         time.sleep(0.03)
 
 
-class Receiver:
-    """An HTTP server that takes webhooks; one inbox per path, and failures to order."""
+class WebhookReceiver:
+    """An HTTP server for webhooks; deliveries by path, and a number of failures to respond with."""
 
     def __init__(self) -> None:
-        self.inbox: dict[str, list[tuple[dict[str, str], bytes]]] = defaultdict(list)
-        self.failures: dict[str, int] = defaultdict(int)
+        self.deliveries: dict[str, list[tuple[dict[str, str], bytes]]] = defaultdict(list)
+        self.failures_left: dict[str, int] = defaultdict(int)
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.inbox[self.path].append((dict(self.headers), body))
-                failing = receiver.failures[self.path] > 0
-                receiver.failures[self.path] -= failing
+                receiver.deliveries[self.path].append((dict(self.headers), body))
+                failing = receiver.failures_left[self.path] > 0
+                receiver.failures_left[self.path] -= failing
                 self.send_response(500 if failing else 204)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -73,7 +73,7 @@ class Receiver:
 
 
 class Sandbox:
-    """The process under test; it can be killed and started again on the same data and port."""
+    """The process under test; it can be killed and restarted on the same data and port."""
 
     def __init__(self, data: Path, **environment: str) -> None:
         with socket.socket() as probe:
@@ -85,11 +85,11 @@ class Sandbox:
             **os.environ,
             "INTEGRATOR_SANDBOX_PORT": str(port),
             "INTEGRATOR_DATA_DIR": str(data),
-            "SANDBOX_SETTLE_SECONDS": str(SETTLE),
-            "SANDBOX_SLOW_SECONDS": str(SLOW),
+            "SANDBOX_SETTLE_SECONDS": str(SETTLE_SECONDS),
+            "SANDBOX_SLOW_SECONDS": str(SLOW_SECONDS),
             **environment,
         }
-        self.receiver = Receiver()
+        self.receiver = WebhookReceiver()
         self.http = httpx.Client(base_url=self.base, timeout=10)
         self.log = data / "log"
 
@@ -102,9 +102,9 @@ class Sandbox:
                 stdout=log,
                 stderr=log,
             )
-        eventually(self._answers, 20)
+        eventually(self._is_ready, 20)
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         with contextlib.suppress(httpx.TransportError):
             return self.http.get("/healthz").status_code == 200
         assert self.process.poll() is None, self.log.read_text()
@@ -126,8 +126,8 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def running(data: Path, **environment: str) -> Iterator[Sandbox]:
-    """A started sandbox with a database of its own."""
+def running_sandbox(data: Path, **environment: str) -> Iterator[Sandbox]:
+    """Start a sandbox with its own database."""
     sandbox = Sandbox(data, **environment)
     try:
         sandbox.start()
@@ -136,8 +136,8 @@ def running(data: Path, **environment: str) -> Iterator[Sandbox]:
         sandbox.close()
 
 
-class Shop:
-    """A merchant with an account, a webhook inbox and one reference after the other."""
+class MerchantClient:
+    """A merchant with an account, a webhook URL and new references."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -167,10 +167,10 @@ class Shop:
         headers = {"Authorization": f"Bearer {self.key}"}
         return self.http.get(f"/v1{path}", params=query, headers=headers).raise_for_status().json()
 
-    def card(self, number: str = OK_CARD, **more: str) -> str:
+    def card(self, number: str = VALID_CARD, **more: str) -> str:
         body = {"api_key": self.key, "card": number, **more}
-        made = self.http.post("/_control/payment_methods", json=body).raise_for_status()
-        return str(made.json()["id"])
+        response = self.http.post("/_control/payment_methods", json=body).raise_for_status()
+        return str(response.json()["id"])
 
     def mandate(self, iban: str) -> str:
         body = {"reference": self.new_reference(), "holder": "Erika Mustermann", "iban": iban}
@@ -194,8 +194,8 @@ class Shop:
             "currency": "EUR",
             "payment_method": self.card(),
         }
-        made: dict[str, Any] = self.post("/authorizations", body).raise_for_status().json()
-        return made
+        authorization: dict[str, Any] = self.post("/authorizations", body).raise_for_status().json()
+        return authorization
 
     def session(self, **more: Any) -> dict[str, Any]:
         body = {
@@ -208,35 +208,37 @@ class Shop:
             "cancel_url": "https://shop.example/cancel",
             **more,
         }
-        made: dict[str, Any] = self.post("/checkout_sessions", body).raise_for_status().json()
-        return made
+        session: dict[str, Any] = self.post("/checkout_sessions", body).raise_for_status().json()
+        return session
 
     def ledger(self, reference: str) -> list[tuple[str, Decimal]]:
-        answer = self.http.get("/_control/ledger", params={"reference": reference})
-        entries = json.loads(answer.text, parse_float=Decimal)["entries"]
+        response = self.http.get("/_control/ledger", params={"reference": reference})
+        entries = json.loads(response.text, parse_float=Decimal)["entries"]
         return [(entry["kind"], entry["amount"]) for entry in entries]
 
-    def inbox(self) -> list[dict[str, Any]]:
-        """The events received, after checking each one's signature."""
+    def received_events(self) -> list[dict[str, Any]]:
+        """Return the received events after verifying their signatures."""
         events = []
-        for headers, body in list(self.sandbox.receiver.inbox[self.path]):
-            moment, digest = headers["Sandbox-Signature"].split(",")
-            signed = moment.removeprefix("t=").encode() + b"." + body
+        for headers, body in list(self.sandbox.receiver.deliveries[self.path]):
+            timestamp, digest = headers["Sandbox-Signature"].split(",")
+            signed = timestamp.removeprefix("t=").encode() + b"." + body
             expected = hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest()
             assert digest == f"v1={expected}"
-            assert abs(int(moment.removeprefix("t=")) - time.time()) < 60
+            assert abs(int(timestamp.removeprefix("t=")) - time.time()) < 60
             event = json.loads(body)
             assert headers["Sandbox-Event-Id"] == event["id"]
             events.append(event)
         return events
 
-    def told(self, id: str) -> list[str]:
-        """The types of the events received about one object, in the order of arrival."""
-        return [event["type"] for event in self.inbox() if event["data"]["id"] == id]
+    def received_types(self, id: str) -> list[str]:
+        """Return the types of an object's received events in order of arrival."""
+        return [event["type"] for event in self.received_events() if event["data"]["id"] == id]
 
-    def wait_told(self, id: str, *types: str) -> None:
-        eventually(lambda: set(types) <= set(self.told(id)))
+    def wait_for_events(self, id: str, *types: str) -> None:
+        eventually(lambda: set(types) <= set(self.received_types(id)))
 
     def fault(self, kind: str, **more: Any) -> str:
-        made = self.http.post("/_control/faults", json={"kind": kind, **more}).raise_for_status()
-        return str(made.json()["id"])
+        response = self.http.post(
+            "/_control/faults", json={"kind": kind, **more}
+        ).raise_for_status()
+        return str(response.json()["id"])

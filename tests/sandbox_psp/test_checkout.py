@@ -1,4 +1,4 @@
-"""The hosted checkout, used like a customer's browser would."""
+"""The hosted checkout, used as by a customer's browser."""
 
 import re
 import sqlite3
@@ -8,53 +8,55 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox_psp.driver import OK_CARD, Sandbox, Shop
+from tests.sandbox_psp.driver import VALID_CARD, MerchantClient, Sandbox
 
 FORM = {"holder": "Erika Mustermann", "expiry": "12/40", "cvc": "123", "action": "pay"}
 
 
-def pay(shop: Shop, session: dict[str, Any], number: str = OK_CARD, **more: str) -> httpx.Response:
-    return shop.http.post(session["url"], data={**FORM, "card_number": number, **more})
+def submit_payment(
+    merchant: MerchantClient, session: dict[str, Any], number: str = VALID_CARD, **more: str
+) -> httpx.Response:
+    return merchant.http.post(session["url"], data={**FORM, "card_number": number, **more})
 
 
-def now(shop: Shop, session: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = shop.get(f"/checkout_sessions/{session['id']}")
-    return found
+def get_session(merchant: MerchantClient, session: dict[str, Any]) -> dict[str, Any]:
+    current: dict[str, Any] = merchant.get(f"/checkout_sessions/{session['id']}")
+    return current
 
 
-def test_paying(shop: Shop) -> None:
-    session = shop.session()
+def test_payment_completes_the_session(merchant: MerchantClient) -> None:
+    session = merchant.session()
     assert (session["status"], session["authorization"]) == ("open", None)
-    answer = pay(shop, session)
-    assert answer.status_code == 303
-    back = f"https://shop.example/ok?order=a%20b&session={session['id']}"
-    assert answer.headers["Location"] == back
-    done = now(shop, session)
-    assert done["status"] == "completed"
-    assert done["authorization"]["status"] == "authorized"
-    assert done["authorization"]["payment_method"] == done["payment_method"]
-    assert done["payment_method"]["card"]["masked"] == "424242XXXXXX4242"
-    assert shop.get("/checkout_sessions", reference=session["reference"])["data"] == [done]
-    assert shop.ledger(session["reference"]) == [("authorize", Decimal("49.90"))]
-    shop.wait_told(session["id"], "checkout_session.completed")
-    shop.wait_told(done["authorization"]["id"], "authorization.authorized")
+    response = submit_payment(merchant, session)
+    assert response.status_code == 303
+    location = f"https://shop.example/ok?order=a%20b&session={session['id']}"
+    assert response.headers["Location"] == location
+    current = get_session(merchant, session)
+    assert current["status"] == "completed"
+    assert current["authorization"]["status"] == "authorized"
+    assert current["authorization"]["payment_method"] == current["payment_method"]
+    assert current["payment_method"]["card"]["masked"] == "424242XXXXXX4242"
+    assert merchant.get("/checkout_sessions", reference=session["reference"])["data"] == [current]
+    assert merchant.ledger(session["reference"]) == [("authorize", Decimal("49.90"))]
+    merchant.wait_for_events(session["id"], "checkout_session.completed")
+    merchant.wait_for_events(current["authorization"]["id"], "authorization.authorized")
 
 
-def test_paying_again_books_nothing(shop: Shop) -> None:
-    session = shop.session()
-    places = {pay(shop, session).headers["Location"] for _ in range(3)}
-    assert len(places) == 1
-    assert len(shop.ledger(session["reference"])) == 1
-    assert "All done" in shop.http.get(session["url"]).text
+def test_paying_again_books_nothing(merchant: MerchantClient) -> None:
+    session = merchant.session()
+    locations = {submit_payment(merchant, session).headers["Location"] for _ in range(3)}
+    assert len(locations) == 1
+    assert len(merchant.ledger(session["reference"])) == 1
+    assert "All done" in merchant.http.get(session["url"]).text
 
 
-def test_setup_stores_a_card_without_money(shop: Shop) -> None:
-    session = shop.session(mode="setup", amount=0)
-    assert pay(shop, session).status_code == 303
-    done = now(shop, session)
-    assert (done["status"], done["authorization"]) == ("completed", None)
-    assert shop.ledger(session["reference"]) == []
-    assert shop.charge(4990, done["payment_method"]["id"]).status_code == 201
+def test_setup_stores_a_card_without_money(merchant: MerchantClient) -> None:
+    session = merchant.session(mode="setup", amount=0)
+    assert submit_payment(merchant, session).status_code == 303
+    current = get_session(merchant, session)
+    assert (current["status"], current["authorization"]) == ("completed", None)
+    assert merchant.ledger(session["reference"]) == []
+    assert merchant.charge(4990, current["payment_method"]["id"]).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -66,52 +68,54 @@ def test_setup_stores_a_card_without_money(shop: Shop) -> None:
         ("5555555555554444", "card_not_supported"),
     ],
 )
-def test_declines(shop: Shop, number: str, code: str) -> None:
-    session = shop.session()
-    answer = pay(shop, session, number)
-    assert answer.headers["Location"] == f"https://shop.example/error?session={session['id']}"
-    done = now(shop, session)
-    assert (done["status"], done["failure"]["code"]) == ("failed", code)
-    assert shop.ledger(session["reference"]) == []
-    assert pay(shop, session).headers["Location"] == answer.headers["Location"]
-    shop.wait_told(session["id"], "checkout_session.failed")
+def test_a_declined_card_fails_the_session(
+    merchant: MerchantClient, number: str, code: str
+) -> None:
+    session = merchant.session()
+    response = submit_payment(merchant, session, number)
+    assert response.headers["Location"] == f"https://shop.example/error?session={session['id']}"
+    current = get_session(merchant, session)
+    assert (current["status"], current["failure"]["code"]) == ("failed", code)
+    assert merchant.ledger(session["reference"]) == []
+    assert submit_payment(merchant, session).headers["Location"] == response.headers["Location"]
+    merchant.wait_for_events(session["id"], "checkout_session.failed")
 
 
 @pytest.mark.parametrize(
     ("action", "status", "booked"), [("confirm", "completed", 1), ("fail", "failed", 0)]
 )
-def test_three_d_secure(shop: Shop, action: str, status: str, booked: int) -> None:
-    session = shop.session()
-    answer = pay(shop, session, "4000 0025 0000 3155")
-    assert answer.headers["Location"] == f"/checkout/{session['id']}/3ds"
-    question = shop.http.get(answer.headers["Location"])
-    assert 'value="confirm"' in question.text
-    assert 'value="fail"' in question.text
-    assert now(shop, session)["status"] == "open"
+def test_three_d_secure(merchant: MerchantClient, action: str, status: str, booked: int) -> None:
+    session = merchant.session()
+    response = submit_payment(merchant, session, "4000 0025 0000 3155")
+    assert response.headers["Location"] == f"/checkout/{session['id']}/3ds"
+    challenge = merchant.http.get(response.headers["Location"])
+    assert 'value="confirm"' in challenge.text
+    assert 'value="fail"' in challenge.text
+    assert get_session(merchant, session)["status"] == "open"
     for _ in range(2):
-        end = shop.http.post(answer.headers["Location"], data={"action": action})
+        end = merchant.http.post(response.headers["Location"], data={"action": action})
         place = "ok" if status == "completed" else "error"
         assert end.headers["Location"].startswith(f"https://shop.example/{place}")
-    done = now(shop, session)
-    assert done["status"] == status
-    assert (done["failure"] or {}).get("code") == (None if booked else "authentication_failed")
-    assert len(shop.ledger(session["reference"])) == booked
+    current = get_session(merchant, session)
+    assert current["status"] == status
+    assert (current["failure"] or {}).get("code") == (None if booked else "authentication_failed")
+    assert len(merchant.ledger(session["reference"])) == booked
 
 
-def test_challenge_page_without_a_challenge_leads_to_the_form(shop: Shop) -> None:
-    session = shop.session()
-    assert shop.http.get(f"{session['url']}/3ds").status_code == 303
-    answer = shop.http.post(f"{session['url']}/3ds", data={"action": "confirm"})
-    assert answer.headers["Location"] == f"/checkout/{session['id']}"
-    assert now(shop, session)["status"] == "open"
+def test_challenge_page_without_a_challenge_redirects_to_the_form(merchant: MerchantClient) -> None:
+    session = merchant.session()
+    assert merchant.http.get(f"{session['url']}/3ds").status_code == 303
+    response = merchant.http.post(f"{session['url']}/3ds", data={"action": "confirm"})
+    assert response.headers["Location"] == f"/checkout/{session['id']}"
+    assert get_session(merchant, session)["status"] == "open"
 
 
-def test_cancel(shop: Shop) -> None:
-    session = shop.session()
-    answer = shop.http.post(session["url"], data={"action": "cancel"})
-    assert answer.headers["Location"] == f"https://shop.example/cancel?session={session['id']}"
-    assert now(shop, session)["status"] == "cancelled"
-    shop.wait_told(session["id"], "checkout_session.cancelled")
+def test_cancel_returns_to_the_cancel_url(merchant: MerchantClient) -> None:
+    session = merchant.session()
+    response = merchant.http.post(session["url"], data={"action": "cancel"})
+    assert response.headers["Location"] == f"https://shop.example/cancel?session={session['id']}"
+    assert get_session(merchant, session)["status"] == "cancelled"
+    merchant.wait_for_events(session["id"], "checkout_session.cancelled")
 
 
 @pytest.mark.parametrize(
@@ -126,33 +130,37 @@ def test_cancel(shop: Shop) -> None:
         ("cvc", "12a", "3 or 4 digits."),
     ],
 )
-def test_mistyped_fields(shop: Shop, field: str, value: str, message: str) -> None:
-    session = shop.session()
-    typed = {**FORM, "card_number": OK_CARD, field: value}
-    answer = shop.http.post(session["url"], data=typed)
-    assert answer.status_code == 422
-    error = re.search(rf'<p class="error" id="{field}-error" role="alert">([^<]*)</p>', answer.text)
+def test_invalid_fields_show_their_error(
+    merchant: MerchantClient, field: str, value: str, message: str
+) -> None:
+    session = merchant.session()
+    typed = {**FORM, "card_number": VALID_CARD, field: value}
+    response = merchant.http.post(session["url"], data=typed)
+    assert response.status_code == 422
+    error = re.search(
+        rf'<p class="error" id="{field}-error" role="alert">([^<]*)</p>', response.text
+    )
     assert error is not None
     assert message in error[1]
-    assert re.search(rf'id="{field}"[^>]*aria-describedby="{field}-error', answer.text)
-    assert answer.text.count('role="alert"') == 1
-    assert now(shop, session)["status"] == "open"
+    assert re.search(rf'id="{field}"[^>]*aria-describedby="{field}-error', response.text)
+    assert response.text.count('role="alert"') == 1
+    assert get_session(merchant, session)["status"] == "open"
 
 
-def test_long_year_and_typed_values_come_back_escaped(shop: Shop) -> None:
-    session = shop.session(description="<b>Tea</b>", language="de-AT")
-    page = pay(shop, session, "1", holder='"><script>').text
+def test_long_year_is_accepted_and_values_are_escaped(merchant: MerchantClient) -> None:
+    session = merchant.session(description="<b>Tea</b>", language="de-AT")
+    page = submit_payment(merchant, session, "1", holder='"><script>').text
     assert "<script>" not in page
     assert "&lt;b&gt;Tea" in page
     assert 'lang="de"' in page
     assert "49,90\N{NO-BREAK SPACE}€ bezahlen" in page
-    assert pay(shop, session, expiry="01/2040").status_code == 303
+    assert submit_payment(merchant, session, expiry="01/2040").status_code == 303
 
 
-def test_page_is_private_and_labelled(shop: Shop) -> None:
-    answer = shop.http.get(shop.session()["url"])
-    assert answer.headers["Cache-Control"] == "no-store"
-    policy = answer.headers["Content-Security-Policy"]
+def test_page_is_private_and_labelled(merchant: MerchantClient) -> None:
+    response = merchant.http.get(merchant.session()["url"])
+    assert response.headers["Cache-Control"] == "no-store"
+    policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "form-action" not in policy
     for name, autocomplete in (
@@ -161,40 +169,44 @@ def test_page_is_private_and_labelled(shop: Shop) -> None:
         ("expiry", "cc-exp"),
         ("cvc", "cc-csc"),
     ):
-        assert f'<label for="{name}">' in answer.text
-        assert f'name="{name}" autocomplete="{autocomplete}"' in answer.text
-    assert "no real money" in answer.text
-    css = shop.http.get("/static/checkout.css")
+        assert f'<label for="{name}">' in response.text
+        assert f'name="{name}" autocomplete="{autocomplete}"' in response.text
+    assert "no real money" in response.text
+    css = merchant.http.get("/static/checkout.css")
     assert css.headers["Content-Type"].startswith("text/css")
 
 
-def test_expired_and_unknown_sessions(shop: Shop) -> None:
-    session = shop.session()
-    shop.http.post("/_control/expirations", json={"id": session["id"]}).raise_for_status()
-    page = shop.http.get(session["url"])
+def test_expired_and_unknown_sessions(merchant: MerchantClient) -> None:
+    session = merchant.session()
+    merchant.http.post("/_control/expirations", json={"id": session["id"]}).raise_for_status()
+    page = merchant.http.get(session["url"])
     assert page.status_code == 410
     assert f"https://shop.example/error?session={session['id']}" in page.text
-    assert pay(shop, session).headers["Location"].startswith("https://shop.example/error")
-    assert shop.ledger(session["reference"]) == []
-    shop.wait_told(session["id"], "checkout_session.expired")
-    assert shop.http.get("/checkout/cs_unknown").status_code == 404
-    assert shop.http.post("/checkout/cs_unknown", data=FORM).status_code == 404
+    assert (
+        submit_payment(merchant, session)
+        .headers["Location"]
+        .startswith("https://shop.example/error")
+    )
+    assert merchant.ledger(session["reference"]) == []
+    merchant.wait_for_events(session["id"], "checkout_session.expired")
+    assert merchant.http.get("/checkout/cs_unknown").status_code == 404
+    assert merchant.http.post("/checkout/cs_unknown", data=FORM).status_code == 404
 
 
 @pytest.mark.parametrize(("mode", "amount"), [("setup", 100), ("authorize", 0)])
-def test_amount_must_fit_the_mode(shop: Shop, mode: str, amount: int) -> None:
+def test_amount_must_fit_the_mode(merchant: MerchantClient, mode: str, amount: int) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="400"):
-        shop.session(mode=mode, amount=amount)
+        merchant.session(mode=mode, amount=amount)
 
 
-def test_card_numbers_are_kept_nowhere(shop: Shop, sandbox: Sandbox) -> None:
+def test_card_numbers_are_never_stored(merchant: MerchantClient, sandbox: Sandbox) -> None:
     number = "6011000990139424"
-    pay(shop, shop.session(), number)
-    shop.card(number)
-    pay(shop, shop.session(), number, cvc="")
-    copy = sqlite3.connect(sandbox.data / "sandbox_psp.db")
-    kept = "\n".join(copy.iterdump())
-    copy.close()
-    assert number not in kept
+    submit_payment(merchant, merchant.session(), number)
+    merchant.card(number)
+    submit_payment(merchant, merchant.session(), number, cvc="")
+    database = sqlite3.connect(sandbox.data / "sandbox_psp.db")
+    dump = "\n".join(database.iterdump())
+    database.close()
+    assert number not in dump
     assert number not in sandbox.log.read_text()
-    assert "601100XXXXXX9424" in kept
+    assert "601100XXXXXX9424" in dump

@@ -1,4 +1,4 @@
-"""Lists by time window, on a real sandbox process."""
+"""Lists by time range, on a real sandbox process."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,51 +6,60 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox_psp.driver import Sandbox, Shop
+from tests.sandbox_psp.driver import MerchantClient, Sandbox
 
 MINUTE = timedelta(minutes=1)
 
 
-def moment(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def format_time(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def window(shop: Shop, path: str, **more: str) -> Any:
+def list_window(merchant: MerchantClient, path: str, **more: str) -> Any:
     now = datetime.now(UTC)
-    span = {"created_from": moment(now - MINUTE), "created_to": moment(now + MINUTE)}
-    return shop.get(path, **{**span, **more})
+    time_range = {
+        "created_from": format_time(now - MINUTE),
+        "created_to": format_time(now + MINUTE),
+    }
+    return merchant.get(path, **{**time_range, **more})
 
 
-def test_everything_of_a_window_is_listed_by_kind(shop: Shop, sandbox: Sandbox) -> None:
-    charge = shop.charge(4990).json()
-    held = shop.authorization(2000)
-    captured = shop.http.post("/_control/captures", json={"authorization": held["id"]}).json()
-    refunded = shop.http.post("/_control/refunds", json={"charge": charge["id"]}).json()
-    Shop(sandbox).charge(1000)
-    charges = window(shop, "/charges")
-    assert [found["id"] for found in charges["data"]] == [charge["id"], captured["id"]]
-    assert charges["data"][1]["authorization"] == held["id"]
+def test_all_records_of_a_time_range_are_listed_by_kind(
+    merchant: MerchantClient, sandbox: Sandbox
+) -> None:
+    charge = merchant.charge(4990).json()
+    authorization = merchant.authorization(2000)
+    captured = merchant.http.post(
+        "/_control/captures", json={"authorization": authorization["id"]}
+    ).json()
+    refunded = merchant.http.post("/_control/refunds", json={"charge": charge["id"]}).json()
+    MerchantClient(sandbox).charge(1000)
+    charges = list_window(merchant, "/charges")
+    assert [item["id"] for item in charges["data"]] == [charge["id"], captured["id"]]
+    assert charges["data"][1]["authorization"] == authorization["id"]
     assert not charges["has_more"]
-    assert [found["id"] for found in window(shop, "/authorizations")["data"]] == [held["id"]]
-    (listed,) = window(shop, "/refunds")["data"]
+    assert [item["id"] for item in list_window(merchant, "/authorizations")["data"]] == [
+        authorization["id"]
+    ]
+    (listed,) = list_window(merchant, "/refunds")["data"]
     assert (listed["id"], listed["charge"]) == (refunded["id"], charge["id"])
     assert listed["reference"].startswith("dashboard_")
 
 
-def test_a_window_is_read_in_pages(shop: Shop) -> None:
-    made = [shop.charge(4990).json()["id"] for _ in range(3)]
-    first = window(shop, "/charges", limit="2")
-    assert ([found["id"] for found in first["data"]], first["has_more"]) == (made[:2], True)
-    second = window(shop, "/charges", limit="2", after=first["next"])
-    assert ([found["id"] for found in second["data"]], second["has_more"]) == (made[2:], False)
+def test_a_time_range_is_read_in_pages(merchant: MerchantClient) -> None:
+    charge_ids = [merchant.charge(4990).json()["id"] for _ in range(3)]
+    first = list_window(merchant, "/charges", limit="2")
+    assert ([item["id"] for item in first["data"]], first["has_more"]) == (charge_ids[:2], True)
+    second = list_window(merchant, "/charges", limit="2", after=first["next"])
+    assert ([item["id"] for item in second["data"]], second["has_more"]) == (charge_ids[2:], False)
 
 
-def test_a_window_has_a_closed_and_an_open_end(shop: Shop) -> None:
-    charge = shop.charge(4990).json()
+def test_a_time_range_includes_its_start_and_excludes_its_end(merchant: MerchantClient) -> None:
+    charge = merchant.charge(4990).json()
     at = datetime.fromisoformat(charge["created_at"])
-    begins = window(shop, "/charges", created_from=moment(at))
-    assert [found["id"] for found in begins["data"]] == [charge["id"]]
-    assert window(shop, "/charges", created_to=moment(at)) == {
+    page = list_window(merchant, "/charges", created_from=format_time(at))
+    assert [item["id"] for item in page["data"]] == [charge["id"]]
+    assert list_window(merchant, "/charges", created_to=format_time(at)) == {
         "data": [],
         "next": None,
         "has_more": False,
@@ -61,6 +70,8 @@ def test_a_window_has_a_closed_and_an_open_end(shop: Shop) -> None:
     "query",
     [{}, {"created_from": "2026-01-15T00:00:00Z"}, {"created_from": "today", "created_to": "x"}],
 )
-def test_a_list_without_reference_or_window_is_refused(shop: Shop, query: dict[str, str]) -> None:
+def test_a_list_without_reference_or_time_range_is_rejected(
+    merchant: MerchantClient, query: dict[str, str]
+) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="400"):
-        shop.get("/charges", **query)
+        merchant.get("/charges", **query)

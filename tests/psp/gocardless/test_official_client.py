@@ -14,7 +14,7 @@ from integrator.psp.errors import NotificationRejected
 from integrator.psp.gocardless import ADAPTER
 from integrator.psp.gocardless.settings import GoCardlessSettings
 from tests.psp.gocardless import objects
-from tests.sandbox_psp.driver import Receiver
+from tests.sandbox_psp.driver import WebhookReceiver
 
 gocardless_pro = pytest.importorskip("gocardless_pro")
 from gocardless_pro import errors, webhooks  # noqa: E402
@@ -26,14 +26,14 @@ SECRET = "secret_official"
 
 
 @pytest.fixture
-def inbox() -> Iterator[Receiver]:
-    receiver = Receiver()
+def inbox() -> Iterator[WebhookReceiver]:
+    receiver = WebhookReceiver()
     yield receiver
     receiver.close()
 
 
 @pytest.fixture
-def client(sandbox_url: str, inbox: Receiver, monkeypatch: pytest.MonkeyPatch) -> Any:
+def client(sandbox_url: str, inbox: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The client, which would drop the path of its base URL."""
     account = {
         "api_key": f"sandbox_{uuid4().hex}",
@@ -117,7 +117,7 @@ def test_its_errors(client: Any) -> None:
         stranger.creditors.list()
 
 
-def test_the_stand_ins_signatures(client: Any, inbox: Receiver) -> None:
+def test_the_stand_ins_signatures(client: Any, inbox: WebhookReceiver) -> None:
     signed_up(client)
     got = eventually(lambda: list(inbox.inbox["/gocardless"]))
     for headers, body in got:
