@@ -1,17 +1,17 @@
-"""A bench whose adapter has a defect, to see how the kit tells of it."""
+"""A harness whose adapter has a defect, to test how the kit reports it."""
 
 from integrator.psp.port import Adapter
-from tests.conformance.emulator_harness import factory
+from tests.conformance.emulator_harness import harness_factory
 from tests.conformance.harness_sandbox import SandboxHarness
-from tests.conformance.mutants_base import at
-from tests.conformance.mutants_notifications import BodyIsNotSigned
+from tests.conformance.mutants_base import adapter_at
+from tests.conformance.mutants_notifications import StrippedBodyIsVerified
 
 
 class BrokenHarness(SandboxHarness):
-    """The sandbox PSP behind an exhibit of the museum."""
+    """The sandbox PSP with a mutant from the defect catalogue."""
 
-    def adapter_at(self, url: str | None) -> Adapter:
-        return at(BodyIsNotSigned, url or "")
+    def create_adapter(self, url: str | None) -> Adapter:
+        return adapter_at(StrippedBodyIsVerified, url or "")
 
 
-harness = factory(BrokenHarness)
+harness = harness_factory(BrokenHarness)

@@ -1,4 +1,4 @@
-"""The bench of Billwerk+ Pay; its stand-in is a dialect of the sandbox PSP."""
+"""Harness of Billwerk+ Pay, with the sandbox PSP's emulator of it."""
 
 import hashlib
 import hmac
@@ -14,37 +14,37 @@ from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.billwerk_pay import BillwerkPayAdapter
 from integrator.psp.billwerk_pay.config import BillwerkPayConfig
 from integrator.psp.conformance.harness import (
-    Customer,
+    CustomerBehavior,
     Delivery,
     ErrorCase,
-    PspAnswer,
+    PspResponse,
     Refusal,
-    Signature,
+    SignatureScheme,
 )
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, RateLimited
 from integrator.psp.port import Adapter
 from integrator.psp.types import Authorize, Call, Operation, RedirectRequired
-from tests.conformance.emulator_harness import EmulatorHarness, factory
+from tests.conformance.emulator_harness import EmulatorHarness, harness_factory
 
 
-def refused(status: int, code: int, **more: str) -> PspAnswer:
-    """An error as the PSP words it."""
+def psp_error(status: int, code: int, **extra: str) -> PspResponse:
+    """Return an error in the PSP's format."""
     body = {
         "code": code,
-        "error": "No, says the PSP",
+        "error": "Refused by the PSP",
         "path": "/v1/charge",
         "timestamp": "2026-01-22T09:00:00.000+00:00",
         "http_status": status,
         "http_reason": "Reason",
         "request_id": "de03e86d0a6d44359b249340f967ddc9",
     }
-    return PspAnswer.json(status, {**body, **more})
+    return PspResponse.json(status, {**body, **extra})
 
 
 def failed_charge(error: str, state: str) -> "Any":
-    """A declined charge: HTTP 200, and an object that says so."""
+    """Return the response of a declined charge: HTTP 200, and an object in state `failed`."""
 
-    def answer(call: Call) -> PspAnswer:
+    def build_response(call: Call) -> PspResponse:
         body = {
             "handle": call.reference,
             "state": "failed",
@@ -57,12 +57,12 @@ def failed_charge(error: str, state: str) -> "Any":
             "source": {"type": "card"},
             "order_lines": [],
         }
-        return PspAnswer.json(200, body)
+        return PspResponse.json(200, body)
 
-    return answer
+    return build_response
 
 
-_DECLINES = {
+_DECLINE_CODES = {
     "insufficient_funds": Code.InsufficientBalance,
     "credit_card_expired": Code.BearerExpired,
     "credit_card_lost_or_stolen": Code.BearerInvalid,
@@ -80,7 +80,7 @@ _DECLINES = {
     "authorization_amount_exceeded": Code.InvalidAmount,
     "brand_new_reason": Code.UnmappedError,
 }
-_REFUSED = {
+_ERROR_CODES = {
     1: Code.InvalidData,
     7: Code.InvalidConfiguration,
     11: Code.InvalidData,
@@ -98,16 +98,16 @@ _REFUSED = {
     147: Code.BearerInvalid,
     151: Code.UnmappedError,
 }
-_OPEN = (2, 74, 78, 80)
+_UNKNOWN_OUTCOME_CODES = (2, 74, 78, 80)
 
 
 class BillwerkPayHarness(EmulatorHarness):
     """Cards by hosted checkout."""
 
-    dialect = "billwerk_pay"
-    signature = Signature(setting="WebhookSecret", covers_body=False, window=False)
+    emulator = "billwerk_pay"
+    signature = SignatureScheme(setting="WebhookSecret", covers_body=False, timestamped=False)
 
-    def adapter_at(self, url: str | None) -> Adapter:
+    def create_adapter(self, url: str | None) -> Adapter:
         if url is None:
             return BillwerkPayAdapter()
         config = BillwerkPayConfig.model_construct(
@@ -119,62 +119,69 @@ class BillwerkPayHarness(EmulatorHarness):
     def settings_form(self, api_key: str, secret: str) -> dict[str, str]:
         return {"PrivateKey": api_key, "WebhookSecret": secret}
 
-    def token(self, method: Mapping[str, Any]) -> dict[str, str]:
+    def instrument_token(self, method: Mapping[str, Any]) -> dict[str, str]:
         id = str(method["id"]).replace("pm_", "ca_", 1)
         return {"payment_method": id, "customer": method["customer"]}
 
     def currencies(self, role: Role) -> Sequence[str]:
         return ("EUR", "JPY", "BHD")
 
-    async def visit(self, call: Authorize, redirect: RedirectRequired, customer: Customer) -> bool:
-        if customer is Customer.CANCELS:
-            # The PSP sends the customer back and tells nobody: the page stays open.
+    async def visit_page(
+        self, call: Authorize, redirect: RedirectRequired, customer: CustomerBehavior
+    ) -> bool:
+        if customer is CustomerBehavior.CANCELS:
+            # The PSP sends the customer back without a notification: the page stays open.
             return False
-        return await super().visit(call, redirect, customer)
+        return await super().visit_page(call, redirect, customer)
 
     async def migration_token(self, role: Role, currency: str) -> str | None:
         stored = await self.instrument(role, currency)
         return stored.token["payment_method"] if stored else None
 
-    def answer(self, said: ErrorCase) -> PspAnswer | None:
+    def error_response(self, case: ErrorCase) -> PspResponse | None:
         return {
-            ErrorCase.THROTTLED: refused(429, 122),
-            ErrorCase.UNAUTHORIZED: refused(401, 3),
-            ErrorCase.FAILED: refused(500, 2),
-            ErrorCase.UNHEARD_OF: refused(400, 999),
-        }[said]
+            ErrorCase.THROTTLED: psp_error(429, 122),
+            ErrorCase.UNAUTHORIZED: psp_error(401, 3),
+            ErrorCase.FAILED: psp_error(500, 2),
+            ErrorCase.UNDOCUMENTED: psp_error(400, 999),
+        }[case]
 
     def refusals(self) -> Sequence[Refusal]:
-        charges = (Operation.CHARGE, Operation.AUTHORIZE)
+        charge_operations = (Operation.CHARGE, Operation.AUTHORIZE)
         return [
             *(
                 Refusal(error, Operation.CHARGE, failed_charge(error, "hard_declined"), code)
-                for error, code in _DECLINES.items()
+                for error, code in _DECLINE_CODES.items()
             ),
             *(
-                Refusal(str(number), operation, refused(400, number), code)
-                for number, code in _REFUSED.items()
-                for operation in (*charges, Operation.CAPTURE, Operation.REFUND, Operation.VOID)
+                Refusal(str(number), operation, psp_error(400, number), code)
+                for number, code in _ERROR_CODES.items()
+                for operation in (
+                    *charge_operations,
+                    Operation.CAPTURE,
+                    Operation.REFUND,
+                    Operation.VOID,
+                )
             ),
             *(
-                Refusal(str(number), operation, refused(400, number), error=OutcomeUnknown)
-                for number in _OPEN
-                for operation in (*charges, Operation.CAPTURE, Operation.REFUND)
+                Refusal(str(number), operation, psp_error(400, number), error=OutcomeUnknown)
+                for number in _UNKNOWN_OUTCOME_CODES
+                for operation in (*charge_operations, Operation.CAPTURE, Operation.REFUND)
             ),
             *(
-                Refusal(str(number), Operation.CHARGE, refused(401, number), error=error)
+                Refusal(str(number), Operation.CHARGE, psp_error(401, number), error=error)
                 for number, error in ((4, CredentialsRejected), (6, CredentialsRejected))
             ),
-            Refusal("123", Operation.REFUND, refused(429, 123), error=RateLimited),
+            Refusal("123", Operation.REFUND, psp_error(429, 123), error=RateLimited),
             Refusal(
                 "77-insufficient_funds",
                 Operation.CHARGE,
-                refused(400, 77, transaction_error="insufficient_funds"),
+                psp_error(400, 77, transaction_error="insufficient_funds"),
                 Code.InsufficientBalance,
             ),
         ]
 
-    def signed(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
+    def sign_delivery(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
         body = json.loads(delivery.body)
         time = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         digest = hmac.new(secret.encode(), f"{time}{body['id']}".encode(), hashlib.sha256)
@@ -186,4 +193,4 @@ class BillwerkPayHarness(EmulatorHarness):
         return Delivery({}, json.dumps({**event, "invoice": "comet-1"}).encode())
 
 
-harness = factory(BillwerkPayHarness)
+harness = harness_factory(BillwerkPayHarness)

@@ -1,4 +1,4 @@
-"""The bench of GoCardless, whose stand-in is a dialect of the sandbox PSP."""
+"""Harness of GoCardless, with the sandbox PSP's emulator of it."""
 
 import hashlib
 import hmac
@@ -14,20 +14,20 @@ from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance.harness import (
     C,
-    Customer,
+    CustomerBehavior,
     Delivery,
     ErrorCase,
-    PspAnswer,
+    PspResponse,
     Refusal,
     Script,
-    Signature,
+    SignatureScheme,
 )
 from integrator.psp.errors import OutcomeUnknown, PspUnavailable
 from integrator.psp.gocardless import GoCardlessAdapter
-from integrator.psp.gocardless.settings import GoCardlessConfig
+from integrator.psp.gocardless.config import GoCardlessConfig
 from integrator.psp.port import Adapter
 from integrator.psp.types import Authorize, Operation, RedirectRequired
-from tests.conformance.emulator_harness import GOOD_IBAN, EmulatorHarness, factory
+from tests.conformance.emulator_harness import GOOD_IBAN, EmulatorHarness, harness_factory
 
 HEADER = "Webhook-Signature"
 _CURRENCIES = {Role.Debit: "EUR", Role.Autogiro: "SEK", Role.Betalingsservice: "DKK"}
@@ -37,45 +37,48 @@ _IDENTITIES = {
 }
 
 
-def refused(status: int, kind: str, **problem: Any) -> PspAnswer:
-    """An error as GoCardless words it."""
+def psp_error(status: int, error_type: str, **problem: Any) -> PspResponse:
+    """Return an error in GoCardless's format."""
     error = {
-        "message": "No, says the PSP.",
+        "message": "Refused by the PSP.",
         "documentation_url": "https://developer.gocardless.com/api-reference",
-        "type": kind,
+        "type": error_type,
         "request_id": "bd271b37-a2f5-47c8-b461-040dfe0e9cb1",
         "code": status,
-        "errors": [{"message": "No, says the PSP.", **problem}],
+        "errors": [{"message": "Refused by the PSP.", **problem}],
     }
-    return PspAnswer.json(status, {"error": error})
+    return PspResponse.json(status, {"error": error})
 
 
-_INACTIVE = refused(422, "invalid_state", reason="mandate_is_inactive")
-_CHARGE = {
+_INACTIVE = psp_error(422, "invalid_state", reason="mandate_is_inactive")
+_CHARGE_ERRORS = {
     "mandate_is_inactive": (_INACTIVE, Code.BearerInvalid),
-    "forbidden": (refused(403, "invalid_api_usage", reason="forbidden"), Code.InvalidConfiguration),
+    "forbidden": (
+        psp_error(403, "invalid_api_usage", reason="forbidden"),
+        Code.InvalidConfiguration,
+    ),
     "insufficient_permissions": (
-        refused(403, "invalid_api_usage", reason="insufficient_permissions"),
+        psp_error(403, "invalid_api_usage", reason="insufficient_permissions"),
         Code.InvalidConfiguration,
     ),
     "no_such_mandate": (
-        refused(404, "invalid_api_usage", reason="resource_not_found"),
+        psp_error(404, "invalid_api_usage", reason="resource_not_found"),
         Code.BearerInvalid,
     ),
-    "amount": (refused(422, "validation_failed", field="amount"), Code.InvalidAmount),
-    "currency": (refused(422, "validation_failed", field="currency"), Code.InvalidCurrency),
-    "charge_date": (refused(422, "validation_failed", field="charge_date"), Code.InvalidData),
+    "amount": (psp_error(422, "validation_failed", field="amount"), Code.InvalidAmount),
+    "currency": (psp_error(422, "validation_failed", field="currency"), Code.InvalidCurrency),
+    "charge_date": (psp_error(422, "validation_failed", field="charge_date"), Code.InvalidData),
     "bad_form": (
-        refused(400, "invalid_api_usage", reason="invalid_document_structure"),
+        psp_error(400, "invalid_api_usage", reason="invalid_document_structure"),
         Code.InternalError,
     ),
 }
-_REFUND = {
+_REFUND_CODES = {
     "available_refund_amount_insufficient": Code.InsufficientBalance,
     "number_of_refunds_exceeded": Code.InvalidPreconditions,
     "refund_payment_invalid_state": Code.InvalidPreconditions,
 }
-_SIGN_UP = {
+_SIGN_UP_FIELDS = {
     "iban": Code.InvalidIBAN,
     "account_holder_name": Code.BearerInvalid,
     "country_code": Code.InvalidCountry,
@@ -86,12 +89,12 @@ _SIGN_UP = {
 class GoCardlessHarness(EmulatorHarness):
     """Mandates by IBAN and by the hosted page."""
 
-    dialect = "gocardless"
-    # The event list is read up to five seconds ago.
-    patience = 9.0
-    signature = Signature(setting="WebhookSecret", window=False)
+    emulator = "gocardless"
+    # The event list is read only up to five seconds ago.
+    timeout = 9.0
+    signature = SignatureScheme(setting="WebhookSecret", timestamped=False)
 
-    def adapter_at(self, url: str | None) -> Adapter:
+    def create_adapter(self, url: str | None) -> Adapter:
         config = GoCardlessConfig.model_construct(url=HttpUrl(f"{url}/gocardless"))
         return GoCardlessAdapter(config if url else None)
 
@@ -107,26 +110,28 @@ class GoCardlessHarness(EmulatorHarness):
     def currencies(self, role: Role) -> Sequence[str]:
         return (_CURRENCIES[role],)
 
-    async def visit(self, call: Authorize, redirect: RedirectRequired, customer: Customer) -> bool:
-        """Give the mandate; going back leaves the page open, and mandates are not refused."""
-        if self.stand_in is None or customer is not Customer.PAYS:
+    async def visit_page(
+        self, call: Authorize, redirect: RedirectRequired, customer: CustomerBehavior
+    ) -> bool:
+        """Confirm the mandate; leaving keeps the page open, and mandates are not declined."""
+        if self.sandbox is None or customer is not CustomerBehavior.PAYS:
             return False
         payer = {"holder": "Mia Kern", "iban": GOOD_IBAN, "email": "mia.kern@example.org"}
         form = {"action": "confirm", **payer, **_IDENTITIES.get(call.role, {})}
-        response = await self.stand_in.http.post(redirect.url or "", data=form)
+        response = await self.sandbox.http.post(redirect.url or "", data=form)
         assert response.is_redirect, f"the mandate page answered {response.status_code}"
         return True
 
-    async def scripted(self, call: C, script: Script) -> C | None:
-        """By the amount's ending; there are no reservations to script."""
-        return None if isinstance(call, Authorize) else await super().scripted(call, script)
+    async def script_call(self, call: C, script: Script) -> C | None:
+        """Script by the amount's ending; there are no reservations to script."""
+        return None if isinstance(call, Authorize) else await super().script_call(call, script)
 
     async def migration_token(self, role: Role, currency: str) -> str | None:
-        """A mandate that was made in the dashboard."""
-        if self.stand_in is None:
+        """Return a mandate made in the dashboard."""
+        if self.sandbox is None:
             return None
-        customer = await self._made("customers", {"email": "mia.kern@example.org"})
-        account = await self._made(
+        customer = await self._create("customers", {"email": "mia.kern@example.org"})
+        account = await self._create(
             "customer_bank_accounts",
             {
                 "account_holder_name": "Mia Kern",
@@ -136,55 +141,57 @@ class GoCardlessHarness(EmulatorHarness):
         )
         scheme = {Role.Debit: "sepa_core"}.get(role, role.name.lower())
         links = {"customer_bank_account": account}
-        return await self._made("mandates", {"scheme": scheme, "links": links})
+        return await self._create("mandates", {"scheme": scheme, "links": links})
 
-    async def _made(self, kind: str, body: dict[str, Any]) -> str:
-        assert self.stand_in is not None
+    async def _create(self, kind: str, body: dict[str, Any]) -> str:
+        assert self.sandbox is not None
         headers = {
             "Authorization": f"Bearer {self.api_key}",
             "GoCardless-Version": "2015-07-06",
             "Idempotency-Key": uuid4().hex,
         }
-        url = f"{self.stand_in.url}/gocardless/{kind}"
-        response = await self.stand_in.http.post(url, json={kind: body}, headers=headers)
+        url = f"{self.sandbox.url}/gocardless/{kind}"
+        response = await self.sandbox.http.post(url, json={kind: body}, headers=headers)
         return str(response.raise_for_status().json()[kind]["id"])
 
-    def answer(self, said: ErrorCase) -> PspAnswer | None:
+    def error_response(self, case: ErrorCase) -> PspResponse | None:
         return {
-            ErrorCase.THROTTLED: refused(429, "invalid_api_usage", reason="rate_limit_exceeded"),
-            ErrorCase.UNAUTHORIZED: refused(
+            ErrorCase.THROTTLED: psp_error(429, "invalid_api_usage", reason="rate_limit_exceeded"),
+            ErrorCase.UNAUTHORIZED: psp_error(
                 401, "invalid_api_usage", reason="access_token_not_found"
             ),
-            ErrorCase.FAILED: refused(500, "gocardless", reason="internal_error"),
-            ErrorCase.UNHEARD_OF: refused(422, "invalid_state", reason="brand_new_reason"),
-        }[said]
+            ErrorCase.FAILED: psp_error(500, "gocardless", reason="internal_error"),
+            ErrorCase.UNDOCUMENTED: psp_error(422, "invalid_state", reason="brand_new_reason"),
+        }[case]
 
     def refusals(self) -> Sequence[Refusal]:
-        conflict = refused(409, "invalid_state", reason="idempotent_creation_conflict", links={})
-        race = refused(422, "invalid_state", reason="total_amount_confirmation_invalid")
+        conflict = psp_error(409, "invalid_state", reason="idempotent_creation_conflict", links={})
+        confirmation_race = psp_error(
+            422, "invalid_state", reason="total_amount_confirmation_invalid"
+        )
         fields = {
-            field: refused(422, "validation_failed", field=field)
-            for field in (*_SIGN_UP, "swedish_identity_number")
+            field: psp_error(422, "validation_failed", field=field)
+            for field in (*_SIGN_UP_FIELDS, "swedish_identity_number")
         }
         return [
             *(
-                Refusal(label, Operation.CHARGE, answer, code, role=role)
-                for label, (answer, code) in _CHARGE.items()
+                Refusal(label, Operation.CHARGE, response, code, role=role)
+                for label, (response, code) in _CHARGE_ERRORS.items()
                 for role in _CURRENCIES
             ),
             *(
                 Refusal(
                     reason,
                     Operation.REFUND,
-                    refused(422, "invalid_state", reason=reason),
+                    psp_error(422, "invalid_state", reason=reason),
                     code,
                     role=Role.Debit,
                 )
-                for reason, code in _REFUND.items()
+                for reason, code in _REFUND_CODES.items()
             ),
             *(
                 Refusal(field, Operation.AUTHORIZE, fields[field], code, role=Role.Debit)
-                for field, code in _SIGN_UP.items()
+                for field, code in _SIGN_UP_FIELDS.items()
             ),
             Refusal(
                 "identity_number",
@@ -193,16 +200,18 @@ class GoCardlessHarness(EmulatorHarness):
                 Code.InvalidNationalIdNumber,
                 role=Role.Autogiro,
             ),
-            Refusal("race", Operation.REFUND, race, error=PspUnavailable, role=Role.Debit),
+            Refusal(
+                "race", Operation.REFUND, confirmation_race, error=PspUnavailable, role=Role.Debit
+            ),
             Refusal("at_work", Operation.CHARGE, conflict, error=OutcomeUnknown, role=Role.Debit),
         ]
 
-    def signed(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
+    def sign_delivery(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
         digest = hmac.new(secret.encode(), delivery.body, hashlib.sha256).hexdigest()
         return Delivery({**delivery.headers, HEADER: digest}, delivery.body)
 
-    def batched(self, deliveries: Sequence[Delivery]) -> Delivery | None:
-        events = [event for one in deliveries for event in json.loads(one.body)["events"]]
+    def batch_deliveries(self, deliveries: Sequence[Delivery]) -> Delivery | None:
+        events = [event for delivery in deliveries for event in json.loads(delivery.body)["events"]]
         return Delivery({}, json.dumps({"events": events}).encode())
 
     def unknown_event(self) -> Delivery | None:
@@ -218,4 +227,4 @@ class GoCardlessHarness(EmulatorHarness):
         return Delivery({}, json.dumps({"events": [event]}).encode())
 
 
-harness = factory(GoCardlessHarness)
+harness = harness_factory(GoCardlessHarness)

@@ -1,4 +1,4 @@
-"""The bench of the Stripe adapter, with the sandbox PSP's Stripe dialect as the stand-in."""
+"""Harness of the Stripe adapter, with the sandbox PSP's emulator of Stripe."""
 
 import hashlib
 import hmac
@@ -12,27 +12,33 @@ from pydantic import HttpUrl
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.conformance.harness import Delivery, ErrorCase, PspAnswer, Refusal, Signature
+from integrator.psp.conformance.harness import (
+    Delivery,
+    ErrorCase,
+    PspResponse,
+    Refusal,
+    SignatureScheme,
+)
 from integrator.psp.errors import OutcomeUnknown, RateLimited
 from integrator.psp.port import Adapter
 from integrator.psp.stripe import StripeAdapter
 from integrator.psp.stripe.config import StripeConfig
 from integrator.psp.types import Operation
-from tests.conformance.emulator_harness import EmulatorHarness, factory
+from tests.conformance.emulator_harness import EmulatorHarness, harness_factory
 
 HEADER = "Stripe-Signature"
 CARD = "card_error"
 INVALID = "invalid_request_error"
 
 
-def refused(status: int, kind: str, code: str | None = None, **members: Any) -> PspAnswer:
-    """An error as Stripe words it."""
-    named = {"type": kind, "code": code, "message": "No, says Stripe.", **members}
-    return PspAnswer.json(status, {"error": {k: v for k, v in named.items() if v is not None}})
+def psp_error(status: int, error_type: str, code: str | None = None, **members: Any) -> PspResponse:
+    """Return an error in Stripe's format."""
+    fields = {"type": error_type, "code": code, "message": "Refused by Stripe.", **members}
+    return PspResponse.json(status, {"error": {k: v for k, v in fields.items() if v is not None}})
 
 
 # https://docs.stripe.com/declines/codes
-_DECLINES = {
+_DECLINE_CODES = {
     "authentication_required": Code.Rejected,
     "card_not_supported": Code.BearerInvalid,
     "card_velocity_exceeded": Code.LimitExceeded,
@@ -45,10 +51,10 @@ _DECLINES = {
     "lost_card": Code.BearerInvalid,
     "stolen_card": Code.BearerInvalid,
     "withdrawal_count_limit_exceeded": Code.LimitExceeded,
-    "never_heard_of": Code.Rejected,
+    "undocumented_code": Code.Rejected,
 }
 # https://docs.stripe.com/error-codes
-_ERRORS: dict[Operation, dict[tuple[str | None, str | None], Code]] = {
+_ERROR_CODES: dict[Operation, dict[tuple[str | None, str | None], Code]] = {
     Operation.CAPTURE: {
         ("charge_expired_for_capture", None): Code.InvalidPreconditions,
         ("payment_intent_unexpected_state", None): Code.InvalidPreconditions,
@@ -71,12 +77,12 @@ _ERRORS: dict[Operation, dict[tuple[str | None, str | None], Code]] = {
 
 
 class StripeHarness(EmulatorHarness):
-    """Stripe, spoken by the sandbox PSP."""
+    """Stripe as emulated by the sandbox PSP."""
 
-    dialect = "stripe"
-    signature = Signature(setting="WebhookSecret")
+    emulator = "stripe"
+    signature = SignatureScheme(setting="WebhookSecret")
 
-    def adapter_at(self, url: str | None) -> Adapter:
+    def create_adapter(self, url: str | None) -> Adapter:
         return StripeAdapter(
             StripeConfig.model_construct(url=HttpUrl(f"{url}/stripe")) if url else None
         )
@@ -88,35 +94,35 @@ class StripeHarness(EmulatorHarness):
         return f"rk_test_{uuid4().hex}"
 
     def currencies(self, role: Role) -> Sequence[str]:
-        # None with three decimals: Stripe takes no amount that uses all of them.
+        # None with three decimals: Stripe accepts no amount that uses all of them.
         return ("EUR", "JPY", "ISK") if role is Role.CreditCard else ("EUR",)
 
     async def migration_token(self, role: Role, currency: str) -> str | None:
-        if self.stand_in is None or role is not Role.CreditCard:
+        if self.sandbox is None or role is not Role.CreditCard:
             return None
         stored = await self.instrument(role, currency)
         return f"{stored.token['customer']}:{stored.token['payment_method']}" if stored else None
 
-    def answer(self, said: ErrorCase) -> PspAnswer | None:
+    def error_response(self, case: ErrorCase) -> PspResponse | None:
         return {
-            ErrorCase.THROTTLED: refused(429, INVALID, "rate_limit"),
-            ErrorCase.UNAUTHORIZED: refused(401, INVALID),
-            ErrorCase.FAILED: refused(500, "api_error"),
-            ErrorCase.UNHEARD_OF: refused(400, INVALID, "brand_new_reason"),
-        }[said]
+            ErrorCase.THROTTLED: psp_error(429, INVALID, "rate_limit"),
+            ErrorCase.UNAUTHORIZED: psp_error(401, INVALID),
+            ErrorCase.FAILED: psp_error(500, "api_error"),
+            ErrorCase.UNDOCUMENTED: psp_error(400, INVALID, "brand_new_reason"),
+        }[case]
 
     def refusals(self) -> Sequence[Refusal]:
         return [
             *(
                 Refusal(
-                    word,
+                    decline_code,
                     operation,
-                    refused(402, CARD, "card_declined", decline_code=word),
-                    meaning,
-                    at=at,
+                    psp_error(402, CARD, "card_declined", decline_code=decline_code),
+                    contract_code,
+                    path_part=path_part,
                 )
-                for word, meaning in _DECLINES.items()
-                for operation, at in (
+                for decline_code, contract_code in _DECLINE_CODES.items()
+                for operation, path_part in (
                     (Operation.CHARGE, "/confirm"),
                     (Operation.CAPTURE, "/capture"),
                 )
@@ -125,57 +131,59 @@ class StripeHarness(EmulatorHarness):
                 Refusal(
                     f"{code}-{param}",
                     operation,
-                    refused(404 if code == "resource_missing" else 400, INVALID, code, param=param),
-                    meaning,
+                    psp_error(
+                        404 if code == "resource_missing" else 400, INVALID, code, param=param
+                    ),
+                    contract_code,
                 )
-                for operation, table in _ERRORS.items()
-                for (code, param), meaning in table.items()
+                for operation, table in _ERROR_CODES.items()
+                for (code, param), contract_code in table.items()
             ),
             Refusal(
                 "invalid_bank_account_iban",
                 Operation.AUTHORIZE,
-                refused(400, INVALID, "invalid_bank_account_iban"),
+                psp_error(400, INVALID, "invalid_bank_account_iban"),
                 Code.InvalidIBAN,
                 role=Role.Debit,
-                at="/setup_intents",
+                path_part="/setup_intents",
             ),
             Refusal(
                 "more_permissions_required",
                 Operation.CHARGE,
-                refused(403, INVALID, "more_permissions_required"),
+                psp_error(403, INVALID, "more_permissions_required"),
                 Code.InvalidConfiguration,
             ),
             Refusal(
                 "idempotency_key_in_use",
                 Operation.CHARGE,
-                refused(409, INVALID, "idempotency_key_in_use"),
+                psp_error(409, INVALID, "idempotency_key_in_use"),
                 error=OutcomeUnknown,
             ),
             Refusal(
                 "idempotency_error",
                 Operation.REFUND,
-                refused(400, "idempotency_error"),
+                psp_error(400, "idempotency_error"),
                 error=OutcomeUnknown,
             ),
             Refusal(
                 "lock_timeout",
                 Operation.CAPTURE,
-                refused(429, INVALID, "lock_timeout"),
+                psp_error(429, INVALID, "lock_timeout"),
                 error=RateLimited,
             ),
             Refusal(
                 "stripe_should_retry",
                 Operation.CHARGE,
-                PspAnswer(
+                PspResponse(
                     400,
-                    refused(400, INVALID, "anything").body,
+                    psp_error(400, INVALID, "anything").body,
                     {"Stripe-Should-Retry": "true"},
                 ),
                 error=OutcomeUnknown,
             ),
         ]
 
-    def signed(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
+    def sign_delivery(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
         seconds = int(at.timestamp())
         message = f"{seconds}.".encode() + delivery.body
         digest = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
@@ -187,4 +195,4 @@ class StripeHarness(EmulatorHarness):
         return Delivery({}, body.encode())
 
 
-harness = factory(StripeHarness)
+harness = harness_factory(StripeHarness)

@@ -1,4 +1,4 @@
-"""How a defect is put on show: a sandbox adapter in which one thing is replaced."""
+"""Base of the mutants: a sandbox adapter in which one part is replaced."""
 
 import hashlib
 import json
@@ -17,16 +17,16 @@ from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.sandbox.settings import SandboxSettings
 from integrator.psp.toolkit.http import PspHttp
-from integrator.psp.toolkit.signatures import require_timestamped
+from integrator.psp.toolkit.signatures import require_timestamped_signature
 from integrator.psp.types import NotificationEvent
-from tests.conformance.harness_sandbox import SandboxHarness, config_at
+from tests.conformance.harness_sandbox import SandboxHarness, sandbox_config
 
 
-class Exhibit(SandboxAdapter):
-    """A defective adapter; its docstring says what is wrong with it.
+class Mutant(SandboxAdapter):
+    """A defective adapter; its docstring describes the defect.
 
-    `lesson` is the row of docs/lessons-learned.md, None for a defect that is not in there;
-    `caught_by` the case of the kit that must fail.
+    `lesson` is the row of docs/lessons-learned.md, None for a defect that is not listed there;
+    `caught_by` is the case of the kit that must fail.
     """
 
     lesson: ClassVar[int | None] = None
@@ -34,79 +34,79 @@ class Exhibit(SandboxAdapter):
     http: ClassVar[type[PspHttp]] = PspHttp
     client: ClassVar[type[SandboxClient]] = SandboxClient
     connection: ClassVar[type[SandboxConnection]] = SandboxConnection
-    sound: ClassVar[type[SandboxAdapter]] = SandboxAdapter
+    baseline: ClassVar[type[SandboxAdapter]] = SandboxAdapter
 
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
-        """Like the sound one, with the exhibit's own parts."""
+        """Connect like the correct adapter, with the mutant's own parts."""
         merchant = cast(SandboxSettings, settings)
         assert self._config is not None
         headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
-        way = self.http(http, self._config.base_url, headers)
-        return self.connection(self.client(way), merchant.webhook_secret)
+        psp_http = self.http(http, self._config.base_url, headers)
+        return self.connection(self.client(psp_http), merchant.webhook_secret)
 
 
-EXHIBITS: list[type[Exhibit]] = []
-E = TypeVar("E", bound=type[Exhibit])
+MUTANTS: list[type[Mutant]] = []
+E = TypeVar("E", bound=type[Mutant])
 
 
-def shows(caught_by: str, lesson: int | None = None) -> Callable[[E], E]:
-    """Put an exhibit into the museum."""
+def register_mutant(caught_by: str, lesson: int | None = None) -> Callable[[E], E]:
+    """Register a mutant and the case that must catch it."""
 
-    def hang(exhibit: E) -> E:
-        exhibit.caught_by, exhibit.lesson = caught_by, lesson
-        EXHIBITS.append(exhibit)
-        return exhibit
+    def register(mutant: E) -> E:
+        mutant.caught_by, mutant.lesson = caught_by, lesson
+        MUTANTS.append(mutant)
+        return mutant
 
-    return hang
+    return register
 
 
-def at(exhibit: type[SandboxAdapter], url: str) -> SandboxAdapter:
-    """The adapter, sent to the sandbox PSP at this address."""
-    return exhibit(config_at(url))
+def adapter_at(mutant: type[SandboxAdapter], url: str) -> SandboxAdapter:
+    """Return the adapter for the sandbox PSP at this address."""
+    return mutant(sandbox_config(url))
 
 
 def digest(*parts: object) -> str:
-    """A key made of something."""
+    """Return a key derived from the parts."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 class BatchHarness(SandboxHarness):
-    """A sandbox PSP that could send several events at once, all under one signature."""
+    """A sandbox PSP that could send several events at once, under one signature."""
 
-    def batched(self, deliveries: Sequence[Delivery]) -> Delivery | None:
-        """`{"events": [...]}`."""
+    def batch_deliveries(self, deliveries: Sequence[Delivery]) -> Delivery | None:
+        """Return `{"events": [...]}`."""
         events = [json.loads(delivery.body) for delivery in deliveries]
         return Delivery(deliveries[0].headers, json.dumps({"events": events}).encode())
 
 
 class BatchAdapter(SandboxAdapter):
-    """Reads single events and batches, and is sound."""
+    """A correct adapter that reads single events and batches."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
-        """Verify the whole body, then read every event."""
-        parts = events_of(body)
-        if parts is None:
+        """Verify the whole body, then parse every event."""
+        events = events_of(body)
+        if events is None:
             return super().parse_notification(settings, headers, body, now)
         secret = cast(SandboxSettings, settings).webhook_secret
         verify(secret, headers, body, now)
-        return [notice for part in parts for notice in notifications.read(part)]
+        return [parsed for event in events for parsed in notifications.read_event(event)]
 
 
-class BatchExhibit(BatchAdapter, Exhibit):
-    """Base of exhibits about notifications with several events."""
+class BatchMutant(BatchAdapter, Mutant):
+    """Base of mutants that concern notifications with several events."""
 
-    sound = BatchAdapter
+    baseline = BatchAdapter
 
 
 def verify(secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-    """Check the one signature of a whole body. Raises `NotificationRejected`."""
-    require_timestamped(secrets, headers, notifications.HEADER, body, now)
+    """Verify the one signature of a whole body. Raises `NotificationRejected`."""
+    require_timestamped_signature(secrets, headers, notifications.HEADER, body, now)
 
 
 def events_of(body: bytes) -> list[bytes] | None:
-    """The events of a batch; None for anything else."""
+    """Return the events of a batch; None for anything else."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -117,7 +117,7 @@ def events_of(body: bytes) -> list[bytes] | None:
 
 
 def claimed_time(headers: Mapping[str, str]) -> datetime:
-    """When the notification says it was signed."""
+    """Return when the notification claims to have been signed."""
     text = next((t for n, t in headers.items() if n.lower() == notifications.HEADER), "")
     seconds = text.partition(",")[0].removeprefix("t=")
     if not seconds.isdigit():

@@ -1,4 +1,4 @@
-"""Exhibits: forged notifications are believed, genuine ones are lost."""
+"""Mutants: forged notifications are accepted, genuine ones are lost."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,31 +14,31 @@ from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.sandbox.settings import SandboxSettings
 from integrator.psp.types import Declined, EventPage, NotificationEvent
 from tests.conformance.mutants_base import (
-    BatchExhibit,
-    Exhibit,
+    BatchMutant,
+    Mutant,
     claimed_time,
     events_of,
-    shows,
+    register_mutant,
     verify,
 )
 
 Headers = Mapping[str, str]
 
 
-@shows("signatures.another_secret_is_rejected")
-class SignatureIsNotChecked(Exhibit):
-    """A notification with any signature is believed."""
+@register_mutant("signatures.another_secret_is_rejected")
+class SignatureIsNotVerified(Mutant):
+    """A notification with any signature is accepted."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         claimed_time(headers)
-        return notifications.read(body)
+        return notifications.read_event(body)
 
 
-@shows("signatures.an_altered_body_is_rejected")
-class BodyIsNotSigned(Exhibit):
-    """The signature is checked over the body as it is read, not as it came."""
+@register_mutant("signatures.an_altered_body_is_rejected")
+class StrippedBodyIsVerified(Mutant):
+    """The signature is verified over the stripped body, not over the received one."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
@@ -46,33 +46,33 @@ class BodyIsNotSigned(Exhibit):
         return super().parse_notification(settings, headers, body.strip(), now)
 
 
-@shows("signatures.a_header_brings_no_secret", lesson=30)
-class HeaderBringsTheSecret(Exhibit):
+@register_mutant("signatures.a_header_cannot_supply_the_secret", lesson=30)
+class HeaderSuppliesTheSecret(Mutant):
     """A header of the request replaces the merchant's webhook secret."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
-        own = cast(SandboxSettings, settings)
-        brought = headers.get("X-Webhook-Secret")
-        secret = SecretStr(brought) if brought else own.webhook_secret
+        merchant = cast(SandboxSettings, settings)
+        header_secret = headers.get("X-Webhook-Secret")
+        secret = SecretStr(header_secret) if header_secret else merchant.webhook_secret
         return notifications.parse(secret, headers, body, now)
 
 
-@shows("signatures.another_time_is_rejected[from-the-future]")
-class TheFutureIsAccepted(Exhibit):
-    """Only old signatures are refused: one dated ahead can be played back for long."""
+@register_mutant("signatures.an_old_or_future_time_is_rejected[from-the-future]")
+class FutureTimeIsAccepted(Mutant):
+    """Only old signatures are rejected: one dated ahead can be replayed for long."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
-        later = max(now, claimed_time(headers))
-        return super().parse_notification(settings, headers, body, later)
+        accepted_time = max(now, claimed_time(headers))
+        return super().parse_notification(settings, headers, body, accepted_time)
 
 
-@shows("signatures.another_time_is_rejected[an-hour-old]")
-class ThePastIsAccepted(Exhibit):
-    """The time in the signature is not looked at."""
+@register_mutant("signatures.an_old_or_future_time_is_rejected[an-hour-old]")
+class OldTimeIsAccepted(Mutant):
+    """The time in the signature is ignored."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
@@ -80,39 +80,39 @@ class ThePastIsAccepted(Exhibit):
         return super().parse_notification(settings, headers, body, claimed_time(headers))
 
 
-@shows("signatures.both_secrets_are_good_meanwhile")
-class OneSecretOnly(Exhibit):
+@register_mutant("signatures.both_secrets_are_accepted_during_rotation")
+class OneSecretOnly(Mutant):
     """During a rotation only the first of the two secrets is tried."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
-        own = cast(SandboxSettings, settings)
-        first = own.webhook_secret.get_secret_value().split(",")[0]
+        merchant = cast(SandboxSettings, settings)
+        first = merchant.webhook_secret.get_secret_value().split(",")[0]
         return notifications.parse(SecretStr(first), headers, body, now)
 
 
-@shows("signatures.an_appended_event_is_rejected", lesson=16)
-class OnlyTheFirstIsSigned(BatchExhibit):
-    """In a notification of several events only the first one's signature is checked."""
+@register_mutant("signatures.an_appended_event_is_rejected", lesson=16)
+class OnlyFirstEventIsVerified(BatchMutant):
+    """In a notification of several events only the first one's signature is verified."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
-        parts = events_of(body)
-        if parts is None:
+        raw_events = events_of(body)
+        if raw_events is None:
             return super().parse_notification(settings, headers, body, now)
-        first = json.dumps({"events": [json.loads(parts[0])]}).encode()
+        first = json.dumps({"events": [json.loads(raw_events[0])]}).encode()
         secret = cast(SandboxSettings, settings).webhook_secret
         try:
             verify(secret, headers, first, now)
         except NotificationRejected:
             verify(secret, headers, body, now)
-        return [notice for part in parts for notice in notifications.read(part)]
+        return [event for raw_event in raw_events for event in notifications.read_event(raw_event)]
 
 
-@shows("notifications.every_event_of_a_batch_is_read", lesson=29)
-class OnlyTheFirstIsRead(BatchExhibit):
+@register_mutant("notifications.every_event_of_a_batch_is_read", lesson=29)
+class OnlyFirstEventIsRead(BatchMutant):
     """Of a notification with several events all but the first are lost."""
 
     def parse_notification(
@@ -121,59 +121,61 @@ class OnlyTheFirstIsRead(BatchExhibit):
         return super().parse_notification(settings, headers, body, now)[:1]
 
 
-@shows("notifications.an_unknown_event_is_let_be", lesson=8)
-class UnknownEventIsAnError(Exhibit):
-    """An event of an unknown kind raises, and the PSP sends it for days."""
+@register_mutant("notifications.an_unknown_event_is_not_an_error", lesson=8)
+class UnknownEventIsAnError(Mutant):
+    """An event of an unknown kind raises, and the PSP sends it again for days."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
-        notices = super().parse_notification(settings, headers, body, now)
-        if not all(notice.relevant for notice in notices):
+        events = super().parse_notification(settings, headers, body, now)
+        if not all(event.relevant for event in events):
             raise KeyError("unknown event")
-        return notices
+        return events
 
 
-@shows("notifications.an_operation_is_told[charge-CreditCard]", lesson=19)
-class NamesNothingWeKnow(Exhibit):
-    """A notice names the PSP's id alone, wrongly, so that it never finds its transaction."""
-
-    def parse_notification(
-        self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
-    ) -> Sequence[NotificationEvent]:
-        return [
-            notice.model_copy(update={"reference": None, "psp_ids": (notice.event_id,)})
-            for notice in super().parse_notification(settings, headers, body, now)
-        ]
-
-
-@shows("notifications.a_late_outcome_is_told[charge-Debit-pending_then_failed]", lesson=28)
-class LateFailureIsIgnored(Exhibit):
-    """A direct debit that fails after days is an event of no interest."""
+@register_mutant("notifications.an_operation_is_notified[charge-CreditCard]", lesson=19)
+class UnknownIdentifiersOnly(Mutant):
+    """An event names only an id that belongs to no transaction, so that it is never matched."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         return [
-            notice.model_copy(update={"relevant": not isinstance(notice.result, Declined)})
-            for notice in super().parse_notification(settings, headers, body, now)
+            event.model_copy(update={"reference": None, "psp_ids": (event.event_id,)})
+            for event in super().parse_notification(settings, headers, body, now)
         ]
 
 
-@shows("notifications.a_replay_is_the_same_event")
-class EveryCopyIsNew(Exhibit):
+@register_mutant(
+    "notifications.a_late_outcome_is_notified[charge-Debit-pending_then_failed]", lesson=28
+)
+class LateFailureIsIgnored(Mutant):
+    """A direct debit that fails after days is treated as irrelevant."""
+
+    def parse_notification(
+        self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
+    ) -> Sequence[NotificationEvent]:
+        return [
+            event.model_copy(update={"relevant": not isinstance(event.result, Declined)})
+            for event in super().parse_notification(settings, headers, body, now)
+        ]
+
+
+@register_mutant("notifications.a_redelivery_has_the_same_event_id")
+class RedeliveryIsNewEvent(Mutant):
     """Each copy of a notification is a new event, and is applied again."""
 
     def parse_notification(
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         return [
-            notice.model_copy(update={"event_id": uuid4().hex})
-            for notice in super().parse_notification(settings, headers, body, now)
+            event.model_copy(update={"event_id": uuid4().hex})
+            for event in super().parse_notification(settings, headers, body, now)
         ]
 
 
-class _Forgetful(SandboxConnection):
+class _RestartingListConnection(SandboxConnection):
     async def list_events(self, cursor: str | None) -> EventPage:
         pages = [await super().list_events(None)]
         while pages[-1].more:
@@ -182,8 +184,8 @@ class _Forgetful(SandboxConnection):
         return EventPage(events=events, cursor=pages[-1].cursor)
 
 
-@shows("lists.the_cursor_goes_on")
-class EventListIsReadAnew(Exhibit):
+@register_mutant("lists.the_cursor_continues")
+class EventListRestarts(Mutant):
     """The event list is read from its beginning every time."""
 
-    connection = _Forgetful
+    connection = _RestartingListConnection

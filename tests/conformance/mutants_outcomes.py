@@ -1,11 +1,11 @@
-"""Exhibits: an outcome that nobody knows is called one, or a known one is lost."""
+"""Mutants: an unknown outcome is treated as known, or a known one is lost."""
 
 from typing import Any
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.errors import OutcomeUnknown, PspError, PspTimeout, RateLimited
 from integrator.psp.sandbox.connection import SandboxConnection
-from integrator.psp.toolkit.http import Answer, PspHttp
+from integrator.psp.toolkit.http import PspHttp, PspResponse
 from integrator.psp.types import (
     Approved,
     Capture,
@@ -18,27 +18,29 @@ from integrator.psp.types import (
     Pending,
     Refund,
 )
-from tests.conformance.mutants_base import Exhibit, shows
+from tests.conformance.mutants_base import Mutant, register_mutant
 
-NO = Declined(code=Code.InternalProviderError, message="The payment failed.")
+FAILURE = Declined(code=Code.InternalProviderError, message="The payment failed.")
 
 
-class _ImpatientCharges(SandboxConnection):
+class _TimeoutFailsConnection(SandboxConnection):
     async def charge(self, call: Charge) -> Outcome:
         try:
             return await super().charge(call)
         except PspTimeout:
-            return NO
+            return FAILURE
 
 
-@shows("outages.a_broken_call_moves_money_once[charge-CreditCard-timeout-after]", lesson=2)
-class TimeoutIsFailure(Exhibit):
-    """A timeout is called a failure."""
+@register_mutant(
+    "outages.an_interrupted_call_moves_money_once[charge-CreditCard-timeout-after]", lesson=2
+)
+class TimeoutIsFailure(Mutant):
+    """A timeout is treated as a failure."""
 
-    connection = _ImpatientCharges
+    connection = _TimeoutFailsConnection
 
 
-class _HastyCharges(SandboxConnection):
+class _ServerErrorFailsConnection(SandboxConnection):
     async def charge(self, call: Charge) -> Outcome:
         try:
             return await super().charge(call)
@@ -47,41 +49,41 @@ class _HastyCharges(SandboxConnection):
         except OutcomeUnknown as error:
             if "HTTP 5" not in str(error):
                 raise
-            return NO
+            return FAILURE
 
 
-@shows("outages.the_psp_fails_in_its_own_words[charge-CreditCard]", lesson=17)
-class ServerErrorIsFailure(Exhibit):
-    """HTTP 500 is called a failure, though the PSP may have booked."""
+@register_mutant("outages.a_psp_error_leaves_the_outcome_unknown[charge-CreditCard]", lesson=17)
+class ServerErrorIsFailure(Mutant):
+    """HTTP 500 is treated as a failure, though the PSP may have booked."""
 
-    connection = _HastyCharges
+    connection = _ServerErrorFailsConnection
 
 
-class _ByIdOnly(SandboxConnection):
+class _LookUpByIdConnection(SandboxConnection):
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
         return None if lookup.psp_id is None else await super().fetch_payment(lookup)
 
 
-@shows("lookups.what_was_made_is_found_at_once[charge-CreditCard]", lesson=3)
-class LooksUpByIdOnly(Exhibit):
+@register_mutant("lookups.a_new_object_is_found_at_once[charge-CreditCard]", lesson=3)
+class LooksUpByIdOnly(Mutant):
     """Payments are looked up by the PSP's id only, which a timeout leaves unknown."""
 
-    connection = _ByIdOnly
+    connection = _LookUpByIdConnection
 
 
-class _AbsentIsFailed(SandboxConnection):
+class _NotFoundFailsConnection(SandboxConnection):
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
-        return await super().fetch_payment(lookup) or NO
+        return await super().fetch_payment(lookup) or FAILURE
 
 
-@shows("lookups.what_never_was_is_none[fetch_payment-CreditCard]", lesson=4)
-class NotFoundIsFailure(Exhibit):
-    """A payment that a look-up does not find has failed."""
+@register_mutant("lookups.an_unknown_reference_is_none[fetch_payment-CreditCard]", lesson=4)
+class NotFoundIsFailure(Mutant):
+    """A payment that a look-up does not find is treated as failed."""
 
-    connection = _AbsentIsFailed
+    connection = _NotFoundFailsConnection
 
 
-class _SilentLookUps(SandboxConnection):
+class _SilentLookUpConnection(SandboxConnection):
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
         try:
             return await super().fetch_payment(lookup)
@@ -89,118 +91,120 @@ class _SilentLookUps(SandboxConnection):
             return None
 
 
-@shows("outages.a_broken_look_up_tells_nothing[CreditCard-timeout-before]", lesson=18)
-class BrokenLookUpIsNothing(Exhibit):
-    """A look-up that breaks off has found nothing."""
+@register_mutant(
+    "outages.an_interrupted_look_up_has_no_result[CreditCard-timeout-before]", lesson=18
+)
+class FailedLookUpIsNotFound(Mutant):
+    """An interrupted look-up is treated as "not found"."""
 
-    connection = _SilentLookUps
+    connection = _SilentLookUpConnection
 
 
-class _AnyNotFound(PspHttp):
-    async def send(self, method: str, *path: str, **content: Any) -> Answer:
+class _AnyNotFoundHttp(PspHttp):
+    async def send(self, method: str, *path: str, **content: Any) -> PspResponse:
         answer = await super().send(method, *path, **content)
         if method == "GET" and answer.status == 404:
-            return Answer(200, answer.headers, b'{"data": []}')
+            return PspResponse(200, answer.headers, b'{"data": []}')
         return answer
 
 
-@shows("answers.a_look_up_takes_no_garbage[404-page]", lesson=22)
-class AnyPageIsNotFound(Exhibit):
-    """Any 404 on a look-up means that there is no such payment, a proxy's too."""
+@register_mutant("responses.a_malformed_response_is_not_a_look_up_result[404-page]", lesson=22)
+class AnyPageIsNotFound(Mutant):
+    """Any 404 in a look-up means that the payment does not exist, a proxy's too."""
 
-    http = _AnyNotFound
+    http = _AnyNotFoundHttp
 
 
-def done(call: Capture | Refund, kind: FactKind, outcome: Outcome) -> Outcome:
-    """What is merely accepted, taken for done."""
+def approve_pending(call: Capture | Refund, kind: FactKind, outcome: Outcome) -> Outcome:
+    """Treat what is merely accepted as done."""
     if not isinstance(outcome, Pending) or outcome.psp_id is None:
         return outcome
     fact = Fact(kind=kind, id=outcome.psp_id, amount=call.amount)
     return Approved(psp_id=outcome.psp_id, facts=(fact,))
 
 
-class _EagerCaptures(SandboxConnection):
+class _EagerCaptureConnection(SandboxConnection):
     async def capture(self, call: Capture) -> Outcome:
-        return done(call, FactKind.PAID, await super().capture(call))
+        return approve_pending(call, FactKind.PAID, await super().capture(call))
 
 
-@shows("reservations.a_capture_is_decided_later[CreditCard]", lesson=5)
-class AcceptedCaptureIsDone(Exhibit):
-    """A capture that was merely accepted is done; nobody follows it up."""
+@register_mutant("reservations.a_pending_capture_succeeds_later[CreditCard]", lesson=5)
+class AcceptedCaptureIsDone(Mutant):
+    """A capture that was merely accepted counts as done and is not followed up."""
 
-    connection = _EagerCaptures
+    connection = _EagerCaptureConnection
 
 
-class _EagerRefunds(SandboxConnection):
+class _EagerRefundConnection(SandboxConnection):
     async def refund(self, call: Refund) -> Outcome:
-        return done(call, FactKind.REFUNDED, await super().refund(call))
+        return approve_pending(call, FactKind.REFUNDED, await super().refund(call))
 
 
-@shows("refunds.a_refund_fails_later[CreditCard]", lesson=31)
-class AcceptedRefundIsDone(Exhibit):
-    """A refund that was merely accepted is done, and fails later."""
+@register_mutant("refunds.a_pending_refund_fails_later[CreditCard]", lesson=31)
+class AcceptedRefundIsDone(Mutant):
+    """A refund that was merely accepted counts as done, and fails later."""
 
-    connection = _EagerRefunds
+    connection = _EagerRefundConnection
 
 
-class _NeverEnding(SandboxConnection):
+class _FailureStaysPendingConnection(SandboxConnection):
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
-        found = await super().fetch_payment(lookup)
-        return Pending(psp_id=found.psp_id) if isinstance(found, Declined) else found
+        fetched = await super().fetch_payment(lookup)
+        return Pending(psp_id=fetched.psp_id) if isinstance(fetched, Declined) else fetched
 
 
-@shows("payments.a_payment_fails_later[CreditCard]", lesson=6)
-class FailureStaysPending(Exhibit):
-    """A late failure is not understood: the payment never comes to an end."""
+@register_mutant("payments.a_pending_payment_fails_later[CreditCard]", lesson=6)
+class FailureStaysPending(Mutant):
+    """A late failure is not recognised: the payment stays pending."""
 
-    connection = _NeverEnding
+    connection = _FailureStaysPendingConnection
 
 
-class _WaitsForNews(SandboxConnection):
+class _CheckoutStaysPendingConnection(SandboxConnection):
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
-        found = await super().fetch_authorization(lookup)
-        if found is None or not (lookup.psp_id or "").startswith("cs_"):
-            return found
+        fetched = await super().fetch_authorization(lookup)
+        if fetched is None or not (lookup.psp_id or "").startswith("cs_"):
+            return fetched
         return Pending(psp_id=lookup.psp_id)
 
 
-@shows("signups.a_customer_pays_at_the_page[CreditCard-EUR]", lesson=32)
-class WaitsForTheNotification(Exhibit):
-    """Only a notification ends a checkout; if it never comes, the sign-up hangs."""
+@register_mutant("signups.a_customer_pays_at_the_hosted_page[CreditCard-EUR]", lesson=32)
+class WaitsForTheNotification(Mutant):
+    """Only a notification ends a checkout; if it never arrives, the sign-up stays pending."""
 
-    connection = _WaitsForNews
+    connection = _CheckoutStaysPendingConnection
 
 
-class _NoChargebacks(SandboxConnection):
+class _NoChargebackConnection(SandboxConnection):
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
-        found = await super().fetch_payment(lookup)
-        if not isinstance(found, Approved):
-            return found
-        kept = tuple(fact for fact in found.facts if fact.kind is FactKind.PAID)
-        return found.model_copy(update={"facts": kept})
+        fetched = await super().fetch_payment(lookup)
+        if not isinstance(fetched, Approved):
+            return fetched
+        paid_facts = tuple(fact for fact in fetched.facts if fact.kind is FactKind.PAID)
+        return fetched.model_copy(update={"facts": paid_facts})
 
 
-@shows("payments.a_payment_is_taken_back[Debit]", lesson=20)
-class ChargebackIsOverlooked(Exhibit):
-    """A direct debit that the bank takes back stays paid."""
+@register_mutant("payments.a_payment_is_charged_back[Debit]", lesson=20)
+class ChargebackIsIgnored(Mutant):
+    """A direct debit that is charged back stays paid."""
 
-    connection = _NoChargebacks
+    connection = _NoChargebackConnection
 
 
-class _Unfitting(SandboxConnection):
+class _PspBearerFormatConnection(SandboxConnection):
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
-        found = await super().fetch_authorization(lookup)
-        stored = found.instrument if isinstance(found, Approved) else None
+        fetched = await super().fetch_authorization(lookup)
+        stored = fetched.instrument if isinstance(fetched, Approved) else None
         if stored is None or "ExpiryMonth" not in stored.bearer:
-            return found
+            return fetched
         month = stored.bearer["ExpiryMonth"].zfill(2)
         bearer = {**stored.bearer, "ExpiryYear": stored.bearer["ExpiryYear"][2:]}
         changed = stored.model_copy(update={"bearer": {**bearer, "ExpiryMonth": month}})
-        return found.model_copy(update={"instrument": changed}) if found else found
+        return fetched.model_copy(update={"instrument": changed}) if fetched else fetched
 
 
-@shows("signups.a_bearer_has_the_contracts_form[CreditCard]")
-class BearerOfTheirOwn(Exhibit):
-    """A card's expiry is passed on as the PSP writes it, not as the contract does."""
+@register_mutant("signups.a_bearer_has_the_contract_format[CreditCard]")
+class BearerInPspFormat(Mutant):
+    """A card's expiry is passed on in the PSP's format, not in the contract's."""
 
-    connection = _Unfitting
+    connection = _PspBearerFormatConnection

@@ -1,4 +1,4 @@
-"""Exhibits: an answer is taken for what it is not, or says more than it should."""
+"""Mutants: a response is misinterpreted, or an error reveals a secret."""
 
 from typing import Any, TypeVar
 
@@ -10,14 +10,14 @@ from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.sandbox.wire import Charge as WireCharge
 from integrator.psp.toolkit.client import RefusedError
-from integrator.psp.toolkit.http import Answer, PspHttp
+from integrator.psp.toolkit.http import PspHttp, PspResponse
 from integrator.psp.types import Charge, Declined, Lookup, Outcome
-from tests.conformance.mutants_base import Exhibit, shows
+from tests.conformance.mutants_base import Mutant, register_mutant
 
 W = TypeVar("W", bound=BaseModel)
 
 
-class _Exceptional(SandboxConnection):
+class _RaisingConnection(SandboxConnection):
     async def charge(self, call: Charge) -> Outcome:
         outcome = await super().charge(call)
         if isinstance(outcome, Declined):
@@ -25,29 +25,29 @@ class _Exceptional(SandboxConnection):
         return outcome
 
 
-@shows("payments.a_payment_is_refused[CreditCard-lacks_funds]")
-class DeclineIsAnError(Exhibit):
-    """A decline is an exception, and so is tried again and again."""
+@register_mutant("payments.a_payment_is_declined[CreditCard-lacks_funds]")
+class DeclineIsAnError(Mutant):
+    """A decline is raised as an error, and so is repeated again and again."""
 
-    connection = _Exceptional
+    connection = _RaisingConnection
 
 
-class _Suspicious(PspHttp):
-    async def send(self, method: str, *path: str, **content: Any) -> Answer:
-        answer = await super().send(method, *path, **content)
-        if answer.status in (401, 403):
+class _AnyForbiddenRejectsHttp(PspHttp):
+    async def send(self, method: str, *path: str, **content: Any) -> PspResponse:
+        response = await super().send(method, *path, **content)
+        if response.status in (401, 403):
             raise CredentialsRejected("The PSP does not accept the API key")
-        return answer
+        return response
 
 
-@shows("settings.a_page_is_no_rejection[401-page]")
-class AnyPageIsLoginError(Exhibit):
+@register_mutant("settings.an_html_page_is_not_a_rejection[401-page]")
+class AnyPageIsLoginError(Mutant):
     """Any 401 or 403 means wrong credentials: a proxy's page switches the PSP off."""
 
-    http = _Suspicious
+    http = _AnyForbiddenRejectsHttp
 
 
-class _Definite(SandboxClient):
+class _AnyClientErrorDeclinesClient(SandboxClient):
     async def post(self, model: type[W], *path: str, body: Any, key: str) -> W:
         try:
             return await super().post(model, *path, body=body, key=key)
@@ -58,29 +58,29 @@ class _Definite(SandboxClient):
             raise RefusedError(declined, status=400) from None
 
 
-@shows("answers.a_page_decides_nothing[charge-CreditCard-403-page]")
-class AnyPageIsADecline(Exhibit):
-    """Any 4xx is the PSP's definite no, a firewall's page too."""
+@register_mutant("responses.an_html_page_is_not_an_outcome[charge-CreditCard-403-page]")
+class AnyPageIsADecline(Mutant):
+    """Any 4xx is a definite decline, a firewall's page too."""
 
-    client = _Definite
-
-
-class _WordsOnly(PspHttp):
-    async def send(self, method: str, *path: str, **content: Any) -> Answer:
-        answer = await super().send(method, *path, **content)
-        if answer.status >= 500 and method != "GET":
-            return Answer(400, answer.headers, answer.body)
-        return answer
+    client = _AnyClientErrorDeclinesClient
 
 
-@shows("answers.a_refusal_with_5xx_decides_nothing[charge-CreditCard-503]")
-class StatusIsNotLookedAt(Exhibit):
-    """An error body decides, although its status says that the PSP broke."""
+class _StatusIgnoringHttp(PspHttp):
+    async def send(self, method: str, *path: str, **content: Any) -> PspResponse:
+        response = await super().send(method, *path, **content)
+        if response.status >= 500 and method != "GET":
+            return PspResponse(400, response.headers, response.body)
+        return response
 
-    http = _WordsOnly
+
+@register_mutant("responses.a_refusal_with_5xx_is_not_an_outcome[charge-CreditCard-503]")
+class StatusIsIgnored(Mutant):
+    """An error body decides, although its status is a server error."""
+
+    http = _StatusIgnoringHttp
 
 
-class _Limited(SandboxConnection):
+class _ThrottlingDeclinesConnection(SandboxConnection):
     async def charge(self, call: Charge) -> Outcome:
         try:
             return await super().charge(call)
@@ -88,51 +88,51 @@ class _Limited(SandboxConnection):
             return Declined(code=Code.RateLimit)
 
 
-@shows("answers.throttling_is_no_outcome[charge-CreditCard]")
-class ThrottlingIsFailure(Exhibit):
-    """A throttled payment has failed."""
+@register_mutant("responses.throttling_is_not_an_outcome[charge-CreditCard]")
+class ThrottlingIsDecline(Mutant):
+    """A throttled payment is declined."""
 
-    connection = _Limited
+    connection = _ThrottlingDeclinesConnection
 
 
-class _Trusting(PspHttp):
-    async def _exchange(self, method: str, url: str, **content: Any) -> Answer:
+class _RedirectingHttp(PspHttp):
+    async def _exchange(self, method: str, url: str, **content: Any) -> PspResponse:
         return await super()._exchange(method, url, **{**content, "follow_redirects": True})
 
 
-@shows("answers.a_redirect_is_not_followed[charge-CreditCard-307]")
-class FollowsRedirects(Exhibit):
-    """A redirect is followed, with the API key, wherever it leads."""
+@register_mutant("responses.a_redirect_is_not_followed[charge-CreditCard-307]")
+class FollowsRedirects(Mutant):
+    """A redirect is followed, with the API key, to any server."""
 
-    http = _Trusting
+    http = _RedirectingHttp
 
 
-class _Credulous(SandboxConnection):
+class _UnverifiedSearchConnection(SandboxConnection):
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
-        found = await self._client.find(WireCharge, "charges", lookup.reference)
-        if not found:
+        results = await self._client.find_by_reference(WireCharge, "charges", lookup.reference)
+        if not results:
             return None
-        own = lookup.model_copy(update={"reference": found[0].reference or ""})
-        return await super().fetch_payment(own.model_copy(update={"psp_id": found[0].id}))
+        own_lookup = lookup.model_copy(update={"reference": results[0].reference or ""})
+        return await super().fetch_payment(own_lookup.model_copy(update={"psp_id": results[0].id}))
 
 
-@shows("lookups.a_strangers_payment_is_not_believed[CreditCard]")
-class AnyAnswerIsBelieved(Exhibit):
-    """Whatever a search by reference answers is believed, another payment too."""
+@register_mutant("lookups.another_transactions_payment_is_rejected[CreditCard]")
+class AnySearchResultIsAccepted(Mutant):
+    """Any result of a search by reference is accepted, another transaction's too."""
 
-    connection = _Credulous
+    connection = _UnverifiedSearchConnection
 
 
-class _Talkative(PspHttp):
-    async def send(self, method: str, *path: str, **content: Any) -> Answer:
+class _HeaderQuotingHttp(PspHttp):
+    async def send(self, method: str, *path: str, **content: Any) -> PspResponse:
         try:
             return await super().send(method, *path, **content)
         except OutcomeUnknown as error:
             raise OutcomeUnknown(f"{error}, sent with {self._headers}") from None
 
 
-@shows("secrets.an_error_shows_nothing[charge-CreditCard]", lesson=40)
-class SecretInTheError(Exhibit):
-    """An error's text quotes the request's headers, and ends up in the history."""
+@register_mutant("secrets.errors_hold_no_private_data[charge-CreditCard]", lesson=40)
+class SecretInTheError(Mutant):
+    """An error's text quotes the request's headers and enters the workflow history."""
 
-    http = _Talkative
+    http = _HeaderQuotingHttp

@@ -1,4 +1,4 @@
-"""Every defect in the museum is caught by the check that is named for it."""
+"""Every mutant in the defect catalogue is caught by the check named for it."""
 
 import re
 from collections.abc import AsyncIterator
@@ -12,60 +12,62 @@ from integrator.psp.conformance.results import Violation
 from integrator.psp.conformance.runner import Case
 from integrator.psp.sandbox import SandboxAdapter
 from tests.conformance.emulator_harness import running_sandbox
-from tests.conformance.mutants import DOCUMENT, exhibits, page
-from tests.conformance.mutants_base import BatchAdapter, BatchHarness, Exhibit, at
+from tests.conformance.mutants import DOCUMENT, all_mutants, render_catalogue
+from tests.conformance.mutants_base import BatchAdapter, BatchHarness, Mutant, adapter_at
 
 LESSONS = Path(__file__).parents[2] / "docs" / "lessons-learned.md"
-SHOWN = exhibits()
-# What never comes is waited for this long.
-PATIENCE_SECONDS = 2.5
+MUTANTS = all_mutants()
+# Mutants that lose an event make the kit wait this long.
+TIMEOUT_SECONDS = 2.5
 
-Sound = dict[type[SandboxAdapter], KitRun]
+KitRuns = dict[type[SandboxAdapter], KitRun]
 
 
 @pytest.fixture(scope="module")
-async def sound() -> AsyncIterator[Sound]:
-    """The adapters without a defect, at one sandbox PSP."""
-    async with running_sandbox() as psp, runner.transport() as transport:
-        rigs: Sound = {}
+async def kit_runs() -> AsyncIterator[KitRuns]:
+    """Connect the correct adapters to one sandbox PSP."""
+    async with running_sandbox() as psp, runner.open_transport() as transport:
+        runs: KitRuns = {}
         for adapter in (SandboxAdapter, BatchAdapter):
-            bench = BatchHarness(psp)
-            bench.patience = PATIENCE_SECONDS
-            await bench.register()
-            rigs[adapter] = KitRun(bench, at(adapter, psp.url), transport)
-        yield rigs
+            harness = BatchHarness(psp)
+            harness.timeout = TIMEOUT_SECONDS
+            await harness.register_account()
+            runs[adapter] = KitRun(harness, adapter_at(adapter, psp.url), transport)
+        yield runs
 
 
 @pytest.fixture(scope="module")
-async def cases(sound: Sound) -> dict[str, Case]:
-    """The kit's cases as `area.check[label]`."""
-    found = await runner.cases(sound[SandboxAdapter])
-    return {f"{case.check.area}.{case.name}": case for case in found}
+async def cases(kit_runs: KitRuns) -> dict[str, Case]:
+    """Return the kit's cases by `area.check[label]`."""
+    collected = await runner.collect_cases(kit_runs[SandboxAdapter])
+    return {f"{case.check.area}.{case.name}": case for case in collected}
 
 
-@pytest.mark.parametrize("exhibit", SHOWN, ids=lambda exhibit: exhibit.__name__)
-async def test_a_defect_is_caught(
-    exhibit: type[Exhibit], sound: Sound, cases: dict[str, Case]
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+async def test_a_mutant_is_caught(
+    mutant: type[Mutant], kit_runs: KitRuns, cases: dict[str, Case]
 ) -> None:
-    rig, case = sound[exhibit.sound], cases[exhibit.caught_by]
-    await runner.run(rig, case)
-    assert isinstance(rig.bench, BatchHarness)
-    assert rig.bench.stand_in is not None
-    defective = KitRun(rig.bench, at(exhibit, rig.bench.stand_in.url), rig.transport)
+    kit_run, case = kit_runs[mutant.baseline], cases[mutant.caught_by]
+    await runner.run_case(kit_run, case)
+    assert isinstance(kit_run.harness, BatchHarness)
+    assert kit_run.harness.sandbox is not None
+    defective = KitRun(
+        kit_run.harness, adapter_at(mutant, kit_run.harness.sandbox.url), kit_run.transport
+    )
     with pytest.raises(Violation):
-        await runner.run(defective, case)
+        await runner.run_case(defective, case)
 
 
-def test_the_museum_is_large_enough() -> None:
-    lessons = {exhibit.lesson for exhibit in SHOWN} - {None}
+def test_the_catalogue_covers_enough_lessons() -> None:
+    lessons = {mutant.lesson for mutant in MUTANTS} - {None}
     assert len(lessons) >= 15
-    assert len({exhibit.__name__ for exhibit in SHOWN}) == len(SHOWN)
+    assert len({mutant.__name__ for mutant in MUTANTS}) == len(MUTANTS)
 
 
 def test_the_lessons_exist() -> None:
     rows = set(map(int, re.findall(r"^\| (\d+) \|", LESSONS.read_text(), re.MULTILINE)))
-    assert {exhibit.lesson for exhibit in SHOWN} - {None} <= rows
+    assert {mutant.lesson for mutant in MUTANTS} - {None} <= rows
 
 
-def test_the_page_is_up_to_date() -> None:
-    assert DOCUMENT.read_text() == page(), "run: python -m tests.conformance.mutants"
+def test_the_catalogue_is_up_to_date() -> None:
+    assert DOCUMENT.read_text() == render_catalogue(), "run: python -m tests.conformance.mutants"

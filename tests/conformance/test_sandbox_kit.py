@@ -1,4 +1,4 @@
-"""The kit, as its plugin runs it, passes for every adapter; one line per PSP."""
+"""The kit, run by its plugin, passes for every adapter."""
 
 import re
 import subprocess
@@ -20,18 +20,18 @@ _SUMMARY = re.compile(r"(\d+) checks were run, (\d+) passed, (\d+) were skipped"
 
 
 def run_kit(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`pytest <arguments>`, in the project's folder and with its configuration."""
+    """Run `pytest <arguments>` in the project's directory and with its configuration."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def runs() -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
-    """The kit for every adapter, two at once: most of their time they wait."""
+    """Run the kit for every adapter, two at a time: most of the time they wait."""
     with ThreadPoolExecutor(2) as pool:
         yield {
-            psp: pool.submit(run_kit, f"--psp={psp}", f"--psp-bench={place}", "-q")
-            for psp, place in HARNESSES.items()
+            psp: pool.submit(run_kit, f"--psp={psp}", f"--psp-bench={factory_spec}", "-q")
+            for psp, factory_spec in HARNESSES.items()
         }
 
 
@@ -40,9 +40,9 @@ def runs() -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
 def test_the_adapter_conforms(
     psp: str, runs: dict[str, Future[subprocess.CompletedProcess[str]]]
 ) -> None:
-    done = runs[psp].result()
-    found = _SUMMARY.search(done.stdout)
-    assert found is not None, done.stdout + done.stderr
-    run, passed, _ = map(int, found.groups())
-    assert (done.returncode, run - passed) == (0, 0), done.stdout
+    result = runs[psp].result()
+    summary = _SUMMARY.search(result.stdout)
+    assert summary is not None, result.stdout + result.stderr
+    run, passed, _ = map(int, summary.groups())
+    assert (result.returncode, run - passed) == (0, 0), result.stdout
     assert run >= 60

@@ -1,4 +1,4 @@
 """The conformance kit: checks that every PSP adapter has to pass, run with `pytest --psp=<name>`.
 
-Only the plugin needs pytest. `docs/writing-an-adapter.md` tells how to use the kit.
+Only the plugin needs pytest. `docs/writing-an-adapter.md` explains how to use the kit.
 """

@@ -1,4 +1,4 @@
-"""What checks demand; every failure says which rule is broken and what was found instead."""
+"""Assertions of the checks; a failure names the broken rule and the actual value."""
 
 from collections.abc import Awaitable, Iterable
 from decimal import Decimal
@@ -24,85 +24,86 @@ def require(condition: object, rule: str) -> None:
         raise Violation(rule)
 
 
-def equal(found: object, wanted: object, what: str) -> None:
-    """Raise `Violation` unless both are the same."""
-    require(found == wanted, f"{what}: {wanted!r} was to be expected, {found!r} was found")
+def require_equal(actual: object, expected: object, subject: str) -> None:
+    """Raise `Violation` unless both values are equal."""
+    require(actual == expected, f"{subject}: expected {expected!r}, got {actual!r}")
 
 
-def approved(outcome: Outcome | None) -> Approved:
-    """The outcome, which must be an approval."""
+def require_approved(outcome: Outcome | None) -> Approved:
+    """Return the outcome, which must be an approval."""
     if not isinstance(outcome, Approved):
-        raise Violation(f"Approved was to be expected, not {shown(outcome)}")
+        raise Violation(f"Expected Approved, got {describe(outcome)}")
     return outcome
 
 
-def redirected(outcome: Outcome | None) -> RedirectRequired:
-    """The outcome, which must ask for a redirect."""
+def require_redirect(outcome: Outcome | None) -> RedirectRequired:
+    """Return the outcome, which must ask for a redirect."""
     if not isinstance(outcome, RedirectRequired):
-        raise Violation(f"RedirectRequired was to be expected, not {shown(outcome)}")
+        raise Violation(f"Expected RedirectRequired, got {describe(outcome)}")
     return outcome
 
 
-def declined(
+def require_declined(
     outcome: Outcome | None, code: Code | None = None, status: Status = Status.Failed
 ) -> Declined:
-    """The outcome, which must be a decline with this code (None: any but a wrong key's)."""
+    """Return the outcome, which must be a decline with this code.
+
+    `code` None: any code but those of rejected credentials.
+    """
     if not isinstance(outcome, Declined):
-        raise Violation(f"Declined was to be expected, not {shown(outcome)}")
-    equal(outcome.status, status, "the status of the decline")
+        raise Violation(f"Expected Declined, got {describe(outcome)}")
+    require_equal(outcome.status, status, "the status of the decline")
     if code is not None:
-        equal(outcome.code, code, "the code of the decline")
+        require_equal(outcome.code, code, "the code of the decline")
     require(
         outcome.code not in (Code.LoginError, Code.PermissionDenied),
-        f"A decline must not say {outcome.code}: it makes the platform switch the PSP off.",
+        f"A decline must not use {outcome.code}: it makes Billwerk+ switch the PSP off.",
     )
     return outcome
 
 
-def facts(outcome: Outcome | None) -> tuple[Fact, ...]:
-    """The facts of an outcome that may have some."""
+def facts_of(outcome: Outcome | None) -> tuple[Fact, ...]:
+    """Return the facts of an outcome; none for outcomes that carry no facts."""
     return outcome.facts if isinstance(outcome, Approved | Pending | Declined) else ()
 
 
-def sums(outcome: Outcome | None) -> list[tuple[FactKind, Decimal]]:
-    """(kind, amount) of the outcome's facts."""
-    return [(fact.kind, fact.amount) for fact in facts(outcome)]
+def fact_amounts(outcome: Outcome | None) -> list[tuple[FactKind, Decimal]]:
+    """Return (kind, amount) of the outcome's facts."""
+    return [(fact.kind, fact.amount) for fact in facts_of(outcome)]
 
 
-def same_movement(found: Outcome | None, made: Outcome | None) -> None:
-    """Both are about one object: the same id, and the same facts under the same ids."""
+def require_same_movement(fetched: Outcome | None, returned: Outcome | None) -> None:
+    """Require the same PSP id and the same facts with the same ids."""
     pairs = [
-        (getattr(outcome, "psp_id", None), {(f.kind, f.id, f.amount) for f in facts(outcome)})
-        for outcome in (found, made)
+        (getattr(outcome, "psp_id", None), {(f.kind, f.id, f.amount) for f in facts_of(outcome)})
+        for outcome in (fetched, returned)
     ]
-    equal(pairs[0], pairs[1], "the id and the facts of the look-up")
+    require_equal(pairs[0], pairs[1], "the id and the facts of the look-up")
 
 
-def one_fact(outcome: Outcome | None, kind: FactKind, amount: Decimal) -> None:
-    """The outcome approves of exactly this."""
-    equal(sums(approved(outcome)), [(kind, amount)], "the facts")
+def require_single_fact(outcome: Outcome | None, kind: FactKind, amount: Decimal) -> None:
+    """Require an approval with exactly this fact."""
+    require_equal(fact_amounts(require_approved(outcome)), [(kind, amount)], "the facts")
 
 
-async def raises(
+async def require_raises(
     call: Awaitable[object],
     *errors: type[PspError],
     never: Iterable[type[PspError]] = (),
 ) -> PspError:
-    """The error, which the call must raise: one of `errors` and none of `never`."""
+    """Return the error raised by the call: one of `errors` and none of `never`."""
     names = " or ".join(error.__name__ for error in errors)
     try:
-        answer = await call
+        result = await call
     except errors as error:
         forbidden = [kind.__name__ for kind in never if isinstance(error, kind)]
-        require(not forbidden, f"{type(error).__name__} is wrong here; {names} is right")
+        require(not forbidden, f"Expected {names}, got {type(error).__name__}")
         return error
     except PspError as error:
-        raise Violation(
-            f"{names} was to be expected, not {type(error).__name__}: {error}"
-        ) from error
-    raise Violation(f"{names} was to be expected, not the answer {shown(answer)}")
+        raise Violation(f"Expected {names}, got {type(error).__name__}: {error}") from error
+    raise Violation(f"Expected {names}, but the call returned {describe(result)}")
 
 
-def shown(answer: object) -> str:
-    """An answer in one line."""
-    return "nothing found (None)" if answer is None else f"{type(answer).__name__}({answer})"
+def describe(result: object) -> str:
+    """Return a result as one line of text."""
+    return "nothing found (None)" if result is None else f"{type(result).__name__}({result})"

@@ -1,4 +1,4 @@
-"""Calls of the port as the workflows make them, and the amounts the kit takes."""
+"""Factories of port calls as the workflows make them, and of the amounts the kit uses."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,13 +9,13 @@ from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.contract.money import exponent
 from integrator.psp.types import Authorize, Capture, Charge, Instrument, Lookup, Payer, Refund, Void
 
-# As the platform's: the key of a real call is that long and has slashes in it.
+# A merchant id as in production: the key of a real call is that long and contains slashes.
 _MERCHANT = "0f8fad5b-d9cb-469f-a165-70867728950e"
 PAYER = Payer(name="Mia Kern", email="mia.kern@example.org", language="de", country="DE")
 _TYPICAL = {0: "4990", 2: "49.90", 3: "49.905"}
 
 
-class _Common(TypedDict):
+class _CommonFields(TypedDict):
     reference: str
     idempotency_key: str
     amount: Decimal
@@ -25,31 +25,31 @@ class _Common(TypedDict):
 
 
 def new_reference() -> str:
-    """A transaction id of the platform's form."""
+    """Return a transaction id in the format of Billwerk+."""
     return f"{datetime.now(UTC):%Y%m%d}-{uuid4().hex[:24]}"
 
 
-def typical(currency: str) -> Decimal:
-    """An amount with all the decimals of its currency."""
+def typical_amount(currency: str) -> Decimal:
+    """Return an amount that uses all the decimals of its currency."""
     return Decimal(_TYPICAL.get(exponent(currency), "49"))
 
 
-def part_of(amount: Decimal, currency: str) -> Decimal:
-    """About a third of an amount, with all the decimals of its currency."""
+def partial_amount(amount: Decimal, currency: str) -> Decimal:
+    """Return about a third of an amount, with all the decimals of its currency."""
     return (amount / 3).quantize(Decimal(1).scaleb(-exponent(currency)))
 
 
-def _common(
+def _common_fields(
     step: str, role: Role, amount: Decimal, currency: str, reference: str | None
-) -> _Common:
-    named = reference or new_reference()
-    return _Common(
-        reference=named,
-        idempotency_key=f"{_MERCHANT}/{step}/{named}/{step}",
+) -> _CommonFields:
+    call_reference = reference or new_reference()
+    return _CommonFields(
+        reference=call_reference,
+        idempotency_key=f"{_MERCHANT}/{step}/{call_reference}/{step}",
         amount=amount,
         currency=currency,
         role=role,
-        text=f"Invoice {named[-6:]}",
+        text=f"Invoice {call_reference[-6:]}",
     )
 
 
@@ -58,15 +58,15 @@ def sign_up(
     amount: Decimal,
     currency: str,
     *,
-    bearer: dict[str, str] | None = None,
+    payment_data: dict[str, str] | None = None,
     migration_token: str | None = None,
 ) -> Authorize:
-    """An initial preauth: by redirect, by typed payment data, or by taking a customer over."""
+    """Return an initial preauth: by redirect, typed payment data, or a migration token."""
     return Authorize(
-        **_common("preauth", role, amount, currency, None),
+        **_common_fields("preauth", role, amount, currency, None),
         initial=True,
         payer=PAYER,
-        initial_bearer=bearer,
+        initial_bearer=payment_data,
         migration_token=migration_token,
         success_url="https://shop.example/ok?order=a%20b",
         error_url="https://shop.example/error",
@@ -75,9 +75,9 @@ def sign_up(
 
 
 def reserve(role: Role, amount: Decimal, currency: str, instrument: Instrument) -> Authorize:
-    """A later preauth with the agreement's payment method."""
+    """Return a later preauth with the agreement's payment method."""
     return Authorize(
-        **_common("preauth", role, amount, currency, None),
+        **_common_fields("preauth", role, amount, currency, None),
         initial=False,
         payer=PAYER,
         instrument=instrument,
@@ -85,28 +85,30 @@ def reserve(role: Role, amount: Decimal, currency: str, instrument: Instrument) 
 
 
 def capture(role: Role, amount: Decimal, currency: str, authorization_id: str) -> Capture:
-    """A payment of what is reserved."""
-    common = _common("capture", role, amount, currency, None)
-    return Capture(**common, authorization_id=authorization_id)
+    """Return a payment that captures a reservation."""
+    fields = _common_fields("capture", role, amount, currency, None)
+    return Capture(**fields, authorization_id=authorization_id)
 
 
 def charge(role: Role, amount: Decimal, currency: str, instrument: Instrument) -> Charge:
-    """A payment with the agreement's payment method."""
-    return Charge(**_common("charge", role, amount, currency, None), instrument=instrument)
+    """Return a payment with the agreement's payment method."""
+    return Charge(**_common_fields("charge", role, amount, currency, None), instrument=instrument)
 
 
 def refund(role: Role, amount: Decimal, currency: str, payment_psp_id: str) -> Refund:
-    """A refund of a payment."""
-    common = _common("refund", role, amount, currency, None)
-    return Refund(**common, payment_psp_id=payment_psp_id)
+    """Return a refund of a payment."""
+    fields = _common_fields("refund", role, amount, currency, None)
+    return Refund(**fields, payment_psp_id=payment_psp_id)
 
 
-def void(reserved: Authorize, authorization_id: str) -> Void:
-    """The reservation's own transaction gives it back."""
-    common = _common("void", reserved.role, reserved.amount, reserved.currency, reserved.reference)
-    return Void(**common, authorization_id=authorization_id)
+def void(reservation: Authorize, authorization_id: str) -> Void:
+    """Return a void of a reservation, under the reservation's own reference."""
+    fields = _common_fields(
+        "void", reservation.role, reservation.amount, reservation.currency, reservation.reference
+    )
+    return Void(**fields, authorization_id=authorization_id)
 
 
 def lookup(call: Authorize | Capture | Charge | Refund | Void, psp_id: str | None = None) -> Lookup:
-    """Ask for what became of a call."""
+    """Return a look-up of a call's result."""
     return Lookup(reference=call.reference, psp_id=psp_id, currency=call.currency, role=call.role)

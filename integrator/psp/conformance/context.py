@@ -1,4 +1,4 @@
-"""What a check works with: an adapter connected over a wire of its own, watched at every call."""
+"""The state a check works with: a checked connection behind a transport that can inject faults."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -9,12 +9,12 @@ import httpx
 from pydantic import BaseModel, SecretStr
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.conformance.checked_connection import Watched
-from integrator.psp.conformance.fault_transport import Wire
+from integrator.psp.conformance.checked_connection import CheckedConnection
+from integrator.psp.conformance.fault_transport import FaultTransport
 from integrator.psp.conformance.harness import Harness
 from integrator.psp.integration_info import parse_settings
 from integrator.psp.port import Adapter
-from integrator.psp.toolkit.secrets import split
+from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.types import Capabilities, Instrument, MethodCapability
 
 T = TypeVar("T")
@@ -22,79 +22,81 @@ T = TypeVar("T")
 
 @dataclass
 class KitRun:
-    """One run of the kit: a bench, the adapter under test and what its checks share.
+    """One run of the kit: a harness, the adapter under test and what its checks share.
 
-    `adapter` is the bench's, unless a defective one takes its place. `instruments` are payment
-    methods that are known beforehand. `shared` keeps what takes
-    time to prepare and is not used up by a check, under names of the checks' own.
+    `adapter` is the harness's, unless a defective one replaces it. `instruments` are payment
+    methods that are known beforehand. `shared` caches what takes time to prepare and is not used up
+    by a check.
     """
 
-    bench: Harness
+    harness: Harness
     adapter: Adapter
     transport: httpx.AsyncBaseTransport
     instruments: Mapping[Role, Instrument] = field(default_factory=dict)
     shared: dict[Hashable, Any] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def world(self) -> AsyncIterator["CheckContext"]:
-        """A world for one check."""
-        wire = Wire(self.transport)
-        # Follows redirects unless a request says otherwise: that is for the adapter to say.
-        async with httpx.AsyncClient(transport=wire, timeout=20, follow_redirects=True) as http:
-            yield CheckContext(self, wire, http)
+    async def context(self) -> AsyncIterator["CheckContext"]:
+        """Open the context of one check."""
+        transport = FaultTransport(self.transport)
+        # The client follows redirects by default, so that the adapter has to forbid them.
+        async with httpx.AsyncClient(
+            transport=transport, timeout=20, follow_redirects=True
+        ) as http:
+            yield CheckContext(self, transport, http)
 
-    async def once(self, name: Hashable, make: Callable[[], Awaitable[T]]) -> T:
-        """What `make` made when this was first asked for by that name."""
+    async def get_or_create(self, name: Hashable, create: Callable[[], Awaitable[T]]) -> T:
+        """Return the shared value of that name; create it on first use."""
         if name not in self.shared:
-            self.shared[name] = await make()
-        made: T = self.shared[name]
-        return made
+            self.shared[name] = await create()
+        value: T = self.shared[name]
+        return value
 
 
 class CheckContext:
-    """An adapter at work for the bench's account."""
+    """An adapter connected to the harness's account."""
 
-    def __init__(self, rig: KitRun, wire: Wire, http: httpx.AsyncClient) -> None:
-        self.rig = rig
-        self.bench = rig.bench
-        self.adapter = rig.adapter
-        self.wire = wire
+    def __init__(self, kit_run: KitRun, transport: FaultTransport, http: httpx.AsyncClient) -> None:
+        self.kit_run = kit_run
+        self.harness = kit_run.harness
+        self.adapter = kit_run.adapter
+        self.transport = transport
         self.http = http
-        self.settings = self.settings_of(self.bench.form)
-        self.secrets = secrets_of(self.settings)
-        self.connection = self.connect(self.bench.form)
+        self.settings = self.settings_from(self.harness.form)
+        self.secrets = secret_values(self.settings)
+        self.connection = self.connect(self.harness.form)
 
     @property
-    def sheet(self) -> Capabilities:
-        """What the adapter declares."""
+    def capabilities(self) -> Capabilities:
+        """Return the adapter's declared capabilities."""
         return self.adapter.capabilities
 
-    def method(self, role: Role) -> MethodCapability:
-        """What it declares for a role."""
-        return self.sheet.methods[role]
+    def method_capability(self, role: Role) -> MethodCapability:
+        """Return the declared capability of a role."""
+        return self.capabilities.methods[role]
 
-    def restart(self) -> None:
-        """Go on with a new connection, as another worker would: nothing is remembered in it."""
-        self.connection = self.connect(self.bench.form)
+    def reconnect(self) -> None:
+        """Replace the connection with a new one, as another worker would: it remembers nothing."""
+        self.connection = self.connect(self.harness.form)
 
-    def settings_of(self, form: Mapping[str, str]) -> BaseModel:
-        """The adapter's settings of a form."""
+    def settings_from(self, form: Mapping[str, str]) -> BaseModel:
+        """Parse a settings form with the adapter's model."""
         return parse_settings(self.adapter, form)
 
-    def connect(self, form: Mapping[str, str]) -> Watched:
-        """A connection with the values of a settings form."""
-        settings = self.settings_of(form)
-        secrets = secrets_of(settings)
-        return Watched(self.adapter.connect(settings, self.http), secrets)
+    def connect(self, form: Mapping[str, str]) -> CheckedConnection:
+        """Open a connection with the values of a settings form."""
+        settings = self.settings_from(form)
+        secrets = secret_values(settings)
+        return CheckedConnection(self.adapter.connect(settings, self.http), secrets)
 
 
-def secrets_of(settings: BaseModel) -> frozenset[str]:
-    """Every secret in the settings, one by one."""
+def secret_values(settings: BaseModel) -> frozenset[str]:
+    """Return every secret in the settings; a list of secrets also one by one."""
     values = (getattr(settings, name) for name in type(settings).model_fields)
-    return frozenset(_parts(value for value in values if isinstance(value, SecretStr)))
+    return frozenset(_split_secrets(value for value in values if isinstance(value, SecretStr)))
 
 
-def _parts(secrets: Iterable[SecretStr]) -> Iterable[str]:
+def _split_secrets(secrets: Iterable[SecretStr]) -> Iterable[str]:
     for secret in secrets:
         yield secret.get_secret_value()
-        yield from split(secret)
+        yield from split_secrets(secret)

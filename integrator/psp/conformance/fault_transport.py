@@ -1,7 +1,7 @@
-"""The way to the PSP, on which every request is seen and things can be made to go wrong.
+"""A transport to the PSP that records every request and can inject faults.
 
-The faults are those a real network and a real PSP have: a request that never arrives, an answer
-that never comes back although the request took effect, and answers that are not the PSP's.
+The faults are those of real networks and real PSPs: a request that never arrives, a response
+that is lost although the request took effect, and responses that are not the PSP's.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -10,57 +10,57 @@ from dataclasses import dataclass
 
 import httpx
 
-from integrator.psp.conformance.harness import PspAnswer
+from integrator.psp.conformance.harness import PspResponse
 
 Forward = Callable[[httpx.Request], Awaitable[httpx.Response]]
 Effect = Callable[[httpx.Request, Forward], Awaitable[httpx.Response]]
 
-_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
+_BODY_HEADERS = ("content-encoding", "content-length", "transfer-encoding")
 
 
 @dataclass
 class Fault:
-    """What goes wrong, and for which requests.
+    """An effect and the requests it applies to.
 
-    It strikes `times` requests whose path holds `at`, after letting `skip` of them pass; `writes`
-    limits it to requests that are no GET.
+    It applies to `times` requests whose path contains `path_part`, after letting `skip` of them
+    pass; `writes_only` limits it to requests other than GET and HEAD. `hits` counts.
     """
 
     effect: Effect
-    writes: bool = True
-    at: str = ""
+    writes_only: bool = True
+    path_part: str = ""
     skip: int = 0
     times: int = 1
-    struck: int = 0
+    hits: int = 0
 
-    def strikes(self, request: httpx.Request) -> bool:
-        """Whether this request is hit; counts it."""
-        if (self.writes and is_read(request)) or self.at not in request.url.path:
+    def triggers_on(self, request: httpx.Request) -> bool:
+        """Return whether the fault applies to this request, and count the hit."""
+        if (self.writes_only and is_read(request)) or self.path_part not in request.url.path:
             return False
         if self.skip > 0:
             self.skip -= 1
             return False
-        hit = self.struck < self.times
-        self.struck += hit
-        return hit
+        triggered = self.hits < self.times
+        self.hits += triggered
+        return triggered
 
 
-class Wire(httpx.AsyncBaseTransport):
-    """A transport in front of another one; `seen` are the requests the adapter made, in order."""
+class FaultTransport(httpx.AsyncBaseTransport):
+    """A transport in front of another one; `requests` are the adapter's requests, in order."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
         self._faults: list[Fault] = []
-        self.seen: list[httpx.Request] = []
+        self.requests: list[httpx.Request] = []
 
     @property
-    def writes(self) -> list[httpx.Request]:
-        """The requests that are no GET."""
-        return [request for request in self.seen if not is_read(request)]
+    def write_requests(self) -> list[httpx.Request]:
+        """Return the requests other than GET and HEAD."""
+        return [request for request in self.requests if not is_read(request)]
 
     @contextmanager
-    def failing(self, fault: Fault) -> Iterator[Fault]:
-        """Have the fault in force."""
+    def inject(self, fault: Fault) -> Iterator[Fault]:
+        """Apply the fault while the context is open."""
         self._faults.append(fault)
         try:
             yield fault
@@ -68,19 +68,22 @@ class Wire(httpx.AsyncBaseTransport):
             self._faults.remove(fault)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Note the request, then forward it or let the first fault that strikes have it."""
+        """Record the request, then apply the first matching fault or forward the request."""
         await request.aread()
-        self.seen.append(request)
+        self.requests.append(request)
         for fault in self._faults:
-            if fault.strikes(request):
+            if fault.triggers_on(request):
                 return await fault.effect(request, self._forward)
         return await self._forward(request)
 
     async def _forward(self, request: httpx.Request) -> httpx.Response:
-        """The answer, read to its end: what comes after it cannot be stopped half-way any more."""
+        """Forward the request and read the whole response.
+
+        A body that is read in full cannot be interrupted half-way afterwards.
+        """
         response = await self._inner.handle_async_request(request)
         try:
-            body = b"".join([part async for part in _raw(response)])
+            body = b"".join([part async for part in _stream(response)])
         finally:
             await response.aclose()
         return httpx.Response(
@@ -91,52 +94,52 @@ class Wire(httpx.AsyncBaseTransport):
         )
 
 
-async def _raw(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _stream(response: httpx.Response) -> AsyncIterator[bytes]:
     assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - narrows the type
     async for part in response.stream:
         yield part
 
 
 def is_read(request: httpx.Request) -> bool:
-    """Whether the request cannot change anything."""
+    """Return whether the request cannot change anything."""
     return request.method in ("GET", "HEAD")
 
 
-def unreachable() -> Effect:
-    """The connection is refused: the request surely did not arrive."""
-    return _raising(httpx.ConnectError, forward=False)
+def connection_refused() -> Effect:
+    """Refuse the connection: the request has not arrived."""
+    return _raise_after(httpx.ConnectError, forward=False)
 
 
-def lost(*, after_booking: bool) -> Effect:
-    """The connection is reset instead of an answer."""
-    return _raising(httpx.ReadError, forward=after_booking)
+def connection_reset(*, after_booking: bool) -> Effect:
+    """Reset the connection instead of responding."""
+    return _raise_after(httpx.ReadError, forward=after_booking)
 
 
-def late(*, after_booking: bool) -> Effect:
-    """No answer in time."""
-    return _raising(httpx.ReadTimeout, forward=after_booking)
+def timeout(*, after_booking: bool) -> Effect:
+    """Let the response time out."""
+    return _raise_after(httpx.ReadTimeout, forward=after_booking)
 
 
-def answering(answer: PspAnswer, *, after_booking: bool = False) -> Effect:
-    """Somebody answers this, whether the request has had its effect or not."""
+def respond_with(response: PspResponse, *, after_booking: bool = False) -> Effect:
+    """Respond with this, before or after the request has taken effect."""
 
     async def effect(request: httpx.Request, forward: Forward) -> httpx.Response:
         if after_booking:
             await forward(request)
         return httpx.Response(
-            answer.status, headers=dict(answer.headers), content=answer.body, request=request
+            response.status, headers=dict(response.headers), content=response.body, request=request
         )
 
     return effect
 
 
-def mangled(change: Callable[[bytes], bytes]) -> Effect:
-    """The request has its effect; the answer's body is changed on the way back."""
+def alter_response(change: Callable[[bytes], bytes]) -> Effect:
+    """Let the request take effect and change the body of its response."""
 
     async def effect(request: httpx.Request, forward: Forward) -> httpx.Response:
         response = await forward(request)
         body = await response.aread()
-        headers = [(k, v) for k, v in response.headers.items() if k not in _OF_THE_BODY]
+        headers = [(k, v) for k, v in response.headers.items() if k not in _BODY_HEADERS]
         return httpx.Response(
             response.status_code, headers=headers, content=change(body), request=request
         )
@@ -144,29 +147,29 @@ def mangled(change: Callable[[bytes], bytes]) -> Effect:
     return effect
 
 
-def asking_for(wanted: str, instead_of: str) -> Effect:
-    """The PSP is asked for another reference than the adapter meant: it answers about that one."""
+def replace_reference(new: str, old: str) -> Effect:
+    """Ask the PSP for another reference than the adapter did: it responds about that one."""
 
     async def effect(request: httpx.Request, forward: Forward) -> httpx.Response:
-        url = httpx.URL(str(request.url).replace(instead_of, wanted))
-        headers = [(k, v) for k, v in request.headers.items() if k not in _OF_THE_BODY]
-        body = request.content.replace(instead_of.encode(), wanted.encode())
+        url = httpx.URL(str(request.url).replace(old, new))
+        headers = [(k, v) for k, v in request.headers.items() if k not in _BODY_HEADERS]
+        body = request.content.replace(old.encode(), new.encode())
         return await forward(httpx.Request(request.method, url, headers=headers, content=body))
 
     return effect
 
 
-def html(status: int, **headers: str) -> PspAnswer:
-    """A page of a proxy, a firewall or a maintenance window, as none of them knows the PSP."""
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
+def html_page(status: int, **headers: str) -> PspResponse:
+    """Return the page of a proxy, a firewall or a maintenance window, none of which is the PSP."""
+    header_fields = {name.replace("_", "-"): text for name, text in headers.items()}
     page = f"<html><head><title>{status}</title></head><body>Please try again later.</body></html>"
-    return PspAnswer(status, page.encode(), {"Content-Type": "text/html", **named})
+    return PspResponse(status, page.encode(), {"Content-Type": "text/html", **header_fields})
 
 
-def _raising(error: type[httpx.TransportError], *, forward: bool) -> Effect:
-    async def effect(request: httpx.Request, forwarded: Forward) -> httpx.Response:
+def _raise_after(error: type[httpx.TransportError], *, forward: bool) -> Effect:
+    async def effect(request: httpx.Request, forward_request: Forward) -> httpx.Response:
         if forward:
-            await forwarded(request)
-        raise error("made by the kit", request=request)
+            await forward_request(request)
+        raise error("injected by the conformance kit", request=request)
 
     return effect

@@ -1,18 +1,18 @@
-"""The bench: what the author of an adapter tells the kit about a PSP or its stand-in.
+"""The harness: what an adapter's author supplies about a PSP or its emulator.
 
-Derive from `Bench` and override what applies. Whatever is left as it is here means "this cannot be
-provoked": the checks that need it are skipped, and say so. Nothing else has to be written, since
-faults on the way to the PSP (lost connections, timeouts, server errors, HTML pages, garbage,
-redirects) are made by the kit itself in the HTTP transport, in front of any PSP.
+Derive from `Harness` and override what applies. A member that is not overridden means "cannot be
+provoked": the checks that need it are skipped, with that reason. Nothing else has to be written,
+since the kit itself injects faults (lost connections, timeouts, server errors, HTML pages,
+malformed responses, redirects) in the HTTP transport, in front of any PSP.
 
-A bench is opened by a factory, an async context manager::
+A harness is opened by a factory, an async context manager::
 
     @asynccontextmanager
-    async def bench(live: Mapping[str, str] | None) -> AsyncIterator[Bench]: ...
+    async def harness(live: Mapping[str, str] | None) -> AsyncIterator[Harness]: ...
 
 which is found by the entry point group `integrator.psp.bench` under the adapter's name, or named by
 `--psp-bench module:factory`. `live` holds the values of the settings form of an account in the
-PSP's own sandbox; None asks for a stand-in with a fresh account.
+PSP's own sandbox; None asks for an emulator with a new account.
 """
 
 import json
@@ -35,38 +35,41 @@ from integrator.psp.types import Authorize, Call, Instrument, Operation, Redirec
 C = TypeVar("C", bound=Call)
 
 
-class Customer(StrEnum):
-    """What the customer does at the hosted page, and what that must come to."""
+class CustomerBehavior(StrEnum):
+    """What the customer does at the hosted page; the comment is the required outcome."""
 
     PAYS = "pays"  # Approved
     LACKS_FUNDS = "lacks_funds"  # Declined, InsufficientBalance
     USES_AN_EXPIRED_CARD = "uses_an_expired_card"  # Declined, BearerExpired
     IS_REFUSED = "is_refused"  # Declined, Rejected
     CANCELS = "cancels"  # Declined, status Cancelled
-    STAYS_AWAY = "stays_away"  # Declined, status Expired: time runs out now
+    STAYS_AWAY = "stays_away"  # Declined, status Expired: the page's time runs out now
 
 
 class Script(StrEnum):
-    """What the PSP can be made to do with one operation, by its amount or payment method."""
+    """A course of one operation that the PSP can be made to take; the comment is the outcome.
+
+    It is selected by the amount or the payment method.
+    """
 
     LACKS_FUNDS = "lacks_funds"  # Declined, InsufficientBalance
     EXPIRED_CARD = "expired_card"  # Declined, BearerExpired
-    PENDING_THEN_DONE = "pending_then_done"  # first Pending, within the patience Approved
-    PENDING_THEN_FAILED = "pending_then_failed"  # first Pending, within the patience Declined
-    CHARGED_BACK = "charged_back"  # done, within the patience taken back by the payer's bank
+    PENDING_THEN_DONE = "pending_then_done"  # first Pending, then Approved within the timeout
+    PENDING_THEN_FAILED = "pending_then_failed"  # first Pending, then Declined within the timeout
+    CHARGED_BACK = "charged_back"  # Approved, charged back by the payer's bank within the timeout
 
 
 class ErrorCase(StrEnum):
-    """Things every PSP can say in its own error format, and what they must come to."""
+    """An error that every PSP can report in its own format; the comment is the required result."""
 
     THROTTLED = "throttled"  # with HTTP 429: RateLimited
     UNAUTHORIZED = "unauthorized"  # CredentialsRejected
     FAILED = "failed"  # with a 5xx: OutcomeUnknown
-    UNHEARD_OF = "unheard_of"  # a refusal with a code that is not documented: never an approval
+    UNDOCUMENTED = "unheard_of"  # a refusal with an undocumented code: never an approval
 
 
-class Movement(StrEnum):
-    """The kinds of the PSP's own books."""
+class BookingKind(StrEnum):
+    """Kind of an entry in the PSP's ledger."""
 
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
@@ -78,48 +81,50 @@ class Movement(StrEnum):
 
 @dataclass(frozen=True)
 class Booking:
-    """One entry of the PSP's books; `amount` in major units."""
+    """One entry of the PSP's ledger; `amount` in major units."""
 
-    kind: Movement
+    kind: BookingKind
     amount: Decimal
     currency: str
 
 
 @dataclass(frozen=True)
-class PspAnswer:
-    """An HTTP answer as the PSP words it."""
+class PspResponse:
+    """An HTTP response in the PSP's own format."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def json(cls, status: int, body: Any, **headers: str) -> "PspAnswer":
-        """An answer in JSON; `Retry_After="3"` becomes the header `Retry-After`."""
-        named = {name.replace("_", "-"): text for name, text in headers.items()}
-        return cls(status, json.dumps(body).encode(), {"Content-Type": "application/json", **named})
+    def json(cls, status: int, body: Any, **headers: str) -> "PspResponse":
+        """Return a JSON response; `Retry_After="3"` becomes the header `Retry-After`."""
+        header_fields = {name.replace("_", "-"): text for name, text in headers.items()}
+        return cls(
+            status, json.dumps(body).encode(), {"Content-Type": "application/json", **header_fields}
+        )
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One row of the PSP's table of refusals: its answer to `operation`, and what it must become.
+    """One row of the PSP's error table: its response to `operation`, and the required result.
 
-    `code` is the contract's code of the `Declined`, or `error` the exception. `at` is a part of the
-    path of the request that is answered so; by default it is the operation's first that writes.
-    `answer` may be built from the call, where a refusal has to repeat the reference.
+    `code` is the contract's code of the `Declined`, or `error` the exception. `path_part` is a part
+    of the path of the request that gets the response; by default the operation's first write.
+    `response` may be built from the call, where a refusal has to repeat the reference.
     """
 
     label: str
     operation: Operation
-    answer: PspAnswer | Callable[[Call], PspAnswer]
+    response: PspResponse | Callable[[Call], PspResponse]
     code: PaymentErrorCode | None = None
     error: type[PspError] | None = None
     role: Role = Role.CreditCard
-    at: str = ""
+    path_part: str = ""
 
     def __post_init__(self) -> None:
         if (self.code is None) == (self.error is None):
-            raise ValueError("A refusal becomes either a Declined or an exception.")
+            raise ValueError("Give either `code` or `error` of a refusal, not both.")
 
 
 @dataclass(frozen=True)
@@ -131,105 +136,107 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Signature:
+class SignatureScheme:
     """What the PSP's signatures protect.
 
-    `setting` is the key of the settings form that holds the webhook secret, `several` whether it
-    may hold two of them, separated by a comma, during a rotation. `covers_body` False: the body
-    cannot be trusted, so that every notice has to leave the state to a look-up. `window` says
-    whether the signed time is checked against the clock.
+    `setting` is the key of the settings form that holds the webhook secret, `multiple_secrets`
+    whether it may hold two of them, separated by a comma, during a rotation. `covers_body` False:
+    the body cannot be trusted, so that every event has to leave the state to a look-up.
+    `timestamped`: the signed time is checked against the clock.
     """
 
     setting: str
     covers_body: bool = True
-    window: bool = True
-    several: bool = True
+    timestamped: bool = True
+    multiple_secrets: bool = True
 
 
 class Harness:
-    """An adapter, an account at its PSP or stand-in, and the levers there.
+    """An adapter, an account at its PSP or emulator, and ways to provoke outcomes there.
 
-    `form` are good values of the settings form; `wrong_form` the same with credentials that the PSP
-    refuses. Scripted amounts aside, the kit takes amounts of about 50. `patience` is how many
+    `form` are valid values of the settings form; `wrong_form` the same with credentials that the
+    PSP refuses. Scripted amounts aside, the kit uses amounts of about 50. `timeout` is how many
     seconds the PSP takes at most to decide what was pending and to send its notifications.
-    `transport` leads to a stand-in that is an object of this process (`httpx.MockTransport`,
+    `transport` leads to an emulator that is an object of this process (`httpx.MockTransport`,
     `httpx.ASGITransport`); None: to the addresses that the adapter names.
     """
 
     adapter: Adapter
     form: Mapping[str, str]
     wrong_form: Mapping[str, str] | None = None
-    patience: float = 8.0
-    signature: Signature | None = None
+    timeout: float = 8.0
+    signature: SignatureScheme | None = None
     transport: httpx.AsyncBaseTransport | None = None
 
     def currencies(self, role: Role) -> Sequence[str]:
-        """What a payment method can take; one with no, two and three decimals where there are."""
+        """Return currencies of a payment method: if possible with no, two and three decimals."""
         return ("EUR",)
 
     # --- customers
 
-    def bearer(self, role: Role) -> dict[str, str] | None:
-        """Good payment data typed at Billwerk+, for roles with the capability `initial_bearer`."""
+    def payment_data(self, role: Role) -> dict[str, str] | None:
+        """Return valid payment data typed at Billwerk+, for roles with `initial_bearer`."""
         return None
 
     async def instrument(self, role: Role, currency: str) -> Instrument | None:
-        """A stored payment method, ready to be charged.
+        """Return a stored payment method, ready to be charged.
 
-        None: the kit signs a customer up, by `bearer` or by `visit`.
+        None: the kit signs a customer up, by `payment_data` or by `visit_page`.
         """
         return None
 
     async def migration_token(self, role: Role, currency: str) -> str | None:
-        """The name of a customer or payment method that exists at the PSP."""
+        """Return the id of a customer or payment method that exists at the PSP."""
         return None
 
-    async def visit(self, call: Authorize, redirect: RedirectRequired, customer: Customer) -> bool:
-        """Play the customer at the hosted page; False: cannot be played."""
+    async def visit_page(
+        self, call: Authorize, redirect: RedirectRequired, customer: CustomerBehavior
+    ) -> bool:
+        """Act as the customer at the hosted page; return False if that is not possible."""
         return False
 
-    async def scripted(self, call: C, script: Script) -> C | None:
-        """The call, altered (amount, payment method) so that the PSP follows the script."""
+    async def script_call(self, call: C, script: Script) -> C | None:
+        """Return the call, altered (amount, payment method) so that the PSP follows the script."""
         return None
 
-    # --- the PSP's own words
+    # --- the PSP's error responses
 
-    def answer(self, said: ErrorCase) -> PspAnswer | None:
-        """How the PSP words it. `Retry-After` is added by the kit."""
+    def error_response(self, case: ErrorCase) -> PspResponse | None:
+        """Return the PSP's response in this case. The kit adds `Retry-After`."""
         return None
 
     def refusals(self) -> Sequence[Refusal]:
-        """The adapter's table of refusals, row by row."""
+        """Return the adapter's table of refusals, row by row."""
         return ()
 
-    # --- the PSP's books
+    # --- the PSP's ledger
 
-    async def booked(self, reference: str) -> Sequence[Booking] | None:
-        """Everything booked under a reference, read past the adapter."""
+    async def list_bookings(self, reference: str) -> Sequence[Booking] | None:
+        """Return everything booked under a reference, read without the adapter."""
         return None
 
     # --- notifications
 
-    async def deliveries(self) -> Sequence[Delivery] | None:
-        """Every notification the PSP has sent so far, in the order of arrival."""
+    async def list_deliveries(self) -> Sequence[Delivery] | None:
+        """Return every notification the PSP has sent so far, in the order of arrival."""
         return None
 
-    def signed(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
-        """The delivery's body, signed anew with a secret and a time. Needed with `signature`."""
+    def sign_delivery(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
+        """Sign the delivery's body with a secret and a time. Required with `signature`."""
         raise NotImplementedError
 
-    def batched(self, deliveries: Sequence[Delivery]) -> Delivery | None:
-        """One delivery with all their events (to be signed by the kit), if the PSP has such."""
+    def batch_deliveries(self, deliveries: Sequence[Delivery]) -> Delivery | None:
+        """Return one unsigned delivery with all their events, if the PSP sends batches."""
         return None
 
     def unknown_event(self) -> Delivery | None:
-        """An event of a kind that the adapter has never heard of (to be signed by the kit)."""
+        """Return an unsigned event of a kind that the adapter does not know."""
         return None
 
 
 HarnessFactory = Callable[[Mapping[str, str] | None], AbstractAsyncContextManager[Harness]]
-"""See the module's text. Raises `Unavailable` if there is no bench for what was asked."""
+"""See the module's docstring. Raises `HarnessUnavailable` if there is no harness for `live`."""
 
 
-class Unavailable(Exception):
-    """There is no such bench: the text says why (no stand-in, not usable with live credentials)."""
+class HarnessUnavailable(Exception):
+    """No such harness; the text names the reason (no emulator, no use with live credentials)."""

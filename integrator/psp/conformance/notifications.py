@@ -1,4 +1,4 @@
-"""Notifications as they arrived, read by the adapter."""
+"""Received notifications, and their events as parsed by the adapter."""
 
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -6,112 +6,122 @@ from datetime import UTC, datetime
 
 from integrator.psp.conformance import setup
 from integrator.psp.conformance.context import CheckContext
-from integrator.psp.conformance.harness import Delivery, Signature
+from integrator.psp.conformance.harness import Delivery, SignatureScheme
 from integrator.psp.conformance.results import NotApplicable, Violation
 from integrator.psp.errors import NotificationRejected
 from integrator.psp.types import NotificationEvent
 
-Told = tuple[Delivery, NotificationEvent]
+ReceivedEvent = tuple[Delivery, NotificationEvent]
 
 
-def signature(world: CheckContext) -> Signature:
-    """What the PSP's signatures protect; raises `CannotBeProvoked`."""
-    if world.bench.signature is None:
-        raise NotApplicable("the bench does not say how notifications are signed")
-    return world.bench.signature
+def signature_scheme(context: CheckContext) -> SignatureScheme:
+    """Return what the PSP's signatures protect. Raises `NotApplicable`."""
+    if context.harness.signature is None:
+        raise NotApplicable("the harness does not describe how notifications are signed")
+    return context.harness.signature
 
 
-def secret(world: CheckContext) -> str:
-    """The account's webhook secret."""
-    return world.bench.form[signature(world).setting].split(",")[0].strip()
+def webhook_secret(context: CheckContext) -> str:
+    """Return the account's webhook secret."""
+    return context.harness.form[signature_scheme(context).setting].split(",")[0].strip()
 
 
-def signed(
-    world: CheckContext, delivery: Delivery, *, by: str | None = None, at: datetime | None = None
+def sign(
+    context: CheckContext,
+    delivery: Delivery,
+    *,
+    secret: str | None = None,
+    at: datetime | None = None,
 ) -> Delivery:
-    """The delivery signed anew, by the account's secret and now unless said otherwise."""
+    """Sign the delivery's body again, by default with the account's secret and the present time."""
     now = datetime.now(UTC)
-    return world.bench.signed(delivery, secret=by or secret(world), at=at or now)
+    return context.harness.sign_delivery(
+        delivery, secret=secret or webhook_secret(context), at=at or now
+    )
 
 
-def read(
-    world: CheckContext, delivery: Delivery, *, form: dict[str, str] | None = None
+def parse(
+    context: CheckContext, delivery: Delivery, *, form: dict[str, str] | None = None
 ) -> Sequence[NotificationEvent]:
-    """What the adapter makes of a delivery. Raises `NotificationRejected`."""
-    settings = world.settings if form is None else world.settings_of(form)
+    """Parse a delivery with the adapter. Raises `NotificationRejected`."""
+    settings = context.settings if form is None else context.settings_from(form)
     now = datetime.now(UTC)
-    return world.adapter.parse_notification(settings, delivery.headers, delivery.body, now)
+    return context.adapter.parse_notification(settings, delivery.headers, delivery.body, now)
 
 
-async def so_far(world: CheckContext) -> int:
-    """How many notifications have arrived."""
-    deliveries = await world.bench.deliveries()
+async def count_deliveries(context: CheckContext) -> int:
+    """Return the number of notifications received so far."""
+    deliveries = await context.harness.list_deliveries()
     if deliveries is None:
-        raise NotApplicable("the bench cannot receive notifications")
+        raise NotApplicable("the harness cannot receive notifications")
     return len(deliveries)
 
 
-async def told(
-    world: CheckContext, reference: str, psp_ids: Collection[str | None] = (), *, since: int = 0
-) -> list[Told]:
-    """What arrives about a transaction within the bench's patience.
+async def wait_for_events(
+    context: CheckContext, reference: str, psp_ids: Collection[str | None] = (), *, since: int = 0
+) -> list[ReceivedEvent]:
+    """Wait for events about a transaction, up to the harness's timeout.
 
-    Raises `CannotBeProvoked` if the PSP tells nothing, `Violation` if it does and the adapter does
-    not notice which transaction is meant.
+    Raises `NotApplicable` if the PSP sends none, `Violation` if it does and the adapter does not
+    recognise the transaction.
     """
     ids = {psp_id for psp_id in psp_ids if psp_id is not None}
 
-    async def look() -> list[Told] | None:
-        deliveries = await world.bench.deliveries() or ()
-        found = list(_about(world, deliveries[since:], reference, ids))
-        return found or None
+    async def probe() -> list[ReceivedEvent] | None:
+        deliveries = await context.harness.list_deliveries() or ()
+        matching = list(_matching_events(context, deliveries[since:], reference, ids))
+        return matching or None
 
-    await so_far(world)
-    found = await setup.eventually(world, look)
-    if found is None:
-        deliveries = (await world.bench.deliveries() or ())[since:]
-        names = [name.encode() for name in (reference, *ids)]
-        if any(name in delivery.body for delivery in deliveries for name in names):
-            raise Violation("A notification names the transaction, but none of its notices does.")
+    await count_deliveries(context)
+    events = await setup.poll(context, probe)
+    if events is None:
+        deliveries = (await context.harness.list_deliveries() or ())[since:]
+        identifiers = [text.encode() for text in (reference, *ids)]
+        if any(text in delivery.body for delivery in deliveries for text in identifiers):
+            raise Violation("A notification names the transaction, but none of its events does.")
         raise NotApplicable("the PSP sends no notification about it")
-    return found
+    return events
 
 
-def _about(
-    world: CheckContext, deliveries: Sequence[Delivery], reference: str, ids: set[str]
-) -> Iterator[Told]:
+def _matching_events(
+    context: CheckContext, deliveries: Sequence[Delivery], reference: str, ids: set[str]
+) -> Iterator[ReceivedEvent]:
     for delivery in deliveries:
-        for notice in _genuine(world, delivery):
-            if notice.relevant and (notice.reference == reference or ids & set(notice.psp_ids)):
-                yield delivery, notice
+        for event in _parse_genuine(context, delivery):
+            if event.relevant and (event.reference == reference or ids & set(event.psp_ids)):
+                yield delivery, event
 
 
-def _genuine(world: CheckContext, delivery: Delivery) -> Sequence[NotificationEvent]:
+def _parse_genuine(context: CheckContext, delivery: Delivery) -> Sequence[NotificationEvent]:
     try:
-        return read(world, delivery)
+        return parse(context, delivery)
     except NotificationRejected as error:
         raise Violation(f"A genuine notification was rejected: {error}") from error
 
 
-async def one_delivery(world: CheckContext) -> Delivery:
-    """A genuine notification about a payment; the same one for all checks."""
-    return await world.rig.once(("delivery", _age()), lambda: fresh_delivery(world))
+async def first_delivery(context: CheckContext) -> Delivery:
+    """Return a genuine notification about a payment, shared by all checks."""
+    return await context.kit_run.get_or_create(
+        ("first delivery", _signature_period()), lambda: new_delivery(context)
+    )
 
 
-async def another_delivery(world: CheckContext) -> Delivery:
-    """A second one, about another payment."""
-    return await world.rig.once(("another delivery", _age()), lambda: fresh_delivery(world))
+async def second_delivery(context: CheckContext) -> Delivery:
+    """Return a second one about another payment, shared by all checks."""
+    return await context.kit_run.get_or_create(
+        ("second delivery", _signature_period()), lambda: new_delivery(context)
+    )
 
 
-def _age() -> int:
-    """Changes before a signature is too old to be accepted."""
+def _signature_period() -> int:
+    """Return a number that changes before a shared signature is too old to be accepted."""
     return int(time.monotonic() // 100)
 
 
-async def fresh_delivery(world: CheckContext) -> Delivery:
-    """A notification about a payment made now."""
-    _, money = next(setup.first_moneys(world))
-    since = await so_far(world)
-    call, outcome = await setup.paid(world, money)
-    found = await told(world, call.reference, (outcome.psp_id,), since=since)
-    return found[0][0]
+async def new_delivery(context: CheckContext) -> Delivery:
+    """Make a payment and return a notification about it."""
+    _, method = next(setup.each_method(context))
+    since = await count_deliveries(context)
+    call, outcome = await setup.make_payment(context, method)
+    events = await wait_for_events(context, call.reference, (outcome.psp_id,), since=since)
+    return events[0][0]

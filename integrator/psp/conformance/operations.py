@@ -1,4 +1,4 @@
-"""Operations ready to be carried out, alike for checks that hold for all of them."""
+"""Calls of all operations, prepared uniformly for checks that hold for every operation."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Any
 
 from integrator.psp.conformance import call_factory, setup
 from integrator.psp.conformance.context import CheckContext
-from integrator.psp.conformance.harness import Movement
-from integrator.psp.conformance.setup import Money
+from integrator.psp.conformance.harness import BookingKind
+from integrator.psp.conformance.setup import MethodCurrency
 from integrator.psp.types import Authorize, Capture, Charge, Operation, Outcome, Refund, Void
 
 
 class OperationVariant(StrEnum):
-    """The operations of the port, `authorize` in its three ways."""
+    """The operations of the port, `authorize` in its three variants."""
 
     CHECKOUT = "checkout"
     SIGN_UP = "sign_up"
@@ -33,136 +33,142 @@ OPERATIONS = {
     OperationVariant.REFUND: Operation.REFUND,
     OperationVariant.VOID: Operation.VOID,
 }
-_BOOKED = {
-    OperationVariant.RESERVE: Movement.AUTHORIZE,
-    OperationVariant.CAPTURE: Movement.CAPTURE,
-    OperationVariant.CHARGE: Movement.CHARGE,
-    OperationVariant.REFUND: Movement.REFUND,
-    OperationVariant.VOID: Movement.VOID,
+_BOOKING_KINDS = {
+    OperationVariant.RESERVE: BookingKind.AUTHORIZE,
+    OperationVariant.CAPTURE: BookingKind.CAPTURE,
+    OperationVariant.CHARGE: BookingKind.CHARGE,
+    OperationVariant.REFUND: BookingKind.REFUND,
+    OperationVariant.VOID: BookingKind.VOID,
 }
 
 
 @dataclass(frozen=True)
 class OperationKind:
-    """A way with a payment method."""
+    """An operation variant with a payment method."""
 
-    way: OperationVariant
-    money: Money
+    variant: OperationVariant
+    method: MethodCurrency
 
 
 @dataclass(frozen=True)
 class PreparedCall:
-    """A call about to be made; `books` is the entry it must leave, once, in the PSP's books."""
+    """A call ready to be made; `booking_kind` is the ledger entry it must cause exactly once."""
 
-    way: OperationVariant
+    variant: OperationVariant
     call: Authorize | Capture | Charge | Refund | Void
-    books: Movement | None
+    booking_kind: BookingKind | None
 
-    def carry_out(self, world: CheckContext) -> Awaitable[Outcome]:
-        """Make the call; again and again it is the same one."""
+    def execute(self, context: CheckContext) -> Awaitable[Outcome]:
+        """Make the call; every repetition is the same call."""
         operation: Callable[[Any], Awaitable[Outcome]] = getattr(
-            world.connection, OPERATIONS[self.way].value
+            context.connection, OPERATIONS[self.variant].value
         )
         return operation(self.call)
 
-    async def look_up(self, world: CheckContext, psp_id: str | None = None) -> Outcome | None:
-        """What the PSP says became of it; a void is seen at the reservation."""
+    async def look_up(self, context: CheckContext, psp_id: str | None = None) -> Outcome | None:
+        """Return the PSP's view of the call's result; of a void, that of its reservation."""
         call = self.call
         if isinstance(call, Void):
-            find = call_factory.lookup(call, psp_id or call.authorization_id)
-            return await world.connection.fetch_authorization(find)
-        return await setup.fetched(world, call, psp_id)
+            lookup = call_factory.lookup(call, psp_id or call.authorization_id)
+            return await context.connection.fetch_authorization(lookup)
+        return await setup.fetch_outcome(context, call, psp_id)
 
-    async def found(self, world: CheckContext) -> Outcome | None:
-        """As `look_up` by our reference, for what must be there; waits where look-ups may lag."""
+    async def fetch_existing(self, context: CheckContext) -> Outcome | None:
+        """Look the result up by our reference; wait for it where look-ups may lag."""
         if isinstance(self.call, Void):
-            return await self.look_up(world)
-        return await setup.found(world, self.call)
+            return await self.look_up(context)
+        return await setup.fetch_existing(context, self.call)
 
-    async def times_booked(self, world: CheckContext) -> int | None:
-        """How often the PSP has booked it; None when that cannot be told."""
-        entries = await world.bench.booked(self.call.reference)
-        if entries is None or self.books is None:
+    async def count_bookings(self, context: CheckContext) -> int | None:
+        """Count how often the PSP has booked it; None if the ledger cannot be read."""
+        entries = await context.harness.list_bookings(self.call.reference)
+        if entries is None or self.booking_kind is None:
             return None
-        return sum(entry.kind is self.books for entry in entries)
+        return sum(entry.kind is self.booking_kind for entry in entries)
 
 
-def kinds(world: CheckContext) -> Iterator[tuple[str, OperationKind]]:
-    """Everything the adapter says it can do, with the first currency of each role, as cases."""
-    for label, money in setup.first_moneys(world):
-        for way in _ways(world, money):
-            yield f"{way.value}-{label}", OperationKind(way, money)
+def kinds(context: CheckContext) -> Iterator[tuple[str, OperationKind]]:
+    """Yield every operation the adapter declares, with each role's first currency, as cases."""
+    for label, method in setup.each_method(context):
+        for variant in _variants(context, method):
+            yield f"{variant.value}-{label}", OperationKind(variant, method)
 
 
-def _ways(world: CheckContext, money: Money) -> Iterator[OperationVariant]:
-    method = world.method(money.role)
-    if method.redirect:
+def _variants(context: CheckContext, method: MethodCurrency) -> Iterator[OperationVariant]:
+    capability = context.method_capability(method.role)
+    if capability.redirect:
         yield OperationVariant.CHECKOUT
-    if method.initial_bearer and world.bench.bearer(money.role) is not None:
+    if capability.initial_bearer and context.harness.payment_data(method.role) is not None:
         yield OperationVariant.SIGN_UP
-    if method.capture:
+    if capability.capture:
         yield from (OperationVariant.RESERVE, OperationVariant.CAPTURE)
     yield OperationVariant.CHARGE
-    if world.sheet.refunds:
+    if context.capabilities.refunds:
         yield OperationVariant.REFUND
-    if method.capture and method.cancel:
+    if capability.capture and capability.cancel:
         yield OperationVariant.VOID
 
 
-async def prepare(world: CheckContext, kind: OperationKind) -> PreparedCall:
-    """Everything that has to be there before the call; raises `CannotBeProvoked`."""
-    call = await _PREPARED[kind.way](world, kind.money)
-    return PreparedCall(kind.way, call, _BOOKED.get(kind.way))
+async def prepare(context: CheckContext, kind: OperationKind) -> PreparedCall:
+    """Create what the call needs, and the call. Raises `NotApplicable`."""
+    call = await _CALL_BUILDERS[kind.variant](context, kind.method)
+    return PreparedCall(kind.variant, call, _BOOKING_KINDS.get(kind.variant))
 
 
-async def unspent(world: CheckContext, kind: OperationKind) -> PreparedCall:
-    """An act for checks that never let it reach the PSP; the same one for all of them."""
-    act = await world.rig.once(("act", kind), lambda: prepare(world, kind))
-    world.wire.seen.clear()
-    return act
+async def prepare_unsent(context: CheckContext, kind: OperationKind) -> PreparedCall:
+    """Return a shared prepared call, for checks that never let it reach the PSP."""
+    prepared = await context.kit_run.get_or_create(
+        ("prepared call", kind), lambda: prepare(context, kind)
+    )
+    context.transport.requests.clear()
+    return prepared
 
 
-async def _checkout(world: CheckContext, money: Money) -> Authorize:
-    return call_factory.sign_up(money.role, money.amount, money.currency)
+async def _prepare_checkout(context: CheckContext, method: MethodCurrency) -> Authorize:
+    return call_factory.sign_up(method.role, method.amount, method.currency)
 
 
-async def _sign_up(world: CheckContext, money: Money) -> Authorize:
-    bearer = world.bench.bearer(money.role)
-    return call_factory.sign_up(money.role, money.amount, money.currency, bearer=bearer)
+async def _prepare_sign_up(context: CheckContext, method: MethodCurrency) -> Authorize:
+    payment_data = context.harness.payment_data(method.role)
+    return call_factory.sign_up(
+        method.role, method.amount, method.currency, payment_data=payment_data
+    )
 
 
-async def _reserve(world: CheckContext, money: Money) -> Authorize:
-    stored = await setup.instrument(world, money)
-    return call_factory.reserve(money.role, money.amount, money.currency, stored)
+async def _prepare_reserve(context: CheckContext, method: MethodCurrency) -> Authorize:
+    stored = await setup.stored_instrument(context, method)
+    return call_factory.reserve(method.role, method.amount, method.currency, stored)
 
 
-async def _capture(world: CheckContext, money: Money) -> Capture:
-    _, outcome = await setup.held(world, money)
-    return call_factory.capture(money.role, money.amount, money.currency, setup.known_as(outcome))
+async def _prepare_capture(context: CheckContext, method: MethodCurrency) -> Capture:
+    _, outcome = await setup.make_reservation(context, method)
+    return call_factory.capture(
+        method.role, method.amount, method.currency, setup.require_psp_id(outcome)
+    )
 
 
-async def _charge(world: CheckContext, money: Money) -> Charge:
-    stored = await setup.instrument(world, money)
-    return call_factory.charge(money.role, money.amount, money.currency, stored)
+async def _prepare_charge(context: CheckContext, method: MethodCurrency) -> Charge:
+    stored = await setup.stored_instrument(context, method)
+    return call_factory.charge(method.role, method.amount, method.currency, stored)
 
 
-async def _refund(world: CheckContext, money: Money) -> Refund:
-    _, outcome = await setup.paid(world, money)
-    amount = call_factory.part_of(money.amount, money.currency)
-    return call_factory.refund(money.role, amount, money.currency, setup.known_as(outcome))
+async def _prepare_refund(context: CheckContext, method: MethodCurrency) -> Refund:
+    _, outcome = await setup.make_payment(context, method)
+    amount = call_factory.partial_amount(method.amount, method.currency)
+    return call_factory.refund(method.role, amount, method.currency, setup.require_psp_id(outcome))
 
 
-async def _void(world: CheckContext, money: Money) -> Void:
-    call, outcome = await setup.held(world, money)
-    return call_factory.void(call, setup.known_as(outcome))
+async def _prepare_void(context: CheckContext, method: MethodCurrency) -> Void:
+    call, outcome = await setup.make_reservation(context, method)
+    return call_factory.void(call, setup.require_psp_id(outcome))
 
 
-_PREPARED: dict[OperationVariant, Callable[[CheckContext, Money], Awaitable[Any]]] = {
-    OperationVariant.CHECKOUT: _checkout,
-    OperationVariant.SIGN_UP: _sign_up,
-    OperationVariant.RESERVE: _reserve,
-    OperationVariant.CAPTURE: _capture,
-    OperationVariant.CHARGE: _charge,
-    OperationVariant.REFUND: _refund,
-    OperationVariant.VOID: _void,
+_CALL_BUILDERS: dict[OperationVariant, Callable[[CheckContext, MethodCurrency], Awaitable[Any]]] = {
+    OperationVariant.CHECKOUT: _prepare_checkout,
+    OperationVariant.SIGN_UP: _prepare_sign_up,
+    OperationVariant.RESERVE: _prepare_reserve,
+    OperationVariant.CAPTURE: _prepare_capture,
+    OperationVariant.CHARGE: _prepare_charge,
+    OperationVariant.REFUND: _prepare_refund,
+    OperationVariant.VOID: _prepare_void,
 }

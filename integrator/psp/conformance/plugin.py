@@ -1,8 +1,8 @@
-"""The kit as a pytest plugin: `pytest --psp=<name>` runs the checks against that adapter's bench.
+"""The kit as a pytest plugin: `pytest --psp=<name>` checks that adapter with its harness.
 
-Without the option nothing is imported but this module, and nothing is changed. With it the checks
-take the place of the tests that pytest would have collected by itself; tests named on the command
-line run as well. `-k` selects checks by their names, areas and cases.
+Without the option nothing but this module is imported, and nothing changes. With it the checks
+replace the tests that pytest would have collected by itself; tests named on the command line run
+as well. `-k` selects checks by their names, areas and cases.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--psp-bench",
         metavar="MODULE:FACTORY",
-        help="the adapter's bench (default: the one its package offers by entry point)",
+        help="the adapter's harness (default: the one its package offers by entry point)",
     )
 
 
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption("--psp")
     if name is None:
         return
-    # Only now: a run without the option must not pay for it.
+    # Imported here so that a run without the option does not pay for it.
     from integrator.psp.conformance.session import KitSession
 
     kit: KitSession = KitSession(config, name, config.getoption("--psp-bench"))

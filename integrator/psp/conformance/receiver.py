@@ -1,4 +1,4 @@
-"""Takes PSPs' notifications on loopback and keeps them as they came."""
+"""An HTTP server on loopback that records PSPs' notifications as they were received."""
 
 import asyncio
 from collections import defaultdict
@@ -7,24 +7,24 @@ from contextlib import asynccontextmanager
 
 from integrator.psp.conformance.harness import Delivery
 
-_LARGEST = 2**20
+_MAX_BYTES = 2**20
 
 
 class Receiver:
     """A small HTTP server that answers every delivery with 204.
 
-    `inbox` holds the deliveries by the path they were sent to; an account's notifications go to
-    `url` and a path of its own, such as `/shop`.
+    `deliveries` holds them by the path they were sent to; an account's notifications go to `url`
+    and a path of its own, such as `/shop`.
     """
 
     def __init__(self) -> None:
-        self.inbox: dict[str, list[Delivery]] = defaultdict(list)
+        self.deliveries: dict[str, list[Delivery]] = defaultdict(list)
         self.url = ""
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
         """Listen on a free port of 127.0.0.1."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_LARGEST)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_MAX_BYTES)
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
 
@@ -37,28 +37,28 @@ class Receiver:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             path, delivery = await _read(reader)
-            self.inbox[path].append(delivery)
+            self.deliveries[path].append(delivery)
             writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
-            return  # hung up, or no HTTP: the PSP will try again
+            return  # connection closed, or not HTTP: the PSP will try again
         finally:
             writer.close()
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[str, Delivery]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    request, *lines = head.split("\r\n")
-    _, path, _ = request.split(" ")
-    pairs = (line.partition(":") for line in lines if line)
+    request_line, *header_lines = head.split("\r\n")
+    _, path, _ = request_line.split(" ")
+    pairs = (line.partition(":") for line in header_lines if line)
     headers = {name.strip(): text.strip() for name, _, text in pairs}
     length = next((text for name, text in headers.items() if name.lower() == "content-length"), "0")
     return path, Delivery(headers, await reader.readexactly(int(length)))
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    """A receiver that listens."""
+async def running_receiver() -> AsyncIterator[Receiver]:
+    """Run a receiver."""
     receiver = Receiver()
     await receiver.open()
     try:

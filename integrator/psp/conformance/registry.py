@@ -1,4 +1,4 @@
-"""What a check is, and the list of those that have been imported."""
+"""Checks, and the registry of those that have been imported."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Cases = Callable[["CheckContext"], Iterable[tuple[str, Any]]]
 
 @dataclass(frozen=True)
 class Check:
-    """One rule; `run` is called once per case with the world and, if there are cases, the value."""
+    """One rule; `run` is called once per case with the context and, if any, the case's value."""
 
     area: str
     name: str
@@ -23,7 +23,7 @@ class Check:
 
     @property
     def id(self) -> str:
-        """`area.name`."""
+        """Return `area.name`."""
         return f"{self.area}.{self.name}"
 
 
@@ -37,15 +37,17 @@ def check(
 
     def register(run: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         area = run.__module__.rpartition(".")[2]
-        made = Check(area, run.__name__, " ".join((run.__doc__ or "").split()), run, cases)
-        if made.id in _CHECKS:
-            raise ValueError(f"There is a check {made.id} already.")
-        _CHECKS[made.id] = made
+        registered = Check(area, run.__name__, " ".join((run.__doc__ or "").split()), run, cases)
+        if registered.id in _CHECKS:
+            raise ValueError(
+                f"The check {registered.id} is registered already; rename one of the two."
+            )
+        _CHECKS[registered.id] = registered
         return run
 
     return register
 
 
-def registered() -> list[Check]:
-    """The checks of all areas that were imported, in that order."""
+def registered_checks() -> list[Check]:
+    """Return the checks of all imported areas, in the order of import."""
     return list(_CHECKS.values())

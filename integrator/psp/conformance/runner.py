@@ -1,4 +1,4 @@
-"""Runs checks against a bench, without any test framework."""
+"""Run checks against a harness, without any test framework."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -17,12 +17,12 @@ from integrator.psp.conformance.results import NotApplicable, Violation
 from integrator.psp.errors import PspError
 from integrator.psp.types import Instrument
 
-LONGEST_CHECK_SECONDS = 60
+CHECK_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Case:
-    """One check with one of its values; a check that has none for the adapter has an empty case."""
+    """One check with one of its values; without any values the check does not apply."""
 
     check: Check
     label: str | None
@@ -31,49 +31,53 @@ class Case:
 
     @property
     def name(self) -> str:
-        """`check[label]`."""
+        """Return `check[label]`."""
         return self.check.name if self.label is None else f"{self.check.name}[{self.label}]"
 
 
-def transport() -> httpx.AsyncHTTPTransport:
-    """The way to the PSP, shared by all checks of a run; to be closed."""
+def open_transport() -> httpx.AsyncHTTPTransport:
+    """Return the transport to the PSP, shared by all checks of a run; the caller closes it."""
     return httpx.AsyncHTTPTransport()
 
 
 @asynccontextmanager
-async def rig(
-    bench: HarnessFactory,
+async def open_run(
+    harness_factory: HarnessFactory,
     live: Mapping[str, str] | None = None,
     instruments: Mapping[Role, Instrument] | None = None,
 ) -> AsyncIterator[KitRun]:
-    """An open bench."""
-    async with transport() as way, bench(live) as opened:
-        yield KitRun(opened, opened.adapter, opened.transport or way, instruments or {})
+    """Open a harness for a run."""
+    async with open_transport() as default_transport, harness_factory(live) as harness:
+        transport = harness.transport or default_transport
+        yield KitRun(harness, harness.adapter, transport, instruments or {})
 
 
-async def cases(opened: KitRun) -> list[Case]:
-    """Every check with every value it has for this adapter."""
-    async with opened.world() as world:
-        found: list[Case] = []
+async def collect_cases(kit_run: KitRun) -> list[Case]:
+    """Return every check with every value it has for this adapter."""
+    async with kit_run.context() as context:
+        collected: list[Case] = []
         for check in all_checks():
             if check.cases is None:
-                found.append(Case(check, None, None))
+                collected.append(Case(check, None, None))
                 continue
-            values = list(check.cases(world))
-            found += [Case(check, label, value) for label, value in values]
+            values = list(check.cases(context))
+            collected += [Case(check, label, value) for label, value in values]
             if not values:
-                found.append(Case(check, None, None, applies=False))
-        return found
+                collected.append(Case(check, None, None, applies=False))
+        return collected
 
 
-async def run(opened: KitRun, case: Case) -> None:
-    """Run one case. Raises `CannotBeProvoked`, `Violation`, or what is wrong with kit or bench."""
+async def run_case(kit_run: KitRun, case: Case) -> None:
+    """Run one case.
+
+    Raises `NotApplicable`, `Violation`, or any error of the kit or the harness.
+    """
     if not case.applies:
         raise NotApplicable("does not apply to what the adapter declares")
     arguments = () if case.check.cases is None else (case.value,)
-    async with opened.world() as world, asyncio.timeout(LONGEST_CHECK_SECONDS):
+    async with kit_run.context() as context, asyncio.timeout(CHECK_TIMEOUT_SECONDS):
         try:
-            await case.check.run(world, *arguments)
+            await case.check.run(context, *arguments)
         except PspError as error:
-            text = f"The adapter raised {type(error).__name__} out of place: {error}"
+            text = f"The adapter raised an unexpected {type(error).__name__}: {error}"
             raise Violation(text) from error

@@ -1,4 +1,4 @@
-"""How a check gets to where it begins: a customer signed up, money held, a payment made."""
+"""Preconditions of checks: a customer signed up, an amount reserved, a payment made."""
 
 import asyncio
 import time
@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance import call_factory
-from integrator.psp.conformance.assertions import approved, redirected, require
+from integrator.psp.conformance.assertions import require, require_approved, require_redirect
 from integrator.psp.conformance.context import CheckContext
-from integrator.psp.conformance.harness import Customer
+from integrator.psp.conformance.harness import CustomerBehavior
 from integrator.psp.conformance.results import NotApplicable
 from integrator.psp.types import (
     Approved,
@@ -27,198 +27,210 @@ from integrator.psp.types import (
 )
 
 T = TypeVar("T")
-Made = Authorize | Capture | Charge | Refund
+ReadableCall = Authorize | Capture | Charge | Refund
 
-_PAUSE_SECONDS = 0.04
+_POLL_INTERVAL_SECONDS = 0.04
 
 
 @dataclass(frozen=True)
-class Money:
-    """A payment method and a currency it can take."""
+class MethodCurrency:
+    """A payment method and a currency it accepts."""
 
     role: Role
     currency: str
 
     @property
     def amount(self) -> Decimal:
-        """A typical amount."""
-        return call_factory.typical(self.currency)
+        """Return a typical amount."""
+        return call_factory.typical_amount(self.currency)
 
     @property
     def label(self) -> str:
-        """For the name of a case."""
+        """Return the label of a case."""
         return f"{self.role.name}-{self.currency}"
 
 
 def method_currencies(
-    world: CheckContext, roles: Iterable[Role] | None = None
-) -> Iterator[tuple[str, Money]]:
-    """Every payment method with each of its currencies, as cases."""
-    for role in world.sheet.methods if roles is None else roles:
-        for currency in world.bench.currencies(role):
-            yield f"{role.name}-{currency}", Money(role, currency)
+    context: CheckContext, roles: Iterable[Role] | None = None
+) -> Iterator[tuple[str, MethodCurrency]]:
+    """Yield every payment method with each of its currencies, as cases."""
+    for role in context.capabilities.methods if roles is None else roles:
+        for currency in context.harness.currencies(role):
+            yield f"{role.name}-{currency}", MethodCurrency(role, currency)
 
 
-def first_moneys(
-    world: CheckContext, roles: Iterable[Role] | None = None
-) -> Iterator[tuple[str, Money]]:
-    """Every payment method with its first currency, as cases."""
-    for role in world.sheet.methods if roles is None else roles:
-        yield role.name, Money(role, world.bench.currencies(role)[0])
+def each_method(
+    context: CheckContext, roles: Iterable[Role] | None = None
+) -> Iterator[tuple[str, MethodCurrency]]:
+    """Yield every payment method with its first currency, as cases."""
+    for role in context.capabilities.methods if roles is None else roles:
+        yield role.name, MethodCurrency(role, context.harness.currencies(role)[0])
 
 
-def holding(world: CheckContext) -> list[Role]:
-    """The roles that hold money first and capture it later."""
-    return [role for role, method in world.sheet.methods.items() if method.capture]
+def reservable_roles(context: CheckContext) -> list[Role]:
+    """Return the roles whose payment methods reserve an amount and capture it later."""
+    return [role for role, method in context.capabilities.methods.items() if method.capture]
 
 
-async def eventually(world: CheckContext, look: Callable[[], Awaitable[T | None]]) -> T | None:
-    """What `look` finds within the bench's patience."""
-    deadline = time.monotonic() + world.bench.patience
+async def poll(context: CheckContext, probe: Callable[[], Awaitable[T | None]]) -> T | None:
+    """Call `probe` until it returns a result, up to the harness's timeout."""
+    deadline = time.monotonic() + context.harness.timeout
     while True:
-        found = await look()
-        if found is not None or time.monotonic() > deadline:
-            return found
-        await asyncio.sleep(_PAUSE_SECONDS)
+        result = await probe()
+        if result is not None or time.monotonic() > deadline:
+            return result
+        await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
 
-async def fetched(world: CheckContext, call: Made, psp_id: str | None = None) -> Outcome | None:
-    """What the PSP says became of a call, found by our reference unless `psp_id` is given."""
-    if not world.sheet.can_read:
+async def fetch_outcome(
+    context: CheckContext, call: ReadableCall, psp_id: str | None = None
+) -> Outcome | None:
+    """Look up a call's result, by our reference unless `psp_id` is given."""
+    if not context.capabilities.can_read:
         raise NotApplicable("the PSP cannot be asked for a transaction (can_read)")
-    fetch: Any = world.connection.fetch_payment
+    fetch: Any = context.connection.fetch_payment
     if isinstance(call, Authorize):
-        fetch = world.connection.fetch_authorization
+        fetch = context.connection.fetch_authorization
     elif isinstance(call, Refund):
-        fetch = world.connection.fetch_refund
-    found: Outcome | None = await fetch(call_factory.lookup(call, psp_id))
-    return found
+        fetch = context.connection.fetch_refund
+    outcome: Outcome | None = await fetch(call_factory.lookup(call, psp_id))
+    return outcome
 
 
-async def found(world: CheckContext, call: Made, psp_id: str | None = None) -> Outcome | None:
-    """As `fetched`, for what must be there; waits where look-ups may lag."""
-    if psp_id is not None or world.sheet.idempotency.consistent_lookup:
-        return await fetched(world, call, psp_id)
-    shows: Outcome | None = await eventually(world, lambda: fetched(world, call))
-    return shows
+async def fetch_existing(
+    context: CheckContext, call: ReadableCall, psp_id: str | None = None
+) -> Outcome | None:
+    """Look up a result that must exist; wait for it where look-ups may lag."""
+    if psp_id is not None or context.capabilities.idempotency.consistent_lookup:
+        return await fetch_outcome(context, call, psp_id)
+    outcome: Outcome | None = await poll(context, lambda: fetch_outcome(context, call))
+    return outcome
 
 
-async def decided(world: CheckContext, call: Made, outcome: Outcome | None) -> Outcome | None:
-    """The outcome, once it is no longer pending."""
+async def wait_for_outcome(
+    context: CheckContext, call: ReadableCall, outcome: Outcome | None
+) -> Outcome | None:
+    """Wait until the outcome is no longer pending, and return it."""
     if not isinstance(outcome, Pending):
         return outcome
 
-    async def look() -> Outcome | None:
-        # As the workflows ask: by the PSP's id, if the outcome has told it.
-        found = await fetched(world, call, outcome.psp_id)
-        return None if isinstance(found, Pending) else found
+    async def probe() -> Outcome | None:
+        # Like the workflows: by the PSP's id, if the outcome names it.
+        current = await fetch_outcome(context, call, outcome.psp_id)
+        return None if isinstance(current, Pending) else current
 
-    final: Outcome | None = await eventually(world, look)
-    require(final is not None, "The outcome stays Pending longer than the bench's patience.")
+    final: Outcome | None = await poll(context, probe)
+    require(final is not None, "The outcome stays Pending longer than the harness's timeout.")
     return final
 
 
-async def wait_until_decided(world: CheckContext, call: Made | Void) -> None:
-    """Wait until a call that was accepted is also booked, where that can be seen."""
-    if isinstance(call, Void) or not world.sheet.can_read:
+async def wait_until_booked(context: CheckContext, call: ReadableCall | Void) -> None:
+    """Wait until a call that was accepted is also booked, where a look-up shows it."""
+    if isinstance(call, Void) or not context.capabilities.can_read:
         return
 
-    async def look() -> bool | None:
-        return None if isinstance(await fetched(world, call), Pending) else True
+    async def probe() -> bool | None:
+        return None if isinstance(await fetch_outcome(context, call), Pending) else True
 
-    await eventually(world, look)
+    await poll(context, probe)
 
 
-async def opened(
-    world: CheckContext, money: Money, amount: Decimal
+async def open_page(
+    context: CheckContext, method: MethodCurrency, amount: Decimal
 ) -> tuple[Authorize, RedirectRequired]:
-    """A hosted page for a new customer."""
-    call = call_factory.sign_up(money.role, amount, money.currency)
-    return call, redirected(await world.connection.authorize(call))
+    """Open a hosted page for a new customer."""
+    call = call_factory.sign_up(method.role, amount, method.currency)
+    return call, require_redirect(await context.connection.authorize(call))
 
 
-async def visited(
-    world: CheckContext, call: Authorize, redirect: RedirectRequired, customer: Customer
+async def visit_page(
+    context: CheckContext, call: Authorize, redirect: RedirectRequired, customer: CustomerBehavior
 ) -> Outcome | None:
-    """What a visit to the hosted page came to."""
-    if not await world.bench.visit(call, redirect, customer):
-        raise NotApplicable(f"the bench cannot play a customer who {_said(customer)}")
+    """Act as the customer at the hosted page and return the outcome."""
+    if not await context.harness.visit_page(call, redirect, customer):
+        raise NotApplicable(
+            f"the harness cannot play a customer who {_describe_behavior(customer)}"
+        )
 
-    async def look() -> Outcome | None:
-        found = await fetched(world, call, redirect.psp_id)
-        return None if isinstance(found, RedirectRequired | Pending) else found
+    async def probe() -> Outcome | None:
+        current = await fetch_outcome(context, call, redirect.psp_id)
+        return None if isinstance(current, RedirectRequired | Pending) else current
 
-    return await eventually(world, look)
+    return await poll(context, probe)
 
 
-async def signed_up(
-    world: CheckContext, money: Money, amount: Decimal
+async def sign_up_customer(
+    context: CheckContext, method: MethodCurrency, amount: Decimal
 ) -> tuple[Authorize, Approved]:
-    """A new customer, by typed payment data or by the hosted page."""
-    bearer = world.bench.bearer(money.role)
-    if world.method(money.role).initial_bearer and bearer is not None:
-        call = call_factory.sign_up(money.role, amount, money.currency, bearer=bearer)
-        outcome = await world.connection.authorize(call)
-        return call, approved(await decided(world, call, outcome))
-    if not world.method(money.role).redirect:
-        raise NotApplicable(f"the bench offers no way to sign up for {money.role.name}")
-    call, redirect = await opened(world, money, amount)
-    return call, approved(await visited(world, call, redirect, Customer.PAYS))
+    """Sign up a new customer, by typed payment data or by the hosted page."""
+    payment_data = context.harness.payment_data(method.role)
+    if context.method_capability(method.role).initial_bearer and payment_data is not None:
+        call = call_factory.sign_up(method.role, amount, method.currency, payment_data=payment_data)
+        outcome = await context.connection.authorize(call)
+        return call, require_approved(await wait_for_outcome(context, call, outcome))
+    if not context.method_capability(method.role).redirect:
+        raise NotApplicable(f"the harness offers no way to sign up for {method.role.name}")
+    call, redirect = await open_page(context, method, amount)
+    return call, require_approved(await visit_page(context, call, redirect, CustomerBehavior.PAYS))
 
 
-async def instrument(world: CheckContext, money: Money) -> Instrument:
-    """A stored payment method; the same one for all checks."""
-    return await world.rig.once(("instrument", money), lambda: _stored(world, money))
+async def stored_instrument(context: CheckContext, method: MethodCurrency) -> Instrument:
+    """Return a stored payment method, shared by all checks."""
+    return await context.kit_run.get_or_create(
+        ("instrument", method), lambda: _create_instrument(context, method)
+    )
 
 
-async def _stored(world: CheckContext, money: Money) -> Instrument:
-    known = world.rig.instruments.get(money.role)
-    stored = known or await world.bench.instrument(money.role, money.currency)
+async def _create_instrument(context: CheckContext, method: MethodCurrency) -> Instrument:
+    known = context.kit_run.instruments.get(method.role)
+    stored = known or await context.harness.instrument(method.role, method.currency)
     if stored is None:
-        zero = Decimal(0) if world.method(money.role).redirect else money.amount
-        _, signed = await signed_up(world, money, zero)
-        stored = signed.instrument
+        amount = Decimal(0) if context.method_capability(method.role).redirect else method.amount
+        _, outcome = await sign_up_customer(context, method, amount)
+        stored = outcome.instrument
     if stored is None:
-        raise NotApplicable(f"a sign-up for {money.role.name} leaves no payment method")
+        raise NotApplicable(f"a sign-up for {method.role.name} leaves no payment method")
     return stored
 
 
-async def held(
-    world: CheckContext, money: Money, amount: Decimal | None = None
+async def make_reservation(
+    context: CheckContext, method: MethodCurrency, amount: Decimal | None = None
 ) -> tuple[Authorize, Approved]:
-    """Money reserved on a stored payment method."""
-    if not world.method(money.role).capture:
-        raise NotApplicable(f"{money.role.name} holds no money")
-    wanted = money.amount if amount is None else amount
-    stored = await instrument(world, money)
-    call = call_factory.reserve(money.role, wanted, money.currency, stored)
-    outcome = await world.connection.authorize(call)
-    return call, approved(await decided(world, call, outcome))
+    """Reserve an amount on a stored payment method."""
+    if not context.method_capability(method.role).capture:
+        raise NotApplicable(f"{method.role.name} has no reservations")
+    requested_amount = method.amount if amount is None else amount
+    stored = await stored_instrument(context, method)
+    call = call_factory.reserve(method.role, requested_amount, method.currency, stored)
+    outcome = await context.connection.authorize(call)
+    return call, require_approved(await wait_for_outcome(context, call, outcome))
 
 
-async def paid(
-    world: CheckContext, money: Money, amount: Decimal | None = None
+async def make_payment(
+    context: CheckContext, method: MethodCurrency, amount: Decimal | None = None
 ) -> tuple[Charge, Approved]:
-    """A payment made with a stored payment method."""
-    wanted = money.amount if amount is None else amount
-    stored = await instrument(world, money)
-    call = call_factory.charge(money.role, wanted, money.currency, stored)
-    outcome = await world.connection.charge(call)
-    return call, approved(await decided(world, call, outcome))
+    """Make a payment with a stored payment method."""
+    requested_amount = method.amount if amount is None else amount
+    stored = await stored_instrument(context, method)
+    call = call_factory.charge(method.role, requested_amount, method.currency, stored)
+    outcome = await context.connection.charge(call)
+    return call, require_approved(await wait_for_outcome(context, call, outcome))
 
 
-async def payment(world: CheckContext, money: Money) -> tuple[Charge, Approved]:
-    """A payment that is only looked at; the same one for all checks."""
-    return await world.rig.once(("payment", money), lambda: paid(world, money))
+async def shared_payment(context: CheckContext, method: MethodCurrency) -> tuple[Charge, Approved]:
+    """Return a payment for checks that only read it, shared by all of them."""
+    return await context.kit_run.get_or_create(
+        ("payment", method), lambda: make_payment(context, method)
+    )
 
 
-def known_as(outcome: Outcome | None) -> str:
-    """The PSP's id in an outcome that must have one."""
+def require_psp_id(outcome: Outcome | None) -> str:
+    """Return the outcome's PSP id, or raise `NotApplicable`."""
     psp_id = outcome.psp_id if outcome is not None else None
     if psp_id is None:
         raise NotApplicable("the outcome carries no id of the PSP")
     return psp_id
 
 
-def _said(customer: Customer) -> str:
+def _describe_behavior(customer: CustomerBehavior) -> str:
     return customer.value.replace("_", " ")

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from integrator.psp.conformance.registry import Check, registered
+from integrator.psp.conformance.registry import Check, registered_checks
 
 AREAS = (
     "capabilities",
@@ -14,7 +14,7 @@ AREAS = (
     "amounts",
     "idempotency",
     "outages",
-    "answers",
+    "responses",
     "lookups",
     "signatures",
     "notifications",
@@ -24,7 +24,7 @@ AREAS = (
 
 
 def all_checks() -> list[Check]:
-    """Every check, in the order of the areas."""
+    """Return every check, in the order of the areas."""
     for area in AREAS:
         import_module(f"{__name__}.{area}")
-    return registered()
+    return registered_checks()

@@ -1,73 +1,79 @@
-"""The capability sheet and what is made of it: IntegrationInfo and the settings form."""
+"""The declared capabilities, and the IntegrationInfo and settings form that follow from them."""
 
 from collections.abc import Iterator
 
 from pydantic import BaseModel
 
 from integrator.psp import port
-from integrator.psp.conformance.assertions import equal, require
+from integrator.psp.conformance.assertions import require, require_equal
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
 from integrator.psp.integration_info import (
     SettingsRefused,
-    integration_info,
+    build_integration_info,
+    build_settings_response,
     parse_settings,
     setting_keys,
-    settings_response,
 )
 from integrator.psp.types import IdempotencyMode, SettingsCheck
 
-_LONGEST_NAME = 32
+_MAX_NAME_LENGTH = 32
 
 
-def _required(world: CheckContext) -> Iterator[tuple[str, str]]:
-    fields = world.adapter.settings_model.model_fields
-    for name, found in fields.items():
-        if found.is_required():
-            yield found.alias or name, found.alias or name
+def _required(context: CheckContext) -> Iterator[tuple[str, str]]:
+    fields = context.adapter.settings_model.model_fields
+    for name, field in fields.items():
+        if field.is_required():
+            yield field.alias or name, field.alias or name
 
 
-def _secret_keys(world: CheckContext) -> Iterator[tuple[str, str]]:
-    for key in setting_keys(world.adapter):
-        if world.bench.form.get(key) in world.secrets:
+def _secret_keys(context: CheckContext) -> Iterator[tuple[str, str]]:
+    for key in setting_keys(context.adapter):
+        if context.harness.form.get(key) in context.secrets:
             yield key, key
 
 
 @check()
-async def the_adapter_is_described(world: CheckContext) -> None:
-    """An adapter has a short name in lower case, a model of its settings and payment methods."""
-    name = world.adapter.name
-    require(name.isascii() and name == name.lower() and len(name) <= _LONGEST_NAME, "bad name")
-    require(issubclass(world.adapter.settings_model, BaseModel), "settings_model is no model")
-    require(world.sheet.methods, "The adapter declares no payment method.")
+async def the_adapter_has_name_settings_and_methods(context: CheckContext) -> None:
+    """An adapter has a short lower-case name, a settings model and payment methods."""
+    name = context.adapter.name
+    require(
+        name.isascii() and name == name.lower() and len(name) <= _MAX_NAME_LENGTH,
+        f"The name is not short lower-case ASCII: {name!r}",
+    )
+    require(
+        issubclass(context.adapter.settings_model, BaseModel),
+        "settings_model is not a pydantic model.",
+    )
+    require(context.capabilities.methods, "The adapter declares no payment method.")
 
 
 @check()
-async def every_operation_is_there(world: CheckContext) -> None:
-    """A connection has every operation of the port, whether or not the PSP offers it."""
-    made = world.adapter.connect(world.settings, world.http)
+async def every_operation_is_implemented(context: CheckContext) -> None:
+    """A connection implements every operation of the port, even those the PSP lacks."""
+    connection = context.adapter.connect(context.settings, context.http)
     missing = [
         name
         for name in vars(port.Connection)
-        if not name.startswith("_") and not callable(getattr(made, name, None))
+        if not name.startswith("_") and not callable(getattr(connection, name, None))
     ]
     require(not missing, f"The connection lacks {', '.join(missing)}.")
 
 
 @check()
-async def connecting_asks_nobody(world: CheckContext) -> None:
-    """Opening a connection makes no call: the worker opens one for every activity."""
-    world.connect(world.bench.form)
-    require(not world.wire.seen, "connect() called the PSP.")
+async def connecting_makes_no_request(context: CheckContext) -> None:
+    """Opening a connection makes no request: the worker opens one for every activity."""
+    context.connect(context.harness.form)
+    require(not context.transport.requests, "connect() made a request.")
 
 
 @check()
-async def integration_info_follows_from_the_sheet(world: CheckContext) -> None:
-    """IntegrationInfo can be made from the sheet, and says what the sheet says."""
-    info = integration_info(world.adapter)
-    methods = world.sheet.methods.values()
-    shown = [
+async def integration_info_matches_the_capabilities(context: CheckContext) -> None:
+    """IntegrationInfo can be built from the capabilities and agrees with them."""
+    info = build_integration_info(context.adapter)
+    methods = context.capabilities.methods.values()
+    method_infos = [
         info.credit_card_method_info,
         info.debit_method_info,
         info.black_label_method_info,
@@ -76,37 +82,41 @@ async def integration_info_follows_from_the_sheet(world: CheckContext) -> None:
         info.autogiro_method_info,
         info.avtalegiro_method_info,
     ]
-    require(any(part is not None for part in shown), "No payment method would be offered.")
-    equal(info.support_refunds, world.sheet.refunds, "support_refunds")
-    equal(info.requires_return_url, any(m.redirect for m in methods), "requires_return_url")
-    equal(
-        [s.key_name for s in info.merchant_settings or ()], setting_keys(world.adapter), "the form"
+    require(
+        any(part is not None for part in method_infos), "IntegrationInfo offers no payment method."
+    )
+    require_equal(info.support_refunds, context.capabilities.refunds, "support_refunds")
+    require_equal(info.requires_return_url, any(m.redirect for m in methods), "requires_return_url")
+    require_equal(
+        [s.key_name for s in info.merchant_settings or ()],
+        setting_keys(context.adapter),
+        "the settings form",
     )
 
 
 @check()
-async def every_role_can_be_offered(world: CheckContext) -> None:
-    """For each declared role a verification can switch a payment method of the platform on."""
-    for role in world.sheet.methods:
-        answer = settings_response(SettingsCheck(roles=frozenset({role})))
-        offered = [value for name, value in answer.model_dump().items() if value is True]
-        require(offered, f"The platform has no switch for {role.name}.")
+async def every_role_can_be_activated(context: CheckContext) -> None:
+    """For each declared role, a verification can activate a payment method of Billwerk+."""
+    for role in context.capabilities.methods:
+        response = build_settings_response(SettingsCheck(roles=frozenset({role})))
+        activated = [value for name, value in response.model_dump().items() if value is True]
+        require(activated, f"Billwerk+ cannot activate {role.name}.")
 
 
 @check()
-async def every_setting_has_a_title(world: CheckContext) -> None:
-    """Every field of the form has a title for people and a key for the platform."""
-    for setting in integration_info(world.adapter).merchant_settings or ():
+async def every_setting_has_a_title(context: CheckContext) -> None:
+    """Every field of the settings form has a title and a valid key."""
+    for setting in build_integration_info(context.adapter).merchant_settings or ():
         require(setting.display_name.strip(), f"{setting.key_name} has no title.")
-        require(setting.key_name.isidentifier(), f"{setting.key_name} is no key.")
+        require(setting.key_name.isidentifier(), f"{setting.key_name} is not a valid key.")
 
 
 @check(_required)
-async def a_required_setting_is_missed(world: CheckContext, key: str) -> None:
+async def a_missing_setting_is_refused(context: CheckContext, key: str) -> None:
     """A form without a required value is refused, naming its key."""
-    form = {name: text for name, text in world.bench.form.items() if name != key}
+    form = {name: text for name, text in context.harness.form.items() if name != key}
     try:
-        parse_settings(world.adapter, form)
+        parse_settings(context.adapter, form)
     except SettingsRefused as refusal:
         require(key in str(refusal), "The refusal does not name the missing key.")
         return
@@ -114,28 +124,32 @@ async def a_required_setting_is_missed(world: CheckContext, key: str) -> None:
 
 
 @check(_secret_keys)
-async def a_secret_is_hidden(world: CheckContext, key: str) -> None:
-    """Settings show no secret when they are printed."""
-    shown = f"{world.settings!r} {world.settings}"
-    require(world.bench.form[key] not in shown, f"{key} shows in the settings' repr.")
+async def a_secret_is_not_printed(context: CheckContext, key: str) -> None:
+    """Printed settings contain no secret."""
+    printed = f"{context.settings!r} {context.settings}"
+    require(context.harness.form[key] not in printed, f"{key} appears in the settings' repr.")
 
 
 @check(_secret_keys)
-async def an_unusable_secret_is_refused(world: CheckContext, key: str) -> None:
+async def an_unusable_secret_is_refused(context: CheckContext, key: str) -> None:
     """A pasted secret that no header can carry is refused in the form, and not shown."""
-    pasted = f"{world.bench.form[key]}\u2028\u00fc"
+    pasted = f"{context.harness.form[key]}\u2028\u00fc"
     try:
-        parse_settings(world.adapter, {**world.bench.form, key: pasted})
+        parse_settings(context.adapter, {**context.harness.form, key: pasted})
     except SettingsRefused as refusal:
         require(pasted not in str(refusal), "The refusal shows the secret.")
         return
-    raise Violation(f"{key} takes a line separator and an umlaut; use psp.common.secrets.")
+    raise Violation(
+        f"{key} accepts a line separator and an umlaut; use integrator.psp.toolkit.secrets."
+    )
 
 
 @check()
-async def keys_last_long_enough(world: CheckContext) -> None:
-    """The PSP recognises repetitions for a while, or the adapter says that it does not."""
-    semantics = world.sheet.idempotency
+async def the_idempotency_window_is_long_enough(context: CheckContext) -> None:
+    """The PSP recognises repetitions for at least a minute, or declares that it does not."""
+    semantics = context.capabilities.idempotency
     if semantics.style is IdempotencyMode.NONE:
-        raise NotApplicable("the PSP recognises no repetition (KeyStyle.NONE)")
-    require(semantics.window_seconds >= 60, "A window below a minute protects no retry.")
+        raise NotApplicable("the PSP recognises no repetition (IdempotencyMode.NONE)")
+    require(
+        semantics.window_seconds >= 60, "An idempotency window below a minute protects no retry."
+    )

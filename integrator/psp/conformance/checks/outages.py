@@ -1,17 +1,17 @@
-"""Calls that break off: nobody knows, the call is made again, and money moves once."""
+"""Interrupted calls: the outcome is unknown, the call is repeated, and money moves once."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from integrator.psp.conformance import fault_transport, operations, setup
-from integrator.psp.conformance.assertions import equal, raises, require, shown
+from integrator.psp.conformance.assertions import describe, require, require_equal, require_raises
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.fault_transport import Effect, Fault
 from integrator.psp.conformance.harness import ErrorCase
 from integrator.psp.conformance.operations import OperationKind, OperationVariant, PreparedCall
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
-from integrator.psp.conformance.setup import Money
+from integrator.psp.conformance.setup import MethodCurrency
 from integrator.psp.errors import (
     CredentialsRejected,
     OutcomeUnknown,
@@ -21,150 +21,176 @@ from integrator.psp.errors import (
 )
 from integrator.psp.types import Declined, IdempotencyMode, Outcome
 
-_REPETITIONS = 4
-_MOST_REQUESTS = 12
+_MAX_REPETITIONS = 4
+_MAX_REQUESTS = 12
 
 
 @dataclass(frozen=True)
-class Break:
-    """A way for a request to break off, and what the adapter must say."""
+class Interruption:
+    """A way for a request to be interrupted, and the error the adapter must raise."""
 
     label: str
     effect: Callable[[], Effect]
     error: type[PspError]
 
 
-_BREAKS = (
-    Break("unreachable", fault_transport.unreachable, PspUnavailable),
-    Break("reset-before", lambda: fault_transport.lost(after_booking=False), OutcomeUnknown),
-    Break("reset-after", lambda: fault_transport.lost(after_booking=True), OutcomeUnknown),
-    Break("timeout-before", lambda: fault_transport.late(after_booking=False), PspTimeout),
-    Break("timeout-after", lambda: fault_transport.late(after_booking=True), PspTimeout),
-    Break(
-        "502-before", lambda: fault_transport.answering(fault_transport.html(502)), OutcomeUnknown
-    ),
-    Break(
-        "500-after",
-        lambda: fault_transport.answering(fault_transport.html(500), after_booking=True),
+_INTERRUPTIONS = (
+    Interruption("unreachable", fault_transport.connection_refused, PspUnavailable),
+    Interruption(
+        "reset-before",
+        lambda: fault_transport.connection_reset(after_booking=False),
         OutcomeUnknown,
     ),
-    Break(
-        "garbage-after",
-        lambda: fault_transport.mangled(lambda body: body[: len(body) // 2]),
+    Interruption(
+        "reset-after", lambda: fault_transport.connection_reset(after_booking=True), OutcomeUnknown
+    ),
+    Interruption(
+        "timeout-before", lambda: fault_transport.timeout(after_booking=False), PspTimeout
+    ),
+    Interruption("timeout-after", lambda: fault_transport.timeout(after_booking=True), PspTimeout),
+    Interruption(
+        "502-before",
+        lambda: fault_transport.respond_with(fault_transport.html_page(502)),
+        OutcomeUnknown,
+    ),
+    Interruption(
+        "500-after",
+        lambda: fault_transport.respond_with(fault_transport.html_page(500), after_booking=True),
+        OutcomeUnknown,
+    ),
+    Interruption(
+        "malformed-after",
+        lambda: fault_transport.alter_response(lambda body: body[: len(body) // 2]),
         OutcomeUnknown,
     ),
 )
 
 
-def _cases(world: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, Break]]]:
-    for label, kind in operations.kinds(world):
-        for broken in _BREAKS:
-            yield f"{label}-{broken.label}", (kind, broken)
+def _interruption_cases(
+    context: CheckContext,
+) -> Iterator[tuple[str, tuple[OperationKind, Interruption]]]:
+    for label, kind in operations.kinds(context):
+        for interruption in _INTERRUPTIONS:
+            yield f"{label}-{interruption.label}", (kind, interruption)
 
 
-def _reads(world: CheckContext) -> Iterator[tuple[str, tuple[Money, Break]]]:
-    if world.sheet.can_read:
-        for label, money in setup.first_moneys(world):
-            for broken in _BREAKS:
-                yield f"{label}-{broken.label}", (money, broken)
+def _look_up_cases(
+    context: CheckContext,
+) -> Iterator[tuple[str, tuple[MethodCurrency, Interruption]]]:
+    if context.capabilities.can_read:
+        for label, method in setup.each_method(context):
+            for interruption in _INTERRUPTIONS:
+                yield f"{label}-{interruption.label}", (method, interruption)
 
 
-@check(_cases)
-async def a_broken_call_moves_money_once(
-    world: CheckContext, case: tuple[OperationKind, Break]
+@check(_interruption_cases)
+async def an_interrupted_call_moves_money_once(
+    context: CheckContext, case: tuple[OperationKind, Interruption]
 ) -> None:
-    """Whichever of its requests breaks off, the call raises, and repeated it is booked once."""
-    kind, broken = case
-    for place in range(_MOST_REQUESTS):
-        act = await operations.prepare(world, kind)
-        with world.wire.failing(Fault(broken.effect(), skip=place)) as fault:
-            # A request on its own way of failing; later ones may follow others that took effect.
-            errors = (broken.error,) if place == 0 else (OutcomeUnknown, PspUnavailable)
-            answer = await _attempt(act.carry_out(world), errors)
-        if not fault.struck:
-            require(place > 0, "The operation sends nothing that writes.")
+    """Whichever of its requests is interrupted, the call raises; repeated, it is booked once."""
+    kind, interruption = case
+    for position in range(_MAX_REQUESTS):
+        prepared = await operations.prepare(context, kind)
+        with context.transport.inject(Fault(interruption.effect(), skip=position)) as fault:
+            # The first request fails in its own way; later ones may follow others that took effect.
+            errors = (interruption.error,) if position == 0 else (OutcomeUnknown, PspUnavailable)
+            result = await _execute_interrupted(prepared.execute(context), errors)
+        if not fault.hits:
+            require(position > 0, "The operation sends no write request.")
             return
-        await _made_good(world, act, answer)
-    raise Violation(f"The operation makes more than {_MOST_REQUESTS} requests.")
+        await _require_recovery(context, prepared, result)
+    raise Violation(f"The operation makes more than {_MAX_REQUESTS} requests.")
 
 
-@check(_reads)
-async def a_broken_look_up_tells_nothing(world: CheckContext, case: tuple[Money, Break]) -> None:
-    """A look-up that breaks off raises: it is neither an outcome nor "nothing found"."""
-    money, broken = case
-    call, outcome = await setup.payment(world, money)
-    for psp_id in (None, setup.known_as(outcome)):
-        with world.wire.failing(Fault(broken.effect(), writes=False)) as fault:
+@check(_look_up_cases)
+async def an_interrupted_look_up_has_no_result(
+    context: CheckContext, case: tuple[MethodCurrency, Interruption]
+) -> None:
+    """An interrupted look-up raises: it is neither an outcome nor "not found"."""
+    method, interruption = case
+    call, outcome = await setup.shared_payment(context, method)
+    for psp_id in (None, setup.require_psp_id(outcome)):
+        with context.transport.inject(Fault(interruption.effect(), writes_only=False)) as fault:
             never = (CredentialsRejected,)
-            await raises(setup.fetched(world, call, psp_id), broken.error, never=never)
-            require(fault.struck, "The look-up asked nobody.")
+            await require_raises(
+                setup.fetch_outcome(context, call, psp_id), interruption.error, never=never
+            )
+            require(fault.hits, "The look-up made no request.")
 
 
 @check(operations.kinds)
-async def the_psp_fails_in_its_own_words(world: CheckContext, kind: OperationKind) -> None:
-    """A 5xx of the PSP's own is OutcomeUnknown: it may have booked."""
-    answer = world.bench.answer(ErrorCase.FAILED)
-    if answer is None:
-        raise NotApplicable("the bench does not know how the PSP words a failure")
-    act = await operations.prepare(world, kind)
-    with world.wire.failing(Fault(fault_transport.answering(answer, after_booking=True))):
-        first = await _attempt(act.carry_out(world), (OutcomeUnknown,))
-    await _made_good(world, act, first)
+async def a_psp_error_leaves_the_outcome_unknown(
+    context: CheckContext, kind: OperationKind
+) -> None:
+    """The PSP's own 5xx is OutcomeUnknown: it may have booked."""
+    response = context.harness.error_response(ErrorCase.FAILED)
+    if response is None:
+        raise NotApplicable("the harness has no error response for a failure of the PSP")
+    prepared = await operations.prepare(context, kind)
+    with context.transport.inject(
+        Fault(fault_transport.respond_with(response, after_booking=True))
+    ):
+        first = await _execute_interrupted(prepared.execute(context), (OutcomeUnknown,))
+    await _require_recovery(context, prepared, first)
 
 
 @check(operations.kinds)
-async def a_call_in_vain_leaves_nothing(world: CheckContext, kind: OperationKind) -> None:
-    """A request that never got through is found nowhere, which is None and no decline."""
-    if kind.way is OperationVariant.VOID or not world.sheet.can_read:
+async def an_unsent_call_is_not_found(context: CheckContext, kind: OperationKind) -> None:
+    """A call that never reached the PSP is None in a look-up, and no decline."""
+    if kind.variant is OperationVariant.VOID or not context.capabilities.can_read:
         raise NotApplicable("there is nothing to look up")
-    act = await operations.prepare(world, kind)
-    with world.wire.failing(Fault(fault_transport.unreachable(), times=_MOST_REQUESTS)):
-        await raises(act.carry_out(world), PspUnavailable)
-    equal(await act.look_up(world), None, "the look-up of what never arrived")
+    prepared = await operations.prepare(context, kind)
+    with context.transport.inject(Fault(fault_transport.connection_refused(), times=_MAX_REQUESTS)):
+        await require_raises(prepared.execute(context), PspUnavailable)
+    require_equal(await prepared.look_up(context), None, "the look-up of a call that never arrived")
 
 
-async def _attempt(call: Awaitable[Outcome], errors: tuple[type[PspError], ...]) -> Outcome | None:
-    """The outcome of an adapter that found it out by itself; None after one of the errors."""
+async def _execute_interrupted(
+    call: Awaitable[Outcome], errors: tuple[type[PspError], ...]
+) -> Outcome | None:
+    """Return the outcome of an adapter that recovers by itself; None after a given error."""
     try:
         outcome = await call
     except errors as error:
-        require(not isinstance(error, CredentialsRejected), "An outage is no rejection.")
+        require(not isinstance(error, CredentialsRejected), "An outage became CredentialsRejected.")
         return None
     except PspError as error:
         names = " or ".join(kind.__name__ for kind in errors)
-        text = f"{names} was to be expected, not {type(error).__name__}: {error}"
+        text = f"Expected {names}, got {type(error).__name__}: {error}"
         raise Violation(text) from error
-    _is_no_decline(outcome)
+    _require_not_declined(outcome)
     return outcome
 
 
-async def _made_good(world: CheckContext, act: PreparedCall, answer: Outcome | None) -> None:
-    """Repeat until there is an answer, as the workflow does, then look into the books."""
-    if world.sheet.idempotency.style is IdempotencyMode.NONE:
-        await _looked_up(world, act)
+async def _require_recovery(
+    context: CheckContext, prepared: PreparedCall, result: Outcome | None
+) -> None:
+    """Repeat until there is a result, like the workflow, then count the bookings."""
+    if context.capabilities.idempotency.style is IdempotencyMode.NONE:
+        await _require_at_most_one_booking(context, prepared)
         return
-    world.restart()
-    for _ in range(_REPETITIONS):
-        if answer is not None:
+    context.reconnect()
+    for _ in range(_MAX_REPETITIONS):
+        if result is not None:
             break
         try:
-            answer = await act.carry_out(world)
+            result = await prepared.execute(context)
         except (OutcomeUnknown, PspUnavailable):
             continue
-        _is_no_decline(answer)
-    await _looked_up(world, act)
-    booked = await act.times_booked(world)
-    if booked is not None:
-        equal(booked, 1, "how often the PSP has booked it")
+        _require_not_declined(result)
+    await _require_at_most_one_booking(context, prepared)
+    booking_count = await prepared.count_bookings(context)
+    if booking_count is not None:
+        require_equal(booking_count, 1, "the number of bookings at the PSP")
 
 
-async def _looked_up(world: CheckContext, act: PreparedCall) -> None:
-    """What was repeated, or must not be, can be found; and it is one movement at most."""
-    await setup.wait_until_decided(world, act.call)
-    booked = await act.times_booked(world)
-    if booked is not None:
-        require(booked <= 1, f"The PSP has booked it {booked} times.")
+async def _require_at_most_one_booking(context: CheckContext, prepared: PreparedCall) -> None:
+    """Require at most one booking, whether or not the call was repeated."""
+    await setup.wait_until_booked(context, prepared.call)
+    booking_count = await prepared.count_bookings(context)
+    if booking_count is not None:
+        require(booking_count <= 1, f"The PSP has booked the call {booking_count} times.")
 
 
-def _is_no_decline(outcome: Outcome) -> None:
-    require(not isinstance(outcome, Declined), f"An outage was declined: {shown(outcome)}")
+def _require_not_declined(outcome: Outcome) -> None:
+    require(not isinstance(outcome, Declined), f"An outage became a decline: {describe(outcome)}")

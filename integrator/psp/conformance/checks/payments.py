@@ -1,145 +1,173 @@
-"""Payments with a stored payment method, and what may become of them later."""
+"""Payments with a stored payment method, and their later outcomes."""
 
 from collections.abc import Iterator
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.conformance import call_factory, setup
 from integrator.psp.conformance.assertions import (
-    approved,
-    declined,
-    equal,
-    facts,
-    one_fact,
+    fact_amounts,
+    facts_of,
     require,
-    same_movement,
-    sums,
+    require_approved,
+    require_declined,
+    require_equal,
+    require_same_movement,
+    require_single_fact,
 )
 from integrator.psp.conformance.context import CheckContext
-from integrator.psp.conformance.harness import Booking, Movement, Script
+from integrator.psp.conformance.harness import Booking, BookingKind, Script
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable
-from integrator.psp.conformance.setup import Money
+from integrator.psp.conformance.setup import MethodCurrency
 from integrator.psp.types import Charge, Fact, FactKind, Instrument, Outcome, Pending
 
-_AT_ONCE = {
+_DECLINE_CODES = {
     Script.LACKS_FUNDS: Code.InsufficientBalance,
     Script.EXPIRED_CARD: Code.BearerExpired,
 }
 
 
-def _scripts(world: CheckContext) -> Iterator[tuple[str, tuple[Money, Script]]]:
-    for label, money in setup.first_moneys(world):
-        for script in _AT_ONCE:
-            yield f"{label}-{script.value}", (money, script)
+def _decline_cases(context: CheckContext) -> Iterator[tuple[str, tuple[MethodCurrency, Script]]]:
+    for label, method in setup.each_method(context):
+        for script in _DECLINE_CODES:
+            yield f"{label}-{script.value}", (method, script)
 
 
 @check(setup.method_currencies)
-async def a_payment_is_taken(world: CheckContext, money: Money) -> None:
-    """A charge takes the exact amount, once, and can be found by id and by reference."""
-    call, outcome = await setup.paid(world, money)
-    one_fact(outcome, FactKind.PAID, money.amount)
-    booked = await world.bench.booked(call.reference)
-    if booked is not None:
-        equal(list(booked), [Booking(Movement.CHARGE, money.amount, money.currency)], "the books")
-    for psp_id in (None, setup.known_as(outcome)):
-        found = approved(await setup.found(world, call, psp_id))
-        same_movement(found, outcome)
+async def a_payment_is_charged(context: CheckContext, method: MethodCurrency) -> None:
+    """A charge takes the exact amount once and is found by id and by reference."""
+    call, outcome = await setup.make_payment(context, method)
+    require_single_fact(outcome, FactKind.PAID, method.amount)
+    bookings = await context.harness.list_bookings(call.reference)
+    if bookings is not None:
+        require_equal(
+            list(bookings),
+            [Booking(BookingKind.CHARGE, method.amount, method.currency)],
+            "the ledger entries",
+        )
+    for psp_id in (None, setup.require_psp_id(outcome)):
+        fetched = require_approved(await setup.fetch_existing(context, call, psp_id))
+        require_same_movement(fetched, outcome)
 
 
-@check(_scripts)
-async def a_payment_is_refused(world: CheckContext, case: tuple[Money, Script]) -> None:
-    """A refused charge is a Declined with the reason in the contract's words; nothing is taken."""
-    money, script = case
-    call = await _scripted(world, money, script)
-    outcome = await setup.decided(world, call, await world.connection.charge(call))
-    declined(outcome, _AT_ONCE[script])
-    require(not await world.bench.booked(call.reference), "Something was booked.")
-
-
-@check(setup.first_moneys)
-async def a_payment_is_decided_later(world: CheckContext, money: Money) -> None:
-    """What is merely accepted is Pending without a payment, and Approved when it is one."""
-    call = await _scripted(world, money, Script.PENDING_THEN_DONE)
-    first = await world.connection.charge(call)
-    require(isinstance(first, Pending), f"Pending was to be expected, not {first}")
-    require(FactKind.PAID not in [fact.kind for fact in facts(first)], "It counts as paid.")
-    one_fact(await setup.decided(world, call, first), FactKind.PAID, call.amount)
-
-
-@check(setup.first_moneys)
-async def a_payment_fails_later(world: CheckContext, money: Money) -> None:
-    """A payment that was pending and failed is a decline without money."""
-    call = await _scripted(world, money, Script.PENDING_THEN_FAILED)
-    first = await world.connection.charge(call)
-    require(isinstance(first, Pending), f"Pending was to be expected, not {first}")
-    outcome = declined(await setup.decided(world, call, first))
-    equal(sums(outcome), [], "the facts of a failed payment")
-
-
-@check(setup.first_moneys)
-async def a_payment_is_taken_back(world: CheckContext, money: Money) -> None:
-    """A chargeback stands beside the payment: with an id of its own and the exact amount."""
-    call = await _scripted(world, money, Script.CHARGED_BACK)
-    first = await world.connection.charge(call)
-
-    async def look() -> Fact | None:
-        found = await setup.found(world, call)
-        return next((f for f in facts(found) if f.kind is FactKind.CHARGED_BACK), None)
-
-    taken_back = await setup.eventually(world, look)
-    if taken_back is None:
-        require(False, "The chargeback does not show in a look-up.")
-        return
-    equal(taken_back.amount, call.amount, "the amount charged back")
-    after = await setup.found(world, call)
-    paid = [fact for fact in facts(after) if fact.kind is FactKind.PAID]
-    equal([fact.amount for fact in paid], [call.amount], "what was paid, after a chargeback")
-    require(taken_back.id not in [fact.id for fact in paid], "Both facts have the same id.")
-    require(taken_back.reason is not None, "The chargeback has no reason; say Unknown.")
-    approved_or_pending(first)
-
-
-@check(setup.first_moneys)
-async def a_lost_payment_method_is_refused(world: CheckContext, money: Money) -> None:
-    """A charge with a payment method that the PSP does not have is declined."""
-    stored = await setup.instrument(world, money)
-    gone = {key: f"{value[:4]}gone0000" for key, value in stored.token.items()}
-    call = call_factory.charge(
-        money.role, money.amount, money.currency, Instrument(token=gone, bearer=stored.bearer)
+@check(_decline_cases)
+async def a_payment_is_declined(context: CheckContext, case: tuple[MethodCurrency, Script]) -> None:
+    """A declined charge has the contract's code, and nothing is booked."""
+    method, script = case
+    call = await _script_charge(context, method, script)
+    outcome = await setup.wait_for_outcome(context, call, await context.connection.charge(call))
+    require_declined(outcome, _DECLINE_CODES[script])
+    require(
+        not await context.harness.list_bookings(call.reference), "The declined call was booked."
     )
-    declined(await world.connection.charge(call))
 
 
-@check(setup.first_moneys)
-async def no_payment_method_is_refused(world: CheckContext, money: Money) -> None:
-    """A charge without anything to charge is declined without asking the PSP."""
-    nothing = Instrument(token={}, bearer={})
-    call = call_factory.charge(money.role, money.amount, money.currency, nothing)
-    declined(await world.connection.charge(call))
-    require(not world.wire.writes, "The PSP was asked.")
+@check(setup.each_method)
+async def a_pending_payment_succeeds_later(context: CheckContext, method: MethodCurrency) -> None:
+    """An accepted charge is Pending without a payment, and Approved once it is paid."""
+    call = await _script_charge(context, method, Script.PENDING_THEN_DONE)
+    first = await context.connection.charge(call)
+    require(isinstance(first, Pending), f"Expected Pending, got {first}")
+    require(
+        FactKind.PAID not in [fact.kind for fact in facts_of(first)],
+        "A pending payment counts as paid.",
+    )
+    require_single_fact(
+        await setup.wait_for_outcome(context, call, first), FactKind.PAID, call.amount
+    )
 
 
-@check(setup.first_moneys)
-async def two_payments_are_two(world: CheckContext, money: Money) -> None:
+@check(setup.each_method)
+async def a_pending_payment_fails_later(context: CheckContext, method: MethodCurrency) -> None:
+    """A payment that was pending and failed is a decline without a payment."""
+    call = await _script_charge(context, method, Script.PENDING_THEN_FAILED)
+    first = await context.connection.charge(call)
+    require(isinstance(first, Pending), f"Expected Pending, got {first}")
+    outcome = require_declined(await setup.wait_for_outcome(context, call, first))
+    require_equal(fact_amounts(outcome), [], "the facts of a failed payment")
+
+
+@check(setup.each_method)
+async def a_payment_is_charged_back(context: CheckContext, method: MethodCurrency) -> None:
+    """A chargeback is a fact of its own beside the payment, with its own id and exact amount."""
+    call = await _script_charge(context, method, Script.CHARGED_BACK)
+    first = await context.connection.charge(call)
+
+    async def probe() -> Fact | None:
+        fetched = await setup.fetch_existing(context, call)
+        return next((f for f in facts_of(fetched) if f.kind is FactKind.CHARGED_BACK), None)
+
+    chargeback = await setup.poll(context, probe)
+    if chargeback is None:
+        require(False, "No look-up shows the chargeback.")
+        return
+    require_equal(chargeback.amount, call.amount, "the amount charged back")
+    current = await setup.fetch_existing(context, call)
+    payments = [fact for fact in facts_of(current) if fact.kind is FactKind.PAID]
+    require_equal(
+        [fact.amount for fact in payments], [call.amount], "what was paid, after a chargeback"
+    )
+    require(chargeback.id not in [fact.id for fact in payments], "Both facts have the same id.")
+    require(chargeback.reason is not None, "The chargeback has no reason; use Unknown.")
+    require_approved_or_pending(first)
+
+
+@check(setup.each_method)
+async def an_unknown_payment_method_is_declined(
+    context: CheckContext, method: MethodCurrency
+) -> None:
+    """A charge with a payment method that the PSP does not have is declined."""
+    stored = await setup.stored_instrument(context, method)
+    unknown_token = {key: f"{value[:4]}gone0000" for key, value in stored.token.items()}
+    call = call_factory.charge(
+        method.role,
+        method.amount,
+        method.currency,
+        Instrument(token=unknown_token, bearer=stored.bearer),
+    )
+    require_declined(await context.connection.charge(call))
+
+
+@check(setup.each_method)
+async def a_missing_payment_method_is_declined(
+    context: CheckContext, method: MethodCurrency
+) -> None:
+    """A charge without a payment method is declined without a request to the PSP."""
+    empty_instrument = Instrument(token={}, bearer={})
+    call = call_factory.charge(method.role, method.amount, method.currency, empty_instrument)
+    require_declined(await context.connection.charge(call))
+    require(not context.transport.write_requests, "A request was sent to the PSP.")
+
+
+@check(setup.each_method)
+async def equal_payments_are_separate(context: CheckContext, method: MethodCurrency) -> None:
     """Another transaction of the same amount is another payment."""
-    (first, one), (second, two) = await setup.paid(world, money), await setup.paid(world, money)
-    require(setup.known_as(one) != setup.known_as(two), "Two payments have the same id.")
-    ids = {fact.id for outcome in (one, two) for fact in outcome.facts}
-    equal(len(ids), 2, "the number of facts")
+    (first, first_outcome), (second, second_outcome) = (
+        await setup.make_payment(context, method),
+        await setup.make_payment(context, method),
+    )
+    require(
+        setup.require_psp_id(first_outcome) != setup.require_psp_id(second_outcome),
+        "Two payments have the same id.",
+    )
+    ids = {fact.id for outcome in (first_outcome, second_outcome) for fact in outcome.facts}
+    require_equal(len(ids), 2, "the number of facts")
     for call in (first, second):
-        booked = await world.bench.booked(call.reference)
-        require(booked is None or len(booked) == 1, "The PSP did not book one payment each.")
+        bookings = await context.harness.list_bookings(call.reference)
+        require(bookings is None or len(bookings) == 1, "The PSP did not book each payment once.")
 
 
-def approved_or_pending(outcome: Outcome) -> None:
-    """A payment that was later taken back had not failed before."""
-    require(outcome.outcome in ("approved", "pending"), f"It began as {outcome}")
+def require_approved_or_pending(outcome: Outcome) -> None:
+    """Require that a payment that was charged back had not failed before."""
+    require(
+        outcome.outcome in ("approved", "pending"), f"Expected approved or pending, got {outcome}"
+    )
 
 
-async def _scripted(world: CheckContext, money: Money, script: Script) -> Charge:
-    stored = await setup.instrument(world, money)
-    call = call_factory.charge(money.role, money.amount, money.currency, stored)
-    scripted = await world.bench.scripted(call, script)
-    if scripted is None:
-        raise NotApplicable(f"the bench has no script {script.value} for {money.role.name}")
-    return scripted
+async def _script_charge(context: CheckContext, method: MethodCurrency, script: Script) -> Charge:
+    stored = await setup.stored_instrument(context, method)
+    call = call_factory.charge(method.role, method.amount, method.currency, stored)
+    scripted_call = await context.harness.script_call(call, script)
+    if scripted_call is None:
+        raise NotApplicable(f"the harness has no script {script.value} for {method.role.name}")
+    return scripted_call

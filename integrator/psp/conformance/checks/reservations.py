@@ -1,4 +1,4 @@
-"""Money held on a stored payment method, and its end: captured, given back, or neither."""
+"""Reservations on a stored payment method: captured, voided, or declined."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -7,22 +7,22 @@ from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.conformance import call_factory, setup
 from integrator.psp.conformance.assertions import (
-    approved,
-    declined,
-    equal,
-    one_fact,
+    fact_amounts,
     require,
-    same_movement,
-    sums,
+    require_approved,
+    require_declined,
+    require_equal,
+    require_same_movement,
+    require_single_fact,
 )
 from integrator.psp.conformance.context import CheckContext
-from integrator.psp.conformance.harness import Booking, Movement, Script
+from integrator.psp.conformance.harness import Booking, BookingKind, Script
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable
-from integrator.psp.conformance.setup import Money
+from integrator.psp.conformance.setup import MethodCurrency
 from integrator.psp.types import Approved, Capture, Declined, FactKind, Operation, Pending, Void
 
-_SCRIPTED = {
+_DECLINE_CODES = {
     Script.LACKS_FUNDS: Code.InsufficientBalance,
     Script.EXPIRED_CARD: Code.BearerExpired,
 }
@@ -30,223 +30,281 @@ _SCRIPTED = {
 _ANY_ID = "any_00000000000000000000"
 
 
-def _all(world: CheckContext) -> Iterator[tuple[str, Money]]:
-    yield from setup.method_currencies(world, setup.holding(world))
+def _reservable_currencies(context: CheckContext) -> Iterator[tuple[str, MethodCurrency]]:
+    yield from setup.method_currencies(context, setup.reservable_roles(context))
 
 
-def _first(world: CheckContext) -> Iterator[tuple[str, Money]]:
-    yield from setup.first_moneys(world, setup.holding(world))
+def _reservable_methods(context: CheckContext) -> Iterator[tuple[str, MethodCurrency]]:
+    yield from setup.each_method(context, setup.reservable_roles(context))
 
 
-def _voidable(world: CheckContext) -> Iterator[tuple[str, Money]]:
-    roles = [role for role in setup.holding(world) if world.method(role).cancel]
-    yield from setup.first_moneys(world, roles)
+def _voidable_methods(context: CheckContext) -> Iterator[tuple[str, MethodCurrency]]:
+    roles = [
+        role for role in setup.reservable_roles(context) if context.method_capability(role).cancel
+    ]
+    yield from setup.each_method(context, roles)
 
 
-def _holding_nothing(world: CheckContext) -> Iterator[tuple[str, Money]]:
-    roles = [role for role in world.sheet.methods if role not in setup.holding(world)]
-    yield from setup.first_moneys(world, roles)
+def _methods_without_reservations(context: CheckContext) -> Iterator[tuple[str, MethodCurrency]]:
+    roles = [
+        role for role in context.capabilities.methods if role not in setup.reservable_roles(context)
+    ]
+    yield from setup.each_method(context, roles)
 
 
-def _scripts(world: CheckContext) -> Iterator[tuple[str, tuple[Money, Script]]]:
-    for label, money in _first(world):
-        for script in _SCRIPTED:
-            yield f"{label}-{script.value}", (money, script)
+def _decline_cases(context: CheckContext) -> Iterator[tuple[str, tuple[MethodCurrency, Script]]]:
+    for label, method in _reservable_methods(context):
+        for script in _DECLINE_CODES:
+            yield f"{label}-{script.value}", (method, script)
 
 
-@check(_all)
-async def money_is_held(world: CheckContext, money: Money) -> None:
-    """A reservation holds the exact amount until a given time and can be found."""
-    call, outcome = await setup.held(world, money)
-    one_fact(outcome, FactKind.AUTHORIZED, money.amount)
-    booked = await world.bench.booked(call.reference)
-    if booked is not None:
-        wanted = [Booking(Movement.AUTHORIZE, money.amount, money.currency)]
-        equal(list(booked), wanted, "what the PSP holds")
-    for psp_id in (None, setup.known_as(outcome)):
-        found = approved(await setup.found(world, call, psp_id))
-        same_movement(found, outcome)
+@check(_reservable_currencies)
+async def a_reservation_holds_the_amount(context: CheckContext, method: MethodCurrency) -> None:
+    """A reservation holds the exact amount until its expiry and can be found."""
+    call, outcome = await setup.make_reservation(context, method)
+    require_single_fact(outcome, FactKind.AUTHORIZED, method.amount)
+    bookings = await context.harness.list_bookings(call.reference)
+    if bookings is not None:
+        expected = [Booking(BookingKind.AUTHORIZE, method.amount, method.currency)]
+        require_equal(list(bookings), expected, "the reservation in the ledger")
+    for psp_id in (None, setup.require_psp_id(outcome)):
+        fetched = require_approved(await setup.fetch_existing(context, call, psp_id))
+        require_same_movement(fetched, outcome)
 
 
-@check(_scripts)
-async def a_reservation_is_refused(world: CheckContext, case: tuple[Money, Script]) -> None:
-    """A refused reservation is a Declined with the reason in the contract's words."""
-    money, script = case
-    stored = await setup.instrument(world, money)
-    call = call_factory.reserve(money.role, money.amount, money.currency, stored)
-    scripted = await world.bench.scripted(call, script)
-    if scripted is None:
-        raise NotApplicable(f"the bench has no script {script.value} for a reservation")
-    declined(await world.connection.authorize(scripted), _SCRIPTED[script])
-
-
-@check(_first)
-async def an_upgrade_without_money(world: CheckContext, money: Money) -> None:
-    """A preauth of 0 with a stored payment method holds nothing."""
-    stored = await setup.instrument(world, money)
-    call = call_factory.reserve(money.role, Decimal(0), money.currency, stored)
-    outcome = approved(await world.connection.authorize(call))
-    equal(sums(outcome), [], "the facts of an upgrade without money")
-    require(not await world.bench.booked(call.reference), "Something was booked.")
-
-
-@check(_all)
-async def all_of_it_is_captured(world: CheckContext, money: Money) -> None:
-    """A capture takes the exact amount, under its own reference, and can be found."""
-    await _captured(world, money, money.amount)
-
-
-@check(_all)
-async def a_part_is_captured(world: CheckContext, money: Money) -> None:
-    """A capture takes the amount asked for, not the amount held."""
-    if not world.sheet.partial_capture:
-        raise NotApplicable("the PSP captures all or nothing (partial_capture)")
-    await _captured(world, money, call_factory.part_of(money.amount, money.currency))
-
-
-@check(_first)
-async def a_capture_is_decided_later(world: CheckContext, money: Money) -> None:
-    """A capture that is merely accepted is Pending without a payment, and later a payment."""
-    call = await _scripted_capture(world, money, Script.PENDING_THEN_DONE)
-    first = await world.connection.capture(call)
-    require(isinstance(first, Pending), f"Pending was to be expected, not {first}")
-    require(FactKind.PAID not in [kind for kind, _ in sums(first)], "It counts as paid.")
-    one_fact(await setup.decided(world, call, first), FactKind.PAID, call.amount)
-
-
-@check(_first)
-async def a_capture_fails_later(world: CheckContext, money: Money) -> None:
-    """A capture that was accepted and failed is a decline without money."""
-    call = await _scripted_capture(world, money, Script.PENDING_THEN_FAILED)
-    first = await world.connection.capture(call)
-    require(isinstance(first, Pending), f"Pending was to be expected, not {first}")
-    outcome = declined(await setup.decided(world, call, first))
-    equal(sums(outcome), [], "the facts of a failed capture")
-
-
-@check(_first)
-async def a_part_is_refused(world: CheckContext, money: Money) -> None:
-    """Without partial captures, a part is declined rather than everything taken."""
-    if world.sheet.partial_capture:
-        raise NotApplicable("the PSP captures parts (partial_capture)")
-    _, held = await setup.held(world, money)
-    amount = call_factory.part_of(money.amount, money.currency)
-    call = call_factory.capture(money.role, amount, money.currency, setup.known_as(held))
-    declined(await world.connection.capture(call))
-    require(not await world.bench.booked(call.reference), "Something was booked.")
-
-
-@check(_first)
-async def too_much_is_captured(world: CheckContext, money: Money) -> None:
-    """More than is held is declined, and nothing is taken."""
-    _, held = await setup.held(world, money)
-    call = call_factory.capture(money.role, money.amount * 3, money.currency, setup.known_as(held))
-    declined(await setup.decided(world, call, await world.connection.capture(call)))
-    require(not await world.bench.booked(call.reference), "Something was booked.")
-
-
-@check(_first)
-async def nothing_is_captured(world: CheckContext, money: Money) -> None:
-    """A capture of what was never held is declined."""
-    _, held = await setup.held(world, money)
-    call = call_factory.capture(money.role, money.amount, money.currency, _unknown(held))
-    declined(await world.connection.capture(call))
-
-
-@check(_first)
-async def it_is_not_captured_twice(world: CheckContext, money: Money) -> None:
-    """When all that was held has been taken, another transaction's capture is declined."""
-    _, held = await setup.held(world, money)
-    for again in (False, True):
-        call = call_factory.capture(money.role, money.amount, money.currency, setup.known_as(held))
-        outcome = await setup.decided(world, call, await world.connection.capture(call))
-        if not again:
-            approved(outcome)
-            continue
-        declined(outcome)
-        require(not await world.bench.booked(call.reference), "It was captured twice.")
-
-
-@check(_holding_nothing)
-async def what_is_not_held_is_neither_taken_nor_given_back(
-    world: CheckContext, money: Money
+@check(_decline_cases)
+async def a_reservation_is_declined(
+    context: CheckContext, case: tuple[MethodCurrency, Script]
 ) -> None:
-    """Payment methods that hold no money decline captures and voids, and raise nothing."""
-    call = call_factory.capture(money.role, money.amount, money.currency, _ANY_ID)
-    declined(await world.connection.capture(call))
-    reserved = call_factory.sign_up(money.role, money.amount, money.currency)
-    declined(await world.connection.void(call_factory.void(reserved, _ANY_ID)))
+    """A declined reservation has the contract's code."""
+    method, script = case
+    stored = await setup.stored_instrument(context, method)
+    call = call_factory.reserve(method.role, method.amount, method.currency, stored)
+    scripted_call = await context.harness.script_call(call, script)
+    if scripted_call is None:
+        raise NotApplicable(f"the harness has no script {script.value} for a reservation")
+    require_declined(await context.connection.authorize(scripted_call), _DECLINE_CODES[script])
 
 
-@check(_voidable)
-async def a_reservation_is_given_back(world: CheckContext, money: Money) -> None:
-    """A confirmed void leaves nothing to be captured, and is no failure of the preauth."""
-    call, held = await setup.held(world, money)
-    await _voided(world, call_factory.void(call, setup.known_as(held)))
-    ended = declined(await setup.found(world, call), status=Status.Cancelled)
-    equal(sums(ended), [], "what is still held")
-    late = call_factory.capture(money.role, money.amount, money.currency, setup.known_as(held))
-    declined(await world.connection.capture(late))
+@check(_reservable_methods)
+async def a_zero_amount_reserves_nothing(context: CheckContext, method: MethodCurrency) -> None:
+    """A preauth of 0 with a stored payment method reserves nothing."""
+    stored = await setup.stored_instrument(context, method)
+    call = call_factory.reserve(method.role, Decimal(0), method.currency, stored)
+    outcome = require_approved(await context.connection.authorize(call))
+    require_equal(fact_amounts(outcome), [], "the facts of a preauth of 0")
+    require(not await context.harness.list_bookings(call.reference), "The call was booked.")
 
 
-@check(_voidable)
-async def a_captured_reservation_is_kept(world: CheckContext, money: Money) -> None:
-    """A void that comes too late is declined: the money has been taken."""
-    call, held = await setup.held(world, money)
-    taken = call_factory.capture(money.role, money.amount, money.currency, setup.known_as(held))
-    approved(await setup.decided(world, taken, await world.connection.capture(taken)))
-    outcome = await world.connection.void(call_factory.void(call, setup.known_as(held)))
-    require(isinstance(outcome, Declined | Pending), "A void after the capture was confirmed.")
+@check(_reservable_currencies)
+async def a_full_capture_succeeds(context: CheckContext, method: MethodCurrency) -> None:
+    """A capture takes the exact amount under its own reference and can be found."""
+    await _require_capture(context, method, method.amount)
 
 
-@check(_voidable)
-async def nothing_is_given_back(world: CheckContext, money: Money) -> None:
-    """A void of what was never held is declined."""
-    call, held = await setup.held(world, money)
-    declined(await world.connection.void(call_factory.void(call, _unknown(held))))
+@check(_reservable_currencies)
+async def a_partial_capture_succeeds(context: CheckContext, method: MethodCurrency) -> None:
+    """A capture takes the requested amount, not the reserved amount."""
+    if not context.capabilities.partial_capture:
+        raise NotApplicable("the PSP has no partial captures (partial_capture)")
+    await _require_capture(
+        context, method, call_factory.partial_amount(method.amount, method.currency)
+    )
 
 
-async def _captured(world: CheckContext, money: Money, amount: Decimal) -> None:
-    _, held = await setup.held(world, money)
-    call = call_factory.capture(money.role, amount, money.currency, setup.known_as(held))
-    first = await world.connection.capture(call)
-    accepted = Operation.CAPTURE in world.sheet.asynchronous
-    require(isinstance(first, Pending) is accepted, f"asynchronous is wrong about it: {first}")
-    outcome = approved(await setup.decided(world, call, first))
-    one_fact(outcome, FactKind.PAID, amount)
-    booked = await world.bench.booked(call.reference)
-    if booked is not None:
-        equal(list(booked), [Booking(Movement.CAPTURE, amount, money.currency)], "the books")
-    for psp_id in (None, setup.known_as(outcome)):
-        found = approved(await setup.found(world, call, psp_id))
-        same_movement(found, outcome)
+@check(_reservable_methods)
+async def a_pending_capture_succeeds_later(context: CheckContext, method: MethodCurrency) -> None:
+    """An accepted capture is Pending without a payment, and Approved once it is paid."""
+    call = await _script_capture(context, method, Script.PENDING_THEN_DONE)
+    first = await context.connection.capture(call)
+    require(isinstance(first, Pending), f"Expected Pending, got {first}")
+    require(
+        FactKind.PAID not in [kind for kind, _ in fact_amounts(first)],
+        "A pending capture counts as paid.",
+    )
+    require_single_fact(
+        await setup.wait_for_outcome(context, call, first), FactKind.PAID, call.amount
+    )
 
 
-async def _scripted_capture(world: CheckContext, money: Money, script: Script) -> Capture:
-    _, held = await setup.held(world, money)
-    call = call_factory.capture(money.role, money.amount, money.currency, setup.known_as(held))
-    scripted = await world.bench.scripted(call, script)
-    if scripted is None:
-        raise NotApplicable(f"the bench has no script {script.value} for captures")
-    return scripted
+@check(_reservable_methods)
+async def a_pending_capture_fails_later(context: CheckContext, method: MethodCurrency) -> None:
+    """A capture that was accepted and failed is a decline without a payment."""
+    call = await _script_capture(context, method, Script.PENDING_THEN_FAILED)
+    first = await context.connection.capture(call)
+    require(isinstance(first, Pending), f"Expected Pending, got {first}")
+    outcome = require_declined(await setup.wait_for_outcome(context, call, first))
+    require_equal(fact_amounts(outcome), [], "the facts of a failed capture")
 
 
-async def _voided(world: CheckContext, call: Void) -> None:
-    first = await world.connection.void(call)
-    if Operation.VOID not in world.sheet.asynchronous:
-        approved(first)
+@check(_reservable_methods)
+async def an_undeclared_partial_capture_is_declined(
+    context: CheckContext, method: MethodCurrency
+) -> None:
+    """Without partial captures, a partial amount is declined rather than everything captured."""
+    if context.capabilities.partial_capture:
+        raise NotApplicable("the PSP has partial captures (partial_capture)")
+    _, reservation = await setup.make_reservation(context, method)
+    amount = call_factory.partial_amount(method.amount, method.currency)
+    call = call_factory.capture(
+        method.role, amount, method.currency, setup.require_psp_id(reservation)
+    )
+    require_declined(await context.connection.capture(call))
+    require(not await context.harness.list_bookings(call.reference), "The call was booked.")
+
+
+@check(_reservable_methods)
+async def an_excessive_capture_is_declined(context: CheckContext, method: MethodCurrency) -> None:
+    """A capture of more than is reserved is declined, and nothing is booked."""
+    _, reservation = await setup.make_reservation(context, method)
+    call = call_factory.capture(
+        method.role, method.amount * 3, method.currency, setup.require_psp_id(reservation)
+    )
+    require_declined(
+        await setup.wait_for_outcome(context, call, await context.connection.capture(call))
+    )
+    require(not await context.harness.list_bookings(call.reference), "The call was booked.")
+
+
+@check(_reservable_methods)
+async def a_capture_of_an_unknown_reservation_is_declined(
+    context: CheckContext, method: MethodCurrency
+) -> None:
+    """A capture of a reservation that does not exist is declined."""
+    _, reservation = await setup.make_reservation(context, method)
+    call = call_factory.capture(
+        method.role, method.amount, method.currency, _unknown_id(reservation)
+    )
+    require_declined(await context.connection.capture(call))
+
+
+@check(_reservable_methods)
+async def a_second_full_capture_is_declined(context: CheckContext, method: MethodCurrency) -> None:
+    """After a full capture, another transaction's capture is declined."""
+    _, reservation = await setup.make_reservation(context, method)
+    for is_second in (False, True):
+        call = call_factory.capture(
+            method.role, method.amount, method.currency, setup.require_psp_id(reservation)
+        )
+        outcome = await setup.wait_for_outcome(
+            context, call, await context.connection.capture(call)
+        )
+        if not is_second:
+            require_approved(outcome)
+            continue
+        require_declined(outcome)
+        require(
+            not await context.harness.list_bookings(call.reference),
+            "The reservation was captured twice.",
+        )
+
+
+@check(_methods_without_reservations)
+async def capture_and_void_without_reservations_are_declined(
+    context: CheckContext, method: MethodCurrency
+) -> None:
+    """Payment methods without reservations decline captures and voids and raise nothing."""
+    call = call_factory.capture(method.role, method.amount, method.currency, _ANY_ID)
+    require_declined(await context.connection.capture(call))
+    sign_up_call = call_factory.sign_up(method.role, method.amount, method.currency)
+    require_declined(await context.connection.void(call_factory.void(sign_up_call, _ANY_ID)))
+
+
+@check(_voidable_methods)
+async def a_void_releases_the_reservation(context: CheckContext, method: MethodCurrency) -> None:
+    """A confirmed void leaves nothing to capture and is no failure of the preauth."""
+    call, reservation = await setup.make_reservation(context, method)
+    await _require_void(context, call_factory.void(call, setup.require_psp_id(reservation)))
+    current = require_declined(await setup.fetch_existing(context, call), status=Status.Cancelled)
+    require_equal(fact_amounts(current), [], "the facts after the void")
+    late_capture = call_factory.capture(
+        method.role, method.amount, method.currency, setup.require_psp_id(reservation)
+    )
+    require_declined(await context.connection.capture(late_capture))
+
+
+@check(_voidable_methods)
+async def a_void_after_capture_is_declined(context: CheckContext, method: MethodCurrency) -> None:
+    """A void after the capture is declined: the amount has been taken."""
+    call, reservation = await setup.make_reservation(context, method)
+    capture = call_factory.capture(
+        method.role, method.amount, method.currency, setup.require_psp_id(reservation)
+    )
+    require_approved(
+        await setup.wait_for_outcome(context, capture, await context.connection.capture(capture))
+    )
+    outcome = await context.connection.void(
+        call_factory.void(call, setup.require_psp_id(reservation))
+    )
+    require(isinstance(outcome, Declined | Pending), "A void after the capture was approved.")
+
+
+@check(_voidable_methods)
+async def a_void_of_an_unknown_reservation_is_declined(
+    context: CheckContext, method: MethodCurrency
+) -> None:
+    """A void of a reservation that does not exist is declined."""
+    call, reservation = await setup.make_reservation(context, method)
+    require_declined(
+        await context.connection.void(call_factory.void(call, _unknown_id(reservation)))
+    )
+
+
+async def _require_capture(context: CheckContext, method: MethodCurrency, amount: Decimal) -> None:
+    _, reservation = await setup.make_reservation(context, method)
+    call = call_factory.capture(
+        method.role, amount, method.currency, setup.require_psp_id(reservation)
+    )
+    first = await context.connection.capture(call)
+    asynchronous = Operation.CAPTURE in context.capabilities.asynchronous
+    require(
+        isinstance(first, Pending) is asynchronous,
+        f"The capability `asynchronous` does not match the result: {first}",
+    )
+    outcome = require_approved(await setup.wait_for_outcome(context, call, first))
+    require_single_fact(outcome, FactKind.PAID, amount)
+    bookings = await context.harness.list_bookings(call.reference)
+    if bookings is not None:
+        require_equal(
+            list(bookings),
+            [Booking(BookingKind.CAPTURE, amount, method.currency)],
+            "the ledger entries",
+        )
+    for psp_id in (None, setup.require_psp_id(outcome)):
+        fetched = require_approved(await setup.fetch_existing(context, call, psp_id))
+        require_same_movement(fetched, outcome)
+
+
+async def _script_capture(context: CheckContext, method: MethodCurrency, script: Script) -> Capture:
+    _, reservation = await setup.make_reservation(context, method)
+    call = call_factory.capture(
+        method.role, method.amount, method.currency, setup.require_psp_id(reservation)
+    )
+    scripted_call = await context.harness.script_call(call, script)
+    if scripted_call is None:
+        raise NotApplicable(f"the harness has no script {script.value} for captures")
+    return scripted_call
+
+
+async def _require_void(context: CheckContext, call: Void) -> None:
+    first = await context.connection.void(call)
+    if Operation.VOID not in context.capabilities.asynchronous:
+        require_approved(first)
         return
-    require(isinstance(first, Pending), f"asynchronous is wrong about the void: {first}")
+    require(
+        isinstance(first, Pending),
+        f"The capability `asynchronous` does not match the void: {first}",
+    )
 
-    async def look() -> Declined | None:
-        found = await world.connection.fetch_authorization(call_factory.lookup(call))
-        return found if isinstance(found, Declined) else None
+    async def probe() -> Declined | None:
+        fetched = await context.connection.fetch_authorization(call_factory.lookup(call))
+        return fetched if isinstance(fetched, Declined) else None
 
-    require(await setup.eventually(world, look), "The void is never seen to be done.")
+    require(await setup.poll(context, probe), "No look-up shows the void.")
 
 
-def _unknown(outcome: Approved) -> str:
-    """An id of the same form that names nothing."""
-    psp_id = setup.known_as(outcome)
-    swapped = psp_id[-6:].swapcase()
-    return psp_id[:-6] + (swapped if swapped != psp_id[-6:] else psp_id[-6:][::-1] + "0")
+def _unknown_id(outcome: Approved) -> str:
+    """Return an id of the same format that belongs to no object."""
+    psp_id = setup.require_psp_id(outcome)
+    changed_end = psp_id[-6:].swapcase()
+    return psp_id[:-6] + (changed_end if changed_end != psp_id[-6:] else psp_id[-6:][::-1] + "0")

@@ -1,12 +1,18 @@
-"""Answers: only the PSP's own words decide, and everything else leaves the outcome open."""
+"""Responses: only the PSP's own documented format decides; the rest leaves the outcome unknown."""
 
 from collections.abc import Iterator
 
 from integrator.psp.conformance import fault_transport, operations, setup
-from integrator.psp.conformance.assertions import declined, equal, raises, require, shown
+from integrator.psp.conformance.assertions import (
+    describe,
+    require,
+    require_declined,
+    require_equal,
+    require_raises,
+)
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.fault_transport import Fault
-from integrator.psp.conformance.harness import ErrorCase, PspAnswer, Refusal
+from integrator.psp.conformance.harness import ErrorCase, PspResponse, Refusal
 from integrator.psp.conformance.operations import OperationKind, OperationVariant
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
@@ -20,9 +26,9 @@ from integrator.psp.errors import (
 from integrator.psp.types import Approved, Declined, Operation, Pending, RedirectRequired
 
 _STATUSES = (400, 401, 402, 403, 404, 408, 409, 422, 429)
-_WISH = 7
-_ELSEWHERE = "https://elsewhere.example/v1"
-_WAYS = {
+_RETRY_AFTER_SECONDS = 7
+_OTHER_SERVER = "https://elsewhere.example/v1"
+_VARIANTS = {
     Operation.CAPTURE: (OperationVariant.CAPTURE,),
     Operation.CHARGE: (OperationVariant.CHARGE,),
     Operation.REFUND: (OperationVariant.REFUND,),
@@ -34,199 +40,220 @@ _WAYS = {
     ),
 }
 
-_GARBAGE = {
-    "200-page": fault_transport.html(200),
-    "200-empty": PspAnswer(200, b""),
-    "204": PspAnswer(204, b""),
-    "200-object": PspAnswer.json(200, {}),
-    "200-list": PspAnswer.json(200, []),
-    "200-null": PspAnswer.json(200, None),
-    "200-cut-off": PspAnswer(200, b'{"id": "x_1", "status": "succe'),
-    "200-not-utf8": PspAnswer(200, b'{"id": "\xff\xfe"}', {"Content-Type": "application/json"}),
-    "400-cut-off": PspAnswer(400, b'{"error": {"type": '),
-    "400-object": PspAnswer.json(400, {}),
-    "400-other-words": PspAnswer.json(400, {"fault": {"faultstring": "Invalid ApiKey"}}),
-    "502-page": fault_transport.html(502),
-    "503-page": fault_transport.html(503),
+_MALFORMED_RESPONSES = {
+    "200-page": fault_transport.html_page(200),
+    "200-empty": PspResponse(200, b""),
+    "204": PspResponse(204, b""),
+    "200-object": PspResponse.json(200, {}),
+    "200-list": PspResponse.json(200, []),
+    "200-null": PspResponse.json(200, None),
+    "200-cut-off": PspResponse(200, b'{"id": "x_1", "status": "succe'),
+    "200-not-utf8": PspResponse(200, b'{"id": "\xff\xfe"}', {"Content-Type": "application/json"}),
+    "400-cut-off": PspResponse(400, b'{"error": {"type": '),
+    "400-object": PspResponse.json(400, {}),
+    "400-other-format": PspResponse.json(400, {"fault": {"faultstring": "Invalid ApiKey"}}),
+    "502-page": fault_transport.html_page(502),
+    "503-page": fault_transport.html_page(503),
 }
 
 
-def _each_way(world: CheckContext) -> Iterator[tuple[str, OperationKind]]:
-    """One payment method for each way: what is said to all of them is read in one place."""
-    seen: set[OperationVariant] = set()
-    for label, kind in operations.kinds(world):
-        if kind.way not in seen:
-            seen.add(kind.way)
+def _each_variant(context: CheckContext) -> Iterator[tuple[str, OperationKind]]:
+    """Yield each variant once: its responses are parsed alike for all payment methods."""
+    yielded: set[OperationVariant] = set()
+    for label, kind in operations.kinds(context):
+        if kind.variant not in yielded:
+            yielded.add(kind.variant)
             yield label, kind
 
 
-def _pages(world: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, PspAnswer]]]:
-    for label, kind in _each_way(world):
+def _pages(context: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, PspResponse]]]:
+    for label, kind in _each_variant(context):
         for status in _STATUSES:
-            yield f"{label}-{status}-page", (kind, fault_transport.html(status))
+            yield f"{label}-{status}-page", (kind, fault_transport.html_page(status))
 
 
-def _garbage(world: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, PspAnswer]]]:
-    for label, kind in _each_way(world):
-        for name, answer in _GARBAGE.items():
-            yield f"{label}-{name}", (kind, answer)
+def _malformed_responses(
+    context: CheckContext,
+) -> Iterator[tuple[str, tuple[OperationKind, PspResponse]]]:
+    for label, kind in _each_variant(context):
+        for name, response in _MALFORMED_RESPONSES.items():
+            yield f"{label}-{name}", (kind, response)
 
 
-def _redirects(world: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, int]]]:
-    for label, kind in _each_way(world):
+def _redirects(context: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, int]]]:
+    for label, kind in _each_variant(context):
         for status in (301, 302, 303, 307, 308):
             yield f"{label}-{status}", (kind, status)
 
 
-def _broken(world: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, int]]]:
-    for label, kind in _each_way(world):
+def _server_errors(context: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, int]]]:
+    for label, kind in _each_variant(context):
         for status in (500, 503):
             yield f"{label}-{status}", (kind, status)
 
 
-def _refusals(world: CheckContext) -> Iterator[tuple[str, Refusal]]:
-    for row in world.bench.refusals():
+def _refusals(context: CheckContext) -> Iterator[tuple[str, Refusal]]:
+    for row in context.harness.refusals():
         yield f"{row.operation.value}-{row.role.name}-{row.label}", row
 
 
-def _read_pages(world: CheckContext) -> Iterator[tuple[str, PspAnswer]]:
+def _look_up_responses(context: CheckContext) -> Iterator[tuple[str, PspResponse]]:
     for status in (*_STATUSES, 500, 503):
-        yield f"{status}-page", fault_transport.html(status)
-    yield from _GARBAGE.items()
+        yield f"{status}-page", fault_transport.html_page(status)
+    yield from _MALFORMED_RESPONSES.items()
 
 
 @check(_pages)
-async def a_page_decides_nothing(
-    world: CheckContext, case: tuple[OperationKind, PspAnswer]
+async def an_html_page_is_not_an_outcome(
+    context: CheckContext, case: tuple[OperationKind, PspResponse]
 ) -> None:
-    """A 4xx in HTML comes from somebody on the way: no decline, no rejection of the key."""
+    """A 4xx in HTML comes from a proxy: it is no decline and no rejection of the key."""
     kind, page = case
-    act = await operations.unspent(world, kind)
+    prepared = await operations.prepare_unsent(context, kind)
     errors = (OutcomeUnknown, RateLimited) if page.status == 429 else (OutcomeUnknown,)
-    with world.wire.failing(Fault(fault_transport.answering(page), times=99)):
-        await raises(act.carry_out(world), *errors, never=[CredentialsRejected])
+    with context.transport.inject(Fault(fault_transport.respond_with(page), times=99)):
+        await require_raises(prepared.execute(context), *errors, never=[CredentialsRejected])
 
 
-@check(_garbage)
-async def garbage_decides_nothing(
-    world: CheckContext, case: tuple[OperationKind, PspAnswer]
+@check(_malformed_responses)
+async def a_malformed_response_is_not_an_outcome(
+    context: CheckContext, case: tuple[OperationKind, PspResponse]
 ) -> None:
-    """An answer that is not the PSP's, whatever its status, leaves the outcome unknown."""
-    kind, answer = case
-    act = await operations.unspent(world, kind)
-    with world.wire.failing(Fault(fault_transport.answering(answer), times=99)):
-        await raises(act.carry_out(world), OutcomeUnknown, never=[CredentialsRejected])
+    """A response that is not the PSP's leaves the outcome unknown, regardless of its status."""
+    kind, response = case
+    prepared = await operations.prepare_unsent(context, kind)
+    with context.transport.inject(Fault(fault_transport.respond_with(response), times=99)):
+        await require_raises(prepared.execute(context), OutcomeUnknown, never=[CredentialsRejected])
 
 
 @check(_redirects)
-async def a_redirect_is_not_followed(world: CheckContext, case: tuple[OperationKind, int]) -> None:
-    """A redirect is not followed: it would take the key and the order to another server."""
+async def a_redirect_is_not_followed(
+    context: CheckContext, case: tuple[OperationKind, int]
+) -> None:
+    """A redirect is not followed: it would send the key and the call to another server."""
     kind, status = case
-    act = await operations.unspent(world, kind)
-    moved = PspAnswer(status, b"", {"Location": _ELSEWHERE})
-    with world.wire.failing(Fault(fault_transport.answering(moved), times=99)):
-        await raises(act.carry_out(world), OutcomeUnknown)
-    strays = [request for request in world.wire.seen if request.url.host == "elsewhere.example"]
-    require(not strays, "The redirect was followed.")
+    prepared = await operations.prepare_unsent(context, kind)
+    redirect = PspResponse(status, b"", {"Location": _OTHER_SERVER})
+    with context.transport.inject(Fault(fault_transport.respond_with(redirect), times=99)):
+        await require_raises(prepared.execute(context), OutcomeUnknown)
+    followed = [
+        request for request in context.transport.requests if request.url.host == "elsewhere.example"
+    ]
+    require(not followed, "The redirect was followed.")
 
 
-@check(_each_way)
-async def throttling_is_no_outcome(world: CheckContext, kind: OperationKind) -> None:
-    """The PSP's own 429 is RateLimited, with the pause it asks for, and then it works."""
-    answer = _said(world, ErrorCase.THROTTLED)
-    act = await operations.prepare(world, kind)
-    named = PspAnswer(429, answer.body, {**answer.headers, "Retry-After": str(_WISH)})
-    with world.wire.failing(Fault(fault_transport.answering(named))):
-        error = await raises(act.carry_out(world), RateLimited)
-    equal(error.retry_after, float(_WISH), "the pause the PSP asks for")
-    bare = PspAnswer(429, answer.body, answer.headers)
-    with world.wire.failing(Fault(fault_transport.answering(bare))):
-        await raises(act.carry_out(world), RateLimited)
-    outcome = await act.carry_out(world)
-    require(outcome.outcome != "declined", f"Afterwards it was declined: {shown(outcome)}")
+@check(_each_variant)
+async def throttling_is_not_an_outcome(context: CheckContext, kind: OperationKind) -> None:
+    """The PSP's own 429 is RateLimited with the requested delay, and the next call succeeds."""
+    response = _error_response(context, ErrorCase.THROTTLED)
+    prepared = await operations.prepare(context, kind)
+    with_delay = PspResponse(
+        429, response.body, {**response.headers, "Retry-After": str(_RETRY_AFTER_SECONDS)}
+    )
+    with context.transport.inject(Fault(fault_transport.respond_with(with_delay))):
+        error = await require_raises(prepared.execute(context), RateLimited)
+    require_equal(error.retry_after, float(_RETRY_AFTER_SECONDS), "the delay requested by the PSP")
+    without_delay = PspResponse(429, response.body, response.headers)
+    with context.transport.inject(Fault(fault_transport.respond_with(without_delay))):
+        await require_raises(prepared.execute(context), RateLimited)
+    outcome = await prepared.execute(context)
+    require(
+        outcome.outcome != "declined",
+        f"The call after the throttling was declined: {describe(outcome)}",
+    )
 
 
-@check(_each_way)
-async def a_refused_key_is_no_decline(world: CheckContext, kind: OperationKind) -> None:
-    """The PSP's own refusal of the key is CredentialsRejected, in every operation."""
-    answer = _said(world, ErrorCase.UNAUTHORIZED)
-    act = await operations.unspent(world, kind)
-    with world.wire.failing(Fault(fault_transport.answering(answer))):
-        await raises(act.carry_out(world), CredentialsRejected)
+@check(_each_variant)
+async def a_rejected_key_is_not_a_decline(context: CheckContext, kind: OperationKind) -> None:
+    """The PSP's own rejection of the key is CredentialsRejected, in every operation."""
+    response = _error_response(context, ErrorCase.UNAUTHORIZED)
+    prepared = await operations.prepare_unsent(context, kind)
+    with context.transport.inject(Fault(fault_transport.respond_with(response))):
+        await require_raises(prepared.execute(context), CredentialsRejected)
 
 
-@check(_each_way)
-async def an_unheard_of_refusal_is_no_approval(world: CheckContext, kind: OperationKind) -> None:
-    """A code that is not documented is a decline or unknown; it never blames the credentials."""
-    answer = _said(world, ErrorCase.UNHEARD_OF)
-    act = await operations.unspent(world, kind)
-    with world.wire.failing(Fault(fault_transport.answering(answer))):
+@check(_each_variant)
+async def an_undocumented_refusal_is_not_an_approval(
+    context: CheckContext, kind: OperationKind
+) -> None:
+    """An undocumented code is a decline or unknown; it never blames the credentials."""
+    response = _error_response(context, ErrorCase.UNDOCUMENTED)
+    prepared = await operations.prepare_unsent(context, kind)
+    with context.transport.inject(Fault(fault_transport.respond_with(response))):
         try:
-            outcome = await act.carry_out(world)
+            outcome = await prepared.execute(context)
         except CredentialsRejected as error:
-            raise Violation("An unknown code was taken for a wrong key.") from error
+            raise Violation("An undocumented code became CredentialsRejected.") from error
         except PspError:
             return
     if isinstance(outcome, Approved | Pending | RedirectRequired):
-        raise Violation(f"An unknown refusal became {shown(outcome)}")
-    declined(outcome)
+        raise Violation(f"An undocumented refusal became {describe(outcome)}")
+    require_declined(outcome)
 
 
-@check(_broken)
-async def a_refusal_with_5xx_decides_nothing(
-    world: CheckContext, case: tuple[OperationKind, int]
+@check(_server_errors)
+async def a_refusal_with_5xx_is_not_an_outcome(
+    context: CheckContext, case: tuple[OperationKind, int]
 ) -> None:
-    """A refusal in the PSP's words is none when its status says that the PSP broke."""
+    """A refusal in the PSP's format decides nothing if its status is a server error."""
     kind, status = case
-    answer = _said(world, ErrorCase.UNHEARD_OF)
-    act = await operations.unspent(world, kind)
-    broken = PspAnswer(status, answer.body, answer.headers)
-    with world.wire.failing(Fault(fault_transport.answering(broken))):
-        await raises(act.carry_out(world), OutcomeUnknown)
+    response = _error_response(context, ErrorCase.UNDOCUMENTED)
+    prepared = await operations.prepare_unsent(context, kind)
+    broken = PspResponse(status, response.body, response.headers)
+    with context.transport.inject(Fault(fault_transport.respond_with(broken))):
+        await require_raises(prepared.execute(context), OutcomeUnknown)
 
 
 @check(_refusals)
-async def a_refusal_has_its_meaning(world: CheckContext, row: Refusal) -> None:
-    """Each documented refusal becomes the contract's code or the error of the bench's table."""
-    act = await operations.unspent(world, _kind(world, row))
-    answer = row.answer if isinstance(row.answer, PspAnswer) else row.answer(act.call)
-    with world.wire.failing(Fault(fault_transport.answering(answer), at=row.at)) as fault:
+async def a_refusal_has_its_documented_result(context: CheckContext, row: Refusal) -> None:
+    """Each documented refusal becomes the code or the error in the harness's table."""
+    prepared = await operations.prepare_unsent(context, _kind(context, row))
+    response = (
+        row.response if isinstance(row.response, PspResponse) else row.response(prepared.call)
+    )
+    with context.transport.inject(
+        Fault(fault_transport.respond_with(response), path_part=row.path_part)
+    ) as fault:
         if row.error is not None:
             never = [] if row.error is CredentialsRejected else [CredentialsRejected]
-            await raises(act.carry_out(world), row.error, never=never)
+            await require_raises(prepared.execute(context), row.error, never=never)
         else:
-            outcome = await act.carry_out(world)
-            require(isinstance(outcome, Declined), f"It became {shown(outcome)}")
-            equal(getattr(outcome, "code", None), row.code, "the code of the decline")
-    require(fault.struck, f"No request was made at {row.at!r}.")
+            outcome = await prepared.execute(context)
+            require(isinstance(outcome, Declined), f"Expected Declined, got {describe(outcome)}")
+            require_equal(getattr(outcome, "code", None), row.code, "the code of the decline")
+    require(fault.hits, f"No request's path contains {row.path_part!r}.")
 
 
-@check(_read_pages)
-async def a_look_up_takes_no_garbage(world: CheckContext, answer: PspAnswer) -> None:
-    """Only the PSP's own words are "not found": a page with 404 is nothing at all."""
-    if not world.sheet.can_read:
-        raise NotApplicable("the PSP cannot be asked for a transaction (can_read)")
-    _, money = next(setup.first_moneys(world))
-    call, outcome = await setup.payment(world, money)
-    for psp_id in (None, setup.known_as(outcome)):
-        with world.wire.failing(Fault(fault_transport.answering(answer), writes=False, times=99)):
-            await raises(
-                setup.fetched(world, call, psp_id),
+@check(_look_up_responses)
+async def a_malformed_response_is_not_a_look_up_result(
+    context: CheckContext, response: PspResponse
+) -> None:
+    """Only the PSP's own response is "not found": an HTML page with 404 has no meaning."""
+    if not context.capabilities.can_read:
+        raise NotApplicable("the PSP does not offer look-ups (can_read)")
+    _, method = next(setup.each_method(context))
+    call, outcome = await setup.shared_payment(context, method)
+    for psp_id in (None, setup.require_psp_id(outcome)):
+        with context.transport.inject(
+            Fault(fault_transport.respond_with(response), writes_only=False, times=99)
+        ):
+            await require_raises(
+                setup.fetch_outcome(context, call, psp_id),
                 OutcomeUnknown,
                 PspUnavailable,
                 never=[CredentialsRejected],
             )
 
 
-def _said(world: CheckContext, said: ErrorCase) -> PspAnswer:
-    answer = world.bench.answer(said)
-    if answer is None:
-        raise NotApplicable(f"the bench does not know how the PSP says {said.value}")
-    return answer
+def _error_response(context: CheckContext, case: ErrorCase) -> PspResponse:
+    response = context.harness.error_response(case)
+    if response is None:
+        raise NotApplicable(f"the harness has no error response for the case {case.value}")
+    return response
 
 
-def _kind(world: CheckContext, row: Refusal) -> OperationKind:
-    for _, kind in operations.kinds(world):
-        if kind.way in _WAYS[row.operation] and kind.money.role is row.role:
+def _kind(context: CheckContext, row: Refusal) -> OperationKind:
+    for _, kind in operations.kinds(context):
+        if kind.variant in _VARIANTS[row.operation] and kind.method.role is row.role:
             return kind
     raise NotApplicable(f"{row.role.name} has no {row.operation.value}")

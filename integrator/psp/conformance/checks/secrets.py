@@ -1,4 +1,4 @@
-"""Nothing secret or personal leaves the adapter where it would be logged or stored."""
+"""Secrets and personal data must not leave the adapter where they would be logged or stored."""
 
 import json
 import logging
@@ -8,10 +8,10 @@ from typing import Any
 
 from integrator.psp.conformance import call_factory, fault_transport, operations
 from integrator.psp.conformance.assertions import require
-from integrator.psp.conformance.checked_connection import texts
+from integrator.psp.conformance.checked_connection import exception_texts
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.fault_transport import Fault
-from integrator.psp.conformance.harness import ErrorCase, PspAnswer
+from integrator.psp.conformance.harness import ErrorCase, PspResponse
 from integrator.psp.conformance.operations import OperationKind, PreparedCall
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable
@@ -20,12 +20,13 @@ from integrator.psp.types import Declined
 
 _CARD, _IBAN = "4242 4242 4242 4242", "DE89370400440532013000"
 _MAIL = "mia.kern@example.org"
-_INDISCREET = f"Card {_CARD} of {_MAIL}, account {_IBAN}, was refused"
-# Not the adapter's: they log addresses and, at the lowest level, headers. The worker mutes them.
+_PRIVATE_MESSAGE = f"Card {_CARD} of {_MAIL}, account {_IBAN}, was refused"
+# Not the adapter's lines: these libraries log addresses and, at debug level, headers. The worker
+# silences them.
 _LIBRARIES = ("httpx", "httpcore", "asyncio")
 
 
-class _Lines(logging.Handler):
+class _LineHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
@@ -36,8 +37,8 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
-def _logged() -> Iterator[list[str]]:
-    root, handler = logging.getLogger(), _Lines()
+def _captured_log() -> Iterator[list[str]]:
+    root, handler = logging.getLogger(), _LineHandler()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
@@ -49,109 +50,109 @@ def _logged() -> Iterator[list[str]]:
 
 
 @check(operations.kinds)
-async def a_log_shows_nothing(world: CheckContext, kind: OperationKind) -> None:
-    """No log line holds a secret, a token or payment data, also when calls go wrong."""
-    act = await operations.prepare(world, kind)
-    private = _private(world, act)
-    with _logged() as lines:
+async def logs_hold_no_private_data(context: CheckContext, kind: OperationKind) -> None:
+    """No log line holds a secret, a token or payment data, even when calls fail."""
+    prepared = await operations.prepare(context, kind)
+    private = _private_values(context, prepared)
+    with _captured_log() as lines:
         for effect in (
-            fault_transport.lost(after_booking=False),
-            fault_transport.late(after_booking=True),
-            fault_transport.answering(fault_transport.html(500)),
-            fault_transport.answering(fault_transport.html(401)),
+            fault_transport.connection_reset(after_booking=False),
+            fault_transport.timeout(after_booking=True),
+            fault_transport.respond_with(fault_transport.html_page(500)),
+            fault_transport.respond_with(fault_transport.html_page(401)),
         ):
-            with world.wire.failing(Fault(effect)):
-                await _tried(act, world)
-        await _tried(act, world)
-    shown = [name for name in private if any(name in line for line in lines)]
-    require(not shown, f"{len(shown)} private values are in the log.")
+            with context.transport.inject(Fault(effect)):
+                await _execute_and_describe(prepared, context)
+        await _execute_and_describe(prepared, context)
+    exposed = [name for name in private if any(name in line for line in lines)]
+    require(not exposed, f"{len(exposed)} private values are in the log.")
 
 
 @check(operations.kinds)
-async def an_error_shows_nothing(world: CheckContext, kind: OperationKind) -> None:
-    """No error holds a secret, a token, payment data or what a proxy said."""
-    act = await operations.prepare(world, kind)
-    private = (*_private(world, act), "Please try again later")
+async def errors_hold_no_private_data(context: CheckContext, kind: OperationKind) -> None:
+    """No error holds a secret, a token, payment data or a proxy's text."""
+    prepared = await operations.prepare(context, kind)
+    private = (*_private_values(context, prepared), "Please try again later")
     for effect in (
-        fault_transport.unreachable(),
-        fault_transport.lost(after_booking=False),
-        fault_transport.answering(fault_transport.html(403)),
-        fault_transport.mangled(lambda body: body + b"}"),
+        fault_transport.connection_refused(),
+        fault_transport.connection_reset(after_booking=False),
+        fault_transport.respond_with(fault_transport.html_page(403)),
+        fault_transport.alter_response(lambda body: body + b"}"),
     ):
-        with world.wire.failing(Fault(effect)):
-            said = await _tried(act, world)
-        shown = [name for name in private if any(name in text for text in said)]
-        require(not shown, f"{len(shown)} private values are in the error.")
+        with context.transport.inject(Fault(effect)):
+            texts = await _execute_and_describe(prepared, context)
+        exposed = [name for name in private if any(name in text for text in texts)]
+        require(not exposed, f"{len(exposed)} private values are in the error.")
 
 
 @check(operations.kinds)
-async def the_psps_sentence_is_cleaned(world: CheckContext, kind: OperationKind) -> None:
-    """A PSP's explanation that repeats payment data is passed on without it."""
-    answer = world.bench.answer(ErrorCase.UNHEARD_OF)
-    if answer is None:
-        raise NotApplicable("the bench does not know how the PSP words a refusal")
-    act = await operations.prepare(world, kind)
-    body = json.dumps(_indiscreet(json.loads(answer.body))).encode()
-    rude = PspAnswer(answer.status, body, answer.headers)
-    with world.wire.failing(Fault(fault_transport.answering(rude))):
-        said = await _tried(act, world)
-    shown = [name for name in (_CARD, _IBAN, _MAIL) if any(name in text for text in said)]
-    require(not shown, f"{len(shown)} values of payment data came through.")
+async def psp_messages_are_redacted(context: CheckContext, kind: OperationKind) -> None:
+    """A PSP's message that repeats payment data is passed on without it."""
+    response = context.harness.error_response(ErrorCase.UNDOCUMENTED)
+    if response is None:
+        raise NotApplicable("the harness has no error response for a refusal")
+    prepared = await operations.prepare(context, kind)
+    body = json.dumps(_with_private_message(json.loads(response.body))).encode()
+    response_with_private_data = PspResponse(response.status, body, response.headers)
+    with context.transport.inject(Fault(fault_transport.respond_with(response_with_private_data))):
+        texts = await _execute_and_describe(prepared, context)
+    exposed = [name for name in (_CARD, _IBAN, _MAIL) if any(name in text for text in texts)]
+    require(not exposed, f"{len(exposed)} values of payment data came through.")
 
 
 @check(operations.kinds)
-async def secrets_stay_out_of_addresses(world: CheckContext, kind: OperationKind) -> None:
-    """Addresses are logged by every proxy: they hold no secret; and all go to the PSP only."""
-    act = await operations.prepare(world, kind)
-    await act.carry_out(world)
-    addresses = [str(request.url) for request in world.wire.seen]
-    private = _private(world, act) - {_id(act)}
-    shown = [name for name in private if any(name in address for address in addresses)]
-    require(not shown, "An address holds a secret or payment data.")
+async def addresses_hold_no_private_data(context: CheckContext, kind: OperationKind) -> None:
+    """Addresses are logged by proxies: they hold no secret and no payment data."""
+    prepared = await operations.prepare(context, kind)
+    await prepared.execute(context)
+    addresses = [str(request.url) for request in context.transport.requests]
+    private = _private_values(context, prepared) - {_parent_psp_id(prepared)}
+    exposed = [name for name in private if any(name in address for address in addresses)]
+    require(not exposed, "An address holds a secret or payment data.")
 
 
 @check(operations.kinds)
-async def the_webhook_secret_is_not_sent(world: CheckContext, kind: OperationKind) -> None:
-    """The webhook secret is for receiving: no call carries it."""
-    if world.bench.signature is None:
-        raise NotApplicable("the bench does not say how notifications are signed")
-    secret = world.bench.form[world.bench.signature.setting]
-    act = await operations.prepare(world, kind)
-    await act.carry_out(world)
-    for request in world.wire.seen:
+async def the_webhook_secret_is_not_sent(context: CheckContext, kind: OperationKind) -> None:
+    """No request carries the webhook secret: it only verifies notifications."""
+    if context.harness.signature is None:
+        raise NotApplicable("the harness does not describe how notifications are signed")
+    secret = context.harness.form[context.harness.signature.setting]
+    prepared = await operations.prepare(context, kind)
+    await prepared.execute(context)
+    for request in context.transport.requests:
         require(secret not in repr(request.headers.raw), "A header carries the webhook secret.")
         require(secret.encode() not in request.content, "A body carries the webhook secret.")
 
 
-def _private(world: CheckContext, act: PreparedCall) -> set[str]:
-    """Everything about the account and the customer that must not be seen."""
-    personal = {call_factory.PAYER.email, _IBAN}
-    stored = getattr(act.call, "instrument", None)
+def _private_values(context: CheckContext, prepared: PreparedCall) -> set[str]:
+    """Return every private value of the account and the customer."""
+    private = {call_factory.PAYER.email, _IBAN}
+    stored = getattr(prepared.call, "instrument", None)
     if stored is not None:
-        personal |= {*stored.bearer.values(), *stored.token.values()}
-    personal |= set((getattr(act.call, "initial_bearer", None) or {}).values())
-    known = {value for value in personal if value is not None and len(value) > 4}
-    return known | world.secrets
+        private |= {*stored.bearer.values(), *stored.token.values()}
+    private |= set((getattr(prepared.call, "initial_bearer", None) or {}).values())
+    known = {value for value in private if value is not None and len(value) > 4}
+    return known | context.secrets
 
 
-def _id(act: PreparedCall) -> str:
-    return getattr(act.call, "authorization_id", getattr(act.call, "payment_psp_id", ""))
+def _parent_psp_id(prepared: PreparedCall) -> str:
+    return getattr(prepared.call, "authorization_id", getattr(prepared.call, "payment_psp_id", ""))
 
 
-async def _tried(act: PreparedCall, world: CheckContext) -> list[str]:
-    """What a log or the workflow history would hold of the call."""
+async def _execute_and_describe(prepared: PreparedCall, context: CheckContext) -> list[str]:
+    """Return what a log or the workflow history would hold of the call."""
     try:
-        outcome = await act.carry_out(world)
+        outcome = await prepared.execute(context)
     except PspError as error:
-        return [*texts(error)]
+        return [*exception_texts(error)]
     message = outcome.message if isinstance(outcome, Declined) else None
     return [repr(outcome), message or ""]
 
 
-def _indiscreet(body: Any) -> Any:
-    """The PSP's error with every sentence in it replaced; words without blanks are codes."""
+def _with_private_message(body: Any) -> Any:
+    """Replace every sentence in the PSP's error; texts without blanks are codes."""
     if isinstance(body, dict):
-        return {name: _indiscreet(value) for name, value in body.items()}
+        return {name: _with_private_message(value) for name, value in body.items()}
     if isinstance(body, list):
-        return [_indiscreet(value) for value in body]
-    return _INDISCREET if isinstance(body, str) and " " in body else body
+        return [_with_private_message(value) for value in body]
+    return _PRIVATE_MESSAGE if isinstance(body, str) and " " in body else body

@@ -1,18 +1,18 @@
-"""Notifications that are not what they seem."""
+"""Forged, altered, replayed and malformed notifications."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from integrator.psp.conformance import notifications
-from integrator.psp.conformance.assertions import equal, require
+from integrator.psp.conformance.assertions import require, require_equal
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.harness import Delivery
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
 from integrator.psp.errors import NotificationRejected
 
-_OTHER_SECRET = "whsec_somebody_elses_0123456789"  # noqa: S105 - nobody's
-_BODIES = {
+_OTHER_SECRET = "whsec_other_merchant_0123456789"  # noqa: S105 - a made-up value
+_MALFORMED_BODIES = {
     "empty": b"",
     "null": b"null",
     "list": b"[]",
@@ -26,200 +26,213 @@ _BODIES = {
 }
 
 
-def _bodies(world: CheckContext) -> Iterator[tuple[str, bytes]]:
-    yield from _BODIES.items()
+def _malformed_bodies(context: CheckContext) -> Iterator[tuple[str, bytes]]:
+    yield from _MALFORMED_BODIES.items()
 
 
-def _moments(world: CheckContext) -> Iterator[tuple[str, timedelta]]:
+def _invalid_ages(context: CheckContext) -> Iterator[tuple[str, timedelta]]:
     yield "an-hour-old", timedelta(hours=-1)
     yield "from-the-future", timedelta(hours=1)
 
 
 @check()
-async def a_genuine_one_is_accepted(world: CheckContext) -> None:
-    """What the PSP has sent is accepted, and also what the bench signs as the PSP does."""
-    delivery = await notifications.one_delivery(world)
-    notices = notifications.read(world, delivery)
-    require(notices, "No event was read.")
-    equal(
-        list(notifications.read(world, notifications.signed(world, delivery))),
-        list(notices),
-        "signed anew",
+async def a_genuine_notification_is_accepted(context: CheckContext) -> None:
+    """The PSP's notification is accepted, and so is the harness's signature of it."""
+    delivery = await notifications.first_delivery(context)
+    events = notifications.parse(context, delivery)
+    require(events, "No event was read.")
+    require_equal(
+        list(notifications.parse(context, notifications.sign(context, delivery))),
+        list(events),
+        "the events after signing again",
     )
 
 
 @check()
-async def headers_have_any_case(world: CheckContext) -> None:
-    """Header names differ in case from server to server."""
-    delivery = await notifications.one_delivery(world)
-    for change in (str.lower, str.upper, str.title):
-        headers = {change(name): text for name, text in delivery.headers.items()}
-        require(notifications.read(world, Delivery(headers, delivery.body)), "No event was read.")
+async def header_names_are_case_insensitive(context: CheckContext) -> None:
+    """Header names differ in case between servers."""
+    delivery = await notifications.first_delivery(context)
+    for change_case in (str.lower, str.upper, str.title):
+        headers = {change_case(name): text for name, text in delivery.headers.items()}
+        require(
+            notifications.parse(context, Delivery(headers, delivery.body)), "No event was read."
+        )
 
 
 @check()
-async def another_secret_is_rejected(world: CheckContext) -> None:
-    """What is signed with another secret comes from somebody else."""
-    delivery = await notifications.one_delivery(world)
-    _rejected(world, notifications.signed(world, delivery, by=_OTHER_SECRET))
+async def another_secret_is_rejected(context: CheckContext) -> None:
+    """A notification signed with another secret is rejected."""
+    delivery = await notifications.first_delivery(context)
+    _require_rejected(context, notifications.sign(context, delivery, secret=_OTHER_SECRET))
 
 
 @check()
-async def other_settings_reject_it(world: CheckContext) -> None:
-    """What is genuine for one merchant is not for another."""
-    delivery = await notifications.one_delivery(world)
-    form = {**world.bench.form, notifications.signature(world).setting: _OTHER_SECRET}
-    _rejected(world, delivery, form)
+async def another_merchants_settings_reject_it(context: CheckContext) -> None:
+    """A notification genuine for one merchant is rejected for another."""
+    delivery = await notifications.first_delivery(context)
+    form = {**context.harness.form, notifications.signature_scheme(context).setting: _OTHER_SECRET}
+    _require_rejected(context, delivery, form)
 
 
 @check()
-async def a_header_brings_no_secret(world: CheckContext) -> None:
-    """The secret comes from the merchant's settings: none that travels along is used."""
-    delivery = await notifications.one_delivery(world)
-    forged = notifications.signed(world, delivery, by=_OTHER_SECRET)
+async def a_header_cannot_supply_the_secret(context: CheckContext) -> None:
+    """The secret comes from the merchant's settings; none sent along is used."""
+    delivery = await notifications.first_delivery(context)
+    forged = notifications.sign(context, delivery, secret=_OTHER_SECRET)
     prefixes = {name.rpartition("-")[0] for name in forged.headers} | {"X", "X-Webhook"}
-    carried = {
-        f"{prefix}-{word}".lstrip("-"): _OTHER_SECRET
+    secret_headers = {
+        f"{prefix}-{suffix}".lstrip("-"): _OTHER_SECRET
         for prefix in prefixes
-        for word in ("Secret", "Webhook-Secret", "Signing-Secret", "Key")
+        for suffix in ("Secret", "Webhook-Secret", "Signing-Secret", "Key")
     }
-    _rejected(world, Delivery({**carried, **forged.headers}, forged.body))
+    _require_rejected(context, Delivery({**secret_headers, **forged.headers}, forged.body))
 
 
 @check()
-async def no_headers_are_rejected(world: CheckContext) -> None:
-    """A body without its signature proves nothing."""
-    _covered(world)
-    delivery = await notifications.one_delivery(world)
-    _rejected(world, Delivery({}, delivery.body))
-    _rejected(world, Delivery({"Content-Type": "application/json"}, delivery.body))
+async def a_missing_signature_is_rejected(context: CheckContext) -> None:
+    """A body without a signature is rejected."""
+    _require_covered_body(context)
+    delivery = await notifications.first_delivery(context)
+    _require_rejected(context, Delivery({}, delivery.body))
+    _require_rejected(context, Delivery({"Content-Type": "application/json"}, delivery.body))
 
 
 @check()
-async def an_altered_body_is_rejected(world: CheckContext) -> None:
-    """The signature is checked over the body as it came, to the last byte."""
-    _covered(world)
-    delivery = await notifications.one_delivery(world)
+async def an_altered_body_is_rejected(context: CheckContext) -> None:
+    """The signature is verified over the received body, to the last byte."""
+    _require_covered_body(context)
+    delivery = await notifications.first_delivery(context)
     body = delivery.body
-    altered = (body + b" ", b" " + body, body[:-1], _next_digit(body))
-    for other in altered:
-        _rejected(world, Delivery(delivery.headers, other))
+    altered_bodies = (body + b" ", b" " + body, body[:-1], _change_last_digit(body))
+    for altered_body in altered_bodies:
+        _require_rejected(context, Delivery(delivery.headers, altered_body))
 
 
 @check()
-async def a_borrowed_signature_is_rejected(world: CheckContext) -> None:
-    """The signature of one notification does not fit another."""
-    _covered(world)
+async def another_notifications_signature_is_rejected(context: CheckContext) -> None:
+    """The signature of one notification is not valid for another."""
+    _require_covered_body(context)
     first, second = (
-        await notifications.one_delivery(world),
-        await notifications.another_delivery(world),
+        await notifications.first_delivery(context),
+        await notifications.second_delivery(context),
     )
-    _rejected(world, Delivery(first.headers, second.body))
+    _require_rejected(context, Delivery(first.headers, second.body))
 
 
 @check()
-async def an_appended_event_is_rejected(world: CheckContext) -> None:
-    """In a notification of several events, the signature is checked over all of them."""
-    _covered(world)
+async def an_appended_event_is_rejected(context: CheckContext) -> None:
+    """In a notification of several events, the signature is verified over all of them."""
+    _require_covered_body(context)
     first, second = (
-        await notifications.one_delivery(world),
-        await notifications.another_delivery(world),
+        await notifications.first_delivery(context),
+        await notifications.second_delivery(context),
     )
-    both = world.bench.batched([first, second])
-    if both is None:
+    batch = context.harness.batch_deliveries([first, second])
+    if batch is None:
         raise NotApplicable("the PSP sends one event at a time")
-    alone = world.bench.batched([first])
-    if alone is None:
-        raise NotApplicable("the bench cannot put a single event into a batch")
-    _rejected(world, Delivery(notifications.signed(world, alone).headers, both.body))
+    single_batch = context.harness.batch_deliveries([first])
+    if single_batch is None:
+        raise NotApplicable("the harness cannot put a single event into a batch")
+    _require_rejected(
+        context, Delivery(notifications.sign(context, single_batch).headers, batch.body)
+    )
 
 
-@check(_moments)
-async def another_time_is_rejected(world: CheckContext, distance: timedelta) -> None:
-    """A signature that is old, or dated ahead, is not accepted: it may be played back."""
-    if not notifications.signature(world).window:
+@check(_invalid_ages)
+async def an_old_or_future_time_is_rejected(context: CheckContext, age: timedelta) -> None:
+    """A signature that is old, or dated ahead, is rejected: it may be replayed."""
+    if not notifications.signature_scheme(context).timestamped:
         raise NotApplicable("the PSP's signatures carry no time")
-    delivery = await notifications.one_delivery(world)
-    _rejected(world, notifications.signed(world, delivery, at=datetime.now(UTC) + distance))
+    delivery = await notifications.first_delivery(context)
+    _require_rejected(context, notifications.sign(context, delivery, at=datetime.now(UTC) + age))
 
 
 @check()
-async def a_minute_is_forgiven(world: CheckContext) -> None:
-    """Clocks differ a little: a minute is not too old."""
-    delivery = await notifications.one_delivery(world)
-    for distance in (timedelta(minutes=-1), timedelta(minutes=1)):
-        aged = notifications.signed(world, delivery, at=datetime.now(UTC) + distance)
-        require(notifications.read(world, aged), "No event was read.")
+async def a_minute_of_clock_skew_is_accepted(context: CheckContext) -> None:
+    """Clocks differ slightly: a minute is accepted."""
+    delivery = await notifications.first_delivery(context)
+    for age in (timedelta(minutes=-1), timedelta(minutes=1)):
+        aged = notifications.sign(context, delivery, at=datetime.now(UTC) + age)
+        require(notifications.parse(context, aged), "No event was read.")
 
 
 @check()
-async def both_secrets_are_good_meanwhile(world: CheckContext) -> None:
-    """While one secret replaces another, notifications signed with either are accepted."""
-    signature = notifications.signature(world)
-    if not signature.several:
-        raise NotApplicable("the setting takes one secret only")
-    delivery = await notifications.one_delivery(world)
-    old = notifications.secret(world)
-    form = {**world.bench.form, signature.setting: f"{_OTHER_SECRET},{old}"}
-    for secret in (old, _OTHER_SECRET):
-        fresh = notifications.signed(world, delivery, by=secret)
-        require(notifications.read(world, fresh, form=form), "No event was read.")
-    _rejected(world, notifications.signed(world, delivery, by=f"{_OTHER_SECRET}x"), form)
+async def both_secrets_are_accepted_during_rotation(context: CheckContext) -> None:
+    """During a rotation, notifications signed with either secret are accepted."""
+    signature = notifications.signature_scheme(context)
+    if not signature.multiple_secrets:
+        raise NotApplicable("the setting accepts only one secret")
+    delivery = await notifications.first_delivery(context)
+    current_secret = notifications.webhook_secret(context)
+    form = {**context.harness.form, signature.setting: f"{_OTHER_SECRET},{current_secret}"}
+    for secret in (current_secret, _OTHER_SECRET):
+        signed = notifications.sign(context, delivery, secret=secret)
+        require(notifications.parse(context, signed, form=form), "No event was read.")
+    _require_rejected(
+        context, notifications.sign(context, delivery, secret=f"{_OTHER_SECRET}x"), form
+    )
 
 
-@check(_bodies)
-async def nonsense_is_rejected(world: CheckContext, body: bytes) -> None:
-    """Nonsense with a genuine notification's headers is rejected, and breaks nothing."""
-    _covered(world)
-    delivery = await notifications.one_delivery(world)
-    _rejected(world, Delivery(delivery.headers, body))
+@check(_malformed_bodies)
+async def malformed_bodies_are_rejected(context: CheckContext, body: bytes) -> None:
+    """Malformed bodies with a genuine notification's headers are rejected."""
+    _require_covered_body(context)
+    delivery = await notifications.first_delivery(context)
+    _require_rejected(context, Delivery(delivery.headers, body))
 
 
-@check(_bodies)
-async def signed_nonsense_breaks_nothing(world: CheckContext, body: bytes) -> None:
-    """Even with a good signature, nonsense raises NotificationRejected or says nothing."""
-    _covered(world)
-    delivery = await notifications.one_delivery(world)
-    nonsense = notifications.signed(world, Delivery(delivery.headers, body))
+@check(_malformed_bodies)
+async def signed_malformed_bodies_have_no_result(context: CheckContext, body: bytes) -> None:
+    """Even correctly signed, malformed bodies raise NotificationRejected or have no result."""
+    _require_covered_body(context)
+    delivery = await notifications.first_delivery(context)
+    malformed = notifications.sign(context, Delivery(delivery.headers, body))
     try:
-        notices = notifications.read(world, nonsense)
+        events = notifications.parse(context, malformed)
     except NotificationRejected:
         return
     except Exception as error:
-        raise Violation(f"{type(error).__name__} left parse_notification: {error}") from error
-    require(not [n for n in notices if n.result is not None], "Nonsense had an outcome.")
+        raise Violation(
+            f"{type(error).__name__} was raised by parse_notification: {error}"
+        ) from error
+    require(not [n for n in events if n.result is not None], "A malformed body has an outcome.")
 
 
 @check()
-async def an_uncovered_body_is_not_believed(world: CheckContext) -> None:
-    """Where the signature does not cover the body, its outcome is left to a look-up."""
-    if notifications.signature(world).covers_body:
+async def an_unsigned_body_has_no_result(context: CheckContext) -> None:
+    """Where the signature does not cover the body, the outcome is left to a look-up."""
+    if notifications.signature_scheme(context).covers_body:
         raise NotApplicable("the signature covers the body")
-    delivery = await notifications.one_delivery(world)
-    for notice in notifications.read(world, delivery):
-        equal(notice.result, None, "the result of a notice that proves nothing")
+    delivery = await notifications.first_delivery(context)
+    for event in notifications.parse(context, delivery):
+        require_equal(event.result, None, "the result of an event with an unsigned body")
 
 
-def _covered(world: CheckContext) -> None:
-    if not notifications.signature(world).covers_body:
+def _require_covered_body(context: CheckContext) -> None:
+    if not notifications.signature_scheme(context).covers_body:
         raise NotApplicable("the signature does not cover the body")
 
 
-def _rejected(world: CheckContext, delivery: Delivery, form: dict[str, str] | None = None) -> None:
+def _require_rejected(
+    context: CheckContext, delivery: Delivery, form: dict[str, str] | None = None
+) -> None:
     try:
-        notifications.read(world, delivery, form=form)
+        notifications.parse(context, delivery, form=form)
     except NotificationRejected as rejection:
         require(
-            notifications.secret(world) not in str(rejection), "The rejection shows the secret."
+            notifications.webhook_secret(context) not in str(rejection),
+            "The rejection shows the secret.",
         )
         return
     except Exception as error:
-        raise Violation(f"{type(error).__name__} left parse_notification: {error}") from error
-    raise Violation("It was accepted.")
+        raise Violation(
+            f"{type(error).__name__} was raised by parse_notification: {error}"
+        ) from error
+    raise Violation("The notification was accepted.")
 
 
-def _next_digit(body: bytes) -> bytes:
-    """The body with its last digit changed: an amount, a time or an id."""
+def _change_last_digit(body: bytes) -> bytes:
+    """Change the body's last digit: part of an amount, a time or an id."""
     place = max(index for index, byte in enumerate(body) if 0x30 <= byte <= 0x39)
     digit = bytes([0x30 + (body[place] - 0x30 + 1) % 10])
     return body[:place] + digit + body[place + 1 :]
