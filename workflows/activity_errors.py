@@ -1,4 +1,4 @@
-"""Reading what an activity's failure means. Pure."""
+"""Classification of activity failures. Pure."""
 
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
@@ -6,7 +6,10 @@ from workflows.messages import PspFailure
 
 
 def failure_type(error: FailureError) -> PspFailure:
-    """The type of the failure behind an activity error; a timeout means an unknown outcome."""
+    """Return the type of an activity's failure; a timeout means an unknown outcome.
+
+    Raises the error itself if the activity was cancelled.
+    """
     if is_cancelled_exception(error):
         raise error
     cause = error.cause
@@ -16,13 +19,13 @@ def failure_type(error: FailureError) -> PspFailure:
 
 
 def is_first_attempt(error: FailureError) -> bool:
-    """Whether the failed attempt was the first one, so that nothing was sent before it."""
+    """Return whether the failed attempt was the first one, so that nothing was sent before it."""
     cause = error.cause if not isinstance(error, ApplicationError) else error
     return isinstance(cause, ApplicationError) and tuple(cause.details[:1]) == (1,)
 
 
 def cause_text(error: FailureError) -> str:
-    """What the last attempt said, also when the time for further ones ran out."""
+    """Return the message of the last attempt, also when the retries timed out."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ApplicationError):

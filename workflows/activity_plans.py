@@ -1,6 +1,6 @@
-"""Every activity's name, types, timeouts and retries, in one place, with the reason of each figure.
+"""Names, types, timeouts and retry policies of all activities, with the reason of each value.
 
-Workflows call activities through these plans and never see their code.
+Workflows call activities through these plans and never import their code.
 """
 
 from dataclasses import dataclass, replace
@@ -29,43 +29,45 @@ Arg = TypeVar("Arg", bound=BaseModel)
 Result = TypeVar("Result")
 
 PSP_HTTP_TIMEOUT = timedelta(seconds=8)
-"""A PSP that has not answered by then is asked again; shorter than the 10 s an API caller waits."""
+"""After this a call is repeated; shorter than the 10 s that an API caller waits."""
 
-PSP_ATTEMPT = PSP_HTTP_TIMEOUT + timedelta(seconds=4)
-"""The HTTP timeout plus the store's share; a killed worker's call is missed only after it."""
+PSP_ATTEMPT_TIMEOUT = PSP_HTTP_TIMEOUT + timedelta(seconds=4)
+"""The HTTP timeout plus time for the store; a killed worker's call is noticed only after it."""
 
 PSP_RETRY = RetryPolicy(
-    initial_interval=timedelta(milliseconds=500),  # a hiccup should not cost the caller its answer
+    initial_interval=timedelta(
+        milliseconds=500
+    ),  # a short failure should not cost the caller its response
     backoff_coefficient=2,
-    maximum_interval=timedelta(minutes=2),  # an outage's end is noticed within two minutes
+    maximum_interval=timedelta(minutes=2),  # the end of an outage is noticed within two minutes
 )
 
 STORE_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=50),
     backoff_coefficient=2,
     maximum_interval=timedelta(seconds=1),
-    maximum_attempts=4,  # then the regular twin of the activity takes over
+    maximum_attempts=4,  # then the regular activity of the same name takes over
 )
 
-PATIENT_RETRY = RetryPolicy(
+UNLIMITED_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=1),
     backoff_coefficient=2,
     maximum_interval=timedelta(minutes=1),
 )
 
 WEBHOOK_HTTP_TIMEOUT = timedelta(seconds=12)
-"""Receivers that take longer are treated as down; the field's yardsticks are 10 to 15 s."""
+"""Receivers that take longer count as down; 10 to 15 s are common among PSPs."""
 
-WEBHOOK_BUDGET = timedelta(hours=84)
+WEBHOOK_RETRY_WINDOW = timedelta(hours=84)
 """With pauses of at most four hours plus jitter the last attempt comes after 76 hours or more."""
 
-LOOKUP_BUDGET = timedelta(seconds=20)
-"""Notifications wait behind a look-up, and the reconciliation schedule repeats a failed one."""
+LOOKUP_TIMEOUT = timedelta(seconds=20)
+"""A look-up is kept short: the lookup schedule repeats a failed one."""
 
 
 @dataclass(frozen=True)
 class ActivityPlan(Generic[Arg, Result]):
-    """How one activity is run. `local` ones are idempotent reads and writes of the store."""
+    """Options of one activity; `local` ones are idempotent reads and writes of the store."""
 
     name: str
     result: type[Result]
@@ -79,15 +81,15 @@ class ActivityPlan(Generic[Arg, Result]):
         arg: Arg,
         *,
         summary: str | None = None,
-        budget: timedelta | None = None,
+        schedule_to_close: timedelta | None = None,
         once: bool = False,
     ) -> Result:
         """Run the activity from a workflow.
 
-        `budget` replaces `schedule_to_close`; with `once` it is attempted a single time.
+        `schedule_to_close` replaces the plan's own; with `once` there is a single attempt.
         """
         if self.local:
-            local: Result = await workflow.execute_local_activity(
+            local_result: Result = await workflow.execute_local_activity(
                 self.name,
                 arg,
                 result_type=self.result,
@@ -96,49 +98,49 @@ class ActivityPlan(Generic[Arg, Result]):
                 retry_policy=self.retry,
                 summary=summary,
             )
-            return local
-        regular: Result = await workflow.execute_activity(
+            return local_result
+        result: Result = await workflow.execute_activity(
             self.name,
             arg,
             result_type=self.result,
             start_to_close_timeout=self.start_to_close,
-            schedule_to_close_timeout=budget or self.schedule_to_close,
+            schedule_to_close_timeout=schedule_to_close or self.schedule_to_close,
             retry_policy=replace(self.retry, maximum_attempts=1) if once else self.retry,
             summary=summary,
         )
-        return regular
+        return result
 
 
-def _psp_write(name: str) -> ActivityPlan[PspCall, PspReply]:
-    """Money operations: repeated with the same key for as long as the PSP remembers it.
+def _psp_write_plan(name: str) -> ActivityPlan[PspCall, PspReply]:
+    """Return the plan of a money operation, repeated with one key while the PSP remembers it.
 
-    The workflow passes the PSP's declared key window as the budget.
+    The workflow passes the PSP's idempotency window as `schedule_to_close`.
     """
-    return ActivityPlan(name, PspReply, PSP_ATTEMPT, PSP_RETRY)
+    return ActivityPlan(name, PspReply, PSP_ATTEMPT_TIMEOUT, PSP_RETRY)
 
 
-def _psp_read(name: str) -> ActivityPlan[PspCall, PspReply]:
-    return ActivityPlan(name, PspReply, PSP_ATTEMPT, PSP_RETRY, LOOKUP_BUDGET)
+def _psp_read_plan(name: str) -> ActivityPlan[PspCall, PspReply]:
+    return ActivityPlan(name, PspReply, PSP_ATTEMPT_TIMEOUT, PSP_RETRY, LOOKUP_TIMEOUT)
 
 
-AUTHORIZE = _psp_write("authorize")
-VOID = _psp_write("void")
-CAPTURE = _psp_write("capture")
-CHARGE = _psp_write("charge")
-REFUND = _psp_write("refund")
-FETCH_AUTHORIZATION = _psp_read("fetch_authorization")
-FETCH_PAYMENT = _psp_read("fetch_payment")
-FETCH_REFUND = _psp_read("fetch_refund")
+AUTHORIZE = _psp_write_plan("authorize")
+VOID = _psp_write_plan("void")
+CAPTURE = _psp_write_plan("capture")
+CHARGE = _psp_write_plan("charge")
+REFUND = _psp_write_plan("refund")
+FETCH_AUTHORIZATION = _psp_read_plan("fetch_authorization")
+FETCH_PAYMENT = _psp_read_plan("fetch_payment")
+FETCH_REFUND = _psp_read_plan("fetch_refund")
 CHECK_CREDENTIALS: ActivityPlan[PspCall, CredentialsReply] = ActivityPlan(
-    "check_credentials", CredentialsReply, PSP_ATTEMPT, PSP_RETRY, LOOKUP_BUDGET
+    "check_credentials", CredentialsReply, PSP_ATTEMPT_TIMEOUT, PSP_RETRY, LOOKUP_TIMEOUT
 )
 
 READ_NOTIFICATION: ActivityPlan[NotificationRead, NotificationResult] = ActivityPlan(
-    "read_notification", NotificationResult, timedelta(seconds=5), PATIENT_RETRY, local=True
+    "read_notification", NotificationResult, timedelta(seconds=5), UNLIMITED_RETRY, local=True
 )
 
 RECORD: ActivityPlan[Record, bool] = ActivityPlan(
-    # Below the workflow task's own 10 s, so that a slow store does not fail the task.
+    # Below the 10 s of a workflow task, so that a slow store does not fail the task.
     "record",
     bool,
     timedelta(seconds=2),
@@ -146,36 +148,36 @@ RECORD: ActivityPlan[Record, bool] = ActivityPlan(
     timedelta(seconds=6),
     local=True,
 )
-RECORD_PATIENTLY: ActivityPlan[Record, bool] = ActivityPlan(
-    "record", bool, timedelta(seconds=10), PATIENT_RETRY
+RECORD_FALLBACK: ActivityPlan[Record, bool] = ActivityPlan(
+    "record", bool, timedelta(seconds=10), UNLIMITED_RETRY
 )
 
 CLOSE_RESERVATION: ActivityPlan[CloseReservationCall, bool] = ActivityPlan(
-    "settle_owner", bool, timedelta(seconds=10), PATIENT_RETRY
+    "settle_owner", bool, timedelta(seconds=10), UNLIMITED_RETRY
 )
 
 DELIVER_WEBHOOK: ActivityPlan[WebhookCall, WebhookReply] = ActivityPlan(
-    # The activity itself names the pause before each next attempt (growing, jittered, Retry-After).
+    # The activity itself sets the delay before the next attempt (growing, jittered, Retry-After).
     "deliver_webhook",
     WebhookReply,
     WEBHOOK_HTTP_TIMEOUT + timedelta(seconds=3),
-    PATIENT_RETRY,
-    WEBHOOK_BUDGET,
+    UNLIMITED_RETRY,
+    WEBHOOK_RETRY_WINDOW,
 )
 
-RECONCILE_SHARE = timedelta(seconds=20)
-"""After this a step of reconciliation reports back and is asked again if there is more to do."""
+RECONCILE_TIME_SLICE = timedelta(seconds=20)
+"""After this a step of reconciliation returns, and is called again if there is more to do."""
 
 
-def _reconciliation(name: str) -> ActivityPlan[ReconcileInput, StepReport]:
-    """Each step remembers how far it came, so a repetition goes on where the last one stopped.
+def _reconciliation_plan(name: str) -> ActivityPlan[ReconcileInput, StepReport]:
+    """Return the plan of a step of reconciliation; a repetition goes on where the last one stopped.
 
-    A PSP that stays away is not waited for: the next scheduled run comes soon enough.
+    It does not wait for a PSP that stays unavailable: the next scheduled run comes soon enough.
     """
     return ActivityPlan(
         name,
         StepReport,
-        RECONCILE_SHARE + PSP_ATTEMPT,
+        RECONCILE_TIME_SLICE + PSP_ATTEMPT_TIMEOUT,
         RetryPolicy(
             initial_interval=timedelta(seconds=5),
             backoff_coefficient=2,
@@ -185,6 +187,6 @@ def _reconciliation(name: str) -> ActivityPlan[ReconcileInput, StepReport]:
     )
 
 
-REPAIR_EVENTS = _reconciliation("repair_events")
-SWEEP_MOVEMENTS = _reconciliation("sweep_movements")
-SAMPLE_FINAL = _reconciliation("sample_final")
+REPAIR_EVENTS = _reconciliation_plan("repair_events")
+SWEEP_MOVEMENTS = _reconciliation_plan("sweep_movements")
+SAMPLE_FINAL = _reconciliation_plan("sample_final")

@@ -1,4 +1,4 @@
-"""The change notifier of a transaction: one at a time, changes in between folded into one more."""
+"""Notifier of a transaction's changes: one delivery at a time, later changes in one more."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,11 @@ from workflows.state import TransactionState
 
 
 class ChangeNotifier:
-    """Tells Billwerk+ of versions of the state, after they have been recorded.
+    """Sends Billwerk+ change notifications of versions that have been recorded.
 
-    `state` and `recorded` give the present state and the version that the store holds; `reported`
-    is called after each delivery and each one given up.
+    `state` and `recorded` return the current state and the version that the store holds;
+    `on_finished` is called after each delivery, also after one that was given up. `previous` is
+    the webhook state that an earlier run has left.
     """
 
     def __init__(
@@ -24,50 +25,50 @@ class ChangeNotifier:
         start: TransactionInput,
         state: Callable[[], TransactionState],
         recorded: Callable[[], int],
-        reported: Callable[[], None],
-        before: WebhookState,
+        on_finished: Callable[[], None],
+        previous: WebhookState,
     ) -> None:
         version = state().version
         self._start = start
         self._state = state
         self._recorded = recorded
-        self._reported = reported
-        self._before = before
+        self._on_finished = on_finished
+        self._previous = previous
         self._to_announce = version
-        self._redelivery_wanted = False
+        self._redelivery_requested = False
         self.announced = version
         self.delivery = Delivery(to_announce=version, announced=version)
 
     @property
-    def behind(self) -> bool:
-        """Whether something is yet to be announced."""
+    def has_unannounced_version(self) -> bool:
+        """Return whether a version has not been announced yet."""
         return self.announced < self._to_announce
 
     @property
     def webhook_state(self) -> WebhookState:
-        """Where the notifications stand, for searching; `before` until there is something to say.
+        """Return the webhook state for searching; that of the earlier run until there is a change.
 
-        What was given up stays `undelivered` until a later attempt gets through.
+        A delivery that was given up stays `undelivered` until a later one succeeds.
         """
         if self.delivery.state is DeliveryState.UNDELIVERED:
             return WebhookState.UNDELIVERED
-        if self.behind:
+        if self.has_unannounced_version:
             return WebhookState.DELIVERING
         delivered = self.delivery.delivered_at is not None
-        return WebhookState.DELIVERED if delivered else self._before
+        return WebhookState.DELIVERED if delivered else self._previous
 
     def announce(self) -> None:
-        """The present version is to be announced."""
+        """Request a notification of the current version."""
         self._to_announce = self._state().version
 
     def redeliver(self) -> None:
-        """Announce the present version once more, whatever was delivered before."""
-        self._redelivery_wanted = True
+        """Request another notification of the current version, even if it was delivered."""
+        self._redelivery_requested = True
         self.announced = min(self.announced, self._state().version - 1)
         self.announce()
 
     async def run(self) -> None:
-        """Announce for as long as the transaction lives."""
+        """Deliver requested notifications until cancelled."""
         while True:
             await workflow.wait_condition(
                 lambda: self.announced < self._to_announce <= self._recorded()
@@ -75,13 +76,13 @@ class ChangeNotifier:
             await self._deliver(self._state().version)
 
     async def _deliver(self, version: int) -> None:
-        self._redelivery_wanted = False
+        self._redelivery_requested = False
         now = workflow.now()
-        self._report(
+        self._update_delivery(
             state=DeliveryState.DELIVERING,
             to_announce=version,
             since=now,
-            gives_up_at=now + activity_plans.WEBHOOK_BUDGET,
+            gives_up_at=now + activity_plans.WEBHOOK_RETRY_WINDOW,
         )
         call = WebhookCall(
             merchant_id=self._start.merchant_id,
@@ -95,24 +96,26 @@ class ChangeNotifier:
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            self._report(state=DeliveryState.UNDELIVERED, last_error=cause_text(error))
+            self._update_delivery(state=DeliveryState.UNDELIVERED, last_error=cause_text(error))
             await self._wait_for_redelivery(version)
             return
         self.announced = version
-        self._report(
+        self._update_delivery(
             state=DeliveryState.IDLE,
             announced=version,
             delivered_at=reply.delivered_at,
             last_error=None,
             gives_up_at=None,
         )
-        self._reported()
+        self._on_finished()
 
-    async def _wait_for_redelivery(self, tried: int) -> None:
-        """Given up, never forgotten: somebody redelivers, or the next change tries again."""
+    async def _wait_for_redelivery(self, failed_version: int) -> None:
+        """Flag the failed delivery and wait for `redeliver` or for the next change."""
         self._state().flag_attention("A change notification could not be delivered.", again=True)
-        self._reported()
-        await workflow.wait_condition(lambda: self._to_announce > tried or self._redelivery_wanted)
+        self._on_finished()
+        await workflow.wait_condition(
+            lambda: self._to_announce > failed_version or self._redelivery_requested
+        )
 
-    def _report(self, **changes: object) -> None:
+    def _update_delivery(self, **changes: object) -> None:
         self.delivery = self.delivery.model_copy(update=changes)

@@ -1,4 +1,4 @@
-"""The one timer of a transaction's workflow."""
+"""The single timer of a transaction's workflow."""
 
 import asyncio
 from datetime import datetime
@@ -7,9 +7,9 @@ from temporalio import workflow
 
 
 class DeadlineTimer:
-    """Rings at the time it was last set to; a timer that is right already runs on.
+    """Fires at the time it was last set to; setting the same time keeps the running timer.
 
-    Each timer costs two history events.
+    Each Temporal timer costs two history events.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class DeadlineTimer:
         self._task: asyncio.Task[None] | None = None
 
     def set(self, at: datetime | None, summary: str) -> None:
-        """Ring at `at`, or never; `summary` says for what."""
+        """Fire at `at`, or never if None; `summary` is the timer's text in the Temporal UI."""
         if at is not None and at <= workflow.now():
             self.fired = True
             return
@@ -26,14 +26,14 @@ class DeadlineTimer:
             return
         self.stop()
         self._at = at
-        self._task = asyncio.create_task(self._ring(at, summary)) if at is not None else None
+        self._task = asyncio.create_task(self._sleep_until(at, summary)) if at is not None else None
 
     def stop(self) -> None:
-        """End the timer, if there is one."""
+        """Cancel the running timer, if any."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _ring(self, at: datetime, summary: str) -> None:
+    async def _sleep_until(self, at: datetime, summary: str) -> None:
         await workflow.sleep(at - workflow.now(), summary=summary)
         self._at = None
         self.fired = True

@@ -1,4 +1,4 @@
-"""When a transaction's PSP is to be asked next, and under which ids. Pure."""
+"""When to ask a transaction's PSP next, and about which ids. Pure."""
 
 from datetime import datetime
 
@@ -6,49 +6,50 @@ from workflows import timeouts
 
 
 class LookupSchedule:
-    """Open questions are asked at growing intervals, for ever; owed look-ups at once.
+    """Schedule of look-ups: at growing intervals while the outcome is open, at once on request.
 
-    `next_at` is when the next one is due; `ids` are further ids to ask under.
+    `next_at` is when the next look-up is due; `extra_ids` are PSP ids to ask about beside the
+    transaction's own.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self.next_at: datetime | None = None
-        self.ids: list[str] = []
-        self._made = 0
+        self.extra_ids: list[str] = []
+        self._attempts = 0
 
     def request(self, now: datetime) -> None:
-        """Something happened at the PSP: ask now, and again until it answers."""
+        """Request a look-up now, repeated until the PSP answers."""
         self.requested = True
-        self._made = -1  # this one comes before the schedule's first step
+        self._attempts = -1  # this look-up comes before the first interval
         self.next_at = now
 
-    def also_under(self, psp_id: str) -> None:
-        """Ask under this id, too."""
-        if psp_id not in self.ids:
-            self.ids.append(psp_id)
+    def add_id(self, psp_id: str) -> None:
+        """Ask about this PSP id, too."""
+        if psp_id not in self.extra_ids:
+            self.extra_ids.append(psp_id)
 
-    def plan(self, now: datetime, *, open_question: bool) -> None:
-        """See to it that the next one has a time, if there is anything to ask."""
-        if not open_question and not self.requested:
+    def schedule_next(self, now: datetime, *, outcome_open: bool) -> None:
+        """Set the time of the next look-up, or clear it if none is needed."""
+        if not outcome_open and not self.requested:
             self.next_at = None
         elif self.next_at is None:
-            step = min(self._made, len(timeouts.RECONCILE_STEPS) - 1)
-            self.next_at = now + timeouts.RECONCILE_STEPS[step]
+            index = min(self._attempts, len(timeouts.LOOKUP_INTERVALS) - 1)
+            self.next_at = now + timeouts.LOOKUP_INTERVALS[index]
 
     def pop_due(self, now: datetime) -> bool:
-        """Whether one is due; it counts as made."""
+        """Return whether a look-up is due, and count it as started."""
         if self.next_at is None or self.next_at > now:
             return False
-        self._made += 1
+        self._attempts += 1
         self.next_at = None
         return True
 
-    def answered_under(self, psp_id: str) -> None:
-        """Nothing more to ask under this id."""
-        self.ids = [other for other in self.ids if other != psp_id]
+    def remove_id(self, psp_id: str) -> None:
+        """Stop asking about this PSP id."""
+        self.extra_ids = [other for other in self.extra_ids if other != psp_id]
 
-    def answered(self, *, lags: bool) -> None:
-        """An answer came; one that `lags` behind the event that asked for it is no answer yet."""
-        patient = self._made < len(timeouts.RECONCILE_STEPS)
-        self.requested = bool(self.ids) or (self.requested and lags and patient)
+    def record_answer(self, *, inconclusive: bool) -> None:
+        """Record an answer; an `inconclusive` one may lag behind the event that asked for it."""
+        may_repeat = self._attempts < len(timeouts.LOOKUP_INTERVALS)
+        self.requested = bool(self.extra_ids) or (self.requested and inconclusive and may_repeat)

@@ -1,7 +1,7 @@
-"""Every input and output of the workflows and of their activities, and the names they go by.
+"""Inputs and outputs of the workflows and their activities, and the names of their messages.
 
 Nothing here is secret or personal: payment data, customer data, redirect and webhook addresses
-stay in the store, from where activities read them by transaction id.
+stay in the store; activities read them from there by transaction id.
 """
 
 from datetime import date, datetime
@@ -32,12 +32,12 @@ CREATE = "create"
 FINALIZE = "finalize"
 CANCEL = "cancel"
 RESERVE = "reserve"
-SETTLE = "settle"
+CLOSE_RESERVATION = "settle"
 NOTIFY = "notify"
-CALLER_LEFT = "caller_left"
+CALLER_DETACHED = "caller_left"
 REDELIVER = "redeliver"
 LOOK_UP = "look_up"
-ADOPT = "adopt"
+RECORD_EXTERNAL_MOVEMENT = "adopt"
 RESOLVE = "resolve"
 STATE = "state"
 DELIVERY = "delivery"
@@ -50,21 +50,21 @@ WORKFLOW_NAMES = {
 
 
 class Message(BaseModel):
-    """Base of everything that travels through Temporal."""
+    """Base of the data sent through Temporal."""
 
     model_config = ConfigDict(frozen=True)
 
 
 def workflow_id(merchant_id: str, kind: TransactionKind, transaction_id: str) -> str:
-    """The one workflow of a transaction."""
+    """Return the id of a transaction's workflow; a transaction has exactly one."""
     return f"{merchant_id}/{kind.value}/{transaction_id}"
 
 
 class TransactionInput(Message):
-    """What a transaction's workflow is told at its start; amounts in major units.
+    """Input of a transaction's workflow; amounts in major units.
 
-    `key_window_seconds` is how long the PSP remembers an idempotency key. `agreement_id` is for
-    finding the workflow; None where the store does not know it either.
+    `key_window_seconds` is the PSP's idempotency window: for how long it remembers a key.
+    `agreement_id` is a search attribute; None where the store does not hold it either.
     """
 
     merchant_id: str
@@ -80,13 +80,13 @@ class TransactionInput(Message):
 
 
 class PreauthInput(TransactionInput):
-    """Start of a PreauthWorkflow; `resume` continues or reopens one."""
+    """Input of a PreauthWorkflow; `resume` is the state to continue or reopen it from."""
 
     resume: PreauthState | None = None
 
 
 class PaymentInput(TransactionInput):
-    """Start of a PaymentWorkflow: a capture if `preauth_id` is given, else a charge."""
+    """Input of a PaymentWorkflow: a capture if `preauth_id` is set, else a charge."""
 
     preauth_id: str | None = None
     execute_on: date | None = None
@@ -94,7 +94,7 @@ class PaymentInput(TransactionInput):
 
 
 class RefundInput(TransactionInput):
-    """Start of a RefundWorkflow."""
+    """Input of a RefundWorkflow."""
 
     payment_id: str
     resume: RefundState | None = None
@@ -104,14 +104,17 @@ AnyInput = PreauthInput | PaymentInput | RefundInput
 
 
 def kind_of(start: AnyInput) -> TransactionKind:
-    """The kind of transaction an input starts."""
+    """Return the kind of transaction that an input starts."""
     if isinstance(start, PreauthInput):
         return TransactionKind.PREAUTH
     return TransactionKind.PAYMENT if isinstance(start, PaymentInput) else TransactionKind.REFUND
 
 
 class NotificationSignal(BaseModel):
-    """Envelope of a stored PSP notification; tolerant: a signal that does not parse is lost."""
+    """Reference to a stored PSP notification.
+
+    Unknown fields are allowed: a signal that fails validation would be lost.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -120,7 +123,7 @@ class NotificationSignal(BaseModel):
 
 
 class LookUpSignal(BaseModel):
-    """Reconciliation saw at the PSP what the state does not show, under `psp_id` if given."""
+    """Request of reconciliation to ask the PSP again, also under `psp_id` if it is set."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -128,14 +131,14 @@ class LookUpSignal(BaseModel):
 
 
 class CancelReply(Message):
-    """Answer to a cancel: the contract's status, or why the state forbids it."""
+    """Result of a cancel: the contract's status, or why the state forbids it."""
 
     status: PaymentCancellationStatus
     refusal: Refusal | None = None
 
 
 class ResolveReply(Message):
-    """Answer to a decision: the state's status and version after it, or why it was refused."""
+    """Result of a decision: the status and version after it, or why it was refused."""
 
     status: PaymentTransactionStatus
     version: int
@@ -143,9 +146,9 @@ class ResolveReply(Message):
 
 
 class ReserveRequest(Message):
-    """A capture asks its preauth, or a refund its payment, to hold `amount` for it.
+    """Request of a capture to its preauth, or of a refund to its payment, to hold `amount`.
 
-    `at` orders the attempts of one transaction: when this one was scheduled.
+    `at` is when this attempt was scheduled; it orders the attempts of one transaction.
     """
 
     by: str
@@ -155,11 +158,12 @@ class ReserveRequest(Message):
 
 
 class ReserveReply(Message):
-    """The PSP's id to work on, or why not; `undecided` means that it is too early to say.
+    """Result of a reservation: the PSP's id to use, or why it was refused.
 
-    `taken_by` is the PSP's id of a capture made without us that took the money already: then
-    nothing may be captured any more, and that one is the capture. `superseded` means that a later
-    attempt is known, or that this one has ended: it must not go on.
+    `undecided` means that the parent transaction has no outcome yet. `taken_by` is the PSP's id of
+    an external capture that took the money already: nothing more may be captured, and that
+    movement is the capture. `superseded` means that a later attempt is known, or that this one has
+    ended: the caller must stop.
     """
 
     # An alias is the field's name in stored histories and snapshots.
@@ -174,18 +178,18 @@ class ReserveReply(Message):
     superseded: bool = Field(default=False, alias="overtaken")
 
     @classmethod
-    def turned_away(cls, admission: AttemptCheck) -> "ReserveReply":
-        """The answer to an attempt that may not ask now, or not any more."""
+    def from_attempt_check(cls, check: AttemptCheck) -> "ReserveReply":
+        """Return the reply to an attempt that was not granted."""
         return cls(
-            undecided=admission is AttemptCheck.UNDECIDED,
-            superseded=admission is AttemptCheck.OVERTAKEN,
+            undecided=check is AttemptCheck.UNDECIDED,
+            superseded=check is AttemptCheck.SUPERSEDED,
         )
 
 
 class ReservationResult(Message):
-    """How a reservation ended; `refund` carries the movement when a refund was booked.
+    """How a reservation ended; `refund` is the movement if a refund was booked.
 
-    `at` is the time of the attempt that ended it; the sending activity fills it in.
+    `at` is the time of the attempt that ended it; the sending activity sets it.
     """
 
     by: str
@@ -195,7 +199,7 @@ class ReservationResult(Message):
 
 
 class DeliveryState(StrEnum):
-    """Where the change notifications of a transaction stand."""
+    """Status of a transaction's change notifications."""
 
     IDLE = "idle"
     DELIVERING = "delivering"
@@ -203,7 +207,7 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(Message):
-    """Answer of the delivery query: versions are those of the transaction's state."""
+    """Result of the delivery query; versions are those of the transaction's state."""
 
     state: DeliveryState = DeliveryState.IDLE
     to_announce: int = 0
@@ -215,10 +219,11 @@ class Delivery(Message):
 
 
 class PspCall(Message):
-    """One operation of a transaction at its PSP; the rest is read from the store.
+    """Input of a PSP activity; everything else is read from the store.
 
-    `psp_id` names the object to work on, where one is known; `owner_id` the preauth of a capture
-    or the payment of a refund, which must grant the reservation first.
+    `psp_id` is the PSP's object to operate on, where one is known; `owner_id` is the parent
+    transaction (the preauth of a capture, the payment of a refund), which must grant the
+    reservation first.
     """
 
     merchant_id: str
@@ -229,11 +234,11 @@ class PspCall(Message):
 
 
 class PspReply(Message):
-    """What the PSP said.
+    """Result of a PSP activity.
 
-    `outcome` is None when the PSP knows nothing of the transaction; `absence_proven` says that
-    this proves that nothing ever arrived. `evidence` is what the outcome rests on. `settled` is
-    True when the reservation behind it has been settled already.
+    `outcome` is None when the PSP has no such transaction; `absence_proven` is True when that
+    proves that the request never arrived. `evidence` is what the outcome rests on. `settled` is
+    True when the reservation has been closed already.
     """
 
     outcome: Outcome | None
@@ -249,7 +254,7 @@ class CredentialsReply(Message):
 
 
 class NotificationRead(Message):
-    """A stored notification to be read for one transaction."""
+    """Input of the activity that reads a stored notification for one transaction."""
 
     merchant_id: str
     transaction_id: str
@@ -257,7 +262,7 @@ class NotificationRead(Message):
 
 
 class NotificationResult(Message):
-    """What the notification says; None and `fetch` when the PSP has to be asked instead."""
+    """Outcome in a notification; None with `fetch` when the PSP must be asked instead."""
 
     outcome: Outcome | None
     event_id: str
@@ -265,7 +270,7 @@ class NotificationResult(Message):
 
 
 class Record(Message):
-    """The state to be kept in the store, as JSON text of its model."""
+    """State to be written to the store; `snapshot` is the JSON text of its model."""
 
     merchant_id: str
     kind: TransactionKind
@@ -275,7 +280,7 @@ class Record(Message):
 
 
 class WebhookCall(Message):
-    """Tell Billwerk+ that a transaction changed."""
+    """Input of the activity that sends Billwerk+ a change notification."""
 
     merchant_id: str
     transaction_id: str
@@ -283,14 +288,14 @@ class WebhookCall(Message):
 
 
 class WebhookReply(Message):
-    """A delivered change notification."""
+    """Result of a delivered change notification."""
 
     delivered_at: datetime
     attempt: int
 
 
 class CloseReservationCall(Message):
-    """Tell the owner of a reservation how it ended."""
+    """Input of the activity that reports a closed reservation to the parent transaction."""
 
     merchant_id: str
     owner_kind: TransactionKind
@@ -299,8 +304,8 @@ class CloseReservationCall(Message):
 
 
 class ReconcileInput(Message):
-    """Whose books are to be compared with the PSP's; with `since` and `until` only the movements
-    booked in between.
+    """Merchant to reconcile with its PSP; with `since` and `until` only the movements booked in
+    between.
     """
 
     merchant_id: str
@@ -309,9 +314,9 @@ class ReconcileInput(Message):
 
 
 class StepReport(Message):
-    """What one step of reconciliation did, as counts; `more` when there is more to do at once.
+    """Counts of one step of reconciliation; `more` is True when it must be called again.
 
-    `reached` is how far a span of time was crossed.
+    `reached` is the time up to which the requested period was compared.
     """
 
     counts: dict[str, int] = {}
@@ -320,10 +325,10 @@ class StepReport(Message):
 
 
 class ReconcileReport(Message):
-    """The result of a whole run: counts by step, and why a step stopped early.
+    """Result of a reconciliation run: counts by step, and why a step stopped early.
 
-    `reached` is how far the span of time was crossed that was asked for, and `more` whether it
-    goes on from there.
+    `reached` is the time up to which the requested period was compared; `more` is True when the
+    rest of it has not been compared.
     """
 
     events: dict[str, int] = {}
@@ -335,7 +340,7 @@ class ReconcileReport(Message):
 
 
 class PspFailure(StrEnum):
-    """Types of the application errors that PSP activities raise."""
+    """Types of the application errors raised by PSP activities."""
 
     UNAVAILABLE = "PspUnavailable"
     UNKNOWN = "OutcomeUnknown"

@@ -1,4 +1,4 @@
-"""A payment: a capture or a charge, its refunds and chargebacks, until nothing more can come."""
+"""Workflow of a payment: a capture or a charge, its refunds and chargebacks."""
 
 from datetime import UTC, datetime, time
 
@@ -8,9 +8,9 @@ with workflow.unsafe.imports_passed_through():
     from integrator.contract.enums import PaymentTransactionStatus
     from workflows import activity_plans, timeouts
     from workflows.messages import (
-        ADOPT,
+        CLOSE_RESERVATION,
+        RECORD_EXTERNAL_MOVEMENT,
         RESERVE,
-        SETTLE,
         PaymentInput,
         ReservationResult,
         ReserveReply,
@@ -22,10 +22,9 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="PaymentWorkflow")
 class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
-    """Messages of its own: `reserve` (update: the refund needs the answer), `settle` and `adopt`
-    (signals)."""
+    """Adds `reserve` (an update: the refund needs the result), `settle` and `adopt` (signals)."""
 
-    deadline_is = "end of the chargeback window"
+    deadline_summary = "end of the chargeback window"
 
     @workflow.init
     def __init__(self, start: PaymentInput) -> None:
@@ -39,39 +38,39 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
             last_updated=workflow.now(),
         )
         self._prepare(start, state, activity_plans.FETCH_PAYMENT)
-        self._window_closed = False
+        self._chargeback_window_closed = False
 
     @workflow.run
     async def run(self, start: PaymentInput) -> str:
-        """Live until failed or until no chargeback can come any more; returns the last status."""
+        """Run until failed or until the chargeback window ends; return the last status."""
         await self._run()
         return self.state.status.name
 
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
-        """A refund wants a part of the money."""
-        admission = self.state.check_attempt(request.by, request.at)
-        if admission is not AttemptCheck.GRANTED:
-            return ReserveReply.turned_away(admission)
+        """Reserve a part of the money for a refund."""
+        check = self.state.check_attempt(request.by, request.at)
+        if check is not AttemptCheck.GRANTED:
+            return ReserveReply.from_attempt_check(check)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(psp_id=self.state.psp_transaction_id, refusal=refusal)
 
-    @workflow.signal(name=SETTLE)
+    @workflow.signal(name=CLOSE_RESERVATION)
     def close_reservation(self, settlement: ReservationResult) -> None:
-        """A refund is done, or has failed and gives its part back.
+        """Book a refund, or release its reservation if it failed.
 
-        Billwerk+ hears of it by the refund's own notification.
+        Billwerk+ learns of it by the refund's own change notification.
         """
         if not self.state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
             return
         self.state.close_reservation(settlement.by, settlement.refund, workflow.now())
 
-    @workflow.signal(name=ADOPT)
-    def record_external_movement(self, adoption: ExternalMovement) -> None:
-        """A refund was made without us; Billwerk+ hears of it by the payment's notification."""
-        self._note(lambda: self.state.record_external_movement(adoption, workflow.now()))
+    @workflow.signal(name=RECORD_EXTERNAL_MOVEMENT)
+    def record_external_movement(self, movement: ExternalMovement) -> None:
+        """Record an external refund; Billwerk+ learns of it by the payment's notification."""
+        self._apply_change(lambda: self.state.record_external_movement(movement, workflow.now()))
 
-    async def _operate(self) -> None:
+    async def _run_operation(self) -> None:
         if self._start.preauth_id is None:
             await self._call(activity_plans.CHARGE, self._psp_call("charge"))
         else:
@@ -82,21 +81,24 @@ class PaymentWorkflow(TransactionWorkflow[PaymentInput, PaymentState]):
         if self.state.due_date is None:
             return super()._overdue_at()
         due = datetime.combine(self.state.due_date, time(), UTC)
-        return max(super()._overdue_at(), due + timeouts.UNDECIDED_TOO_LONG)
+        return max(super()._overdue_at(), due + timeouts.UNDECIDED_LIMIT)
 
-    def _owner(self) -> tuple[TransactionKind, str] | None:
+    def _parent_transaction(self) -> tuple[TransactionKind, str] | None:
         if self._start.preauth_id is None:
             return None
         return TransactionKind.PREAUTH, self._start.preauth_id
 
-    def _finished(self) -> bool:
-        done = self.state.ended or (self._window_closed and not self.state.reservations)
-        return done and self._at_rest()
+    def _is_finished(self) -> bool:
+        done = self.state.ended or (self._chargeback_window_closed and not self.state.reservations)
+        return done and self._is_idle()
 
     def _deadline(self) -> datetime | None:
-        if self.state.status is not PaymentTransactionStatus.Succeeded or self._window_closed:
+        if (
+            self.state.status is not PaymentTransactionStatus.Succeeded
+            or self._chargeback_window_closed
+        ):
             return None
         return self.state.succeeded_at + timeouts.CHARGEBACK_WINDOW
 
     async def _on_deadline(self) -> None:
-        self._window_closed = True
+        self._chargeback_window_closed = True

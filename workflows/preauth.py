@@ -1,4 +1,4 @@
-"""A preauth: a reservation, a stored payment method or a mandate, from sign-up to its end."""
+"""Workflow of a preauth: a reservation, a stored payment method or a mandate."""
 
 import asyncio
 from datetime import datetime
@@ -14,11 +14,11 @@ with workflow.unsafe.imports_passed_through():
     from integrator.psp.types import Approved, Declined, Pending
     from workflows import activity_plans, timeouts
     from workflows.messages import (
-        ADOPT,
         CANCEL,
+        CLOSE_RESERVATION,
         FINALIZE,
+        RECORD_EXTERNAL_MOVEMENT,
         RESERVE,
-        SETTLE,
         CancelReply,
         PreauthInput,
         PspReply,
@@ -36,10 +36,10 @@ CancelStatus = PaymentCancellationStatus
 
 @workflow.defn(name="PreauthWorkflow")
 class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
-    """Messages of its own: `finalize`, `cancel` and `reserve` are updates, because their callers
-    need the answer; `settle` and `adopt` are signals, because they must be kept whoever runs."""
+    """Adds the updates `finalize`, `cancel` and `reserve`, whose callers need the result, and the
+    signals `settle` and `adopt`, which must be durable even while no worker runs."""
 
-    deadline_is = "end of the checkout page or of the reservation"
+    deadline_summary = "end of the checkout page or of the reservation"
 
     @workflow.init
     def __init__(self, start: PreauthInput) -> None:
@@ -52,67 +52,67 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
             last_updated=workflow.now(),
         )
         self._prepare(start, state, activity_plans.FETCH_AUTHORIZATION)
-        self._psp_turn = asyncio.Lock()
+        self._psp_lock = asyncio.Lock()
         self._agreement_active = state.status is Status.Succeeded
-        self._ask_again_at: datetime | None = None
+        self._next_expiry_check: datetime | None = None
 
     @workflow.run
     async def run(self, start: PreauthInput) -> str:
-        """Live until captured, cancelled, expired or failed; returns the last status."""
+        """Run until captured, cancelled, expired or failed; return the last status."""
         await self._run()
         return self.state.status.name
 
     @workflow.update(name=FINALIZE)
     async def finalize(self) -> PreauthState:
-        """The customer came back: ask the PSP, never the parameters of the return address."""
-        async with self._psp_turn:
+        """Ask the PSP after the customer's return; the return URL's parameters are not trusted."""
+        async with self._psp_lock:
             if self.state.undecided:
                 await self._look_up()
         return self.state
 
     @workflow.update(name=CANCEL)
     async def cancel(self) -> CancelReply:
-        """Give the reservation back."""
-        async with self._psp_turn:
+        """Void the reservation."""
+        async with self._psp_lock:
             if self.state.status is Status.Cancelled:
                 return CancelReply(status=CancelStatus.Succeeded)
-            refusal = self.state.refuse_cancel()
+            refusal = self.state.check_cancel()
             if refusal is not None:
                 return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)
             return await self._void()
 
     @workflow.update(name=RESERVE)
     def reserve(self, request: ReserveRequest) -> ReserveReply:
-        """A capture wants the reservation."""
-        admission = self.state.check_attempt(request.by, request.at)
-        if admission is not AttemptCheck.GRANTED:
-            return ReserveReply.turned_away(admission)
+        """Reserve for a capture."""
+        check = self.state.check_attempt(request.by, request.at)
+        if check is not AttemptCheck.GRANTED:
+            return ReserveReply.from_attempt_check(check)
         refusal = self.state.reserve(request.by, request.amount, request.currency)
         return ReserveReply(
             psp_id=self.state.authorization_id,
             refusal=refusal,
-            taken_by=self.state.taken_by(request.by),
+            taken_by=self.state.external_capture_id(request.by),
         )
 
-    @workflow.signal(name=SETTLE)
+    @workflow.signal(name=CLOSE_RESERVATION)
     def close_reservation(self, settlement: ReservationResult) -> None:
-        """The capture is done, or has failed and gives the reservation back."""
+        """Book the capture, or release the reservation if it failed."""
         if not self.state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
             return
         self.state.close_reservation(settlement.by, settlement.booked)
         if not settlement.booked:
             self._request_lookup()
 
-    @workflow.signal(name=ADOPT)
-    def record_external_movement(self, adoption: ExternalMovement) -> None:
-        """A capture was made without us and has taken the reservation."""
-        self._note(lambda: self.state.record_external_movement(adoption, workflow.now()))
+    @workflow.signal(name=RECORD_EXTERNAL_MOVEMENT)
+    def record_external_movement(self, movement: ExternalMovement) -> None:
+        """Record an external capture, which has taken the reservation."""
+        self._apply_change(lambda: self.state.record_external_movement(movement, workflow.now()))
 
-    async def _operate(self) -> None:
+    async def _run_operation(self) -> None:
         await self._call(activity_plans.AUTHORIZE, self._psp_call("authorize"))
 
     def _activates_agreement(self) -> bool:
-        """Only the record of the success itself: a later one must not undo a newer sign-up."""
+        """Return True for the record of the success; a later one could undo a newer sign-up."""
         return self.state.status is Status.Succeeded and not self._agreement_active
 
     def _on_recorded(self, activated: bool) -> None:
@@ -121,9 +121,9 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     async def _void(self) -> CancelReply:
         target = self.state.void_target
         if target is None:
-            self._cancelled(EvidenceKind.NOT_SENT)
+            self._apply_cancellation(EvidenceKind.NOT_SENT)
             return CancelReply(status=CancelStatus.Succeeded)
-        # No capture may slip in between: captures are refused while this is set.
+        # Captures are refused while this is set.
         self.state.begin_void()
         call = self._psp_call(f"void/{self.state.voids}", psp_id=target)
         return self._fold_void(
@@ -133,61 +133,61 @@ class PreauthWorkflow(TransactionWorkflow[PreauthInput, PreauthState]):
     def _fold_void(self, reply: PspReply | None) -> CancelReply:
         match reply.outcome if reply is not None else None:
             case Approved() | Declined(status=Status.Cancelled):
-                self._cancelled(EvidenceKind.VOID)
+                self._apply_cancellation(EvidenceKind.VOID)
                 return CancelReply(status=CancelStatus.Succeeded)
             case Declined() as declined:
                 self.state.end_void()
-                return refused(declined)
+                return cancel_refusal_reply(declined)
             case Pending():
                 self.state.accept_void(workflow.now())
                 return CancelReply(status=CancelStatus.Pending)
             case _:
                 return CancelReply(status=CancelStatus.Pending)
 
-    def _is_open_question(self) -> bool:
-        """A void whose outcome is not known is one, too."""
+    def _needs_scheduled_lookup(self) -> bool:
+        """Return True also while the outcome of a void is unknown."""
         void_is_open = self.state.cancelling and not self.state.ended
-        return super()._is_open_question() or (void_is_open and not self._psp_turn.locked())
+        return super()._needs_scheduled_lookup() or (void_is_open and not self._psp_lock.locked())
 
-    def _on_looked_up(self, reply: PspReply) -> None:
+    def _on_lookup_answer(self, reply: PspReply) -> None:
         still_held = isinstance(reply.outcome, Approved)
-        if not self.state.cancelling or not still_held or self._psp_turn.locked():
+        if not self.state.cancelling or not still_held or self._psp_lock.locked():
             return
         accepted_at = self.state.void_accepted_at
         if accepted_at is None:
             self.state.end_void()
-        elif workflow.now() - accepted_at > timeouts.VOID_PATIENCE:
+        elif workflow.now() - accepted_at > timeouts.VOID_GRACE:
             self.state.flag_attention("The PSP accepted a cancellation and never carried it out.")
             self.state.end_void()
 
-    def _cancelled(self, evidence: EvidenceKind) -> None:
-        withdrawn = Declined(
+    def _apply_cancellation(self, evidence: EvidenceKind) -> None:
+        cancelled = Declined(
             code=PaymentErrorCode.Canceled, message="Cancelled.", status=Status.Cancelled
         )
-        self._apply(withdrawn, evidence, "void")
+        self._apply(cancelled, evidence, "void")
 
     def _deadline(self) -> datetime | None:
         ends = self.state.ends_at
-        return max(ends, self._ask_again_at or ends) if ends else None
+        return max(ends, self._next_expiry_check or ends) if ends else None
 
     async def _on_deadline(self) -> None:
-        """The PSP has the last word on whether time ran out; ours is its own declared end."""
+        """Ask the PSP whether the reservation expired; after a grace period expire it here."""
         reply = await self._look_up()
         ends, now = self.state.ends_at, workflow.now()
         if ends is None or ends > now:
             return
         lapsed = reply is not None and not isinstance(reply.outcome, Pending)
         if lapsed and now >= ends + timeouts.EXPIRY_GRACE:
-            ran_out = Declined(
+            expired = Declined(
                 code=PaymentErrorCode.Canceled, message="Expired.", status=Status.Expired
             )
-            self._apply(ran_out, EvidenceKind.READ, "expiry")
+            self._apply(expired, EvidenceKind.READ, "expiry")
         else:
-            self._ask_again_at = now + timeouts.EXPIRY_RETRY
+            self._next_expiry_check = now + timeouts.EXPIRY_RETRY
 
 
-def refused(declined: Declined) -> CancelReply:
-    """The PSP does not give the reservation back; bad credentials are an error of their own."""
+def cancel_refusal_reply(declined: Declined) -> CancelReply:
+    """Return the reply to a cancellation that the PSP declined."""
     if declined.code is PaymentErrorCode.LoginError:
         refusal = Refusal(code=declined.code, message=declined.message or "")
         return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)

@@ -1,6 +1,6 @@
-"""Reconciliation of one merchant's books with its PSP's, both ways; started by a schedule.
+"""Reconciliation of one merchant with its PSP, in both directions; started by a schedule.
 
-It looks and tells; what is true of a transaction is decided by that transaction's own workflow.
+It only compares and signals: each transaction's state is decided by its own workflow.
 """
 
 from collections import Counter
@@ -13,39 +13,39 @@ with workflow.unsafe.imports_passed_through():
     from workflows.activity_errors import cause_text
     from workflows.messages import ReconcileInput, ReconcileReport, StepReport
 
-ROUNDS = 10
-"""A step with more to do than this goes on in the next run: no run may live for ever."""
+MAX_ROUNDS = 10
+"""A step that needs more calls than this goes on in the next run, which bounds each run."""
 
 RECONCILE = "ReconcileWorkflow"
 
 
-def reconcile_id(merchant_id: str) -> str:
-    """The workflow's id; the schedule adds the time of each run."""
+def reconcile_workflow_id(merchant_id: str) -> str:
+    """Return the workflow's id; the schedule appends the time of each run."""
     return f"{merchant_id}/reconcile"
 
 
 def schedule_id(merchant_id: str) -> str:
-    """The schedule that starts it."""
+    """Return the id of the schedule that starts it."""
     return f"reconcile/{merchant_id}"
 
 
 @workflow.defn(name=RECONCILE)
 class ReconcileWorkflow:
-    """Three steps, one after the other; one that fails does not keep the others from running."""
+    """Runs three steps in sequence; a step that fails does not stop the others."""
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
-        self._last = StepReport()
+        self._last_report = StepReport()
 
     @workflow.run
     async def run(self, start: ReconcileInput) -> ReconcileReport:
-        """One run; returns what was counted. A span of time is compared and nothing else."""
+        """Run all steps and return their counts; with `since`, compare only that period."""
         if start.since is not None:
             return ReconcileReport(
                 movements=await self._step(activity_plans.SWEEP_MOVEMENTS, start),
                 problems=self._problems,
-                reached=self._last.reached,
-                more=self._last.more,
+                reached=self._last_report.reached,
+                more=self._last_report.more,
             )
         return ReconcileReport(
             events=await self._step(activity_plans.REPAIR_EVENTS, start),
@@ -59,10 +59,10 @@ class ReconcileWorkflow:
     ) -> dict[str, int]:
         counts: Counter[str] = Counter()
         try:
-            for number in range(1, ROUNDS + 1):
+            for number in range(1, MAX_ROUNDS + 1):
                 report = await step(start, summary=f"{step.name}, part {number}")
                 counts.update(report.counts)
-                self._last = report
+                self._last_report = report
                 if not report.more:
                     break
                 if start.since is not None:

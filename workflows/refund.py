@@ -1,4 +1,4 @@
-"""A refund: money of a payment given back, in whole or in part."""
+"""Workflow of a refund: money of a payment given back, in whole or in part."""
 
 from temporalio import workflow
 
@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="RefundWorkflow")
 class RefundWorkflow(TransactionWorkflow[RefundInput, RefundState]):
-    """Answers the messages every transaction answers; its payment holds its reservation."""
+    """Has the common messages only; its payment holds its reservation."""
 
     @workflow.init
     def __init__(self, start: RefundInput) -> None:
@@ -28,20 +28,20 @@ class RefundWorkflow(TransactionWorkflow[RefundInput, RefundState]):
 
     @workflow.run
     async def run(self, start: RefundInput) -> str:
-        """Live until the money is back or surely is not; returns the last status."""
+        """Run until the refund succeeded or failed; return the last status."""
         await self._run()
         return self.state.status.name
 
-    async def _operate(self) -> None:
+    async def _run_operation(self) -> None:
         await self._call(
             activity_plans.REFUND, self._psp_call("refund", owner_id=self._start.payment_id)
         )
 
-    def _owner(self) -> tuple[TransactionKind, str] | None:
+    def _parent_transaction(self) -> tuple[TransactionKind, str] | None:
         return TransactionKind.PAYMENT, self._start.payment_id
 
-    def _settlement(self, state: RefundState) -> ReservationResult:
-        refund = state.booked()
+    def _reservation_result(self, state: RefundState) -> ReservationResult:
+        refund = state.booked_refund()
         return ReservationResult(
             by=self._start.transaction_id, booked=refund is not None, refund=refund
         )

@@ -1,13 +1,13 @@
-"""The search attributes of transactions' workflows: what the Temporal UI filters and counts by.
+"""Search attributes of transactions' workflows: what the Temporal UI filters and counts by.
 
-Eight of the ten keywords that a namespace on an SQL database has, one of three integers and one of
-three booleans. None is personal: search attributes are stored in plain text.
+They use eight of the ten keywords that a namespace on an SQL database has, one of three integers
+and one of three booleans. None is personal: search attributes are stored in plain text.
 
-Values are given when a workflow is started, which costs no event, and kept current by the workflow
-itself. A workflow that was started without any never upserts any: its history stays as it was
-before there were attributes. One that was started with them does, so a worker that does not know
-attributes yet must not run it: whoever deploys this for the first time registers the attributes,
-then replaces all workers, and only then the API.
+The first values are set when a workflow is started, which costs no event; the workflow then keeps
+them current. A workflow started without attributes never upserts any, so histories from before
+they existed stay as they were. A workflow started with them upserts them, so a worker from before
+they existed must not run it: at the first deployment register the attributes, then replace all
+workers, then the API.
 """
 
 from collections.abc import Mapping
@@ -43,14 +43,14 @@ KEYS: tuple[SearchAttributeKey[Any], ...] = (
     *(TRANSACTION_STATUS, CURRENCY, WEBHOOK_STATE, AMOUNT_MINOR, NEEDS_ATTENTION),
 )
 
-LONGEST_KEYWORD = 255
-"""What a column of PostgreSQL and MySQL takes; a longer one would never become visible."""
+MAX_KEYWORD_LENGTH = 255
+"""The width of the column in PostgreSQL and MySQL; a longer value would never be indexed."""
 
 Values = Mapping[SearchAttributeKey[Any], str | int | bool]
 
 
 class WebhookState(StrEnum):
-    """Where the change notifications of a transaction stand, for searching."""
+    """Status of a transaction's change notifications, for searching."""
 
     NONE = "none"  # nothing to announce yet
     DELIVERING = "delivering"
@@ -58,15 +58,17 @@ class WebhookState(StrEnum):
     UNDELIVERED = "undelivered"  # given up; waits for `redeliver` or the next change
 
 
-def webhook_before(shown: Values | None) -> WebhookState:
-    """What an earlier run has left: a new one knows of no delivery but its own."""
-    return WebhookState(str(shown[WEBHOOK_STATE])) if shown is not None else WebhookState.NONE
+def previous_webhook_state(values: Values | None) -> WebhookState:
+    """Return the webhook state left by an earlier run; a run knows only its own deliveries."""
+    return WebhookState(str(values[WEBHOOK_STATE])) if values is not None else WebhookState.NONE
 
 
-def values(start: AnyInput, state: TransactionState | None, webhook: WebhookState) -> Values:
-    """The attributes of a transaction; `state` None stands for one that has not begun."""
+def attribute_values(
+    start: AnyInput, state: TransactionState | None, webhook: WebhookState
+) -> Values:
+    """Return the attributes of a transaction; `state` is None before its workflow has started."""
     state = state or start.resume
-    found: dict[SearchAttributeKey[Any], str | int | bool | None] = {
+    values: dict[SearchAttributeKey[Any], str | int | bool | None] = {
         MERCHANT: start.merchant_id,
         TRANSACTION_KIND: kind_of(start).value,
         TRANSACTION_ID: start.transaction_id,
@@ -75,36 +77,36 @@ def values(start: AnyInput, state: TransactionState | None, webhook: WebhookStat
         TRANSACTION_STATUS: (state.status if state else PaymentTransactionStatus.Initiated).name,
         CURRENCY: start.currency,
         WEBHOOK_STATE: webhook.value,
-        AMOUNT_MINOR: minor(start.requested_amount, start.currency),
+        AMOUNT_MINOR: to_minor_units(start.requested_amount, start.currency),
         NEEDS_ATTENTION: state is not None and state.attention is not None,
     }
     return {
-        key: value[:LONGEST_KEYWORD] if isinstance(value, str) else value
-        for key, value in found.items()
+        key: value[:MAX_KEYWORD_LENGTH] if isinstance(value, str) else value
+        for key, value in values.items()
         if value is not None
     }
 
 
-def minor(amount: Decimal, currency: str) -> int:
-    """`amount` in minor units: 4990 for 49.90 EUR, 500 for 500 JPY."""
+def to_minor_units(amount: Decimal, currency: str) -> int:
+    """Convert to minor units: 4990 for 49.90 EUR, 500 for 500 JPY."""
     return int(amount.scaleb(money.exponent(currency)))
 
 
-def at_start(start: AnyInput) -> TypedSearchAttributes:
-    """What a workflow is started or reopened with."""
-    given = values(start, None, WebhookState.NONE)
-    return TypedSearchAttributes([SearchAttributePair(key, given[key]) for key in given])
+def initial_attributes(start: AnyInput) -> TypedSearchAttributes:
+    """Return the search attributes to start or reopen a workflow with."""
+    values = attribute_values(start, None, WebhookState.NONE)
+    return TypedSearchAttributes([SearchAttributePair(key, values[key]) for key in values])
 
 
-def shown(given: TypedSearchAttributes) -> Values | None:
-    """What a run was begun with; None: without attributes, and then it upserts none."""
-    found = {key: given.get(key) for key in KEYS}
-    if found[MERCHANT] is None:
+def read_values(attributes: TypedSearchAttributes) -> Values | None:
+    """Return the values a run was started with; None if it was started without attributes."""
+    values = {key: attributes.get(key) for key in KEYS}
+    if values[MERCHANT] is None:
         return None
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None}
 
 
-def updates(now: Values, then: Values) -> list[SearchAttributeUpdate[Any]]:
-    """What turns the values `now` shown into those of `then`."""
-    changed = [key.value_set(value) for key, value in then.items() if now.get(key) != value]
-    return changed + [key.value_unset() for key in now if key not in then]
+def compute_updates(current: Values, target: Values) -> list[SearchAttributeUpdate[Any]]:
+    """Return the updates that turn the `current` values into those of `target`."""
+    changed = [key.value_set(value) for key, value in target.items() if current.get(key) != value]
+    return changed + [key.value_unset() for key in current if key not in target]

@@ -1,4 +1,4 @@
-"""The record keeper of a transaction: every version of its state goes to the store."""
+"""Recorder of a transaction's snapshots in the store."""
 
 from collections.abc import Callable
 
@@ -13,8 +13,8 @@ from workflows.state import TransactionState
 class SnapshotRecorder:
     """Writes the newest version, one write at a time; `version` is the one the store holds.
 
-    `activates` says whether the record to be written makes the agreement usable; `before` is
-    called before each write, `after` with what was activated by it.
+    `activates` returns whether the next record activates the agreement; `before_write` is called
+    before each write, `after_write` after it with whether it activated the agreement.
     """
 
     def __init__(
@@ -22,26 +22,26 @@ class SnapshotRecorder:
         start: TransactionInput,
         state: Callable[[], TransactionState],
         activates: Callable[[], bool],
-        before: Callable[[], None],
-        after: Callable[[bool], None],
+        before_write: Callable[[], None],
+        after_write: Callable[[bool], None],
     ) -> None:
         self._start = start
         self._state = state
         self._activates = activates
-        self._before = before
-        self._after = after
+        self._before_write = before_write
+        self._after_write = after_write
         self.version = state().version
 
     @property
-    def behind(self) -> bool:
-        """Whether the store is yet to learn something."""
+    def has_unrecorded_version(self) -> bool:
+        """Return whether the store does not hold the newest version yet."""
         return self.version < self._state().version
 
     async def run(self) -> None:
-        """Record for as long as the transaction lives."""
+        """Record each new version until cancelled."""
         while True:
-            await workflow.wait_condition(lambda: self.behind)
-            self._before()
+            await workflow.wait_condition(lambda: self.has_unrecorded_version)
+            self._before_write()
             await self._write(self._state())
 
     async def _write(self, state: TransactionState) -> None:
@@ -58,6 +58,8 @@ class SnapshotRecorder:
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            await activity_plans.RECORD_PATIENTLY(record, summary="record, store was slow")
+            await activity_plans.RECORD_FALLBACK(
+                record, summary=f"record version {version}, the store was slow"
+            )
         self.version = version
-        self._after(record.activate_agreement)
+        self._after_write(record.activate_agreement)

@@ -1,4 +1,4 @@
-"""What the Temporal UI shows of a transaction: search attributes to find it, its story to read."""
+"""Search attributes and timeline of a transaction, as the Temporal UI shows them."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,7 +13,7 @@ from workflows.timeline import build_timeline, markdown
 
 
 class TemporalUi:
-    """Keeps both current. `next_look_up` and `delivery` are read when the story is told."""
+    """Updates the search attributes and the timeline of one workflow run."""
 
     def __init__(
         self,
@@ -26,29 +26,33 @@ class TemporalUi:
         self._state = state
         self._delivery = delivery
         self._next_look_up = next_look_up
-        # Part of the event that started the run, and so the same in every replay.
-        self._shown = search_attributes.shown(workflow.info().typed_search_attributes)
-        self.webhook_before = search_attributes.webhook_before(self._shown)
+        # From the event that started the run, so it is the same in every replay.
+        self._search_attributes = search_attributes.read_values(
+            workflow.info().typed_search_attributes
+        )
+        self.previous_webhook_state = search_attributes.previous_webhook_state(
+            self._search_attributes
+        )
 
-    def index(self, webhook: WebhookState) -> None:
-        """Bring the search attributes up to date, in the same task as the change: one event."""
-        if self._shown is None:
+    def update_search_attributes(self, webhook: WebhookState) -> None:
+        """Upsert the search attributes that have changed, in the task of the change: one event."""
+        if self._search_attributes is None:
             return
-        then = search_attributes.values(self._start, self._state(), webhook)
-        changes = search_attributes.updates(self._shown, then)
-        if changes:
-            workflow.upsert_search_attributes(changes)
-            self._shown = then
+        values = search_attributes.attribute_values(self._start, self._state(), webhook)
+        updates = search_attributes.compute_updates(self._search_attributes, values)
+        if updates:
+            workflow.upsert_search_attributes(updates)
+            self._search_attributes = values
 
     async def run(self) -> None:
-        """Tell the story anew whenever something in it has changed."""
-        begun = workflow.info().start_time if self._start.resume is None else None
+        """Write the timeline again whenever its inputs have changed."""
+        started_at = workflow.info().start_time if self._start.resume is None else None
         while True:
-            told = self._subject()
-            _, delivery, look_up = told
-            story = build_timeline(self._state(), delivery, workflow.now(), look_up, begun)
-            workflow.set_current_details(markdown(story))
-            await workflow.wait_condition(lambda: self._subject() != told)  # noqa: B023 - waits here
+            inputs = self._timeline_inputs()
+            _, delivery, look_up = inputs
+            timeline = build_timeline(self._state(), delivery, workflow.now(), look_up, started_at)
+            workflow.set_current_details(markdown(timeline))
+            await workflow.wait_condition(lambda: self._timeline_inputs() != inputs)  # noqa: B023 - waits here
 
-    def _subject(self) -> tuple[int, Delivery, datetime | None]:
+    def _timeline_inputs(self) -> tuple[int, Delivery, datetime | None]:
         return self._state().version, self._delivery(), self._next_look_up()

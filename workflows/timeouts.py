@@ -1,39 +1,39 @@
-"""How long a workflow waits for what, with the reason of each figure."""
+"""Intervals and time limits of the workflows, with the reason of each value."""
 
 from datetime import timedelta
 
-RECONCILE_STEPS = (
-    timedelta(minutes=1),  # a lost notification of a slow but synchronous PSP
+LOOKUP_INTERVALS = (
+    timedelta(minutes=1),  # makes up for a lost notification of a slow but synchronous PSP
     timedelta(minutes=5),
     timedelta(minutes=30),
     timedelta(hours=2),
     timedelta(hours=8),
-    timedelta(hours=24),  # and then every day, for as long as the transaction is open
+    timedelta(hours=24),  # then every day while the transaction is open
 )
 
 CHARGEBACK_WINDOW = timedelta(days=400)
 """SEPA refunds of unauthorised debits are possible for 13 months; card schemes stay below that."""
 
 CREDENTIALS_PAUSE = timedelta(seconds=61)
-"""Two refusals at least a minute apart are needed before the caller hears LoginError."""
+"""LoginError is returned only after two rejections at least a minute apart."""
 
 CREATE_GRACE = timedelta(hours=1)
-"""A workflow whose caller vanished before asking for the outcome ends with nothing sent."""
+"""A workflow whose caller never sends `create` fails after this, with nothing sent."""
 
 EXPIRY_RETRY = timedelta(minutes=5)
-"""Clocks differ, and a PSP may be away when a reservation runs out: ask again after this."""
+"""Clocks differ, and a PSP may be unavailable at an expiry: ask again after this."""
 
 EXPIRY_GRACE = timedelta(hours=1)
-"""A PSP that still shows something as open this long after the end it declared has let it lapse."""
+"""What the PSP still shows as open this long after its declared expiry counts as expired."""
 
-UNDECIDED_TOO_LONG = timedelta(days=14)
-"""Direct debits settle or fail within two weeks of their day; look-ups go on all the same."""
+UNDECIDED_LIMIT = timedelta(days=14)
+"""Direct debits settle or fail within two weeks of their due date; then it needs attention."""
 
-UNREPEATABLE_WINDOW = timedelta(hours=12)
-"""For a PSP that recognises no repetition: how long an outage may last before we stop trying."""
+NON_IDEMPOTENT_RETRY_WINDOW = timedelta(hours=12)
+"""Retry limit in an outage of a PSP that does not recognise repetitions."""
 
-VOID_PATIENCE = timedelta(days=2)
-"""A PSP that accepted a void and still holds the money this long after has not carried it out."""
+VOID_GRACE = timedelta(days=2)
+"""A void that the PSP accepted this long ago, with the money still held, was not executed."""
 
-LONGEST_CREDENTIALS_PAUSE = timedelta(hours=1)
-"""A PSP that keeps refusing what it says it accepts is not asked every minute for ever."""
+MAX_CREDENTIALS_PAUSE = timedelta(hours=1)
+"""Limit of the growing pause while the PSP rejects credentials that its check accepts."""

@@ -1,6 +1,6 @@
-"""How a transaction deals with its PSP: sending, listening, asking, and what follows from it.
+"""PSP side of a transaction: operation, notifications, look-ups and reservations.
 
-Whatever is learned is folded into the one state; whoever holds money for the transaction is told.
+Every result is folded into the state; the parent transaction is notified of the outcome.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ I = TypeVar("I", bound=AnyInput)  # noqa: E741 - stands beside S
 
 
 class TransactionHandling(ABC, Generic[I, S]):
-    """The state of a transaction, and everything that may change it."""
+    """The state of a transaction and all that may change it."""
 
     state: S
 
@@ -57,69 +57,73 @@ class TransactionHandling(ABC, Generic[I, S]):
         self._fetch = fetch
         resumed = start.resume is not None
         self._released = resumed
-        self._operating = False
+        self._operation_running = False
         self._sending = False
-        self._failing = False
-        self._caller_waits = False
-        self._caller_left = False
-        self._inbox: list[NotificationSignal] = []
-        self._look_ups = LookupSchedule()
-        self._watcher = StateMetrics(start, state, resumed=resumed)
-        self._display = TemporalUi(
+        self._sending_cancelled = False
+        self._caller_waiting = False
+        self._caller_detached = False
+        self._notifications: list[NotificationSignal] = []
+        self._lookup_schedule = LookupSchedule()
+        self._state_metrics = StateMetrics(start, state, resumed=resumed)
+        self._temporal_ui = TemporalUi(
             start,
             lambda: self.state,
-            lambda: self._announcer.delivery,
-            lambda: self._look_ups.next_at,
+            lambda: self._notifier.delivery,
+            lambda: self._lookup_schedule.next_at,
         )
         self._recorder = SnapshotRecorder(
-            start, lambda: self.state, self._activates_agreement, self._see, self._on_recorded
+            start,
+            lambda: self.state,
+            self._activates_agreement,
+            self._before_record,
+            self._on_recorded,
         )
-        self._announcer = ChangeNotifier(
+        self._notifier = ChangeNotifier(
             start,
             lambda: self.state,
             lambda: self._recorder.version,
-            self._index,
-            self._display.webhook_before,
+            self._update_search_attributes,
+            self._temporal_ui.previous_webhook_state,
         )
         self._reported_reservation: ReservationResult | None = None
         self._reservation_lock = asyncio.Lock()
 
-    # --- what a subclass brings -----------------------------------------------------------
+    # --- hooks of subclasses --------------------------------------------------------------
 
     @abstractmethod
-    async def _operate(self) -> None:
-        """The PSP operation the request asked for."""
+    async def _run_operation(self) -> None:
+        """Call the PSP operation of the request."""
 
-    def _owner(self) -> tuple[TransactionKind, str] | None:
-        """The transaction that holds a reservation for this one."""
+    def _parent_transaction(self) -> tuple[TransactionKind, str] | None:
+        """Return the transaction that holds a reservation for this one."""
         return None
 
-    def _settlement(self, state: S) -> ReservationResult:
-        """How this transaction's reservation ended; asked only when it has."""
+    def _reservation_result(self, state: S) -> ReservationResult:
+        """Return how this transaction's reservation ended; called only when it has."""
         return ReservationResult(by=self._start.transaction_id, booked=not state.ended)
 
     def _activates_agreement(self) -> bool:
-        """Whether the record to be written makes the agreement usable."""
+        """Return whether the next record activates the agreement."""
         return False
 
     def _on_recorded(self, activated: bool) -> None:
-        """Called after every record."""
+        """Handle a written record."""
 
     # --- the operation --------------------------------------------------------------------
 
-    async def _operate_once(self) -> None:
+    async def _operation_task(self) -> None:
         try:
-            await self._operate()
+            await self._run_operation()
         finally:
-            self._operating = False
+            self._operation_running = False
 
     async def _call(
         self, step: activity_plans.ActivityPlan[PspCall, PspReply], call: PspCall
     ) -> None:
-        """Run a money operation and fold its answer; the outcome may stay unknown."""
+        """Call a money operation and fold its result, which may stay unknown."""
         reply = await self._send(step, call)
         if reply is None:
-            if not self._failing:
+            if not self._sending_cancelled:
                 self._apply(Pending(psp_id=None), EvidenceKind.ANSWER, step.name)
                 self.state.flag_attention(
                     "The PSP has not answered for as long as it remembers our key."
@@ -130,30 +134,30 @@ class TransactionHandling(ABC, Generic[I, S]):
     async def _send(
         self, step: activity_plans.ActivityPlan[PspCall, PspReply], call: PspCall
     ) -> PspReply | None:
-        """Send until there is an answer, or until the PSP itself has told that it failed.
+        """Send until there is a result, or until the PSP has reported a failure by other means.
 
-        Then the attempts are called off, so that what they hold can be given back; what the last
-        of them may have done is looked up.
+        Then the attempts are cancelled, so that their reservation can be released; the effect of
+        the last one is looked up.
         """
-        if self._failing:
+        if self._sending_cancelled:
             return None
         sending = asyncio.create_task(send_until_known(step, call, self._start.key_window_seconds))
         self._sending = True
-        await workflow.wait_condition(lambda: sending.done() or self._failing)
+        await workflow.wait_condition(lambda: sending.done() or self._sending_cancelled)
         self._sending = False
         if sending.done():
             return sending.result()
         sending.cancel()
         await workflow.wait_condition(sending.done)
         if not sending.cancelled():
-            sending.exception()  # asked for, or asyncio reports it as forgotten
+            sending.exception()  # retrieved, or asyncio logs it as never retrieved
         self._request_lookup()
         return None
 
     def _psp_call(
         self, step: str, *, psp_id: str | None = None, owner_id: str | None = None
     ) -> PspCall:
-        """The key is derived from the workflow's id and the step: the same in every repetition."""
+        """Return a call whose key is derived from workflow id and step: equal in repetitions."""
         return PspCall(
             merchant_id=self._start.merchant_id,
             transaction_id=self._start.transaction_id,
@@ -162,16 +166,16 @@ class TransactionHandling(ABC, Generic[I, S]):
             owner_id=owner_id,
         )
 
-    # --- the inbox ------------------------------------------------------------------------
+    # --- notifications --------------------------------------------------------------------
 
-    async def _read_inbox(self) -> None:
-        """A notification leaves the inbox only after it has been dealt with."""
+    async def _process_notifications(self) -> None:
+        """Read queued notifications; one is removed only after it was processed."""
         while True:
-            await workflow.wait_condition(lambda: bool(self._inbox))
-            await self._read(self._inbox[0])
-            self._inbox.pop(0)
+            await workflow.wait_condition(lambda: bool(self._notifications))
+            await self._read_notification(self._notifications[0])
+            self._notifications.pop(0)
 
-    async def _read(self, notification: NotificationSignal) -> None:
+    async def _read_notification(self, notification: NotificationSignal) -> None:
         read = NotificationRead(
             merchant_id=self._start.merchant_id,
             transaction_id=self._start.transaction_id,
@@ -193,17 +197,17 @@ class TransactionHandling(ABC, Generic[I, S]):
             await self._fold(result.outcome, EvidenceKind.NOTIFICATION, result.event_id)
 
     def _request_lookup(self) -> None:
-        self._look_ups.request(workflow.now())
+        self._lookup_schedule.request(workflow.now())
 
     async def _look_up(self) -> PspReply | None:
-        """Ask the PSP for the truth; None when it is away, which only means asking again later."""
-        for psp_id in list(self._look_ups.ids):
-            if await self._look_up_under(psp_id) is None:
+        """Ask the PSP; return None if it is unavailable: the schedule repeats the look-up."""
+        for psp_id in list(self._lookup_schedule.extra_ids):
+            if await self._look_up_by_id(psp_id) is None:
                 return None
-            self._look_ups.answered_under(psp_id)
-        return await self._look_up_under(self.state.psp_transaction_id or self.state.psp_session_id)
+            self._lookup_schedule.remove_id(psp_id)
+        return await self._look_up_by_id(self.state.psp_transaction_id or self.state.psp_session_id)
 
-    async def _look_up_under(self, psp_id: str | None) -> PspReply | None:
+    async def _look_up_by_id(self, psp_id: str | None) -> PspReply | None:
         call = self._psp_call(self._fetch.name, psp_id=psp_id)
         try:
             reply = await self._fetch(call, summary="look-up at the PSP")
@@ -212,10 +216,12 @@ class TransactionHandling(ABC, Generic[I, S]):
                 raise
             return None
         # A read may lag behind the event that asked for it, though not for ever.
-        self._look_ups.answered(lags=reply.outcome is None and not reply.absence_proven)
+        self._lookup_schedule.record_answer(
+            inconclusive=reply.outcome is None and not reply.absence_proven
+        )
         if reply.outcome is not None:
             await self._fold(reply.outcome, reply.evidence, self._fetch.name)
-        elif reply.absence_proven and not self._operating and self.state.undecided:
+        elif reply.absence_proven and not self._operation_running and self.state.undecided:
             never_arrived = Declined(
                 code=PaymentErrorCode.PSPConnectionTimeout,
                 message="The PSP never received the request.",
@@ -225,105 +231,105 @@ class TransactionHandling(ABC, Generic[I, S]):
             self.state.flag_attention(
                 "The PSP has not decided for a long time; somebody should ask it why."
             )
-        self._on_looked_up(reply)
+        self._on_lookup_answer(reply)
         return reply
 
-    def _on_looked_up(self, reply: PspReply) -> None:
-        """Called after every answered look-up."""
+    def _on_lookup_answer(self, reply: PspReply) -> None:
+        """Handle the result of a look-up."""
 
-    def _is_open_question(self) -> bool:
-        """Whether the PSP is to be asked on the schedule."""
-        return self.state.undecided and self.state.answered and not self._operating
+    def _needs_scheduled_lookup(self) -> bool:
+        """Return whether look-ups are to be repeated on the schedule."""
+        return self.state.undecided and self.state.answered and not self._operation_running
 
     def _overdue_at(self) -> datetime:
-        """From when on an open answer of the PSP is no longer normal."""
-        return workflow.info().start_time + timeouts.UNDECIDED_TOO_LONG
+        """Return from when on a missing decision of the PSP needs attention."""
+        return workflow.info().start_time + timeouts.UNDECIDED_LIMIT
 
     async def _fold(
         self, outcome: Outcome, kind: EvidenceKind, source: str, *, settled: bool = False
     ) -> None:
-        """Take in what the PSP says, and settle with the owner of the reservation.
+        """Fold an outcome into the state and close the reservation at the parent transaction.
 
-        A failure gives the reservation back before anybody can see it: who does may ask for the
-        same money at once. And before that the attempts are called off: the next one would only
-        reserve again.
+        A failure releases the reservation before the failure is visible: a reader may request the
+        same money at once. Before that the attempts are cancelled: the next one would reserve
+        again.
         """
-        then = self.state.model_copy(deep=True)
-        then.apply(outcome, Evidence(kind=kind, source=source, at=workflow.now()))
+        next_state = self.state.model_copy(deep=True)
+        next_state.apply(outcome, Evidence(kind=kind, source=source, at=workflow.now()))
         if settled:
-            self._reported_reservation = self._settlement(then)
-        if then.ended and not self.state.ended:
+            self._reported_reservation = self._reservation_result(next_state)
+        if next_state.ended and not self.state.ended:
             await self._cancel_sending()
-            await self._close_reservation(then)
+            await self._close_reservation(next_state)
         self._apply(outcome, kind, source)
         await self._close_reservation(self.state)
 
     async def _cancel_sending(self) -> None:
-        """Nothing more is sent, and nothing is under way after this."""
-        self._failing = True
+        """Stop sending and wait until no attempt is running."""
+        self._sending_cancelled = True
         await workflow.wait_condition(lambda: not self._sending)
 
     async def _apply_decision(self, decision: Decision) -> Refusal | None:
-        """As `_fold`, on a person's word; what the PSP says meanwhile comes before it."""
-        then = self.state.model_copy(deep=True)
-        then.decide(decision)
-        if then.status is self.state.status:
-            self.state.decide(decision)
+        """Apply a decision like an outcome; reports of the PSP that arrive meanwhile win."""
+        next_state = self.state.model_copy(deep=True)
+        next_state.apply_decision(decision)
+        if next_state.status is self.state.status:
+            self.state.apply_decision(decision)
             return None
         self._released = True
         await self._cancel_sending()
-        if then.ended:
-            await self._close_reservation(then)
-        refusal = self.state.refuse_decision(decision)
+        if next_state.ended:
+            await self._close_reservation(next_state)
+        refusal = self.state.check_decision(decision)
         if refusal is None:
-            self._note(lambda: self.state.decide(decision))
+            self._apply_change(lambda: self.state.apply_decision(decision))
         else:
-            # What lives on may have more to send: a reservation can be given back.
-            self._failing = self.state.ended
+            # A transaction that goes on may send more, such as a void.
+            self._sending_cancelled = self.state.ended
         await self._close_reservation(self.state)
         return refusal
 
     async def _close_reservation(self, state: S) -> None:
-        """Tell the owner of the reservation once the outcome is certain.
+        """Report the result to the parent transaction once the outcome is certain.
 
-        In turn: two may learn of the outcome at once, and what is said last must arrive last.
+        One at a time: two tasks may see the outcome at once, and the last result must arrive last.
         """
-        owner = self._owner()
-        if owner is None or state.undecided:
+        parent = self._parent_transaction()
+        if parent is None or state.undecided:
             return
         async with self._reservation_lock:
-            settlement = self._settlement(state)
-            if settlement == self._reported_reservation:
+            result = self._reservation_result(state)
+            if result == self._reported_reservation:
                 return
-            kind, owner_id = owner
+            kind, parent_id = parent
             await activity_plans.CLOSE_RESERVATION(
                 CloseReservationCall(
                     merchant_id=self._start.merchant_id,
                     owner_kind=kind,
-                    owner_id=owner_id,
-                    settlement=settlement,
+                    owner_id=parent_id,
+                    settlement=result,
                 ),
-                summary=f"settle with the {kind.value}",
+                summary=f"close the reservation at the {kind.value}",
             )
-            self._reported_reservation = settlement
+            self._reported_reservation = result
 
-    # --- what follows from a change -------------------------------------------------------
+    # --- state changes -------------------------------------------------------------------
 
     def _apply(self, outcome: Outcome, kind: EvidenceKind, source: str) -> Change:
         evidence = Evidence(kind=kind, source=source, at=workflow.now())
-        return self._note(lambda: self.state.apply(outcome, evidence))
+        return self._apply_change(lambda: self.state.apply(outcome, evidence))
 
-    def _note(self, change_state: Callable[[], Change]) -> Change:
-        """Change the state; what the waiting caller will be told needs no announcement."""
+    def _apply_change(self, change_state: Callable[[], Change]) -> Change:
+        """Change the state and announce it, unless the waiting caller gets it as a result."""
         change = change_state()
-        if change is Change.VISIBLE and not self._caller_waits:
-            self._announcer.announce()
+        if change is Change.VISIBLE and not self._caller_waiting:
+            self._notifier.announce()
         return change
 
-    def _see(self) -> None:
-        """Called with every state that is to be kept."""
-        self._watcher.see(self.state)
-        self._index()
+    def _before_record(self) -> None:
+        """Update metrics and search attributes before a state is recorded."""
+        self._state_metrics.observe(self.state)
+        self._update_search_attributes()
 
-    def _index(self) -> None:
-        self._display.index(self._announcer.webhook_state)
+    def _update_search_attributes(self) -> None:
+        self._temporal_ui.update_search_attributes(self._notifier.webhook_state)

@@ -1,4 +1,4 @@
-"""The stored histories and what replays them."""
+"""Stored histories and the replayer."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,26 +11,26 @@ from temporalio.worker import Replayer, WorkflowRunner
 from worker import WORKFLOWS
 from workflows.reconcile import ReconcileWorkflow
 
-FOLDER = Path(__file__).parent / "histories"
+HISTORIES = Path(__file__).parent / "histories"
 
 
-def every_path() -> list[Path]:
-    """The files, by name."""
-    return sorted(FOLDER.glob("*.json"))
+def history_paths() -> list[Path]:
+    """Return the history files, sorted by name."""
+    return sorted(HISTORIES.glob("*.json"))
 
 
-def history(path: Path) -> WorkflowHistory:
-    """What one file holds; its name stands for the workflow's id."""
+def load_history(path: Path) -> WorkflowHistory:
+    """Load a history; the file name is used as the workflow's id."""
     return WorkflowHistory.from_json(path.stem, path.read_text())
 
 
-def every_history() -> Iterator[WorkflowHistory]:
-    """All of them, by name."""
-    return map(history, every_path())
+def load_histories() -> Iterator[WorkflowHistory]:
+    """Yield all histories, sorted by name."""
+    return map(load_history, history_paths())
 
 
-def replayer(runner: WorkflowRunner, threads: ThreadPoolExecutor | None = None) -> Replayer:
-    """Every workflow, replayed by `runner`; in the SDK's own threads if none are given."""
+def create_replayer(runner: WorkflowRunner, threads: ThreadPoolExecutor | None = None) -> Replayer:
+    """Create a replayer of all workflows with `runner`, in the SDK's own threads by default."""
     return Replayer(
         workflow_task_executor=threads,
         workflows=[*WORKFLOWS, ReconcileWorkflow],

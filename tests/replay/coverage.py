@@ -1,7 +1,7 @@
-"""Which branches of the workflows the histories go through: `python -m tests.replay.coverage`.
+"""Branch coverage of the workflows by the stored histories: `python -m tests.replay.coverage`.
 
-A branch that no history goes through may be changed without any replay failing. So each is covered
-or stands in `UNREACHED` with the reason why no history can.
+A branch that no history takes may be changed without any replay failing. So each branch is covered
+or listed in `UNREACHED` with the reason why no history can take it.
 """
 
 import asyncio
@@ -36,93 +36,98 @@ MODULES = (
     "psp_retry",
     "timeouts",
 )
-"""What runs in a workflow and orders things; the pure state beside it is tested without replay."""
+"""The modules that issue commands; the pure state is tested without replay."""
 
-_NEVER_CANCELLED = "only the main loop is ever cancelled; what runs beside it ends when it rests"
+_NEVER_CANCELLED = "only the main loop is ever cancelled; its tasks are cancelled while idle"
 _NO_QUERIES = "queries leave no trace in a history"
 _STOP = 'raise RuntimeError(f"Unexpected failure: {error}") from error'
-_OUTSIDE = "called by those who start and find the runs"
+_OUTSIDE = "called only by code that starts or finds workflows"
 
-_AT_START = (
-    "search_attributes at_start: given = values(start, None, WebhookState.NONE)",
-    "search_attributes at_start: return TypedSearchAttributes([SearchAttributePair(key, given[key]) "
-    "for key in given])",
+_INITIAL_ATTRIBUTES = (
+    "search_attributes initial_attributes: "
+    "values = attribute_values(start, None, WebhookState.NONE)",
+    "search_attributes initial_attributes: "
+    "return TypedSearchAttributes([SearchAttributePair(key, values[key]) for key in values])",
 )
 
 UNREACHED = {
     "change_notifier ChangeNotifier._deliver: raise": _NEVER_CANCELLED,
-    "transaction_handling TransactionHandling._read: raise": _NEVER_CANCELLED,
-    "transaction_handling TransactionHandling._look_up_under: raise": _NEVER_CANCELLED,
+    "transaction_handling TransactionHandling._read_notification: raise": _NEVER_CANCELLED,
+    "transaction_handling TransactionHandling._look_up_by_id: raise": _NEVER_CANCELLED,
     "snapshot_recorder SnapshotRecorder._write: raise": _NEVER_CANCELLED,
     "transaction_workflow TransactionWorkflow.current_state: return self.state": _NO_QUERIES,
-    "transaction_workflow TransactionWorkflow.delivery: return self._announcer.delivery": _NO_QUERIES,
-    f"transaction_workflow TransactionWorkflow._run: {_STOP}": "stops the run where it is: that leaves no history",
-    "transaction_handling TransactionHandling._call: elif reply.outcome is not None: -> (leaves)": (
-        "only look-ups are answered without an outcome"
+    "transaction_workflow TransactionWorkflow.delivery: "
+    "return self._notifier.delivery": _NO_QUERIES,
+    f"transaction_workflow TransactionWorkflow._run: {_STOP}": (
+        "it fails the workflow task, so the history does not go on"
     ),
-    'reconcile reconcile_id: return f"{merchant_id}/reconcile"': _OUTSIDE,
+    "transaction_handling TransactionHandling._call: elif reply.outcome is not None: -> (leaves)": (
+        "only look-ups return no outcome"
+    ),
+    'reconcile reconcile_workflow_id: return f"{merchant_id}/reconcile"': _OUTSIDE,
     'reconcile schedule_id: return f"reconcile/{merchant_id}"': _OUTSIDE,
-    **dict.fromkeys(_AT_START, _OUTSIDE),
+    **dict.fromkeys(_INITIAL_ATTRIBUTES, _OUTSIDE),
 }
-"""What is not covered, with the reason why no history can."""
+"""Lines and branches that are not covered, with the reason why no history can take them."""
 
-UNSEEN = {"transaction_handling TransactionHandling._look_up: return None"}
-"""Gone through (by payment-looked-up-by-id), which not every version of the tracer notices."""
+UNRELIABLE = {"transaction_handling TransactionHandling._look_up: return None"}
+"""Covered by payment-looked-up-by-id, which not every version of the tracer detects."""
 
 
 @dataclass(frozen=True)
-class File:
-    """One module: `spots` names what is not covered."""
+class ModuleCoverage:
+    """Coverage of one module; `uncovered` describes the lines and branches not covered."""
 
     name: str
     statements: int
     branches: int
-    spots: tuple[str, ...]
+    uncovered: tuple[str, ...]
 
     @property
     def unexplained(self) -> list[str]:
-        """What is neither covered nor explained."""
-        return [spot for spot in self.spots if spot not in UNREACHED.keys() | UNSEEN]
+        """Return what is neither covered nor explained."""
+        return [item for item in self.uncovered if item not in UNREACHED.keys() | UNRELIABLE]
 
 
-async def replay_everything() -> None:
-    """Without the sandbox, which would import the workflows anew where nothing is measured.
+async def replay_all() -> None:
+    """Replay all histories without the sandbox and in one thread.
 
-    In one thread: the tracer loses lines of coroutines that go on in another one.
+    The sandbox would import the workflows again, unmeasured; the tracer loses lines of coroutines
+    that continue in another thread.
     """
     from temporalio.worker import UnsandboxedWorkflowRunner
 
-    from tests.replay.corpus import every_history, replayer
+    from tests.replay.corpus import create_replayer, load_histories
 
     with ThreadPoolExecutor(1) as thread:
-        replaying = replayer(UnsandboxedWorkflowRunner(), thread)
-        for history in every_history():
-            await replaying.replay_workflow(history)
+        replayer = create_replayer(UnsandboxedWorkflowRunner(), thread)
+        for history in load_histories():
+            await replayer.replay_workflow(history)
 
 
 def measure() -> dict[str, Any]:
-    """coverage.py's report; the workflows must not have been imported before."""
+    """Return coverage.py's report; raises RuntimeError if the workflows are imported already."""
     loaded = sorted(name for name in sys.modules if name.partition(".")[0] == "workflows")
     if loaded:
-        raise RuntimeError(f"imported before measuring began: {', '.join(loaded)}")
+        raise RuntimeError(f"Modules were imported before the measurement: {', '.join(loaded)}.")
     files = [str(ROOT / "workflows" / f"{name}.py") for name in MODULES]
-    measured = coverage.Coverage(branch=True, include=files, data_file=None, config_file=False)
-    with measured.collect():
-        asyncio.run(replay_everything())
+    tracer = coverage.Coverage(branch=True, include=files, data_file=None, config_file=False)
+    with tracer.collect():
+        asyncio.run(replay_all())
     with tempfile.NamedTemporaryFile() as file:
-        measured.json_report(outfile=file.name)
+        tracer.json_report(outfile=file.name)
         report: dict[str, Any] = json.load(file)
     return report
 
 
-def spots(name: str, found: dict[str, Any]) -> Iterator[str]:
-    """`module function: line`, or `line -> line it never leads to`; no numbers, which move."""
+def find_uncovered(name: str, report: dict[str, Any]) -> Iterator[str]:
+    """Yield `module function: line` or `...: line -> target`, without the changing line numbers."""
     lines = ["", *(ROOT / "workflows" / f"{name}.py").read_text().splitlines()]
 
     def text(number: int) -> str:
         return lines[number].strip() if number > 0 else "(leaves)"
 
-    for function, part in found["functions"].items():
+    for function, part in report["functions"].items():
         missing = set(part["missing_lines"])
         place = f"{name} {function}".strip()
         for number in sorted(missing):
@@ -132,42 +137,43 @@ def spots(name: str, found: dict[str, Any]) -> Iterator[str]:
                 yield f"{place}: {text(origin)} -> {text(target)}"
 
 
-def files() -> list[File]:
-    """Replay everything and see."""
+def measure_modules() -> list[ModuleCoverage]:
+    """Replay all histories and return the coverage by module."""
     report = measure()["files"]
-    found = {Path(path).stem: part for path, part in report.items()}
+    by_module = {Path(path).stem: part for path, part in report.items()}
     return [
-        File(
+        ModuleCoverage(
             name,
-            found[name]["summary"]["num_statements"],
-            found[name]["summary"]["num_branches"],
-            tuple(spots(name, found[name])),
+            by_module[name]["summary"]["num_statements"],
+            by_module[name]["summary"]["num_branches"],
+            tuple(find_uncovered(name, by_module[name])),
         )
         for name in MODULES
     ]
 
 
-def table(found: list[File]) -> Table:
-    shown = Table("module", "statements", "branches", "not covered", "of these explained")
-    for file in found:
-        counts = (file.statements, file.branches, len(file.spots))
-        explained = len(file.spots) - len(file.unexplained)
-        shown.add_row(file.name, *map(str, counts), str(explained))
-    return shown
+def build_table(modules: list[ModuleCoverage]) -> Table:
+    """Build the table of results."""
+    table = Table("module", "statements", "branches", "not covered", "of these explained")
+    for module in modules:
+        counts = (module.statements, module.branches, len(module.uncovered))
+        explained = len(module.uncovered) - len(module.unexplained)
+        table.add_row(module.name, *map(str, counts), str(explained))
+    return table
 
 
 def main() -> int:
-    """Print the table and what is missing; 1 if anything is."""
+    """Print the results; return 1 if anything is unexplained or listed without need."""
     console = Console(width=150, highlight=False)
-    found = files()
-    console.print(table(found))
-    unexplained = [spot for file in found for spot in file.unexplained]
-    for spot in unexplained:
-        console.print(f"no history goes through  {spot}", markup=False)
-    gone = UNREACHED.keys() - {spot for file in found for spot in file.spots}
-    for spot in sorted(gone):
-        console.print(f"said to be out of reach, and is not  {spot}", markup=False)
-    return 1 if unexplained or gone else 0
+    modules = measure_modules()
+    console.print(build_table(modules))
+    unexplained = [item for module in modules for item in module.unexplained]
+    for item in unexplained:
+        console.print(f"not covered by any history: {item}", markup=False)
+    obsolete = UNREACHED.keys() - {item for module in modules for item in module.uncovered}
+    for item in sorted(obsolete):
+        console.print(f"in UNREACHED, but covered or gone: {item}", markup=False)
+    return 1 if unexplained or obsolete else 0
 
 
 if __name__ == "__main__":

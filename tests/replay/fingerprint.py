@@ -1,8 +1,8 @@
-"""What each workflow function has the server do, in order: `python -m tests.replay.fingerprint`.
+"""Fingerprint of the workflows' commands, in order: `python -m tests.replay.fingerprint`.
 
-A replay fails when the commands of a workflow change in a way that a stored history has met. This
-notices the change itself, met or not, from the source alone. Names of locals, comments, docstrings
-and formatting do not count; conditions do not either: those are what the histories are for.
+A replay fails if the commands of a workflow change on a path that a stored history takes. The
+fingerprint detects such a change on any path, from the source alone. Names of locals, comments,
+docstrings and formatting do not count. Conditions do not count either: the histories cover them.
 """
 
 import ast
@@ -35,7 +35,7 @@ MODULES = (
     "workflows.refund",
     "workflows.psp_retry",
 )
-"""Where commands come from."""
+"""The modules that issue commands."""
 
 COMMANDS = {
     "continue_as_new",
@@ -54,10 +54,10 @@ COMMANDS = {
     "uuid4",
     "wait_condition",
 }
-"""Functions of `temporalio.workflow` that end in a command, or replay what one has recorded."""
+"""Functions of `temporalio.workflow` that issue a command or replay a recorded result."""
 
 TASKS = {"create_task", "gather", "sleep", "timeout", "wait", "wait_for"}
-"""Functions of asyncio whose order decides that of commands."""
+"""Functions of asyncio that determine the order of commands."""
 
 BLOCKS: dict[type[ast.AST], str] = {
     ast.If: "if",
@@ -77,29 +77,29 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Outline:
-    """The commands of one module's functions; `leading` names the functions that lead to some."""
+    """Outline of the commands in one module; `leading` names the functions that issue commands."""
 
     def __init__(self, module: ModuleType, leading: set[str]) -> None:
         self._module = module
         self._leading = leading
         self._parameters: set[str] = set()
 
-    def of(self, function: Function) -> Lines:
-        """The message that the function handles, if any, and its commands."""
-        handled = [line for mark in function.decorator_list for line in self._handler(mark)]
+    def outline(self, function: Function) -> Lines:
+        """Return the message that the function handles, if any, and its commands."""
+        handled = [line for node in function.decorator_list for line in self._handler(node)]
         return handled + [f"  {line}" for line in self.commands(function)]
 
     def commands(self, function: Function) -> Lines:
-        """The function's commands, indented as its blocks are; empty if it has none."""
+        """Return the function's commands, indented like its blocks; empty if it has none."""
         self._parameters = {argument.arg for argument in function.args.args}
         return self._all(function.body)
 
-    def _handler(self, mark: ast.expr) -> Iterator[str]:
-        """The kind and the name of a message, which whoever sends it must know."""
-        if isinstance(mark, ast.Call) and _path(mark.func).startswith("workflow."):
-            names = [word.value for word in mark.keywords if word.arg == "name"]
+    def _handler(self, decorator: ast.expr) -> Iterator[str]:
+        """Yield kind and name of the message that a decorator declares; callers depend on both."""
+        if isinstance(decorator, ast.Call) and _path(decorator.func).startswith("workflow."):
+            names = [keyword.value for keyword in decorator.keywords if keyword.arg == "name"]
             texts = [str(self._value(name)) for name in names]
-            yield f"{_path(mark.func).removeprefix('workflow.')} {' '.join(texts)}".strip()
+            yield f"{_path(decorator.func).removeprefix('workflow.')} {' '.join(texts)}".strip()
 
     def _value(self, name: ast.expr) -> object:
         return name.value if isinstance(name, ast.Constant) else vars(self._module)[_path(name)]
@@ -127,38 +127,40 @@ class Outline:
         )
 
     def _await(self, node: ast.Await) -> Lines:
-        """What is awaited may be somebody else's to choose, and is a command all the same."""
-        inside = self._node(node.value)
-        if inside:
-            return inside
+        """Return the commands of an await; a callable passed as a parameter counts as one."""
+        commands = self._node(node.value)
+        if commands:
+            return commands
         called = node.value.func if isinstance(node.value, ast.Call) else node.value
-        given = isinstance(called, ast.Name) and called.id in self._parameters
-        return ["await a parameter" if given else f"await {_path(called).rpartition('.')[2]}"]
+        is_parameter = isinstance(called, ast.Name) and called.id in self._parameters
+        return [
+            "await a parameter" if is_parameter else f"await {_path(called).rpartition('.')[2]}"
+        ]
 
     def _block(self, node: ast.AST) -> Lines:
-        """Its parts one deeper, with its kind above; nothing if there is nothing in them."""
+        """Return the commands of a block under its kind; empty if it has none."""
         otherwise = node.orelse if isinstance(node, ast.If) else []
         parts = [part for part in ast.iter_child_nodes(node) if part not in otherwise]
         kind = BLOCKS[type(node)]
         return [*_under(kind, self._all(parts)), *_under("else", self._all(otherwise))]
 
     def _call(self, node: ast.Call) -> Lines:
-        rest = [*node.args, *(word.value for word in node.keywords)]
-        inside = [line for child in (node.func, *rest) for line in self._node(child)]
+        rest = [*node.args, *(keyword.value for keyword in node.keywords)]
+        nested = [line for child in (node.func, *rest) for line in self._node(child)]
         path = _path(node.func)
         owner, _, name = path.rpartition(".")
         if owner == "workflow" and name in COMMANDS:
-            return [*inside, self._command(name, node)]
+            return [*nested, self._command(name, node)]
         if owner == "asyncio" and name in TASKS:
-            return [*inside, f"asyncio.{name}"]
+            return [*nested, f"asyncio.{name}"]
         if name in self._leading:
-            return [*inside, f"-> {name}"]
-        return inside
+            return [*nested, f"-> {name}"]
+        return nested
 
     def _command(self, name: str, node: ast.Call) -> str:
         if name in ("patched", "deprecate_patch"):
             return f"{name} {self._value(node.args[0])}"
-        timed = any(word.arg == "timeout" for word in node.keywords)
+        timed = any(keyword.arg == "timeout" for keyword in node.keywords)
         return f"{name} with a timeout" if timed else name
 
 
@@ -167,7 +169,7 @@ def _under(heading: str, lines: Lines) -> Lines:
 
 
 def _path(node: ast.AST) -> str:
-    """`a.b.c` of such an expression, else an empty text."""
+    """Return `a.b.c` for such an expression, otherwise an empty string."""
     if isinstance(node, ast.Attribute):
         owner = _path(node.value)
         return f"{owner}.{node.attr}" if owner else node.attr
@@ -175,7 +177,7 @@ def _path(node: ast.AST) -> str:
 
 
 def functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, Function]]:
-    """Every function with its full name, in order of appearance."""
+    """Yield every function with its qualified name, in order of appearance."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ClassDef):
             yield from functions(node, f"{within}{node.name}.")
@@ -183,39 +185,39 @@ def functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, Function]]
             yield f"{within}{node.name}", node
 
 
-def leading(sources: dict[str, str]) -> set[str]:
-    """The names of the functions that have commands, or call one that has."""
+def command_functions(sources: dict[str, str]) -> set[str]:
+    """Return the names of the functions that issue commands, directly or through others."""
     trees = {name: ast.parse(source) for name, source in sources.items()}
     found: set[str] = set()
     while True:
-        more = {
+        names = {
             function.name
             for name, tree in trees.items()
             for _, function in functions(tree)
             if Outline(importlib.import_module(name), found).commands(function)
         }
-        if more <= found:
+        if names <= found:
             return found
-        found |= more
+        found |= names
 
 
 def fingerprint(sources: dict[str, str]) -> str:
-    """The commands of these modules' sources, by module name."""
-    lead = leading(sources)
+    """Return the fingerprint of the modules' sources, by module name."""
+    names = command_functions(sources)
     lines: Lines = ["activities"]
     lines += [
-        f"  {name}: {'local ' if step.local else ''}{step.name}"
-        for name, step in vars(activity_plans).items()
-        if isinstance(step, activity_plans.ActivityPlan)
+        f"  {name}: {'local ' if plan.local else ''}{plan.name}"
+        for name, plan in vars(activity_plans).items()
+        if isinstance(plan, activity_plans.ActivityPlan)
     ]
-    lines += ["", "figures", *(f"  {name}: {value}" for name, value in _figures())]
-    lines += ["", f"workflows {' '.join(sorted(one.__name__ for one in _workflows()))}"]
+    lines += ["", "figures", *(f"  {name}: {value}" for name, value in _time_constants())]
+    lines += ["", f"workflows {' '.join(sorted(workflow.__name__ for workflow in _workflows()))}"]
     for name, source in sources.items():
-        outline = Outline(importlib.import_module(name), lead)
-        for full, function in functions(ast.parse(source)):
-            commands = outline.of(function)
+        outline = Outline(importlib.import_module(name), names)
+        for qualified_name, function in functions(ast.parse(source)):
+            commands = outline.outline(function)
             if commands:
-                lines += ["", f"{name} {full}", *(f"  {line}" for line in commands)]
+                lines += ["", f"{name} {qualified_name}", *(f"  {line}" for line in commands)]
     return "\n".join(lines) + "\n"
 
 
@@ -223,57 +225,58 @@ def _workflows() -> list[type]:
     return [*WORKFLOWS, ReconcileWorkflow]
 
 
-def _figures() -> Iterator[tuple[str, str]]:
-    """Times that a replay compares with those in a history: another one may be due there."""
+def _time_constants() -> Iterator[tuple[str, str]]:
+    """Yield the time constants: a changed one may fire another timer in a replay."""
     for module in (timeouts, psp_retry):
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, float | timedelta | tuple):
-                listed = value if isinstance(value, tuple) else (value,)
-                yield name, ", ".join(map(str, listed))
+                values = value if isinstance(value, tuple) else (value,)
+                yield name, ", ".join(map(str, values))
 
 
 def sources() -> dict[str, str]:
-    """The modules as they are now."""
+    """Return the current source of each module."""
     return {name: inspect.getsource(importlib.import_module(name)) for name in MODULES}
 
 
-def changes() -> str:
-    """What to do about the difference to the accepted fingerprint; empty if there is none."""
-    accepted, now = FILE.read_text(), fingerprint(sources())
-    if accepted == now:
+def describe_changes() -> str:
+    """Describe the difference to the accepted fingerprint; empty if there is none."""
+    accepted, current = FILE.read_text(), fingerprint(sources())
+    if accepted == current:
         return ""
-    shown = difflib.unified_diff(
-        accepted.splitlines(), now.splitlines(), "accepted", "now", n=3, lineterm=""
+    diff = difflib.unified_diff(
+        accepted.splitlines(), current.splitlines(), "accepted", "current", n=3, lineterm=""
     )
-    changed = sorted(_changed(accepted, now))
+    changed = sorted(_changed_functions(accepted, current))
     return "\n".join(
         [
             f"The commands of {', '.join(changed)} changed.",
             "Running transactions replay them: keep the old order for histories that have it by",
-            "patched(), or see that all stored histories replay and record one for the new branch",
+            "patched(), or check that the stored histories replay and record one for a new branch",
             "(docs/changing-workflows.md). Then: python -m tests.replay.fingerprint --accept",
             "",
-            *shown,
+            *diff,
         ]
     )
 
 
-def _changed(accepted: str, now: str) -> set[str]:
-    """The functions whose commands are others, or which came or went."""
+def _changed_functions(accepted: str, current: str) -> set[str]:
+    """Return the functions whose commands changed, and those added or removed."""
     before, after = (
-        dict(part.partition("\n")[::2] for part in text.split("\n\n")) for text in (accepted, now)
+        dict(part.partition("\n")[::2] for part in text.split("\n\n"))
+        for text in (accepted, current)
     )
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
 def main(arguments: list[str]) -> int:
-    """Show the change, or accept it."""
+    """Print the difference, or accept it."""
     if arguments == ["--accept"]:
         FILE.write_text(fingerprint(sources()))
         return 0
-    found = changes()
-    sys.stdout.write(found or "The commands of all workflows are as accepted.\n")
-    return 1 if found else 0
+    difference = describe_changes()
+    sys.stdout.write(difference or "The commands of all workflows are as accepted.\n")
+    return 1 if difference else 0
 
 
 if __name__ == "__main__":

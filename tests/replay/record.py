@@ -1,6 +1,6 @@
-"""Writes histories for the replay tests: `python -m tests.replay.record [NAME ...]`.
+"""Record histories for the replay tests: `python -m tests.replay.record [NAME ...]`.
 
-Existing files are left alone: they stand for transactions that are open somewhere.
+Existing files are not overwritten: they represent transactions that are open in production.
 """
 
 import asyncio
@@ -8,11 +8,11 @@ import json
 import re
 import sys
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from temporalio.testing import WorkflowEnvironment
 
+from tests.replay.corpus import HISTORIES
 from tests.replay.scenarios import (
     decisions,
     failures,
@@ -22,76 +22,83 @@ from tests.replay.scenarios import (
     refunds,
     searchable,
 )
-from tests.replay.scenarios.parts import Handle
-from tests.workflows.conftest import World, opened, started
+from tests.replay.scenarios.builders import Handle
+from tests.workflows.conftest import WorkflowHarness, open_harness, start_environment
 
-FOLDER = Path(__file__).parent / "histories"
-
-Story = Callable[[WorkflowEnvironment], Coroutine[Any, Any, dict[str, Any]]]
-TransactionStory = Callable[[World], Coroutine[Any, Any, Handle]]
+Scenario = Callable[[WorkflowEnvironment], Coroutine[Any, Any, dict[str, Any]]]
+TransactionScenario = Callable[[WorkflowHarness], Coroutine[Any, Any, Handle]]
 
 MACHINE = {"stackTrace", "identity"}
-PROCESS = re.compile(r"^\d+@[\w.]+")  # begins the names of workers' own queues
+PROCESS = re.compile(r"^\d+@[\w.]+")  # prefix of the names of sticky task queues
 
 LONG_HISTORY = {"limit.historyCount.suggestContinueAsNew": "30"}
 
 
-def of_transaction(story: TransactionStory) -> Story:
-    async def told(env: WorkflowEnvironment) -> dict[str, Any]:
-        async with opened(env) as world:
-            return (await (await story(world)).fetch_history()).to_json_dict()
+def record_transaction(scenario: TransactionScenario) -> Scenario:
+    async def record_history(env: WorkflowEnvironment) -> dict[str, Any]:
+        async with open_harness(env) as harness:
+            return (await (await scenario(harness)).fetch_history()).to_json_dict()
 
-    return told
+    return record_history
 
 
-def of_run(story: Callable[[WorkflowEnvironment], Coroutine[Any, Any, Handle]]) -> Story:
-    async def told(env: WorkflowEnvironment) -> dict[str, Any]:
-        return (await (await story(env)).fetch_history()).to_json_dict()
+def record_reconciliation(
+    scenario: Callable[[WorkflowEnvironment], Coroutine[Any, Any, Handle]],
+) -> Scenario:
+    async def record_history(env: WorkflowEnvironment) -> dict[str, Any]:
+        return (await (await scenario(env)).fetch_history()).to_json_dict()
 
-    return told
+    return record_history
 
 
 TRANSACTIONS = (
-    *payments.STORIES,
-    *decisions.STORIES,
-    *failures.STORIES,
-    *preauths.STORIES,
-    *refunds.STORIES,
-    *searchable.STORIES,
+    *payments.SCENARIOS,
+    *decisions.SCENARIOS,
+    *failures.SCENARIOS,
+    *preauths.SCENARIOS,
+    *refunds.SCENARIOS,
+    *searchable.SCENARIOS,
 )
-STORIES: dict[str, Story] = {story.__name__: of_transaction(story) for story in TRANSACTIONS} | {
-    story.__name__: of_run(story) for story in reconciliations.STORIES
+SCENARIOS: dict[str, Scenario] = {
+    scenario.__name__: record_transaction(scenario) for scenario in TRANSACTIONS
+} | {scenario.__name__: record_reconciliation(scenario) for scenario in reconciliations.SCENARIOS}
+LONG_SCENARIOS = {
+    scenario.__name__: record_transaction(scenario) for scenario in failures.LONG_SCENARIOS
 }
-LONG_STORIES = {story.__name__: of_transaction(story) for story in failures.LONG}
 
 
 async def main(names: list[str]) -> None:
-    """Record the named stories, or all, that have no file yet."""
-    await record(STORIES, names, {})
-    await record(LONG_STORIES, names, LONG_HISTORY)
+    """Record the named scenarios, or all, that have no file yet."""
+    await record_missing(SCENARIOS, names, {})
+    await record_missing(LONG_SCENARIOS, names, LONG_HISTORY)
 
 
-async def record(stories: dict[str, Story], names: list[str], server: dict[str, str]) -> None:
-    paths = {FOLDER / f"{name.replace('_', '-')}.json": story for name, story in stories.items()}
+async def record_missing(
+    scenarios: dict[str, Scenario], names: list[str], server: dict[str, str]
+) -> None:
+    paths = {
+        HISTORIES / f"{name.replace('_', '-')}.json": scenario
+        for name, scenario in scenarios.items()
+    }
     missing = {
-        path: story
-        for path, story in paths.items()
+        path: scenario
+        for path, scenario in paths.items()
         if not path.exists() and (not names or path.stem in names)
     }
     if not missing:
         return
-    async with started(server) as env:
-        for path, story in missing.items():
+    async with start_environment(server) as env:
+        for path, scenario in missing.items():
             sys.stdout.write(f"{path.stem}\n")
-            path.write_text(json.dumps(anonymous(await story(env)), indent=1) + "\n")
+            path.write_text(json.dumps(anonymize(await scenario(env)), indent=1) + "\n")
 
 
-def anonymous(part: Any) -> Any:
-    """The same without what tells of the machine it was recorded on; replaying needs none of it."""
+def anonymize(part: Any) -> Any:
+    """Remove what identifies the recording machine; replaying does not need it."""
     if isinstance(part, dict):
-        return {key: anonymous(value) for key, value in part.items() if key not in MACHINE}
+        return {key: anonymize(value) for key, value in part.items() if key not in MACHINE}
     if isinstance(part, list):
-        return [anonymous(item) for item in part]
+        return [anonymize(item) for item in part]
     return PROCESS.sub("worker", part) if isinstance(part, str) else part
 
 

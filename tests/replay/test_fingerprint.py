@@ -1,37 +1,37 @@
-"""The guard against a change of commands that nobody meant."""
+"""Detection of unintended changes of workflow commands."""
 
 import ast
 
 import pytest
 
-from tests.replay.fingerprint import changes, fingerprint, sources
+from tests.replay.fingerprint import describe_changes, fingerprint, sources
 
-RING = "await workflow.sleep(at - workflow.now(), summary=summary)"
-OFF = "            await self._cancel_sending()\n"
-SETTLE = f"{OFF}            await self._close_reservation(then)\n"
+SLEEP = "await workflow.sleep(at - workflow.now(), summary=summary)"
+CANCEL_SENDING = "            await self._cancel_sending()\n"
+CLOSE_RESERVATION = f"{CANCEL_SENDING}            await self._close_reservation(next_state)\n"
 
 
-def edited(module: str, old: str, new: str) -> str:
-    """The fingerprint with one piece of one module replaced."""
-    found = sources()
-    assert old in found[module]
-    return fingerprint(found | {module: found[module].replace(old, new)})
+def fingerprint_with(module: str, old: str, new: str) -> str:
+    """Return the fingerprint with one piece of one module replaced."""
+    modules = sources()
+    assert old in modules[module]
+    return fingerprint(modules | {module: modules[module].replace(old, new)})
 
 
 def test_the_commands_of_the_workflows_are_as_accepted() -> None:
-    found = changes()
-    assert not found, found
+    difference = describe_changes()
+    assert not difference, difference
 
 
 def test_comments_docstrings_and_formatting_do_not_count() -> None:
     bare = {name: ast.unparse(ast.parse(source)) for name, source in sources().items()}
     assert fingerprint(bare) == fingerprint(sources())
-    told = edited(
+    changed = fingerprint_with(
         "workflows.transaction_handling",
-        '"""Called after every record."""',
+        '"""Handle a written record."""',
         '"""Something else."""',
     )
-    assert told == fingerprint(sources())
+    assert changed == fingerprint(sources())
 
 
 @pytest.mark.parametrize(
@@ -39,28 +39,30 @@ def test_comments_docstrings_and_formatting_do_not_count() -> None:
     [
         ("workflows.transaction_handling", "sending", "under_way"),
         ("workflows.transaction_handling", "reply", "answer"),
-        ("workflows.psp_retry", "refusals", "times"),
+        ("workflows.psp_retry", "rejections", "times"),
     ],
 )
 def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> None:
-    assert edited(module, f" {old} ", f" {new} ") == fingerprint(sources())
+    assert fingerprint_with(module, f" {old} ", f" {new} ") == fingerprint(sources())
 
 
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
         pytest.param(
-            "workflows.deadline_timer", RING, f"{RING}\n        {RING}", id="a timer more"
+            "workflows.deadline_timer", SLEEP, f"{SLEEP}\n        {SLEEP}", id="additional timer"
         ),
-        pytest.param("workflows.transaction_handling", SETTLE, OFF, id="a call less"),
+        pytest.param(
+            "workflows.transaction_handling", CLOSE_RESERVATION, CANCEL_SENDING, id="missing call"
+        ),
         pytest.param(
             "workflows.snapshot_recorder",
             "activity_plans.RECORD(",
-            "activity_plans.RECORD_PATIENTLY(",
+            "activity_plans.RECORD_FALLBACK(",
             id="activity",
         ),
         pytest.param(
-            "workflows.deadline_timer", RING, f'if workflow.patched("x"):\n    {RING}', id="patch"
+            "workflows.deadline_timer", SLEEP, f'if workflow.patched("x"):\n    {SLEEP}', id="patch"
         ),
         pytest.param(
             "workflows.transaction_workflow",
@@ -68,7 +70,7 @@ def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> 
             "update(name=NOTIFY)",
             id="name",
         ),
-        pytest.param("workflows.psp_retry", "await step(call,", "await steps(call,", id="callee"),
+        pytest.param("workflows.psp_retry", "await plan(\n", "await plans(\n", id="callee"),
         pytest.param(
             "workflows.payment",
             "activity_plans.CHARGE",
@@ -79,4 +81,4 @@ def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> 
 )
 def test_commands_count(module: str, old: str, new: str) -> None:
     new = new.replace("\n    await", "\n            await")
-    assert edited(module, old, new) != fingerprint(sources())
+    assert fingerprint_with(module, old, new) != fingerprint(sources())

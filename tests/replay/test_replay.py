@@ -1,7 +1,7 @@
-"""Histories of released workflows must replay: a change that breaks one breaks money in flight.
+"""Replay of stored histories: a change that breaks one breaks transactions in flight.
 
-The files are written by `python -m tests.replay.record`; a new branch of a workflow gets a new
-history, an old one is never recorded again.
+The files are written by `python -m tests.replay.record`. A new branch of a workflow gets a new
+history; an existing one is never recorded again.
 """
 
 import subprocess
@@ -11,26 +11,26 @@ from pathlib import Path
 import pytest
 
 from integrator.temporal.workflow_sandbox import runner
-from tests.replay.corpus import every_path, history, replayer
+from tests.replay.corpus import create_replayer, history_paths, load_history
 
 
 def test_there_are_histories_of_every_workflow() -> None:
-    kinds = {path.name.split("-")[0] for path in every_path()}
+    kinds = {path.name.split("-")[0] for path in history_paths()}
     assert kinds == {"preauth", "payment", "refund", "reconcile"}
 
 
-def test_no_history_tells_of_the_machine_it_was_recorded_on() -> None:
-    told = [path.name for path in every_path() if "site-packages" in path.read_text()]
-    assert told == []
+def test_no_history_contains_paths_of_the_recording_machine() -> None:
+    names = [path.name for path in history_paths() if "site-packages" in path.read_text()]
+    assert names == []
 
 
-@pytest.mark.parametrize("path", every_path(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", history_paths(), ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path) -> None:
-    await replayer(runner()).replay_workflow(history(path))
+    await create_replayer(runner()).replay_workflow(load_history(path))
 
 
 def test_every_branch_that_a_history_can_go_through_is_covered() -> None:
-    """In a process of its own: what is measured must be imported while it is measured."""
+    """Run in a separate process: measured modules must be imported during the measurement."""
     command = [sys.executable, "-m", "tests.replay.coverage"]
-    measured = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert measured.returncode == 0, measured.stdout + measured.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""A real Temporal server with virtual time, and activities whose answers a test writes down."""
+"""Temporal test server with virtual time, and fake activities with scripted results."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from temporalio.worker import Worker
 
 from integrator.contract.enums import PaymentTransactionStatus, PublicPaymentProviderRole
 from integrator.psp.types import Approved, Fact, FactKind
-from integrator.temporal.workflow_sandbox import PASSED_THROUGH, runner
+from integrator.temporal.workflow_sandbox import PASSTHROUGH_MODULES, runner
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import read_state
 from tests.support.temporal import temporal_binary
@@ -50,22 +50,24 @@ from workflows.state import EvidenceKind, TransactionKind
 Answer = PspReply | ApplicationError | Callable[[PspCall], PspReply]
 
 
-CONFINED = (
-    *(name for name in PASSED_THROUGH if name != "workflows"),
+PASSED_THROUGH_TO_SANDBOX = (
+    *(name for name in PASSTHROUGH_MODULES if name != "workflows"),
     *("workflows.messages", "workflows.state", "workflows.timeouts"),
 )
-"""The workflows themselves run inside the sandbox here, which refuses what is not deterministic."""
+"""The workflows themselves run in the sandbox here, which rejects non-deterministic code."""
 
 
 @asynccontextmanager
-async def started(more: Mapping[str, str] | None = None) -> AsyncIterator[WorkflowEnvironment]:
-    """A Temporal server of our own, with a clock per workflow; `more` configures it further."""
+async def start_environment(
+    config: Mapping[str, str] | None = None,
+) -> AsyncIterator[WorkflowEnvironment]:
+    """Start a Temporal server with a clock per workflow; `config` adds dynamic configuration."""
     dynamic = {
         "frontend.WorkflowTimeSkippingEnabled": "true",
         "history.transferProcessorMaxPollRPS": "100",
         "history.timerProcessorMaxPollRPS": "100",
         "history.timerProcessorMaxTimeShift": '"50ms"',
-        **(more or {}),
+        **(config or {}),
     }
     flags = [f"{key}={value}" for key, value in dynamic.items()]
     environment = await WorkflowEnvironment.start_time_skipping_v2(
@@ -82,7 +84,7 @@ async def started(more: Mapping[str, str] | None = None) -> AsyncIterator[Workfl
 
 @pytest.fixture(scope="session")
 async def env() -> AsyncIterator[WorkflowEnvironment]:
-    async with started() as environment:
+    async with start_environment() as environment:
         yield environment
 
 
@@ -94,7 +96,7 @@ def approved(
     expires_at: datetime | None = None,
     psp_id: str = "psp_1",
 ) -> PspReply:
-    """The PSP says yes, with one fact of `amount` per id."""
+    """Build an approval of the PSP with one fact of `amount` per id."""
     facts = tuple(
         Fact(
             kind=kind,
@@ -108,55 +110,55 @@ def approved(
     return PspReply(outcome=Approved(psp_id=psp_id, facts=facts), evidence=evidence)
 
 
-class StandingStill:
-    """Workflows started inside do not skip time; several tasks may be inside at once.
+class TimeSkippingSwitch:
+    """Reentrant context manager that disables time skipping for workflows started in it.
 
-    The environment's own switch, entered by two at once, would stay off after both have left.
+    The environment's own switch, entered by two tasks at once, would stay off after both have left.
     """
 
     def __init__(self) -> None:
-        self._inside = 0
+        self._depth = 0
         self._switch = ExitStack()
 
     @contextmanager
     def __call__(self, env: WorkflowEnvironment) -> Iterator[None]:
-        if self._inside == 0:
+        if self._depth == 0:
             self._switch.enter_context(env.with_time_skipping_disabled())
-        self._inside += 1
+        self._depth += 1
         try:
             yield
         finally:
-            self._inside -= 1
-            if self._inside == 0:
+            self._depth -= 1
+            if self._depth == 0:
                 self._switch.close()
 
 
-standing_still = StandingStill()
+time_skipping_disabled = TimeSkippingSwitch()
 
 
 @dataclass
-class World:
-    """Everything outside the workflows: a PSP, a store and Billwerk+, as lists and dictionaries."""
+class WorkflowHarness:
+    """Client, worker activities and fakes of PSP, store and Billwerk+ for one transaction."""
 
     env: WorkflowEnvironment
-    gateway: TransactionClient
+    client: TransactionClient
     queue: str
     answers: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
     calls: list[tuple[str, PspCall]] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     webhooks: list[WebhookCall] = field(default_factory=list)
-    webhook_failure: Callable[[int], ApplicationError | None] = lambda attempt: None
+    webhook_error: Callable[[int], ApplicationError | None] = lambda attempt: None
     notifications: dict[int, NotificationResult] = field(default_factory=dict)
-    store_failures: list[ApplicationError] = field(default_factory=list)
-    unreadable: ApplicationError | None = None
-    settlements: list[CloseReservationCall] = field(default_factory=list)
+    store_errors: list[ApplicationError] = field(default_factory=list)
+    notification_error: ApplicationError | None = None
+    reservation_results: list[CloseReservationCall] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
-    while_settling: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+    during_close_reservation: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     credentials_accepted: bool = True
-    credentials_failure: ApplicationError | None = None
+    credentials_error: ApplicationError | None = None
     transaction_id: str = field(default_factory=lambda: f"20260115-{uuid4().hex[:24]}")
 
-    def called(self, step: activity_plans.ActivityPlan[Any, Any]) -> list[PspCall]:
+    def calls_of(self, step: activity_plans.ActivityPlan[Any, Any]) -> list[PspCall]:
         return [call for name, call in self.calls if name == step.name]
 
     def common(self) -> dict[str, Any]:
@@ -185,33 +187,35 @@ class World:
         return self.env.client.get_workflow_handle(workflow_id("m", kind, self.transaction_id))
 
     async def create(self, start: AnyInput) -> Any:
-        """As the API does; the workflow's clock stands until `later` moves it."""
-        with standing_still(self.env):
-            return await self.gateway.create(start)
+        """Create the transaction as the API does; its clock stands until `advance_time`."""
+        with time_skipping_disabled(self.env):
+            return await self.client.create(start)
 
-    async def later(self, kind: TransactionKind, passed: timedelta) -> None:
-        """Let virtual time pass for the transaction's workflow."""
-        await self.env.fast_forward(self.handle(kind), passed)
+    async def advance_time(self, kind: TransactionKind, duration: timedelta) -> None:
+        """Advance the virtual time of the transaction's workflow."""
+        await self.env.fast_forward(self.handle(kind), duration)
 
     async def state(self, kind: TransactionKind) -> Any:
-        return await self.gateway.state("m", kind, self.transaction_id, timedelta(seconds=10))
+        return await self.client.state("m", kind, self.transaction_id, timedelta(seconds=10))
 
-    async def until(self, kind: TransactionKind, status: PaymentTransactionStatus) -> None:
-        """Wait in real time until the transaction has come that far."""
+    async def wait_for_status(
+        self, kind: TransactionKind, status: PaymentTransactionStatus
+    ) -> None:
+        """Wait in real time until the transaction has this status."""
         for _ in range(500):
             if (await self.state(kind)).status is status:
                 return
             await asyncio.sleep(0.02)
-        raise AssertionError(f"it did not become {status.name} in time")
+        raise AssertionError(f"the transaction did not become {status.name} in time")
 
     async def delivery(self, kind: TransactionKind) -> Delivery:
-        return await self.gateway.delivery("m", kind, self.transaction_id, timedelta(seconds=10))
+        return await self.client.delivery("m", kind, self.transaction_id, timedelta(seconds=10))
 
     async def notify(self, start: AnyInput, result: NotificationResult) -> None:
         number = len(self.notifications) + 1
         self.notifications[number] = result
         signal = NotificationSignal(notification_id=number, event_id=result.event_id)
-        await self.gateway.notify(start, signal)
+        await self.client.notify(start, signal)
 
     def activities(self) -> list[Callable[..., Any]]:
         return [
@@ -219,7 +223,7 @@ class World:
             self.check_credentials,
             self.read_notification,
             self.record,
-            self.settle_owner,
+            self.close_reservation,
             self.deliver_webhook,
         ]
 
@@ -240,35 +244,35 @@ class World:
     @activity.defn(name=activity_plans.CHECK_CREDENTIALS.name)
     async def check_credentials(self, call: PspCall) -> CredentialsReply:
         self.calls.append((activity_plans.CHECK_CREDENTIALS.name, call))
-        if self.credentials_failure is not None:
-            raise self.credentials_failure
+        if self.credentials_error is not None:
+            raise self.credentials_error
         return CredentialsReply(accepted=self.credentials_accepted)
 
     @activity.defn(name=activity_plans.READ_NOTIFICATION.name)
     async def read_notification(self, read: NotificationRead) -> NotificationResult:
-        if self.unreadable is not None:
-            raise self.unreadable
+        if self.notification_error is not None:
+            raise self.notification_error
         return self.notifications[read.notification_id]
 
     @activity.defn(name=activity_plans.RECORD.name)
     async def record(self, record: Record) -> bool:
-        if self.store_failures:
-            raise self.store_failures.pop()
+        if self.store_errors:
+            raise self.store_errors.pop()
         self.records.append(record)
         self.order.append(f"recorded {json.loads(record.snapshot)['status']}")
         return True
 
     @activity.defn(name=activity_plans.CLOSE_RESERVATION.name)
-    async def settle_owner(self, call: CloseReservationCall) -> bool:
-        self.settlements.append(call)
-        await self.while_settling()
-        self.order.append("settled")
+    async def close_reservation(self, call: CloseReservationCall) -> bool:
+        self.reservation_results.append(call)
+        await self.during_close_reservation()
+        self.order.append("reservation closed")
         return True
 
     @activity.defn(name=activity_plans.DELIVER_WEBHOOK.name)
     async def deliver_webhook(self, call: WebhookCall) -> WebhookReply:
         attempt = activity.info().attempt
-        failure = self.webhook_failure(attempt)
+        failure = self.webhook_error(attempt)
         if failure is not None:
             raise failure
         self.webhooks.append(call)
@@ -288,21 +292,21 @@ PSP_STEPS = (
 
 
 @pytest.fixture
-async def world(env: WorkflowEnvironment) -> AsyncIterator[World]:
-    async with opened(env) as made:
-        yield made
+async def harness(env: WorkflowEnvironment) -> AsyncIterator[WorkflowHarness]:
+    async with open_harness(env) as opened:
+        yield opened
 
 
 @pytest.fixture
-async def forgetful_world(env: WorkflowEnvironment) -> AsyncIterator[World]:
-    """A world whose worker keeps no workflow in memory: every step replays the whole history."""
-    async with opened(env, max_cached_workflows=0) as made:
-        yield made
+async def uncached_harness(env: WorkflowEnvironment) -> AsyncIterator[WorkflowHarness]:
+    """Harness whose worker caches no workflow: every task replays the whole history."""
+    async with open_harness(env, max_cached_workflows=0) as opened:
+        yield opened
 
 
 @asynccontextmanager
-async def opened(env: WorkflowEnvironment, **options: Any) -> AsyncIterator[World]:
-    """A world of its own, with a worker on its own task queue."""
+async def open_harness(env: WorkflowEnvironment, **options: Any) -> AsyncIterator[WorkflowHarness]:
+    """Open a harness with a worker on its own task queue."""
     queue = f"test-{uuid4().hex}"
     records: list[Record] = []
 
@@ -310,23 +314,23 @@ async def opened(env: WorkflowEnvironment, **options: Any) -> AsyncIterator[Worl
         newest = max(records, key=lambda record: json.loads(record.snapshot)["version"])
         return start.model_copy(update={"resume": read_state(newest.kind, newest.snapshot)})
 
-    gateway = TransactionClient(env.client, queue, refresh)
-    made = World(env=env, gateway=gateway, queue=queue, records=records)
+    client = TransactionClient(env.client, queue, refresh)
+    harness = WorkflowHarness(env=env, client=client, queue=queue, records=records)
     async with Worker(
         env.client,
         task_queue=queue,
         workflows=WORKFLOWS,
-        activities=made.activities(),
-        workflow_runner=runner(CONFINED),
+        activities=harness.activities(),
+        workflow_runner=runner(PASSED_THROUGH_TO_SANDBOX),
         graceful_shutdown_timeout=timedelta(seconds=1),
         **options,
     ):
-        yield made
+        yield harness
 
 
 async def eventually(check: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait in real time until `check` holds; the workflow's own clock does not matter here."""
+    """Wait in real time until `check` returns true; the workflow's clock does not matter."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not check():
-        assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
+        assert asyncio.get_running_loop().time() < deadline, "the condition was not met in time"
         await asyncio.sleep(0.02)

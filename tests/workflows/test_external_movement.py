@@ -13,11 +13,11 @@ from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Approved, Declined, Fact, FactKind
 from integrator.transactions.workflow_inputs import read_state
 from workflows.state import (
-    AdoptedCapture,
     BookedRefund,
     Change,
     Evidence,
     EvidenceKind,
+    ExternalCapture,
     ExternalMovement,
     MovementStatus,
     PaymentState,
@@ -111,7 +111,7 @@ class TestRefunds:
         state = paid()
         state.record_external_movement(refund(), LATER)
         version = state.version
-        assert state.ignores(refund())
+        assert state.ignores_movement(refund())
         assert state.record_external_movement(refund(), LATER) is Change.NONE
         assert (state.version, state.refunded) == (version, Decimal("4.00"))
 
@@ -136,7 +136,7 @@ class TestRefunds:
             is Change.INTERNAL
         )
         assert (state.refunded, state.available) == (Decimal(0), Decimal("6.00"))
-        assert state.ignores(refund(standing=MovementStatus.OPEN))
+        assert state.ignores_movement(refund(standing=MovementStatus.OPEN))
         assert state.record_external_movement(refund(), LATER) is Change.VISIBLE
         assert (state.refunded, state.reservations) == (Decimal("4.00"), {})
 
@@ -144,11 +144,11 @@ class TestRefunds:
         state = paid()
         state.record_external_movement(refund(), LATER)
         failed = refund(standing=MovementStatus.FAILED)
-        assert not state.ignores(failed)
+        assert not state.ignores_movement(failed)
         assert state.record_external_movement(failed, LATER + timedelta(days=3)) is Change.VISIBLE
         assert (state.refunded, state.refundable) == (Decimal(0), Decimal("10.00"))
         assert state.attention is not None
-        assert state.ignores(failed)
+        assert state.ignores_movement(failed)
 
     def test_one_that_failed_gives_its_share_back(self) -> None:
         state = paid()
@@ -158,7 +158,7 @@ class TestRefunds:
             is Change.INTERNAL
         )
         assert state.available == TEN
-        assert state.ignores(refund(standing=MovementStatus.FAILED))
+        assert state.ignores_movement(refund(standing=MovementStatus.FAILED))
 
     def test_more_than_is_left_is_booked_and_asks_for_attention(self) -> None:
         state = paid()
@@ -172,7 +172,7 @@ class TestRefunds:
         assert state.record_external_movement(refund(currency="DKK"), LATER) is Change.INTERNAL
         assert state.refunded == 0
         assert state.attention is not None
-        assert state.ignores(refund(currency="DKK"))
+        assert state.ignores_movement(refund(currency="DKK"))
 
     def test_a_payment_not_known_to_have_succeeded_keeps_it_for_later(self) -> None:
         state = PaymentState(**common())
@@ -185,10 +185,10 @@ class TestRefunds:
     def test_new_refunds_are_refused_beyond_what_it_left(self) -> None:
         state = paid()
         state.record_external_movement(refund("4.00"), LATER)
-        refusal = state.refuse_refund(Decimal("6.01"), "EUR", "r1")
+        refusal = state.check_refund(Decimal("6.01"), "EUR", "r1")
         assert refusal is not None
         assert refusal.code is PaymentErrorCode.InvalidAmount
-        assert state.refuse_refund(Decimal("6.00"), "EUR", "r1") is None
+        assert state.check_refund(Decimal("6.00"), "EUR", "r1") is None
 
 
 class TestCaptures:
@@ -199,24 +199,24 @@ class TestCaptures:
         assert state.last_updated == LATER
         assert state.ends_at is None
         assert state.is_final
-        assert is_precondition(state.refuse_cancel())
+        assert is_precondition(state.check_cancel())
 
     def test_it_is_adopted_once(self) -> None:
         state = held()
         state.record_external_movement(capture(), LATER)
-        assert state.ignores(capture())
+        assert state.ignores_movement(capture())
 
     def test_a_payment_of_the_same_amount_stands_for_it(self) -> None:
         state = held()
         state.record_external_movement(capture("6.00"), LATER)
-        assert state.taken_by("p1") is None
+        assert state.external_capture_id("p1") is None
         for _ in range(2):
             assert state.reserve("p1", Decimal("6.00"), "EUR") is None
         assert (state.captured_by, state.captured) == ("p1", True)
-        assert state.taken_by("p1") == "ch_1"
+        assert state.external_capture_id("p1") == "ch_1"
         assert is_precondition(state.reserve("p2", Decimal("6.00"), "EUR"))
-        assert state.taken_by("p2") is None
-        assert state.ignores(capture("6.00"))
+        assert state.external_capture_id("p2") is None
+        assert state.ignores_movement(capture("6.00"))
 
     @pytest.mark.parametrize("amount", ["5.99", "10.00", "10.01"])
     def test_a_payment_of_another_amount_is_refused(self, amount: str) -> None:
@@ -231,7 +231,7 @@ class TestCaptures:
         state.reserve("p1", TEN, "EUR")
         state.close_reservation("p1", booked=False)
         assert state.reserve("p2", TEN, "EUR") is None
-        assert state.taken_by("p2") == "ch_1"
+        assert state.external_capture_id("p2") == "ch_1"
 
     def test_a_payment_that_succeeded_keeps_it(self) -> None:
         state = held()
@@ -258,7 +258,7 @@ class TestCaptures:
     def test_our_own_capture_under_way_is_waited_for(self) -> None:
         state = held()
         state.reserve("p1", TEN, "EUR")
-        assert state.ignores(capture())
+        assert state.ignores_movement(capture())
         state.close_reservation("p1", booked=False)
         assert state.record_external_movement(capture(), LATER) is Change.VISIBLE
 
@@ -269,7 +269,7 @@ class TestCaptures:
         assert state.record_external_movement(capture(), LATER) is Change.INTERNAL
         assert state.attention is not None
         assert state.captured_by == "p1"
-        assert state.ignores(capture())
+        assert state.ignores_movement(capture())
 
     def test_one_on_a_cancelled_preauth_is_for_a_person(self) -> None:
         state = held()
@@ -279,7 +279,7 @@ class TestCaptures:
         assert state.attention is not None
 
     def test_a_preauth_that_is_not_known_to_be_held_is_looked_up_first(self) -> None:
-        assert PreauthState(**common()).ignores(capture())
+        assert PreauthState(**common()).ignores_movement(capture())
 
     def test_another_currency_is_for_a_person(self) -> None:
         state = held()
@@ -295,7 +295,7 @@ def test_a_snapshot_from_before_adoption_is_read() -> None:
     state.record_external_movement(capture(), LATER)
     again = read_state("preauth", state.model_dump_json())
     assert isinstance(again, PreauthState)
-    assert again.adopted == AdoptedCapture(psp_id="ch_1", amount=TEN)
+    assert again.adopted == ExternalCapture(psp_id="ch_1", amount=TEN)
 
 
 ADOPTIONS = st.builds(

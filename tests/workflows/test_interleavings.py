@@ -21,7 +21,7 @@ import pytest
 
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Approved, Declined, FactKind, Outcome, Pending
-from tests.workflows.conftest import World, eventually
+from tests.workflows.conftest import WorkflowHarness, eventually
 from tests.workflows.conftest import approved as reply
 from tests.workflows.test_state import (
     SECOND,
@@ -401,7 +401,7 @@ def capturing(by: str, done: bool = True) -> list[Part]:
 
 def cancelling(confirmed: bool = True) -> list[Part]:
     def begin(run: Run) -> None:
-        if run.state.status is Status.Succeeded and run.state.refuse_cancel() is None:
+        if run.state.status is Status.Succeeded and run.state.check_cancel() is None:
             run.state.begin_void()
             run.granted |= {"cancel"}
 
@@ -513,17 +513,17 @@ def test_a_captured_preauth_looks_the_same_whenever_the_rest_expires() -> None:
 # --- the same through the workflows' messages ---------------------------------------------------
 
 
-def elsewhere(world: World) -> World:
-    """The same world with another transaction."""
-    return replace(world, transaction_id=f"20260115-{uuid4().hex[:24]}")
+def elsewhere(harness: WorkflowHarness) -> WorkflowHarness:
+    """The same harness with another transaction."""
+    return replace(harness, transaction_id=f"20260115-{uuid4().hex[:24]}")
 
 
 def request(by: str, amount: str) -> ReserveRequest:
     return ReserveRequest(by=by, amount=Decimal(amount), currency="EUR")
 
 
-async def test_a_payments_messages_may_come_in_any_order(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [reply("ch_1", psp_id="psp_1")]
+async def test_a_payments_messages_may_come_in_any_order(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [reply("ch_1", psp_id="psp_1")]
     back = approved(paid(), charged_back("cb_1", "1.00"))
     messages: dict[str, ReservationResult | NotificationResult] = {
         "r1": ReservationResult(by="r1", booked=True, refund=refund_done("re_1", "6.00")),
@@ -534,11 +534,11 @@ async def test_a_payments_messages_may_come_in_any_order(world: World) -> None:
     }
 
     async def play(order: Sequence[str]) -> View:
-        here = elsewhere(world)
+        here = elsewhere(harness)
         start = here.payment()
         state = await here.create(start)
         resumed = start.model_copy(update={"resume": state})
-        reserve = partial(here.gateway.reserve, resumed)
+        reserve = partial(here.client.reserve, resumed)
         replies = await asyncio.gather(
             reserve(request("r1", "6.00")),
             reserve(request("r1", "6.00")),
@@ -551,12 +551,12 @@ async def test_a_payments_messages_may_come_in_any_order(world: World) -> None:
                 await here.notify(resumed, message)
             else:
                 by = message.model_copy(update={"by": f"r{granted}"})
-                await here.gateway.close_reservation(resumed, by)
+                await here.client.close_reservation(resumed, by)
         found = await settled_down(here)
         assert set(found.refunds) == {f"r{granted}"}
         return (found.status, found.paid, found.refunded, found.refundable, found.available)
 
-    async def settled_down(here: World) -> PaymentState:
+    async def settled_down(here: WorkflowHarness) -> PaymentState:
         while True:
             state: PaymentState = await here.state(TransactionKind.PAYMENT)
             if state.refunds and state.total(FactKind.CHARGED_BACK):
@@ -578,27 +578,27 @@ async def test_a_payments_messages_may_come_in_any_order(world: World) -> None:
 
 @pytest.mark.parametrize("first", ["capture", "cancel", "both"])
 async def test_a_capture_and_a_cancellation_exclude_each_other_in_the_workflow(
-    world: World, first: str
+    harness: WorkflowHarness, first: str
 ) -> None:
-    world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     voided = PspReply(outcome=Approved(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
-    world.answers[activity_plans.VOID.name] = [voided]
+    harness.answers[activity_plans.VOID.name] = [voided]
 
     async def play() -> tuple[bool, bool, Status]:
-        here = elsewhere(world)
+        here = elsewhere(harness)
         start = here.preauth()
         resumed = start.model_copy(update={"resume": await here.create(start)})
         gate = asyncio.Event()
 
         async def capture() -> bool:
             await (gate.wait() if first == "cancel" else asyncio.sleep(0))
-            answer = await here.gateway.reserve(resumed, request("c1", "10.00"))
+            answer = await here.client.reserve(resumed, request("c1", "10.00"))
             gate.set()
             return answer.refusal is None
 
         async def cancel() -> bool:
             await (gate.wait() if first == "capture" else asyncio.sleep(0))
-            answer = await here.gateway.cancel(resumed)
+            answer = await here.client.cancel(resumed)
             gate.set()
             return answer.refusal is None
 
@@ -614,21 +614,21 @@ async def test_a_capture_and_a_cancellation_exclude_each_other_in_the_workflow(
 
 @pytest.mark.parametrize("first", ["capture", "expiry"])
 async def test_a_reservation_is_captured_or_expires_in_the_workflow(
-    world: World, first: str
+    harness: WorkflowHarness, first: str
 ) -> None:
-    world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
-    start = world.preauth()
-    resumed = start.model_copy(update={"resume": await world.create(start)})
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    start = harness.preauth()
+    resumed = start.model_copy(update={"resume": await harness.create(start)})
     expired = NotificationResult(outcome=declined(Status.Expired), event_id="evt_1")
     if first == "capture":
-        reserved = await world.gateway.reserve(resumed, request("c1", "10.00"))
-        await world.gateway.close_reservation(resumed, ReservationResult(by="c1", booked=True))
-    await world.notify(resumed, expired)
+        reserved = await harness.client.reserve(resumed, request("c1", "10.00"))
+        await harness.client.close_reservation(resumed, ReservationResult(by="c1", booked=True))
+    await harness.notify(resumed, expired)
     if first == "expiry":
-        await eventually(lambda: len(world.records) > 1)
-        resumed = start.model_copy(update={"resume": await world.state(TransactionKind.PREAUTH)})
-        reserved = await world.gateway.reserve(resumed, request("c1", "10.00"))
-    state = await world.state(TransactionKind.PREAUTH)
+        await eventually(lambda: len(harness.records) > 1)
+        resumed = start.model_copy(update={"resume": await harness.state(TransactionKind.PREAUTH)})
+        reserved = await harness.client.reserve(resumed, request("c1", "10.00"))
+    state = await harness.state(TransactionKind.PREAUTH)
     status = Status.Succeeded if first == "capture" else Status.Expired
     assert (reserved.refusal is None, state.captured) == ((first == "capture"),) * 2
     assert state.status is status

@@ -70,15 +70,15 @@ def test_a_status_is_counted_when_it_is_reached_and_not_again(
     counted: Counter[Key], start: PaymentInput, state: PaymentState
 ) -> None:
     watcher = StateMetrics(start, state, resumed=False)
-    watcher.see(state)
+    watcher.observe(state)
     assert counted == {}
     state.status = PaymentTransactionStatus.Pending
-    watcher.see(state)
-    watcher.see(state)
+    watcher.observe(state)
+    watcher.observe(state)
     state.status = PaymentTransactionStatus.Failed
     code = PaymentErrorCode.InsufficientBalance
     state.failure = Failure(code=code, psp_code=None, message=None, received_at=NOW)
-    watcher.see(state)
+    watcher.observe(state)
     assert counted == {
         (OUTCOMES.name, "none", "payment", "sandbox", "Pending"): 1,
         (OUTCOMES.name, "InsufficientBalance", "payment", "sandbox", "Failed"): 1,
@@ -92,7 +92,7 @@ def test_every_reason_for_a_person_is_counted_once(
     watcher = StateMetrics(start, state, resumed=False)
     for text in ("one", "two", "one"):
         state.flag_attention(text)
-        watcher.see(state)
+        watcher.observe(state)
     assert counted == {(ATTENTION.name, "payment", "sandbox"): 2}
 
 
@@ -101,5 +101,5 @@ def test_a_reopened_run_counts_itself_and_not_what_was_before(
 ) -> None:
     state.status = PaymentTransactionStatus.Succeeded
     watcher = StateMetrics(start, state, resumed=True)
-    watcher.see(state)
+    watcher.observe(state)
     assert counted == {(REOPENED.name, "payment", "sandbox"): 1}

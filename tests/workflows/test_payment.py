@@ -6,14 +6,14 @@ from decimal import Decimal
 
 from temporalio.exceptions import ApplicationError
 
-from activities.webhooks import failed
+from activities.webhooks import delivery_error
 from integrator.contract.enums import PaymentErrorCode, PublicPaymentProviderRole
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Approved, Declined, Fact, FactKind, Pending
-from tests.workflows.conftest import World, approved, eventually, standing_still
+from tests.workflows.conftest import WorkflowHarness, approved, eventually, time_skipping_disabled
 from workflows import activity_plans
 from workflows.messages import (
-    CALLER_LEFT,
+    CALLER_DETACHED,
     DeliveryState,
     NotificationResult,
     PspFailure,
@@ -40,14 +40,14 @@ def paid(id: str = "ch_1", amount: str = "10.00") -> Approved:
 PENDING = PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
 
 
-async def test_a_captured_payment_costs_few_events_and_bytes(world: World) -> None:
-    world.answers[activity_plans.CAPTURE.name] = [
+async def test_a_captured_payment_costs_few_events_and_bytes(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CAPTURE.name] = [
         approved("ch_1").model_copy(update={"settled": True})
     ]
-    state = await world.create(world.payment(preauth_id="a1"))
+    state = await harness.create(harness.payment(preauth_id="a1"))
     assert state.status is Status.Succeeded
-    await eventually(lambda: world.records)
-    history = await world.handle(PAYMENT).fetch_history()
+    await eventually(lambda: harness.records)
+    history = await harness.handle(PAYMENT).fetch_history()
     assert len(history.events) <= 16
     assert sum(event.ByteSize() for event in history.events) < 16 * 1024
     scheduled = [
@@ -56,211 +56,224 @@ async def test_a_captured_payment_costs_few_events_and_bytes(world: World) -> No
     assert len(scheduled) == 1
 
 
-async def test_what_the_caller_was_answered_is_not_announced(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    await world.create(world.payment())
-    await eventually(lambda: world.records)
-    assert (await world.delivery(PAYMENT)).announced == 0
-    assert world.webhooks == []
+async def test_what_the_caller_was_answered_is_not_announced(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    await harness.create(harness.payment())
+    await eventually(lambda: harness.records)
+    assert (await harness.delivery(PAYMENT)).announced == 0
+    assert harness.webhooks == []
 
 
-async def test_a_repeat_joins_and_does_not_call_the_psp_again(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    first = await world.create(world.payment())
-    assert await world.create(world.payment()) == first
-    assert len(world.called(activity_plans.CHARGE)) == 1
+async def test_a_repeat_joins_and_does_not_call_the_psp_again(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    first = await harness.create(harness.payment())
+    assert await harness.create(harness.payment()) == first
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
 
 
-async def test_a_decline_ends_the_workflow_with_its_evidence(world: World) -> None:
+async def test_a_decline_ends_the_workflow_with_its_evidence(harness: WorkflowHarness) -> None:
     declined = Declined(
         code=PaymentErrorCode.InsufficientBalance, psp_code="insufficient_funds", message="no"
     )
-    world.answers[activity_plans.CHARGE.name] = [
+    harness.answers[activity_plans.CHARGE.name] = [
         PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)
     ]
-    state = await world.create(world.payment())
+    state = await harness.create(harness.payment())
     assert state.status is Status.Failed
     assert state.failure.code is PaymentErrorCode.InsufficientBalance
     assert state.evidence.kind is EvidenceKind.ANSWER
-    assert await world.handle(PAYMENT).result() == "Failed"
-    assert world.webhooks == []
+    assert await harness.handle(PAYMENT).result() == "Failed"
+    assert harness.webhooks == []
 
 
-async def test_a_debit_settles_after_five_days(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+async def test_a_debit_settles_after_five_days(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         PENDING.model_copy(update={"evidence": EvidenceKind.READ})
     ]
-    start = world.payment(role=PublicPaymentProviderRole.Debit, execute_on=date(2026, 1, 20))
-    state = await world.create(start)
+    start = harness.payment(role=PublicPaymentProviderRole.Debit, execute_on=date(2026, 1, 20))
+    state = await harness.create(start)
     assert state.status is Status.Pending
     assert state.due_date == date(2026, 1, 20)
 
-    await world.later(PAYMENT, timedelta(days=5))
-    await world.notify(start, says(paid()))
-    await eventually(lambda: world.webhooks)
+    await harness.advance_time(PAYMENT, timedelta(days=5))
+    await harness.notify(start, says(paid()))
+    await eventually(lambda: harness.webhooks)
 
-    state = await world.state(PAYMENT)
+    state = await harness.state(PAYMENT)
     assert state.status is Status.Succeeded
     assert state.evidence.kind is EvidenceKind.NOTIFICATION
-    assert len(world.webhooks) == 1
-    assert len(world.called(activity_plans.FETCH_PAYMENT)) >= 5
+    assert len(harness.webhooks) == 1
+    assert len(harness.calls_of(activity_plans.FETCH_PAYMENT)) >= 5
 
 
-async def test_a_debit_whose_notification_is_lost_is_found_by_asking(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+async def test_a_debit_whose_notification_is_lost_is_found_by_asking(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         PENDING.model_copy(update={"evidence": EvidenceKind.READ}),
         approved("ch_1", evidence=EvidenceKind.READ),
     ]
-    await world.create(world.payment())
-    await world.later(PAYMENT, timedelta(hours=1))
-    await eventually(lambda: world.webhooks)
-    state = await world.state(PAYMENT)
+    await harness.create(harness.payment())
+    await harness.advance_time(PAYMENT, timedelta(hours=1))
+    await eventually(lambda: harness.webhooks)
+    state = await harness.state(PAYMENT)
     assert state.status is Status.Succeeded
     assert state.evidence.kind is EvidenceKind.READ
 
 
-async def test_a_chargeback_after_300_days(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    start = world.payment()
-    await world.create(start)
-    await world.later(PAYMENT, timedelta(days=300))
+async def test_a_chargeback_after_300_days(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    start = harness.payment()
+    await harness.create(start)
+    await harness.advance_time(PAYMENT, timedelta(days=300))
     back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"), fee=Decimal("3.50"))
     outcome = paid().model_copy(update={"facts": (*paid().facts, back)})
-    await world.notify(start, says(outcome))
-    await eventually(lambda: world.webhooks)
-    state = await world.state(PAYMENT)
+    await harness.notify(start, says(outcome))
+    await eventually(lambda: harness.webhooks)
+    state = await harness.state(PAYMENT)
     assert state.status is Status.Succeeded
     assert state.refundable == 0
     assert [fact.id for fact in state.facts_of(FactKind.CHARGED_BACK)] == ["cb_1"]
 
 
-async def test_it_ends_when_no_chargeback_can_come_any_more(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    await world.create(world.payment())
-    await world.later(PAYMENT, timedelta(days=401))
-    assert await world.handle(PAYMENT).result() == "Succeeded"
+async def test_it_ends_when_no_chargeback_can_come_any_more(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    await harness.create(harness.payment())
+    await harness.advance_time(PAYMENT, timedelta(days=401))
+    assert await harness.handle(PAYMENT).result() == "Succeeded"
 
 
-async def test_a_closed_payment_is_reopened_by_a_late_chargeback(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    start = world.payment()
-    state = await world.create(start)
-    await world.later(PAYMENT, timedelta(days=401))
-    await world.handle(PAYMENT).result()
+async def test_a_closed_payment_is_reopened_by_a_late_chargeback(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    start = harness.payment()
+    state = await harness.create(start)
+    await harness.advance_time(PAYMENT, timedelta(days=401))
+    await harness.handle(PAYMENT).result()
 
     back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
-    await world.notify(
+    await harness.notify(
         start.model_copy(update={"resume": state}),
         says(paid().model_copy(update={"facts": (back,)})),
     )
-    await eventually(lambda: world.webhooks)
-    reopened = await world.state(PAYMENT)
+    await eventually(lambda: harness.webhooks)
+    reopened = await harness.state(PAYMENT)
     assert [fact.id for fact in reopened.facts_of(FactKind.CHARGED_BACK)] == ["cb_1"]
     assert reopened.version > state.version
 
 
-async def test_a_payment_is_not_begun_again_from_a_state_read_before_its_end(world: World) -> None:
+async def test_a_payment_is_not_begun_again_from_a_state_read_before_its_end(
+    harness: WorkflowHarness,
+) -> None:
     declined = Declined(code=PaymentErrorCode.Rejected)
-    world.answers[activity_plans.CHARGE.name] = [
+    harness.answers[activity_plans.CHARGE.name] = [
         PspReply(outcome=declined, evidence=EvidenceKind.ANSWER)
     ]
-    start = world.payment()
-    state = await world.create(start)
-    assert await world.handle(PAYMENT).result() == "Failed"
+    start = harness.payment()
+    state = await harness.create(start)
+    assert await harness.handle(PAYMENT).result() == "Failed"
     unanswered = state.model_copy(update={"answered": False, "status": Status.Initiated})
     stale = start.model_copy(update={"resume": unanswered})
-    await world.notify(stale, says(declined))
-    assert await world.handle(PAYMENT).result() == "Failed"
-    assert (await world.state(PAYMENT)) == state
-    assert len(world.called(activity_plans.CHARGE)) == 1
-    assert world.webhooks == []
+    await harness.notify(stale, says(declined))
+    assert await harness.handle(PAYMENT).result() == "Failed"
+    assert (await harness.state(PAYMENT)) == state
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+    assert harness.webhooks == []
 
 
-async def test_a_caller_who_left_is_told_by_webhook(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [
+async def test_a_caller_who_left_is_told_by_webhook(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [
         ApplicationError("down", type=PspFailure.UNAVAILABLE),
         approved("ch_1"),
     ]
-    start = world.payment()
-    with world.env.with_time_skipping_disabled():
-        await world.env.client.start_workflow(
+    start = harness.payment()
+    with harness.env.with_time_skipping_disabled():
+        await harness.env.client.start_workflow(
             "PaymentWorkflow",
             start,
-            id=world.handle(PAYMENT).id,
-            task_queue=world.queue,
+            id=harness.handle(PAYMENT).id,
+            task_queue=harness.queue,
         )
-    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
-    await eventually(lambda: world.webhooks)
-    assert (await world.state(PAYMENT)).status is Status.Succeeded
-    statuses = [record.snapshot for record in world.records]
+    await harness.client.caller_detached("m", PAYMENT, harness.transaction_id)
+    await eventually(lambda: harness.webhooks)
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
+    statuses = [record.snapshot for record in harness.records]
     assert '"Pending"' in statuses[0]
 
 
-async def test_a_create_that_begins_after_its_caller_left_is_announced(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [
+async def test_a_create_that_begins_after_its_caller_left_is_announced(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [
         ApplicationError("down", type=PspFailure.UNAVAILABLE),
         approved("ch_1"),
     ]
-    start = world.payment()
-    with world.env.with_time_skipping_disabled():
-        await world.env.client.start_workflow(
+    start = harness.payment()
+    with harness.env.with_time_skipping_disabled():
+        await harness.env.client.start_workflow(
             "PaymentWorkflow",
             start,
-            id=world.handle(PAYMENT).id,
-            task_queue=world.queue,
-            start_signal=CALLER_LEFT,
+            id=harness.handle(PAYMENT).id,
+            task_queue=harness.queue,
+            start_signal=CALLER_DETACHED,
         )
-    assert (await world.create(start)).status is Status.Succeeded
-    await eventually(lambda: world.webhooks)
+    assert (await harness.create(start)).status is Status.Succeeded
+    await eventually(lambda: harness.webhooks)
 
 
-async def test_without_a_caller_nothing_is_sent_to_the_psp(world: World) -> None:
-    with world.env.with_time_skipping_disabled():
-        handle = await world.env.client.start_workflow(
-            "PaymentWorkflow", world.payment(), id=world.handle(PAYMENT).id, task_queue=world.queue
+async def test_without_a_caller_nothing_is_sent_to_the_psp(harness: WorkflowHarness) -> None:
+    with harness.env.with_time_skipping_disabled():
+        handle = await harness.env.client.start_workflow(
+            "PaymentWorkflow",
+            harness.payment(),
+            id=harness.handle(PAYMENT).id,
+            task_queue=harness.queue,
         )
-    await world.later(PAYMENT, timedelta(hours=2))
+    await harness.advance_time(PAYMENT, timedelta(hours=2))
     assert await handle.result() == "Failed"
-    assert world.called(activity_plans.CHARGE) == []
-    assert len(world.webhooks) == 1
+    assert harness.calls_of(activity_plans.CHARGE) == []
+    assert len(harness.webhooks) == 1
 
 
-async def test_an_outcome_that_stays_unknown_is_looked_up_and_proven_absent(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [ApplicationError("lost", type=PspFailure.UNKNOWN)]
+async def test_an_outcome_that_stays_unknown_is_looked_up_and_proven_absent(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [
+        ApplicationError("lost", type=PspFailure.UNKNOWN)
+    ]
     absent = PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         ApplicationError("down", type=PspFailure.UNAVAILABLE, non_retryable=True),
         absent,
     ]
-    with world.env.with_time_skipping_disabled():
-        await world.env.client.start_workflow(
+    with harness.env.with_time_skipping_disabled():
+        await harness.env.client.start_workflow(
             "PaymentWorkflow",
-            world.payment(key_window_seconds=3600),
-            id=world.handle(PAYMENT).id,
-            task_queue=world.queue,
+            harness.payment(key_window_seconds=3600),
+            id=harness.handle(PAYMENT).id,
+            task_queue=harness.queue,
         )
-    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(activity_plans.CHARGE))
-    assert (await world.state(PAYMENT)).status is Status.Pending
+    await harness.client.caller_detached("m", PAYMENT, harness.transaction_id)
+    await eventually(lambda: harness.calls_of(activity_plans.CHARGE))
+    assert (await harness.state(PAYMENT)).status is Status.Pending
 
-    await world.later(PAYMENT, timedelta(hours=2))
-    assert await world.handle(PAYMENT).result() == "Failed"
-    keys = {call.idempotency_key for call in world.called(activity_plans.CHARGE)}
+    await harness.advance_time(PAYMENT, timedelta(hours=2))
+    assert await harness.handle(PAYMENT).result() == "Failed"
+    keys = {call.idempotency_key for call in harness.calls_of(activity_plans.CHARGE)}
     assert len(keys) == 1
-    assert len(world.webhooks) == 1
+    assert len(harness.webhooks) == 1
 
 
-async def test_refunds_reserve_and_are_booked_once(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    start = world.payment()
-    state = await world.create(start)
+async def test_refunds_reserve_and_are_booked_once(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    start = harness.payment()
+    state = await harness.create(start)
     open_start = start.model_copy(update={"resume": state})
 
     async def reserve(by: str, amount: str) -> PaymentErrorCode | None:
         request = ReserveRequest(by=by, amount=Decimal(amount), currency="EUR")
-        reply = await world.gateway.reserve(open_start, request)
+        reply = await harness.client.reserve(open_start, request)
         return reply.refusal.code if reply.refusal else None
 
     assert await reserve("r1", "6.00") is None
@@ -268,229 +281,242 @@ async def test_refunds_reserve_and_are_booked_once(world: World) -> None:
     assert await reserve("r1", "6.00") is None
     booked = BookedRefund(amount=Decimal("6.00"), psp_id="re_1", booked_on=date(2026, 1, 16))
     for _ in range(2):
-        await world.gateway.close_reservation(
+        await harness.client.close_reservation(
             open_start, ReservationResult(by="r1", booked=True, refund=booked)
         )
     assert await reserve("r3", "4.00") is None
-    await world.gateway.close_reservation(open_start, ReservationResult(by="r3", booked=False))
+    await harness.client.close_reservation(open_start, ReservationResult(by="r3", booked=False))
     assert await reserve("r4", "4.01") is PaymentErrorCode.InvalidAmount
-    state = await world.state(PAYMENT)
+    state = await harness.state(PAYMENT)
     assert state.refunded == Decimal("6.00")
     assert state.refundable == Decimal("4.00")
 
 
 async def test_an_attempt_that_arrives_after_the_end_of_a_later_one_holds_nothing(
-    world: World,
+    harness: WorkflowHarness,
 ) -> None:
     """It was given up while its message was on the way; nobody would ever settle for it."""
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    start = world.payment()
-    resumed = start.model_copy(update={"resume": await world.create(start)})
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    start = harness.payment()
+    resumed = start.model_copy(update={"resume": await harness.create(start)})
     first, second = (datetime(2026, 1, 16, hour, tzinfo=UTC) for hour in (10, 11))
 
     async def reserve(at: datetime) -> ReserveReply:
         request = ReserveRequest(by="r1", amount=Decimal("6.00"), currency="EUR", at=at)
-        return await world.gateway.reserve(resumed, request)
+        return await harness.client.reserve(resumed, request)
 
     async def give_back(at: datetime) -> None:
-        await world.gateway.close_reservation(
+        await harness.client.close_reservation(
             resumed, ReservationResult(by="r1", booked=False, at=at)
         )
 
     assert not (await reserve(second)).superseded
     assert (await reserve(first)).superseded
     await give_back(first)
-    assert (await world.state(PAYMENT)).available == Decimal("4.00")
+    assert (await harness.state(PAYMENT)).available == Decimal("4.00")
     assert not (await reserve(second)).superseded
     await give_back(second)
     for late in (first, second):
         assert (await reserve(late)).superseded
-    state = await world.state(PAYMENT)
+    state = await harness.state(PAYMENT)
     assert (state.reservations, state.available) == ({}, Decimal("10.00"))
 
 
 async def test_credentials_must_be_refused_twice_before_the_caller_hears_of_it(
-    world: World,
+    harness: WorkflowHarness,
 ) -> None:
     refused = ApplicationError("401", 1, type=PspFailure.CREDENTIALS, non_retryable=True)
-    world.answers[activity_plans.CHARGE.name] = [refused]
-    world.credentials_accepted = False
-    with world.env.with_time_skipping_disabled():
-        await world.env.client.start_workflow(
-            "PaymentWorkflow", world.payment(), id=world.handle(PAYMENT).id, task_queue=world.queue
+    harness.answers[activity_plans.CHARGE.name] = [refused]
+    harness.credentials_accepted = False
+    with harness.env.with_time_skipping_disabled():
+        await harness.env.client.start_workflow(
+            "PaymentWorkflow",
+            harness.payment(),
+            id=harness.handle(PAYMENT).id,
+            task_queue=harness.queue,
         )
-    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(activity_plans.CHECK_CREDENTIALS))
-    assert (await world.state(PAYMENT)).status is Status.Pending
-    await world.later(PAYMENT, timedelta(minutes=2))
-    await world.handle(PAYMENT).result()
-    assert len(world.called(activity_plans.CHARGE)) == 2
-    assert len(world.called(activity_plans.CHECK_CREDENTIALS)) == 2
+    await harness.client.caller_detached("m", PAYMENT, harness.transaction_id)
+    await eventually(lambda: harness.calls_of(activity_plans.CHECK_CREDENTIALS))
+    assert (await harness.state(PAYMENT)).status is Status.Pending
+    await harness.advance_time(PAYMENT, timedelta(minutes=2))
+    await harness.handle(PAYMENT).result()
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 2
+    assert len(harness.calls_of(activity_plans.CHECK_CREDENTIALS)) == 2
 
 
-async def test_a_failed_capture_gives_the_preauth_back(world: World) -> None:
-    world.answers[activity_plans.CAPTURE.name] = [PENDING]
-    start = world.payment(preauth_id="a1")
-    await world.create(start)
-    await world.notify(start, says(Declined(code=PaymentErrorCode.Rejected)))
-    assert await world.handle(PAYMENT).result() == "Failed"
-    (call,) = world.settlements
+async def test_a_failed_capture_gives_the_preauth_back(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CAPTURE.name] = [PENDING]
+    start = harness.payment(preauth_id="a1")
+    await harness.create(start)
+    await harness.notify(start, says(Declined(code=PaymentErrorCode.Rejected)))
+    assert await harness.handle(PAYMENT).result() == "Failed"
+    (call,) = harness.reservation_results
     assert (call.owner_kind, call.owner_id) == (TransactionKind.PREAUTH, "a1")
-    assert (call.settlement.by, call.settlement.booked) == (world.transaction_id, False)
+    assert (call.settlement.by, call.settlement.booked) == (harness.transaction_id, False)
 
 
 async def test_a_dead_webhook_target_is_tried_for_76_hours_and_not_forgotten(
-    world: World,
+    harness: WorkflowHarness,
 ) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
     attempts: list[int] = []
 
     def dead(attempt: int) -> ApplicationError | None:
         attempts.append(attempt)
-        return failed("The target answered 500.", attempt)
+        return delivery_error("The target answered 500.", attempt)
 
-    world.webhook_failure = dead
-    start = world.payment()
-    await world.create(start)
-    await world.notify(start, says(paid()))
+    harness.webhook_error = dead
+    start = harness.payment()
+    await harness.create(start)
+    await harness.notify(start, says(paid()))
     await eventually(lambda: attempts)
-    delivery = await world.delivery(PAYMENT)
+    delivery = await harness.delivery(PAYMENT)
     assert delivery.state is DeliveryState.DELIVERING
 
-    await world.later(PAYMENT, timedelta(hours=76))
-    delivery = await world.delivery(PAYMENT)
+    await harness.advance_time(PAYMENT, timedelta(hours=76))
+    delivery = await harness.delivery(PAYMENT)
     assert delivery.state is DeliveryState.DELIVERING
     assert len(attempts) > 20
-    await world.later(PAYMENT, timedelta(hours=9))
-    delivery = await world.delivery(PAYMENT)
+    await harness.advance_time(PAYMENT, timedelta(hours=9))
+    delivery = await harness.delivery(PAYMENT)
     assert delivery.state is DeliveryState.UNDELIVERED
     assert delivery.last_error == "The target answered 500."
 
-    world.webhook_failure = lambda attempt: None
-    await world.handle(PAYMENT).signal("redeliver")
-    await eventually(lambda: world.webhooks)
-    await eventually_idle(world)
+    harness.webhook_error = lambda attempt: None
+    await harness.handle(PAYMENT).signal("redeliver")
+    await eventually(lambda: harness.webhooks)
+    await eventually_idle(harness)
 
 
-async def eventually_idle(world: World) -> None:
+async def eventually_idle(harness: WorkflowHarness) -> None:
     for _ in range(100):
-        if (await world.delivery(PAYMENT)).state is DeliveryState.IDLE:
+        if (await harness.delivery(PAYMENT)).state is DeliveryState.IDLE:
             return
     raise AssertionError("the delivery did not come to rest")
 
 
-async def until_attempt(world: World, number: int) -> None:
+async def until_attempt(harness: WorkflowHarness, number: int) -> None:
     """Time may only be skipped once the server knows that the attempt before has failed."""
     for _ in range(200):
-        pending = (await world.handle(PAYMENT).describe()).raw_description.pending_activities
+        pending = (await harness.handle(PAYMENT).describe()).raw_description.pending_activities
         if any(activity.attempt == number for activity in pending):
             return
         await asyncio.sleep(0.02)
     raise AssertionError(f"attempt {number} was never planned")
 
 
-async def test_changes_during_a_delivery_are_folded_into_one_more(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
+async def test_changes_during_a_delivery_are_folded_into_one_more(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
     refusals = [
         ApplicationError("busy", type="WebhookNotDelivered", next_retry_delay=timedelta(minutes=1))
     ]
-    world.webhook_failure = lambda attempt: refusals.pop() if refusals else None
-    start = world.payment(requested_amount=Decimal("30.00"))
-    await world.create(start)
-    await world.notify(start, says(paid("ch_1"), "evt_1"))
-    await until_attempt(world, 2)
-    await world.notify(start, says(paid("ch_2"), "evt_2"))
-    await world.notify(start, says(paid("ch_3"), "evt_3"))
-    await eventually(lambda: len(world.records) == 4)
-    await world.later(PAYMENT, timedelta(minutes=5))
-    await eventually(lambda: len(world.webhooks) == 2)
-    await eventually_idle(world)
-    assert len(world.webhooks) == 2
-    assert (await world.state(PAYMENT)).status is Status.Succeeded
+    harness.webhook_error = lambda attempt: refusals.pop() if refusals else None
+    start = harness.payment(requested_amount=Decimal("30.00"))
+    await harness.create(start)
+    await harness.notify(start, says(paid("ch_1"), "evt_1"))
+    await until_attempt(harness, 2)
+    await harness.notify(start, says(paid("ch_2"), "evt_2"))
+    await harness.notify(start, says(paid("ch_3"), "evt_3"))
+    await eventually(lambda: len(harness.records) == 4)
+    await harness.advance_time(PAYMENT, timedelta(minutes=5))
+    await eventually(lambda: len(harness.webhooks) == 2)
+    await eventually_idle(harness)
+    assert len(harness.webhooks) == 2
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
 
 
-async def test_notifications_do_not_wait_behind_a_psp_that_is_away(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+async def test_notifications_do_not_wait_behind_a_psp_that_is_away(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         ApplicationError("away", type=PspFailure.UNAVAILABLE, next_retry_delay=timedelta(seconds=9))
     ]
-    start = world.payment()
-    await world.create(start)
-    await world.later(PAYMENT, timedelta(seconds=61))
-    await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
-    await world.notify(start, says(paid()))
-    await eventually(lambda: world.webhooks, seconds=5)
+    start = harness.payment()
+    await harness.create(start)
+    await harness.advance_time(PAYMENT, timedelta(seconds=61))
+    await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
+    await harness.notify(start, says(paid()))
+    await eventually(lambda: harness.webhooks, seconds=5)
 
 
-async def test_a_cancellation_from_the_temporal_ui_does_not_lose_the_money(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    start = world.payment()
-    await world.create(start)
-    await world.handle(PAYMENT).cancel()
-    await world.notify(start, says(paid()))
-    await eventually(lambda: world.webhooks)
-    state = await world.state(PAYMENT)
+async def test_a_cancellation_from_the_temporal_ui_does_not_lose_the_money(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    start = harness.payment()
+    await harness.create(start)
+    await harness.handle(PAYMENT).cancel()
+    await harness.notify(start, says(paid()))
+    await eventually(lambda: harness.webhooks)
+    state = await harness.state(PAYMENT)
     assert state.status is Status.Succeeded
     assert state.attention == "A cancellation of the workflow was requested and ignored."
 
 
-async def test_a_notification_that_cannot_be_read_makes_the_workflow_ask(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+async def test_a_notification_that_cannot_be_read_makes_the_workflow_ask(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         approved("ch_1", evidence=EvidenceKind.READ)
     ]
-    start = world.payment()
-    await world.create(start)
-    world.unreadable = ApplicationError("No such notification.", non_retryable=True)
-    await world.notify(start, says(paid()))
-    await eventually(lambda: world.webhooks)
-    assert (await world.state(PAYMENT)).evidence.kind is EvidenceKind.READ
+    start = harness.payment()
+    await harness.create(start)
+    harness.notification_error = ApplicationError("No such notification.", non_retryable=True)
+    await harness.notify(start, says(paid()))
+    await eventually(lambda: harness.webhooks)
+    assert (await harness.state(PAYMENT)).evidence.kind is EvidenceKind.READ
 
 
-async def test_a_store_that_is_away_delays_the_record_and_loses_nothing(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    world.store_failures = [ApplicationError("store away") for _ in range(6)]
-    state = await world.create(world.payment())
-    await eventually(lambda: world.records, seconds=20)
-    assert PaymentState.model_validate_json(world.records[0].snapshot) == state
-    assert await world.state(PAYMENT) == state
+async def test_a_store_that_is_away_delays_the_record_and_loses_nothing(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    harness.store_errors = [ApplicationError("store away") for _ in range(6)]
+    state = await harness.create(harness.payment())
+    await eventually(lambda: harness.records, seconds=20)
+    assert PaymentState.model_validate_json(harness.records[0].snapshot) == state
+    assert await harness.state(PAYMENT) == state
 
 
 async def test_a_look_up_that_a_notification_asked_for_is_owed_until_the_psp_answers(
-    world: World,
+    harness: WorkflowHarness,
 ) -> None:
     back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
     charged_back = PspReply(
         outcome=paid().model_copy(update={"facts": (*paid().facts, back)}),
         evidence=EvidenceKind.READ,
     )
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
         charged_back,
     ]
-    start = world.payment()
-    await world.create(start)
-    await world.notify(start, NotificationResult(outcome=None, event_id="evt_1", fetch=True))
-    await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
-    await world.later(PAYMENT, timedelta(hours=1))
-    await eventually(lambda: world.webhooks)
-    assert (await world.state(PAYMENT)).refundable == 0
+    start = harness.payment()
+    await harness.create(start)
+    await harness.notify(start, NotificationResult(outcome=None, event_id="evt_1", fetch=True))
+    await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
+    await harness.advance_time(PAYMENT, timedelta(hours=1))
+    await eventually(lambda: harness.webhooks)
+    assert (await harness.state(PAYMENT)).refundable == 0
 
 
-async def test_four_hundred_days_with_refunds_and_chargebacks_stay_small(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1", amount="120.00")]
-    start = world.payment(requested_amount=Decimal("120.00"))
-    state = await world.create(start)
+async def test_four_hundred_days_with_refunds_and_chargebacks_stay_small(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1", amount="120.00")]
+    start = harness.payment(requested_amount=Decimal("120.00"))
+    state = await harness.create(start)
     resumed = start.model_copy(update={"resume": state})
     for number in range(12):
         by = f"r{number}"
-        await world.later(PAYMENT, timedelta(days=25))
+        await harness.advance_time(PAYMENT, timedelta(days=25))
         request = ReserveRequest(by=by, amount=Decimal("5.00"), currency="EUR")
-        assert (await world.gateway.reserve(resumed, request)).refusal is None
+        assert (await harness.client.reserve(resumed, request)).refusal is None
         refund = BookedRefund(amount=Decimal("5.00"), psp_id=by, booked_on=date(2026, 1, 16))
-        await world.gateway.close_reservation(
+        await harness.client.close_reservation(
             resumed, ReservationResult(by=by, booked=True, refund=refund)
         )
     backs = [
@@ -498,112 +524,122 @@ async def test_four_hundred_days_with_refunds_and_chargebacks_stay_small(world: 
         for number in range(3)
     ]
     for number, back in enumerate(backs):
-        await world.later(PAYMENT, timedelta(days=25))
+        await harness.advance_time(PAYMENT, timedelta(days=25))
         outcome = Approved(psp_id="ch_1", facts=(back,))
-        await world.notify(start, says(outcome, f"evt_{number}"))
-        await eventually(lambda: len(world.webhooks) > number)  # noqa: B023 - awaited here
-    state = await world.state(PAYMENT)
+        await harness.notify(start, says(outcome, f"evt_{number}"))
+        await eventually(lambda: len(harness.webhooks) > number)  # noqa: B023 - awaited here
+    state = await harness.state(PAYMENT)
     assert state.refundable == Decimal("45.00")
-    await world.later(PAYMENT, timedelta(days=26))
-    assert await world.handle(PAYMENT).result() == "Succeeded"
-    history = await world.handle(PAYMENT).fetch_history()
+    await harness.advance_time(PAYMENT, timedelta(days=26))
+    assert await harness.handle(PAYMENT).result() == "Succeeded"
+    history = await harness.handle(PAYMENT).fetch_history()
     assert len(history.events) <= 300
     assert sum(event.ByteSize() for event in history.events) <= 256 * 1024
 
 
-async def test_a_debit_that_stays_open_for_weeks_asks_for_attention(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
-    await world.create(world.payment())
-    await world.later(PAYMENT, timedelta(days=13))
-    assert (await world.state(PAYMENT)).attention is None
-    await world.later(PAYMENT, timedelta(days=3))
-    state = await world.state(PAYMENT)
+async def test_a_debit_that_stays_open_for_weeks_asks_for_attention(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
+    await harness.create(harness.payment())
+    await harness.advance_time(PAYMENT, timedelta(days=13))
+    assert (await harness.state(PAYMENT)).attention is None
+    await harness.advance_time(PAYMENT, timedelta(days=3))
+    state = await harness.state(PAYMENT)
     assert state.status is Status.Pending
     assert state.attention is not None
 
 
-async def test_a_worker_without_memory_comes_to_the_same_end(forgetful_world: World) -> None:
-    world = forgetful_world
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
-    start = world.payment()
-    state = await world.create(start)
-    await world.later(PAYMENT, timedelta(days=2))
-    await world.handle(PAYMENT).cancel()
-    await world.notify(start, says(paid()))
-    await eventually(lambda: world.webhooks)
+async def test_a_worker_without_memory_comes_to_the_same_end(
+    uncached_harness: WorkflowHarness,
+) -> None:
+    harness = uncached_harness
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [PENDING]
+    start = harness.payment()
+    state = await harness.create(start)
+    await harness.advance_time(PAYMENT, timedelta(days=2))
+    await harness.handle(PAYMENT).cancel()
+    await harness.notify(start, says(paid()))
+    await eventually(lambda: harness.webhooks)
     resumed = start.model_copy(update={"resume": state})
     request = ReserveRequest(by="r1", amount=Decimal("4.00"), currency="EUR")
-    assert (await world.gateway.reserve(resumed, request)).refusal is None
-    await world.gateway.close_reservation(resumed, ReservationResult(by="r1", booked=False))
-    await world.later(PAYMENT, timedelta(days=401))
-    assert await world.handle(PAYMENT).result() == "Succeeded"
+    assert (await harness.client.reserve(resumed, request)).refusal is None
+    await harness.client.close_reservation(resumed, ReservationResult(by="r1", booked=False))
+    await harness.advance_time(PAYMENT, timedelta(days=401))
+    assert await harness.handle(PAYMENT).result() == "Succeeded"
 
 
 async def test_a_payment_reopened_without_an_answer_asks_instead_of_sending_again(
-    world: World,
+    harness: WorkflowHarness,
 ) -> None:
-    world.answers[activity_plans.CHARGE.name] = [ApplicationError("lost", type=PspFailure.UNKNOWN)]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+    harness.answers[activity_plans.CHARGE.name] = [
+        ApplicationError("lost", type=PspFailure.UNKNOWN)
+    ]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         approved("ch_1", evidence=EvidenceKind.READ)
     ]
-    start = world.payment()
-    with world.env.with_time_skipping_disabled():
-        handle = await world.env.client.start_workflow(
-            "PaymentWorkflow", start, id=world.handle(PAYMENT).id, task_queue=world.queue
+    start = harness.payment()
+    with harness.env.with_time_skipping_disabled():
+        handle = await harness.env.client.start_workflow(
+            "PaymentWorkflow", start, id=harness.handle(PAYMENT).id, task_queue=harness.queue
         )
-    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(activity_plans.CHARGE) and world.records)
+    await harness.client.caller_detached("m", PAYMENT, harness.transaction_id)
+    await eventually(lambda: harness.calls_of(activity_plans.CHARGE) and harness.records)
     await handle.terminate("by an operator")
-    sent = len(world.called(activity_plans.CHARGE))
+    sent = len(harness.calls_of(activity_plans.CHARGE))
 
-    state = PaymentState.model_validate_json(world.records[-1].snapshot)
-    with world.env.with_time_skipping_disabled():
-        await world.gateway.redeliver(start.model_copy(update={"resume": state}))
-    await world.later(PAYMENT, timedelta(minutes=2))
-    await eventually(lambda: world.webhooks)
-    assert (await world.state(PAYMENT)).status is Status.Succeeded
-    assert len(world.called(activity_plans.CHARGE)) == sent
+    state = PaymentState.model_validate_json(harness.records[-1].snapshot)
+    with harness.env.with_time_skipping_disabled():
+        await harness.client.redeliver(start.model_copy(update={"resume": state}))
+    await harness.advance_time(PAYMENT, timedelta(minutes=2))
+    await eventually(lambda: harness.webhooks)
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
+    assert len(harness.calls_of(activity_plans.CHARGE)) == sent
 
 
-async def test_a_refusal_after_an_attempt_without_an_answer_proves_nothing(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [
+async def test_a_refusal_after_an_attempt_without_an_answer_proves_nothing(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [
         ApplicationError("401", 2, type=PspFailure.CREDENTIALS, non_retryable=True)
     ]
-    world.credentials_accepted = False
-    state = await world.create(world.payment())
+    harness.credentials_accepted = False
+    state = await harness.create(harness.payment())
     assert state.status is Status.Pending
     assert state.failure is None
 
 
-async def test_a_psp_that_recognises_no_repetition_is_sent_nothing_twice(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [
+async def test_a_psp_that_recognises_no_repetition_is_sent_nothing_twice(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [
         ApplicationError("lost", 1, type=PspFailure.UNKNOWN)
     ]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         PspReply(outcome=None, evidence=EvidenceKind.READ)
     ]
-    start = world.payment(key_window_seconds=0)
-    assert (await world.create(start)).status is Status.Pending
-    await world.later(PAYMENT, timedelta(days=20))
-    state = await world.state(PAYMENT)
-    assert (state.status, len(world.called(activity_plans.CHARGE))) == (Status.Pending, 1)
-    assert len(world.called(activity_plans.FETCH_PAYMENT)) > 5
+    start = harness.payment(key_window_seconds=0)
+    assert (await harness.create(start)).status is Status.Pending
+    await harness.advance_time(PAYMENT, timedelta(days=20))
+    state = await harness.state(PAYMENT)
+    assert (state.status, len(harness.calls_of(activity_plans.CHARGE))) == (Status.Pending, 1)
+    assert len(harness.calls_of(activity_plans.FETCH_PAYMENT)) > 5
     assert "has not decided for a long time" in state.attention
-    await world.notify(start, says(paid()))
-    await eventually(lambda: len(world.webhooks) == 1)
-    assert (await world.state(PAYMENT)).status is Status.Succeeded
+    await harness.notify(start, says(paid()))
+    await eventually(lambda: len(harness.webhooks) == 1)
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
 
 
-async def test_what_surely_was_not_sent_is_sent_again_even_then(world: World) -> None:
+async def test_what_surely_was_not_sent_is_sent_again_even_then(harness: WorkflowHarness) -> None:
     away = ApplicationError("away", 1, type=PspFailure.UNAVAILABLE)
-    world.answers[activity_plans.CHARGE.name] = [away, away, approved("ch_1")]
-    start = world.payment(key_window_seconds=0)
-    with standing_still(world.env):
-        await world.gateway.ensure_started(start)
-        await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
-        await eventually(lambda: world.called(activity_plans.CHARGE))
-    await world.later(PAYMENT, timedelta(hours=1))
-    assert (await world.state(PAYMENT)).status is Status.Succeeded
-    assert len(world.called(activity_plans.CHARGE)) == 3
+    harness.answers[activity_plans.CHARGE.name] = [away, away, approved("ch_1")]
+    start = harness.payment(key_window_seconds=0)
+    with time_skipping_disabled(harness.env):
+        await harness.client.ensure_started(start)
+        await harness.client.caller_detached("m", PAYMENT, harness.transaction_id)
+        await eventually(lambda: harness.calls_of(activity_plans.CHARGE))
+    await harness.advance_time(PAYMENT, timedelta(hours=1))
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 3

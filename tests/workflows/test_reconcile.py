@@ -16,11 +16,11 @@ from temporalio.worker import Worker
 
 from integrator.contract.enums import PaymentCancellationStatus, PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
-from integrator.jobs.reconciliation_schedules import ScheduleKeeper
+from integrator.jobs.reconciliation_schedules import ReconciliationSchedules
 from integrator.psp.types import Approved, Fact, FactKind
 from integrator.store import Merchant, Store
 from integrator.temporal.workflow_sandbox import runner
-from tests.workflows.conftest import World, approved, eventually
+from tests.workflows.conftest import WorkflowHarness, approved, eventually
 from workflows import activity_plans
 from workflows.messages import (
     PspFailure,
@@ -30,7 +30,7 @@ from workflows.messages import (
     ReserveRequest,
     StepReport,
 )
-from workflows.reconcile import ROUNDS, ReconcileWorkflow, schedule_id
+from workflows.reconcile import MAX_ROUNDS, ReconcileWorkflow, schedule_id
 from workflows.state import EvidenceKind, ExternalMovement, MovementStatus, TransactionKind
 
 START = ReconcileInput(merchant_id="m")
@@ -55,133 +55,135 @@ def reservation() -> PspReply:
 
 
 class TestRefundOfTheDashboard:
-    async def test_it_is_booked_and_announced_once(self, world: World) -> None:
-        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-        start = world.payment()
-        await world.create(start)
+    async def test_it_is_booked_and_announced_once(self, harness: WorkflowHarness) -> None:
+        harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+        start = harness.payment()
+        await harness.create(start)
         for _ in range(3):
-            await world.gateway.record_external_movement(start, made("re_9", "4.00"))
-        await eventually(lambda: world.webhooks)
-        state = await world.state(TransactionKind.PAYMENT)
+            await harness.client.record_external_movement(start, made("re_9", "4.00"))
+        await eventually(lambda: harness.webhooks)
+        state = await harness.state(TransactionKind.PAYMENT)
         assert (state.refunded, state.refundable) == (Decimal("4.00"), Decimal("6.00"))
-        assert [webhook.transaction_id for webhook in world.webhooks] == [world.transaction_id]
-        assert '"psp:re_9"' in world.records[-1].snapshot
+        assert [webhook.transaction_id for webhook in harness.webhooks] == [harness.transaction_id]
+        assert '"psp:re_9"' in harness.records[-1].snapshot
 
-    async def test_a_refund_of_ours_then_gets_what_is_left(self, world: World) -> None:
-        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-        start = world.payment()
-        state = await world.create(start)
-        await world.gateway.record_external_movement(
+    async def test_a_refund_of_ours_then_gets_what_is_left(self, harness: WorkflowHarness) -> None:
+        harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+        start = harness.payment()
+        state = await harness.create(start)
+        await harness.client.record_external_movement(
             start, made("re_9", "4.00", MovementStatus.OPEN)
         )
         resumed = start.model_copy(update={"resume": state})
         too_much = ReserveRequest(by="r1", amount=Decimal("6.01"), currency="EUR")
-        reply = await world.gateway.reserve(resumed, too_much)
+        reply = await harness.client.reserve(resumed, too_much)
         assert reply.refusal is not None
         assert reply.refusal.code is PaymentErrorCode.InvalidAmount
         rest = ReserveRequest(by="r2", amount=Decimal("6.00"), currency="EUR")
-        assert (await world.gateway.reserve(resumed, rest)).refusal is None
-        assert world.webhooks == []
+        assert (await harness.client.reserve(resumed, rest)).refusal is None
+        assert harness.webhooks == []
 
-    async def test_a_closed_payment_is_reopened(self, world: World) -> None:
-        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-        start = world.payment()
-        state = await world.create(start)
-        await world.later(TransactionKind.PAYMENT, timedelta(days=401))
-        await world.handle(TransactionKind.PAYMENT).result()
-        await world.gateway.record_external_movement(
+    async def test_a_closed_payment_is_reopened(self, harness: WorkflowHarness) -> None:
+        harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+        start = harness.payment()
+        state = await harness.create(start)
+        await harness.advance_time(TransactionKind.PAYMENT, timedelta(days=401))
+        await harness.handle(TransactionKind.PAYMENT).result()
+        await harness.client.record_external_movement(
             start.model_copy(update={"resume": state}), made("re_9", "4.00")
         )
-        await eventually(lambda: world.webhooks)
-        assert (await world.state(TransactionKind.PAYMENT)).refunded == Decimal("4.00")
+        await eventually(lambda: harness.webhooks)
+        assert (await harness.state(TransactionKind.PAYMENT)).refunded == Decimal("4.00")
 
 
 class TestCaptureOfTheDashboard:
-    async def test_it_is_announced_and_ends_the_preauth(self, world: World) -> None:
-        world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
-        start = world.preauth()
-        before = await world.create(start)
-        await world.gateway.record_external_movement(start, made("ch_9", "10.00"))
-        assert await world.handle(TransactionKind.PREAUTH).result() == "Succeeded"
-        assert len(world.webhooks) == 1
-        state = await world.state(TransactionKind.PREAUTH)
+    async def test_it_is_announced_and_ends_the_preauth(self, harness: WorkflowHarness) -> None:
+        harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+        start = harness.preauth()
+        before = await harness.create(start)
+        await harness.client.record_external_movement(start, made("ch_9", "10.00"))
+        assert await harness.handle(TransactionKind.PREAUTH).result() == "Succeeded"
+        assert len(harness.webhooks) == 1
+        state = await harness.state(TransactionKind.PREAUTH)
         assert state.last_updated > before.last_updated
         resumed = start.model_copy(update={"resume": state})
-        cancelled = await world.gateway.cancel(resumed)
+        cancelled = await harness.client.cancel(resumed)
         assert cancelled.status is PaymentCancellationStatus.NotCancelled
-        assert world.called(activity_plans.VOID) == []
+        assert harness.calls_of(activity_plans.VOID) == []
 
-    async def test_a_payment_of_the_same_amount_is_told_of_it(self, world: World) -> None:
-        world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
-        start = world.preauth()
-        await world.create(start)
-        await world.gateway.record_external_movement(start, made("ch_9", "6.00"))
-        await world.handle(TransactionKind.PREAUTH).result()
-        resumed = start.model_copy(update={"resume": await world.state(TransactionKind.PREAUTH)})
+    async def test_a_payment_of_the_same_amount_is_told_of_it(
+        self, harness: WorkflowHarness
+    ) -> None:
+        harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+        start = harness.preauth()
+        await harness.create(start)
+        await harness.client.record_external_movement(start, made("ch_9", "6.00"))
+        await harness.handle(TransactionKind.PREAUTH).result()
+        resumed = start.model_copy(update={"resume": await harness.state(TransactionKind.PREAUTH)})
         other = ReserveRequest(by="p1", amount=TEN, currency="EUR")
-        reply = await world.gateway.reserve(resumed, other)
+        reply = await harness.client.reserve(resumed, other)
         assert reply.refusal is not None
         assert reply.refusal.code is PaymentErrorCode.InvalidPreconditions
         same = ReserveRequest(by="p2", amount=Decimal("6.00"), currency="EUR")
         for _ in range(2):
-            reply = await world.gateway.reserve(resumed, same)
+            reply = await harness.client.reserve(resumed, same)
             assert (reply.taken_by, reply.refusal) == ("ch_9", None)
 
-    async def test_it_does_not_expire_any_more(self, world: World) -> None:
-        world.answers[activity_plans.AUTHORIZE.name] = [reservation()]
-        start = world.preauth()
-        await world.create(start)
-        await world.gateway.record_external_movement(
+    async def test_it_does_not_expire_any_more(self, harness: WorkflowHarness) -> None:
+        harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+        start = harness.preauth()
+        await harness.create(start)
+        await harness.client.record_external_movement(
             start, made("ch_9", "10.00", MovementStatus.OPEN)
         )
-        await world.later(TransactionKind.PREAUTH, timedelta(days=8))
-        state = await world.state(TransactionKind.PREAUTH)
+        await harness.advance_time(TransactionKind.PREAUTH, timedelta(days=8))
+        state = await harness.state(TransactionKind.PREAUTH)
         assert (state.status, state.captured_by) == (Status.Succeeded, "psp:ch_9")
-        assert world.called(activity_plans.FETCH_AUTHORIZATION) == []
+        assert harness.calls_of(activity_plans.FETCH_AUTHORIZATION) == []
 
 
 class TestLookUp:
-    async def test_an_open_transaction_asks_the_psp(self, world: World) -> None:
-        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    async def test_an_open_transaction_asks_the_psp(self, harness: WorkflowHarness) -> None:
+        harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=TEN)
-        world.answers[activity_plans.FETCH_PAYMENT.name] = [
+        harness.answers[activity_plans.FETCH_PAYMENT.name] = [
             PspReply(outcome=Approved(psp_id="psp_1", facts=(back,)), evidence=EvidenceKind.READ)
         ]
-        start = world.payment()
-        await world.create(start)
-        await world.gateway.look_up(start)
-        await eventually(lambda: world.webhooks)
-        assert (await world.state(TransactionKind.PAYMENT)).refundable == 0
-        assert [call.psp_id for call in world.called(activity_plans.FETCH_PAYMENT)] == ["psp_1"]
+        start = harness.payment()
+        await harness.create(start)
+        await harness.client.look_up(start)
+        await eventually(lambda: harness.webhooks)
+        assert (await harness.state(TransactionKind.PAYMENT)).refundable == 0
+        assert [call.psp_id for call in harness.calls_of(activity_plans.FETCH_PAYMENT)] == ["psp_1"]
 
-    async def test_a_second_movement_shows_by_its_own_id(self, world: World) -> None:
-        world.answers[activity_plans.CHARGE.name] = [approved("ch_1", psp_id="ch_1")]
-        world.answers[activity_plans.FETCH_PAYMENT.name] = [
+    async def test_a_second_movement_shows_by_its_own_id(self, harness: WorkflowHarness) -> None:
+        harness.answers[activity_plans.CHARGE.name] = [approved("ch_1", psp_id="ch_1")]
+        harness.answers[activity_plans.FETCH_PAYMENT.name] = [
             lambda call: approved(
                 call.psp_id or "", psp_id=call.psp_id or "", evidence=EvidenceKind.READ
             )
         ]
-        start = world.payment()
-        await world.create(start)
-        await world.gateway.look_up(start, "ch_2")
-        await eventually(lambda: world.webhooks)
-        state = await world.state(TransactionKind.PAYMENT)
+        start = harness.payment()
+        await harness.create(start)
+        await harness.client.look_up(start, "ch_2")
+        await eventually(lambda: harness.webhooks)
+        state = await harness.state(TransactionKind.PAYMENT)
         assert state.paid == Decimal("20.00")
-        assert "ch_2" in {call.psp_id for call in world.called(activity_plans.FETCH_PAYMENT)}
+        assert "ch_2" in {call.psp_id for call in harness.calls_of(activity_plans.FETCH_PAYMENT)}
 
-    async def test_it_is_owed_until_the_psp_answers(self, world: World) -> None:
-        world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    async def test_it_is_owed_until_the_psp_answers(self, harness: WorkflowHarness) -> None:
+        harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=TEN)
-        world.answers[activity_plans.FETCH_PAYMENT.name] = [
+        harness.answers[activity_plans.FETCH_PAYMENT.name] = [
             ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
             PspReply(outcome=Approved(psp_id="psp_1", facts=(back,)), evidence=EvidenceKind.READ),
         ]
-        start = world.payment()
-        await world.create(start)
-        await world.gateway.look_up(start)
-        await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
-        await world.later(TransactionKind.PAYMENT, timedelta(minutes=2))
-        await eventually(lambda: world.webhooks)
+        start = harness.payment()
+        await harness.create(start)
+        await harness.client.look_up(start)
+        await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
+        await harness.advance_time(TransactionKind.PAYMENT, timedelta(minutes=2))
+        await eventually(lambda: harness.webhooks)
 
 
 class Steps:
@@ -263,7 +265,7 @@ class TestRun:
             StepReport(counts={"matched": 1}, more=True)
         ]
         report, _ = await reconciled(env, queue)
-        assert report.movements == {"matched": ROUNDS}
+        assert report.movements == {"matched": MAX_ROUNDS}
         assert made.called[-1] == activity_plans.SAMPLE_FINAL.name
 
     async def test_a_psp_that_is_away_fails_no_run_and_no_other_step(
@@ -311,10 +313,10 @@ class Merchants:
 @asynccontextmanager
 async def kept(
     client: Client, queue: str, minutes: int, *names: str
-) -> AsyncIterator[tuple[ScheduleKeeper, Merchants]]:
+) -> AsyncIterator[tuple[ReconciliationSchedules, Merchants]]:
     merchants = Merchants(*names)
     store = cast(Store, merchants)
-    yield ScheduleKeeper(store, client, queue, timedelta(minutes=minutes)), merchants
+    yield ReconciliationSchedules(store, client, queue, timedelta(minutes=minutes)), merchants
 
 
 class TestSchedule:
@@ -323,10 +325,10 @@ class TestSchedule:
     ) -> None:
         first, second = f"a-{uuid4().hex}", f"b-{uuid4().hex}"
         async with kept(env.client, "q", 5, first) as (keeper, merchants):
-            assert await keeper.sweep() == 1
+            assert await keeper.run() == 1
             merchants.names.append(second)
-            assert await keeper.sweep() == 1
-            assert await keeper.sweep() == 0
+            assert await keeper.run() == 1
+            assert await keeper.run() == 0
         for name in (first, second):
             described = await env.client.get_schedule_handle(schedule_id(name)).describe()
             assert described.schedule.spec.intervals[0].every == timedelta(minutes=5)
@@ -338,10 +340,10 @@ class TestSchedule:
         name = f"c-{uuid4().hex}"
         handle = env.client.get_schedule_handle(schedule_id(name))
         async with kept(env.client, "q", 5, name) as (keeper, _):
-            await keeper.sweep()
+            await keeper.run()
         await handle.pause(note="the PSP asked us to")
         async with kept(env.client, "q", 7, name) as (keeper, _):
-            await keeper.sweep()
+            await keeper.run()
         described = await handle.describe()
         assert described.schedule.spec.intervals[0].every == timedelta(minutes=7)
         assert described.schedule.state.paused
@@ -353,7 +355,7 @@ class TestSchedule:
         made, queue = steps
         name = f"d-{uuid4().hex}"
         async with kept(env.client, queue, 60, name) as (keeper, _):
-            await keeper.sweep()
+            await keeper.run()
         handle = env.client.get_schedule_handle(schedule_id(name))
         await handle.trigger()
         await eventually(lambda: len(made.called) >= 3, 20)

@@ -13,11 +13,17 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from activities.webhooks import failed
+from activities.webhooks import delivery_error
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Declined, Pending
 from tests.support.temporal import temporal_binary
-from tests.workflows.conftest import World, approved, eventually, opened, standing_still
+from tests.workflows.conftest import (
+    WorkflowHarness,
+    approved,
+    eventually,
+    open_harness,
+    time_skipping_disabled,
+)
 from tests.workflows.test_state import payment
 from workflows import activity_plans, search_attributes
 from workflows.messages import NotificationResult, PaymentInput, PspReply
@@ -30,9 +36,9 @@ PENDING = PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
 UPSERTED = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
 
 
-async def upserts(world: World) -> list[dict[str, Any]]:
+async def upserts(harness: WorkflowHarness) -> list[dict[str, Any]]:
     """What each upsert changed, in order."""
-    history = await world.handle(PAYMENT).fetch_history()
+    history = await harness.handle(PAYMENT).fetch_history()
     fields = [
         event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
         for event in history.events
@@ -49,17 +55,17 @@ async def shown(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
 
 class TestValues:
     def start(self, **given: Any) -> PaymentInput:
-        return World.payment(World(env=None, gateway=None, queue="q"), **given)  # type: ignore[arg-type]
+        return WorkflowHarness.payment(WorkflowHarness(env=None, client=None, queue="q"), **given)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         ("amount", "currency", "minor"),
         [("49.90", "EUR", 4990), ("500", "JPY", 500), ("1.234", "KWD", 1234), ("0", "EUR", 0)],
     )
     def test_amounts_are_in_minor_units(self, amount: str, currency: str, minor: int) -> None:
-        assert search_attributes.minor(Decimal(amount), currency) == minor
+        assert search_attributes.to_minor_units(Decimal(amount), currency) == minor
 
     def test_a_new_transaction(self) -> None:
-        given = search_attributes.at_start(self.start(agreement_id="a1"))
+        given = search_attributes.initial_attributes(self.start(agreement_id="a1"))
         names = {pair.key.name: pair.value for pair in given}
         assert names == {
             "Merchant": "m",
@@ -75,115 +81,125 @@ class TestValues:
 
     def test_a_reopened_one_shows_what_is_known(self) -> None:
         state = payment(status=Status.Succeeded, psp_transaction_id="ch_1", attention="Look.")
-        given = search_attributes.at_start(self.start(resume=state))
+        given = search_attributes.initial_attributes(self.start(resume=state))
         assert given[search_attributes.TRANSACTION_STATUS] == "Succeeded"
         assert given[search_attributes.PSP_TRANSACTION_ID] == "ch_1"
         assert given[search_attributes.NEEDS_ATTENTION] is True
 
     def test_what_is_too_long_for_the_database_is_cut(self) -> None:
-        given = search_attributes.at_start(self.start(agreement_id="a" * 300))
+        given = search_attributes.initial_attributes(self.start(agreement_id="a" * 300))
         assert given[search_attributes.AGREEMENT_ID] == "a" * 255
 
     def test_only_what_changed_is_updated(self) -> None:
         start = self.start()
-        then = search_attributes.values(start, payment(status=Status.Pending), WebhookState.NONE)
-        now = search_attributes.shown(search_attributes.at_start(start))
+        then = search_attributes.attribute_values(
+            start, payment(status=Status.Pending), WebhookState.NONE
+        )
+        now = search_attributes.read_values(search_attributes.initial_attributes(start))
         assert now is not None
-        assert [update.key.name for update in search_attributes.updates(now, then)] == [
+        assert [update.key.name for update in search_attributes.compute_updates(now, then)] == [
             "TransactionStatus"
         ]
-        assert search_attributes.updates(then, then) == []
+        assert search_attributes.compute_updates(then, then) == []
 
     def test_a_value_that_is_gone_is_unset(self) -> None:
         start = self.start()
-        known = search_attributes.values(
+        known = search_attributes.attribute_values(
             start, payment(psp_transaction_id="ch_1"), WebhookState.NONE
         )
-        unknown = search_attributes.values(start, payment(), WebhookState.NONE)
-        (update,) = search_attributes.updates(known, unknown)
+        unknown = search_attributes.attribute_values(start, payment(), WebhookState.NONE)
+        (update,) = search_attributes.compute_updates(known, unknown)
         assert (update.key.name, update.value) == ("PspTransactionId", None)
 
     def test_other_attributes_are_none_of_ours(self) -> None:
         other = SearchAttributeKey.for_keyword("TemporalChangeVersion")
-        assert search_attributes.shown(TypedSearchAttributes([])) is None
+        assert search_attributes.read_values(TypedSearchAttributes([])) is None
         assert (
-            search_attributes.shown(TypedSearchAttributes([SearchAttributePair(other, "x")]))
+            search_attributes.read_values(TypedSearchAttributes([SearchAttributePair(other, "x")]))
             is None
         )
 
 
-async def test_an_answer_costs_one_upsert(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PAID]
-    await world.create(world.payment(agreement_id="a1"))
-    await eventually(lambda: world.records)
-    assert (await shown(world.handle(PAYMENT)))["TransactionStatus"] == "Succeeded"
-    assert await upserts(world) == [{"TransactionStatus": "Succeeded", "PspTransactionId": "ch_1"}]
+async def test_an_answer_costs_one_upsert(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PAID]
+    await harness.create(harness.payment(agreement_id="a1"))
+    await eventually(lambda: harness.records)
+    assert (await shown(harness.handle(PAYMENT)))["TransactionStatus"] == "Succeeded"
+    assert await upserts(harness) == [
+        {"TransactionStatus": "Succeeded", "PspTransactionId": "ch_1"}
+    ]
 
 
-async def test_a_later_change_is_one_upsert_and_its_delivery_another(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    start = world.payment()
-    await world.create(start)
-    with standing_still(world.env):
-        await world.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
-        await eventually(lambda: world.webhooks)
-    await world.state(PAYMENT)
-    assert await upserts(world) == [
+async def test_a_later_change_is_one_upsert_and_its_delivery_another(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    start = harness.payment()
+    await harness.create(start)
+    with time_skipping_disabled(harness.env):
+        await harness.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
+        await eventually(lambda: harness.webhooks)
+    await harness.state(PAYMENT)
+    assert await upserts(harness) == [
         {"TransactionStatus": "Pending", "PspTransactionId": "ch_1"},
         {"TransactionStatus": "Succeeded", "WebhookState": "delivering"},
         {"WebhookState": "delivered"},
     ]
 
 
-async def test_what_was_given_up_can_be_found_until_it_is_delivered(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.webhook_failure = lambda attempt: failed("The target answered 500.", attempt)
-    start = world.payment()
-    await world.create(start)
-    await world.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
-    await eventually(lambda: len(world.records) >= 2)
-    await world.later(PAYMENT, timedelta(hours=90))
-    assert (await upserts(world))[-1] == {"WebhookState": "undelivered", "NeedsAttention": True}
-    before = len(await upserts(world))
-    world.webhook_failure = lambda attempt: None
-    with standing_still(world.env):
-        await world.gateway.redeliver(start)
-        await eventually(lambda: world.webhooks)
-    await world.state(PAYMENT)
-    assert (await upserts(world))[before:] == [{"WebhookState": "delivered"}]
+async def test_what_was_given_up_can_be_found_until_it_is_delivered(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.webhook_error = lambda attempt: delivery_error("The target answered 500.", attempt)
+    start = harness.payment()
+    await harness.create(start)
+    await harness.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
+    await eventually(lambda: len(harness.records) >= 2)
+    await harness.advance_time(PAYMENT, timedelta(hours=90))
+    assert (await upserts(harness))[-1] == {"WebhookState": "undelivered", "NeedsAttention": True}
+    before = len(await upserts(harness))
+    harness.webhook_error = lambda attempt: None
+    with time_skipping_disabled(harness.env):
+        await harness.client.redeliver(start)
+        await eventually(lambda: harness.webhooks)
+    await harness.state(PAYMENT)
+    assert (await upserts(harness))[before:] == [{"WebhookState": "delivered"}]
 
 
-async def test_a_reopened_transaction_is_found_again(world: World) -> None:
+async def test_a_reopened_transaction_is_found_again(harness: WorkflowHarness) -> None:
     no = PspReply(outcome=Declined(), evidence=EvidenceKind.ANSWER)
-    world.answers[activity_plans.CHARGE.name] = [no]
-    start = world.payment(agreement_id="a1")
-    state = await world.create(start)
-    await world.handle(PAYMENT).result()
+    harness.answers[activity_plans.CHARGE.name] = [no]
+    start = harness.payment(agreement_id="a1")
+    state = await harness.create(start)
+    await harness.handle(PAYMENT).result()
     resumed = start.model_copy(update={"resume": state})
-    await world.notify(resumed, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
-    await world.handle(PAYMENT).result()
-    found = await shown(world.handle(PAYMENT))
+    await harness.notify(resumed, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
+    await harness.handle(PAYMENT).result()
+    found = await shown(harness.handle(PAYMENT))
     assert (found["TransactionStatus"], found["NeedsAttention"]) == ("Failed", True)
     assert found["AgreementId"] == "a1"
 
 
-async def test_one_that_was_begun_without_attributes_never_has_any(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [PAID]
-    with standing_still(world.env):
-        await world.env.client.start_workflow(
+async def test_one_that_was_begun_without_attributes_never_has_any(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PAID]
+    with time_skipping_disabled(harness.env):
+        await harness.env.client.start_workflow(
             "PaymentWorkflow",
-            world.payment(),
-            id=world.handle(PAYMENT).id,
-            task_queue=world.queue,
+            harness.payment(),
+            id=harness.handle(PAYMENT).id,
+            task_queue=harness.queue,
         )
-        await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
-        await eventually(lambda: world.webhooks)
-    assert (await world.state(PAYMENT)).status is Status.Succeeded
-    assert await upserts(world) == []
+        await harness.client.caller_detached("m", PAYMENT, harness.transaction_id)
+        await eventually(lambda: harness.webhooks)
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
+    assert await upserts(harness) == []
 
 
 @pytest.fixture
-async def short_lived() -> AsyncIterator[World]:
+async def short_history_harness() -> AsyncIterator[WorkflowHarness]:
     """A server that soon suggests to go on in a new run."""
     flag = "limit.historyCount.suggestContinueAsNew=30"
     async with (
@@ -193,26 +209,26 @@ async def short_lived() -> AsyncIterator[World]:
             dev_server_existing_path=temporal_binary(),
             dev_server_extra_args=["--dynamic-config-value", flag],
         ) as environment,
-        opened(environment) as world,
+        open_harness(environment) as harness,
     ):
-        yield world
+        yield harness
 
 
-async def test_a_new_run_carries_the_attributes_on(short_lived: World) -> None:
-    world = short_lived
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    start = world.payment(agreement_id=uuid4().hex)
-    await world.gateway.create(start)
-    first = (await world.handle(PAYMENT).describe()).run_id
-    await world.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
-    await eventually(lambda: world.webhooks)
-    await world.state(PAYMENT)
-    before = await shown(world.handle(PAYMENT))
+async def test_a_new_run_carries_the_attributes_on(short_history_harness: WorkflowHarness) -> None:
+    harness = short_history_harness
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    start = harness.payment(agreement_id=uuid4().hex)
+    await harness.client.create(start)
+    first = (await harness.handle(PAYMENT).describe()).run_id
+    await harness.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
+    await eventually(lambda: harness.webhooks)
+    await harness.state(PAYMENT)
+    before = await shown(harness.handle(PAYMENT))
     assert before["WebhookState"] == "delivered"
     for number in range(20):
-        await world.notify(start, NotificationResult(outcome=PAID.outcome, event_id=f"e{number}"))
-        await world.state(PAYMENT)
-    second = await world.handle(PAYMENT).describe()
+        await harness.notify(start, NotificationResult(outcome=PAID.outcome, event_id=f"e{number}"))
+        await harness.state(PAYMENT)
+    second = await harness.handle(PAYMENT).describe()
     assert second.run_id != first
-    assert await shown(world.handle(PAYMENT)) == before
-    assert await upserts(world) == []  # nothing has changed in the new run
+    assert await shown(harness.handle(PAYMENT)) == before
+    assert await upserts(harness) == []  # nothing has changed in the new run

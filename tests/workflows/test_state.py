@@ -255,11 +255,11 @@ def test_a_refund_that_came_back_is_told_to_its_payment() -> None:
     state = brought_to(TransactionKind.REFUND, Status.Succeeded)
     assert isinstance(state, RefundState)
     payment = succeeded_payment()
-    told_first = state.booked()
+    told_first = state.booked_refund()
     state.apply(report(TransactionKind.REFUND, Status.Failed), evidence(2 * SECOND))
     again = state.apply(report(TransactionKind.REFUND, Status.Failed), evidence(3 * SECOND))
     assert again is Change.NONE
-    told_then = state.booked()
+    told_then = state.booked_refund()
     assert told_first is not None
     assert told_then is not None
     assert told_then.amount == 0
@@ -500,21 +500,21 @@ def test_a_refund_succeeds_only_in_full() -> None:
     state = refund()
     state.apply(approved(fact(FactKind.REFUNDED, amount="4.00")), evidence())
     assert state.status is Status.Pending
-    assert state.booked() is None
+    assert state.booked_refund() is None
 
 
 def test_a_refund_tells_its_payment_what_was_booked() -> None:
     day = date(2026, 1, 20)
     state = refund()
     state.apply(approved(fact(FactKind.REFUNDED, "re_1", booked_on=day)), evidence())
-    assert state.booked() == BookedRefund(amount=Decimal(10), psp_id="psp_1", booked_on=day)
+    assert state.booked_refund() == BookedRefund(amount=Decimal(10), psp_id="psp_1", booked_on=day)
 
 
 @pytest.mark.parametrize("status", [Status.Initiated, Status.Pending, Status.Failed])
 def test_a_refund_that_did_not_succeed_books_nothing(status: Status) -> None:
     state = brought_to(TransactionKind.REFUND, status)
     assert isinstance(state, RefundState)
-    assert state.booked() is None
+    assert state.booked_refund() is None
 
 
 # --- refunds reserve ----------------------------------------------------------------------------
@@ -725,7 +725,7 @@ def test_no_cancel_while_a_capture_holds_or_has_taken_the_money(settled: bool | 
     state.reserve("c1", Decimal("10.00"), "EUR")
     if settled is not None:
         state.close_reservation("c1", settled)
-    refusal = state.refuse_cancel()
+    refusal = state.check_cancel()
     assert refusal is not None
     assert refusal.code is PaymentErrorCode.InvalidPreconditions
 
@@ -734,30 +734,30 @@ def test_a_cancel_is_possible_after_a_failed_capture() -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
     state.close_reservation("c1", booked=False)
-    assert state.refuse_cancel() is None
+    assert state.check_cancel() is None
 
 
 @pytest.mark.parametrize("status", [Status.Failed, Status.Expired])
 def test_an_ended_preauth_cannot_be_cancelled(status: Status) -> None:
     state = brought_to(TransactionKind.PREAUTH, status)
     assert isinstance(state, PreauthState)
-    assert state.refuse_cancel() is not None
+    assert state.check_cancel() is not None
 
 
 def test_a_repeated_cancel_is_not_refused() -> None:
     state = brought_to(TransactionKind.PREAUTH, Status.Cancelled)
     assert isinstance(state, PreauthState)
-    assert state.refuse_cancel() is None
+    assert state.check_cancel() is None
 
 
 def test_a_preauth_the_psp_has_not_answered_cannot_be_cancelled_yet() -> None:
-    assert preauth().refuse_cancel() is not None
+    assert preauth().check_cancel() is not None
 
 
 def test_an_open_session_can_be_cancelled_by_its_id() -> None:
     state = preauth()
     state.apply(redirect(), evidence())
-    assert (state.refuse_cancel(), state.void_target) == (None, "cs_1")
+    assert (state.check_cancel(), state.void_target) == (None, "cs_1")
 
 
 def test_a_reservation_is_voided_by_its_own_id() -> None:
@@ -1123,7 +1123,7 @@ def test_a_reservation_is_captured_or_cancelled_never_both(steps: list[tuple[str
         if step == "reserve":
             state.reserve(by, Decimal("10.00"), "EUR")
         elif step == "cancel":
-            if state.refuse_cancel() is None:
+            if state.check_cancel() is None:
                 state.begin_void()
         else:
             state.close_reservation(by, booked=step == "booked")

@@ -13,7 +13,7 @@ from integrator.contract.enums import PaymentChargebackReason, PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Declined, FactKind, Outcome, Pending
 from integrator.transactions.workflow_inputs import read_state
-from tests.workflows.conftest import World, eventually
+from tests.workflows.conftest import WorkflowHarness, eventually
 from tests.workflows.conftest import approved as answer_approved
 from tests.workflows.test_decisions import ACKNOWLEDGED, FAILED, SUCCEEDED
 from tests.workflows.test_state import (
@@ -53,7 +53,7 @@ from workflows.state import (
     MovementStatus,
     TransactionKind,
 )
-from workflows.timeline import Timeline, build_timeline, markdown, summary
+from workflows.timeline import Timeline, build_timeline, markdown, summarize_input
 
 NOW = T0 + timedelta(hours=2)
 NOTIFIED = evidence(kind=EvidenceKind.NOTIFICATION)
@@ -64,7 +64,7 @@ def texts(story: Timeline) -> str:
 
 
 def nexts(state: AnyState, delivery: Delivery | None = None, **given: Any) -> str:
-    return "\n".join(build_timeline(state, delivery, NOW, **given).next)
+    return "\n".join(build_timeline(state, delivery, NOW, **given).next_steps)
 
 
 class TestHappened:
@@ -124,9 +124,9 @@ class TestHappened:
 
     def test_decisions_stand_where_they_were_made(self) -> None:
         state = payment()
-        state.decide(SUCCEEDED)
+        state.apply_decision(SUCCEEDED)
         state.flag_attention("Look at it.")
-        state.decide(ACKNOWLEDGED)
+        state.apply_decision(ACKNOWLEDGED)
         told = texts(build_timeline(state, None, NOW))
         assert "decided that it succeeded with 10.00 EUR, PSP id `pi_1`; reason: asked" in told
         assert "acknowledged: Look at it.; reason: asked the PSP, ticket 4711 | an operator" in told
@@ -180,7 +180,7 @@ def test_why_it_failed(kind: EvidenceKind, words: str) -> None:
 
 def test_why_by_decision() -> None:
     state = payment()
-    state.decide(FAILED)
+    state.apply_decision(FAILED)
     expected = "Failed, because an operator decided: asked the PSP, ticket 4711."
     assert build_timeline(state, None, NOW).status_reason == expected
 
@@ -222,7 +222,7 @@ class TestNext:
         assert "4.00 EUR are held for the refund `r1`" in told
         assert "Up to 6.00 EUR can be refunded." in told
         assert "Chargebacks are waited for until 2027-02-19 09:00:01 UTC" in told
-        after = build_timeline(state, None, NOW + timedelta(days=401)).next
+        after = build_timeline(state, None, NOW + timedelta(days=401)).next_steps
         assert "The chargeback window ended at 2027-02-19" in "\n".join(after)
 
     def test_nothing(self) -> None:
@@ -287,7 +287,7 @@ def test_there_is_a_story_for_every_kind_and_status(kind: TransactionKind, statu
     state = brought_to(kind, status)
     story = build_timeline(state, None, NOW)
     assert story.status_reason.startswith(f"{status.name}, because ")
-    assert story.next
+    assert story.next_steps
     again = build_timeline(read_state(kind, state.model_dump_json()), None, NOW)
     assert again == story
 
@@ -322,56 +322,56 @@ def test_what_the_psp_says_of_the_payer_is_not_told() -> None:
 
 class TestSummary:
     def test_each_kind(self) -> None:
-        world = World(env=None, gateway=None, queue="q")  # type: ignore[arg-type]
+        harness = WorkflowHarness(env=None, client=None, queue="q")  # type: ignore[arg-type]
         amount = {"requested_amount": Decimal("49.9")}
         starts: dict[str, AnyInput] = {
-            "preauth of 49.90 EUR, via fake": world.preauth(**amount),
-            "sign-up, nothing reserved, via fake": world.preauth(requested_amount=Decimal(0)),
-            "charge of 49.90 EUR, via fake": world.payment(**amount),
-            "charge of 49.90 EUR, planned for 2026-02-19, via fake": world.payment(
+            "preauth of 49.90 EUR, via fake": harness.preauth(**amount),
+            "sign-up, nothing reserved, via fake": harness.preauth(requested_amount=Decimal(0)),
+            "charge of 49.90 EUR, via fake": harness.payment(**amount),
+            "charge of 49.90 EUR, planned for 2026-02-19, via fake": harness.payment(
                 **amount, execute_on=date(2026, 2, 19)
             ),
-            "capture of 49.90 EUR of preauth a1, via fake": world.payment(
+            "capture of 49.90 EUR of preauth a1, via fake": harness.payment(
                 **amount, preauth_id="a1"
             ),
-            "refund of 49.90 EUR of payment p1, via fake": world.refund(**amount),
+            "refund of 49.90 EUR of payment p1, via fake": harness.refund(**amount),
         }
-        assert {text: summary(start) for text, start in starts.items()} == {
+        assert {text: summarize_input(start) for text, start in starts.items()} == {
             text: text for text in starts
         }
 
 
-async def details(world: World, kind: TransactionKind) -> str:
+async def details(harness: WorkflowHarness, kind: TransactionKind) -> str:
     """What the Temporal UI shows as current details."""
-    found = await world.handle(kind).query(
+    found = await harness.handle(kind).query(
         "__temporal_workflow_metadata", result_type=WorkflowMetadata
     )
     return str(found.current_details)
 
 
-async def test_the_workflow_keeps_its_story_current(world: World) -> None:
-    world.answers[activity_plans.CHARGE.name] = [
+async def test_the_workflow_keeps_its_story_current(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [
         PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
     ]
-    start = world.payment()
-    await world.create(start)
-    told = await details(world, TransactionKind.PAYMENT)
+    start = harness.payment()
+    await harness.create(start)
+    told = await details(harness, TransactionKind.PAYMENT)
     assert told.startswith("**Pending, because the PSP has it and has not decided.**")
     assert "The PSP is asked at" in told
     done = answer_approved("ch_1", psp_id="ch_1")
-    await world.notify(start, NotificationResult(outcome=done.outcome, event_id="evt_1"))
-    await eventually(lambda: world.webhooks)
-    told = await details(world, TransactionKind.PAYMENT)
+    await harness.notify(start, NotificationResult(outcome=done.outcome, event_id="evt_1"))
+    await eventually(lambda: harness.webhooks)
+    told = await details(harness, TransactionKind.PAYMENT)
     assert "a verified notification of the PSP said so (`evt_1`)" in told
     assert "change notification of version" in told
     assert "The PSP is asked at" not in told
 
 
-async def test_a_finished_workflow_tells_it_too(forgetful_world: World) -> None:
-    world = forgetful_world
+async def test_a_finished_workflow_tells_it_too(uncached_harness: WorkflowHarness) -> None:
+    harness = uncached_harness
     done = answer_approved("re_1", kind=FactKind.REFUNDED, psp_id="re_1")
-    world.answers[activity_plans.REFUND.name] = [done.model_copy(update={"settled": True})]
-    await world.create(world.refund())
-    await world.handle(TransactionKind.REFUND).result()
-    told = await details(world, TransactionKind.REFUND)
+    harness.answers[activity_plans.REFUND.name] = [done.model_copy(update={"settled": True})]
+    await harness.create(harness.refund())
+    await harness.handle(TransactionKind.REFUND).result()
+    told = await details(harness, TransactionKind.REFUND)
     assert "10.00 EUR given back, booked on 2026-01-15, PSP id `re_1`" in told

@@ -1,16 +1,20 @@
-"""The pure state machines of transactions: a fold over the facts a PSP vouches for.
+"""Pure state machines of transactions: a fold over the facts that a PSP reports.
 
-No Temporal, no I/O, no clock: every function is told the time. The three states share one base;
-what differs is which facts count and what they mean. Facts are keyed by the PSP's own ids, so
-their order and repetition cannot matter. A state is at once what a query answers, what the store
-keeps as its snapshot and what a continued or reopened workflow starts from.
+No Temporal, no I/O, no clock: functions receive the time as an argument. The three states share
+one base; they differ in which facts count and what they mean. Facts are keyed by the PSP's own
+ids, so their order and repetition do not matter. A state is the result of the state query, the
+snapshot in the store, and the input that a continued or reopened workflow resumes from.
 """
 
 from workflows.state.evidence import Evidence, EvidenceKind
-from workflows.state.external_movement import ExternalMovement, MovementStatus, adopted_by
+from workflows.state.external_movement import (
+    ExternalMovement,
+    MovementStatus,
+    external_movement_key,
+)
 from workflows.state.operator_decision import Decision, DecisionKind
 from workflows.state.payment import BookedRefund, PaymentState
-from workflows.state.preauth import AdoptedCapture, PreauthState
+from workflows.state.preauth import ExternalCapture, PreauthState
 from workflows.state.refund import RefundState
 from workflows.state.reservations import AttemptCheck
 from workflows.state.status import TRANSITIONS, Change, Failure, Refusal, TransactionKind
@@ -20,23 +24,23 @@ AnyState = PreauthState | PaymentState | RefundState
 
 __all__ = [
     "TRANSITIONS",
-    "AttemptCheck",
-    "AdoptedCapture",
-    "ExternalMovement",
     "AnyState",
+    "AttemptCheck",
     "BookedRefund",
     "Change",
     "Decision",
     "DecisionKind",
     "Evidence",
     "EvidenceKind",
+    "ExternalCapture",
+    "ExternalMovement",
     "Failure",
-    "TransactionKind",
+    "MovementStatus",
     "PaymentState",
     "PreauthState",
     "RefundState",
     "Refusal",
-    "MovementStatus",
+    "TransactionKind",
     "TransactionState",
-    "adopted_by",
+    "external_movement_key",
 ]

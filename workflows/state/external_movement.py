@@ -1,4 +1,4 @@
-"""Movements that somebody made without us, at the PSP's own dashboard."""
+"""External movements: made without this service, for example in the PSP's dashboard."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from workflows.state.evidence import Evidence, EvidenceKind
 
 
 class MovementStatus(StrEnum):
-    """What has become of a movement that was made without us."""
+    """Status of an external movement."""
 
     OPEN = "open"
     BOOKED = "booked"
@@ -18,7 +18,7 @@ class MovementStatus(StrEnum):
 
 
 class ExternalMovement(BaseModel):
-    """A movement somebody made without us, at the PSP's own dashboard, on something of ours."""
+    """A refund or capture made without this service, on a payment or preauth of ours."""
 
     # An alias is the field's name in stored histories and snapshots.
     model_config = ConfigDict(
@@ -32,15 +32,15 @@ class ExternalMovement(BaseModel):
     booked_on: date | None = None
 
     @property
-    def by(self) -> str:
-        """Stands where the id of a transaction of ours would; no such id has a colon."""
-        return adopted_by(self.psp_id)
+    def key(self) -> str:
+        """Return the key used in place of a transaction id; transaction ids have no colon."""
+        return external_movement_key(self.psp_id)
 
     def evidence(self, at: datetime) -> Evidence:
-        """Adoptions come from the PSP's own list of movements."""
+        """Return the evidence: the PSP's own list of movements, read at `at`."""
         return Evidence(kind=EvidenceKind.READ, source="list of movements", at=at)
 
 
-def adopted_by(psp_id: str) -> str:
-    """The key of an adopted movement among those of our own transactions."""
+def external_movement_key(psp_id: str) -> str:
+    """Return the key of an external movement beside the ids of our own transactions."""
     return f"psp:{psp_id}"

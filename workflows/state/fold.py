@@ -1,4 +1,4 @@
-"""What all kinds of transaction share: the facts and their fold."""
+"""Base of all transaction states: facts and how reports are folded into them."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,10 +19,10 @@ from workflows.state.status import (
     Failure,
     Status,
     TransactionKind,
-    contradiction,
+    contradiction_text,
 )
 
-BOOKKEEPING = {
+INTERNAL_FIELDS = {
     *("version", "last_updated", "evidence", "attention", "answered", "approved"),
     *("fact_sources", "decisions"),
     *(
@@ -37,14 +37,14 @@ BOOKKEEPING = {
         "attempts",
     ),
 }
-"""Members of a state that appear nowhere on the wire."""
+"""Fields of a state that the API does not return."""
 
 
 class FoldedState(BaseModel):
-    """What all kinds share; `version` counts changes, `last_updated` dates the visible ones.
+    """Common state; `version` counts changes, `last_updated` is the time of the last visible one.
 
-    `fact_sources` says by what each fact first became known, by the fact's id; facts from before it was
-    kept have none. An adopted refund or capture stands there under its `Adoption.by`.
+    `fact_sources` maps a fact's id to the evidence that first reported it; facts from before it was
+    stored have none. For an external refund or capture the id is its `ExternalMovement.key`.
     """
 
     # An alias is the field's name in stored histories and snapshots.
@@ -74,107 +74,109 @@ class FoldedState(BaseModel):
 
     @property
     def ended(self) -> bool:
-        """True once the status itself is final."""
+        """Return whether the status is Failed, Cancelled or Expired."""
         return self.status in ENDED
 
     @property
     def is_final(self) -> bool:
-        """True when nothing can change any more."""
+        """Return whether nothing can change any more."""
         return self.ended
 
     @property
     def undecided(self) -> bool:
-        """True while the PSP's answer is still open."""
+        """Return whether the PSP has not decided yet."""
         return self.status in (Status.Initiated, Status.Pending)
 
     def total(self, kind: FactKind) -> Decimal:
-        """Sum of the facts of one kind, in major units."""
+        """Return the sum of the facts of one kind, in major units."""
         return sum((f.amount for f in self.facts.values() if f.kind is kind), ZERO)
 
     def facts_of(self, kind: FactKind) -> list[Fact]:
-        """The facts of one kind, oldest booking first."""
-        found = [f for f in self.facts.values() if f.kind is kind]
-        return sorted(found, key=lambda f: (f.booked_on or date.max, f.id))
+        """Return the facts of one kind, oldest booking first."""
+        facts = [f for f in self.facts.values() if f.kind is kind]
+        return sorted(facts, key=lambda f: (f.booked_on or date.max, f.id))
 
     def apply(self, outcome: Outcome, evidence: Evidence) -> Change:
         """Fold one report of the PSP into the state.
 
-        A report that the table of transitions forbids leaves the state as it is and asks for
-        attention: two proofs that contradict each other are for a person to judge.
+        A report that the table of transitions forbids leaves the status as it is and flags
+        attention: contradicting evidence is for an operator to judge.
         """
         before = self.model_copy(deep=True)
         self.answered = True
-        target = self._target(outcome)
+        target = self._target_status(outcome)
         allowed = TRANSITIONS[self.kind].get(self.status, frozenset())
         if target is not self.status and target not in allowed:
-            return self._contradiction(outcome, target, before, evidence)
+            return self._handle_forbidden_transition(outcome, target, before, evidence)
         if isinstance(outcome, Declined) and target is Status.Succeeded is self.status:
-            # A late failure may bring its chargeback along: money that went is never ignored.
-            self._take(outcome.facts, evidence)
-            self._attend(contradiction(outcome.status, self.status))
-            return self._close(before, evidence.at)
+            # A late failure may carry its chargeback: money that moved is never ignored.
+            self._add_facts(outcome.facts, evidence)
+            self._add_attention(contradiction_text(outcome.status, self.status))
+            return self._finish_change(before, evidence.at)
         self._merge(outcome, evidence)
         self.approved = self.approved or isinstance(outcome, Approved)
         if target is not self.status and target in TERMINAL:
             self.evidence = evidence
             if isinstance(outcome, Declined) and target is not Status.Succeeded:
-                self._fail(outcome, self._moment(evidence.at))
+                self._set_failure(outcome, self._next_update_time(evidence.at))
         self.status = target
-        return self._close(before, evidence.at)
+        return self._finish_change(before, evidence.at)
 
     def already_includes(self, outcome: Outcome) -> bool:
-        """True when folding `outcome` would tell nothing new."""
+        """Return whether folding `outcome` would change nothing."""
         at = self.last_updated
         trial = self.model_copy(deep=True)
         probe = Evidence(kind=EvidenceKind.READ, source="probe", at=at)
         return self.answered and trial.apply(outcome, probe) is Change.NONE
 
     def mark_pending(self, now: datetime) -> Change:
-        """The request is with the PSP and the caller is told so."""
+        """Set Pending because the caller was answered so; a session stays Initiated."""
         if self.status is not Status.Initiated or self.psp_session_id:
             return Change.NONE
         before = self.model_copy(deep=True)
         self.status = Status.Pending
-        return self._close(before, now)
+        return self._finish_change(before, now)
 
     def flag_attention(self, attention: str, *, again: bool = False) -> Change:
-        """Ask a person to look; each text stands on a line of its own, once.
+        """Add a line for operators, once per text.
 
-        What was acknowledged stays so, unless it has happened `again`.
+        A text that was acknowledged is added only if it has happened `again`.
         """
-        if not self._attend(attention, again=again):
+        if not self._add_attention(attention, again=again):
             return Change.NONE
         self.version += 1
         return Change.INTERNAL
 
     @property
     def attention_lines(self) -> list[str]:
-        """What asks for attention, line by line."""
+        """Return the lines of `attention`."""
         return self.attention.splitlines() if self.attention else []
 
-    def _attend(self, attention: str, *, again: bool = False) -> bool:
+    def _add_attention(self, attention: str, *, again: bool = False) -> bool:
         acknowledged = {line for decision in self.decisions for line in decision.acknowledged}
         if attention in self.attention_lines or (attention in acknowledged and not again):
             return False
         self.attention = "\n".join([*self.attention_lines, attention])
         return True
 
-    def _target(self, outcome: Outcome) -> Status:
+    def _target_status(self, outcome: Outcome) -> Status:
         raise NotImplementedError
 
     def _merge(self, outcome: Outcome, evidence: Evidence) -> None:
-        """Keep what the report says, whatever becomes of the status."""
+        """Store what the report says, independent of the status."""
         if not isinstance(outcome, RedirectRequired):
-            self._take(outcome.facts, evidence)
+            self._add_facts(outcome.facts, evidence)
             self.psp_transaction_id = outcome.psp_id or self.psp_transaction_id
 
-    def _take(self, facts: tuple[Fact, ...], evidence: Evidence) -> None:
-        """Keep facts, and by what each first became known."""
+    def _add_facts(self, facts: tuple[Fact, ...], evidence: Evidence) -> None:
+        """Store facts and the evidence that first reported each."""
         kinds = {fact.kind for fact in facts}
         before = {kind: self.total(kind) for kind in kinds}
-        decided = self._decided(kinds) if evidence.kind is not EvidenceKind.DECISION else []
+        decided = (
+            self._facts_by_decision(kinds) if evidence.kind is not EvidenceKind.DECISION else []
+        )
         for fact in decided:
-            # It stood for what the PSP had not told yet, perhaps under another of its ids.
+            # It stood for what the PSP had not reported yet, perhaps under another PSP id.
             del self.facts[fact.id], self.fact_sources[fact.id]
         for fact in facts:
             if fact.id not in self.facts:
@@ -182,23 +184,23 @@ class FoldedState(BaseModel):
             self.facts[fact.id] = fact
         for kind in {fact.kind for fact in decided}:
             if self.total(kind) != before[kind]:
-                self._attend(
+                self._add_attention(
                     f"The PSP reports {self.total(kind)} {self.currency} as {kind.value}; "
                     f"{before[kind]} had been decided."
                 )
 
-    def _decided(self, kinds: set[FactKind]) -> list[Fact]:
-        """The facts of these kinds that nobody but a person has told."""
-        told = self.fact_sources
+    def _facts_by_decision(self, kinds: set[FactKind]) -> list[Fact]:
+        """Return the facts of these kinds that come from a decision alone."""
+        sources = self.fact_sources
         return [
             fact
             for fact in self.facts.values()
             if fact.kind in kinds
-            and fact.id in told
-            and told[fact.id].kind is EvidenceKind.DECISION
+            and fact.id in sources
+            and sources[fact.id].kind is EvidenceKind.DECISION
         ]
 
-    def _fail(self, outcome: Declined, now: datetime) -> None:
+    def _set_failure(self, outcome: Declined, now: datetime) -> None:
         self.failure = Failure(
             code=outcome.code,
             psp_code=outcome.psp_code,
@@ -206,8 +208,8 @@ class FoldedState(BaseModel):
             received_at=now,
         )
 
-    def _target_by_sum(self, outcome: Outcome, kind: FactKind) -> Status:
-        """Succeeded once the facts of `kind` cover the requested amount."""
+    def _target_status_by_sum(self, outcome: Outcome, kind: FactKind) -> Status:
+        """Return Succeeded once the facts of `kind` cover the requested amount."""
         if isinstance(outcome, RedirectRequired):
             return self.status
         known = self.facts | {f.id: f for f in outcome.facts}
@@ -216,46 +218,50 @@ class FoldedState(BaseModel):
             return Status.Succeeded
         return outcome.status if isinstance(outcome, Declined) else Status.Pending
 
-    def _contradiction(
+    def _handle_forbidden_transition(
         self, outcome: Outcome, target: Status, before: "FoldedState", evidence: Evidence
     ) -> Change:
-        """Two proofs against each other are for a person; an overtaken report is none.
+        """Flag a contradiction, unless the report is only superseded.
 
-        A report that was overtaken by a newer one holds no fact that is not known already.
+        A report that a newer one has superseded holds no fact that is not stored already.
         """
         facts = () if isinstance(outcome, RedirectRequired) else outcome.facts
-        news = isinstance(outcome, Approved) and not self.approved
-        if isinstance(outcome, Declined) or news or not all(map(self._holds, facts)):
-            self._attend(contradiction(target, self.status))
-        self._keep(facts, evidence)
-        return self._close(before, evidence.at)
+        newly_approved = isinstance(outcome, Approved) and not self.approved
+        if (
+            isinstance(outcome, Declined)
+            or newly_approved
+            or not all(map(self._includes_fact, facts))
+        ):
+            self._add_attention(contradiction_text(target, self.status))
+        self._add_late_facts(facts, evidence)
+        return self._finish_change(before, evidence.at)
 
-    def _keep(self, facts: tuple[Fact, ...], evidence: Evidence) -> None:
-        """What becomes of the facts of a report that cannot change the status any more."""
+    def _add_late_facts(self, facts: tuple[Fact, ...], evidence: Evidence) -> None:
+        """Store the facts of a report that cannot change the status any more; here none."""
 
-    def _holds(self, fact: Fact) -> bool:
-        """Whether this movement is known with this amount; its other members are only words."""
+    def _includes_fact(self, fact: Fact) -> bool:
+        """Return whether the movement is stored with this amount; other fields do not matter."""
         known = self.facts.get(fact.id)
         return known is not None and known.amount == fact.amount
 
-    def _close(self, before: "FoldedState", now: datetime) -> Change:
+    def _finish_change(self, before: "FoldedState", now: datetime) -> Change:
         """Compare with the state before and count the change.
 
-        An identical confirmation raises `last_updated` nowhere: it would make every reader
-        fetch an unchanged state.
+        An identical confirmation does not raise `last_updated`: every reader would fetch an
+        unchanged state.
         """
         if self == before:
             return Change.NONE
         self.version = before.version + 1
-        if self._view() == before._view():
+        if self._visible_fields() == before._visible_fields():
             return Change.INTERNAL
-        self.last_updated = before._moment(now)
+        self.last_updated = before._next_update_time(now)
         return Change.VISIBLE
 
-    def _moment(self, now: datetime) -> datetime:
-        """The time of a change: later than that of every change before, since readers compare."""
+    def _next_update_time(self, now: datetime) -> datetime:
+        """Return the time of a change: later than all before, since readers compare it."""
         return max(now.astimezone(UTC), self.last_updated + TICK)
 
-    def _view(self) -> dict[str, object]:
-        """What Billwerk+ can see of it; a change elsewhere is only ours."""
-        return self.model_dump(exclude=BOOKKEEPING)
+    def _visible_fields(self) -> dict[str, object]:
+        """Return the fields that Billwerk+ can see; other changes are internal."""
+        return self.model_dump(exclude=INTERNAL_FIELDS)

@@ -1,4 +1,4 @@
-"""What a person decides about a transaction, and how it is kept."""
+"""Operators' decisions about a transaction."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -8,18 +8,18 @@ from pydantic import BaseModel, ConfigDict
 
 
 class DecisionKind(StrEnum):
-    """What can be decided."""
+    """Kinds of decision."""
 
-    ACKNOWLEDGE = "acknowledge"  # what asked for attention was looked at
+    ACKNOWLEDGE = "acknowledge"  # the attention lines were looked at
     FAILED = "failed"  # no money moved, and none will
     SUCCEEDED = "succeeded"  # the money moved, as the PSP's movement `psp_id`
 
 
 class Decision(BaseModel):
-    """One decision: by whom, why, when; `psp_id` and `amount` belong to `succeeded` alone.
+    """One decision: by whom, why, when; only `succeeded` has `psp_id` and `amount`.
 
-    `amount` is in major units of the transaction's currency. `acknowledged` holds the lines that
-    asked for attention; the state fills it in. `reason` is kept for ever: nothing personal in it.
+    `amount` is in major units of the transaction's currency. `acknowledged` holds the attention
+    lines; the state sets it. `reason` is kept for ever: it must not contain personal data.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,7 +33,7 @@ class Decision(BaseModel):
     acknowledged: tuple[str, ...] = ()
 
     def repeats(self, earlier: "Decision") -> bool:
-        """Whether this is `earlier` once more; the time does not matter."""
+        """Return whether this repeats `earlier`; the time does not matter."""
         return self._content() == earlier._content()
 
     def _content(self) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""The state of a refund."""
+"""State of a refund."""
 
 from decimal import Decimal
 from typing import ClassVar, Literal
@@ -11,37 +11,37 @@ from workflows.state.transaction import TransactionState
 
 
 class RefundState(TransactionState):
-    """Money given back."""
+    """Money given back to the payer."""
 
-    movement: ClassVar[FactKind] = FactKind.REFUNDED
+    movement_kind: ClassVar[FactKind] = FactKind.REFUNDED
     kind: Literal[TransactionKind.REFUND] = TransactionKind.REFUND
     payment_id: str
 
     @property
     def refunded(self) -> Decimal:
-        """Amount really given back, less what came back to us."""
+        """Return the amount refunded, less what was returned to us."""
         return self.total(FactKind.REFUNDED) - self.total(FactKind.RETURNED)
 
     def apply(self, outcome: Outcome, evidence: Evidence) -> Change:
-        """As for all kinds; a refund that was done and has failed has come back in whole.
+        """Fold a report; a failure after the success means that the whole refund was returned.
 
-        A refund is one object at the PSP, so that its failure cannot be an older report.
+        A refund is one object at the PSP, so its failure cannot be an older report.
         """
         if isinstance(outcome, Declined) and self.status is Status.Succeeded:
-            return self._come_back(outcome, evidence)
+            return self._record_return(outcome, evidence)
         return super().apply(outcome, evidence)
 
-    def _come_back(self, outcome: Declined, evidence: Evidence) -> Change:
+    def _record_return(self, outcome: Declined, evidence: Evidence) -> Change:
         before = self.model_copy(deep=True)
         id = f"{self.psp_transaction_id or self.transaction_id}/returned"
         if self.refunded > 0:
-            back = Fact(kind=FactKind.RETURNED, id=id, amount=self.refunded)
-            self._take((back,), evidence)
-            self._attend(f"The refund came back; its payer still waits for the money: {id}")
-        return self._close(before, evidence.at)
+            returned = Fact(kind=FactKind.RETURNED, id=id, amount=self.refunded)
+            self._add_facts((returned,), evidence)
+            self._add_attention(f"The refund came back; its payer still waits for the money: {id}")
+        return self._finish_change(before, evidence.at)
 
-    def booked(self) -> BookedRefund | None:
-        """What the payment is told of a refund that succeeded; None for one that did not."""
+    def booked_refund(self) -> BookedRefund | None:
+        """Return the refund to be booked at the payment; None unless it succeeded."""
         if self.status is not Status.Succeeded:
             return None
         booked_on = [f.booked_on for f in self.facts_of(FactKind.REFUNDED)]
@@ -55,7 +55,7 @@ class RefundState(TransactionState):
     def is_final(self) -> bool:
         return self.ended or self.status is Status.Succeeded
 
-    def _target(self, outcome: Outcome) -> Status:
-        target = self._target_by_sum(outcome, FactKind.REFUNDED)
-        # The contract knows no expired refund: its time ran out, so it failed.
+    def _target_status(self, outcome: Outcome) -> Status:
+        target = self._target_status_by_sum(outcome, FactKind.REFUNDED)
+        # The contract has no expired refund: it failed.
         return Status.Failed if target is Status.Expired else target

@@ -1,8 +1,8 @@
-"""What preauths and payments share: other transactions take their money, attempt by attempt.
+"""Reservations that captures make at preauths and refunds at payments, ordered by attempt.
 
-An attempt of a capture or a refund may be given up (its time was over, its worker died) while its
-request is still on the way. When that request arrives after a later attempt has ended the matter,
-holding money for it would hold it for ever. Attempts are therefore ordered by their time.
+An attempt of a capture or a refund may be given up (it timed out, its worker died) while its
+request is still on the way. If that request arrives after a later attempt has closed the
+reservation, money reserved for it would never be released. So attempts are ordered by their time.
 """
 
 from datetime import datetime
@@ -14,49 +14,50 @@ from workflows.state.transaction import TransactionState
 
 
 class AttemptCheck(StrEnum):
-    """What becomes of an attempt that asks for money."""
+    """Result of checking an attempt to reserve money."""
 
     GRANTED = "granted"
-    UNDECIDED = "undecided"  # too early to say
-    OVERTAKEN = "overtaken"  # it has ended itself, or a later one is known
+    UNDECIDED = "undecided"  # the parent transaction has no outcome yet
+    SUPERSEDED = "overtaken"  # it has ended, or a later attempt is known
 
 
 class ReservingState(TransactionState):
-    """`attempts` holds the time of the last attempt known of each transaction that asked."""
+    """State that grants reservations; `attempts` is the time of the last attempt by transaction."""
 
     attempts: dict[str, datetime] = Field(default_factory=dict)
 
     def check_attempt(self, by: str, at: datetime | None) -> AttemptCheck:
-        """Whether this attempt of `by` may ask for money now; one that may is remembered.
+        """Return whether this attempt of `by` may reserve money; a granted one is recorded.
 
-        Its caller has seen the owner succeed, so an open question is one of order only.
+        The caller has seen the parent transaction succeed, so if it is undecided here, its news
+        has only not arrived yet.
         """
         if self.undecided:
             return AttemptCheck.UNDECIDED
-        ended = at is not None and at == self.attempts.get(by) and not self._holds_for(by)
+        ended = at is not None and at == self.attempts.get(by) and not self._has_reservation_for(by)
         if ended or self._superseded(by, at):
-            return AttemptCheck.OVERTAKEN
-        self._attempted(by, at)
+            return AttemptCheck.SUPERSEDED
+        self._record_attempt(by, at)
         return AttemptCheck.GRANTED
 
     def accepts_result(self, by: str, at: datetime | None, *, booked: bool) -> bool:
-        """Whether this end of an attempt of `by` counts; one that does is remembered.
+        """Return whether this result of an attempt of `by` counts; one that does is recorded.
 
-        Only the latest attempt may give anything back; money that was booked always counts.
+        Only the latest attempt may release money; booked money always counts.
         """
         if not booked and self._superseded(by, at):
             return False
-        self._attempted(by, at)
+        self._record_attempt(by, at)
         return True
 
     def _superseded(self, by: str, at: datetime | None) -> bool:
         last = self.attempts.get(by)
         return at is not None and last is not None and at < last
 
-    def _attempted(self, by: str, at: datetime | None) -> None:
+    def _record_attempt(self, by: str, at: datetime | None) -> None:
         if at is not None and not self._superseded(by, at):
             self.attempts[by] = at
 
-    def _holds_for(self, by: str) -> bool:
-        """Whether money is held for `by`, or was taken by it."""
+    def _has_reservation_for(self, by: str) -> bool:
+        """Return whether money is reserved for `by`, or was taken by it."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The words all states share, and what may follow what."""
+"""Types shared by all states, and the allowed transitions."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,7 +24,7 @@ class TransactionKind(StrEnum):
 
 
 class Failure(BaseModel):
-    """Why a transaction failed, in the contract's words."""
+    """Why a transaction failed, with the contract's error code."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class Refusal(BaseModel):
 
 
 class Change(StrEnum):
-    """What a fold did: nothing, something only we see, or something Billwerk+ must hear of."""
+    """What a fold changed: nothing, internal data only, or data that Billwerk+ can see."""
 
     NONE = "none"
     INTERNAL = "internal"
@@ -72,14 +72,14 @@ TRANSITIONS: dict[TransactionKind, dict[Status, frozenset[Status]]] = {
         Status.Succeeded: frozenset({Status.Succeeded}),
     },
 }
-"""The contract's table of transitions; what it does not name is left for an operator to judge."""
+"""The contract's table of transitions; anything else is left to an operator."""
 
 
-def contradiction(reported: Status, ours: Status) -> str:
-    """What an operator reads when two proofs stand against each other."""
+def contradiction_text(reported: Status, ours: Status) -> str:
+    """Return the attention text for evidence that contradicts the status."""
     return f"The PSP reports {reported.name} for a transaction that is {ours.name}."
 
 
-def precondition(message: str) -> Refusal:
-    """The state does not allow it."""
+def precondition_refusal(message: str) -> Refusal:
+    """Return a refusal because the state does not allow the operation."""
     return Refusal(code=PaymentErrorCode.InvalidPreconditions, message=message)

@@ -1,4 +1,4 @@
-"""The state of any transaction: what the PSP vouches for, and what a person decides."""
+"""State of any transaction: what the PSP reports and what operators decide."""
 
 from typing import ClassVar, assert_never
 
@@ -7,32 +7,32 @@ from integrator.psp.types import Approved, Declined, Fact, FactKind, Outcome
 from workflows.state.evidence import Evidence, EvidenceKind
 from workflows.state.fold import FoldedState
 from workflows.state.operator_decision import Decision, DecisionKind
-from workflows.state.status import ZERO, Change, Refusal, precondition
+from workflows.state.status import ZERO, Change, Refusal, precondition_refusal
 
 
 class TransactionState(FoldedState):
-    """What all kinds can do; `movement` is what a success of the kind consists of."""
+    """Common operations; `movement_kind` is the kind of fact that a success consists of."""
 
-    movement: ClassVar[FactKind]
+    movement_kind: ClassVar[FactKind]
 
-    def has_decided(self, decision: Decision) -> bool:
-        """Whether the same was decided before, so that this is its repetition."""
+    def has_decision(self, decision: Decision) -> bool:
+        """Return whether the decision was applied before, so that this is a repetition."""
         if decision.kind is DecisionKind.ACKNOWLEDGE and self.attention:
             return False
         return any(decision.repeats(earlier) for earlier in self.decisions)
 
-    def refuse_decision(self, decision: Decision) -> Refusal | None:
-        """Why this may not be decided, or None."""
-        if self.has_decided(decision):
+    def check_decision(self, decision: Decision) -> Refusal | None:
+        """Return why the decision is refused, or None."""
+        if self.has_decision(decision):
             return None
         if decision.kind is DecisionKind.ACKNOWLEDGE:
-            return None if self.attention else precondition("Nothing asks for attention.")
+            return None if self.attention else precondition_refusal("Nothing asks for attention.")
         if not self.undecided:
-            return precondition(f"The {self.kind.value} is {self.status.name} already.")
-        return self._refuse_success(decision) if decision.kind is DecisionKind.SUCCEEDED else None
+            return precondition_refusal(f"The {self.kind.value} is {self.status.name} already.")
+        return self._check_success(decision) if decision.kind is DecisionKind.SUCCEEDED else None
 
     def decided_outcome(self, decision: Decision) -> Outcome | None:
-        """What a decision says in the PSP's place; None for an acknowledgement."""
+        """Return the outcome that a decision stands for; None for an acknowledgement."""
         match decision.kind:
             case DecisionKind.ACKNOWLEDGE:
                 return None
@@ -45,16 +45,16 @@ class TransactionState(FoldedState):
             case _:
                 assert_never(decision.kind)
 
-    def decide(self, decision: Decision) -> Change:
-        """Carry out a decision that is not refused, and keep it; its repetition does nothing."""
-        if self.has_decided(decision):
+    def apply_decision(self, decision: Decision) -> Change:
+        """Apply and store a decision that is not refused; a repetition does nothing."""
+        if self.has_decision(decision):
             return Change.NONE
         outcome = self.decided_outcome(decision)
-        kept = decision
+        stored = decision
         if outcome is None:
-            kept = decision.model_copy(update={"acknowledged": tuple(self.attention_lines)})
+            stored = decision.model_copy(update={"acknowledged": tuple(self.attention_lines)})
             self.attention = None
-        self.decisions.append(kept)
+        self.decisions.append(stored)
         if outcome is None:
             self.version += 1
             return Change.INTERNAL
@@ -63,16 +63,16 @@ class TransactionState(FoldedState):
             outcome, Evidence(kind=EvidenceKind.DECISION, source=source, at=decision.at)
         )
 
-    def decision_behind(self, evidence: Evidence) -> Decision | None:
-        """The decision that an evidence names."""
+    def find_decision(self, evidence: Evidence) -> Decision | None:
+        """Return the decision that the evidence refers to."""
         if evidence.kind is not EvidenceKind.DECISION:
             return None
         number = int(evidence.source.removeprefix("decision "))
         return self.decisions[number - 1]
 
-    def _refuse_success(self, decision: Decision) -> Refusal | None:
+    def _check_success(self, decision: Decision) -> Refusal | None:
         if not decision.psp_id or decision.amount is None:
-            return precondition("A success needs the PSP's transaction id and the amount.")
+            return precondition_refusal("A success needs the PSP's transaction id and the amount.")
         facts = {fact.id: fact for fact in self._decided_facts(decision)}
         known = self.facts | facts
         kinds = {fact.kind for fact in facts.values()}
@@ -86,12 +86,12 @@ class TransactionState(FoldedState):
         return None
 
     def _decided_facts(self, decision: Decision) -> tuple[Fact, ...]:
-        """The movement that a success stands for."""
+        """Return the movement that a decided success stands for."""
         if decision.psp_id is None or decision.amount is None:
             return ()
         return (
             Fact(
-                kind=self.movement,
+                kind=self.movement_kind,
                 id=decision.psp_id,
                 amount=decision.amount,
                 booked_on=decision.at.date(),

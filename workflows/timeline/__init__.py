@@ -1,7 +1,7 @@
-"""What happened to a transaction, why it stands where it does, and what comes next.
+"""Timeline of a transaction: what happened, why its status is what it is, what comes next.
 
-Told from a state alone, live or stored, so that the Temporal UI and the command line say the same.
-Nothing personal is in a state, but for what an operator may write into the reason of a decision.
+It is built from a state alone, live or stored, so the Temporal UI and the command line show the
+same. A state holds nothing personal, except what an operator may write into a decision's reason.
 """
 
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from datetime import datetime
 
 from workflows.messages import AnyInput, Delivery, PaymentInput, PreauthInput
 from workflows.state import TransactionState
-from workflows.timeline.formatting import amount, moment
-from workflows.timeline.history import TimelineEntry, happened, status_reason
-from workflows.timeline.next_steps import outlook
+from workflows.timeline.formatting import format_amount, format_time
+from workflows.timeline.history import TimelineEntry, build_history, status_reason
+from workflows.timeline.next_steps import build_next_steps
 
-__all__ = ["TimelineEntry", "Timeline", "markdown", "summary", "build_timeline"]
+__all__ = ["Timeline", "TimelineEntry", "build_timeline", "markdown", "summarize_input"]
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """`happened` is in order of time; `why` is one sentence; `next` holds one thing each."""
+    """Entries of the past in order of time, one sentence on the status, and the next steps."""
 
     happened: tuple[TimelineEntry, ...]
     status_reason: str
-    next: tuple[str, ...]
+    next_steps: tuple[str, ...]
 
 
 def build_timeline(
@@ -32,34 +32,36 @@ def build_timeline(
     next_look_up: datetime | None = None,
     started_at: datetime | None = None,
 ) -> Timeline:
-    """The story of a transaction; `delivery` is None where no workflow can be asked for it."""
+    """Build the timeline; `delivery` is None where no workflow can be queried for it."""
     return Timeline(
-        happened=happened(state, delivery, started_at),
+        happened=build_history(state, delivery, started_at),
         status_reason=status_reason(state),
-        next=outlook(state, delivery, now, next_look_up),
+        next_steps=build_next_steps(state, delivery, now, next_look_up),
     )
 
 
-def markdown(story: Timeline) -> str:
-    """The story for the Temporal UI."""
-    past = [f"- {_when(line.at)}{line.text} — *{line.said_by}*" for line in story.happened]
-    after = [f"- {line}" for line in story.next]
-    return "\n".join([f"**{story.status_reason}**", "", *past, "", "**Next**", "", *after])
+def markdown(timeline: Timeline) -> str:
+    """Format the timeline for the Temporal UI."""
+    past = [
+        f"- {_time_prefix(entry.at)}{entry.text} — *{entry.said_by}*" for entry in timeline.happened
+    ]
+    steps = [f"- {step}" for step in timeline.next_steps]
+    return "\n".join([f"**{timeline.status_reason}**", "", *past, "", "**Next**", "", *steps])
 
 
-def summary(start: AnyInput) -> str:
-    """What an operator reads in the list of workflows; nothing personal."""
-    value = amount(start.requested_amount, start.currency)
+def summarize_input(start: AnyInput) -> str:
+    """Return the text for the list of workflows; it contains nothing personal."""
+    value = format_amount(start.requested_amount, start.currency)
     if isinstance(start, PreauthInput):
-        what = f"preauth of {value}" if start.requested_amount else "sign-up, nothing reserved"
+        text = f"preauth of {value}" if start.requested_amount else "sign-up, nothing reserved"
     elif isinstance(start, PaymentInput):
         charge = f"charge of {value}"
-        what = f"capture of {value} of preauth {start.preauth_id}" if start.preauth_id else charge
-        what += f", planned for {start.execute_on.isoformat()}" if start.execute_on else ""
+        text = f"capture of {value} of preauth {start.preauth_id}" if start.preauth_id else charge
+        text += f", planned for {start.execute_on.isoformat()}" if start.execute_on else ""
     else:
-        what = f"refund of {value} of payment {start.payment_id}"
-    return f"{what}, via {start.psp}"
+        text = f"refund of {value} of payment {start.payment_id}"
+    return f"{text}, via {start.psp}"
 
 
-def _when(at: datetime | None) -> str:
-    return f"{moment(at)}: " if at is not None else ""
+def _time_prefix(at: datetime | None) -> str:
+    return f"{format_time(at)}: " if at is not None else ""

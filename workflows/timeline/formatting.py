@@ -1,4 +1,4 @@
-"""How amounts, times and proofs are put into words."""
+"""Formatting of amounts, times and evidence."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -6,11 +6,11 @@ from decimal import Decimal
 from integrator.contract import money
 from workflows.state import Evidence, EvidenceKind, TransactionState
 
-LONGEST_REASON = 300
+MAX_REASON_LENGTH = 300
 
 
-def amount(value: Decimal, currency: str) -> str:
-    """`49.90 EUR`, `500 JPY`; as it is where the currency does not allow it: a tale never fails."""
+def format_amount(value: Decimal, currency: str) -> str:
+    """Format as `49.90 EUR` or `500 JPY`; inexact amounts and unknown currencies stay as is."""
     try:
         value = money.quantize(value, currency)
     except (money.InexactAmountError, money.UnknownCurrencyError):
@@ -18,24 +18,24 @@ def amount(value: Decimal, currency: str) -> str:
     return f"{value} {currency}"
 
 
-def moment(at: datetime) -> str:
-    """`2026-01-15 09:00:00 UTC`."""
+def format_time(at: datetime) -> str:
+    """Format as `2026-01-15 09:00:00 UTC`."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def day(on: date | None) -> str:
-    """`, booked on 2026-01-15`, or nothing."""
+def format_booking_day(on: date | None) -> str:
+    """Format as `, booked on 2026-01-15`; empty if None."""
     return f", booked on {on.isoformat()}" if on else ""
 
 
-def reason(text: str) -> str:
-    """An operator's reason on one line."""
+def format_reason(text: str) -> str:
+    """Return an operator's reason on one line, shortened."""
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
+    return line if len(line) <= MAX_REASON_LENGTH else f"{line[:MAX_REASON_LENGTH]}…"
 
 
 def describe_evidence(state: TransactionState, evidence: Evidence) -> str:
-    """Who said it, as the end of "it is so because ..."."""
+    """Return the source of the evidence as the end of a sentence "..., because ..."."""
     match evidence.kind:
         case EvidenceKind.ANSWER:
             return f"the PSP answered our call `{evidence.source}`"
@@ -48,5 +48,5 @@ def describe_evidence(state: TransactionState, evidence: Evidence) -> str:
         case EvidenceKind.NOT_SENT:
             return "nothing was sent to the PSP"
         case EvidenceKind.DECISION:
-            decision = state.decision_behind(evidence)
-            return f"an operator decided: {reason(decision.reason) if decision else ''}"
+            decision = state.find_decision(evidence)
+            return f"an operator decided: {format_reason(decision.reason) if decision else ''}"

@@ -1,1 +1,1 @@
-"""What the stored histories tell: each story is recorded as the history of its name."""
+"""Scenarios of the stored histories; each is recorded under the name of its function."""

@@ -1,4 +1,4 @@
-"""What goes wrong around a transaction: outages, refusals, slow stores, lost callers."""
+"""Failures around a transaction: outages, rejections, slow stores, lost callers."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -6,21 +6,21 @@ from decimal import Decimal
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
 
-from activities.webhooks import failed
+from activities.webhooks import delivery_error
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Fact, FactKind
-from tests.replay.scenarios.parts import (
+from tests.replay.scenarios.builders import (
     NOON,
     NOT_FOUND,
     PENDING,
     REJECTED,
     Handle,
-    begun,
-    left_alone,
-    notice,
+    notification,
+    start_detached,
+    start_workflow,
     with_facts,
 )
-from tests.workflows.conftest import World, approved, eventually, standing_still
+from tests.workflows.conftest import WorkflowHarness, approved, eventually, time_skipping_disabled
 from workflows import activity_plans
 from workflows.messages import (
     LOOK_UP,
@@ -33,272 +33,272 @@ from workflows.state import EvidenceKind, PaymentState, TransactionKind
 
 PAYMENT = TransactionKind.PAYMENT
 READ = approved("ch_1", evidence=EvidenceKind.READ)
-SAYS_NOTHING = NotificationResult(outcome=None, event_id="evt_0")
+EMPTY_NOTIFICATION = NotificationResult(outcome=None, event_id="evt_0")
 
 
-async def payment_outage_then_unknown(world: World) -> Handle:
+async def payment_outage_then_unknown(harness: WorkflowHarness) -> Handle:
     """The caller left, the PSP never answered, a look-up proved that nothing had arrived."""
-    world.answers[activity_plans.CHARGE.name] = [ApplicationError("lost", type="OutcomeUnknown")]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+    harness.answers[activity_plans.CHARGE.name] = [ApplicationError("lost", type="OutcomeUnknown")]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
     ]
-    start = world.payment(key_window_seconds=3600)
-    with world.env.with_time_skipping_disabled():
-        await world.env.client.start_workflow(
+    start = harness.payment(key_window_seconds=3600)
+    with harness.env.with_time_skipping_disabled():
+        await harness.env.client.start_workflow(
             "PaymentWorkflow",
             start,
-            id=world.handle(TransactionKind.PAYMENT).id,
-            task_queue=world.queue,
+            id=harness.handle(TransactionKind.PAYMENT).id,
+            task_queue=harness.queue,
         )
-    await world.gateway.caller_detached("m", TransactionKind.PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(activity_plans.CHARGE))
-    await world.later(TransactionKind.PAYMENT, timedelta(hours=2))
-    await world.handle(TransactionKind.PAYMENT).result()
-    return world.handle(TransactionKind.PAYMENT)
+    await harness.client.caller_detached("m", TransactionKind.PAYMENT, harness.transaction_id)
+    await eventually(lambda: harness.calls_of(activity_plans.CHARGE))
+    await harness.advance_time(TransactionKind.PAYMENT, timedelta(hours=2))
+    await harness.handle(TransactionKind.PAYMENT).result()
+    return harness.handle(TransactionKind.PAYMENT)
 
 
-async def payment_webhook_dead(world: World) -> Handle:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
+async def payment_webhook_dead(harness: WorkflowHarness) -> Handle:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
     attempts: list[int] = []
 
     def dead(attempt: int) -> ApplicationError:
         attempts.append(attempt)
-        return failed("The target answered 500.", attempt)
+        return delivery_error("The target answered 500.", attempt)
 
-    world.webhook_failure = dead
-    start = world.payment()
-    await world.create(start)
-    await world.notify(start, notice(approved("ch_1")))
+    harness.webhook_error = dead
+    start = harness.payment()
+    await harness.create(start)
+    await harness.notify(start, notification(approved("ch_1")))
     await eventually(lambda: attempts)
-    await world.later(TransactionKind.PAYMENT, timedelta(hours=90))
-    return world.handle(TransactionKind.PAYMENT)
+    await harness.advance_time(TransactionKind.PAYMENT, timedelta(hours=90))
+    return harness.handle(TransactionKind.PAYMENT)
 
 
-async def payment_credentials_refused(world: World) -> Handle:
+async def payment_credentials_refused(harness: WorkflowHarness) -> Handle:
     refused = ApplicationError("401", 1, type="CredentialsRejected", non_retryable=True)
-    world.answers[activity_plans.CHARGE.name] = [refused]
-    world.credentials_accepted = False
-    with world.env.with_time_skipping_disabled():
-        await world.env.client.start_workflow(
+    harness.answers[activity_plans.CHARGE.name] = [refused]
+    harness.credentials_accepted = False
+    with harness.env.with_time_skipping_disabled():
+        await harness.env.client.start_workflow(
             "PaymentWorkflow",
-            world.payment(),
-            id=world.handle(TransactionKind.PAYMENT).id,
-            task_queue=world.queue,
+            harness.payment(),
+            id=harness.handle(TransactionKind.PAYMENT).id,
+            task_queue=harness.queue,
         )
-    await world.gateway.caller_detached("m", TransactionKind.PAYMENT, world.transaction_id)
-    await eventually(lambda: world.called(activity_plans.CHECK_CREDENTIALS))
-    await world.later(TransactionKind.PAYMENT, timedelta(minutes=3))
-    await world.handle(TransactionKind.PAYMENT).result()
-    return world.handle(TransactionKind.PAYMENT)
+    await harness.client.caller_detached("m", TransactionKind.PAYMENT, harness.transaction_id)
+    await eventually(lambda: harness.calls_of(activity_plans.CHECK_CREDENTIALS))
+    await harness.advance_time(TransactionKind.PAYMENT, timedelta(minutes=3))
+    await harness.handle(TransactionKind.PAYMENT).result()
+    return harness.handle(TransactionKind.PAYMENT)
 
 
-async def payment_redelivered(world: World) -> Handle:
-    """The target was dead for days; an operator has it told once more."""
-    handle = await payment_webhook_dead(world)
-    world.webhook_failure = lambda attempt: None
+async def payment_redelivered(harness: WorkflowHarness) -> Handle:
+    """The target was unavailable for days; an operator redelivers."""
+    handle = await payment_webhook_dead(harness)
+    harness.webhook_error = lambda attempt: None
     await handle.signal("redeliver")
-    await eventually(lambda: world.webhooks)
+    await eventually(lambda: harness.webhooks)
     return handle
 
 
-async def payment_answer_unheard(world: World) -> Handle:
-    """The answer is there, and its caller has left all the same."""
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    start = world.payment()
-    await world.create(start)
-    await world.gateway.caller_detached("m", PAYMENT, world.transaction_id)
-    await eventually(lambda: world.webhooks)
-    return world.handle(PAYMENT)
+async def payment_answer_unheard(harness: WorkflowHarness) -> Handle:
+    """The caller detaches although there is an outcome."""
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    start = harness.payment()
+    await harness.create(start)
+    await harness.client.caller_detached("m", PAYMENT, harness.transaction_id)
+    await eventually(lambda: harness.webhooks)
+    return harness.handle(PAYMENT)
 
 
-async def payment_reopened_unanswered(world: World) -> Handle:
-    """The only run is lost before its answer: the PSP is asked, nothing is sent again."""
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [READ]
-    start = world.payment()
+async def payment_reopened_unanswered(harness: WorkflowHarness) -> Handle:
+    """The only run is lost before its outcome: the PSP is asked, nothing is sent again."""
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [READ]
+    start = harness.payment()
     state = PaymentState(
         **start.model_dump(include=set(PaymentState.model_fields) - {"kind"}),
         status=Status.Pending,
         version=1,
         last_updated=NOON,
     )
-    handle = await begun(world, start.model_copy(update={"resume": state}))
-    await world.later(PAYMENT, timedelta(minutes=2))
-    await eventually(lambda: world.webhooks)
+    handle = await start_workflow(harness, start.model_copy(update={"resume": state}))
+    await harness.advance_time(PAYMENT, timedelta(minutes=2))
+    await eventually(lambda: harness.webhooks)
     return handle
 
 
-async def payment_cancelled_in_temporal(world: World) -> Handle:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    start = world.payment()
-    await world.create(start)
-    await world.handle(PAYMENT).cancel()
-    await world.notify(start, notice(approved("ch_1")))
-    await eventually(lambda: world.webhooks)
-    return world.handle(PAYMENT)
+async def payment_cancelled_in_temporal(harness: WorkflowHarness) -> Handle:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    start = harness.payment()
+    await harness.create(start)
+    await harness.handle(PAYMENT).cancel()
+    await harness.notify(start, notification(approved("ch_1")))
+    await eventually(lambda: harness.webhooks)
+    return harness.handle(PAYMENT)
 
 
-async def payment_cancelled_before_create(world: World) -> Handle:
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    start = world.payment()
-    handle = await begun(world, start)
+async def payment_cancelled_before_create(harness: WorkflowHarness) -> Handle:
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    start = harness.payment()
+    handle = await start_workflow(harness, start)
     await handle.cancel()
-    await world.state(PAYMENT)  # answered once the cancellation has been dealt with
-    await world.create(start)
-    await eventually(lambda: world.records)
+    await harness.state(PAYMENT)  # returns once the cancellation was handled
+    await harness.create(start)
+    await eventually(lambda: harness.records)
     return handle
 
 
-async def payment_never_created(world: World) -> Handle:
-    handle = await begun(world, world.payment())
-    await world.later(PAYMENT, timedelta(hours=2))
+async def payment_never_created(harness: WorkflowHarness) -> Handle:
+    handle = await start_workflow(harness, harness.payment())
+    await harness.advance_time(PAYMENT, timedelta(hours=2))
     await handle.result()
     return handle
 
 
-async def payment_looked_up_by_id(world: World) -> Handle:
-    """Reconciliation names movements, one of them twice; at first the PSP is away."""
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1", psp_id="ch_1")]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
-        ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
+async def payment_looked_up_by_id(harness: WorkflowHarness) -> Handle:
+    """Reconciliation requests look-ups by id, one id twice; at first the PSP is unavailable."""
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1", psp_id="ch_1")]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
+        ApplicationError("unavailable", type=PspFailure.UNAVAILABLE, non_retryable=True),
         lambda call: approved(
             call.psp_id or "", psp_id=call.psp_id or "", evidence=EvidenceKind.READ
         ),
     ]
-    start = world.payment()
-    await world.create(start)
+    start = harness.payment()
+    await harness.create(start)
     for psp_id in ("ch_2", "ch_2", None):
-        await world.gateway.look_up(start, psp_id)
-    await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
-    await world.later(PAYMENT, timedelta(hours=1))
-    await eventually(lambda: world.webhooks)
-    return world.handle(PAYMENT)
+        await harness.client.look_up(start, psp_id)
+    await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
+    await harness.advance_time(PAYMENT, timedelta(hours=1))
+    await eventually(lambda: harness.webhooks)
+    return harness.handle(PAYMENT)
 
 
-async def payment_reopened_by_look_up(world: World) -> Handle:
-    """The question is there before the first wait for work."""
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [READ]
-    state = await world.create(world.payment())
-    await world.later(PAYMENT, timedelta(days=401))
-    await world.handle(PAYMENT).result()
-    handle = await begun(
-        world,
-        world.payment(resume=state),
+async def payment_reopened_by_look_up(harness: WorkflowHarness) -> Handle:
+    """The look-up is requested before the first wait for work."""
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [READ]
+    state = await harness.create(harness.payment())
+    await harness.advance_time(PAYMENT, timedelta(days=401))
+    await harness.handle(PAYMENT).result()
+    handle = await start_workflow(
+        harness,
+        harness.payment(resume=state),
         start_signal=LOOK_UP,
         start_signal_args=[LookUpSignal()],
     )
-    await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
+    await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
     return handle
 
 
-async def payment_notified_during_look_up(world: World) -> Handle:
-    """Notifications that say nothing, that make it ask, and one while the PSP is away."""
-    away = ApplicationError(
-        "away", type=PspFailure.UNAVAILABLE, next_retry_delay=timedelta(seconds=9)
+async def payment_notified_during_look_up(harness: WorkflowHarness) -> Handle:
+    """An empty notification, one that needs a look-up, and one while the PSP is unavailable."""
+    unavailable = ApplicationError(
+        "unavailable", type=PspFailure.UNAVAILABLE, next_retry_delay=timedelta(seconds=9)
     )
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [away]
-    start = world.payment()
-    await world.create(start)
-    await world.notify(start, SAYS_NOTHING)
-    await world.notify(start, SAYS_NOTHING.model_copy(update={"fetch": True}))
-    await eventually(lambda: world.called(activity_plans.FETCH_PAYMENT))
-    await world.notify(start, notice(approved("ch_1")))
-    await eventually(lambda: world.webhooks)
-    await world.later(PAYMENT, timedelta(minutes=1))
-    return world.handle(PAYMENT)
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [unavailable]
+    start = harness.payment()
+    await harness.create(start)
+    await harness.notify(start, EMPTY_NOTIFICATION)
+    await harness.notify(start, EMPTY_NOTIFICATION.model_copy(update={"fetch": True}))
+    await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
+    await harness.notify(start, notification(approved("ch_1")))
+    await eventually(lambda: harness.webhooks)
+    await harness.advance_time(PAYMENT, timedelta(minutes=1))
+    return harness.handle(PAYMENT)
 
 
-async def payment_notification_unreadable(world: World) -> Handle:
-    world.answers[activity_plans.CHARGE.name] = [PENDING]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [READ]
-    start = world.payment()
-    await world.create(start)
-    world.unreadable = ApplicationError("No such notification.", non_retryable=True)
-    await world.notify(start, notice(approved("ch_1")))
-    await eventually(lambda: world.webhooks)
-    return world.handle(PAYMENT)
+async def payment_notification_unreadable(harness: WorkflowHarness) -> Handle:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [READ]
+    start = harness.payment()
+    await harness.create(start)
+    harness.notification_error = ApplicationError("No such notification.", non_retryable=True)
+    await harness.notify(start, notification(approved("ch_1")))
+    await eventually(lambda: harness.webhooks)
+    return harness.handle(PAYMENT)
 
 
-async def payment_store_slow(world: World) -> Handle:
-    """The local activity gives up and its patient twin records."""
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    world.store_failures = [ApplicationError("store away") for _ in range(6)]
-    await world.create(world.payment())
-    await eventually(lambda: world.records, seconds=20)
-    return world.handle(PAYMENT)
+async def payment_store_slow(harness: WorkflowHarness) -> Handle:
+    """The local activity gives up and the regular one records."""
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    harness.store_errors = [ApplicationError("store unavailable") for _ in range(6)]
+    await harness.create(harness.payment())
+    await eventually(lambda: harness.records, seconds=20)
+    return harness.handle(PAYMENT)
 
 
-async def payment_open_for_weeks(world: World) -> Handle:
-    """Sent once to a PSP that recognises no repetition, never found there and never disproved."""
-    world.answers[activity_plans.CHARGE.name] = [
+async def payment_open_for_weeks(harness: WorkflowHarness) -> Handle:
+    """Sent once to a PSP that does not recognise repetitions; never found, absence never proven."""
+    harness.answers[activity_plans.CHARGE.name] = [
         ApplicationError("lost", 1, type=PspFailure.UNKNOWN)
     ]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [NOT_FOUND]
-    await world.create(world.payment(key_window_seconds=0))
-    await world.later(PAYMENT, timedelta(days=16))
-    return world.handle(PAYMENT)
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [NOT_FOUND]
+    await harness.create(harness.payment(key_window_seconds=0))
+    await harness.advance_time(PAYMENT, timedelta(days=16))
+    return harness.handle(PAYMENT)
 
 
-async def payment_not_sent_while_away(world: World) -> Handle:
-    """The same PSP is away for longer than anybody tries."""
-    world.answers[activity_plans.CHARGE.name] = [
-        ApplicationError("away", 1, type=PspFailure.UNAVAILABLE, non_retryable=True)
+async def payment_not_sent_while_away(harness: WorkflowHarness) -> Handle:
+    """The same PSP is unavailable for longer than the retry window."""
+    harness.answers[activity_plans.CHARGE.name] = [
+        ApplicationError("unavailable", 1, type=PspFailure.UNAVAILABLE, non_retryable=True)
     ]
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         NOT_FOUND.model_copy(update={"absence_proven": True})
     ]
-    handle = await left_alone(world, world.payment(key_window_seconds=0))
-    await eventually(lambda: world.called(activity_plans.CHARGE))
-    await world.later(PAYMENT, timedelta(hours=20))
+    handle = await start_detached(harness, harness.payment(key_window_seconds=0))
+    await eventually(lambda: harness.calls_of(activity_plans.CHARGE))
+    await harness.advance_time(PAYMENT, timedelta(hours=20))
     await handle.result()
     return handle
 
 
-async def payment_not_configured(world: World) -> Handle:
-    world.answers[activity_plans.CHARGE.name] = [
+async def payment_not_configured(harness: WorkflowHarness) -> Handle:
+    harness.answers[activity_plans.CHARGE.name] = [
         ApplicationError("none", 1, type=PspFailure.CONFIGURATION, non_retryable=True)
     ]
-    await world.create(world.payment())
-    await world.handle(PAYMENT).result()
-    return world.handle(PAYMENT)
+    await harness.create(harness.payment())
+    await harness.handle(PAYMENT).result()
+    return harness.handle(PAYMENT)
 
 
-async def payment_failed_while_credentials_are_in_doubt(world: World) -> Handle:
-    """The check of the credentials fails, too; the PSP tells of the failure during the pause."""
-    world.answers[activity_plans.CHARGE.name] = [
+async def payment_failed_while_credentials_are_in_doubt(harness: WorkflowHarness) -> Handle:
+    """The check of the credentials fails, too; the PSP reports the failure during the pause."""
+    harness.answers[activity_plans.CHARGE.name] = [
         ApplicationError("401", 1, type=PspFailure.CREDENTIALS, non_retryable=True)
     ]
-    world.credentials_failure = ApplicationError("away", non_retryable=True)
-    world.answers[activity_plans.FETCH_PAYMENT.name] = [
+    harness.credentials_error = ApplicationError("unavailable", non_retryable=True)
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         REJECTED.model_copy(update={"evidence": EvidenceKind.READ})
     ]
-    start = world.payment()
-    with standing_still(world.env):
-        handle = await left_alone(world, start)
-        await eventually(lambda: world.called(activity_plans.CHECK_CREDENTIALS))
-        await world.notify(start, notice(REJECTED))
+    start = harness.payment()
+    with time_skipping_disabled(harness.env):
+        handle = await start_detached(harness, start)
+        await eventually(lambda: harness.calls_of(activity_plans.CHECK_CREDENTIALS))
+        await harness.notify(start, notification(REJECTED))
         await handle.result()
     return handle
 
 
-async def payment_moved_on(world: World) -> Handle:
-    """Its history has grown long: it goes on as a new run, from where it stood."""
-    world.answers[activity_plans.CHARGE.name] = [approved("ch_1", amount="99.00")]
-    first = (await begun(world, world.payment())).first_execution_run_id
-    start = world.payment()
-    await world.create(start)
-    handle = world.env.client.get_workflow_handle(world.handle(PAYMENT).id, run_id=first)
+async def payment_moved_on(harness: WorkflowHarness) -> Handle:
+    """The history has grown long: the workflow continues as a new run."""
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1", amount="99.00")]
+    first = (await start_workflow(harness, harness.payment())).first_execution_run_id
+    start = harness.payment()
+    await harness.create(start)
+    handle = harness.env.client.get_workflow_handle(harness.handle(PAYMENT).id, run_id=first)
     for number in range(20):
         if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
             return handle
-        back = Fact(kind=FactKind.CHARGED_BACK, id=f"cb_{number}", amount=Decimal("1.00"))
-        await world.notify(start, notice(with_facts(back)))
-        await eventually(lambda: len(world.webhooks) > number)  # noqa: B023 - awaited here
-    raise AssertionError("it never moved on")
+        chargeback = Fact(kind=FactKind.CHARGED_BACK, id=f"cb_{number}", amount=Decimal("1.00"))
+        await harness.notify(start, notification(with_facts(chargeback)))
+        await eventually(lambda: len(harness.webhooks) > number)  # noqa: B023 - awaited here
+    raise AssertionError("the workflow did not continue as a new run")
 
 
-STORIES = (
+SCENARIOS = (
     payment_outage_then_unknown,
     payment_webhook_dead,
     payment_credentials_refused,
@@ -319,5 +319,5 @@ STORIES = (
     payment_failed_while_credentials_are_in_doubt,
 )
 
-LONG = (payment_moved_on,)
-"""To be recorded where a history counts as long much sooner than it does by default."""
+LONG_SCENARIOS = (payment_moved_on,)
+"""Recorded on a server that suggests continue-as-new much earlier than by default."""

@@ -1,4 +1,4 @@
-"""Runs of reconciliation: nothing to do, too much to do, a PSP that is away, a run called off."""
+"""Runs of reconciliation: complete, unfinished, with an unavailable PSP, cancelled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,13 +13,13 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from integrator.temporal.workflow_sandbox import runner
-from tests.replay.scenarios.parts import HOUR, NOON, Handle
+from tests.replay.scenarios.builders import HOUR, NOON, Handle
 from workflows import activity_plans
 from workflows.messages import PspFailure, ReconcileInput, StepReport
 from workflows.reconcile import ReconcileWorkflow
 
 Step = Callable[[], StepReport]
-WHOLE = ReconcileInput(merchant_id="m")
+FULL_RUN = ReconcileInput(merchant_id="m")
 STEPS = (activity_plans.REPAIR_EVENTS, activity_plans.SWEEP_MOVEMENTS, activity_plans.SAMPLE_FINAL)
 
 
@@ -27,36 +27,38 @@ def done() -> StepReport:
     return StepReport(counts={"matched": 1})
 
 
-def endless() -> StepReport:
+def unfinished() -> StepReport:
     return StepReport(counts={"matched": 1}, more=True)
 
 
-def away() -> StepReport:
+def unavailable() -> StepReport:
     raise ApplicationError("The PSP was not reached", type=PspFailure.UNAVAILABLE)
 
 
 @asynccontextmanager
 async def run(
-    env: WorkflowEnvironment, *steps: Step | None, start: ReconcileInput = WHOLE
+    env: WorkflowEnvironment, *steps: Step | None, start: ReconcileInput = FULL_RUN
 ) -> AsyncIterator[Handle]:
-    """A run whose three steps do as told; None never answers."""
+    """Run a worker and the workflow with these three steps; a None step never returns."""
     queue = f"reconcile-{uuid4().hex}"
 
-    def act(name: str, step: Step | None) -> Callable[..., Any]:
+    def create_activity(name: str, step: Step | None) -> Callable[..., Any]:
         @activity.defn(name=name)
-        async def acting(_: ReconcileInput) -> StepReport:
+        async def run_step(_: ReconcileInput) -> StepReport:
             if step is None:
                 await asyncio.Event().wait()
-                raise AssertionError("nothing sets it")
+                raise AssertionError("the event was set")
             return step()
 
-        return acting
+        return run_step
 
     async with Worker(
         env.client,
         task_queue=queue,
         workflows=[ReconcileWorkflow],
-        activities=[act(plan.name, step) for plan, step in zip(STEPS, steps, strict=True)],
+        activities=[
+            create_activity(plan.name, step) for plan, step in zip(STEPS, steps, strict=True)
+        ],
         workflow_runner=runner(),
     ):
         yield await env.client.start_workflow(
@@ -68,50 +70,50 @@ async def run(
 
 
 async def reconcile_done(env: WorkflowEnvironment) -> Handle:
-    """The second step finds more than one run may do."""
-    async with run(env, done, endless, done) as handle:
+    """The second step has more to do than one run allows."""
+    async with run(env, done, unfinished, done) as handle:
         await handle.result()
         return handle
 
 
 async def reconcile_a_span_of_time(env: WorkflowEnvironment) -> Handle:
-    """Only movements are compared, from where the step before has come to."""
-    span = ReconcileInput(merchant_id="m", since=NOON, until=NOON + 3 * HOUR)
-    reports = iter((endless().model_copy(update={"reached": NOON + HOUR}), done()))
-    async with run(env, done, lambda: next(reports), done, start=span) as handle:
+    """Only movements are compared, each call from where the last one stopped."""
+    period = ReconcileInput(merchant_id="m", since=NOON, until=NOON + 3 * HOUR)
+    reports = iter((unfinished().model_copy(update={"reached": NOON + HOUR}), done()))
+    async with run(env, done, lambda: next(reports), done, start=period) as handle:
         await handle.result()
         return handle
 
 
 async def reconcile_psp_away(env: WorkflowEnvironment) -> Handle:
-    async with run(env, away, done, done) as handle:
+    async with run(env, unavailable, done, done) as handle:
         await handle.result()
         return handle
 
 
 async def reconcile_called_off(env: WorkflowEnvironment) -> Handle:
-    """Cancelled while a step is repeated."""
+    """Cancelled while a step is retried."""
     with env.with_time_skipping_disabled():
-        async with run(env, away, done, done) as handle:
-            await eventually_failing(handle)
+        async with run(env, unavailable, done, done) as handle:
+            await wait_for_failed_attempt(handle)
             await handle.cancel()
             try:
                 await handle.result()
             except WorkflowFailureError:
                 return handle
-    raise AssertionError("it went on")
+    raise AssertionError("the workflow was not cancelled")
 
 
 async def reconcile_unanswered(env: WorkflowEnvironment) -> Handle:
-    """A step that never answers. Recording it takes the two minutes it is given."""
+    """A step that never returns. Recording takes the two minutes of its time limit."""
     with env.with_time_skipping_disabled():
         async with run(env, None, done, done) as handle:
             await handle.result()
             return handle
 
 
-async def eventually_failing(handle: Handle) -> None:
-    """Until the first attempt of a step has failed."""
+async def wait_for_failed_attempt(handle: Handle) -> None:
+    """Wait until the first attempt of a step has failed."""
     for _ in range(200):
         pending = (await handle.describe()).raw_description.pending_activities
         if any(activity.attempt > 1 for activity in pending):
@@ -120,7 +122,7 @@ async def eventually_failing(handle: Handle) -> None:
     raise AssertionError("no step has failed")
 
 
-STORIES = (
+SCENARIOS = (
     reconcile_done,
     reconcile_a_span_of_time,
     reconcile_psp_away,

@@ -8,60 +8,62 @@ from temporalio.exceptions import ApplicationError
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Declined, FactKind
-from tests.replay.scenarios.parts import PENDING, Handle, ended, notice
-from tests.workflows.conftest import World, approved, eventually, standing_still
+from tests.replay.scenarios.builders import PENDING, Handle, declined_as, notification
+from tests.workflows.conftest import WorkflowHarness, approved, eventually, time_skipping_disabled
 from workflows import activity_plans
 from workflows.messages import PspReply
 from workflows.state import EvidenceKind, TransactionKind
 
 
-async def refund_failed_between_attempts(world: World) -> Handle:
-    """The PSP told of the failure while its answer was still being asked for again."""
+async def refund_failed_between_attempts(harness: WorkflowHarness) -> Handle:
+    """The PSP reports the failure while the call is being retried."""
     declined = PspReply(
         outcome=Declined(code=PaymentErrorCode.Rejected), evidence=EvidenceKind.READ
     )
-    world.answers[activity_plans.REFUND.name] = [ApplicationError("lost", 1, type="OutcomeUnknown")]
-    world.answers[activity_plans.FETCH_REFUND.name] = [declined]
-    start = world.refund()
-    with standing_still(world.env):
-        await world.gateway.ensure_started(start)
-        await world.gateway.caller_detached("m", TransactionKind.REFUND, world.transaction_id)
-        await eventually(lambda: world.called(activity_plans.REFUND))
-        await world.notify(start, notice(declined))
-        await eventually(lambda: "settled" in world.order)
-    await world.handle(TransactionKind.REFUND).result()
-    return world.handle(TransactionKind.REFUND)
+    harness.answers[activity_plans.REFUND.name] = [
+        ApplicationError("lost", 1, type="OutcomeUnknown")
+    ]
+    harness.answers[activity_plans.FETCH_REFUND.name] = [declined]
+    start = harness.refund()
+    with time_skipping_disabled(harness.env):
+        await harness.client.ensure_started(start)
+        await harness.client.caller_detached("m", TransactionKind.REFUND, harness.transaction_id)
+        await eventually(lambda: harness.calls_of(activity_plans.REFUND))
+        await harness.notify(start, notification(declined))
+        await eventually(lambda: "reservation closed" in harness.order)
+    await harness.handle(TransactionKind.REFUND).result()
+    return harness.handle(TransactionKind.REFUND)
 
 
-async def refund_failure_learned_twice(world: World) -> Handle:
-    """The look-up finds the failure, too, while the payment is being told of it."""
+async def refund_failure_learned_twice(harness: WorkflowHarness) -> Handle:
+    """The look-up finds the failure, too, while the payment is being notified of it."""
 
-    async def look_up_answers() -> None:
-        await eventually(lambda: world.called(activity_plans.FETCH_REFUND))
-        await asyncio.sleep(0.5)  # its answer reaches the workflow, which has nothing to show yet
+    async def wait_for_lookup() -> None:
+        await eventually(lambda: harness.calls_of(activity_plans.FETCH_REFUND))
+        await asyncio.sleep(0.5)  # its result reaches the workflow, which does not show it yet
 
-    world.while_settling = look_up_answers
-    return await refund_failed_between_attempts(world)
+    harness.during_close_reservation = wait_for_lookup
+    return await refund_failed_between_attempts(harness)
 
 
-async def refund_succeeded(world: World) -> Handle:
+async def refund_succeeded(harness: WorkflowHarness) -> Handle:
     done = approved("re_1", kind=FactKind.REFUNDED, psp_id="re_1")
-    world.answers[activity_plans.REFUND.name] = [done.model_copy(update={"settled": True})]
-    await world.create(world.refund())
-    await world.handle(TransactionKind.REFUND).result()
-    return world.handle(TransactionKind.REFUND)
+    harness.answers[activity_plans.REFUND.name] = [done.model_copy(update={"settled": True})]
+    await harness.create(harness.refund())
+    await harness.handle(TransactionKind.REFUND).result()
+    return harness.handle(TransactionKind.REFUND)
 
 
-async def refund_pending_then_failed(world: World) -> Handle:
-    world.answers[activity_plans.REFUND.name] = [PENDING]
-    world.answers[activity_plans.FETCH_REFUND.name] = [ended(Status.Failed)]
-    await world.create(world.refund())
-    await world.later(TransactionKind.REFUND, timedelta(minutes=5))
-    await world.handle(TransactionKind.REFUND).result()
-    return world.handle(TransactionKind.REFUND)
+async def refund_pending_then_failed(harness: WorkflowHarness) -> Handle:
+    harness.answers[activity_plans.REFUND.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_REFUND.name] = [declined_as(Status.Failed)]
+    await harness.create(harness.refund())
+    await harness.advance_time(TransactionKind.REFUND, timedelta(minutes=5))
+    await harness.handle(TransactionKind.REFUND).result()
+    return harness.handle(TransactionKind.REFUND)
 
 
-STORIES = (
+SCENARIOS = (
     refund_succeeded,
     refund_pending_then_failed,
     refund_failed_between_attempts,

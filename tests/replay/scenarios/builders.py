@@ -1,4 +1,4 @@
-"""What the stories are told with: answers of the PSP, and ways to begin a transaction."""
+"""Builders for scenarios: replies of the PSP, requests, and workflow starts."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +9,7 @@ from temporalio.client import WorkflowHandle
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
-from tests.workflows.conftest import World, approved, standing_still
+from tests.workflows.conftest import WorkflowHarness, approved, time_skipping_disabled
 from workflows.messages import (
     WORKFLOW_NAMES,
     AnyInput,
@@ -48,12 +48,12 @@ def redirect() -> PspReply:
     )
 
 
-def ended(status: Status) -> PspReply:
+def declined_as(status: Status) -> PspReply:
     outcome = Declined(code=PaymentErrorCode.Canceled, status=status)
     return PspReply(outcome=outcome, evidence=EvidenceKind.READ)
 
 
-def notice(reply: PspReply) -> NotificationResult:
+def notification(reply: PspReply) -> NotificationResult:
     return NotificationResult(outcome=reply.outcome, event_id="evt_1")
 
 
@@ -63,7 +63,7 @@ def with_facts(*facts: Fact) -> PspReply:
     )
 
 
-def made_elsewhere(psp_id: str, amount: str) -> ExternalMovement:
+def external_movement(psp_id: str, amount: str) -> ExternalMovement:
     return ExternalMovement(
         psp_id=psp_id,
         amount=Decimal(amount),
@@ -73,26 +73,26 @@ def made_elsewhere(psp_id: str, amount: str) -> ExternalMovement:
     )
 
 
-def wants(by: str, amount: str = "10.00", at: datetime | None = None) -> ReserveRequest:
-    """A capture or a refund asks for money."""
+def reserve_request(by: str, amount: str = "10.00", at: datetime | None = None) -> ReserveRequest:
+    """Build the request of a capture or refund `by` to reserve `amount`."""
     return ReserveRequest(by=by, amount=Decimal(amount), currency="EUR", at=at)
 
 
-async def begun(world: World, start: AnyInput, **options: Any) -> Handle:
-    """The transaction's workflow, whose caller has not asked for the outcome yet."""
+async def start_workflow(harness: WorkflowHarness, start: AnyInput, **options: Any) -> Handle:
+    """Start the transaction's workflow without sending `create`."""
     kind = kind_of(start)
-    with standing_still(world.env):
-        return await world.env.client.start_workflow(
+    with time_skipping_disabled(harness.env):
+        return await harness.env.client.start_workflow(
             WORKFLOW_NAMES[kind],
             start,
-            id=world.handle(kind).id,
-            task_queue=world.queue,
+            id=harness.handle(kind).id,
+            task_queue=harness.queue,
             **options,
         )
 
 
-async def left_alone(world: World, start: AnyInput) -> Handle:
-    """As `begun`; its caller has been told Pending."""
-    handle = await begun(world, start)
-    await world.gateway.caller_detached("m", kind_of(start), world.transaction_id)
+async def start_detached(harness: WorkflowHarness, start: AnyInput) -> Handle:
+    """Start the workflow and signal that its caller was answered Pending."""
+    handle = await start_workflow(harness, start)
+    await harness.client.caller_detached("m", kind_of(start), harness.transaction_id)
     return handle
