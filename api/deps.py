@@ -38,7 +38,7 @@ CallerDep = Annotated[Caller, Depends(authenticate_caller)]
 
 
 async def _get_adapter(caller: CallerDep) -> Adapter:
-    return registry.adapter(caller.merchant.psp)
+    return registry.get_adapter(caller.merchant.psp)
 
 
 AdapterDep = Annotated[Adapter, Depends(_get_adapter)]

@@ -17,10 +17,10 @@ from integrator.observability.psp_metrics import InstrumentedConnection
 from integrator.psp.errors import CredentialsRejected, PspError, PspTimeout
 from integrator.psp.integration_info import (
     SettingsRefused,
+    build_settings_response,
     parse_settings,
     secret_keys,
     setting_keys,
-    settings_response,
 )
 from integrator.psp.port import Adapter
 from integrator.psp.types import SettingsCheck
@@ -83,7 +83,7 @@ async def verify_and_save(
     if check.roles:
         values = {key: form_values[key] for key in setting_keys(adapter) if form_values.get(key)}
         await context.store.save_settings(merchant.id, values, check.account)
-    return settings_response(check)
+    return build_settings_response(check)
 
 
 async def _verify(context: Context, adapter: Adapter, settings: BaseModel) -> SettingsCheck:

@@ -64,7 +64,7 @@ async def _resolve_account(
     if merchant is None or await context.store.settings(merchant.id) is None:
         raise NotFound("No such notification address.")
     log_setup.bind(merchant=merchant.id, psp=merchant.psp)
-    return merchant, registry.adapter(psp)
+    return merchant, registry.get_adapter(psp)
 
 
 async def _parse_events(

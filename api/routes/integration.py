@@ -7,7 +7,7 @@ from api.contract_response import contract_response
 from api.deps import AdapterDep
 from api.openapi import answers
 from integrator.contract import IntegrationInfoResponse
-from integrator.psp.integration_info import integration_info
+from integrator.psp.integration_info import build_integration_info
 
 router = APIRouter(tags=["Integration"])
 
@@ -23,4 +23,4 @@ async def get_integration_info(adapter: AdapterDep) -> Response:
 
     Available before any settings are saved.
     """
-    return contract_response(integration_info(adapter))
+    return contract_response(build_integration_info(adapter))

@@ -75,7 +75,7 @@ def adapter(monkeypatch: pytest.MonkeyPatch) -> FakeAdapter:
             raise registry.UnknownPsp(name)
         return fake
 
-    monkeypatch.setattr(registry, "adapter", get_adapter)
+    monkeypatch.setattr(registry, "get_adapter", get_adapter)
     return fake
 
 

@@ -85,7 +85,7 @@ async def target(
     rows: Rows,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Target]:
-    monkeypatch.setattr(registry, "adapter", lambda _: ADAPTER)
+    monkeypatch.setattr(registry, "get_adapter", lambda _: ADAPTER)
     merchant = await store.add_merchant("fuzzed", "sandbox")
     await store.issue_token("fuzzed", "test", token="token-of-fuzzed")
     await store.save_settings("fuzzed", {"ApiKey": "sk_fuzz", "WebhookSecret": SECRET})

@@ -12,7 +12,7 @@ from integrator.store import Store
 from tests.api.builders import MERCHANT, Body, debit, payment, preauth, refund
 from tests.api.conftest import TransactionFactory, assert_error
 from tests.api.fakes import FakeAdapter, FakeTransactionClient
-from tests.store.builders import kept_request
+from tests.store.builders import stored_request
 from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
 from workflows.state import Evidence, EvidenceKind, TransactionKind
 
@@ -266,25 +266,25 @@ async def test_the_request_is_stored_as_it_was_read(
         "feePeriod": {"unit": "Month", "quantity": 1},
     }
     preauth_body = await factory.create_preauth(orderData=order, paymentMeansReference=debit())
-    stored_request = await kept_request(store, MERCHANT, preauth_body["transactionId"])
+    stored_body = await stored_request(store, MERCHANT, preauth_body["transactionId"])
     expected = json_codec.validate(
         PreauthRequest, preauth_body | {"requestedAmount": Decimal("119.0")}
     )
-    assert PreauthRequest.model_validate(stored_request) == expected
-    assert json_codec.validate(PreauthRequest, stored_request) == expected
+    assert PreauthRequest.model_validate(stored_body) == expected
+    assert json_codec.validate(PreauthRequest, stored_body) == expected
 
     payment_body = await factory.create_payment(
         paymentMeansReference={"role": "Debit"}, plannedExecutionDate="2026-02-19"
     )
-    stored_request = await kept_request(store, MERCHANT, payment_body["transactionId"])
-    assert PaymentRequest.model_validate(stored_request).planned_execution_date == date(2026, 2, 19)
+    stored_body = await stored_request(store, MERCHANT, payment_body["transactionId"])
+    assert PaymentRequest.model_validate(stored_body).planned_execution_date == date(2026, 2, 19)
 
 
 async def test_a_blank_migration_token_is_ignored(
     factory: TransactionFactory, store: Store
 ) -> None:
     preauth_body = await factory.create_preauth(migrationToken=" ")
-    assert "migrationToken" not in await kept_request(
+    assert "migrationToken" not in await stored_request(
         store, MERCHANT, preauth_body["transactionId"]
     )
 
