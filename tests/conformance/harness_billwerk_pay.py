@@ -17,9 +17,9 @@ from integrator.psp.conformance.harness import (
     CustomerBehavior,
     Delivery,
     ErrorCase,
-    PspResponse,
     Refusal,
     SignatureScheme,
+    StubResponse,
 )
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, RateLimited
 from integrator.psp.port import Adapter
@@ -27,7 +27,7 @@ from integrator.psp.types import Authorize, Call, Operation, RedirectRequired
 from tests.conformance.emulator_harness import EmulatorHarness, harness_factory
 
 
-def psp_error(status: int, code: int, **extra: str) -> PspResponse:
+def psp_error(status: int, code: int, **extra: str) -> StubResponse:
     """Return an error in the PSP's format."""
     body = {
         "code": code,
@@ -38,13 +38,13 @@ def psp_error(status: int, code: int, **extra: str) -> PspResponse:
         "http_reason": "Reason",
         "request_id": "de03e86d0a6d44359b249340f967ddc9",
     }
-    return PspResponse.json(status, {**body, **extra})
+    return StubResponse.json(status, {**body, **extra})
 
 
 def failed_charge(error: str, state: str) -> "Any":
     """Return the response of a declined charge: HTTP 200, and an object in state `failed`."""
 
-    def build_response(call: Call) -> PspResponse:
+    def build_response(call: Call) -> StubResponse:
         body = {
             "handle": call.reference,
             "state": "failed",
@@ -57,7 +57,7 @@ def failed_charge(error: str, state: str) -> "Any":
             "source": {"type": "card"},
             "order_lines": [],
         }
-        return PspResponse.json(200, body)
+        return StubResponse.json(200, body)
 
     return build_response
 
@@ -138,7 +138,7 @@ class BillwerkPayHarness(EmulatorHarness):
         stored = await self.instrument(role, currency)
         return stored.token["payment_method"] if stored else None
 
-    def error_response(self, case: ErrorCase) -> PspResponse | None:
+    def error_response(self, case: ErrorCase) -> StubResponse | None:
         return {
             ErrorCase.THROTTLED: psp_error(429, 122),
             ErrorCase.UNAUTHORIZED: psp_error(401, 3),

@@ -17,10 +17,10 @@ from integrator.psp.conformance.harness import (
     CustomerBehavior,
     Delivery,
     ErrorCase,
-    PspResponse,
     Refusal,
     Script,
     SignatureScheme,
+    StubResponse,
 )
 from integrator.psp.errors import OutcomeUnknown, PspUnavailable
 from integrator.psp.gocardless import GoCardlessAdapter
@@ -37,7 +37,7 @@ _IDENTITIES = {
 }
 
 
-def psp_error(status: int, error_type: str, **problem: Any) -> PspResponse:
+def psp_error(status: int, error_type: str, **problem: Any) -> StubResponse:
     """Return an error in GoCardless's format."""
     error = {
         "message": "Refused by the PSP.",
@@ -47,7 +47,7 @@ def psp_error(status: int, error_type: str, **problem: Any) -> PspResponse:
         "code": status,
         "errors": [{"message": "Refused by the PSP.", **problem}],
     }
-    return PspResponse.json(status, {"error": error})
+    return StubResponse.json(status, {"error": error})
 
 
 _INACTIVE = psp_error(422, "invalid_state", reason="mandate_is_inactive")
@@ -154,7 +154,7 @@ class GoCardlessHarness(EmulatorHarness):
         response = await self.sandbox.http.post(url, json={kind: body}, headers=headers)
         return str(response.raise_for_status().json()[kind]["id"])
 
-    def error_response(self, case: ErrorCase) -> PspResponse | None:
+    def error_response(self, case: ErrorCase) -> StubResponse | None:
         return {
             ErrorCase.THROTTLED: psp_error(429, "invalid_api_usage", reason="rate_limit_exceeded"),
             ErrorCase.UNAUTHORIZED: psp_error(

@@ -13,9 +13,9 @@ from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance.harness import (
     Delivery,
     ErrorCase,
-    PspResponse,
     Refusal,
     SignatureScheme,
+    StubResponse,
 )
 from integrator.psp.errors import OutcomeUnknown
 from integrator.psp.port import Adapter
@@ -32,10 +32,10 @@ def sandbox_config(url: str) -> SandboxConfig:
     return SandboxConfig.model_construct(url=HttpUrl(url), port=0)
 
 
-def psp_error(status: int, error_type: str, code: str, **headers: str) -> PspResponse:
+def psp_error(status: int, error_type: str, code: str, **headers: str) -> StubResponse:
     """Return an error in the sandbox PSP's format."""
     body = {"error": {"type": error_type, "code": code, "message": "Refused by the PSP."}}
-    return PspResponse.json(status, body, **headers)
+    return StubResponse.json(status, body, **headers)
 
 
 _CARD_ERROR_CODES = {
@@ -75,7 +75,7 @@ class SandboxHarness(EmulatorHarness):
         stored = await self.instrument(role, currency)
         return stored.token["payment_method"] if stored else None
 
-    def error_response(self, case: ErrorCase) -> PspResponse | None:
+    def error_response(self, case: ErrorCase) -> StubResponse | None:
         return {
             ErrorCase.THROTTLED: psp_error(429, "rate_limit", "too_many_requests"),
             ErrorCase.UNAUTHORIZED: psp_error(401, "authentication_error", "invalid_api_key"),

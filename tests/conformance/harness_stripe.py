@@ -15,9 +15,9 @@ from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance.harness import (
     Delivery,
     ErrorCase,
-    PspResponse,
     Refusal,
     SignatureScheme,
+    StubResponse,
 )
 from integrator.psp.errors import OutcomeUnknown, RateLimited
 from integrator.psp.port import Adapter
@@ -31,10 +31,12 @@ CARD = "card_error"
 INVALID = "invalid_request_error"
 
 
-def psp_error(status: int, error_type: str, code: str | None = None, **members: Any) -> PspResponse:
+def psp_error(
+    status: int, error_type: str, code: str | None = None, **members: Any
+) -> StubResponse:
     """Return an error in Stripe's format."""
     fields = {"type": error_type, "code": code, "message": "Refused by Stripe.", **members}
-    return PspResponse.json(status, {"error": {k: v for k, v in fields.items() if v is not None}})
+    return StubResponse.json(status, {"error": {k: v for k, v in fields.items() if v is not None}})
 
 
 # https://docs.stripe.com/declines/codes
@@ -103,7 +105,7 @@ class StripeHarness(EmulatorHarness):
         stored = await self.instrument(role, currency)
         return f"{stored.token['customer']}:{stored.token['payment_method']}" if stored else None
 
-    def error_response(self, case: ErrorCase) -> PspResponse | None:
+    def error_response(self, case: ErrorCase) -> StubResponse | None:
         return {
             ErrorCase.THROTTLED: psp_error(429, INVALID, "rate_limit"),
             ErrorCase.UNAUTHORIZED: psp_error(401, INVALID),
@@ -174,7 +176,7 @@ class StripeHarness(EmulatorHarness):
             Refusal(
                 "stripe_should_retry",
                 Operation.CHARGE,
-                PspResponse(
+                StubResponse(
                     400,
                     psp_error(400, INVALID, "anything").body,
                     {"Stripe-Should-Retry": "true"},

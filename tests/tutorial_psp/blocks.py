@@ -1,6 +1,6 @@
-"""The code in docs/writing-an-adapter.md is the text of the tutorial package's files.
+"""Copies the tutorial package's files into docs/writing-an-adapter.md.
 
-`python -m tests.tutorial_psp.blocks` copies the files into the document.
+Run `python -m tests.tutorial_psp.blocks`.
 """
 
 import re
@@ -12,13 +12,13 @@ PACKAGE = ROOT / "examples" / "tutorial-psp"
 _BLOCK = re.compile(r"^`([\w./]+)`:\n\n```(\w+)\n(.*?)```$", re.MULTILINE | re.DOTALL)
 
 
-def shown(document: str) -> dict[str, str]:
-    """The files shown in a document, and the text it shows of each."""
+def extract_blocks(document: str) -> dict[str, str]:
+    """Return the text of each file shown in the document, by file name."""
     return {match[1]: match[3] for match in _BLOCK.finditer(document)}
 
 
-def refreshed(document: str) -> str:
-    """The document with every file's present text."""
+def refresh_blocks(document: str) -> str:
+    """Return the document with every file's present text."""
     return _BLOCK.sub(
         lambda match: f"`{match[1]}`:\n\n```{match[2]}\n{(PACKAGE / match[1]).read_text()}```",
         document,
@@ -26,4 +26,4 @@ def refreshed(document: str) -> str:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(refreshed(DOCUMENT.read_text()))
+    DOCUMENT.write_text(refresh_blocks(DOCUMENT.read_text()))

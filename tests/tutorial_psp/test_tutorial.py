@@ -1,4 +1,4 @@
-"""The tutorial's adapter, installed as a package of its own, is found and conforms."""
+"""The tutorial's adapter, installed as a package of its own, is found and conforms to the port."""
 
 import ast
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tutorial_psp.blocks import DOCUMENT, PACKAGE, ROOT, refreshed, shown
+from tests.tutorial_psp.blocks import DOCUMENT, PACKAGE, ROOT, extract_blocks, refresh_blocks
 
 ADAPTER = ("__init__.py", "adapter.py", "connection.py", "wire.py")
 _SUMMARY = re.compile(r"(\d+) checks were run, (\d+) passed")
@@ -18,19 +18,19 @@ _SUMMARY = re.compile(r"(\d+) checks were run, (\d+) passed")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, built and installed without the network into a folder of its own."""
-    place = tmp_path_factory.mktemp("tutorial")
-    # Copied, so that building leaves nothing behind in the tree.
-    shutil.copytree(PACKAGE, place / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    """Build and install the package without the network, and return its directory."""
+    directory = tmp_path_factory.mktemp("tutorial")
+    # Copied, so that building leaves no files in the repository.
+    shutil.copytree(PACKAGE, directory / "source", ignore=shutil.ignore_patterns("__pycache__"))
     offline = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
     command = [sys.executable, "-m", "pip", "install", "--quiet", *offline]
-    target = place / "installed"
-    subprocess.run([*command, "--target", str(target), str(place / "source")], check=True)
+    target = directory / "installed"
+    subprocess.run([*command, "--target", str(target), str(directory / "source")], check=True)
     return target
 
 
 def python(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with the package, away from this project's folder and configuration."""
+    """Run Python with the package, outside this project's directory and configuration."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)])}
     command = [sys.executable, *arguments]
     return subprocess.run(
@@ -38,36 +38,41 @@ def python(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_system_finds_it(installed: Path) -> None:
-    code = "from integrator.psp import registry; print(registry.names(), registry.adapter('tallypay').name)"
-    done = python(installed, "-c", code)
-    assert "'tallypay'" in done.stdout, done.stderr
-    assert done.stdout.strip().endswith("tallypay")
+def test_the_registry_finds_the_adapter(installed: Path) -> None:
+    code = (
+        "from integrator.psp.registry import adapter_names, get_adapter;"
+        "print(adapter_names(), get_adapter('tallypay').name)"
+    )
+    result = python(installed, "-c", code)
+    assert "'tallypay'" in result.stdout, result.stderr
+    assert result.stdout.strip().endswith("tallypay")
 
 
-def test_it_conforms(installed: Path) -> None:
-    done = python(installed, "-m", "pytest", "--psp=tallypay", "-q", "-p", "no:cacheprovider")
-    found = _SUMMARY.search(done.stdout)
-    assert found is not None, done.stdout + done.stderr
-    run, passed = map(int, found.groups())
-    assert (done.returncode, run - passed) == (0, 0), done.stdout
+def test_the_adapter_conforms(installed: Path) -> None:
+    result = python(installed, "-m", "pytest", "--psp=tallypay", "-q", "-p", "no:cacheprovider")
+    summary = _SUMMARY.search(result.stdout)
+    assert summary is not None, result.stdout + result.stderr
+    run, passed = map(int, summary.groups())
+    assert (result.returncode, run - passed) == (0, 0), result.stdout
     assert run >= 200
 
 
 def test_the_document_shows_the_package() -> None:
     text = DOCUMENT.read_text()
     files = {f"tallypay/{name}" for name in (*ADAPTER, "harness.py")} | {"pyproject.toml"}
-    assert set(shown(text)) == files
-    assert refreshed(text) == text, "run: python -m tests.tutorial_psp.blocks"
+    assert set(extract_blocks(text)) == files
+    assert refresh_blocks(text) == text, "run: python -m tests.tutorial_psp.blocks"
     assert len(re.findall("^```(?:python|toml)$", text, re.MULTILINE)) == len(files)
 
 
-def test_it_is_as_short_as_promised() -> None:
-    assert sum(code_lines((PACKAGE / "tallypay" / name).read_text()) for name in ADAPTER) < 150
+def test_the_adapter_has_less_than_150_lines_of_code() -> None:
+    assert (
+        sum(count_code_lines((PACKAGE / "tallypay" / name).read_text()) for name in ADAPTER) < 150
+    )
 
 
-def code_lines(source: str) -> int:
-    """Lines that hold code, imports and docstrings aside."""
+def count_code_lines(source: str) -> int:
+    """Count the lines of code without imports and docstrings."""
     lines: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.stmt) and not isinstance(node, ast.Import | ast.ImportFrom):

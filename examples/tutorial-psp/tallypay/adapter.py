@@ -1,4 +1,4 @@
-"""TallyPay behind the port."""
+"""The adapter of TallyPay."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,8 +13,8 @@ from integrator.psp.toolkit.adapter import PspAdapter
 from integrator.psp.toolkit.http import PspHttp
 from integrator.psp.toolkit.secrets import Secret, Secrets
 from integrator.psp.toolkit.settings import MerchantSettings
-from integrator.psp.toolkit.signatures import require_timestamped
-from integrator.psp.toolkit.wire import Id, Wire
+from integrator.psp.toolkit.signatures import require_timestamped_signature
+from integrator.psp.toolkit.wire import Id, WireModel
 from integrator.psp.types import (
     Capabilities,
     IdempotencySemantics,
@@ -23,8 +23,8 @@ from integrator.psp.types import (
 )
 from tallypay.connection import TallyPayClient, TallyPayConnection
 
-URL = "https://api.tallypay.example"
-SEVEN_DAYS = 7 * 24 * 3600
+API_URL = "https://api.tallypay.example"
+SEVEN_DAYS_IN_SECONDS = 7 * 24 * 3600
 
 
 class TallyPaySettings(MerchantSettings):
@@ -34,8 +34,8 @@ class TallyPaySettings(MerchantSettings):
     webhook_secret: Secrets = Field(alias="WebhookSecret", title="Webhook secret")
 
 
-class Event(Wire):
-    """A notification: what has changed, but not how."""
+class Event(WireModel):
+    """A notification: it names the changed object, but not its state."""
 
     event: Id
     kind: str
@@ -51,29 +51,31 @@ class TallyPayAdapter(PspAdapter[TallyPaySettings]):
     capabilities = Capabilities(
         methods={Role.Debit: MethodCapability(initial_bearer=True, unconfirmed_ledger=True)},
         refunds=True,
-        idempotency=IdempotencySemantics(window_seconds=SEVEN_DAYS, consistent_lookup=True),
+        idempotency=IdempotencySemantics(
+            window_seconds=SEVEN_DAYS_IN_SECONDS, consistent_lookup=True
+        ),
     )
 
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
-        """Open the adapter with a `TallyPaySettings`."""
-        token = self.own(settings).token.get_secret_value()
-        way = PspHttp(http, URL, {"Authorization": f"Token {token}"})
-        return TallyPayConnection(TallyPayClient(way))
+        """Open a connection with a `TallyPaySettings`."""
+        token = self.cast_settings(settings).token.get_secret_value()
+        psp_http = PspHttp(http, API_URL, {"Authorization": f"Token {token}"})
+        return TallyPayConnection(TallyPayClient(psp_http))
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
-        """Verify the raw body, then read its event. Raises `NotificationRejected`."""
-        secrets = self.own(settings).webhook_secret
-        require_timestamped(secrets, headers, "TallyPay-Signature", body, now)
+        """Verify the raw body, then parse its event. Raises `NotificationRejected`."""
+        secrets = self.cast_settings(settings).webhook_secret
+        require_timestamped_signature(secrets, headers, "TallyPay-Signature", body, now)
         return self.read_event(body)
 
     def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
-        """Which transaction has changed; its state has to be fetched."""
+        """Return which transaction has changed; its state has to be fetched."""
         try:
             event = Event.model_validate_json(raw)
         except ValidationError:
-            raise NotificationRejected("This is not an event of TallyPay") from None
+            raise NotificationRejected("The body is not a TallyPay event") from None
         if event.kind not in ("mandate", "payment", "refund"):
             return [NotificationEvent(event_id=event.event, relevant=False)]
         return [

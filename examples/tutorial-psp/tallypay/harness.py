@@ -1,4 +1,4 @@
-"""What the conformance kit has to know about TallyPay."""
+"""The conformance kit's harness of TallyPay."""
 
 import hashlib
 import hmac
@@ -16,67 +16,69 @@ from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.contract.money import exponent
 from integrator.psp.conformance.harness import (
     Booking,
+    BookingKind,
     C,
     Delivery,
     ErrorCase,
     Harness,
-    Movement,
-    PspAnswer,
+    HarnessUnavailable,
     Refusal,
     Script,
-    Signature,
-    Unavailable,
+    SignatureScheme,
+    StubResponse,
 )
 from integrator.psp.toolkit.money import to_major
 from integrator.psp.types import Charge, Operation, Refund
 from tallypay import ADAPTER
-from tallypay.stand_in import FAILS_LATE, LATE, NO_FUNDS, TallyPay
+from tallypay.fake_psp import FAILS_LATE, INSUFFICIENT_FUNDS, SUCCEEDS_LATE, FakeTallyPay
 
 TOKEN, SECRET = "tally_test_0123456789", "tallysecret_0123456789"
-ENDINGS = {
-    Script.LACKS_FUNDS: NO_FUNDS,
-    Script.PENDING_THEN_DONE: LATE,
+AMOUNT_ENDINGS = {
+    Script.LACKS_FUNDS: INSUFFICIENT_FUNDS,
+    Script.PENDING_THEN_DONE: SUCCEEDS_LATE,
     Script.PENDING_THEN_FAILED: FAILS_LATE,
 }
-KINDS = {"payments": Movement.CHARGE, "refunds": Movement.REFUND}
+BOOKING_KINDS = {"payments": BookingKind.CHARGE, "refunds": BookingKind.REFUND}
 
 
-def problem(status: int, code: str) -> PspAnswer:
-    """An error as TallyPay words it."""
-    return PspAnswer.json(status, {"problem": {"code": code, "text": "TallyPay says no."}})
+def build_problem(status: int, code: str) -> StubResponse:
+    """Return an error in TallyPay's format."""
+    return StubResponse.json(status, {"problem": {"code": code, "text": "Refused by TallyPay."}})
 
 
 class TallyPayHarness(Harness):
-    """An account at the stand-in."""
+    """An account at the fake PSP."""
 
     adapter = ADAPTER
-    signature = Signature(setting="WebhookSecret")
-    patience = 1.0
+    signature = SignatureScheme(setting="WebhookSecret")
+    timeout = 1.0
 
     def __init__(self) -> None:
         self.form = {"Token": TOKEN, "WebhookSecret": SECRET}
         self.wrong_form = {**self.form, "Token": "tally_test_wrong"}
-        self.psp = TallyPay(TOKEN, lambda sent: self.signed(sent, secret=SECRET, at=now()))
+        self.psp = FakeTallyPay(
+            TOKEN, lambda delivery: self.sign_delivery(delivery, secret=SECRET, at=current_time())
+        )
         self.transport = httpx.MockTransport(self.psp.handle)
 
     def currencies(self, role: Role) -> Sequence[str]:
         return ("EUR", "JPY", "BHD")
 
-    def bearer(self, role: Role) -> dict[str, str] | None:
+    def payment_data(self, role: Role) -> dict[str, str] | None:
         return {"Holder": "Mia Kern", "IBAN": "DE89370400440532013000"}
 
-    async def scripted(self, call: C, script: Script) -> C | None:
-        if script not in ENDINGS or not isinstance(call, Charge | Refund):
+    async def script_call(self, call: C, script: Script) -> C | None:
+        if script not in AMOUNT_ENDINGS or not isinstance(call, Charge | Refund):
             return None
-        return _ending_in(ENDINGS[script], call)
+        return _set_amount_ending(AMOUNT_ENDINGS[script], call)
 
-    def answer(self, said: ErrorCase) -> PspAnswer | None:
+    def error_response(self, case: ErrorCase) -> StubResponse | None:
         return {
-            ErrorCase.THROTTLED: problem(429, "slow_down"),
-            ErrorCase.UNAUTHORIZED: problem(401, "bad_token"),
-            ErrorCase.FAILED: problem(500, "broken"),
-            ErrorCase.UNHEARD_OF: problem(422, "brand_new"),
-        }[said]
+            ErrorCase.THROTTLED: build_problem(429, "slow_down"),
+            ErrorCase.UNAUTHORIZED: build_problem(401, "bad_token"),
+            ErrorCase.FAILED: build_problem(500, "broken"),
+            ErrorCase.UNDOCUMENTED: build_problem(422, "brand_new"),
+        }[case]
 
     def refusals(self) -> Sequence[Refusal]:
         rows: list[tuple[Operation, str, Code]] = [
@@ -87,19 +89,21 @@ class TallyPayHarness(Harness):
             (Operation.REFUND, "too_much", Code.InvalidAmount),
         ]
         return [
-            Refusal(code, operation, problem(422, code), meaning, role=Role.Debit)
-            for operation, code, meaning in rows
+            Refusal(code, operation, build_problem(422, code), contract_code, role=Role.Debit)
+            for operation, code, contract_code in rows
         ]
 
-    async def booked(self, reference: str) -> Sequence[Booking] | None:
-        self.psp.settle()
-        return [_booking(made) for made in self.psp.books if made["reference"] == reference]
+    async def list_bookings(self, reference: str) -> Sequence[Booking] | None:
+        self.psp.process_pending()
+        return [
+            _build_booking(entry) for entry in self.psp.ledger if entry["reference"] == reference
+        ]
 
-    async def deliveries(self) -> Sequence[Delivery] | None:
-        self.psp.settle()
+    async def list_deliveries(self) -> Sequence[Delivery] | None:
+        self.psp.process_pending()
         return tuple(self.psp.deliveries)
 
-    def signed(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
+    def sign_delivery(self, delivery: Delivery, *, secret: str, at: datetime) -> Delivery:
         seconds = int(at.timestamp())
         message = f"{seconds}.".encode() + delivery.body
         digest = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
@@ -110,24 +114,26 @@ class TallyPayHarness(Harness):
         return Delivery({}, json.dumps(event).encode())
 
 
-def now() -> datetime:
-    """The stand-in's clock."""
+def current_time() -> datetime:
+    """Return the fake PSP's time."""
     return datetime.now(UTC)
 
 
-def _ending_in(digits: int, call: C) -> C:
-    ending = Decimal(digits).scaleb(-exponent(call.currency))
-    return call.model_copy(update={"amount": int(call.amount) - 1 + ending})
+def _set_amount_ending(ending: int, call: C) -> C:
+    amount_ending = Decimal(ending).scaleb(-exponent(call.currency))
+    return call.model_copy(update={"amount": int(call.amount) - 1 + amount_ending})
 
 
-def _booking(made: dict[str, Any]) -> Booking:
-    currency = made.get("currency", "EUR")
-    return Booking(KINDS[made["kind"]], to_major(made["amount"], currency), currency)
+def _build_booking(entry: dict[str, Any]) -> Booking:
+    currency = entry.get("currency", "EUR")
+    return Booking(BOOKING_KINDS[entry["kind"]], to_major(entry["amount"], currency), currency)
 
 
 @asynccontextmanager
 async def harness(live: Mapping[str, str] | None) -> AsyncIterator[Harness]:
-    """Opened by the kit, which finds it by its entry point."""
+    """Open the harness; the kit finds this factory by its entry point."""
     if live is not None:
-        raise Unavailable("TallyPay is imaginary: it has no sandbox of its own.")
+        raise HarnessUnavailable(
+            "TallyPay is imaginary and has no sandbox; run the kit without live credentials."
+        )
     yield TallyPayHarness()

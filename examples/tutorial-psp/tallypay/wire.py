@@ -1,18 +1,18 @@
-"""TallyPay's objects, and what they mean to the port."""
+"""TallyPay's wire models, and their mapping to the port."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
 from integrator.contract.enums import PaymentErrorCode as Code
-from integrator.psp.toolkit.code_table import meanings
-from integrator.psp.toolkit.instruments import instrument
+from integrator.psp.toolkit.code_table import build_code_table
+from integrator.psp.toolkit.instruments import build_instrument
 from integrator.psp.toolkit.money import to_major
-from integrator.psp.toolkit.outcomes import failed
-from integrator.psp.toolkit.wire import Id, Minor, Wire
+from integrator.psp.toolkit.outcomes import failed_outcome
+from integrator.psp.toolkit.wire import Id, MinorAmount, WireModel
 from integrator.psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending
 
-CODES = meanings(
+CODES = build_code_table(
     {
         Code.BearerInvalid: "no_mandate",
         Code.InsufficientBalance: "no_funds",
@@ -23,20 +23,20 @@ CODES = meanings(
 )
 
 
-class Problem(Wire):
-    """Why TallyPay did not do what it was asked."""
+class Problem(WireModel):
+    """Why TallyPay refused a request or failed an object."""
 
     code: str = Field(pattern=r"^[a-z_]{1,40}$")
     text: str | None = None
 
 
-class Error(Wire):
-    """The one form of TallyPay's errors; anything else was said by somebody on the way."""
+class Error(WireModel):
+    """The only format of TallyPay's errors; anything else comes from a proxy."""
 
     problem: Problem
 
 
-class Account(Wire):
+class Account(WireModel):
     """The merchant's account."""
 
     id: Id
@@ -53,7 +53,7 @@ class Payment(Mandate):
     """A payment."""
 
     fact: ClassVar[FactKind] = FactKind.PAID
-    amount: Minor
+    amount: MinorAmount
     currency: str
     problem: Problem = Problem(code="refused")
 
@@ -64,21 +64,24 @@ class Refund(Payment):
     fact = FactKind.REFUNDED
 
 
-def declined(problem: Problem, psp_id: str | None = None) -> Declined:
-    """A definite no, to a request or of an object."""
+def build_decline(problem: Problem, psp_id: str | None = None) -> Declined:
+    """Return the decline of a request or of an object."""
     code = CODES.get(problem.code, Code.InvalidData)
-    return failed(psp_id, code, problem.code, problem.text)
+    return failed_outcome(psp_id, code, problem.code, problem.text)
 
 
-def outcome(made: Mandate, **bearer: str) -> Outcome:
-    """Only a state that says so is final: one that TallyPay invents later is pending."""
-    if isinstance(made, Payment) and made.state == "done":
-        amount = to_major(made.amount, made.currency)
-        return Approved(psp_id=made.id, facts=(Fact(kind=made.fact, id=made.id, amount=amount),))
-    if isinstance(made, Payment) and made.state == "failed":
-        return declined(made.problem, made.id)
-    if made.state == "active":
-        # A mandate's id is both what later charges need and its public name.
-        stored = instrument({"mandate": made.id}, {**bearer, "MandateId": made.id})
-        return Approved(psp_id=made.id, instrument=stored)
-    return Pending(psp_id=made.id)
+def build_outcome(item: Mandate, **bearer: str) -> Outcome:
+    """Map an object to an outcome.
+
+    Only documented states are final: a state that TallyPay adds later is pending.
+    """
+    if isinstance(item, Payment) and item.state == "done":
+        amount = to_major(item.amount, item.currency)
+        return Approved(psp_id=item.id, facts=(Fact(kind=item.fact, id=item.id, amount=amount),))
+    if isinstance(item, Payment) and item.state == "failed":
+        return build_decline(item.problem, item.id)
+    if item.state == "active":
+        # A mandate's id is both the token of later charges and its public name.
+        instrument = build_instrument({"mandate": item.id}, {**bearer, "MandateId": item.id})
+        return Approved(psp_id=item.id, instrument=instrument)
+    return Pending(psp_id=item.id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from integrator.psp.conformance.harness import PspResponse
+from integrator.psp.conformance.harness import StubResponse
 
 Forward = Callable[[httpx.Request], Awaitable[httpx.Response]]
 Effect = Callable[[httpx.Request, Forward], Awaitable[httpx.Response]]
@@ -120,7 +120,7 @@ def timeout(*, after_booking: bool) -> Effect:
     return _raise_after(httpx.ReadTimeout, forward=after_booking)
 
 
-def respond_with(response: PspResponse, *, after_booking: bool = False) -> Effect:
+def respond_with(response: StubResponse, *, after_booking: bool = False) -> Effect:
     """Respond with this, before or after the request has taken effect."""
 
     async def effect(request: httpx.Request, forward: Forward) -> httpx.Response:
@@ -159,11 +159,11 @@ def replace_reference(new: str, old: str) -> Effect:
     return effect
 
 
-def html_page(status: int, **headers: str) -> PspResponse:
+def html_page(status: int, **headers: str) -> StubResponse:
     """Return the page of a proxy, a firewall or a maintenance window, none of which is the PSP."""
     header_fields = {name.replace("_", "-"): text for name, text in headers.items()}
     page = f"<html><head><title>{status}</title></head><body>Please try again later.</body></html>"
-    return PspResponse(status, page.encode(), {"Content-Type": "text/html", **header_fields})
+    return StubResponse(status, page.encode(), {"Content-Type": "text/html", **header_fields})
 
 
 def _raise_after(error: type[httpx.TransportError], *, forward: bool) -> Effect:

@@ -89,7 +89,7 @@ class Booking:
 
 
 @dataclass(frozen=True)
-class PspResponse:
+class StubResponse:
     """An HTTP response in the PSP's own format."""
 
     status: int
@@ -97,7 +97,7 @@ class PspResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def json(cls, status: int, body: Any, **headers: str) -> "PspResponse":
+    def json(cls, status: int, body: Any, **headers: str) -> "StubResponse":
         """Return a JSON response; `Retry_After="3"` becomes the header `Retry-After`."""
         header_fields = {name.replace("_", "-"): text for name, text in headers.items()}
         return cls(
@@ -116,7 +116,7 @@ class Refusal:
 
     label: str
     operation: Operation
-    response: PspResponse | Callable[[Call], PspResponse]
+    response: StubResponse | Callable[[Call], StubResponse]
     code: PaymentErrorCode | None = None
     error: type[PspError] | None = None
     role: Role = Role.CreditCard
@@ -201,7 +201,7 @@ class Harness:
 
     # --- the PSP's error responses
 
-    def error_response(self, case: ErrorCase) -> PspResponse | None:
+    def error_response(self, case: ErrorCase) -> StubResponse | None:
         """Return the PSP's response in this case. The kit adds `Retry-After`."""
         return None
 

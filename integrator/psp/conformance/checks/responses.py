@@ -12,7 +12,7 @@ from integrator.psp.conformance.assertions import (
 )
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.fault_transport import Fault
-from integrator.psp.conformance.harness import ErrorCase, PspResponse, Refusal
+from integrator.psp.conformance.harness import ErrorCase, Refusal, StubResponse
 from integrator.psp.conformance.operations import OperationKind, OperationVariant
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
@@ -42,16 +42,16 @@ _VARIANTS = {
 
 _MALFORMED_RESPONSES = {
     "200-page": fault_transport.html_page(200),
-    "200-empty": PspResponse(200, b""),
-    "204": PspResponse(204, b""),
-    "200-object": PspResponse.json(200, {}),
-    "200-list": PspResponse.json(200, []),
-    "200-null": PspResponse.json(200, None),
-    "200-cut-off": PspResponse(200, b'{"id": "x_1", "status": "succe'),
-    "200-not-utf8": PspResponse(200, b'{"id": "\xff\xfe"}', {"Content-Type": "application/json"}),
-    "400-cut-off": PspResponse(400, b'{"error": {"type": '),
-    "400-object": PspResponse.json(400, {}),
-    "400-other-format": PspResponse.json(400, {"fault": {"faultstring": "Invalid ApiKey"}}),
+    "200-empty": StubResponse(200, b""),
+    "204": StubResponse(204, b""),
+    "200-object": StubResponse.json(200, {}),
+    "200-list": StubResponse.json(200, []),
+    "200-null": StubResponse.json(200, None),
+    "200-cut-off": StubResponse(200, b'{"id": "x_1", "status": "succe'),
+    "200-not-utf8": StubResponse(200, b'{"id": "\xff\xfe"}', {"Content-Type": "application/json"}),
+    "400-cut-off": StubResponse(400, b'{"error": {"type": '),
+    "400-object": StubResponse.json(400, {}),
+    "400-other-format": StubResponse.json(400, {"fault": {"faultstring": "Invalid ApiKey"}}),
     "502-page": fault_transport.html_page(502),
     "503-page": fault_transport.html_page(503),
 }
@@ -66,7 +66,7 @@ def _each_variant(context: CheckContext) -> Iterator[tuple[str, OperationKind]]:
             yield label, kind
 
 
-def _pages(context: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, PspResponse]]]:
+def _pages(context: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, StubResponse]]]:
     for label, kind in _each_variant(context):
         for status in _STATUSES:
             yield f"{label}-{status}-page", (kind, fault_transport.html_page(status))
@@ -74,7 +74,7 @@ def _pages(context: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, Ps
 
 def _malformed_responses(
     context: CheckContext,
-) -> Iterator[tuple[str, tuple[OperationKind, PspResponse]]]:
+) -> Iterator[tuple[str, tuple[OperationKind, StubResponse]]]:
     for label, kind in _each_variant(context):
         for name, response in _MALFORMED_RESPONSES.items():
             yield f"{label}-{name}", (kind, response)
@@ -97,7 +97,7 @@ def _refusals(context: CheckContext) -> Iterator[tuple[str, Refusal]]:
         yield f"{row.operation.value}-{row.role.name}-{row.label}", row
 
 
-def _look_up_responses(context: CheckContext) -> Iterator[tuple[str, PspResponse]]:
+def _look_up_responses(context: CheckContext) -> Iterator[tuple[str, StubResponse]]:
     for status in (*_STATUSES, 500, 503):
         yield f"{status}-page", fault_transport.html_page(status)
     yield from _MALFORMED_RESPONSES.items()
@@ -105,7 +105,7 @@ def _look_up_responses(context: CheckContext) -> Iterator[tuple[str, PspResponse
 
 @check(_pages)
 async def an_html_page_is_not_an_outcome(
-    context: CheckContext, case: tuple[OperationKind, PspResponse]
+    context: CheckContext, case: tuple[OperationKind, StubResponse]
 ) -> None:
     """A 4xx in HTML comes from a proxy: it is no decline and no rejection of the key."""
     kind, page = case
@@ -117,7 +117,7 @@ async def an_html_page_is_not_an_outcome(
 
 @check(_malformed_responses)
 async def a_malformed_response_is_not_an_outcome(
-    context: CheckContext, case: tuple[OperationKind, PspResponse]
+    context: CheckContext, case: tuple[OperationKind, StubResponse]
 ) -> None:
     """A response that is not the PSP's leaves the outcome unknown, regardless of its status."""
     kind, response = case
@@ -133,7 +133,7 @@ async def a_redirect_is_not_followed(
     """A redirect is not followed: it would send the key and the call to another server."""
     kind, status = case
     prepared = await operations.prepare_unsent(context, kind)
-    redirect = PspResponse(status, b"", {"Location": _OTHER_SERVER})
+    redirect = StubResponse(status, b"", {"Location": _OTHER_SERVER})
     with context.transport.inject(Fault(fault_transport.respond_with(redirect), times=99)):
         await require_raises(prepared.execute(context), OutcomeUnknown)
     followed = [
@@ -147,13 +147,13 @@ async def throttling_is_not_an_outcome(context: CheckContext, kind: OperationKin
     """The PSP's own 429 is RateLimited with the requested delay, and the next call succeeds."""
     response = _error_response(context, ErrorCase.THROTTLED)
     prepared = await operations.prepare(context, kind)
-    with_delay = PspResponse(
+    with_delay = StubResponse(
         429, response.body, {**response.headers, "Retry-After": str(_RETRY_AFTER_SECONDS)}
     )
     with context.transport.inject(Fault(fault_transport.respond_with(with_delay))):
         error = await require_raises(prepared.execute(context), RateLimited)
     require_equal(error.retry_after, float(_RETRY_AFTER_SECONDS), "the delay requested by the PSP")
-    without_delay = PspResponse(429, response.body, response.headers)
+    without_delay = StubResponse(429, response.body, response.headers)
     with context.transport.inject(Fault(fault_transport.respond_with(without_delay))):
         await require_raises(prepared.execute(context), RateLimited)
     outcome = await prepared.execute(context)
@@ -199,7 +199,7 @@ async def a_refusal_with_5xx_is_not_an_outcome(
     kind, status = case
     response = _error_response(context, ErrorCase.UNDOCUMENTED)
     prepared = await operations.prepare_unsent(context, kind)
-    broken = PspResponse(status, response.body, response.headers)
+    broken = StubResponse(status, response.body, response.headers)
     with context.transport.inject(Fault(fault_transport.respond_with(broken))):
         await require_raises(prepared.execute(context), OutcomeUnknown)
 
@@ -209,7 +209,7 @@ async def a_refusal_has_its_documented_result(context: CheckContext, row: Refusa
     """Each documented refusal becomes the code or the error in the harness's table."""
     prepared = await operations.prepare_unsent(context, _kind(context, row))
     response = (
-        row.response if isinstance(row.response, PspResponse) else row.response(prepared.call)
+        row.response if isinstance(row.response, StubResponse) else row.response(prepared.call)
     )
     with context.transport.inject(
         Fault(fault_transport.respond_with(response), path_part=row.path_part)
@@ -226,7 +226,7 @@ async def a_refusal_has_its_documented_result(context: CheckContext, row: Refusa
 
 @check(_look_up_responses)
 async def a_malformed_response_is_not_a_look_up_result(
-    context: CheckContext, response: PspResponse
+    context: CheckContext, response: StubResponse
 ) -> None:
     """Only the PSP's own response is "not found": an HTML page with 404 has no meaning."""
     if not context.capabilities.can_read:
@@ -245,7 +245,7 @@ async def a_malformed_response_is_not_a_look_up_result(
             )
 
 
-def _error_response(context: CheckContext, case: ErrorCase) -> PspResponse:
+def _error_response(context: CheckContext, case: ErrorCase) -> StubResponse:
     response = context.harness.error_response(case)
     if response is None:
         raise NotApplicable(f"the harness has no error response for the case {case.value}")

@@ -11,7 +11,7 @@ from integrator.psp.conformance.assertions import require
 from integrator.psp.conformance.checked_connection import exception_texts
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.fault_transport import Fault
-from integrator.psp.conformance.harness import ErrorCase, PspResponse
+from integrator.psp.conformance.harness import ErrorCase, StubResponse
 from integrator.psp.conformance.operations import OperationKind, PreparedCall
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable
@@ -93,7 +93,7 @@ async def psp_messages_are_redacted(context: CheckContext, kind: OperationKind) 
         raise NotApplicable("the harness has no error response for a refusal")
     prepared = await operations.prepare(context, kind)
     body = json.dumps(_with_private_message(json.loads(response.body))).encode()
-    response_with_private_data = PspResponse(response.status, body, response.headers)
+    response_with_private_data = StubResponse(response.status, body, response.headers)
     with context.transport.inject(Fault(fault_transport.respond_with(response_with_private_data))):
         texts = await _execute_and_describe(prepared, context)
     exposed = [name for name in (_CARD, _IBAN, _MAIL) if any(name in text for text in texts)]

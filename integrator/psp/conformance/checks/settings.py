@@ -6,7 +6,7 @@ from integrator.psp.conformance import fault_transport
 from integrator.psp.conformance.assertions import require, require_raises
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.fault_transport import Fault
-from integrator.psp.conformance.harness import ErrorCase, PspResponse
+from integrator.psp.conformance.harness import ErrorCase, StubResponse
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError, PspUnavailable
@@ -14,12 +14,12 @@ from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError,
 _PAGE_STATUSES = (400, 401, 403, 404, 407, 429, 500, 502, 503)
 
 
-def _proxy_responses(context: CheckContext) -> Iterator[tuple[str, PspResponse]]:
+def _proxy_responses(context: CheckContext) -> Iterator[tuple[str, StubResponse]]:
     for status in _PAGE_STATUSES:
         yield f"{status}-page", fault_transport.html_page(status)
     for status in (401, 403):
-        yield f"{status}-empty", PspResponse(status, b"")
-        yield f"{status}-json", PspResponse.json(status, {"message": "Forbidden"})
+        yield f"{status}-empty", StubResponse(status, b"")
+        yield f"{status}-json", StubResponse.json(status, {"message": "Forbidden"})
 
 
 @check()
@@ -61,7 +61,7 @@ async def a_refused_key_is_rejected(context: CheckContext) -> None:
 
 
 @check(_proxy_responses)
-async def an_html_page_is_not_a_rejection(context: CheckContext, page: PspResponse) -> None:
+async def an_html_page_is_not_a_rejection(context: CheckContext, page: StubResponse) -> None:
     """A proxy's 401 or 403 is never CredentialsRejected: it would switch the PSP off."""
     with context.transport.inject(Fault(fault_transport.respond_with(page), writes_only=False)):
         await require_raises(context.connection.verify_settings(), OutcomeUnknown, PspUnavailable)
