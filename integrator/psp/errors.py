@@ -1,26 +1,28 @@
-"""What can go wrong between us and a PSP, other than a definite answer.
+"""Exceptions of the PSP port: everything but a definite response of the PSP.
 
     PspError
-    ├── PspUnavailable        the request surely did not take effect; try again
-    │   └── RateLimited       ... it allows no more calls now
-    │       └── OverBudget    ... it was not asked: our own budget for it is used up
-    ├── OutcomeUnknown        it may have taken effect: same key again, then look up
-    ├── CredentialsRejected   the PSP says, in its own error format, that our key is wrong
-    ├── ProtocolError         an answer this adapter cannot read; its outcome is unknown too
-    ├── NotificationRejected  a notification that does not prove where it comes from
-    └── BearerRefused         payment data that cannot be right, found without asking the PSP
+    ├── PspUnavailable              the request certainly had no effect: retry
+    │   └── RateLimited             ... the PSP rejected it because of its rate limit
+    │       └── LocallyRateLimited  ... it was not sent: our own limit for this PSP is reached
+    ├── OutcomeUnknown              it may have had an effect: retry with the same key, then look up
+    │   ├── PspTimeout              ... no response in time
+    │   └── ProtocolError           ... a response that the adapter cannot read
+    ├── CredentialsRejected         the PSP rejected our credentials in its own error format
+    ├── NotificationRejected        a notification that is not authentic or not readable
+    └── BearerRefused               invalid payment data, found without calling the PSP
 
-A decline is no exception: it is the outcome `Declined`. Messages never hold secrets, payment data
-or a PSP's raw body: they end up in logs and in the workflow history.
+A decline is not an exception but the outcome `Declined`. Messages never hold secrets, payment data
+or a PSP's raw body, since they are written to logs and to the workflow history.
 """
 
 from integrator.contract.enums import PaymentErrorCode
 
 
 class PspError(Exception):
-    """Base of all of them.
+    """Base class of the port's exceptions.
 
-    `psp_code` is the PSP's own code, if it sent one, `retry_after` its own wish in seconds.
+    `psp_code` is the PSP's own code, if it sent one; `retry_after` the delay in seconds that it
+    requested.
     """
 
     def __init__(
@@ -32,39 +34,39 @@ class PspError(Exception):
 
 
 class PspUnavailable(PspError):
-    """The request surely had no effect (refused connection, explicit refusal to process)."""
+    """The request certainly had no effect (refused connection, explicit refusal to process)."""
 
 
 class RateLimited(PspUnavailable):
-    """The PSP throttles: nothing was carried out."""
+    """The PSP rejected the request because of its rate limit; it had no effect."""
 
 
 class LocallyRateLimited(RateLimited):
-    """We would ask the PSP more often than it allows: nothing was sent."""
+    """Our own rate limit for the PSP is reached; nothing was sent."""
 
 
 class OutcomeUnknown(PspError):
-    """The request may have taken effect (timeout, lost connection, server error)."""
+    """The request may have had an effect (timeout, lost connection, server error)."""
 
 
 class PspTimeout(OutcomeUnknown):
-    """No answer in time."""
+    """No response in time."""
 
 
 class ProtocolError(OutcomeUnknown):
-    """The answer could not be understood."""
+    """The response could not be read."""
 
 
 class CredentialsRejected(PspError):
-    """The PSP refused our credentials in its own documented error format."""
+    """The PSP rejected our credentials in its own documented error format."""
 
 
 class NotificationRejected(PspError):
-    """Bad signature, stale timestamp or a body that is not the PSP's."""
+    """Wrong signature, stale timestamp or unreadable body."""
 
 
 class BearerRefused(PspError):
-    """Payment data typed by the customer cannot be right; `code` says in which way."""
+    """Payment data typed by the customer is invalid; `code` is the contract's error code."""
 
     def __init__(self, message: str, *, code: PaymentErrorCode) -> None:
         super().__init__(message)

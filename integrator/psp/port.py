@@ -1,14 +1,14 @@
-"""The port: the one protocol between this system and a payment service provider.
+"""The PSP port: the protocols that every adapter of a payment service provider implements.
 
-An adapter is a stateless description (`Adapter`) that opens a `Connection` for one merchant's
-settings. Connections do the calls; everything else about a PSP is data.
+An `Adapter` is stateless and describes a PSP. It opens a `Connection` for one merchant's settings,
+and the connection makes the calls.
 
 Rules for every operation of a connection:
 
-* a definite answer of the PSP is returned as an `Outcome`, a decline included;
+* a definite response of the PSP is returned as an `Outcome`, a decline included;
 * anything else raises a `PspError`; an unknown outcome is `OutcomeUnknown`, never `Declined`;
-* the call's idempotency key goes to the PSP unchanged: a repetition cannot move money twice;
-* amounts come and go as `Decimal` in major units; minor units exist only inside the adapter.
+* the call's idempotency key is sent to the PSP unchanged, so that a retry cannot move money twice;
+* amounts are `Decimal` in major units; minor units exist only inside the adapter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,57 +36,57 @@ from integrator.psp.types import (
 
 
 class Connection(Protocol):
-    """An adapter at work for one merchant."""
+    """Calls to the PSP for one merchant."""
 
     async def authorize(self, call: Authorize) -> Outcome:
-        """Reserve money or store a payment method; may ask for a redirect."""
+        """Reserve money or store a payment method; may require a redirect."""
 
     async def void(self, call: Void) -> Outcome:
-        """Give a reservation back. `Approved` is the confirmation; `Declined` keeps it."""
+        """Release a reservation. `Approved` confirms it; after `Declined` it still holds."""
 
     async def capture(self, call: Capture) -> Outcome:
-        """Turn a reservation into a payment."""
+        """Capture a reservation."""
 
     async def charge(self, call: Charge) -> Outcome:
-        """Take a payment with a stored payment method."""
+        """Charge a stored payment method."""
 
     async def refund(self, call: Refund) -> Outcome:
-        """Give money of a payment back."""
+        """Refund a payment, in whole or in part."""
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
-        """The PSP's present view; None when the PSP knows nothing under id and reference."""
+        """Return the PSP's current state; None if it has no object with this id or reference."""
 
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
-        """As `fetch_authorization`, for captures and charges; its chargebacks are facts too."""
+        """Like `fetch_authorization`, for captures and charges; chargebacks are facts as well."""
 
     async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
-        """As `fetch_authorization`, for refunds."""
+        """Like `fetch_authorization`, for refunds."""
 
     async def verify_settings(self) -> SettingsCheck:
-        """Read-only check of the settings.
+        """Check the settings without changing anything at the PSP.
 
-        Credentials that the PSP refuses raise `CredentialsRejected`; settings that are wrong in
-        another way (a webhook secret that is not the PSP's) are an empty result.
+        Raises `CredentialsRejected` for credentials that the PSP refuses. Returns an empty result
+        for settings that are wrong in another way (a webhook secret that differs from the PSP's).
         """
 
     async def list_events(self, cursor: str | None) -> EventPage:
-        """What the PSP has reported or would have, behind `cursor`; None: from the beginning.
+        """Return the events after `cursor`, notified or not; None starts at the beginning.
 
-        Called only with the capability `event_list`. An entry that is no event is left out.
+        Called only with the capability `event_list`. Entries that are not events are left out.
         """
 
     async def list_movements(
         self, since: datetime, until: datetime, cursor: str | None
     ) -> MovementPage:
-        """Everything made at the PSP from `since` until before `until`, whoever made it.
+        """Return all movements created from `since` until before `until`, also by other systems.
 
-        Called only with the capability `movement_list`. `cursor` is None for the first part of a
-        window, then the one of the part before.
+        Called only with the capability `movement_list`. `cursor` is None for the first page of a
+        window, then the cursor of the previous page.
         """
 
 
 class Adapter(Protocol):
-    """One PSP: found by its entry point in the group `integrator.psp`."""
+    """Adapter of one PSP, found by its entry point in the group `integrator.psp`."""
 
     name: str
     capabilities: Capabilities
@@ -95,27 +95,27 @@ class Adapter(Protocol):
     def check_initial_bearer(
         self, role: PublicPaymentProviderRole, bearer: Mapping[str, str] | None
     ) -> None:
-        """Refuse payment data that cannot be right, without asking the PSP.
+        """Validate payment data typed by the customer, without calling the PSP.
 
-        Raises `BearerRefused` with the contract's error code.
+        Raises `BearerRefused` with the contract's error code for invalid data.
         """
 
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
-        """Open the adapter with one merchant's settings (an instance of `settings_model`).
+        """Return a connection for one merchant's settings (an instance of `settings_model`).
 
-        `http` is shared by all connections of the process and carries the timeouts.
+        `http` is shared by all connections of the process and has the timeouts configured.
         """
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
-        """Verify a notification over its raw body and split it into its events.
+        """Verify the signature of a notification's raw body and return its events.
 
-        Raises `NotificationRejected`. Pure: no I/O, no clock of its own.
+        Raises `NotificationRejected`. Pure: no I/O; the time is `now`.
         """
 
     def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
-        """Read an entry of the PSP's event list, which needs no signature: we asked for it.
+        """Read an entry of the PSP's event list, which is not signed because we requested it.
 
-        Raises `NotificationRejected` for what is no event.
+        Raises `NotificationRejected` if the entry is not an event.
         """

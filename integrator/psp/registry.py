@@ -1,4 +1,4 @@
-"""Finds PSP adapters by Python entry points, so that one can live in a package of its own."""
+"""Registry of the installed PSP adapters, which are found by entry points of any package."""
 
 from functools import cache
 from importlib.metadata import entry_points
@@ -9,19 +9,21 @@ GROUP = "integrator.psp"
 
 
 class UnknownPsp(LookupError):
-    """No installed package offers an adapter of that name."""
+    """No installed package provides an adapter of that name."""
 
 
 @cache
-def adapter(name: str) -> Adapter:
-    """The adapter called `name`; raises `UnknownPsp`."""
+def get_adapter(name: str) -> Adapter:
+    """Return the adapter called `name`; raises `UnknownPsp`."""
     for entry in entry_points(group=GROUP):
         if entry.name == name:
-            loaded: Adapter = entry.load()
-            return loaded
-    raise UnknownPsp(f"No PSP adapter called {name!r} is installed; known: {', '.join(names())}.")
+            adapter: Adapter = entry.load()
+            return adapter
+    raise UnknownPsp(
+        f"No PSP adapter called {name!r} is installed; known: {', '.join(adapter_names())}."
+    )
 
 
-def names() -> list[str]:
-    """The names of all installed adapters, sorted."""
+def adapter_names() -> list[str]:
+    """Return the names of all installed adapters, sorted."""
     return sorted({entry.name for entry in entry_points(group=GROUP)})

@@ -1,7 +1,7 @@
-"""The value types of the PSP port: what an adapter is told and what it answers.
+"""Value types of the PSP port: the arguments and results of an adapter's operations.
 
-Everything here is immutable, carries no secret unless its name says so, and speaks the contract's
-words. An adapter turns its PSP's words into these; nobody else knows the PSP's words.
+All types are immutable, hold no secret unless the name says so, and use the contract's terms. Only
+the adapter knows the PSP's own terms and translates them into these types.
 """
 
 from datetime import date, datetime
@@ -20,28 +20,28 @@ from integrator.contract.enums import (
 
 
 class Value(BaseModel):
-    """Base of the port's immutable values."""
+    """Base class of the port's immutable values."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class FactKind(StrEnum):
-    """What a PSP can be certain of about one of its objects."""
+    """Kind of a fact that the PSP reports about one of its objects."""
 
     AUTHORIZED = "authorized"
     PAID = "paid"
     REFUNDED = "refunded"
-    RETURNED = "returned"  # a refund that came back, though it had been done
+    RETURNED = "returned"  # a refund that was returned after it had been completed
     CHARGED_BACK = "charged_back"
 
 
 class Fact(Value):
-    """One movement or reservation that the PSP vouches for.
+    """One movement or reservation confirmed by the PSP.
 
     `id` is the PSP's own stable id of the movement: the same id seen twice is the same fact, so
     order and repetition of reports cannot change a sum. `amount` is in major units of the
-    transaction's currency. `description` is the PSP's own words and never an echo of ours: what
-    the merchant writes on a payment may be personal, and facts are kept for ever.
+    transaction's currency. `description` is the PSP's own text and never repeats ours: the
+    merchant's text on a payment may be personal data, and facts are kept indefinitely.
     """
 
     kind: FactKind
@@ -57,10 +57,10 @@ class Fact(Value):
 
 
 class Instrument(Value):
-    """What later charges need (`token`) and what Billwerk+ may see of it (`bearer`).
+    """Stored payment method: what later charges need (`token`) and what Billwerk+ sees (`bearer`).
 
-    `token` holds the PSP's references (customer, payment method, mandate); it never goes on the
-    wire. Both are personal data: they stay in the store and never enter a workflow.
+    `token` holds the PSP's references (customer, payment method, mandate) and is never sent to
+    Billwerk+. Both are personal data: they stay in the store and never enter a workflow.
     """
 
     token: dict[str, str] = Field(repr=False)
@@ -68,7 +68,7 @@ class Instrument(Value):
 
 
 class Approved(Value):
-    """The PSP says it is done: the facts hold from now on."""
+    """The PSP has completed the operation; the facts are established."""
 
     outcome: Literal["approved"] = "approved"
     psp_id: str | None
@@ -77,7 +77,7 @@ class Approved(Value):
 
 
 class Pending(Value):
-    """The PSP has it and has not decided; facts known so far may already be there."""
+    """The PSP has accepted the operation and not decided yet; some facts may be known already."""
 
     outcome: Literal["pending"] = "pending"
     psp_id: str | None
@@ -85,7 +85,7 @@ class Pending(Value):
 
 
 class RedirectRequired(Value):
-    """The customer must visit `url`; `psp_id` names the PSP's session until there is a result."""
+    """The customer must visit `url`; `psp_id` is the PSP's session until there is a result."""
 
     outcome: Literal["redirect"] = "redirect"
     psp_id: str
@@ -95,9 +95,9 @@ class RedirectRequired(Value):
 
 
 class Declined(Value):
-    """A definite no: no money moved, and none will for this object.
+    """Definite refusal: no money was moved, and none will be for this object.
 
-    `status` is Failed for an error, Cancelled when somebody withdrew, Expired when time ran out.
+    `status` is Failed after an error, Cancelled after a cancellation, Expired after a timeout.
     """
 
     outcome: Literal["declined"] = "declined"
@@ -112,11 +112,11 @@ class Declined(Value):
 Outcome = Annotated[
     Approved | Pending | RedirectRequired | Declined, Field(discriminator="outcome")
 ]
-"""What a PSP says of one transaction. Outages are never outcomes: they are exceptions."""
+"""Result of one operation at the PSP. Outages are never outcomes: they are exceptions."""
 
 
 class Payer(Value):
-    """The customer as Billwerk+ describes it; every member may be missing."""
+    """Customer data sent by Billwerk+; every field may be missing."""
 
     name: str | None = None
     email: str | None = None
@@ -125,10 +125,10 @@ class Payer(Value):
 
 
 class Call(Value):
-    """What every operation is told.
+    """Arguments common to all operations.
 
     `reference` is Billwerk+'s transaction id, to be stored at the PSP so that the transaction can
-    be found by it. `idempotency_key` is the same in every repetition of the same operation.
+    be found by it. `idempotency_key` is the same in every retry of the same operation.
     """
 
     reference: str
@@ -140,10 +140,10 @@ class Call(Value):
 
 
 class Authorize(Call):
-    """Reserve `amount` (0: only store the payment method), or take over an existing customer.
+    """Reserve `amount` (0: only store the payment method), or import an existing customer.
 
-    `instrument` is present for an upgrade; `initial_bearer` for a sign-up with payment data typed
-    at Billwerk+; `migration_token` names an existing customer; else the customer is redirected.
+    `instrument` is set for an upgrade; `initial_bearer` for a sign-up with payment data typed at
+    Billwerk+; `migration_token` for an existing customer. Otherwise the customer is redirected.
     """
 
     initial: bool
@@ -157,32 +157,32 @@ class Authorize(Call):
 
 
 class Capture(Call):
-    """Take `amount` of the reservation `authorization_id`."""
+    """Capture `amount` of the reservation `authorization_id`."""
 
     authorization_id: str
 
 
 class Charge(Call):
-    """Take `amount` with a stored payment method, on `execute_on` if given."""
+    """Charge `amount` to a stored payment method, on `execute_on` if set."""
 
     instrument: Instrument
     execute_on: date | None = None
 
 
 class Refund(Call):
-    """Give `amount` of the payment `payment_psp_id` back."""
+    """Refund `amount` of the payment `payment_psp_id`."""
 
     payment_psp_id: str
 
 
 class Void(Call):
-    """Give the reservation back (or close the open checkout session) named `authorization_id`."""
+    """Release the reservation `authorization_id`, or close the open checkout session of this id."""
 
     authorization_id: str
 
 
 class Lookup(Value):
-    """Ask for the state of a transaction by the PSP's id, or by our reference if there is none."""
+    """Look-up of a transaction's state by the PSP's id, or by our reference if there is no id."""
 
     reference: str
     psp_id: str | None
@@ -191,9 +191,9 @@ class Lookup(Value):
 
 
 class SettingsCheck(Value):
-    """Result of a settings verification: the roles that may be offered; empty: none.
+    """Result of a settings verification: the roles that may be offered; empty if none.
 
-    `account` is the PSP's own id of the account the settings open.
+    `account` is the PSP's own id of the account that the settings give access to.
     """
 
     roles: frozenset[PublicPaymentProviderRole] = frozenset()
@@ -201,11 +201,11 @@ class SettingsCheck(Value):
 
 
 class NotificationEvent(Value):
-    """One event out of a PSP's notification, already verified.
+    """One event of a PSP's notification, already verified.
 
     `reference` is our transaction id if the PSP repeats it; `psp_ids` are the PSP's ids by which
-    the transaction can be found otherwise. `result` is None when the PSP's body is not to be
-    trusted and the state must be fetched. An event of no interest has `relevant` False.
+    the transaction can be found otherwise. `result` is None if the notification's content cannot
+    be trusted and the state must be fetched. An event to be ignored has `relevant` False.
     """
 
     event_id: str
@@ -216,16 +216,16 @@ class NotificationEvent(Value):
 
 
 class ListedEvent(Value):
-    """One entry of the PSP's event list; `raw` is what `Adapter.read_event` reads again."""
+    """One entry of the PSP's event list; `raw` can be read again by `Adapter.read_event`."""
 
     raw: bytes = Field(repr=False)
     notices: tuple[NotificationEvent, ...] = ()
 
 
 class EventPage(Value):
-    """A part of the PSP's event list, oldest first, and where the next part begins.
+    """Page of the PSP's event list, oldest first, with the cursor of the next page.
 
-    `cursor` is as given when there was nothing new; `more` says that the next part is there.
+    `cursor` is unchanged if there was nothing new; `more` says that the next page can be read now.
     """
 
     events: tuple[ListedEvent, ...] = ()
@@ -234,7 +234,7 @@ class EventPage(Value):
 
 
 class MovementKind(StrEnum):
-    """What a PSP's list of movements holds."""
+    """Kind of a movement in a PSP's list."""
 
     AUTHORIZATION = "authorization"
     PAYMENT = "payment"
@@ -242,10 +242,10 @@ class MovementKind(StrEnum):
 
 
 class Movement(Value):
-    """Money held, taken or given back, as the PSP lists it, whoever caused it.
+    """Authorization, payment or refund listed by the PSP, created by us or by another system.
 
     `parent_psp_id` is the authorization of a capture or the payment of a refund. `outcome` is what
-    a look-up of the same object would answer; `amount` is in major units of `currency`.
+    a look-up of the same object would return; `amount` is in major units of `currency`.
     """
 
     kind: MovementKind
@@ -259,14 +259,14 @@ class Movement(Value):
 
 
 class MovementPage(Value):
-    """A part of the movements of a time window; `cursor` leads to the next, None after the last."""
+    """Page of the movements in a time window; `cursor` of the next page, None after the last."""
 
     movements: tuple[Movement, ...] = ()
     cursor: str | None = None
 
 
 class MethodCapability(Value):
-    """What the PSP can do for one payment role; becomes the role's part of IntegrationInfo."""
+    """Capabilities of one payment role; become the role's part of IntegrationInfo."""
 
     capture: bool = False
     cancel: bool = False
@@ -280,7 +280,7 @@ class MethodCapability(Value):
 
 
 class Operation(StrEnum):
-    """The operations of a connection that change something at the PSP."""
+    """Operation of a connection that changes something at the PSP."""
 
     AUTHORIZE = "authorize"
     VOID = "void"
@@ -290,27 +290,27 @@ class Operation(StrEnum):
 
 
 class IdempotencyMode(StrEnum):
-    """What protects a repeated call at the PSP."""
+    """Mechanism by which the PSP recognises a repeated call."""
 
-    KEY = "key"  # a key of its own, in a header or in the body
-    NATURAL = "natural"  # the object's own unique name, which is derived from our reference
-    NONE = "none"  # nothing: a call whose outcome is unknown is never sent again
+    KEY = "key"  # an idempotency key, in a header or in the body
+    NATURAL = "natural"  # the object's unique name, which is derived from our reference
+    NONE = "none"  # none: a call whose outcome is unknown is never sent again
 
 
 class ReplayBehavior(StrEnum):
-    """What a repeated call gets from the adapter."""
+    """Result of a repeated call."""
 
     SAME_ANSWER = "same_answer"  # the first call's outcome, replayed by the PSP
-    EXISTING = "existing"  # the outcome of the object the first call made, read by the adapter
-    UNKNOWN = "unknown"  # OutcomeUnknown: the PSP refuses and names nothing; a look-up finds it
+    EXISTING = "existing"  # the outcome of the first call's object, read by the adapter
+    UNKNOWN = "unknown"  # OutcomeUnknown: the PSP refuses without naming an object; look it up
 
 
 class IdempotencySemantics(Value):
     """How the PSP treats a repetition of the same operation.
 
-    `window_seconds` is how long it recognises one at least; later than that only look-ups are
-    made. 0 says that it recognises none (`KeyStyle.NONE`). `consistent_lookup` says whether "not
-    found by reference" is proof that the request never arrived.
+    `window_seconds` is the minimum time for which it recognises a repetition; after that only
+    look-ups are made. 0 if it never does (`IdempotencyMode.NONE`). `consistent_lookup` says
+    whether "not found by reference" proves that the request never arrived.
     """
 
     style: IdempotencyMode = IdempotencyMode.KEY
@@ -319,26 +319,26 @@ class IdempotencySemantics(Value):
     consistent_lookup: bool
 
     @model_validator(mode="after")
-    def _unprotected_calls_have_no_window(self) -> "IdempotencySemantics":
+    def _check_window(self) -> "IdempotencySemantics":
         if (self.style is IdempotencyMode.NONE) != (self.window_seconds == 0):
-            raise ValueError("A window of 0 seconds belongs to the style NONE, and to it alone.")
+            raise ValueError("window_seconds must be 0 with style NONE and above 0 with any other.")
         return self
 
 
 class CallRate(Value):
-    """What the PSP allows one account per second; kept by `integrator.psp.toolkit.rate_limit`."""
+    """Calls per second allowed for one account; see `integrator.psp.toolkit.rate_limit`."""
 
     reads: int
     writes: int
 
 
 class Capabilities(Value):
-    """The declared capability sheet of an adapter.
+    """Declared capabilities of an adapter.
 
-    `event_list` and `movement_list` say whether the PSP can be asked for what has happened,
-    `can_read` whether it can be asked for one transaction's state: if not, `fetch_*` are never
-    called and only its answers and notifications tell. `asynchronous` names the operations it
-    merely accepts, to tell the outcome later: for a void, "still held" is then no answer yet.
+    `event_list` and `movement_list` say whether the PSP lists events and movements, `can_read`
+    whether a transaction's state can be looked up: if not, `fetch_*` are never called and the
+    state is known only from responses and notifications. `asynchronous` are the operations that
+    the PSP only accepts and decides later: for a void, "still held" is then not final.
     """
 
     methods: dict[PublicPaymentProviderRole, MethodCapability]

@@ -1,4 +1,4 @@
-"""Adapter of Billwerk+ Pay, which was called Reepay and is now called Frisbii Pay."""
+"""Adapter of Billwerk+ Pay (formerly Reepay, now Frisbii Pay)."""
 
 from integrator.psp.billwerk_pay.adapter import BillwerkPayAdapter
 

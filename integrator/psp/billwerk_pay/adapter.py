@@ -1,4 +1,4 @@
-"""Billwerk+ Pay behind the port."""
+"""Adapter of Billwerk+ Pay."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.billwerk_pay import notifications
-from integrator.psp.billwerk_pay.client import Client
+from integrator.psp.billwerk_pay.client import BillwerkPayClient
 from integrator.psp.billwerk_pay.config import BillwerkPayConfig
 from integrator.psp.billwerk_pay.connection import BillwerkPayConnection
 from integrator.psp.billwerk_pay.settings import BillwerkPaySettings
@@ -28,15 +28,16 @@ from integrator.psp.types import (
 )
 
 _RATE = CallRate(reads=25, writes=10)
-"""Per second; short bursts of more are allowed and not relied on."""
+"""Per second; the PSP allows short bursts, which are not used."""
 
 
 class BillwerkPayAdapter(PspAdapter[BillwerkPaySettings]):
-    """Cards by hosted checkout. No debits: an IBAN cannot be handed over, only typed at the PSP.
+    """Cards by hosted checkout. No debits: the PSP's API accepts no IBAN.
 
-    A repetition is recognised by names made of our reference: a charge by its unique handle, a
-    settle and a refund by their texts. Keys are sent along and protect calls that overlap; how long
-    the PSP keeps them it does not say. "Not found" is no proof, as texts are found in lists.
+    A repetition is recognised by names derived from our reference: a charge by its unique handle, a
+    settle (the PSP's term for a capture) and a refund by their texts. Keys are sent as well and
+    protect concurrent calls; the PSP does not document how long it keeps them. "Not found" proves
+    nothing, as texts are searched in lists.
     """
 
     name = "billwerk_pay"
@@ -63,18 +64,18 @@ class BillwerkPayAdapter(PspAdapter[BillwerkPaySettings]):
         self._config = config
 
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
-        """Open the adapter with a `BillwerkPaySettings`."""
-        merchant = self.own(settings)
-        config = self._config or BillwerkPayConfig.of_environment()
+        """Return a connection for a `BillwerkPaySettings`."""
+        merchant = self.cast_settings(settings)
+        config = self._config or BillwerkPayConfig.from_environment()
         credentials = f"{merchant.private_key.get_secret_value()}:".encode()
         headers = {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
-        # A stand-in allows any rate.
-        budget = None if config.url else self.budget(merchant.private_key, _RATE)
-        api, checkout = (PspHttp(http, url, headers, budget) for url in config.addresses)
-        return BillwerkPayConnection(Client(api, checkout), merchant)
+        # An emulator has no rate limit.
+        rate_limiter = None if config.url else self.rate_limiter(merchant.private_key, _RATE)
+        api, checkout = (PspHttp(http, url, headers, rate_limiter) for url in config.addresses)
+        return BillwerkPayConnection(BillwerkPayClient(api, checkout), merchant)
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         """Verify a webhook and read its event. Raises `NotificationRejected`."""
-        return notifications.parse(self.own(settings).webhook_secret, body, now)
+        return notifications.parse(self.cast_settings(settings).webhook_secret, body, now)

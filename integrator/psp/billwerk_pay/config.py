@@ -1,4 +1,4 @@
-"""Where the PSP's two APIs are found. A deployment's choice, not a merchant's."""
+"""Addresses of the PSP's two APIs, chosen by the deployment and not by a merchant."""
 
 from pydantic import Field, HttpUrl
 
@@ -9,7 +9,10 @@ _CHECKOUT = HttpUrl("https://checkout-api.reepay.com")
 
 
 class BillwerkPayConfig(DeploymentConfig):
-    """The PSP itself, unless URLs are given; its test and live accounts share both addresses."""
+    """Addresses of an emulator; without them the PSP is called.
+
+    Test and live accounts have the same addresses.
+    """
 
     url: HttpUrl | None = Field(None, validation_alias="INTEGRATOR_BILLWERK_PAY_URL")
     checkout_url: HttpUrl | None = Field(
@@ -18,5 +21,5 @@ class BillwerkPayConfig(DeploymentConfig):
 
     @property
     def addresses(self) -> tuple[str, str]:
-        """Of the API and of the checkout API, without the version."""
+        """Return the URLs of the API and of the checkout API, without the version."""
         return str(self.url or _API), str(self.checkout_url or _CHECKOUT)

@@ -1,12 +1,12 @@
-"""The PSP's codes in the words of the contract (its §11.1), and the platform's languages."""
+"""Mapping of the PSP's codes to the contract's (its §11.1), and of languages to locales."""
 
 from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
-from integrator.psp.toolkit.code_table import meanings
+from integrator.psp.toolkit.code_table import build_code_table
 
-_CODES = meanings(
+_CODES = build_code_table(
     {
-        # 7 is a right this key lacks, no wrong key: PermissionDenied would switch the PSP off.
+        # 7 is a missing permission, not a wrong key: PermissionDenied would switch the PSP off.
         Code.InvalidConfiguration: "7 20 21 62 acquirer_configuration_error",
         Code.InvalidData: "1 11 54",
         Code.InternalProviderError: "43 144",
@@ -18,10 +18,10 @@ _CODES = meanings(
         "acquirer_communication_error acquirer_error acquirer_integration_error sca_required "
         "settle_blocked",
         Code.BearerExpired: "credit_card_expired",
-        # 19, 40, 42: no such, or no active, card; 147: the scheme forbids to use it again.
+        # 19, 40, 42: card missing or not active; 147: the scheme forbids further use.
         Code.BearerInvalid: "19 40 42 147 credit_card_lost_or_stolen credit_card_suspected_fraud "
         "fraud_block acquirer_authentication_error emv_token_deleted emv_token_suspended",
-        # The object is in a state that does not allow it.
+        # The state of the object does not allow the operation.
         Code.InvalidPreconditions: "29 79 82 105 106 109 authorization_expired",
         Code.Canceled: "authorization_voided risk_filter_block",
     }
@@ -40,15 +40,15 @@ _LOCALES = {
 
 
 def error_code(psp_code: str | None) -> Code:
-    """What an API error's number or a transaction error means."""
+    """Map the number of an API error or the code of a transaction error."""
     return _CODES.get(psp_code or "", Code.UnmappedError)
 
 
 def chargeback_reason(psp_reason: str | None) -> Reason:
-    """Why a payer disputes; the remaining reasons are all complaints of the payer's own."""
+    """Map the reason of a dispute; unlisted reasons are complaints by the payer."""
     return _REASONS.get(psp_reason, Reason.UserInitiated) if psp_reason else Reason.Unknown
 
 
 def locale(language: str | None) -> str:
-    """The hosted page's language; English for one it does not speak."""
+    """Return the locale of the hosted page; English for an unsupported language."""
     return _LOCALES.get((language or "").lower(), "en_US")

@@ -1,8 +1,8 @@
-"""What was made at the PSP in a time window, whoever made it.
+"""Movements at the PSP in a time window, created by us or elsewhere.
 
-Lists are in the account's local time without an offset, newest first; their entries do have an
-offset, so that a window is asked for generously and cut exactly. A chargeback changes an old
-payment and is never notified: such payments are listed in the window of their dispute's end.
+Lists are queried in the account's local time without offset, newest first; their entries do have an
+offset. So a larger window is requested and then filtered exactly. A chargeback changes an old
+payment without notification: such payments are listed in the window of their dispute's end.
 https://optimize-docs.billwerk.com/docs/list_queries
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from integrator.psp.billwerk_pay import lookup, mapping
-from integrator.psp.billwerk_pay.client import Client
+from integrator.psp.billwerk_pay.client import BillwerkPayClient
 from integrator.psp.billwerk_pay.money import to_major
 from integrator.psp.billwerk_pay.wire import (
     Account,
@@ -21,9 +21,9 @@ from integrator.psp.billwerk_pay.wire import (
     Invoice,
     Transaction,
 )
-from integrator.psp.toolkit.pagination import Part, movement_page
-from integrator.psp.toolkit.redaction import mark
-from integrator.psp.toolkit.time_formats import wall_clock
+from integrator.psp.toolkit.pagination import ListPage, fetch_movement_page
+from integrator.psp.toolkit.redaction import extract_reference
+from integrator.psp.toolkit.time_formats import format_local_time
 from integrator.psp.types import Approved, Movement, MovementKind, MovementPage, Outcome, Pending
 
 _KINDS = {
@@ -31,104 +31,106 @@ _KINDS = {
     "settle": MovementKind.PAYMENT,
     "refund": MovementKind.REFUND,
 }
-_MOVED_NOTHING = frozenset({"failed", "cancelled"})
+_STATES_WITHOUT_MONEY = frozenset({"failed", "cancelled"})
 _SEPARATOR = "|"
 _HOUR = timedelta(hours=1)
-# Between a movement and the text that belongs to it.
-_AROUND = timedelta(minutes=1)
+# Maximum time between a movement and its text.
+_TEXT_MARGIN = timedelta(minutes=1)
 
 log = logging.getLogger(__name__)
 
 
-async def movements(
-    client: Client, since: datetime, until: datetime, cursor: str | None
+async def list_movements(
+    client: BillwerkPayClient, since: datetime, until: datetime, cursor: str | None
 ) -> MovementPage:
-    """A page of a window; the cursor begins with the account's time zone and currency."""
+    """Fetch a page of a window; the cursor begins with the account's time zone and currency."""
     if cursor is None:
-        account = await client.require(Account, "account")
-        zone, currency, place = account.timezone, account.currency, ""
+        account = await client.get_required(Account, "account")
+        zone, currency, position = account.timezone, account.currency, ""
     else:
-        zone, currency, place = cursor.split(_SEPARATOR, 2)
+        zone, currency, position = cursor.split(_SEPARATOR, 2)
     window = {
-        "from": wall_clock(since, zone, spare=-_HOUR),
-        "to": wall_clock(until + timedelta(seconds=1), zone, spare=_HOUR),
+        "from": format_local_time(since, zone, ambiguity_offset=-_HOUR),
+        "to": format_local_time(until + timedelta(seconds=1), zone, ambiguity_offset=_HOUR),
     }
 
-    async def transactions(after: str | None) -> Part:
-        page = await client.listed(Transaction, "transaction", next_page_token=after, **window)
-        made = [t for t in page.content if since <= t.created < until and _moved(t)]
-        marks = await _marks(client, made, zone)
-        found = [_movement(t, t.currency or currency, marks) for t in made]
-        return found, page.next_page_token
+    async def fetch_transactions(after: str | None) -> ListPage:
+        page = await client.list_page(Transaction, "transaction", next_page_token=after, **window)
+        moved = [t for t in page.content if since <= t.created < until and _has_moved_money(t)]
+        references = await _find_references(client, moved, zone)
+        movements = [_build_movement(t, t.currency or currency, references) for t in moved]
+        return movements, page.next_page_token
 
-    async def disputes(after: str | None) -> Part:
+    async def fetch_disputes(after: str | None) -> ListPage:
         params = {"range": "resolved", "next_page_token": after, **window}
-        page = await client.listed(Dispute, "dispute", **params)
+        page = await client.list_page(Dispute, "dispute", **params)
         lost = [d for d in page.content if mapping.is_chargeback(d)]
-        own = [d for d in lost if d.resolved is not None and since <= d.resolved < until]
-        return [await _charged_back(client, d) for d in own], page.next_page_token
+        resolved = [d for d in lost if d.resolved is not None and since <= d.resolved < until]
+        return [await _charged_back_payment(client, d) for d in resolved], page.next_page_token
 
-    lists = {"transaction": transactions, "dispute": disputes}
-    page = await movement_page(lists, place, _SEPARATOR)
+    lists = {"transaction": fetch_transactions, "dispute": fetch_disputes}
+    page = await fetch_movement_page(lists, position, _SEPARATOR)
     if page.cursor is None:
         return page
     kind, _, token = page.cursor.partition(_SEPARATOR)
     return page.model_copy(update={"cursor": _SEPARATOR.join((zone, currency, kind, token))})
 
 
-def _moved(listed: Transaction) -> bool:
-    return listed.type in _KINDS and listed.state not in _MOVED_NOTHING
+def _has_moved_money(transaction: Transaction) -> bool:
+    return transaction.type in _KINDS and transaction.state not in _STATES_WITHOUT_MONEY
 
 
-async def _marks(
-    client: Client, listed: Sequence[Transaction], zone: str
+async def _find_references(
+    client: BillwerkPayClient, transactions: Sequence[Transaction], zone: str
 ) -> dict[tuple[str, int], str]:
-    """Our references in the texts of settles and refunds, by handle or id and by amount."""
-    found: dict[tuple[str, int], str] = {}
-    if not listed:
-        return found
-    times = [moved.created for moved in listed]
+    """Return our references in the texts of settles and refunds, by handle or id and amount."""
+    references: dict[tuple[str, int], str] = {}
+    if not transactions:
+        return references
+    times = [moved.created for moved in transactions]
     span = {
-        "from": wall_clock(min(times) - _AROUND, zone, spare=-_HOUR),
-        "to": wall_clock(max(times) + _AROUND, zone, spare=_HOUR),
+        "from": format_local_time(min(times) - _TEXT_MARGIN, zone, ambiguity_offset=-_HOUR),
+        "to": format_local_time(max(times) + _TEXT_MARGIN, zone, ambiguity_offset=_HOUR),
     }
-    if any(moved.type == "settle" and _captures(moved) for moved in listed):
-        async for charge in client.entries(Charge, "charge", range="settled", **span):
+    if any(moved.type == "settle" and _is_capture(moved) for moved in transactions):
+        async for charge in client.iterate_list(Charge, "charge", range="settled", **span):
             for line in charge.order_lines:
-                if reference := mark(line.ordertext):
-                    found[charge.handle, line.amount] = reference
-    if any(moved.type == "refund" for moved in listed):
-        async for note in client.entries(CreditNote, "credit_note", **span):
+                if reference := extract_reference(line.ordertext):
+                    references[charge.handle, line.amount] = reference
+    if any(moved.type == "refund" for moved in transactions):
+        async for note in client.iterate_list(CreditNote, "credit_note", **span):
             for text in note.credit_note_lines:
-                if note.transaction and (reference := mark(text.text)):
-                    found[note.transaction, note.amount] = reference
-    return found
+                if note.transaction and (reference := extract_reference(text.text)):
+                    references[note.transaction, note.amount] = reference
+    return references
 
 
-def _captures(settle: Transaction) -> bool:
-    """Whether it took a reservation, whose handle is another transaction's."""
+def _is_capture(settle: Transaction) -> bool:
+    """Return whether a settle captured a reservation, which has another transaction's handle."""
     return settle.card_transaction.ref_transaction is not None
 
 
-def _movement(
-    listed: Transaction,
+def _build_movement(
+    transaction: Transaction,
     currency: str,
-    marks: Mapping[tuple[str, int], str],
+    references: Mapping[tuple[str, int], str],
     outcome: Outcome | None = None,
 ) -> Movement:
-    kind, handle = _KINDS[listed.type], listed.invoice
-    settle = listed.card_transaction.ref_transaction
+    kind, handle = _KINDS[transaction.type], transaction.invoice
+    settle = transaction.card_transaction.ref_transaction
     id, parent, reference = {
         MovementKind.AUTHORIZATION: (handle, None, handle),
         MovementKind.PAYMENT: (
-            mapping.movement_id(handle, listed.id),
+            mapping.movement_id(handle, transaction.id),
             handle,
-            marks.get((handle, listed.amount), handle) if _captures(listed) else handle,
+            references.get((handle, transaction.amount), handle)
+            if _is_capture(transaction)
+            else handle,
         ),
         MovementKind.REFUND: (
-            listed.id,
+            transaction.id,
             mapping.movement_id(handle, settle) if settle else None,
-            marks.get((listed.id, listed.amount)),
+            references.get((transaction.id, transaction.amount)),
         ),
     }[kind]
     return Movement(
@@ -136,34 +138,41 @@ def _movement(
         psp_id=id,
         reference=reference,
         parent_psp_id=parent,
-        amount=to_major(listed.amount, currency),
+        amount=to_major(transaction.amount, currency),
         currency=currency,
-        booked_at=listed.created,
-        outcome=outcome or _outcome(listed, kind, id, currency),
+        booked_at=transaction.created,
+        outcome=outcome or _transaction_outcome(transaction, kind, id, currency),
     )
 
 
-def _outcome(listed: Transaction, kind: MovementKind, id: str, currency: str) -> Outcome:
+def _transaction_outcome(
+    transaction: Transaction, kind: MovementKind, id: str, currency: str
+) -> Outcome:
     if kind is MovementKind.PAYMENT:
-        return mapping.movement(listed, currency)
+        return mapping.settle_outcome(transaction, currency)
     if kind is MovementKind.REFUND:
-        return mapping.refund(listed, currency)
-    if listed.state in ("authorized", "settled"):
-        at = listed.authorized or listed.created
-        return Approved(psp_id=id, facts=(mapping.held(id, listed.amount, currency, at),))
+        return mapping.refund_outcome(transaction, currency)
+    if transaction.state in ("authorized", "settled"):
+        at = transaction.authorized or transaction.created
+        return Approved(psp_id=id, facts=(mapping.hold_fact(id, transaction.amount, currency, at),))
     return Pending(psp_id=id)
 
 
-async def _charged_back(client: Client, dispute: Dispute) -> Movement | None:
-    """The payment a dispute has changed; it names a handle, which has one settle as a rule."""
+async def _charged_back_payment(client: BillwerkPayClient, dispute: Dispute) -> Movement | None:
+    """Build the movement of a disputed payment.
+
+    A dispute names a handle, which normally has one settle.
+    """
     invoice = await client.get(Invoice, "invoice", dispute.invoice)
-    known = invoice.transactions if invoice else []
-    settles = [t for t in known if t.type == "settle" and t.state == "settled"]
+    transactions = invoice.transactions if invoice else []
+    settles = [t for t in transactions if t.type == "settle" and t.state == "settled"]
     if invoice is None or not settles:
-        log.error("Dispute %s is about nothing that was settled", dispute.id)
+        log.error("Dispute %s is skipped: its charge has no settled transaction", dispute.id)
         return None
-    found = await lookup.disputes(client, settles[-1])
-    outcome = mapping.movement(settles[-1], invoice.currency, found)
-    lines = {(invoice.handle, n.amount): mark(n.ordertext) for n in invoice.order_lines}
-    marks = {place: reference for place, reference in lines.items() if reference}
-    return _movement(settles[-1], invoice.currency, marks, outcome)
+    disputes = await lookup.list_disputes(client, settles[-1])
+    outcome = mapping.settle_outcome(settles[-1], invoice.currency, disputes)
+    lines = {
+        (invoice.handle, n.amount): extract_reference(n.ordertext) for n in invoice.order_lines
+    }
+    references = {place: reference for place, reference in lines.items() if reference}
+    return _build_movement(settles[-1], invoice.currency, references, outcome)

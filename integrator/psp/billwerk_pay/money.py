@@ -1,10 +1,10 @@
-"""Amounts in the PSP's units, which are not those of ISO 4217.
+"""Conversion of amounts to the PSP's units, which are not those of ISO 4217.
 
-By Billwerk's own sample a unit is a thousandth in seven currencies and a hundredth in all others,
-also in those without decimals (50 JPY is 5000).
+According to Billwerk's sample a unit is a thousandth in seven currencies and a hundredth in all
+others, also in those without decimals (50 JPY is 5000).
 """
 
-from integrator.psp.toolkit.money import Units
+from integrator.psp.toolkit.money import MinorUnits
 
 _THOUSANDTHS = frozenset({"BHD", "IQD", "KWD", "LYD", "OMR", "TND", "VND"})
 
@@ -13,5 +13,5 @@ def _decimals(currency: str) -> int:
     return 3 if currency in _THOUSANDTHS else 2
 
 
-_UNITS = Units(_decimals)
+_UNITS = MinorUnits(_decimals)
 to_minor, to_major = _UNITS.to_minor, _UNITS.to_major

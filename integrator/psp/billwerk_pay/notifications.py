@@ -1,9 +1,9 @@
-"""The PSP's webhooks: signed, but only their id and time, so that they are mere hints.
+"""Webhooks of the PSP; only their id and time are signed, so that they are only hints.
 
-The signature covers neither the event nor the ids of what it is about: the state is fetched.
-Repetitions carry the time of the event (not confirmed by the PSP), and it repeats for days; a
-replay does no more than have the state fetched once more, and is known by its id. So an old time
-is accepted, and one in the future is not.
+The signature covers neither the event type nor the ids of the objects: the state is fetched.
+Repetitions carry the time of the event (not confirmed by the PSP) and are sent for days. A replay
+only causes another look-up and is recognised by its id. So an old time is accepted, but not one in
+the future.
 """
 
 from collections.abc import Sequence
@@ -14,39 +14,45 @@ from pydantic import SecretStr, ValidationError
 from integrator.psp.billwerk_pay.mapping import movement_id
 from integrator.psp.billwerk_pay.wire import Notification
 from integrator.psp.errors import NotificationRejected
-from integrator.psp.toolkit.secrets import split
+from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.toolkit.signatures import require_hmac_sha256, require_past
 from integrator.psp.types import NotificationEvent
 
 
 def parse(secrets: SecretStr, body: bytes, now: datetime) -> Sequence[NotificationEvent]:
-    """The event of a notification. Raises `NotificationRejected`."""
+    """Verify a notification and return its event. Raises `NotificationRejected`."""
     try:
-        told = Notification.model_validate_json(body)
+        notification = Notification.model_validate_json(body)
     except ValidationError:
         raise NotificationRejected("The notification is not one of the PSP") from None
-    require_hmac_sha256(split(secrets), f"{told.timestamp}{told.id}".encode(), [told.signature])
-    require_past(told.at, now)
-    return [_notice(told)]
+    require_hmac_sha256(
+        split_secrets(secrets),
+        f"{notification.timestamp}{notification.id}".encode(),
+        [notification.signature],
+    )
+    require_past(notification.at, now)
+    return [_to_notification_event(notification)]
 
 
-def _notice(told: Notification) -> NotificationEvent:
-    """Whom it concerns.
+def _to_notification_event(notification: Notification) -> NotificationEvent:
+    """Identify the transaction of a notification.
 
-    A settle under a preauth's handle is a payment's, which is known by the movement alone; so is
-    a refund. Everything else is about the handle itself. A stored card is its customer's, who is
-    named like the sign-up.
+    A settle under a preauth's handle belongs to a payment, which is identified by the settle's id;
+    likewise a refund. Everything else belongs to the handle itself. A stored card belongs to its
+    customer, whose handle is that of the sign-up.
     """
-    match told.event_type:
-        case "invoice_settled" if told.invoice and told.transaction:
-            ids: tuple[str, ...] = (movement_id(told.invoice, told.transaction),)
-            return NotificationEvent(event_id=told.id, psp_ids=ids)
-        case "invoice_refund" | "invoice_refund_failed" if told.transaction:
-            return NotificationEvent(event_id=told.id, psp_ids=(told.transaction,))
+    match notification.event_type:
+        case "invoice_settled" if notification.invoice and notification.transaction:
+            ids: tuple[str, ...] = (movement_id(notification.invoice, notification.transaction),)
+            return NotificationEvent(event_id=notification.id, psp_ids=ids)
+        case "invoice_refund" | "invoice_refund_failed" if notification.transaction:
+            return NotificationEvent(event_id=notification.id, psp_ids=(notification.transaction,))
         case "invoice_authorized" | "invoice_settled" | "invoice_failed" | "invoice_cancelled":
-            ids = (movement_id(told.invoice or "", told.transaction or ""),)
-            return NotificationEvent(event_id=told.id, reference=told.invoice, psp_ids=ids)
+            ids = (movement_id(notification.invoice or "", notification.transaction or ""),)
+            return NotificationEvent(
+                event_id=notification.id, reference=notification.invoice, psp_ids=ids
+            )
         case "customer_payment_method_added":
-            return NotificationEvent(event_id=told.id, reference=told.customer)
+            return NotificationEvent(event_id=notification.id, reference=notification.customer)
         case _:
-            return NotificationEvent(event_id=told.id, relevant=False)
+            return NotificationEvent(event_id=notification.id, relevant=False)

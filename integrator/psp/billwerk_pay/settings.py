@@ -1,4 +1,4 @@
-"""What a merchant enters to use Billwerk+ Pay."""
+"""Settings form of a merchant of Billwerk+ Pay."""
 
 from typing import Annotated, Any
 
@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field
 from integrator.psp.toolkit.secrets import Secret, Secrets
 from integrator.psp.toolkit.settings import MerchantSettings
 
-# The platform's card types in the words of the hosted page; Bancaire has none of its own there.
-_METHODS = {
+# Card types of Billwerk+ and their codes at the hosted page, which has none for Bancaire.
+_CARD_TYPES = {
     "visa": "visa",
     "mastercard": "mc",
     "amex": "amex",
@@ -23,15 +23,15 @@ _METHODS = {
 
 def _payment_methods(entered: Any) -> list[str]:
     names = [part.strip().lower() for part in str(entered).split(",") if part.strip()]
-    if unknown := [name for name in names if name not in _METHODS]:
+    if unknown := [name for name in names if name not in _CARD_TYPES]:
         raise ValueError(f"{len(unknown)} unknown card types")
-    return [method for name in names if (method := _METHODS[name])] or ["card"]
+    return [method for name in names if (method := _CARD_TYPES[name])] or ["card"]
 
 
 class BillwerkPaySettings(MerchantSettings):
-    """One merchant's account.
+    """Settings of one Billwerk+ Pay account.
 
-    `payment_methods` are what the hosted page offers: all cards unless card types are named.
+    `payment_methods` are the card types of the hosted page; all cards unless some are entered.
     """
 
     private_key: Secret = Field(

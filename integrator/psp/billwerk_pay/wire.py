@@ -1,8 +1,8 @@
-"""The PSP's own objects, as far as they are read; sources: its generated SDKs and API reference.
+"""Models of the PSP's JSON; sources: its generated SDKs and API reference.
 
-Amounts are integers in units of `money.factor`, times ISO 8601 with an offset. Unknown members are
-ignored and states are plain text, so that the PSP may add to both. Most objects hold personal
-data: `repr` shows their ids only.
+Amounts are integers in the units of the `money` module, times ISO 8601 with an offset. Unknown
+members are ignored and states are plain strings, so that the PSP may add to both. Most objects hold
+personal data, so that `repr` shows only their ids.
 """
 
 from datetime import UTC, datetime
@@ -11,13 +11,13 @@ from typing import Generic, TypeVar
 from pydantic import AwareDatetime, Field, RootModel
 
 from integrator.psp.errors import NotificationRejected
-from integrator.psp.toolkit.wire import Id, Minor, Wire
+from integrator.psp.toolkit.wire import Id, MinorAmount, WireModel
 
 T = TypeVar("T")
 
 
-class ErrorBody(Wire):
-    """The PSP's own error format; `http_status` repeats the answer's status."""
+class ErrorBody(WireModel):
+    """Error body; `http_status` repeats the status of the response."""
 
     code: int = Field(strict=True, ge=1)
     error: str
@@ -26,36 +26,36 @@ class ErrorBody(Wire):
     transaction_error: str | None = None
 
 
-class Listed(Wire, Generic[T]):
-    """A page of a list, newest first; without a token it is the last."""
+class ListPage(WireModel, Generic[T]):
+    """Page of a list, newest first; the last one has no token."""
 
     content: list[T]
     next_page_token: str | None = None
 
 
-class Account(Wire):
-    """The merchant's account; lists are asked for in its local time."""
+class Account(WireModel):
+    """The merchant's account; lists are queried in its local time."""
 
     id: Id
     currency: str
     timezone: str
 
 
-class WebhookSettings(Wire):
-    """How the account's notifications are signed."""
+class WebhookSettings(WireModel):
+    """Webhook settings of the account, with the secret that signs its notifications."""
 
     secret: str
 
 
-class Session(Wire):
-    """A visit to the hosted page, just opened."""
+class Session(WireModel):
+    """Session of the hosted page that was just opened."""
 
     id: Id
     url: str
 
 
-class SessionInfo(Wire):
-    """A visit to the hosted page, looked at again."""
+class SessionInfo(WireModel):
+    """Session of the hosted page, looked up."""
 
     id: Id
     expires: AwareDatetime
@@ -63,11 +63,11 @@ class SessionInfo(Wire):
 
 
 class SessionInfos(RootModel[list[SessionInfo]]):
-    """All visits to the hosted page for one purpose."""
+    """All sessions of one charge or customer."""
 
 
-class CardDetails(Wire):
-    """A card without its number; `exp_date` is MM-YY."""
+class CardDetails(WireModel):
+    """Card without its number; `exp_date` is MM-YY."""
 
     card_type: str | None = None
     card_country: str | None = None
@@ -76,7 +76,7 @@ class CardDetails(Wire):
 
 
 class PaymentMethod(CardDetails):
-    """A stored card; read by id its details are in `card`, among a customer's in itself.
+    """Stored card; its details are in `card` if read by id, else in the object itself.
 
     `reference` is the id of the session that stored it.
     """
@@ -88,38 +88,38 @@ class PaymentMethod(CardDetails):
     card: CardDetails | None = None
 
 
-class PaymentMethods(Wire):
-    """Everything a customer has stored."""
+class PaymentMethods(WireModel):
+    """Stored payment methods of a customer."""
 
     cards: list[PaymentMethod] = Field(default=[])
 
 
 class Source(CardDetails):
-    """What was charged; `card` is the id of a stored card."""
+    """Source of a charge; `card` is the id of a stored card."""
 
     card: str | None = None
     acquirer_message: str | None = None
 
 
-class OrderLine(Wire):
-    """What was sold, or settled, in the merchant's words."""
+class OrderLine(WireModel):
+    """Order line of a charge or settle, with the merchant's text."""
 
     ordertext: str | None = None
     amount: int = Field(strict=True)
 
 
-class Charge(Wire):
-    """One handle's payment; once settled, `amount` is what all its settles took."""
+class Charge(WireModel):
+    """Charge of one handle; once settled, `amount` is the total of its settles."""
 
     handle: Id
     state: str
-    amount: Minor
+    amount: MinorAmount
     currency: str
     created: AwareDatetime
     customer: str | None = None
     authorized: AwareDatetime | None = None
     settled: AwareDatetime | None = None
-    authorized_amount: Minor | None = None
+    authorized_amount: MinorAmount | None = None
     transaction: str | None = None
     error: str | None = None
     error_state: str | None = None
@@ -128,8 +128,8 @@ class Charge(Wire):
     order_lines: list[OrderLine] = Field(default=[])
 
 
-class CardTransaction(Wire):
-    """The acquirer's side of a transaction."""
+class CardTransaction(WireModel):
+    """The acquirer's data of a transaction."""
 
     error: str | None = None
     error_state: str | None = None
@@ -137,14 +137,14 @@ class CardTransaction(Wire):
     ref_transaction: str | None = None
 
 
-class Transaction(Wire):
+class Transaction(WireModel):
     """One movement or reservation under a handle: `authorization`, `settle` or `refund`."""
 
     id: Id
     state: str
     type: str
     invoice: Id
-    amount: Minor
+    amount: MinorAmount
     created: AwareDatetime
     currency: str | None = None
     authorized: AwareDatetime | None = None
@@ -152,22 +152,22 @@ class Transaction(Wire):
     card_transaction: CardTransaction = CardTransaction()
 
 
-class CreditNoteLine(Wire):
-    """Why money was given back, in the merchant's words."""
+class CreditNoteLine(WireModel):
+    """Line of a credit note, with the merchant's text."""
 
     text: str | None = None
 
 
-class CreditNote(Wire):
-    """Made by every successful refund; `transaction` is the refund's id."""
+class CreditNote(WireModel):
+    """Credit note of a successful refund; `transaction` is the refund's id."""
 
-    amount: Minor
+    amount: MinorAmount
     transaction: str | None = None
     credit_note_lines: list[CreditNoteLine] = Field(default=[])
 
 
-class Invoice(Wire):
-    """Everything under a handle, transactions oldest first."""
+class Invoice(WireModel):
+    """Invoice of a handle with all its transactions, oldest first."""
 
     handle: Id
     currency: str
@@ -176,13 +176,13 @@ class Invoice(Wire):
     credit_notes: list[CreditNote] = Field(default=[])
 
 
-class Refund(Wire):
-    """Money given back; its id is that of its transaction, too."""
+class Refund(WireModel):
+    """Refund; its id is also that of its transaction."""
 
     id: Id
     state: str
     invoice: Id
-    amount: Minor
+    amount: MinorAmount
     currency: str
     created: AwareDatetime
     error: str | None = None
@@ -190,21 +190,21 @@ class Refund(Wire):
     acquirer_message: str | None = None
 
 
-class Dispute(Wire):
-    """A payer's complaint about a charge."""
+class Dispute(WireModel):
+    """Dispute of a charge by the payer."""
 
     id: Id
     state: str
     invoice: Id
-    amount: Minor
+    amount: MinorAmount
     outcome: str | None = None
-    outcome_amount: Minor | None = None
+    outcome_amount: MinorAmount | None = None
     reason: str | None = None
     resolved: AwareDatetime | None = None
 
 
-class Notification(Wire):
-    """What has been signed, and what has not; `timestamp` is signed as it was sent."""
+class Notification(WireModel):
+    """Notification; only id and timestamp are signed, the timestamp as it was sent."""
 
     id: Id
     timestamp: str
@@ -216,9 +216,9 @@ class Notification(Wire):
 
     @property
     def at(self) -> datetime:
-        """Raises `NotificationRejected`."""
+        """Return the timestamp as a time. Raises `NotificationRejected`."""
         try:
             sent = datetime.fromisoformat(self.timestamp)
         except ValueError:
-            raise NotificationRejected("The notification's time cannot be read") from None
+            raise NotificationRejected("The notification's timestamp is not readable") from None
         return sent if sent.tzinfo else sent.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""GoCardless behind the port."""
+"""Adapter of GoCardless."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ _VERSION = "2015-07-06"
 _RATE = CallRate(reads=8, writes=8)
 
 
-def _mandate(*, by_iban: bool = False) -> MethodCapability:
+def _mandate_capability(*, by_iban: bool = False) -> MethodCapability:
     return MethodCapability(
         cancel=True,
         redirect=True,
@@ -42,20 +42,20 @@ def _mandate(*, by_iban: bool = False) -> MethodCapability:
 
 
 class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
-    """Direct debits. A preauth is a mandate and holds no money; a cancel calls its sign-up off.
+    """Direct debits. A preauth is a mandate without reservation; a cancel ends an open sign-up.
 
-    Sign-up by IBAN needs GoCardless' permission for custom payment pages; without it, it is
-    declined as `InvalidConfiguration`. `config` says where GoCardless is; without it the
-    environment does, once per process.
+    Sign-up by IBAN requires GoCardless' permission for custom payment pages; without it, it is
+    declined as `InvalidConfiguration`. Without `config` the address is read from the environment,
+    once per process.
     """
 
     name = "gocardless"
     settings_model: type[BaseModel] = GoCardlessSettings
     capabilities = Capabilities(
         methods={
-            Role.Debit: _mandate(by_iban=True),
-            Role.Autogiro: _mandate(),
-            Role.Betalingsservice: _mandate(),
+            Role.Debit: _mandate_capability(by_iban=True),
+            Role.Autogiro: _mandate_capability(),
+            Role.Betalingsservice: _mandate_capability(),
         },
         refunds=True,
         asynchronous=frozenset({Operation.CHARGE, Operation.REFUND}),
@@ -63,7 +63,7 @@ class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
         migration=True,
         event_list=True,
         movement_list=True,
-        # Keys live for about 30 days (unconfirmed); a tenth of that outlasts any outage.
+        # Keys are kept for about 30 days (unconfirmed); a tenth of that is longer than any outage.
         idempotency=IdempotencySemantics(
             on_repeat=ReplayBehavior.EXISTING, window_seconds=3 * 24 * 3600, consistent_lookup=False
         ),
@@ -73,25 +73,25 @@ class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
         self._config = config
 
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
-        """Open the adapter with a `GoCardlessSettings`."""
-        merchant = self.own(settings)
-        config = self._config or GoCardlessConfig.of_environment()
+        """Return a connection for a `GoCardlessSettings`."""
+        merchant = self.cast_settings(settings)
+        config = self._config or GoCardlessConfig.from_environment()
         headers = {
             "Authorization": f"Bearer {merchant.access_token.get_secret_value()}",
             "GoCardless-Version": _VERSION,
             "Accept": "application/json",
         }
-        # A stand-in allows any rate.
-        budget = None if config.url else self.budget(merchant.access_token, _RATE)
+        # An emulator has no rate limit.
+        rate_limiter = None if config.url else self.rate_limiter(merchant.access_token, _RATE)
         base = config.base_url(merchant.environment)
-        return GoCardlessConnection(GoCardlessClient(PspHttp(http, base, headers, budget)))
+        return GoCardlessConnection(GoCardlessClient(PspHttp(http, base, headers, rate_limiter)))
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         """Verify a webhook and read its events. Raises `NotificationRejected`."""
-        return notifications.parse(self.own(settings).webhook_secret, headers, body)
+        return notifications.parse(self.cast_settings(settings).webhook_secret, headers, body)
 
     def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
         """Read an entry of the event list. Raises `NotificationRejected`."""
-        return notifications.read(raw)
+        return notifications.read_event(raw)

@@ -1,4 +1,4 @@
-"""GoCardless' calls: addresses, envelopes, keys, and what an answer holds."""
+"""API client of GoCardless and classification of its errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,123 +6,126 @@ from typing import Any, Generic, TypeVar
 
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, ProtocolError, PspError
 from integrator.psp.gocardless.error_codes import refusal_code
-from integrator.psp.gocardless.wire import ErrorBody, Listing, Resource, Trouble
-from integrator.psp.toolkit.client import ApiClient, RefusedError, afterwards
-from integrator.psp.toolkit.http import Answer, M, classify_failure, understood
-from integrator.psp.toolkit.outcomes import failed
+from integrator.psp.gocardless.wire import ErrorBody, ErrorDetail, ListEnvelope, Resource
+from integrator.psp.toolkit.client import ApiClient, RefusedError, treat_unavailable_as_unknown
+from integrator.psp.toolkit.http import M, PspResponse, classify_failure, parse_object
+from integrator.psp.toolkit.outcomes import failed_outcome
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
-LARGEST_PAGE = 500
-_DEFINITE = frozenset({400, 403, 404, 405, 406, 409, 410, 415, 422, 426})
+MAX_PAGE_SIZE = 500
+_DEFINITE_STATUSES = frozenset({400, 403, 404, 405, 406, 409, 410, 415, 422, 426})
 
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """A part of a list, newest first; `after` leads to older ones."""
+    """Page of a list, newest first; `after` is the cursor of the next, older page."""
 
     items: list[T]
     after: str | None
 
 
-class ConflictError(OutcomeUnknown):
-    """The idempotency key has made an object already: `id`."""
+class IdempotencyConflictError(OutcomeUnknown):
+    """The idempotency key has already created an object: `id`."""
 
     def __init__(self, id: str) -> None:
-        super().__init__("The idempotency key was used")
+        super().__init__("The idempotency key has already been used")
         self.id = id
 
 
 class GoCardlessClient(ApiClient):
-    """One merchant's access to GoCardless' API."""
+    """API client for one merchant."""
 
-    # Longer ones are refused (`idempotency_key_too_long`); the limit itself is unconfirmed.
-    longest_key = 128
+    # Longer keys are refused (`idempotency_key_too_long`); the limit itself is unconfirmed.
+    max_key_length = 128
 
     async def create(self, model: type[R], body: Mapping[str, Any], key: str | None) -> R:
-        """Make an object, at most once per `key`, or read the one the key has made before.
+        """Create an object, at most once per `key`, or read the one created with the key before.
 
         Members that are None are left out. Raises `RefusedError`.
         """
         content = {name: value for name, value in body.items() if value is not None}
-        headers = self.keyed(key) if key else None
+        headers = self.idempotency_headers(key) if key else None
         try:
-            return await self.ask(
+            return await self.request(
                 model, "POST", model.kind, body={model.kind: content}, headers=headers
             )
-        except ConflictError as conflict:
-            with afterwards():
-                made = await self.named(model, conflict.id)
-        if made is None:
-            raise ProtocolError("GoCardless does not have the object that it names")
-        return made
+        except IdempotencyConflictError as conflict:
+            with treat_unavailable_as_unknown():
+                psp_object = await self.get_by_id(model, conflict.id)
+        if psp_object is None:
+            raise ProtocolError("GoCardless named an object that does not exist")
+        return psp_object
 
-    async def act(
+    async def perform_action(
         self, model: type[R], id: str, action: str, data: Mapping[str, Any] | None = None
     ) -> R:
-        """Do something with an object; not protected by a key. Raises `RefusedError`."""
+        """Perform an action on an object, without idempotency key. Raises `RefusedError`."""
         path = (model.kind, id, "actions", action)
-        return await self.ask(model, "POST", *path, body={"data": dict(data or {})})
+        return await self.request(model, "POST", *path, body={"data": dict(data or {})})
 
-    async def named(self, model: type[R], id: str) -> R | None:
-        """The object with an id; None if GoCardless says that there is none."""
+    async def get_by_id(self, model: type[R], id: str) -> R | None:
+        """Return the object with an id; None if GoCardless reports that it does not exist."""
         return await self.get(model, model.kind, id)
 
-    async def entries(self, kind: str, **filters: Any) -> Page[Any]:
-        """A part of a list as it stands; `created_from` and `created_to` bound a span of time."""
+    async def list_raw(self, kind: str, **filters: Any) -> Page[Any]:
+        """Return a page of a list unparsed; `created_from` and `created_to` limit the time span."""
         params = {_FILTERS.get(name, name): value for name, value in filters.items()}
-        page = await self.require(Listing, kind, **{"limit": LARGEST_PAGE, **params})
-        found = (page.model_extra or {}).get(kind)
-        if not isinstance(found, list):
-            raise ProtocolError(f"GoCardless answered without a list of {kind}")
-        return Page(found, page.after)
+        page = await self.get_required(ListEnvelope, kind, **{"limit": MAX_PAGE_SIZE, **params})
+        items = (page.model_extra or {}).get(kind)
+        if not isinstance(items, list):
+            raise ProtocolError(f"GoCardless' response lacks a list of {kind}")
+        return Page(items, page.after)
 
-    async def listed(self, model: type[R], **filters: Any) -> Page[R]:
-        """As `entries`, understood."""
-        page = await self.entries(model.kind, **filters)
-        return Page([understood(model, item) for item in page.items], page.after)
+    async def list_objects(self, model: type[R], **filters: Any) -> Page[R]:
+        """Return a page of a list, parsed as `model`."""
+        page = await self.list_raw(model.kind, **filters)
+        return Page([parse_object(model, item) for item in page.items], page.after)
 
-    def read(self, answer: Answer, model: type[M]) -> M:
-        """What the answer's envelope holds; a list is its own envelope."""
+    def parse_response(self, response: PspResponse, model: type[M]) -> M:
+        """Return the object in the response's envelope; a list is its own envelope."""
         if not issubclass(model, Resource):
-            return answer.read(model)
-        body = answer.json()
-        return understood(model, body.get(model.kind) if isinstance(body, dict) else None)
+            return response.parse(model)
+        body = response.json()
+        return parse_object(model, body.get(model.kind) if isinstance(body, dict) else None)
 
-    def problem(self, answer: Answer) -> PspError | RefusedError:
-        """What an answer other than 2xx means. Its own error body repeats the HTTP status."""
-        body = answer.try_parse(ErrorBody)
-        if body is None or body.error.code != answer.status:
-            return classify_failure(answer)
-        trouble = body.error
-        if answer.status == 401:
-            message = "GoCardless refuses the access token"
-            return CredentialsRejected(message, psp_code=trouble.word)
-        if trouble.first.reason == "idempotent_creation_conflict":
-            return _conflict(trouble)
-        if answer.status not in _DEFINITE or trouble.type == "gocardless":
-            return classify_failure(answer, trouble.word)
-        return _refusal(trouble)
+    def classify_error(self, response: PspResponse) -> PspError | RefusedError:
+        """Return the exception for a response other than 2xx.
+
+        GoCardless' own error body repeats the HTTP status.
+        """
+        body = response.try_parse(ErrorBody)
+        if body is None or body.error.code != response.status:
+            return classify_failure(response)
+        error = body.error
+        if response.status == 401:
+            message = "GoCardless rejected the access token"
+            return CredentialsRejected(message, psp_code=error.reason_or_type)
+        if error.first_reason.reason == "idempotent_creation_conflict":
+            return _conflict_error(error)
+        if response.status not in _DEFINITE_STATUSES or error.type == "gocardless":
+            return classify_failure(response, error.reason_or_type)
+        return _build_refusal(error)
 
 
 _FILTERS = {"created_from": "created_at[gte]", "created_to": "created_at[lt]"}
 
 
-def _conflict(trouble: Trouble) -> OutcomeUnknown:
-    named = (problem.links.get("conflicting_resource_id") for problem in trouble.errors)
-    id = next(filter(None, named), None)
+def _conflict_error(error: ErrorDetail) -> OutcomeUnknown:
+    ids = (reason.links.get("conflicting_resource_id") for reason in error.errors)
+    id = next(filter(None, ids), None)
     if id is None:
-        # The first call with the key may still be at work.
-        return OutcomeUnknown("GoCardless knows the key and names no object")
-    return ConflictError(id)
+        # The first call with the key may still be in progress.
+        return OutcomeUnknown("GoCardless has already received the key and names no object")
+    return IdempotencyConflictError(id)
 
 
-def _refusal(trouble: Trouble) -> RefusedError:
-    problem = trouble.first
-    code = refusal_code(problem.reason, problem.field, trouble.type)
-    said = problem.message if trouble.errors else trouble.message
-    text = " ".join(filter(None, [problem.field, said]))
-    declined = failed(None, code, trouble.word, text)
-    missing = trouble.code == 404
-    return RefusedError(declined, status=trouble.code, kind=trouble.type, missing=missing)
+def _build_refusal(error: ErrorDetail) -> RefusedError:
+    reason = error.first_reason
+    code = refusal_code(reason.reason, reason.field, error.type)
+    message = reason.message if error.errors else error.message
+    description = " ".join(filter(None, [reason.field, message]))
+    declined = failed_outcome(None, code, error.reason_or_type, description)
+    missing = error.code == 404
+    return RefusedError(declined, status=error.code, error_type=error.type, missing=missing)

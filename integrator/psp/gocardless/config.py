@@ -12,10 +12,10 @@ _HOSTS: dict[Environment, str] = {
 
 
 class GoCardlessConfig(DeploymentConfig):
-    """GoCardless itself, unless a URL is given."""
+    """Address of an emulator; without it GoCardless is called."""
 
     url: HttpUrl | None = Field(None, validation_alias="INTEGRATOR_GOCARDLESS_URL")
 
     def base_url(self, environment: Environment) -> str:
-        """Without a trailing slash."""
+        """Return the URL without a trailing slash."""
         return str(self.url or _HOSTS[environment]).rstrip("/")

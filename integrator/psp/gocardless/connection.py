@@ -1,4 +1,4 @@
-"""The port's operations for one merchant of GoCardless."""
+"""Operations of the port at GoCardless."""
 
 from datetime import date, datetime
 from functools import partial
@@ -19,9 +19,13 @@ from integrator.psp.gocardless.wire import (
     Resource,
 )
 from integrator.psp.gocardless.wire import Refund as WireRefund
-from integrator.psp.toolkit.client import RefusedError, afterwards, recover_by_read
+from integrator.psp.toolkit.client import (
+    RefusedError,
+    recover_by_read,
+    treat_unavailable_as_unknown,
+)
 from integrator.psp.toolkit.connection import PspConnection, returns_declines
-from integrator.psp.toolkit.instruments import stored
+from integrator.psp.toolkit.instruments import stored_token
 from integrator.psp.toolkit.money import to_minor
 from integrator.psp.toolkit.outcomes import require, verify_reference
 from integrator.psp.types import (
@@ -41,153 +45,160 @@ from integrator.psp.types import (
 
 R = TypeVar("R", bound=Resource)
 
-_RACE = "total_amount_confirmation_invalid"
+_TOTAL_MISMATCH = "total_amount_confirmation_invalid"
 
 
 class GoCardlessConnection(PspConnection):
-    """An account at GoCardless."""
+    """Connection for one account at GoCardless."""
 
     def __init__(self, client: GoCardlessClient) -> None:
         self._client = client
 
     @returns_declines
     async def authorize(self, call: Authorize) -> Outcome:
-        """Set up a mandate, by the hosted page or by IBAN, or see whether one is still good."""
+        """Set up a mandate by hosted page or IBAN, or check that a stored one is still usable."""
         return await authorize.authorize(self._client, call)
 
     @returns_declines
     async def void(self, call: Void) -> Outcome:
-        """Call an open sign-up off.
+        """Cancel an open sign-up.
 
-        A mandate is no reservation and is left alone: it may serve other payments by now, and
-        ending it would end those as well.
+        A mandate is not a reservation and is not cancelled: it may already be used by other
+        payments, which would end with it.
         """
         id = call.authorization_id
 
-        async def ended() -> BillingRequest | None:
-            found = await self._client.named(BillingRequest, id)
-            return found if found and found.status not in authorize.OPEN else None
+        async def read_ended() -> BillingRequest | None:
+            request = await self._client.get_by_id(BillingRequest, id)
+            is_ended = request is not None and request.status not in authorize.OPEN_STATUSES
+            return request if is_ended else None
 
-        attempt = self._client.act(BillingRequest, id, "cancel")
-        return mapping.void_outcome(await recover_by_read(attempt, ended))
+        attempt = self._client.perform_action(BillingRequest, id, "cancel")
+        return mapping.void_outcome(await recover_by_read(attempt, read_ended))
 
     async def capture(self, call: Capture) -> Outcome:
-        """A mandate holds no money: there is never anything to capture."""
+        """Decline: a mandate reserves no money, so there is never anything to capture."""
         message = "No money is held under a mandate."
         return Declined(code=Code.InvalidPreconditions, message=message)
 
     @returns_declines
     async def charge(self, call: Charge) -> Outcome:
         """Collect a payment with a mandate."""
-        mandate = stored(call).get(MANDATE)
+        mandate = stored_token(call).get(MANDATE)
         if mandate is None:
             return mapping.mandate_outcome(None)
         to_minor(call.amount, call.currency)
-        body = request_bodies.payment(call, mandate, await self._charge_date(mandate, call))
-        earlier = partial(self._made, Payment, call, mandate=mandate)
-        # A refusal may be that of a repetition: whether the key goes first is unconfirmed.
-        made = await recover_by_read(
-            self._client.create(Payment, body, call.idempotency_key), earlier
+        body = request_bodies.payment_body(call, mandate, await self._charge_date(mandate, call))
+        find_existing = partial(self._find_by_reference, Payment, call, mandate=mandate)
+        # The refusal may be that of a repetition: whether the key is checked first is unconfirmed.
+        payment = await recover_by_read(
+            self._client.create(Payment, body, call.idempotency_key), find_existing
         )
-        with afterwards():
-            return await self._outcome(verify_reference(made, call))
+        with treat_unavailable_as_unknown():
+            return await self._to_outcome(verify_reference(payment, call))
 
     @returns_declines
     async def refund(self, call: Refund) -> Outcome:
-        """Give money of a payment back; no two calls may do so without knowing of each other."""
+        """Refund a payment; the total of earlier refunds is confirmed to detect concurrent ones."""
         amount = to_minor(call.amount, call.currency)
-        payment = await self._client.named(Payment, call.payment_psp_id)
+        payment = await self._client.get_by_id(Payment, call.payment_psp_id)
         if payment is None:
             return Declined(code=Code.InvalidData, message="GoCardless has no such payment.")
         message = f"The payment is in {payment.currency}."
         require(payment.currency == call.currency, Code.InvalidCurrency, message)
-        made = await self._made(WireRefund, call, payment=payment.id)
-        if made is None:
-            body = request_bodies.refund(call, amount, payment.amount_refunded)
-            made = await self._refund(call, payment.id, body)
-        return await self._outcome(verify_reference(made, call))
+        refund = await self._find_by_reference(WireRefund, call, payment=payment.id)
+        if refund is None:
+            body = request_bodies.refund_body(call, amount, payment.amount_refunded)
+            refund = await self._create_refund(call, payment.id, body)
+        return await self._to_outcome(verify_reference(refund, call))
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
-        """What a sign-up has come to, or whether a mandate is still good."""
+        """Return the outcome of a sign-up, or whether a mandate is still usable."""
         if lookup.psp_id is not None and lookup.psp_id.startswith("MD"):
-            mandate = await self._client.named(Mandate, lookup.psp_id)
+            mandate = await self._client.get_by_id(Mandate, lookup.psp_id)
             return mapping.mandate_outcome(mandate) if mandate else None
-        found = await self._find(BillingRequest, lookup)
-        return await authorize.outcome(self._client, found) if found else None
+        request = await self._find(BillingRequest, lookup)
+        return await authorize.fetch_sign_up_outcome(self._client, request) if request else None
 
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
-        """What a payment has come to, with its chargeback."""
-        found = await self._find(Payment, lookup)
-        return await self._outcome(found) if found else None
+        """Return the outcome of a payment, with its chargeback."""
+        payment = await self._find(Payment, lookup)
+        return await self._to_outcome(payment) if payment else None
 
     async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
-        """What a refund has come to."""
-        found = await self._find(WireRefund, lookup)
-        return await self._outcome(found) if found else None
+        """Return the outcome of a refund."""
+        refund = await self._find(WireRefund, lookup)
+        return await self._to_outcome(refund) if refund else None
 
     async def verify_settings(self) -> SettingsCheck:
-        """The schemes the creditors may collect in; all, if GoCardless does not show any."""
-        creditors = (await self._client.listed(Creditor)).items
+        """Return the roles of the creditors' schemes; all if GoCardless returns no schemes."""
+        creditors = (await self._client.list_objects(Creditor)).items
         if not creditors:
             return SettingsCheck()
-        shown = [scheme for creditor in creditors for scheme in creditor.scheme_identifiers]
-        ready = {one.scheme for one in shown if one.status != "pending"}
+        identifiers = [scheme for creditor in creditors for scheme in creditor.scheme_identifiers]
+        ready = {item.scheme for item in identifiers if item.status != "pending"}
         roles = {role for role, names in CREDITOR_SCHEMES.items() if names & ready}
         account = min(creditor.id for creditor in creditors)
-        return SettingsCheck(roles=frozenset(roles if shown else SCHEMES), account=account)
+        return SettingsCheck(roles=frozenset(roles if identifiers else SCHEMES), account=account)
 
     async def list_events(self, cursor: str | None) -> EventPage:
-        """The event list behind a cursor."""
-        return await listing.events(self._client, cursor)
+        """Return a page of the event list."""
+        return await listing.list_events(self._client, cursor)
 
     async def list_movements(
         self, since: datetime, until: datetime, cursor: str | None
     ) -> MovementPage:
-        """Payments, then refunds."""
-        return await listing.movements(self._client, since, until, cursor, self._outcome)
+        """Return a page of the payments, then refunds."""
+        return await listing.list_movements(self._client, since, until, cursor, self._to_outcome)
 
-    def declined(self, refusal: RefusedError, call: Call) -> Declined:
-        """Only a charge names what may be missing: the mandate."""
+    def map_refusal(self, refusal: RefusedError, call: Call) -> Declined:
+        """Return the decline for a refusal; only a charge depends on a stored mandate."""
         if refusal.missing and not isinstance(call, Charge):
             return refusal.declined.model_copy(update={"code": Code.InvalidData})
-        return super().declined(refusal, call)
+        return super().map_refusal(refusal, call)
 
     async def _charge_date(self, mandate: str, call: Charge) -> date | None:
-        """The day wanted; one before the mandate's first possible day would be refused."""
+        """Return the requested date, but not before the mandate's first possible charge date."""
         if call.execute_on is None:
             return None
-        found = await self._client.named(Mandate, mandate)
-        first = found.next_possible_charge_date if found else None
+        found_mandate = await self._client.get_by_id(Mandate, mandate)
+        first = found_mandate.next_possible_charge_date if found_mandate else None
         return max(call.execute_on, first) if first else call.execute_on
 
-    async def _refund(self, call: Refund, payment: str, body: request_bodies.Body) -> WireRefund:
+    async def _create_refund(
+        self, call: Refund, payment: str, body: request_bodies.Body
+    ) -> WireRefund:
         try:
             return await self._client.create(WireRefund, body, call.idempotency_key)
         except RefusedError as refusal:
-            with afterwards():
-                made = await self._made(WireRefund, call, payment=payment)
-            if made is None and refusal.psp_code == _RACE:
-                message = "Another refund of the payment came first"
-                raise PspUnavailable(message, psp_code=_RACE) from None
-            if made is None:
+            with treat_unavailable_as_unknown():
+                refund = await self._find_by_reference(WireRefund, call, payment=payment)
+            if refund is None and refusal.psp_code == _TOTAL_MISMATCH:
+                message = "Another refund of the payment was created meanwhile"
+                raise PspUnavailable(message, psp_code=_TOTAL_MISMATCH) from None
+            if refund is None:
                 raise
-            return made
+            return refund
 
-    async def _made(self, model: type[R], asked: Call | Lookup, **filters: str) -> R | None:
-        """The object with our reference, which an earlier attempt has made after all."""
-        found = await listing.named(self._client, model, asked.reference, **filters)
-        return found[-1] if found else None
+    async def _find_by_reference(
+        self, model: type[R], request: Call | Lookup, **filters: str
+    ) -> R | None:
+        """Return the object with our reference, created by an earlier attempt."""
+        psp_objects = await listing.find_by_reference(
+            self._client, model, request.reference, **filters
+        )
+        return psp_objects[-1] if psp_objects else None
 
     async def _find(self, model: type[R], lookup: Lookup) -> R | None:
-        """By GoCardless' id; by our reference if there is none or GoCardless does not know it."""
-        found = await self._client.named(model, lookup.psp_id) if lookup.psp_id else None
-        found = found or await self._made(model, lookup)
-        return verify_reference(found, lookup) if found else None
+        """Return the object by its id, or by our reference if there is no id or it is unknown."""
+        psp_object = await self._client.get_by_id(model, lookup.psp_id) if lookup.psp_id else None
+        psp_object = psp_object or await self._find_by_reference(model, lookup)
+        return verify_reference(psp_object, lookup) if psp_object else None
 
-    async def _outcome(self, made: Payment | WireRefund) -> Outcome:
-        if isinstance(made, WireRefund):
-            return mapping.refund_outcome(made)
-        if not mapping.needs_events(made):
-            return mapping.payment_outcome(made)
-        events = await self._client.listed(Event, payment=made.id)
-        return mapping.payment_outcome(made, events.items)
+    async def _to_outcome(self, psp_object: Payment | WireRefund) -> Outcome:
+        if isinstance(psp_object, WireRefund):
+            return mapping.refund_outcome(psp_object)
+        if not mapping.needs_events(psp_object):
+            return mapping.payment_outcome(psp_object)
+        events = await self._client.list_objects(Event, payment=psp_object.id)
+        return mapping.payment_outcome(psp_object, events.items)

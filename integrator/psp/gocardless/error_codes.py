@@ -1,13 +1,13 @@
-"""GoCardless' schemes, codes and causes in the words of the contract.
+"""Mapping of GoCardless' schemes, error codes and causes to the contract's.
 
-Causes, not `reason_code`: that one is each bank's own. Those not listed here were found in no
-official source; they stay what the caller's default says.
+Causes are mapped instead of `reason_code`, which differs between banks. Causes that are not listed
+were found in no official source and get the caller's default.
 """
 
 from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.toolkit.code_table import meanings
+from integrator.psp.toolkit.code_table import build_code_table
 
 SCHEMES = {
     Role.Debit: "sepa_core",
@@ -17,10 +17,10 @@ SCHEMES = {
 CREDITOR_SCHEMES = {role: {name, name.removesuffix("_core")} for role, name in SCHEMES.items()}
 CURRENCIES = {Role.Debit: "EUR", Role.Autogiro: "SEK", Role.Betalingsservice: "DKK"}
 REFERENCE_SIZES = {Role.Debit: 140, Role.Autogiro: 11, Role.Betalingsservice: 30}
-# For e-mails and pages; anything else is refused.
+# Languages of e-mails and pages; others are refused.
 LANGUAGES = frozenset({"da", "de", "en", "es", "fr", "it", "nb", "nl", "pt", "sl", "sv"})
 
-_REASONS = meanings(
+_REASONS = build_code_table(
     {
         Code.InsufficientBalance: "available_refund_amount_insufficient",
         Code.BearerInvalid: "bank_account_disabled bank_account_not_found customer_data_removed "
@@ -29,7 +29,7 @@ _REASONS = meanings(
         Code.InvalidConfiguration: "feature_disabled forbidden insufficient_permissions",
     }
 )
-_FIELDS = meanings(
+_FIELDS = build_code_table(
     {
         Code.BearerInvalid: "account_holder_name mandate",
         Code.InvalidAmount: "amount",
@@ -40,7 +40,7 @@ _FIELDS = meanings(
     }
 )
 _TYPES = {"invalid_state": Code.InvalidPreconditions, "validation_failed": Code.InvalidData}
-_FAILURES = meanings(
+_FAILURES = build_code_table(
     {
         Code.BearerExpired: "mandate_expired",
         Code.BearerInvalid: "bank_account_closed bank_account_disabled bank_account_transferred "
@@ -49,7 +49,7 @@ _FAILURES = meanings(
         Code.InsufficientBalance: "insufficient_funds",
     }
 )
-_CHARGEBACKS = meanings(
+_CHARGEBACKS = build_code_table(
     {
         Reason.BearerInvalid: "bank_account_closed bank_account_transferred "
         "direct_debit_not_enabled invalid_bank_details",
@@ -61,17 +61,17 @@ _CHARGEBACKS = meanings(
 )
 
 
-def refusal_code(reason: str | None, field: str | None, kind: str) -> Code:
-    """Why a request was refused; what is wrong with its form is a fault of this adapter."""
-    named = _REASONS.get(reason or "") or _FIELDS.get(field or "")
-    return named or _TYPES.get(kind, Code.InternalError)
+def refusal_code(reason: str | None, field: str | None, error_type: str) -> Code:
+    """Map the reason of a refused request; `InternalError` for a malformed request."""
+    code = _REASONS.get(reason or "") or _FIELDS.get(field or "")
+    return code or _TYPES.get(error_type, Code.InternalError)
 
 
 def failure_code(cause: str | None, *, default: Code = Code.Rejected) -> Code:
-    """Why a payment was not collected."""
+    """Map the cause of a failed payment."""
     return _FAILURES.get(cause or "", default)
 
 
 def chargeback_reason(cause: str | None) -> Reason:
-    """Why a payer's bank took money back."""
+    """Map the cause of a chargeback."""
     return _CHARGEBACKS.get(cause or "", Reason.Unknown)

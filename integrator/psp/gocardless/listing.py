@@ -1,4 +1,4 @@
-"""What GoCardless lists, always newest first: events, what was made in a time, what is ours."""
+"""Lists of GoCardless, newest first: events, movements, and search by our reference."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -11,86 +11,97 @@ from integrator.psp.gocardless.client import GoCardlessClient
 from integrator.psp.gocardless.wire import Payment, Refund, Resource
 from integrator.psp.toolkit import time_formats
 from integrator.psp.toolkit.money import to_major
-from integrator.psp.toolkit.pagination import Part, event_page, movement_page
-from integrator.psp.toolkit.time_formats import milliseconds
+from integrator.psp.toolkit.pagination import ListPage, build_event_page, fetch_movement_page
+from integrator.psp.toolkit.time_formats import format_milliseconds
 from integrator.psp.types import EventPage, Movement, MovementKind, MovementPage, Outcome
 
 R = TypeVar("R", bound=Resource)
-Judge = Callable[[Payment | Refund], Awaitable[Outcome]]
+OutcomeReader = Callable[[Payment | Refund], Awaitable[Outcome]]
 
-SEARCHED = timedelta(days=30)
-"""How far back an object is searched by reference, far beyond the life of its key."""
+SEARCH_SPAN = timedelta(days=30)
+"""Period of a search by reference, far longer than the lifetime of an idempotency key."""
 
-# An event may show up a little after its time: what is younger is left to the next reading.
+# An event may be listed a little after its time: newer ones are left to the next call.
 _LAG = timedelta(seconds=5)
-_FIRST = datetime(2015, 7, 6, tzinfo=UTC)  # the version of the API; nothing is older
-_SHORTEST = timedelta(seconds=1)
-_MOST_PAGES = 20
+_EARLIEST = datetime(2015, 7, 6, tzinfo=UTC)  # the version of the API; nothing is older
+_MIN_SPAN = timedelta(seconds=1)
+_MAX_PAGES = 20
 _SEPARATOR = "~"
 
 
-async def events(client: GoCardlessClient, cursor: str | None) -> EventPage:
-    """The events of the next span of time that has any, oldest first.
+async def list_events(client: GoCardlessClient, cursor: str | None) -> EventPage:
+    """Fetch the events of the next time span that has any, oldest first.
 
-    GoCardless' own cursors lead into the past only. So ours is a moment, and spans are halved until
-    one fits a page; the length of the last one is kept, to begin with.
+    GoCardless' own cursors lead only to older entries. So our cursor is a time, and the span is
+    halved until it fits a page. The cursor also holds the length of the last span to start with.
     """
-    since, known = _place(cursor)
-    end = _whole(time_formats.now() - _LAG)
-    span = min(known, end - since)
+    since, last_span = _parse_cursor(cursor)
+    end = _truncate_to_milliseconds(time_formats.now() - _LAG)
+    span = min(last_span, end - since)
     while since < end:
-        until = _whole(since + span)
-        bounds = {"created_from": milliseconds(since), "created_to": milliseconds(until)}
-        page = await client.entries("events", **bounds)
-        if page.after is not None and span > _SHORTEST:
+        until = _truncate_to_milliseconds(since + span)
+        bounds = {
+            "created_from": format_milliseconds(since),
+            "created_to": format_milliseconds(until),
+        }
+        page = await client.list_raw("events", **bounds)
+        if page.after is not None and span > _MIN_SPAN:
             span /= 2
             continue
-        found = page.items
+        items = page.items
         while page.after is not None:
-            page = await client.entries("events", after=page.after, **bounds)
-            found = found + page.items
-        if found:
-            place = f"{milliseconds(until)}{_SEPARATOR}{int(2 * span.total_seconds()) + 1}"
+            page = await client.list_raw("events", after=page.after, **bounds)
+            items = items + page.items
+        if items:
+            next_cursor = (
+                f"{format_milliseconds(until)}{_SEPARATOR}{int(2 * span.total_seconds()) + 1}"
+            )
             more = until < end
-            return event_page(reversed(found), notifications.read, cursor=place, more=more)
+            return build_event_page(
+                reversed(items), notifications.read_event, cursor=next_cursor, more=more
+            )
         since, span = until, end - until
     return EventPage(cursor=cursor)
 
 
-async def movements(
-    client: GoCardlessClient, since: datetime, until: datetime, cursor: str | None, judge: Judge
+async def list_movements(
+    client: GoCardlessClient,
+    since: datetime,
+    until: datetime,
+    cursor: str | None,
+    to_outcome: OutcomeReader,
 ) -> MovementPage:
-    """Payments, then refunds; the cursor names the list and GoCardless' place in it."""
-    bounds = {"created_from": milliseconds(since), "created_to": milliseconds(until)}
+    """Fetch a page of payments, then refunds; the cursor names the list and the position in it."""
+    bounds = {"created_from": format_milliseconds(since), "created_to": format_milliseconds(until)}
 
-    async def part(model: type[Payment | Refund], after: str | None) -> Part:
-        page = await client.listed(model, after=after, **bounds)
-        return [_movement(item, await judge(item)) for item in page.items], page.after
+    async def fetch_page(model: type[Payment | Refund], after: str | None) -> ListPage:
+        page = await client.list_objects(model, after=after, **bounds)
+        return [_movement(item, await to_outcome(item)) for item in page.items], page.after
 
-    lists = {Payment.kind: partial(part, Payment), Refund.kind: partial(part, Refund)}
-    return await movement_page(lists, cursor, _SEPARATOR)
+    lists = {Payment.kind: partial(fetch_page, Payment), Refund.kind: partial(fetch_page, Refund)}
+    return await fetch_movement_page(lists, cursor, _SEPARATOR)
 
 
-async def named(
+async def find_by_reference(
     client: GoCardlessClient, model: type[R], reference: str, **filters: Any
 ) -> list[R]:
-    """The objects made with our reference, newest first; GoCardless cannot be asked for them.
+    """Return the objects with our reference, newest first, by reading the list.
 
-    Raises `ProtocolError` when there are more objects to look through than can be.
+    GoCardless has no search by reference. Raises `ProtocolError` if the list is too long.
     """
-    since, after = time_formats.now() - SEARCHED, None
+    since, after = time_formats.now() - SEARCH_SPAN, None
     if issubclass(model, Payment | Refund):
-        filters["created_from"] = milliseconds(since)
-    found: list[R] = []
-    for _ in range(_MOST_PAGES):
-        page = await client.listed(model, after=after, **filters)
-        found += [item for item in page.items if item.reference == reference]
+        filters["created_from"] = format_milliseconds(since)
+    matches: list[R] = []
+    for _ in range(_MAX_PAGES):
+        page = await client.list_objects(model, after=after, **filters)
+        matches += [item for item in page.items if item.reference == reference]
         after = page.after
         if after is None or (page.items and page.items[-1].created_at < since):
-            return found
-    if not found:
-        raise ProtocolError("GoCardless lists too much to be searched by reference")
-    return found
+            return matches
+    if not matches:
+        raise ProtocolError("GoCardless' list has too many pages to be searched by reference")
+    return matches
 
 
 def _movement(item: Payment | Refund, outcome: Outcome) -> Movement:
@@ -107,13 +118,13 @@ def _movement(item: Payment | Refund, outcome: Outcome) -> Movement:
     )
 
 
-def _place(cursor: str | None) -> tuple[datetime, timedelta]:
+def _parse_cursor(cursor: str | None) -> tuple[datetime, timedelta]:
     if cursor is None:
-        return _FIRST, timedelta.max
+        return _EARLIEST, timedelta.max
     moment, _, seconds = cursor.partition(_SEPARATOR)
     return datetime.fromisoformat(moment), timedelta(seconds=int(seconds))
 
 
-def _whole(time: datetime) -> datetime:
-    """Cut to the milliseconds that GoCardless counts in."""
+def _truncate_to_milliseconds(time: datetime) -> datetime:
+    """Truncate a time to the milliseconds that GoCardless counts in."""
     return time.replace(microsecond=time.microsecond // 1000 * 1000)

@@ -1,4 +1,4 @@
-"""What GoCardless is asked for, made of the port's calls; pure."""
+"""Request bodies for GoCardless, built from the port's calls; pure."""
 
 import re
 import unicodedata
@@ -9,18 +9,18 @@ from typing import Any
 from integrator.psp.gocardless.error_codes import CURRENCIES, LANGUAGES, REFERENCE_SIZES, SCHEMES
 from integrator.psp.gocardless.wire import REFERENCE
 from integrator.psp.toolkit.money import to_minor
-from integrator.psp.toolkit.redaction import cut
+from integrator.psp.toolkit.redaction import truncate
 from integrator.psp.types import Authorize, Call, Charge, Refund
 
 Body = Mapping[str, Any]
 
-_LONGEST_DESCRIPTION = 100
-# What banks print in every scheme; the rest becomes a blank.
+_MAX_DESCRIPTION_LENGTH = 100
+# Everything but the characters that banks print in every scheme; replaced by a space.
 _UNPRINTABLE = re.compile(r"[^A-Za-z0-9 +,./:()?'-]+")
 
 
-def billing_request(call: Authorize) -> Body:
-    """A mandate to be set up; the mandate gets our reference, too."""
+def billing_request_body(call: Authorize) -> Body:
+    """Build the set-up of a mandate; the mandate gets our reference as well."""
     return {
         "mandate_request": {
             "scheme": SCHEMES[call.role],
@@ -31,11 +31,11 @@ def billing_request(call: Authorize) -> Body:
     }
 
 
-def flow(call: Authorize, request: str) -> Body:
-    """The hosted page for it. GoCardless knows two ways back: done, and given up."""
+def flow_body(call: Authorize, request: str) -> Body:
+    """Build the hosted page. GoCardless has two return URLs: completed and exited."""
     language = call.payer.language
-    known = {"country_code": call.payer.country, "email": call.payer.email}
-    prefilled = {**known, **_names(call.payer.name)}
+    customer = {"country_code": call.payer.country, "email": call.payer.email}
+    prefilled = {**customer, **_name_fields(call.payer.name)}
     return {
         "redirect_uri": call.success_url,
         "exit_uri": call.abort_url,
@@ -46,9 +46,9 @@ def flow(call: Authorize, request: str) -> Body:
     }
 
 
-def steps(call: Authorize, holder: str, iban: str) -> dict[str, Body]:
-    """The actions that set a mandate up without the hosted page, in their order."""
-    customer = {"email": call.payer.email, **_names(call.payer.name or holder)}
+def setup_steps(call: Authorize, holder: str, iban: str) -> dict[str, Body]:
+    """Build the actions that set a mandate up without the hosted page, in order."""
+    customer = {"email": call.payer.email, **_name_fields(call.payer.name or holder)}
     if call.payer.language in LANGUAGES:
         customer["language"] = call.payer.language
     return {
@@ -61,13 +61,13 @@ def steps(call: Authorize, holder: str, iban: str) -> dict[str, Body]:
     }
 
 
-def payment(call: Charge, mandate: str, charge_on: date | None) -> Body:
-    """A payment with a mandate. GoCardless must not repeat it on its own."""
+def payment_body(call: Charge, mandate: str, charge_on: date | None) -> Body:
+    """Build a payment with a mandate, without automatic retries by GoCardless."""
     return {
         "amount": to_minor(call.amount, call.currency),
         "currency": call.currency,
         "charge_date": charge_on.isoformat() if charge_on else None,
-        "description": cut(call.text, _LONGEST_DESCRIPTION),
+        "description": truncate(call.text, _MAX_DESCRIPTION_LENGTH),
         "reference": statement_text(call),
         "retry_if_possible": False,
         "metadata": {REFERENCE: call.reference},
@@ -75,8 +75,8 @@ def payment(call: Charge, mandate: str, charge_on: date | None) -> Body:
     }
 
 
-def refund(call: Refund, amount: int, refunded: int) -> Body:
-    """Part or all of a payment; `refunded` is what earlier refunds have given back."""
+def refund_body(call: Refund, amount: int, refunded: int) -> Body:
+    """Build a refund of part or all of a payment; `refunded` is the total of earlier refunds."""
     return {
         "amount": amount,
         "total_amount_confirmation": refunded + amount,
@@ -86,9 +86,9 @@ def refund(call: Refund, amount: int, refunded: int) -> Body:
 
 
 def statement_text(call: Call) -> str:
-    """What the bank statement shows, as long as the scheme allows.
+    """Return the text for the bank statement, within the scheme's length.
 
-    Where the text does not fit, the end of our reference is what tells payments apart.
+    If the text does not fit, it ends with the end of our reference to identify the payment.
     """
     size = REFERENCE_SIZES.get(call.role, min(REFERENCE_SIZES.values()))
     plain = unicodedata.normalize("NFKD", call.text or "").encode("ascii", "ignore").decode()
@@ -96,9 +96,9 @@ def statement_text(call: Call) -> str:
     return text if 0 < len(text) <= size else f"{text} {call.reference}"[-size:].strip()
 
 
-def _names(name: str | None) -> dict[str, str]:
-    """GoCardless wants both names of a person, or else a company's."""
-    given, _, family = (name or "").strip().rpartition(" ")
-    if given:
-        return {"given_name": given, "family_name": family}
+def _name_fields(name: str | None) -> dict[str, str]:
+    """Build the name fields: GoCardless requires both names of a person, or a company name."""
+    given_name, _, family = (name or "").strip().rpartition(" ")
+    if given_name:
+        return {"given_name": given_name, "family_name": family}
     return {"company_name": family} if family else {}

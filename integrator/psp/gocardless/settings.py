@@ -11,10 +11,10 @@ Environment = Literal["live", "sandbox"]
 
 
 class GoCardlessSettings(MerchantSettings):
-    """One merchant's account.
+    """Settings of one GoCardless account.
 
-    The token needs read and write access. There is no way to ask GoCardless whether the webhook
-    secret is right: a wrong one shows in refused notifications only.
+    The token needs read and write access. The webhook secret cannot be verified at GoCardless: if
+    it is wrong, notifications are rejected.
     """
 
     access_token: Secret = Field(

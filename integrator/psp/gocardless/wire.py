@@ -1,8 +1,8 @@
-"""GoCardless' own objects. Amounts are integers in minor units, times ISO 8601 in UTC.
+"""Models of GoCardless' JSON. Amounts are integers in minor units, times ISO 8601 in UTC.
 
-Unknown members are ignored and statuses are plain text, so that GoCardless may add to both. Most
-objects hold personal data: `repr` shows their ids only. Shapes: the official clients and their
-fixtures (gocardless-pro-python 3.22, gocardless-nodejs 10.1).
+Unknown members are ignored and statuses are plain strings, so that GoCardless may add to both. Most
+objects hold personal data, so that `repr` shows only their ids. Source: the official clients and
+their fixtures (gocardless-pro-python 3.22, gocardless-nodejs 10.1).
 """
 
 from datetime import date
@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 
 from pydantic import AliasPath, AwareDatetime, ConfigDict, Field
 
-from integrator.psp.toolkit.wire import Id, Minor, Wire
+from integrator.psp.toolkit.wire import Id, MinorAmount, WireModel
 
 REFERENCE = "transaction_id"
-"""The metadata key that holds our reference; there is room for three."""
+"""Metadata key of our reference; an object has at most three keys."""
 
 
-class Resource(Wire):
-    """An object with an id; `kind` is its place in addresses and the name of its envelope."""
+class Resource(WireModel):
+    """Object with an id; `kind` is its part of the path and the name of its envelope."""
 
     kind: ClassVar[str]
 
@@ -28,12 +28,12 @@ class Resource(Wire):
 
     @property
     def reference(self) -> str | None:
-        """Our transaction id, if we made the object."""
+        """Return our transaction id; None if the object is not ours."""
         return (self.metadata or {}).get(REFERENCE)
 
 
-class Listing(Wire):
-    """A part of a list, which is under its kind; `after` leads to the next."""
+class ListEnvelope(WireModel):
+    """Envelope of a list, with the items under its kind; `after` is the cursor of the next page."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -41,44 +41,44 @@ class Listing(Wire):
 
 
 class Payment(Resource):
-    """Money collected with a mandate."""
+    """Payment collected with a mandate."""
 
     kind = "payments"
 
     status: str
-    amount: Minor
-    amount_refunded: Minor = 0
+    amount: MinorAmount
+    amount_refunded: MinorAmount = 0
     currency: str
     charge_date: date | None = None
     description: str | None = None
 
 
 class Refund(Resource):
-    """Money given back."""
+    """Refund of a payment."""
 
     kind = "refunds"
 
     status: str
-    amount: Minor
+    amount: MinorAmount
     currency: str
 
 
 class Mandate(Resource):
-    """The payer's consent; `next_possible_charge_date` is missing once it cannot be charged.
+    """Mandate; `next_possible_charge_date` is missing once it cannot be charged.
 
-    `printed` is what the payer's bank calls it: with SEPA the unique mandate reference.
+    `scheme_reference` is its name at the payer's bank: in SEPA the unique mandate reference.
     """
 
     kind = "mandates"
 
     status: str
     scheme: str
-    printed: str | None = Field(None, alias="reference")
+    scheme_reference: str | None = Field(None, alias="reference")
     next_possible_charge_date: date | None = None
 
 
 class BankAccount(Resource):
-    """The payer's account; of its number no more than the last digits are ever shown."""
+    """The payer's account, with only the last digits of its number."""
 
     kind = "customer_bank_accounts"
 
@@ -86,28 +86,28 @@ class BankAccount(Resource):
     account_number_ending: str | None = None
 
 
-class Action(Wire):
-    """A step towards a mandate."""
+class Action(WireModel):
+    """Step of the set-up of a mandate."""
 
     type: str
     status: str
 
 
-class Account(Wire):
-    """The account a billing request has collected."""
+class CollectedAccount(WireModel):
+    """Account collected by a billing request."""
 
     account_holder_name: str | None = None
     account_number_ending: str | None = None
 
 
-class Resources(Wire):
-    """What a billing request has collected."""
+class Resources(WireModel):
+    """Objects collected by a billing request."""
 
-    customer_bank_account: Account | None = None
+    customer_bank_account: CollectedAccount | None = None
 
 
 class BillingRequest(Resource):
-    """A mandate being set up."""
+    """Set-up of a mandate."""
 
     kind = "billing_requests"
 
@@ -117,7 +117,7 @@ class BillingRequest(Resource):
 
 
 class Flow(Resource):
-    """A hosted page on which the payer completes a billing request."""
+    """Hosted page on which the payer completes a billing request."""
 
     kind = "billing_request_flows"
 
@@ -125,23 +125,23 @@ class Flow(Resource):
     expires_at: AwareDatetime
 
 
-class SchemeIdentifier(Wire):
-    """What entitles a creditor to collect in a scheme."""
+class SchemeIdentifier(WireModel):
+    """Entitlement of a creditor to collect in a scheme."""
 
     scheme: str
     status: str | None = None
 
 
 class Creditor(Resource):
-    """Whom the money is collected for."""
+    """Recipient of the collected payments."""
 
     kind = "creditors"
 
     scheme_identifiers: tuple[SchemeIdentifier, ...] = ()
 
 
-class Details(Wire):
-    """Why something happened: `cause` is the same in all schemes, unlike the banks' own codes."""
+class EventDetails(WireModel):
+    """Reason of an event: `cause` is the same in all schemes, unlike the banks' own codes."""
 
     cause: str | None = None
     description: str | None = None
@@ -149,18 +149,18 @@ class Details(Wire):
 
 
 class Event(Resource):
-    """Something that happened; `resource_metadata` is that of the object it happened to."""
+    """Event; `resource_metadata` is the metadata of the changed object."""
 
     kind = "events"
 
     action: str
     resource_type: str
-    details: Details = Details()
+    details: EventDetails = EventDetails()
     resource_metadata: dict[str, str] | None = None
 
 
-class Problem(Wire):
-    """One reason of a refusal: a named one, or a field and what is wrong with it."""
+class ErrorReason(WireModel):
+    """Reason of a refusal: a named one, or an invalid field with a message."""
 
     reason: str | None = Field(None, pattern=r"^[a-z0-9_]{1,80}$")
     field: str | None = None
@@ -168,26 +168,26 @@ class Problem(Wire):
     links: dict[str, str | None] = Field(default={})
 
 
-class Trouble(Wire):
-    """The heart of an error body; anything that does not fit this is not GoCardless' error."""
+class ErrorDetail(WireModel):
+    """Detail of an error; a body that does not fit is not GoCardless' error."""
 
     type: Literal["gocardless", "invalid_api_usage", "invalid_state", "validation_failed"]
     code: int
     message: str | None = None
-    errors: tuple[Problem, ...] = ()
+    errors: tuple[ErrorReason, ...] = ()
 
     @property
-    def first(self) -> Problem:
-        """The one reason that counts, which may be empty."""
-        return self.errors[0] if self.errors else Problem()
+    def first_reason(self) -> ErrorReason:
+        """Return the first reason, which may be empty."""
+        return self.errors[0] if self.errors else ErrorReason()
 
     @property
-    def word(self) -> str:
-        """The reason, or what there is of it."""
-        return self.first.reason or self.type
+    def reason_or_type(self) -> str:
+        """Return the reason, or the type if there is none."""
+        return self.first_reason.reason or self.type
 
 
-class ErrorBody(Wire):
-    """An error."""
+class ErrorBody(WireModel):
+    """Error body."""
 
-    error: Trouble
+    error: ErrorDetail

@@ -1,4 +1,4 @@
-"""Adapter of the sandbox PSP, the payment service provider of local development."""
+"""Adapter of the sandbox PSP, the emulated provider for local development."""
 
 from integrator.psp.sandbox.adapter import SandboxAdapter
 

@@ -1,4 +1,4 @@
-"""The sandbox PSP behind the port."""
+"""Adapter of the sandbox PSP."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ from integrator.psp.types import (
 class SandboxAdapter(PspAdapter[SandboxSettings]):
     """Cards by hosted checkout, SEPA direct debits by typed IBAN.
 
-    `config` says where the PSP is; without it the environment does, once per process.
+    Without `config` the PSP's address is read from the environment, once per process.
     """
 
     name = "sandbox"
@@ -53,9 +53,9 @@ class SandboxAdapter(PspAdapter[SandboxSettings]):
         self._config = config
 
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
-        """Open the adapter with a `SandboxSettings`."""
-        merchant = self.own(settings)
-        config = self._config or SandboxConfig.of_environment()
+        """Return a connection for a `SandboxSettings`."""
+        merchant = self.cast_settings(settings)
+        config = self._config or SandboxConfig.from_environment()
         headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
         client = SandboxClient(PspHttp(http, config.base_url, headers))
         return SandboxConnection(client, merchant.webhook_secret)
@@ -64,8 +64,8 @@ class SandboxAdapter(PspAdapter[SandboxSettings]):
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         """Verify a webhook and read its event. Raises `NotificationRejected`."""
-        return notifications.parse(self.own(settings).webhook_secret, headers, body, now)
+        return notifications.parse(self.cast_settings(settings).webhook_secret, headers, body, now)
 
     def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
         """Read an entry of the event list. Raises `NotificationRejected`."""
-        return notifications.read(raw)
+        return notifications.read_event(raw)

@@ -1,12 +1,12 @@
-"""The PSP's codes and sentences in the words of the contract."""
+"""Mapping of the PSP's codes to the contract's codes."""
 
 import re
 
 from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
-from integrator.psp.toolkit.code_table import meanings
+from integrator.psp.toolkit.code_table import build_code_table
 
-_CODES = meanings(
+_CODES = build_code_table(
     {
         Code.BearerExpired: "card_expired",
         Code.BearerInvalid: "card_not_supported",
@@ -19,7 +19,7 @@ _CODES = meanings(
     }
 )
 # SEPA R-transaction codes (ISO 20022).
-_REASONS = meanings(
+_REASONS = build_code_table(
     {
         Reason.BearerInvalid: "AC01 AC04 AC06 AC13 AG01 MD07",
         Reason.InsufficientBalance: "AM04",
@@ -28,17 +28,17 @@ _REASONS = meanings(
         Reason.Rejected: "MS03 SL01",
     }
 )
-# The card schemes' fraud and consumer disputes.
+# Dispute codes of the card schemes for fraud and consumer disputes.
 _DISPUTE = re.compile(r"1[03]\.[0-9]{1,2}")
 
 
 def error_code(psp_code: str, *, default: Code) -> Code:
-    """What an error or failure code means; `default` for one this adapter has never heard of."""
+    """Map an error or failure code; `default` for an unknown one."""
     return _CODES.get(psp_code, default)
 
 
 def chargeback_reason(psp_code: str | None) -> Reason:
-    """Why a bank took money back."""
+    """Map the reason code of a chargeback."""
     if psp_code is not None and _DISPUTE.fullmatch(psp_code):
         return Reason.UserInitiated
     return _REASONS.get(psp_code or "", Reason.Unknown)

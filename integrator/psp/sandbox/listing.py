@@ -1,4 +1,4 @@
-"""What the PSP lists: its events, and everything made in a time window."""
+"""Lists of the PSP: events, and movements in a time window."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,61 +8,65 @@ from typing import TypeVar
 from integrator.psp.errors import ProtocolError
 from integrator.psp.sandbox import mapping, notifications
 from integrator.psp.sandbox.client import SandboxClient
-from integrator.psp.sandbox.wire import Authorization, Charge, EventList, Refund, Window
+from integrator.psp.sandbox.wire import Authorization, Charge, EventList, ObjectPage, Refund
 from integrator.psp.toolkit.money import to_major
-from integrator.psp.toolkit.pagination import Part, event_page, movement_page
-from integrator.psp.toolkit.time_formats import milliseconds
+from integrator.psp.toolkit.pagination import ListPage, build_event_page, fetch_movement_page
+from integrator.psp.toolkit.time_formats import format_milliseconds
 from integrator.psp.types import EventPage, Movement, MovementKind, MovementPage, Outcome
 
 T = TypeVar("T", Authorization, Charge, Refund)
 
-_PER_PAGE = "100"
+_PAGE_SIZE = "100"
 
 
-async def events(client: SandboxClient, cursor: str | None) -> EventPage:
-    """A page of the event list."""
-    page = await client.require(EventList, "events", after=cursor, limit=_PER_PAGE)
-    following = page.next or cursor
-    return event_page(page.data, notifications.read, cursor=following, more=page.has_more)
+async def list_events(client: SandboxClient, cursor: str | None) -> EventPage:
+    """Fetch a page of the event list."""
+    page = await client.get_required(EventList, "events", after=cursor, limit=_PAGE_SIZE)
+    next_cursor = page.next or cursor
+    return build_event_page(
+        page.data, notifications.read_event, cursor=next_cursor, more=page.has_more
+    )
 
 
-async def movements(
+async def list_movements(
     client: SandboxClient, since: datetime, until: datetime, cursor: str | None
 ) -> MovementPage:
-    """A page of a window; the cursor names the list and the place in it."""
-    window = {"created_from": milliseconds(since), "created_to": milliseconds(until)}
+    """Fetch a page of a window; the cursor names the list and the position in it."""
+    window = {"created_from": format_milliseconds(since), "created_to": format_milliseconds(until)}
 
-    async def part(
+    async def fetch_page(
         model: type[T], path: str, movement: Callable[[T], Movement], after: str | None
-    ) -> Part:
-        page: Window[T] = await client.require(
-            Window[model],  # type: ignore[valid-type]
+    ) -> ListPage:
+        page: ObjectPage[T] = await client.get_required(
+            ObjectPage[model],  # type: ignore[valid-type]
             path,
             after=after,
-            limit=_PER_PAGE,
+            limit=_PAGE_SIZE,
             **window,
         )
-        found = [movement(item) for item in page.data]
-        return found, page.next if page.has_more else None
+        movements = [movement(item) for item in page.data]
+        return movements, page.next if page.has_more else None
 
     lists = {
-        "authorizations": partial(part, Authorization, "authorizations", _held),
-        "charges": partial(part, Charge, "charges", _taken),
-        "refunds": partial(part, Refund, "refunds", _given_back),
+        "authorizations": partial(
+            fetch_page, Authorization, "authorizations", _authorization_movement
+        ),
+        "charges": partial(fetch_page, Charge, "charges", _charge_movement),
+        "refunds": partial(fetch_page, Refund, "refunds", _refund_movement),
     }
-    return await movement_page(lists, cursor)
+    return await fetch_movement_page(lists, cursor)
 
 
-def _held(item: Authorization) -> Movement:
+def _authorization_movement(item: Authorization) -> Movement:
     return _movement(MovementKind.AUTHORIZATION, item, None, mapping.authorization_outcome(item))
 
 
-def _taken(item: Charge) -> Movement:
+def _charge_movement(item: Charge) -> Movement:
     outcome = mapping.charge_outcome(item)
     return _movement(MovementKind.PAYMENT, item, item.authorization, outcome)
 
 
-def _given_back(item: Refund) -> Movement:
+def _refund_movement(item: Refund) -> Movement:
     return _movement(MovementKind.REFUND, item, item.charge, mapping.refund_outcome(item))
 
 
@@ -70,7 +74,7 @@ def _movement(
     kind: MovementKind, item: Authorization | Charge | Refund, parent: str | None, outcome: Outcome
 ) -> Movement:
     if item.created_at is None:
-        raise ProtocolError("The PSP lists an object without its time.")
+        raise ProtocolError("The PSP listed an object without its creation time.")
     return Movement(
         kind=kind,
         psp_id=item.id,

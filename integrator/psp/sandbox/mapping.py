@@ -1,6 +1,6 @@
-"""Between the port and the PSP's dialect, both ways; pure.
+"""Mapping of the PSP's objects to outcomes and facts; pure.
 
-Only a status that says success or failure is final here: a word the PSP adds later is `Pending`.
+Only statuses that are known to be final are mapped as final: a new status is `Pending`.
 """
 
 from integrator.contract.enums import PaymentErrorCode as Code
@@ -17,8 +17,8 @@ from integrator.psp.sandbox.wire import (
     Refund,
 )
 from integrator.psp.toolkit.money import to_major
-from integrator.psp.toolkit.outcomes import ended, failed, paid, refunded
-from integrator.psp.toolkit.redaction import sentence
+from integrator.psp.toolkit.outcomes import ended_outcome, failed_outcome, paid_fact, refunded_fact
+from integrator.psp.toolkit.redaction import redact
 from integrator.psp.types import (
     Approved,
     Declined,
@@ -31,100 +31,104 @@ from integrator.psp.types import (
 
 
 def session_outcome(session: CheckoutSession) -> Outcome:
-    """What a checkout session has come to; once completed, its authorization speaks."""
+    """Return the outcome of a checkout session, or of its authorization once it is completed."""
     match session.status:
         case "open":
             return RedirectRequired(
                 psp_id=session.id, url=session.url, expires_at=session.expires_at
             )
         case "completed":
-            return _completed(session)
+            return _completed_session_outcome(session)
         case "failed":
-            return _failed(session.id, session.failure)
+            return _failed_outcome(session.id, session.failure)
         case "cancelled":
             message = "The customer cancelled the checkout."
-            return ended(session.id, Status.Cancelled, message)
+            return ended_outcome(session.id, Status.Cancelled, message)
         case "expired":
-            return ended(session.id, Status.Expired, "The checkout session expired.")
+            return ended_outcome(session.id, Status.Expired, "The checkout session expired.")
         case _:
             return Pending(psp_id=session.id)
 
 
-def _completed(session: CheckoutSession) -> Outcome:
+def _completed_session_outcome(session: CheckoutSession) -> Outcome:
     if session.authorization is not None:
         return authorization_outcome(session.authorization)
     if session.mode == "authorize":
-        raise ProtocolError("A completed checkout session lacks its authorization.")
-    return Approved(psp_id=None, instrument=instruments.of_method(session.payment_method))
+        raise ProtocolError("The PSP returned a completed checkout session without authorization.")
+    return Approved(
+        psp_id=None, instrument=instruments.instrument_from_method(session.payment_method)
+    )
 
 
-def authorization_outcome(held: Authorization) -> Outcome:
-    """What is held; a captured authorization was one."""
-    match held.status:
+def authorization_outcome(authorization: Authorization) -> Outcome:
+    """Return the outcome of an authorization; a captured one was authorized."""
+    match authorization.status:
         case "authorized" | "captured":
             fact = Fact(
                 kind=FactKind.AUTHORIZED,
-                id=held.id,
-                amount=to_major(held.amount, held.currency),
-                expires_at=held.expires_at,
+                id=authorization.id,
+                amount=to_major(authorization.amount, authorization.currency),
+                expires_at=authorization.expires_at,
             )
-            instrument = instruments.of_method(held.payment_method)
-            return Approved(psp_id=held.id, facts=(fact,), instrument=instrument)
+            instrument = instruments.instrument_from_method(authorization.payment_method)
+            return Approved(psp_id=authorization.id, facts=(fact,), instrument=instrument)
         case "declined":
-            return _failed(held.id, held.failure)
+            return _failed_outcome(authorization.id, authorization.failure)
         case "voided":
-            return ended(held.id, Status.Cancelled, "The authorization was voided.")
+            return ended_outcome(
+                authorization.id, Status.Cancelled, "The authorization was voided."
+            )
         case "expired":
-            return ended(held.id, Status.Expired, "The authorization expired.")
+            return ended_outcome(authorization.id, Status.Expired, "The authorization expired.")
         case _:
-            return Pending(psp_id=held.id)
+            return Pending(psp_id=authorization.id)
 
 
-def withdrawn(found: Authorization | CheckoutSession, *, done: str) -> Outcome:
-    """Whether a reservation was given back, or an open checkout session closed."""
-    if found.status == done:
-        return Approved(psp_id=found.id)
-    if found.status in ("captured", "completed", "declined", "failed", "expired"):
-        message = "Nothing is left to be withdrawn."
-        return Declined(psp_id=found.id, code=Code.InvalidPreconditions, message=message)
-    return Pending(psp_id=found.id)
+def void_outcome(psp_object: Authorization | CheckoutSession, *, voided_status: str) -> Outcome:
+    """Return whether a reservation was released, or an open checkout session closed."""
+    if psp_object.status == voided_status:
+        return Approved(psp_id=psp_object.id)
+    if psp_object.status in ("captured", "completed", "declined", "failed", "expired"):
+        message = "There is nothing left to cancel."
+        return Declined(psp_id=psp_object.id, code=Code.InvalidPreconditions, message=message)
+    return Pending(psp_id=psp_object.id)
 
 
 def charge_outcome(charge: Charge) -> Outcome:
-    """What was paid and what the payer's bank took back."""
-    taken_back = tuple(_charged_back(item, charge.currency) for item in charge.chargebacks)
+    """Return the outcome of a charge, with its chargebacks."""
+    chargebacks = tuple(_chargeback_fact(item, charge.currency) for item in charge.chargebacks)
     match charge.status:
         case "succeeded":
-            fact = paid(charge.id, to_major(charge.amount, charge.currency), charge.booked_on)
-            return Approved(psp_id=charge.id, facts=(fact, *taken_back))
+            fact = paid_fact(charge.id, to_major(charge.amount, charge.currency), charge.booked_on)
+            return Approved(psp_id=charge.id, facts=(fact, *chargebacks))
         case "failed" | "declined":
-            return _failed(charge.id, charge.failure)
+            return _failed_outcome(charge.id, charge.failure)
         case _:
-            return Pending(psp_id=charge.id, facts=taken_back)
+            return Pending(psp_id=charge.id, facts=chargebacks)
 
 
 def refund_outcome(refund: Refund) -> Outcome:
-    """What was given back."""
+    """Return the outcome of a refund."""
     match refund.status:
         case "succeeded":
             amount = to_major(refund.amount, refund.currency)
             return Approved(
-                psp_id=refund.id, facts=(refunded(refund.id, amount, refund.booked_on),)
+                psp_id=refund.id, facts=(refunded_fact(refund.id, amount, refund.booked_on),)
             )
         case "failed" | "declined":
-            return _failed(refund.id, refund.failure)
+            return _failed_outcome(refund.id, refund.failure)
         case _:
             return Pending(psp_id=refund.id)
 
 
-def _failed(psp_id: str, failure: Failure | None) -> Declined:
+def _failed_outcome(psp_id: str, failure: Failure | None) -> Declined:
     if failure is None:
-        return failed(psp_id, Code.Rejected)
+        return failed_outcome(psp_id, Code.Rejected)
     code = error_code(failure.code, default=Code.Rejected)
-    return failed(psp_id, code, failure.code, failure.message)
+    return failed_outcome(psp_id, code, failure.code, failure.message)
 
 
-def _charged_back(item: Chargeback, currency: str) -> Fact:
+def _chargeback_fact(item: Chargeback, currency: str) -> Fact:
     return Fact(
         kind=FactKind.CHARGED_BACK,
         id=item.id,
@@ -133,5 +137,5 @@ def _charged_back(item: Chargeback, currency: str) -> Fact:
         booked_on=item.booked_on,
         reason=chargeback_reason(item.reason_code),
         psp_reason_code=item.reason_code,
-        psp_reason_message=sentence(item.reason_message),
+        psp_reason_message=redact(item.reason_message),
     )

@@ -1,4 +1,4 @@
-"""The PSP's webhooks: one signed event each, whose object is complete and so is believed."""
+"""Webhooks of the PSP: one signed event each, with the complete object, which is trusted."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from integrator.psp.sandbox.wire import (
     Refund,
     WireObject,
 )
-from integrator.psp.toolkit.signatures import require_timestamped
+from integrator.psp.toolkit.signatures import require_timestamped_signature
 from integrator.psp.types import NotificationEvent, Outcome
 
 T = TypeVar("T", bound=WireObject)
@@ -29,53 +29,55 @@ HEADER = "sandbox-signature"
 def parse(
     secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> Sequence[NotificationEvent]:
-    """The event of a notification. Raises `NotificationRejected`."""
-    require_timestamped(secrets, headers, HEADER, body, now)
-    return read(body)
+    """Verify a notification and return its event. Raises `NotificationRejected`."""
+    require_timestamped_signature(secrets, headers, HEADER, body, now)
+    return read_event(body)
 
 
-def read(body: bytes) -> Sequence[NotificationEvent]:
-    """The event in a body whose origin is certain. Raises `NotificationRejected`."""
+def read_event(body: bytes) -> Sequence[NotificationEvent]:
+    """Read the event in a verified body. Raises `NotificationRejected`."""
     try:
         event = Event.model_validate_json(body)
         reader = _READERS.get(event.type)
         if reader is None:
             return [NotificationEvent(event_id=event.id, relevant=False)]
-        named = WireObject.model_validate(event.data)
+        psp_object = WireObject.model_validate(event.data)
     except ValidationError:
         raise NotificationRejected("The notification is not an event of the PSP") from None
-    result = _result(event, reader)
-    ids = _ids(event, named)
+    result = _event_outcome(event, reader)
+    ids = _object_ids(event, psp_object)
     return [
-        NotificationEvent(event_id=event.id, reference=named.reference, psp_ids=ids, result=result)
+        NotificationEvent(
+            event_id=event.id, reference=psp_object.reference, psp_ids=ids, result=result
+        )
     ]
 
 
-def _result(event: Event, reader: Reader) -> Outcome | None:
+def _event_outcome(event: Event, reader: Reader) -> Outcome | None:
     try:
         return reader(event.data)
     except (ValidationError, ProtocolError):
-        # Signed but not understood: the transaction is known, so its state can be fetched.
+        # Signed but not readable: the transaction is known, so its state can be fetched.
         return None
 
 
-def _ids(event: Event, named: WireObject) -> tuple[str, ...]:
-    """A completed checkout session is known by its authorization from then on."""
+def _object_ids(event: Event, psp_object: WireObject) -> tuple[str, ...]:
+    """Return the object's id and, for a completed checkout session, that of its authorization."""
     authorization = event.data.get("authorization")
     if isinstance(authorization, Mapping) and isinstance(authorization.get("id"), str):
-        return (named.id, authorization["id"])
-    return (named.id,)
+        return (psp_object.id, authorization["id"])
+    return (psp_object.id,)
 
 
-def _reader(model: type[T], outcome: Callable[[T], Outcome]) -> Reader:
+def _make_reader(model: type[T], outcome: Callable[[T], Outcome]) -> Reader:
     return lambda data: outcome(model.model_validate(data))
 
 
-_SESSION = _reader(CheckoutSession, mapping.session_outcome)
-_AUTHORIZATION = _reader(Authorization, mapping.authorization_outcome)
-_CHARGE = _reader(Charge, mapping.charge_outcome)
-_REFUND = _reader(Refund, mapping.refund_outcome)
-_MANDATE = _reader(Mandate, instruments.signed)
+_SESSION = _make_reader(CheckoutSession, mapping.session_outcome)
+_AUTHORIZATION = _make_reader(Authorization, mapping.authorization_outcome)
+_CHARGE = _make_reader(Charge, mapping.charge_outcome)
+_REFUND = _make_reader(Refund, mapping.refund_outcome)
+_MANDATE = _make_reader(Mandate, instruments.mandate_outcome)
 
 _READERS: dict[str, Reader] = {
     "checkout_session.completed": _SESSION,

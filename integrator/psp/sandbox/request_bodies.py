@@ -5,16 +5,16 @@ from typing import Any
 
 from integrator.psp.toolkit.instruments import METHOD
 from integrator.psp.toolkit.money import to_minor
-from integrator.psp.toolkit.redaction import cut
+from integrator.psp.toolkit.redaction import truncate
 from integrator.psp.types import Authorize, Capture, Charge, Refund
 
 Body = Mapping[str, Any]
 
-_LONGEST_TEXT = 500
+_MAX_TEXT_LENGTH = 500
 
 
 def checkout_body(call: Authorize) -> Body:
-    """A hosted page that holds the amount, or for 0 only stores the card."""
+    """Build a hosted checkout that reserves the amount, or for 0 only stores the card."""
     amount = to_minor(call.amount, call.currency)
     payer = {"name": call.payer.name, "email": call.payer.email}
     return {
@@ -25,14 +25,14 @@ def checkout_body(call: Authorize) -> Body:
         "success_url": call.success_url,
         "error_url": call.error_url,
         "cancel_url": call.abort_url,
-        "description": cut(call.text, _LONGEST_TEXT),
+        "description": truncate(call.text, _MAX_TEXT_LENGTH),
         "language": call.payer.language.lower() if call.payer.language else None,
         "customer": {key: value for key, value in payer.items() if value} or None,
     }
 
 
 def authorization_body(call: Authorize, token: Mapping[str, str]) -> Body:
-    """A reservation on a stored card."""
+    """Build a reservation on a stored card."""
     return {
         "reference": call.reference,
         "amount": to_minor(call.amount, call.currency),
@@ -42,27 +42,27 @@ def authorization_body(call: Authorize, token: Mapping[str, str]) -> Body:
 
 
 def capture_body(call: Capture) -> Body:
-    """Part or all of a reservation."""
+    """Build a capture of part or all of a reservation."""
     return {"reference": call.reference, "amount": to_minor(call.amount, call.currency)}
 
 
 def charge_body(call: Charge, token: Mapping[str, str]) -> Body:
-    """A payment with a stored card or a mandate."""
+    """Build a charge of a stored card or a mandate."""
     return {
         "reference": call.reference,
         "amount": to_minor(call.amount, call.currency),
         "currency": call.currency,
         "payment_method": token[METHOD],
         "execute_on": call.execute_on.isoformat() if call.execute_on else None,
-        "description": cut(call.text, _LONGEST_TEXT),
+        "description": truncate(call.text, _MAX_TEXT_LENGTH),
     }
 
 
 def refund_body(call: Refund) -> Body:
-    """Part or all of a payment."""
+    """Build a refund of part or all of a payment."""
     return {
         "reference": call.reference,
         "charge": call.payment_psp_id,
         "amount": to_minor(call.amount, call.currency),
-        "description": cut(call.text, _LONGEST_TEXT),
+        "description": truncate(call.text, _MAX_TEXT_LENGTH),
     }

@@ -1,4 +1,4 @@
-"""What a merchant enters to use the sandbox PSP."""
+"""Settings form of a merchant of the sandbox PSP."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from integrator.psp.toolkit.settings import MerchantSettings
 
 
 class SandboxSettings(MerchantSettings):
-    """One merchant's account at the sandbox PSP."""
+    """Settings of one account at the sandbox PSP."""
 
     api_key: Secret = Field(
         alias="ApiKey",

@@ -1,7 +1,7 @@
-"""The PSP's own objects. Amounts are integers in minor units, times ISO 8601 with an offset.
+"""Models of the PSP's JSON. Amounts are integers in minor units, times ISO 8601 with an offset.
 
-Unknown members are ignored and statuses are plain text, so that the PSP may add to both. Most
-objects hold personal data: `repr` shows their ids only.
+Unknown members are ignored and statuses are plain strings, so that the PSP may add to both. Most
+objects hold personal data, so that `repr` shows only their ids.
 """
 
 from datetime import date
@@ -9,27 +9,27 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, Field
 
-from integrator.psp.toolkit.wire import Id, Minor, Wire
+from integrator.psp.toolkit.wire import Id, MinorAmount, WireModel
 
 T = TypeVar("T", bound="WireObject")
 
 
-class WireObject(Wire):
-    """An object with an id of its own. `reference` is ours, if the PSP was told one."""
+class WireObject(WireModel):
+    """Object with an id. `reference` is ours, if we sent one."""
 
     id: Id
     reference: str | None = None
 
 
-class Failure(Wire):
-    """Why something did not work."""
+class Failure(WireModel):
+    """Reason of a failure."""
 
     code: str
     message: str | None = None
 
 
-class ErrorDetail(Wire):
-    """The heart of an error body; anything that does not fit this is not the PSP's error."""
+class ErrorDetail(WireModel):
+    """Detail of an error; a body that does not fit is not the PSP's error."""
 
     type: Literal[
         "authentication_error",
@@ -43,44 +43,44 @@ class ErrorDetail(Wire):
     message: str | None = None
 
 
-class ErrorBody(Wire):
-    """An error; `object` is the record of a declined attempt."""
+class ErrorBody(WireModel):
+    """Error body; `object` is the record of a declined attempt."""
 
     error: ErrorDetail
     object: WireObject | None = None
 
 
-class Listed(Wire, Generic[T]):
-    """What a search by reference answers."""
+class ObjectList(WireModel, Generic[T]):
+    """Result of a search by reference."""
 
     data: list[T]
 
 
-class EventList(Wire):
-    """A part of the event list, oldest first; `next` is the cursor to go on with."""
+class EventList(WireModel):
+    """Page of the event list, oldest first; `next` is the cursor of the next page."""
 
     data: list[dict[str, Any]]
     next: str | None = None
     has_more: bool = False
 
 
-class Window(Wire, Generic[T]):
-    """A part of what was made in a time window; `next` is the cursor to go on with."""
+class ObjectPage(WireModel, Generic[T]):
+    """Page of the objects created in a time window; `next` is the cursor of the next page."""
 
     data: list[T]
     next: str | None = None
     has_more: bool = False
 
 
-class Account(Wire):
-    """The merchant's account; of the webhook secret only its SHA-256 in hex."""
+class Account(WireModel):
+    """The merchant's account, with the SHA-256 of the webhook secret in hex."""
 
     id: str
     webhook_secret_sha256: str | None = None
 
 
-class Card(Wire):
-    """A stored card, without its number."""
+class Card(WireModel):
+    """Stored card, without its number."""
 
     brand: str | None = None
     country: str | None = None
@@ -91,8 +91,8 @@ class Card(Wire):
     masked: str | None = None
 
 
-class BankAccount(Wire):
-    """The account a mandate is for."""
+class BankAccount(WireModel):
+    """Bank account of a mandate."""
 
     holder: str
     iban: str
@@ -100,7 +100,7 @@ class BankAccount(Wire):
 
 
 class PaymentMethod(WireObject):
-    """A stored card, or a mandate seen as a payment method; bound to `currency` if it has one."""
+    """Stored card, or a mandate as a payment method; limited to `currency` if it has one."""
 
     type: str
     currency: str | None = None
@@ -111,7 +111,7 @@ class PaymentMethod(WireObject):
 
 
 class Mandate(WireObject):
-    """A mandate for direct debits."""
+    """Mandate for direct debits."""
 
     status: str
     holder: str
@@ -122,10 +122,10 @@ class Mandate(WireObject):
 
 
 class Authorization(WireObject):
-    """Money held on a card."""
+    """Reservation on a card."""
 
     status: str
-    amount: Minor
+    amount: MinorAmount
     currency: str
     expires_at: AwareDatetime
     payment_method: PaymentMethod | None = None
@@ -134,7 +134,7 @@ class Authorization(WireObject):
 
 
 class CheckoutSession(WireObject):
-    """One visit to the hosted page. `authorization` is missing after a mere set-up."""
+    """Session of the hosted page. There is no `authorization` if the card was only stored."""
 
     status: str
     mode: Literal["authorize", "setup"] | None = None
@@ -146,22 +146,22 @@ class CheckoutSession(WireObject):
     failure: Failure | None = None
 
 
-class Chargeback(Wire):
-    """Money the payer's bank took back, and what it charged for that."""
+class Chargeback(WireModel):
+    """Chargeback by the payer's bank, and its fee."""
 
     id: Id
-    amount: Minor
-    fee_amount: Minor = 0
+    amount: MinorAmount
+    fee_amount: MinorAmount = 0
     booked_on: date | None = None
     reason_code: str | None = None
     reason_message: str | None = None
 
 
 class Charge(WireObject):
-    """Money taken, by charge or capture; `authorization` is the id of what was captured."""
+    """Charge or capture; `authorization` is the id of the captured authorization."""
 
     status: str
-    amount: Minor
+    amount: MinorAmount
     currency: str
     booked_on: date | None = None
     chargebacks: tuple[Chargeback, ...] = ()
@@ -171,10 +171,10 @@ class Charge(WireObject):
 
 
 class Refund(WireObject):
-    """Money given back; `charge` is the id of what it was taken from."""
+    """Refund; `charge` is the id of the refunded charge."""
 
     status: str
-    amount: Minor
+    amount: MinorAmount
     currency: str
     booked_on: date | None = None
     failure: Failure | None = None
@@ -182,8 +182,8 @@ class Refund(WireObject):
     created_at: AwareDatetime | None = None
 
 
-class Event(Wire):
-    """The envelope of a notification; what `data` is depends on `type`."""
+class Event(WireModel):
+    """Envelope of a notification; the type of `data` depends on `type`."""
 
     id: Id
     type: str

@@ -1,4 +1,4 @@
-"""Stripe behind the port."""
+"""Adapter of Stripe."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,15 +25,15 @@ from integrator.psp.types import (
 )
 
 # https://docs.stripe.com/rate-limits
-_LIVE = CallRate(reads=100, writes=100)
-_SANDBOX = CallRate(reads=25, writes=25)
+_LIVE_RATE = CallRate(reads=100, writes=100)
+_SANDBOX_RATE = CallRate(reads=25, writes=25)
 _SANDBOX_KEYS = ("sk_test_", "rk_test_")
 
 
 class StripeAdapter(PspAdapter[StripeSettings]):
-    """Cards by hosted Checkout with strong authentication there, SEPA debits by typed IBAN.
+    """Cards by hosted Checkout with strong customer authentication, SEPA debits by typed IBAN.
 
-    `config` says where Stripe is; without it the environment does, once per process.
+    Without `config` Stripe's address is read from the environment, once per process.
     """
 
     name = "stripe"
@@ -48,11 +48,11 @@ class StripeAdapter(PspAdapter[StripeSettings]):
             ),
         },
         refunds=True,
-        rate=_LIVE,
+        rate=_LIVE_RATE,
         migration=True,
         event_list=True,
         movement_list=True,
-        # Lists are consistent, but what is old is only found by a search, which lags.
+        # Lists are consistent, but older objects are found only by the search, which lags.
         idempotency=IdempotencySemantics(window_seconds=24 * 3600, consistent_lookup=False),
     )
 
@@ -60,22 +60,22 @@ class StripeAdapter(PspAdapter[StripeSettings]):
         self._config = config
 
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
-        """Open the adapter with a `StripeSettings`."""
-        key = self.own(settings).api_key
+        """Return a connection for a `StripeSettings`."""
+        key = self.cast_settings(settings).api_key
         secret = key.get_secret_value()
-        config = self._config or StripeConfig.of_environment()
+        config = self._config or StripeConfig.from_environment()
         headers = {"Authorization": f"Bearer {secret}", "Stripe-Version": VERSION}
-        rate = _SANDBOX if secret.startswith(_SANDBOX_KEYS) else _LIVE
-        # A stand-in allows any rate.
-        budget = None if config.url else self.budget(key, rate)
-        return StripeConnection(StripeClient(PspHttp(http, config.base_url, headers, budget)))
+        rate = _SANDBOX_RATE if secret.startswith(_SANDBOX_KEYS) else _LIVE_RATE
+        # An emulator has no rate limit.
+        rate_limiter = None if config.url else self.rate_limiter(key, rate)
+        return StripeConnection(StripeClient(PspHttp(http, config.base_url, headers, rate_limiter)))
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         """Verify a webhook and read its event. Raises `NotificationRejected`."""
-        return notifications.parse(self.own(settings).webhook_secret, headers, body, now)
+        return notifications.parse(self.cast_settings(settings).webhook_secret, headers, body, now)
 
     def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
         """Read an entry of the event list. Raises `NotificationRejected`."""
-        return notifications.read(raw)
+        return notifications.read_event(raw)

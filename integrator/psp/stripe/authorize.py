@@ -1,4 +1,4 @@
-"""The ways an agreement begins or gets a new reservation, one function each."""
+"""Authorizations: checkout, reservation on a stored card, mandate, migration."""
 
 import re
 
@@ -14,8 +14,8 @@ from integrator.psp.stripe.wire import (
     SetupIntent,
     WireObject,
 )
-from integrator.psp.toolkit.bank_account import bank_account
-from integrator.psp.toolkit.instruments import METHOD, stored
+from integrator.psp.toolkit.bank_account import parse_bank_account
+from integrator.psp.toolkit.instruments import METHOD, stored_token
 from integrator.psp.toolkit.outcomes import require, verify_reference
 from integrator.psp.types import Authorize, Declined, Outcome
 
@@ -30,33 +30,36 @@ _TOKEN = re.compile(r"(?:(cus_\w{1,64}):)?(pm_\w{1,64})", re.ASCII)
 
 
 async def authorize(client: StripeClient, call: Authorize) -> Outcome:
-    """Choose the way. Raises `RefusedError`, `ImpossibleError` or a `PspError`."""
+    """Authorize by role and call.
+
+    Raises `RefusedError`, `UnsupportedRequestError` or a `PspError`.
+    """
     if call.migration_token is not None:
-        return await _take_over(client, call, call.migration_token)
+        return await _migrate(client, call, call.migration_token)
     match call.role, call.initial:
         case Role.CreditCard, True:
-            return await _checkout(client, call)
+            return await _open_checkout(client, call)
         case Role.CreditCard, False if call.amount > 0:
-            return await _reserve(client, call)
+            return await _reserve_on_stored_card(client, call)
         case Role.Debit, True:
-            return await _sign(client, call)
+            return await _create_mandate(client, call)
         case Role.CreditCard | Role.Debit, False:
-            return await _verify(client, call)
+            return await _verify_stored_method(client, call)
         case _:
             return Declined(code=Code.InvalidData, message="Stripe has no such payment method.")
 
 
-async def _take_over(client: StripeClient, call: Authorize, token: str) -> Outcome:
-    """`pm_...`, or `cus_...:pm_...` to be sure whose it is."""
-    # Typed by a person: only what can be an id may become part of an address.
-    known = _TOKEN.fullmatch(token)
-    method = await client.get(PaymentMethod, "payment_methods", known[2]) if known else None
-    if known and known[1] and method and method.customer != known[1]:
+async def _migrate(client: StripeClient, call: Authorize, token: str) -> Outcome:
+    """Import `pm_...`, or `cus_...:pm_...` to verify the customer as well."""
+    # The token was typed by a user: only a well-formed id may become part of a URL.
+    match = _TOKEN.fullmatch(token)
+    method = await client.get(PaymentMethod, "payment_methods", match[2]) if match else None
+    if match and match[1] and method and method.customer != match[1]:
         method = None
-    return instruments.taken_over(method, role=call.role, currency=call.currency)
+    return instruments.migration_outcome(method, role=call.role, currency=call.currency)
 
 
-async def _checkout(client: StripeClient, call: Authorize) -> Outcome:
+async def _open_checkout(client: StripeClient, call: Authorize) -> Outcome:
     urls = call.success_url and call.abort_url
     require(urls, Code.InvalidData, "A checkout needs return URLs.")
     body, key = request_bodies.checkout_body(call), call.idempotency_key
@@ -66,18 +69,18 @@ async def _checkout(client: StripeClient, call: Authorize) -> Outcome:
     return mapping.session_outcome(verify_reference(session, call))
 
 
-async def _reserve(client: StripeClient, call: Authorize) -> Outcome:
-    token = stored(call)
+async def _reserve_on_stored_card(client: StripeClient, call: Authorize) -> Outcome:
+    token = stored_token(call)
     if METHOD not in token:
-        return instruments.still_usable(None)
-    return mapping.hold_outcome(await payment_intents.take(client, call, token))
+        return instruments.stored_method_outcome(None)
+    return mapping.hold_outcome(await payment_intents.create_and_confirm(client, call, token))
 
 
-async def _sign(client: StripeClient, call: Authorize) -> Outcome:
-    """A customer, then a SetupIntent: neither moves money, so both may be repeated by key."""
+async def _create_mandate(client: StripeClient, call: Authorize) -> Outcome:
+    """Create a customer, then a SetupIntent; neither moves money, both may be retried by key."""
     message = f"Direct debits are in {SEPA_CURRENCY} only."
     require(call.currency == SEPA_CURRENCY, Code.InvalidCurrency, message)
-    holder, iban = bank_account(call.initial_bearer)
+    holder, iban = parse_bank_account(call.initial_bearer)
     key, metadata = call.idempotency_key, {REFERENCE: call.reference}
     body = {"name": holder, "email": call.payer.email, "metadata": metadata}
     customer = await client.post(WireObject, "customers", body=body, key=f"{key}/customer")
@@ -86,8 +89,8 @@ async def _sign(client: StripeClient, call: Authorize) -> Outcome:
     return mapping.setup_outcome(verify_reference(setup, call), iban)
 
 
-async def _verify(client: StripeClient, call: Authorize) -> Outcome:
-    """Nothing to reserve: the stored payment method only has to be good for later."""
-    known = stored(call).get(METHOD)
-    method = await client.get(PaymentMethod, "payment_methods", known) if known else None
-    return instruments.still_usable(method)
+async def _verify_stored_method(client: StripeClient, call: Authorize) -> Outcome:
+    """Check that the stored payment method can be charged later; nothing is reserved."""
+    method_id = stored_token(call).get(METHOD)
+    method = await client.get(PaymentMethod, "payment_methods", method_id) if method_id else None
+    return instruments.stored_method_outcome(method)

@@ -1,4 +1,4 @@
-"""Stripe's calls: addresses, form encoding, keys, and what an answer holds."""
+"""API client of Stripe and classification of its errors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,35 +6,35 @@ from typing import Any
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError
 from integrator.psp.stripe.error_codes import error_code
-from integrator.psp.stripe.wire import ErrorBody, Page, Problem, T
+from integrator.psp.stripe.wire import ErrorBody, ErrorDetail, Page, T
 from integrator.psp.toolkit.client import ApiClient, RefusedError, recover_by_read
-from integrator.psp.toolkit.http import Answer, M, classify_failure
-from integrator.psp.toolkit.outcomes import failed
+from integrator.psp.toolkit.http import M, PspResponse, classify_failure
+from integrator.psp.toolkit.outcomes import failed_outcome
 
 VERSION = "2026-10-28.endive"
-"""The version of the API this adapter is written for; sent with every call."""
+"""Version of the API that this adapter is written for; sent with every call."""
 
-_PER_PAGE = 100
-_STATE = "payment_intent_unexpected_state"
-_DEFINITE = ("card_error", "invalid_request_error")
+_PAGE_SIZE = 100
+_UNEXPECTED_STATE = "payment_intent_unexpected_state"
+_DEFINITE_ERROR_TYPES = ("card_error", "invalid_request_error")
 
 
-class DoneAlreadyError(RefusedError):
-    """A refusal that may be the answer to a repetition."""
+class AlreadyDoneError(RefusedError):
+    """Refusal that may be caused by a repetition of the call."""
 
 
 class StripeClient(ApiClient):
-    """One merchant's access to Stripe's API. `expand` names members to be shown in full."""
+    """API client for one merchant. `expand` names members to be returned in full."""
 
-    root = ("v1",)
+    path_prefix = ("v1",)
 
-    async def page(
+    async def list_page(
         self, model: type[T], *path: str, expand: tuple[str, ...] = (), **params: Any
     ) -> Page[T]:
-        """One part of a list; parameters that are None are left out."""
-        whole = tuple(f"data.{name}" for name in expand)
-        wanted = {"limit": _PER_PAGE, **params, "expand": whole}
-        return await self.require(Page[model], *path, **wanted)  # type: ignore[valid-type]
+        """Return one page of a list; parameters that are None are left out."""
+        expanded_members = tuple(f"data.{name}" for name in expand)
+        query = {"limit": _PAGE_SIZE, **params, "expand": expanded_members}
+        return await self.get_required(Page[model], *path, **query)  # type: ignore[valid-type]
 
     async def post(
         self,
@@ -44,55 +44,57 @@ class StripeClient(ApiClient):
         key: str,
         expand: tuple[str, ...] = (),
     ) -> M:
-        """Do something, at most once per `key`."""
+        """Send a POST with an idempotency key."""
         form = {**body, "expand": expand}
-        return await self.ask(model, "POST", *path, form=form, headers=self.keyed(key))
+        return await self.request(
+            model, "POST", *path, form=form, headers=self.idempotency_headers(key)
+        )
 
-    async def act(
+    async def post_action(
         self,
         model: type[M],
         *path: str,
         body: Mapping[str, Any],
         key: str,
-        done: Callable[[M], bool],
+        is_done: Callable[[M], bool],
         expand: tuple[str, ...] = (),
     ) -> M:
-        """Do something to the object at all but the last part of `path`.
+        """Send a POST for an action, the last part of `path`, on the object at the parts before.
 
-        Stripe repeats a stored 5xx for as long as it knows the key, and refuses what is done
-        already: then a read decides, if what it finds is `done`.
+        Stripe repeats a stored 5xx for as long as it knows the key, and refuses an action that was
+        done already: then the object is read, and returned if `is_done` says so.
         """
 
         async def read() -> M | None:
-            found = await self.get(model, *path[:-1], expand=expand)
-            return found if found and done(found) else None
+            psp_object = await self.get(model, *path[:-1], expand=expand)
+            return psp_object if psp_object and is_done(psp_object) else None
 
         attempt = self.post(model, *path, key=key, body=body, expand=expand)
-        return await recover_by_read(attempt, read, after=(DoneAlreadyError, OutcomeUnknown))
+        return await recover_by_read(attempt, read, after=(AlreadyDoneError, OutcomeUnknown))
 
-    def problem(self, answer: Answer) -> PspError | RefusedError:
-        """What an answer other than 2xx means."""
-        status, body = answer.status, answer.try_parse(ErrorBody)
+    def classify_error(self, response: PspResponse) -> PspError | RefusedError:
+        """Return the exception for a response other than 2xx."""
+        status, body = response.status, response.try_parse(ErrorBody)
         if body is None or status >= 500 or status == 429:
-            return classify_failure(answer, body.error.word if body else None)
-        problem, code = body.error, body.error.word
-        if status == 401 and problem.type in ("invalid_request_error", "authentication_error"):
-            return CredentialsRejected("Stripe does not accept the API key", psp_code=code)
-        if status == 409 or problem.type == "idempotency_error":
-            # The first call with this key may still take effect, or has already.
-            return OutcomeUnknown("Stripe knows this idempotency key", psp_code=code)
-        if answer.headers.get("Stripe-Should-Retry") == "true":
-            return OutcomeUnknown("Stripe asks to try again", psp_code=code)
-        if status in (400, 402, 403, 404) and problem.type in _DEFINITE:
-            return refusal(status, problem)
-        return classify_failure(answer, code)
+            return classify_failure(response, body.error.code_or_type if body else None)
+        error, code = body.error, body.error.code_or_type
+        if status == 401 and error.type in ("invalid_request_error", "authentication_error"):
+            return CredentialsRejected("Stripe rejected the API key", psp_code=code)
+        if status == 409 or error.type == "idempotency_error":
+            # The first call with this key may have taken effect or may still do so.
+            return OutcomeUnknown("Stripe has already received this idempotency key", psp_code=code)
+        if response.headers.get("Stripe-Should-Retry") == "true":
+            return OutcomeUnknown("Stripe asks for a retry", psp_code=code)
+        if status in (400, 402, 403, 404) and error.type in _DEFINITE_ERROR_TYPES:
+            return build_refusal(status, error)
+        return classify_failure(response, code)
 
 
-def refusal(status: int, problem: Problem) -> RefusedError:
-    """A definite no; one to a key without the right to ask is a matter of configuration."""
-    code = Code.InvalidConfiguration if status == 403 else error_code(problem)
-    about = problem.payment_intent.id if problem.payment_intent else None
-    declined = failed(about, code, problem.decline_code or problem.word, problem.message)
-    missing = problem.code == "resource_missing" and status != 403
-    error = DoneAlreadyError if problem.code in (_STATE, None) else RefusedError
-    return error(declined, status=status, kind=problem.type, missing=missing)
+def build_refusal(status: int, error: ErrorDetail) -> RefusedError:
+    """Build the refusal for an error body; a missing permission is a configuration error."""
+    code = Code.InvalidConfiguration if status == 403 else error_code(error)
+    psp_id = error.payment_intent.id if error.payment_intent else None
+    declined = failed_outcome(psp_id, code, error.decline_code or error.code_or_type, error.message)
+    missing = error.code == "resource_missing" and status != 403
+    error_class = AlreadyDoneError if error.code in (_UNEXPECTED_STATE, None) else RefusedError
+    return error_class(declined, status=status, error_type=error.type, missing=missing)

@@ -1,4 +1,4 @@
-"""The port's operations for one merchant's Stripe account."""
+"""Operations of the port at Stripe."""
 
 from datetime import datetime
 
@@ -8,19 +8,19 @@ from integrator.psp.stripe import (
     authorize,
     instruments,
     listing,
-    lookup,
     mapping,
     payment_intents,
     request_bodies,
 )
+from integrator.psp.stripe import lookup as object_lookup
 from integrator.psp.stripe.client import StripeClient
 from integrator.psp.stripe.payment_intents import INTENT_EXPAND, INTENTS
 from integrator.psp.stripe.wire import Account, CheckoutSession, PaymentIntent
 from integrator.psp.stripe.wire import Refund as WireRefund
 from integrator.psp.toolkit.client import recover_by_read
 from integrator.psp.toolkit.connection import PspConnection, returns_declines
-from integrator.psp.toolkit.instruments import METHOD, stored
-from integrator.psp.toolkit.outcomes import NOTHING_HELD, require_ours, verify_reference
+from integrator.psp.toolkit.instruments import METHOD, stored_token
+from integrator.psp.toolkit.outcomes import NOTHING_HELD, require_match, verify_reference
 from integrator.psp.types import (
     Authorize,
     Capture,
@@ -34,18 +34,18 @@ from integrator.psp.types import (
     Void,
 )
 
-_CAPABILITIES = {Role.CreditCard: "card_payments", Role.Debit: "sepa_debit_payments"}
+_CAPABILITY_NAMES = {Role.CreditCard: "card_payments", Role.Debit: "sepa_debit_payments"}
 
 
 class StripeConnection(PspConnection):
-    """An account at Stripe."""
+    """Connection for one account at Stripe."""
 
     def __init__(self, client: StripeClient) -> None:
         self._client = client
 
     @returns_declines
     async def authorize(self, call: Authorize) -> Outcome:
-        """Open a checkout, sign a mandate, reserve on a stored card or take a customer over."""
+        """Open a checkout, create a mandate, reserve on a stored card or import a customer."""
         return await authorize.authorize(self._client, call)
 
     @returns_declines
@@ -53,97 +53,103 @@ class StripeConnection(PspConnection):
         """Cancel a PaymentIntent (`pi_`) or expire an open checkout session (`cs_`)."""
         id, key = call.authorization_id, call.idempotency_key
         if id.startswith("cs_"):
-            session = await self._client.act(
+            session = await self._client.post_action(
                 CheckoutSession,
                 *("checkout", "sessions", id, "expire"),
                 body={},
                 key=key,
-                done=lambda found: found.status == "expired",
+                is_done=lambda session: session.status == "expired",
             )
             return mapping.void_outcome(session)
         if not id.startswith("pi_"):
             return NOTHING_HELD
-        intent = await self._client.act(
+        intent = await self._client.post_action(
             PaymentIntent,
             *(INTENTS, id, "cancel"),
             body={"cancellation_reason": "requested_by_customer"},
             key=key,
-            done=lambda found: found.status == "canceled",
+            is_done=lambda intent: intent.status == "canceled",
         )
         return mapping.void_outcome(verify_reference(intent, call))
 
     @returns_declines
     async def capture(self, call: Capture) -> Outcome:
-        """Take money of a reservation, once."""
+        """Capture a reservation, once."""
         if not call.authorization_id.startswith("pi_"):
             return NOTHING_HELD
-        intent = await self._client.act(
+        intent = await self._client.post_action(
             PaymentIntent,
             *(INTENTS, call.authorization_id, "capture"),
             body=request_bodies.capture_body(call),
             key=call.idempotency_key,
-            done=lambda found: (
-                found.captured_for == call.reference and found.status != "requires_capture"
+            is_done=lambda intent: (
+                intent.capture_reference == call.reference and intent.status != "requires_capture"
             ),
             expand=INTENT_EXPAND,
         )
-        require_ours(call, intent.captured_for, intent.currency)
+        require_match(call, intent.capture_reference, intent.currency)
         return mapping.payment_outcome(intent)
 
     @returns_declines
     async def charge(self, call: Charge) -> Outcome:
-        """Take money from a stored card or with a mandate."""
-        token = stored(call)
+        """Charge a stored card or a mandate."""
+        token = stored_token(call)
         if METHOD not in token:
-            return instruments.still_usable(None)
-        return mapping.payment_outcome(await payment_intents.take(self._client, call, token))
+            return instruments.stored_method_outcome(None)
+        return mapping.payment_outcome(
+            await payment_intents.create_and_confirm(self._client, call, token)
+        )
 
     @returns_declines
     async def refund(self, call: Refund) -> Outcome:
-        """Give money of a payment back."""
+        """Refund a payment."""
         body, key = request_bodies.refund_body(call), call.idempotency_key
 
         async def read() -> WireRefund | None:
-            of = {name: id for name, id in body.items() if name in ("charge", "payment_intent")}
-            page = await self._client.page(WireRefund, "refunds", **of)
-            named = (refund for refund in page.data if refund.reference == call.reference)
-            return next(named, None)
+            payment_filter = {
+                name: id for name, id in body.items() if name in ("charge", "payment_intent")
+            }
+            page = await self._client.list_page(WireRefund, "refunds", **payment_filter)
+            matching = (refund for refund in page.data if refund.reference == call.reference)
+            return next(matching, None)
 
-        # Stripe repeats a stored 5xx for as long as it knows the key: a read may decide.
+        # Stripe repeats a stored 5xx for as long as it knows the key, so that a read has to decide.
         attempt = self._client.post(WireRefund, "refunds", body=body, key=key)
-        given = await recover_by_read(attempt, read, after=OutcomeUnknown)
-        return mapping.refund_outcome(verify_reference(given, call))
+        refund = await recover_by_read(attempt, read, after=OutcomeUnknown)
+        return mapping.refund_outcome(verify_reference(refund, call))
 
-    async def fetch_authorization(self, find: Lookup) -> Outcome | None:
-        """What a checkout session, a PaymentIntent or a SetupIntent has come to."""
-        return await lookup.authorization(self._client, find)
+    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+        """Return the outcome of a checkout session, a PaymentIntent or a SetupIntent."""
+        return await object_lookup.fetch_authorization(self._client, lookup)
 
-    async def fetch_payment(self, find: Lookup) -> Outcome | None:
-        """What a charge or capture has come to, with its chargebacks."""
-        return await lookup.payment(self._client, find)
+    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+        """Return the outcome of a charge or capture, with its chargebacks."""
+        return await object_lookup.fetch_payment(self._client, lookup)
 
-    async def fetch_refund(self, find: Lookup) -> Outcome | None:
-        """What a refund has come to."""
-        return await lookup.refund(self._client, find)
+    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+        """Return the outcome of a refund."""
+        return await object_lookup.fetch_refund(self._client, lookup)
 
     async def verify_settings(self) -> SettingsCheck:
-        """The account of the key, with the methods it may take; all if the key may not see them.
+        """Return the account with its active methods; all methods if the key may not read them.
 
-        The webhook secret cannot be asked for: a wrong one shows when notifications are rejected.
+        The webhook secret cannot be verified: if it is wrong, notifications are rejected.
         """
-        account = await self._client.require(Account, "account")
-        may = account.capabilities
+        account = await self._client.get_required(Account, "account")
+        capabilities = account.capabilities
         roles = {
-            role for role, name in _CAPABILITIES.items() if not may or may.get(name) == "active"
+            role
+            for role, name in _CAPABILITY_NAMES.items()
+            if not capabilities or capabilities.get(name) == "active"
         }
         return SettingsCheck(roles=frozenset(roles), account=account.id)
 
     async def list_events(self, cursor: str | None) -> EventPage:
-        """The event list behind a cursor."""
-        return await listing.events(self._client, cursor)
+        """Return a page of the event list."""
+        return await listing.list_events(self._client, cursor)
 
     async def list_movements(
         self, since: datetime, until: datetime, cursor: str | None
     ) -> MovementPage:
-        """Reservations and payments, then captures, then refunds."""
-        return await listing.movements(self._client, since, until, cursor)
+        """Return a page of the reservations and payments, then captures, then refunds."""
+        return await listing.list_movements(self._client, since, until, cursor)

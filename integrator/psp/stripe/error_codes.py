@@ -1,4 +1,4 @@
-"""Stripe's codes in the words of the contract.
+"""Mapping of Stripe's codes to the contract's codes.
 
 https://docs.stripe.com/declines/codes, https://docs.stripe.com/error-codes and, for disputes,
 https://docs.stripe.com/disputes/categories.
@@ -6,10 +6,10 @@ https://docs.stripe.com/disputes/categories.
 
 from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
-from integrator.psp.stripe.wire import Problem
-from integrator.psp.toolkit.code_table import meanings
+from integrator.psp.stripe.wire import ErrorDetail
+from integrator.psp.toolkit.code_table import build_code_table
 
-_CODES = meanings(
+_CODES = build_code_table(
     {
         Code.InsufficientBalance: "insufficient_funds",
         Code.LimitExceeded: "card_velocity_exceeded withdrawal_count_limit_exceeded "
@@ -49,7 +49,7 @@ _PARAMETERS = {
     "currency": Code.InvalidCurrency,
     "payment_method_data[sepa_debit][iban]": Code.InvalidIBAN,
 }
-_REASONS = meanings(
+_REASONS = build_code_table(
     {
         Reason.Rejected: "bank_cannot_process check_returned",
         Reason.Canceled: "debit_not_authorized",
@@ -60,25 +60,25 @@ _REASONS = meanings(
 )
 
 
-def error_code(problem: Problem) -> Code:
-    """What a refusal or a failed attempt means.
+def error_code(error: ErrorDetail) -> Code:
+    """Map the error of a refusal or a failed attempt.
 
-    The issuer's own reason says most. A card's unknown reason is a decline, an unknown one of
-    Stripe's own must be wrong data.
+    The issuer's own reason is the most precise. An unknown reason is a rejection for a card error,
+    and invalid data otherwise.
     """
-    for word in (problem.decline_code, problem.code):
-        if word in _CODES:
-            return _CODES[word]
-    if problem.type == "card_error":
+    for psp_code in (error.decline_code, error.code):
+        if psp_code in _CODES:
+            return _CODES[psp_code]
+    if error.type == "card_error":
         return Code.Rejected
-    return _PARAMETERS.get(problem.param or "", Code.InvalidData)
+    return _PARAMETERS.get(error.param or "", Code.InvalidData)
 
 
 def failure_code(psp_code: str | None) -> Code:
-    """What a failed attempt's code means."""
+    """Map the code of a failed attempt."""
     return _CODES.get(psp_code or "", Code.Rejected)
 
 
 def chargeback_reason(psp_code: str | None) -> Reason:
-    """Why a bank took money back: unless the bank says otherwise, because the customer asked."""
+    """Map the reason of a dispute; an unlisted one is a request of the customer."""
     return _REASONS.get(psp_code, Reason.UserInitiated) if psp_code else Reason.Unknown

@@ -1,8 +1,8 @@
-"""Verifies Stripe's webhooks and reads their events; pure.
+"""Verification of Stripe's webhooks and reading of their events; pure.
 
 The signature covers the body, but an event shows its object as it was then, arrives in any order
-and, in most cases, without the objects beside it. So an event only says which transaction to ask
-for, except for a payment that was taken at once: that one is not undone by anything later.
+and mostly lacks the related objects. So an event only identifies the transaction to look up, except
+for a payment without reservation: its success is final.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,22 +14,22 @@ from pydantic import SecretStr, ValidationError
 from integrator.psp.errors import NotificationRejected, ProtocolError
 from integrator.psp.stripe import mapping
 from integrator.psp.stripe.wire import CAPTURE, REFERENCE, Event, PaymentIntent
-from integrator.psp.toolkit.signatures import require_timestamped
+from integrator.psp.toolkit.signatures import require_timestamped_signature
 from integrator.psp.types import NotificationEvent, Outcome, Pending
 
 HEADER = "Stripe-Signature"
-_PAID = "payment_intent.succeeded"
-_SIGNED = "setup_intent.succeeded"
-RELEVANT = frozenset(
+_PAYMENT_SUCCEEDED = "payment_intent.succeeded"
+_SETUP_SUCCEEDED = "setup_intent.succeeded"
+RELEVANT_EVENT_TYPES = frozenset(
     {
-        _PAID,
+        _PAYMENT_SUCCEEDED,
         "payment_intent.amount_capturable_updated",
         "payment_intent.canceled",
         "payment_intent.payment_failed",
         "checkout.session.completed",
         "checkout.session.expired",
         "setup_intent.setup_failed",
-        _SIGNED,
+        _SETUP_SUCCEEDED,
         "refund.created",
         "refund.failed",
         "refund.updated",
@@ -39,10 +39,10 @@ RELEVANT = frozenset(
         "charge.dispute.funds_withdrawn",
     }
 )
-"""What can change a transaction."""
+"""Event types that can change a transaction."""
 
-# Members of an event's object that name what it is about; none is expanded in an event.
-_NAMES = {
+# Members of an event's object with the ids of the transaction; none is expanded in an event.
+_ID_MEMBERS = {
     "payment_intent": ("id", "latest_charge"),
     "checkout.session": ("id", "payment_intent", "setup_intent"),
     "refund": ("id",),
@@ -54,52 +54,56 @@ _NAMES = {
 def parse(
     secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> Sequence[NotificationEvent]:
-    """The events of a webhook that proves where it comes from."""
-    require_timestamped(secrets, headers, HEADER, body, now)
-    return read(body)
+    """Verify a webhook and return its event. Raises `NotificationRejected`."""
+    require_timestamped_signature(secrets, headers, HEADER, body, now)
+    return read_event(body)
 
 
-def read(body: bytes) -> Sequence[NotificationEvent]:
-    """The one event in a body. Raises `NotificationRejected` for what is none."""
+def read_event(body: bytes) -> Sequence[NotificationEvent]:
+    """Read the event in a verified body. Raises `NotificationRejected`."""
     try:
         event = Event.model_validate_json(body)
-        if event.type not in RELEVANT:
+        if event.type not in RELEVANT_EVENT_TYPES:
             return [NotificationEvent(event_id=event.id, relevant=False)]
-        about = event.data["object"]
+        psp_object = event.data["object"]
         ids = tuple(
-            about[name] for name in _NAMES[about["object"]] if isinstance(about.get(name), str)
+            psp_object[name]
+            for name in _ID_MEMBERS[psp_object["object"]]
+            if isinstance(psp_object.get(name), str)
         )
     except (ValidationError, KeyError, TypeError):
-        raise NotificationRejected("The notification is not an event of Stripe's") from None
+        raise NotificationRejected("The notification is not an event of Stripe") from None
     if not ids:
         raise NotificationRejected("The notification names no object")
-    reference = _reference(event.type, about)
-    if about["object"] == "refund" and reference is None:
-        # Made without us, or what is let go of a reservation: the list of movements tells which.
+    reference = _transaction_reference(event.type, psp_object)
+    if psp_object["object"] == "refund" and reference is None:
+        # Created elsewhere, or the release of a reservation: the list of movements shows which.
         return [NotificationEvent(event_id=event.id, relevant=False)]
-    result = _result(event.type, about)
+    result = _event_outcome(event.type, psp_object)
     return [NotificationEvent(event_id=event.id, reference=reference, psp_ids=ids, result=result)]
 
 
-def _reference(kind: str, about: Mapping[str, Any]) -> str | None:
-    """Once money was taken, or should have been, a reservation's events are the capture's."""
-    metadata = about.get("metadata") or {}
-    if kind in (_PAID, "payment_intent.payment_failed") and CAPTURE in metadata:
+def _transaction_reference(event_type: str, psp_object: Mapping[str, Any]) -> str | None:
+    """Return our reference; after an attempted capture it is that of the capture."""
+    metadata = psp_object.get("metadata") or {}
+    if event_type in (_PAYMENT_SUCCEEDED, "payment_intent.payment_failed") and CAPTURE in metadata:
         return str(metadata[CAPTURE])
-    named = metadata.get(REFERENCE) or about.get("client_reference_id")
-    return str(named) if named else None
+    reference = metadata.get(REFERENCE) or psp_object.get("client_reference_id")
+    return str(reference) if reference else None
 
 
-def _result(kind: str, about: Mapping[str, Any]) -> Outcome | None:
-    """What a payment has come to, unless it is a capture; None if it has to be asked for.
+def _event_outcome(event_type: str, psp_object: Mapping[str, Any]) -> Outcome | None:
+    """Return the outcome of a payment without reservation; None if a look-up is needed.
 
-    Of a sign-up only its id: the payment data are in its answer, and a look-up knows less of them.
+    A sign-up is `Pending` with its id: only the response to it has the complete payment data.
     """
-    if kind == _SIGNED:
-        return Pending(psp_id=about["id"])
+    if event_type == _SETUP_SUCCEEDED:
+        return Pending(psp_id=psp_object["id"])
     try:
-        intent = PaymentIntent.model_validate(about) if kind == _PAID else None
-        return mapping.payment_outcome(intent) if intent and not intent.manual else None
+        intent = (
+            PaymentIntent.model_validate(psp_object) if event_type == _PAYMENT_SUCCEEDED else None
+        )
+        return mapping.payment_outcome(intent) if intent and not intent.is_manual_capture else None
     except (ValidationError, ProtocolError):
-        # Signed but not understood (another API version): the state can be fetched.
+        # Signed but not readable (another API version): the state can be fetched.
         return None

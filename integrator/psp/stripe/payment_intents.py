@@ -1,7 +1,7 @@
-"""Taking and holding money with a stored payment method: first the object, then the attempt.
+"""Charges and reservations on a stored payment method: create a PaymentIntent, then confirm it.
 
-The PaymentIntent is made without effect and its id kept, so that whatever becomes of the attempt
-can be read by that id. Both steps have a key of their own, derived from the call's.
+The PaymentIntent is first created without effect, so that the outcome of the confirmation can be
+read by its id. Both steps have their own idempotency key, derived from the call's.
 """
 
 from collections.abc import Mapping
@@ -16,23 +16,23 @@ INTENTS = "payment_intents"
 INTENT_EXPAND = ("latest_charge.balance_transaction", "payment_method")
 
 
-async def take(
+async def create_and_confirm(
     client: StripeClient, call: Authorize | Charge, token: Mapping[str, str]
 ) -> PaymentIntent:
-    """The PaymentIntent after the attempt. Raises `RefusedError` or a `PspError`."""
+    """Return the PaymentIntent after its confirmation. Raises `RefusedError` or a `PspError`."""
     key = call.idempotency_key
     body = request_bodies.intent_body(call, token)
-    made = await client.post(PaymentIntent, INTENTS, body=body, key=f"{key}/create")
-    verify_reference(made, call)
-    body = request_bodies.confirm_body(call, made)
-    taken = await client.act(
+    intent = await client.post(PaymentIntent, INTENTS, body=body, key=f"{key}/create")
+    verify_reference(intent, call)
+    body = request_bodies.confirm_body(call, intent)
+    confirmed_intent = await client.post_action(
         PaymentIntent,
         INTENTS,
-        made.id,
+        intent.id,
         "confirm",
         body=body,
         key=f"{key}/confirm",
-        done=lambda found: found.status != "requires_confirmation",
+        is_done=lambda current: current.status != "requires_confirmation",
         expand=INTENT_EXPAND,
     )
-    return verify_reference(taken, call)
+    return verify_reference(confirmed_intent, call)

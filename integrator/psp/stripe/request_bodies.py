@@ -1,4 +1,4 @@
-"""What Stripe is asked for: the parameters of its calls, from the port's; pure."""
+"""Request bodies for Stripe, built from the port's calls; pure."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -9,16 +9,16 @@ from integrator.psp.stripe.instruments import TYPES
 from integrator.psp.stripe.money import to_minor
 from integrator.psp.stripe.wire import CAPTURE, REFERENCE, PaymentIntent
 from integrator.psp.toolkit.instruments import CUSTOMER, METHOD
-from integrator.psp.toolkit.redaction import cut
-from integrator.psp.toolkit.time_formats import day
+from integrator.psp.toolkit.redaction import truncate
+from integrator.psp.toolkit.time_formats import utc_date
 from integrator.psp.types import Authorize, Capture, Charge, Refund
 
 Body = dict[str, Any]
 
-SOONEST_DEBIT = timedelta(days=3)
-"""Stripe takes a date for a debit that is 3 to 15 days ahead; sooner ones go out at once."""
+EARLIEST_DATED_DEBIT = timedelta(days=3)
+"""Stripe accepts a debit date 3 to 15 days ahead; earlier debits are sent without a date."""
 
-_LONGEST_TEXT = 1000
+_MAX_TEXT_LENGTH = 1000
 _LOCALES = frozenset(
     {"bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fil", "fr", "hr", "hu", "id", "it"}
     | {"ja", "ko", "lt", "lv", "ms", "mt", "nb", "nl", "pl", "pt", "ro", "ru", "sk", "sl", "sv"}
@@ -27,7 +27,7 @@ _LOCALES = frozenset(
 
 
 def checkout_body(call: Authorize) -> Body:
-    """A hosted page that holds the amount, or for 0 only stores the card."""
+    """Build a hosted checkout that reserves the amount, or for 0 only stores the card."""
     amount, currency = to_minor(call.amount, call.currency), call.currency.lower()
     language = (call.payer.language or "").partition("-")[0]
     reference = {REFERENCE: call.reference}
@@ -41,22 +41,22 @@ def checkout_body(call: Authorize) -> Body:
         "cancel_url": call.abort_url,
     }
     if amount == 0:
-        setup = {"metadata": reference, "description": cut(call.text, _LONGEST_TEXT)}
+        setup = {"metadata": reference, "description": truncate(call.text, _MAX_TEXT_LENGTH)}
         return {**body, "mode": "setup", "currency": currency, "setup_intent_data": setup}
-    product = {"name": cut(call.text, _LONGEST_TEXT) or call.reference}
+    product = {"name": truncate(call.text, _MAX_TEXT_LENGTH) or call.reference}
     price = {"currency": currency, "unit_amount": amount, "product_data": product}
     intent = {
         "capture_method": "manual",
         "setup_future_usage": "off_session",
         "metadata": reference,
-        "description": cut(call.text, _LONGEST_TEXT),
+        "description": truncate(call.text, _MAX_TEXT_LENGTH),
     }
     items = [{"price_data": price, "quantity": 1}]
     return {**body, "mode": "payment", "line_items": items, "payment_intent_data": intent}
 
 
 def intent_body(call: Authorize | Charge, token: Mapping[str, str]) -> Body:
-    """A PaymentIntent on a stored payment method, not to be confirmed yet."""
+    """Build an unconfirmed PaymentIntent on a stored payment method."""
     return {
         "amount": to_minor(call.amount, call.currency),
         "currency": call.currency.lower(),
@@ -65,21 +65,28 @@ def intent_body(call: Authorize | Charge, token: Mapping[str, str]) -> Body:
         "allowed_payment_method_types": [TYPES[call.role]],
         "capture_method": "manual" if isinstance(call, Authorize) else "automatic",
         "metadata": {REFERENCE: call.reference},
-        "description": cut(call.text, _LONGEST_TEXT),
+        "description": truncate(call.text, _MAX_TEXT_LENGTH),
     }
 
 
-def confirm_body(call: Authorize | Charge, made: PaymentIntent) -> Body:
-    """The customer is not there. The same in every repetition: time counts from the object's."""
+def confirm_body(call: Authorize | Charge, intent: PaymentIntent) -> Body:
+    """Build the confirmation without a customer present.
+
+    It is the same in every retry, since days are counted from the creation of the intent.
+    """
     body: Body = {"off_session": True}
-    wanted = call.execute_on if isinstance(call, Charge) else None
-    if call.role is Role.Debit and wanted and wanted - day(made.created) >= SOONEST_DEBIT:
-        body["payment_method_options"] = {"sepa_debit": {"target_date": wanted.isoformat()}}
+    execute_on = call.execute_on if isinstance(call, Charge) else None
+    if (
+        call.role is Role.Debit
+        and execute_on
+        and execute_on - utc_date(intent.created) >= EARLIEST_DATED_DEBIT
+    ):
+        body["payment_method_options"] = {"sepa_debit": {"target_date": execute_on.isoformat()}}
     return body
 
 
 def setup_body(call: Authorize, customer: str, holder: str, iban: str) -> Body:
-    """A mandate for a typed IBAN. Billwerk+ tells no address and no browser of the customer's."""
+    """Build a mandate for a typed IBAN. Billwerk+ sends no IP address and no browser."""
     details = {"name": holder, "email": call.payer.email}
     method = {"type": "sepa_debit", "sepa_debit": {"iban": iban}, "billing_details": details}
     return {
@@ -90,18 +97,18 @@ def setup_body(call: Authorize, customer: str, holder: str, iban: str) -> Body:
         "payment_method_data": method,
         "mandate_data": {"customer_acceptance": {"type": "offline"}},
         "metadata": {REFERENCE: call.reference},
-        "description": cut(call.text, _LONGEST_TEXT),
+        "description": truncate(call.text, _MAX_TEXT_LENGTH),
     }
 
 
 def capture_body(call: Capture) -> Body:
-    """Part or all of a reservation; what is left of it is let go."""
+    """Build a capture of part or all of a reservation; the rest is released."""
     amount = to_minor(call.amount, call.currency)
     return {"amount_to_capture": amount, "metadata": {CAPTURE: call.reference}}
 
 
 def refund_body(call: Refund) -> Body:
-    """Part or all of a payment."""
+    """Build a refund of part or all of a payment."""
     id = call.payment_psp_id
     return {
         "payment_intent" if id.startswith("pi_") else "charge": id,

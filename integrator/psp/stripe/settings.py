@@ -1,4 +1,4 @@
-"""What a merchant enters to use Stripe."""
+"""Settings form of a merchant of Stripe."""
 
 from typing import Annotated
 
@@ -8,20 +8,20 @@ from integrator.psp.toolkit.secrets import Secret, Secrets
 from integrator.psp.toolkit.settings import MerchantSettings
 
 
-def _not_publishable(key: SecretStr) -> SecretStr:
+def _require_secret_key(key: SecretStr) -> SecretStr:
     if key.get_secret_value().startswith("pk_"):
         raise ValueError("a secret or restricted key, not the publishable one")
     return key
 
 
 class StripeSettings(MerchantSettings):
-    """One merchant's Stripe account.
+    """Settings of one Stripe account.
 
     A restricted key needs write access to Checkout Sessions, Customers, PaymentIntents, Refunds and
     SetupIntents, and read access to Balance, Charges, Disputes, Events, Mandates, PaymentMethods.
     """
 
-    api_key: Annotated[Secret, AfterValidator(_not_publishable)] = Field(
+    api_key: Annotated[Secret, AfterValidator(_require_secret_key)] = Field(
         alias="ApiKey",
         title="Secret or restricted API key",
         json_schema_extra={"placeHolder": "rk_live_..."},

@@ -1,15 +1,15 @@
-"""Stripe's own objects, as far as they are read. Amounts are integers in minor units, times unix.
+"""Models of Stripe's JSON. Amounts are integers in minor units, times are unix seconds.
 
-Unknown members are ignored and statuses are plain text, so that Stripe may add to both. What Stripe
-names by its id or, if asked to `expand` it, shows in full, has both types. Most objects hold
-personal data: `repr` shows their ids only.
+Unknown members are ignored and statuses are plain strings, so that Stripe may add to both. Members
+that are an id or, if requested by `expand`, the full object have both types. Most objects hold
+personal data, so that `repr` shows only their ids.
 """
 
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AliasPath, ConfigDict, Field
 
-from integrator.psp.toolkit.wire import Currency, Id, Minor, Wire
+from integrator.psp.toolkit.wire import Currency, Id, MinorAmount, WireModel
 
 Seconds = Annotated[int, Field(strict=True, ge=0, le=10**11)]
 
@@ -17,13 +17,13 @@ REFERENCE = "reference"
 CAPTURE = "capture"
 
 
-def _inside(*path: str) -> Any:
-    """A member of a nested object, None if anything on the way to it is missing."""
+def _nested(*path: str) -> Any:
+    """Declare a member of a nested object; None if any object on the path is missing."""
     return Field(None, validation_alias=AliasPath(*path))
 
 
-class WireObject(Wire):
-    """An object with an id of its own."""
+class WireObject(WireModel):
+    """Object with an id."""
 
     id: Id
 
@@ -31,37 +31,37 @@ class WireObject(Wire):
 T = TypeVar("T", bound=WireObject)
 
 
-class Page(Wire, Generic[T]):
-    """A part of a list or of what a search found, newest first."""
+class Page(WireModel, Generic[T]):
+    """Page of a list or of a search result, newest first."""
 
     data: tuple[T, ...]
     has_more: bool = False
 
     @property
     def last_id(self) -> str | None:
-        """The place where the next part begins, if there is one."""
+        """Return the id after which the next page begins, if there is one."""
         return self.data[-1].id if self.has_more and self.data else None
 
 
-class Named(WireObject):
-    """An object that carries our reference in its metadata."""
+class MetadataObject(WireObject):
+    """Object with our reference in its metadata."""
 
     metadata: dict[str, str] | None = None
 
-    def named(self, name: str) -> str | None:
-        """Our transaction id under a name of the metadata, if it was us who made it."""
+    def metadata_value(self, name: str) -> str | None:
+        """Return our transaction id under `name` in the metadata; None if it is missing."""
         return (self.metadata or {}).get(name)
 
     @property
     def reference(self) -> str | None:
-        """The transaction it was made for."""
-        return self.named(REFERENCE)
+        """Return our transaction id; None if the object is not ours."""
+        return self.metadata_value(REFERENCE)
 
 
-class Problem(Wire):
-    """Why something did not work: the heart of an error body, and of a failed attempt.
+class ErrorDetail(WireModel):
+    """Detail of an error response or of a failed attempt.
 
-    `type` is missing nowhere in Stripe's own errors, `code` in some.
+    Stripe's own errors always have a `type`, but not always a `code`.
     """
 
     type: str = Field(pattern=r"^[a-z_]{1,40}$")
@@ -72,66 +72,66 @@ class Problem(Wire):
     payment_intent: WireObject | None = None
 
     @property
-    def word(self) -> str:
-        """The code, or what there is of it."""
+    def code_or_type(self) -> str:
+        """Return the code, or the type if there is none."""
         return self.code or self.type
 
 
-class ErrorBody(Wire):
-    """Every error of Stripe's own; anything else is somebody else's."""
+class ErrorBody(WireModel):
+    """Error body; a body that does not fit is not Stripe's."""
 
-    error: Problem
+    error: ErrorDetail
 
 
 class Account(WireObject):
-    """The account an API key opens; `capabilities` are missing if the key may not see them."""
+    """Account of an API key; `capabilities` are missing if the key may not read them."""
 
     capabilities: dict[str, str] | None = None
 
 
 class PaymentMethod(WireObject):
-    """A stored card, or a bank account of which Stripe never shows the whole IBAN.
+    """Stored card or bank account; Stripe never returns the whole IBAN.
 
     Without `customer` it cannot be charged again.
     """
 
     type: str
     customer: str | None = None
-    holder: str | None = _inside("billing_details", "name")
-    brand: str | None = _inside("card", "brand")
-    card_country: str | None = _inside("card", "country")
-    exp_month: int | None = _inside("card", "exp_month")
-    exp_year: int | None = _inside("card", "exp_year")
-    card_last4: str | None = _inside("card", "last4")
-    bank_country: str | None = _inside("sepa_debit", "country")
-    iban_last4: str | None = _inside("sepa_debit", "last4")
+    holder: str | None = _nested("billing_details", "name")
+    brand: str | None = _nested("card", "brand")
+    card_country: str | None = _nested("card", "country")
+    exp_month: int | None = _nested("card", "exp_month")
+    exp_year: int | None = _nested("card", "exp_year")
+    card_last4: str | None = _nested("card", "last4")
+    bank_country: str | None = _nested("sepa_debit", "country")
+    iban_last4: str | None = _nested("sepa_debit", "last4")
 
 
 class Mandate(WireObject):
-    """A mandate for direct debits; `reference` is what the payer reads on the statement."""
+    """Mandate for direct debits; `reference` is shown on the payer's bank statement."""
 
     status: str
-    reference: str | None = _inside("payment_method_details", "sepa_debit", "reference")
+    reference: str | None = _nested("payment_method_details", "sepa_debit", "reference")
 
 
 class BalanceTransaction(WireObject):
-    """Money moved on the merchant's Stripe balance, in the currency of that balance."""
+    """Movement on the merchant's Stripe balance, in the currency of that balance."""
 
     amount: int = Field(strict=True)
-    fee: Minor = 0
+    fee: MinorAmount = 0
     currency: Currency
     created: Seconds
     reporting_category: str | None = None
 
 
-class Charge(Named):
-    """One attempt at money, made by a PaymentIntent; with manual capture first a mere hold.
+class Charge(MetadataObject):
+    """Payment attempt of a PaymentIntent; with manual capture first a reservation.
 
-    `capture_before` is when a hold ends.
+    `capture_before` is the time at which the reservation ends.
     """
 
     status: str
-    amount_captured: Minor
+    amount_captured: MinorAmount
     captured: bool
     currency: Currency
     created: Seconds
@@ -139,55 +139,55 @@ class Charge(Named):
     failure_code: str | None = None
     failure_message: str | None = None
     payment_intent: "PaymentIntent | str | None" = None
-    capture_before: Seconds | None = _inside("payment_method_details", "card", "capture_before")
+    capture_before: Seconds | None = _nested("payment_method_details", "card", "capture_before")
     balance_transaction: BalanceTransaction | str | None = None
 
 
-class PaymentIntent(Named):
-    """A payment or a reservation from its beginning; `latest_charge` is what it came to."""
+class PaymentIntent(MetadataObject):
+    """Payment or reservation; `latest_charge` is its latest attempt."""
 
     status: str
-    amount: Minor
-    amount_received: Minor
+    amount: MinorAmount
+    amount_received: MinorAmount
     currency: Currency
     capture_method: str
     created: Seconds
     customer: str | None = None
     latest_charge: Charge | str | None = None
     payment_method: PaymentMethod | str | None = None
-    last_payment_error: Problem | None = None
+    last_payment_error: ErrorDetail | None = None
     cancellation_reason: str | None = None
     setup_future_usage: str | None = None
 
     @property
-    def manual(self) -> bool:
-        """Whether it reserves first."""
+    def is_manual_capture(self) -> bool:
+        """Return whether it reserves first and is captured later."""
         return self.capture_method == "manual"
 
     @property
-    def captured_for(self) -> str | None:
-        """The payment that took the reservation, if it was us who took it."""
-        return self.named(CAPTURE)
+    def capture_reference(self) -> str | None:
+        """Return our transaction id of the capture; None if we have not captured it."""
+        return self.metadata_value(CAPTURE)
 
     @property
     def charge_id(self) -> str | None:
-        """The id of what it came to."""
-        made = self.latest_charge
-        return made.id if isinstance(made, Charge) else made
+        """Return the id of the latest charge."""
+        charge = self.latest_charge
+        return charge.id if isinstance(charge, Charge) else charge
 
 
-class SetupIntent(Named):
-    """A payment method stored without money."""
+class SetupIntent(MetadataObject):
+    """Storing of a payment method without a payment."""
 
     status: str
     customer: str | None = None
     mandate: Mandate | str | None = None
     payment_method: PaymentMethod | str | None = None
-    last_setup_error: Problem | None = None
+    last_setup_error: ErrorDetail | None = None
 
 
 class CheckoutSession(WireObject):
-    """One visit to the hosted page. Both intents are missing until the customer confirms."""
+    """Session of the hosted page. Both intents are missing until the customer confirms."""
 
     status: str | None
     mode: str
@@ -200,18 +200,18 @@ class CheckoutSession(WireObject):
 
     @property
     def reference(self) -> str | None:
-        """The transaction it was made for."""
+        """Return our transaction id; None if the object is not ours."""
         return self.client_reference_id
 
 
-class Refund(Named):
-    """Money given back; `payment_intent` is in full wherever its kind matters.
+class Refund(MetadataObject):
+    """Refund; `payment_intent` is the full object wherever its capture method matters.
 
-    Stripe makes one, too, for what is let go of a reservation, cancelled or captured in part.
+    Stripe also creates one for the released part of a reservation, cancelled or captured in part.
     """
 
     status: str | None
-    amount: Minor
+    amount: MinorAmount
     currency: Currency
     created: Seconds
     charge: str | None = None
@@ -220,22 +220,22 @@ class Refund(Named):
     balance_transaction: BalanceTransaction | str | None = None
 
     @property
-    def let_go(self) -> bool:
-        """Whether it is about money that was held and never taken; told by its balance only.
+    def is_released_hold(self) -> bool:
+        """Return whether it only releases reserved money, which its balance transaction shows.
 
         https://docs.stripe.com/reports/reporting-categories, "partial-capture reversals"
         """
-        moved = self.balance_transaction
-        if isinstance(moved, BalanceTransaction):
-            return moved.reporting_category == "partial_capture_reversal"
-        return moved is None and self.status == "succeeded"
+        transaction = self.balance_transaction
+        if isinstance(transaction, BalanceTransaction):
+            return transaction.reporting_category == "partial_capture_reversal"
+        return transaction is None and self.status == "succeeded"
 
 
 class Dispute(WireObject):
-    """The payer's bank wants money back; the balance transactions say whether it got it."""
+    """Dispute by the payer's bank; the balance transactions show whether money was withdrawn."""
 
     status: str
-    amount: Minor
+    amount: MinorAmount
     currency: Currency
     created: Seconds
     reason: str | None = None
@@ -244,20 +244,20 @@ class Dispute(WireObject):
     balance_transactions: tuple[BalanceTransaction, ...] = ()
 
 
-class Capture(BalanceTransaction):
-    """The movement on the balance that a charge has caused, with the charge in full."""
+class ChargeBalanceTransaction(BalanceTransaction):
+    """Balance transaction of a charge, with the full charge."""
 
     source: Charge
 
 
 class Event(WireObject):
-    """The envelope of a notification; what `object` is depends on `type`."""
+    """Envelope of a notification; the type of `data["object"]` depends on `type`."""
 
     type: str
     data: dict[str, Any]
 
 
-class Listed(WireObject):
-    """An entry of the event list, kept as it is."""
+class RawEvent(WireObject):
+    """Entry of the event list with all its members."""
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)

@@ -1,4 +1,4 @@
-"""What adapters share, each module for itself. Nothing here knows a PSP.
+"""Helpers shared by the adapters; independent of any one PSP.
 
-`docs/writing-an-adapter.md` has a table of it.
+`docs/writing-an-adapter.md` lists the modules.
 """

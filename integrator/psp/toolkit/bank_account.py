@@ -1,4 +1,4 @@
-"""Bank accounts typed by a customer, judged without asking the PSP."""
+"""Validation of bank accounts typed by a customer, without calling the PSP."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.errors import BearerRefused
 
 
-def bank_account(bearer: Mapping[str, str] | None) -> tuple[str, str]:
-    """(holder, compact IBAN). Raises `BearerRefused`."""
+def parse_bank_account(bearer: Mapping[str, str] | None) -> tuple[str, str]:
+    """Return holder and compact IBAN. Raises `BearerRefused`."""
     holder = (bearer or {}).get("Holder", "").strip()
     iban = (bearer or {}).get("IBAN", "").strip()
     if not holder or not iban:

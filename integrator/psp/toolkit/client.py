@@ -1,4 +1,4 @@
-"""Asking a PSP: the calls every API has, and the PSP's definite no."""
+"""Base client of a PSP's JSON API, and the exception for its definite refusals."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from integrator.psp.errors import (
     PspTimeout,
     PspUnavailable,
 )
-from integrator.psp.toolkit.http import Answer, PspHttp
+from integrator.psp.toolkit.http import PspHttp, PspResponse
 from integrator.psp.types import Declined
 
 M = TypeVar("M", bound=BaseModel)
@@ -23,90 +23,98 @@ T = TypeVar("T")
 
 
 class RefusedError(Exception):
-    """A PSP's definite no: it understood the request and did not carry it out.
+    """Definite refusal: the PSP understood the request and did not carry it out.
 
-    `declined` is what that comes to, unless the object asked for is not there (`missing`): what
-    that means depends on the call. `kind` is the PSP's own class of errors, if it has such.
+    `declined` is the resulting outcome, unless the requested object does not exist (`missing`):
+    what that means depends on the call. `error_type` is the PSP's own class of errors, if any.
     """
 
     def __init__(
-        self, declined: Declined, *, status: int, kind: str = "", missing: bool = False
+        self, declined: Declined, *, status: int, error_type: str = "", missing: bool = False
     ) -> None:
-        # The PSP's sentence may quote the request and so stays out of `str()`.
+        # The PSP's message may quote the request and is therefore left out of `str()`.
         super().__init__(f"The PSP refused the request: {declined.psp_code}")
         self.declined = declined
         self.psp_code = declined.psp_code
         self.status = status
-        self.kind = kind
+        self.error_type = error_type
         self.missing = missing
 
 
 class ApiClient(ABC):
-    """One merchant's access to a JSON API.
+    """Client of a JSON API for one merchant.
 
-    Every call raises a `PspError` when there is no definite answer. What changes something also
-    raises `RefusedError`; a refusal to be read decides nothing and is a `ProtocolError`.
+    Every call raises a `PspError` if there is no definite response. Writes also raise
+    `RefusedError`; a refused read decides nothing and raises `ProtocolError`.
     """
 
-    root: ClassVar[tuple[str, ...]] = ()
-    """Where all addresses begin, behind the base URL: `("v1",)`."""
+    path_prefix: ClassVar[tuple[str, ...]] = ()
+    """First parts of all paths, after the base URL: `("v1",)`."""
 
     key_header: ClassVar[str] = "Idempotency-Key"
 
-    longest_key: ClassVar[int] = 255
-    """Characters of an idempotency key; of a longer one its SHA-256 is sent."""
+    max_key_length: ClassVar[int] = 255
+    """Maximum characters of an idempotency key; a longer key is replaced by its SHA-256."""
 
     def __init__(self, http: PspHttp) -> None:
         self.http = http
 
     @abstractmethod
-    def problem(self, answer: Answer) -> PspError | RefusedError:
-        """What an answer other than 2xx means; `integrator.psp.toolkit.http.outage` for all that is unclear."""
+    def classify_error(self, response: PspResponse) -> PspError | RefusedError:
+        """Return the exception for a response other than 2xx.
 
-    def read(self, answer: Answer, model: type[M]) -> M:
-        """The object in a good answer; to be replaced for a PSP that wraps its objects."""
-        return answer.read(model)
+        Use `integrator.psp.toolkit.http.classify_failure` for everything that is not definite.
+        """
 
-    async def send(self, method: str, *path: str, **content: Any) -> Answer:
-        """Any call that goes well; `content` as for `PspHttp.send`."""
-        answer = await self.http.send(method, *self.root, *path, **content)
-        if not answer.ok:
-            raise self.problem(answer)
-        return answer
+    def parse_response(self, response: PspResponse, model: type[M]) -> M:
+        """Return the object in a successful response; override if the PSP wraps its objects."""
+        return response.parse(model)
 
-    async def ask(self, model: type[M], method: str, *path: str, **content: Any) -> M:
-        """Any call, for the object in its answer."""
-        return self.read(await self.send(method, *path, **content), model)
+    async def send(self, method: str, *path: str, **content: Any) -> PspResponse:
+        """Send a request and return the 2xx response; `content` as for `PspHttp.send`."""
+        response = await self.http.send(method, *self.path_prefix, *path, **content)
+        if not response.ok:
+            raise self.classify_error(response)
+        return response
+
+    async def request(self, model: type[M], method: str, *path: str, **content: Any) -> M:
+        """Send a request and return the object in the response."""
+        return self.parse_response(await self.send(method, *path, **content), model)
 
     async def post(self, model: type[M], *path: str, body: Mapping[str, Any], key: str) -> M:
-        """Do something, at most once per `key`. Nulls in `body` are left out."""
-        return await self.ask(model, "POST", *path, body=body, headers=self.keyed(key))
+        """Send a POST with an idempotency key. Members of `body` that are None are left out."""
+        return await self.request(
+            model, "POST", *path, body=body, headers=self.idempotency_headers(key)
+        )
 
     async def get(self, model: type[M], *path: str, **params: Any) -> M | None:
-        """An object; None if the PSP says itself that there is none."""
+        """Return an object; None if the PSP itself reports that it does not exist."""
         try:
-            return await self.ask(model, "GET", *path, params=params)
+            return await self.request(model, "GET", *path, params=params)
         except RefusedError as refusal:
             if refusal.missing:
                 return None
-            raise _unreadable(refusal) from None
+            raise _refused_read_error(refusal) from None
 
-    async def require(self, model: type[M], *path: str, **params: Any) -> M:
-        """What is there in any case, such as a list. Parameters that are None are left out."""
+    async def get_required(self, model: type[M], *path: str, **params: Any) -> M:
+        """Return what always exists, such as a list. Parameters that are None are left out."""
         try:
-            return await self.ask(model, "GET", *path, params=params)
+            return await self.request(model, "GET", *path, params=params)
         except RefusedError as refusal:
-            raise _unreadable(refusal) from None
+            raise _refused_read_error(refusal) from None
 
-    def keyed(self, key: str) -> dict[str, str]:
-        """The header that protects a repeated call."""
-        fits = len(key) <= self.longest_key
+    def idempotency_headers(self, key: str) -> dict[str, str]:
+        """Return the header with the idempotency key."""
+        fits = len(key) <= self.max_key_length
         return {self.key_header: key if fits else hashlib.sha256(key.encode()).hexdigest()}
 
 
 @contextmanager
-def afterwards() -> Iterator[None]:
-    """Read what an earlier call has come to: even what is not sent here leaves that unknown."""
+def treat_unavailable_as_unknown() -> Iterator[None]:
+    """Raise `OutcomeUnknown` for `PspUnavailable` in a read after an earlier call.
+
+    Even if the read was never sent, the outcome of the earlier call remains unknown.
+    """
     try:
         yield
     except PspUnavailable as error:
@@ -120,23 +128,23 @@ async def recover_by_read(
     read: Callable[[], Awaitable[T | None]],
     after: type[Exception] | tuple[type[Exception], ...] = RefusedError,
 ) -> T:
-    """What a call makes, or what is there all the same when it fails with one of `after`.
+    """Return the result of `attempt`, or of `read` if the attempt fails with one of `after`.
 
-    A PSP may refuse what it has done already. `read` answers None if nothing of the kind is there:
-    then the failure stands.
+    A PSP may refuse what it has done already. `read` returns None if it finds no such object: then
+    the exception of the attempt is raised.
     """
     try:
         return await attempt
     except PspTimeout:
         raise  # no time is left for a read
     except after:
-        with afterwards():
-            found = await read()
-        if found is None:
+        with treat_unavailable_as_unknown():
+            result = await read()
+        if result is None:
             raise
-        return found
+        return result
 
 
-def _unreadable(refusal: RefusedError) -> ProtocolError:
-    message = f"The PSP refused to be read: {refusal.psp_code}"
+def _refused_read_error(refusal: RefusedError) -> ProtocolError:
+    message = f"The PSP refused a read: {refusal.psp_code}"
     return ProtocolError(message, psp_code=refusal.psp_code)

@@ -1,4 +1,4 @@
-"""Tables of a PSP's words."""
+"""Tables of a PSP's codes and their meanings."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -6,6 +6,6 @@ from typing import TypeVar
 M = TypeVar("M")
 
 
-def meanings(words: Mapping[M, str]) -> dict[str, M]:
-    """The meaning of each word: `{A: "x y", B: "z"}` becomes `{"x": A, "y": A, "z": B}`."""
-    return {word: meaning for meaning, listed in words.items() for word in listed.split()}
+def build_code_table(codes: Mapping[M, str]) -> dict[str, M]:
+    """Return the meaning of each code: `{A: "x y", B: "z"}` becomes `{"x": A, "y": A, "z": B}`."""
+    return {word: meaning for meaning, listed in codes.items() for word in listed.split()}

@@ -1,4 +1,4 @@
-"""The base of an adapter's connection."""
+"""Base class of an adapter's connection."""
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime
@@ -27,33 +27,36 @@ Operation = Callable[[S, C], Coroutine[Any, Any, Outcome]]
 
 
 def returns_declines(operation: Operation[S, C]) -> Operation[S, C]:
-    """Make an operation return what it raises for a definite no.
+    """Decorate an operation to return `Declined` where it raises a definite refusal.
 
-    That is the PSP's refusal, and what it can never be asked for, such as an amount that its
-    currency does not have.
+    That is either a refusal by the PSP or a request that cannot be sent at all, such as an amount
+    with more decimals than its currency has.
     """
 
     @wraps(operation)
-    async def answered(self: S, call: C) -> Outcome:
+    async def wrapper(self: S, call: C) -> Outcome:
         try:
             return await operation(self, call)
         except RefusedError as refusal:
-            return self.declined(refusal, call)
-        except (BearerRefused, UnsupportedRequestError) as no:
-            return Declined(code=no.code, message=str(no))
+            return self.map_refusal(refusal, call)
+        except (BearerRefused, UnsupportedRequestError) as error:
+            return Declined(code=error.code, message=str(error))
 
-    return answered
+    return wrapper
 
 
 class PspConnection:
-    """Base of an adapter's connection: what a PSP does not have is answered here.
+    """Base class of a connection, with defaults for what a PSP does not support.
 
-    The rest of `integrator.psp.port.Connection` is the adapter's own. Its operations are decorated with
-    `declining`.
+    The adapter implements the rest of `integrator.psp.port.Connection` and decorates its operations
+    with `returns_declines`.
     """
 
-    def declined(self, refusal: RefusedError, call: Call) -> Declined:
-        """What a refusal comes to: what is missing is the stored payment method, if one is used."""
+    def map_refusal(self, refusal: RefusedError, call: Call) -> Declined:
+        """Return the decline for a refusal.
+
+        An object that is missing at the PSP is the stored payment method, if the call uses one.
+        """
         if not refusal.missing:
             return refusal.declined
         uses_method = isinstance(call, Authorize | Charge)
@@ -61,19 +64,19 @@ class PspConnection:
         return refusal.declined.model_copy(update={"code": code})
 
     async def void(self, call: Void) -> Outcome:
-        """A PSP that holds no money has nothing to give back."""
+        """Return `NOTHING_HELD`, for a PSP without reservations."""
         return NOTHING_HELD
 
     async def capture(self, call: Capture) -> Outcome:
-        """A PSP that holds no money has nothing to capture."""
+        """Return `NOTHING_HELD`, for a PSP without reservations."""
         return NOTHING_HELD
 
     async def list_events(self, cursor: str | None) -> EventPage:
-        """Never called without the capability `event_list`."""
-        raise ProtocolError("The PSP lists no events")
+        """Raise `ProtocolError`; not called without the capability `event_list`."""
+        raise ProtocolError("The PSP has no list of events")
 
     async def list_movements(
         self, since: datetime, until: datetime, cursor: str | None
     ) -> MovementPage:
-        """Never called without the capability `movement_list`."""
-        raise ProtocolError("The PSP lists no movements")
+        """Raise `ProtocolError`; not called without the capability `movement_list`."""
+        raise ProtocolError("The PSP has no list of movements")

@@ -1,8 +1,8 @@
-"""HTTP to a PSP, the same for every adapter: limits, budgets and the meaning of what goes wrong.
+"""HTTP calls to a PSP: size and rate limits, and the exception for each failure.
 
-An answer is returned whole or not at all; everything else is a `PspError` whose text holds no
-address, no header and nothing a PSP said. Adapters read their PSP's own error bodies themselves
-and hand what they do not understand to `outage`.
+A response is returned complete or not at all; everything else is a `PspError` whose message holds
+no URL, no header and no text of the PSP. Adapters read their PSP's error bodies themselves and
+pass what they cannot read to `classify_failure`.
 """
 
 import json
@@ -25,23 +25,23 @@ from integrator.psp.errors import (
     PspUnavailable,
     RateLimited,
 )
-from integrator.psp.toolkit.rate_limit import Budget
+from integrator.psp.toolkit.rate_limit import RateLimiter
 
 M = TypeVar("M", bound=BaseModel)
 
-LARGEST_ANSWER = 4 * 2**20
-"""Bytes; a page of a PSP's list is far below it."""
+MAX_RESPONSE_BYTES = 4 * 2**20
+"""Pages of a PSP's lists are far smaller."""
 
 log = logging.getLogger(__name__)
 
-# The request has not left this process.
+# Raised before the request was sent.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A complete HTTP answer."""
+class PspResponse:
+    """Complete HTTP response of a PSP."""
 
     status: int
     headers: httpx.Headers
@@ -49,31 +49,31 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the status is 2xx."""
+        """Return whether the status is 2xx."""
         return 200 <= self.status < 300
 
     @property
     def retry_after(self) -> float | None:
-        """The PSP's own wish in seconds; its form as a date is not honoured."""
-        wish = self.headers.get("Retry-After", "")
-        return float(wish) if _SECONDS.fullmatch(wish) else None
+        """Return the delay in seconds that the PSP requested; dates are not supported."""
+        header = self.headers.get("Retry-After", "")
+        return float(header) if _SECONDS.fullmatch(header) else None
 
     def json(self) -> Any:
-        """The body as JSON without floats; None if it is none."""
+        """Return the body parsed as JSON, with fractions as text; None if it is not JSON."""
         try:
             return json.loads(self.body, parse_float=str)
         except (ValueError, RecursionError):
             return None
 
-    def read(self, model: type[M]) -> M:
-        """The body as `model`; raises `ProtocolError`."""
-        found = self.try_parse(model)
-        if found is None:
+    def parse(self, model: type[M]) -> M:
+        """Return the body parsed as `model`; raises `ProtocolError`."""
+        parsed = self.try_parse(model)
+        if parsed is None:
             raise ProtocolError(f"HTTP {self.status} without a readable {model.__name__}")
-        return found
+        return parsed
 
     def try_parse(self, model: type[M]) -> M | None:
-        """The body as `model`, such as the PSP's own kind of error; None if it is none."""
+        """Return the body parsed as `model`, such as an error body; None if it does not fit."""
         try:
             return model.model_validate_json(self.body)
         except ValidationError:
@@ -81,10 +81,10 @@ class Answer:
 
 
 class PspHttp:
-    """One merchant's way to a PSP's API.
+    """HTTP access to a PSP's API for one merchant.
 
-    `headers` carry the credentials and go with every call. `budget`, if given, is what the PSP
-    allows; a call beyond it is not sent but raises `RateLimited`.
+    `headers` hold the credentials and are sent with every call. A call beyond the limit of
+    `rate_limiter`, if given, is not sent and raises `LocallyRateLimited`.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class PspHttp:
         http: httpx.AsyncClient,
         base_url: str,
         headers: Mapping[str, str],
-        budget: Budget | None = None,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
         self._http = http
         self._base = base_url.rstrip("/")
         self._headers = dict(headers)
-        self._budget = budget
+        self._rate_limiter = rate_limiter
 
     async def send(
         self,
@@ -107,99 +107,101 @@ class PspHttp:
         params: Mapping[str, Any] | None = None,
         form: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
-    ) -> Answer:
+    ) -> PspResponse:
         """Call `<base>/<path...>` with a form or a JSON `body`; every part of `path` is escaped.
 
         Members of `params`, `form` and `body` that are None are left out. Nested `params` and
         `form` are written with brackets: `a[b][0]=true`. Raises `PspUnavailable` if nothing was
-        sent, `RateLimited` beyond the budget, `OutcomeUnknown` if the answer was lost.
+        sent, `LocallyRateLimited` beyond our own rate limit, `OutcomeUnknown` without a response.
         """
-        if self._budget is not None:
-            self._budget.take(write=method != "GET")
+        if self._rate_limiter is not None:
+            self._rate_limiter.acquire(write=method != "GET")
         content = {
-            "params": dict(_flat(params)) or None,
-            "data": None if form is None else dict(_flat(form)),
-            "json": _given(body),
+            "params": dict(_flatten(params)) or None,
+            "data": None if form is None else dict(_flatten(form)),
+            "json": _drop_none(body),
         }
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
             return await self._exchange(
                 method,
                 "/".join([self._base, *(quote(part, safe="") for part in path)]),
                 headers={**self._headers, **(headers or {})},
-                # A redirect would take the credentials to another server.
+                # A redirect would send the credentials to another server.
                 follow_redirects=False,
                 **{name: value for name, value in content.items() if value is not None},
             )
-        # Without their causes: some of them quote the headers.
+        # `from None`, since some causes quote the headers.
         except _NOT_SENT as error:
-            raise PspUnavailable(f"The PSP was not reached ({_name(error)})") from None
+            raise PspUnavailable(f"The PSP was not reached ({_error_name(error)})") from None
         except httpx.TimeoutException as error:
-            raise PspTimeout(f"The PSP did not answer in time ({_name(error)})") from None
+            raise PspTimeout(f"The PSP did not respond in time ({_error_name(error)})") from None
         except httpx.RequestError as error:
-            raise OutcomeUnknown(f"The PSP's answer was lost ({_name(error)})") from None
+            raise OutcomeUnknown(f"The PSP's response was lost ({_error_name(error)})") from None
         finally:
-            log.debug("%s %s: %.3f s", method, path[:1], time.monotonic() - began)
+            log.debug("%s %s: %.3f s", method, path[:1], time.monotonic() - started_at)
 
-    async def _exchange(self, method: str, url: str, **content: Any) -> Answer:
+    async def _exchange(self, method: str, url: str, **content: Any) -> PspResponse:
         async with self._http.stream(method, url, **content) as response:
             body = bytearray()
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > LARGEST_ANSWER:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_RESPONSE_BYTES:
                     raise ProtocolError(f"HTTP {response.status_code} with too large a body")
-            return Answer(response.status_code, response.headers, bytes(body))
+            return PspResponse(response.status_code, response.headers, bytes(body))
 
 
-def classify_failure(answer: Answer, psp_code: str | None = None) -> PspError:
-    """What an answer means that is no definite answer of the PSP's own.
+def classify_failure(response: PspResponse, psp_code: str | None = None) -> PspError:
+    """Return the exception for a response that is not a definite one of the PSP.
 
-    A 429 with the PSP's own code surely had no effect. Everything else may have had one: 5xx, and
-    also a 4xx that somebody on the way may have said (a proxy's 401, 408 or 429 in HTML).
+    A 429 with the PSP's own code certainly had no effect. Everything else may have had one: 5xx,
+    and also a 4xx that may come from an intermediary (a proxy's 401, 408 or 429 in HTML).
     """
-    if answer.status == 429 and psp_code is not None:
-        return RateLimited("The PSP throttles", retry_after=answer.retry_after, psp_code=psp_code)
-    if answer.status >= 500:
+    if response.status == 429 and psp_code is not None:
+        return RateLimited(
+            "The PSP's rate limit is exceeded", retry_after=response.retry_after, psp_code=psp_code
+        )
+    if response.status >= 500:
         return OutcomeUnknown(
-            f"The PSP failed with HTTP {answer.status}",
-            retry_after=answer.retry_after,
+            f"The PSP failed with HTTP {response.status}",
+            retry_after=response.retry_after,
             psp_code=psp_code,
         )
     return ProtocolError(
-        f"HTTP {answer.status} is no answer of the PSP",
-        retry_after=answer.retry_after,
+        f"HTTP {response.status} without the PSP's own error body",
+        retry_after=response.retry_after,
         psp_code=psp_code,
     )
 
 
-def understood(model: type[M], found: Any) -> M:
-    """A part of an answer as `model`; raises `ProtocolError`."""
+def parse_object(model: type[M], value: Any) -> M:
+    """Return a part of a response parsed as `model`; raises `ProtocolError`."""
     try:
-        return model.model_validate(found)
+        return model.model_validate(value)
     except ValidationError:
-        # Without its cause, which may quote payment data.
-        raise ProtocolError(f"The PSP answered without a readable {model.__name__}") from None
+        # `from None`, since the cause may quote payment data.
+        raise ProtocolError(f"The PSP's response lacks a readable {model.__name__}") from None
 
 
-def _given(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _drop_none(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """`{"a": {"b": [True]}}` becomes `a[b][0]=true`; what is None is left out."""
+def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and values: `{"a": {"b": [True]}}` as `a[b][0]=true`; None is left out."""
     if isinstance(value, Mapping):
         for key, member in value.items():
-            yield from _flat(member, f"{name}[{key}]" if name else key)
+            yield from _flatten(member, f"{name}[{key}]" if name else key)
     elif isinstance(value, list | tuple):
-        for place, member in enumerate(value):
-            yield from _flat(member, f"{name}[{place}]")
+        for index, member in enumerate(value):
+            yield from _flatten(member, f"{name}[{index}]")
     elif isinstance(value, bool):
         yield name, "true" if value else "false"
     elif value is not None:
         yield name, str(value)
 
 
-def _name(error: Exception) -> str:
+def _error_name(error: Exception) -> str:
     return type(error).__name__

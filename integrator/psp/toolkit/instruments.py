@@ -1,4 +1,4 @@
-"""Stored payment methods: what later charges need, and what Billwerk+ may see of them."""
+"""Stored payment methods: the PSP's token, and the bearer data shown to Billwerk+."""
 
 from collections.abc import Mapping
 
@@ -8,17 +8,19 @@ METHOD = "payment_method"
 CUSTOMER = "customer"
 
 
-def stored(call: Authorize | Charge) -> Mapping[str, str]:
-    """The PSP's names of the stored payment method that a call is about; empty without one."""
+def stored_token(call: Authorize | Charge) -> Mapping[str, str]:
+    """Return the token of the stored payment method that a call uses; empty without one."""
     return call.instrument.token if call.instrument else {}
 
 
-def instrument(token: Mapping[str, str | None], bearer: Mapping[str, str | None]) -> Instrument:
-    """Of all that is known: empty members are left out."""
-    return Instrument(token=filled(token), bearer=filled(bearer))
+def build_instrument(
+    token: Mapping[str, str | None], bearer: Mapping[str, str | None]
+) -> Instrument:
+    """Build an instrument; empty members are left out."""
+    return Instrument(token=drop_empty(token), bearer=drop_empty(bearer))
 
 
-def card(
+def build_card_bearer(
     *,
     brand: str | None,
     country: str | None,
@@ -28,20 +30,20 @@ def card(
     masked: str | None,
     holder: str | None = None,
 ) -> dict[str, str | None]:
-    """A card in the contract's words; the expiry in digits, as the PSP writes it."""
-    expires = str(year or "")
+    """Build the contract's bearer data of a card; month and year are the PSP's digits."""
+    expiry_year = str(year or "")
     return {
         "CardType": brand,
         "Country": country,
-        # The contract wants no leading zero, and four digits of the year.
+        # The contract requires no leading zero and a year of four digits.
         "ExpiryMonth": str(month or "").lstrip("0"),
-        "ExpiryYear": f"20{expires}" if len(expires) == 2 else expires,
+        "ExpiryYear": f"20{expiry_year}" if len(expiry_year) == 2 else expiry_year,
         "Holder": holder,
         "Last4": last4,
         "MaskedCardPan": masked,
     }
 
 
-def filled(values: Mapping[str, str | None]) -> dict[str, str]:
-    """Without the empty members."""
+def drop_empty(values: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the values without empty members."""
     return {name: value for name, value in values.items() if value}

@@ -1,4 +1,4 @@
-"""Finding again what was made at a PSP."""
+"""Look-up of objects at a PSP by id or by our reference."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,36 +12,38 @@ R = TypeVar("R", bound=Referenced)
 
 @dataclass(frozen=True)
 class ObjectKind(Generic[R]):
-    """A kind of object: where it is, how its ids begin, and what one comes to."""
+    """Kind of object at the PSP: path, prefix of its ids and mapping to an outcome."""
 
     model: type[R]
     path: str
     prefix: str
     outcome: Callable[[R], Outcome]
     expand: tuple[str, ...] = ()
-    """Members that the PSP shows in full only if it is asked to."""
+    """Members that the PSP returns in full only on request."""
 
 
-async def fetch(
+async def fetch_outcome(
     lookup: Lookup,
     kinds: Sequence[ObjectKind[Any]],
     *,
     get: Callable[[ObjectKind[Any], str], Awaitable[Any | None]],
-    find: Callable[[ObjectKind[Any]], Awaitable[Sequence[Any]]],
-    searched: Sequence[ObjectKind[Any]] | None = None,
+    find_by_reference: Callable[[ObjectKind[Any]], Awaitable[Sequence[Any]]],
+    search_kinds: Sequence[ObjectKind[Any]] | None = None,
 ) -> Outcome | None:
-    """What a transaction has come to that may be an object of one of these kinds.
+    """Return the outcome of a transaction that is an object of one of `kinds`.
 
-    By the PSP's id, with `get`; by our reference, with `find`, if there is no id or the PSP does
-    not know it. `searched` are the kinds to be found by our reference, if that is not all.
+    The object is read by the PSP's id with `get`. If there is no id, or the PSP does not know it,
+    it is searched by our reference with `find_by_reference`, among `search_kinds` if given.
     """
     for kind in kinds:
         if lookup.psp_id is not None and lookup.psp_id.startswith(kind.prefix):
-            named = await get(kind, lookup.psp_id)
-            if named is not None:
-                return kind.outcome(verify_reference(named, lookup))
-    for kind in kinds if searched is None else searched:
-        found = await find(kind)
-        if found:
-            return merge_outcomes([kind.outcome(verify_reference(item, lookup)) for item in found])
+            psp_object = await get(kind, lookup.psp_id)
+            if psp_object is not None:
+                return kind.outcome(verify_reference(psp_object, lookup))
+    for kind in kinds if search_kinds is None else search_kinds:
+        psp_objects = await find_by_reference(kind)
+        if psp_objects:
+            return merge_outcomes(
+                [kind.outcome(verify_reference(item, lookup)) for item in psp_objects]
+            )
     return None

@@ -1,4 +1,4 @@
-"""Amounts at the border: `Decimal` in major units here, integers in minor units at the PSP."""
+"""Conversion of amounts: `Decimal` in major units here, integers in minor units at the PSP."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,56 +12,61 @@ from integrator.psp.toolkit.outcomes import UnsupportedRequestError
 _EXACT = Context(prec=60, traps=[Inexact])
 
 
-class UnpayableError(UnsupportedRequestError):
-    """An amount or a currency that no request can carry; `code` says which of the two."""
+class UnsupportedAmountError(UnsupportedRequestError):
+    """Amount or currency that no request can hold; `code` says which of the two."""
 
 
 def to_minor(amount: Decimal, currency: str) -> int:
-    """49.90 EUR becomes 4990. Never rounds: raises `UnpayableError`."""
+    """Convert 49.90 EUR to 4990. Never rounds: raises `UnsupportedAmountError`."""
     try:
         exact = quantize(amount, currency)
     except UnknownCurrencyError:
         message = "The currency is not known."
-        raise UnpayableError(PaymentErrorCode.InvalidCurrency, message) from None
+        raise UnsupportedAmountError(PaymentErrorCode.InvalidCurrency, message) from None
     except InexactAmountError:
         message = "The amount has more decimals than its currency."
-        raise UnpayableError(PaymentErrorCode.InvalidAmount, message) from None
+        raise UnsupportedAmountError(PaymentErrorCode.InvalidAmount, message) from None
     return int(exact.scaleb(exponent(currency), context=_EXACT))
 
 
 def to_major(amount: int, currency: str) -> Decimal:
-    """4990 EUR becomes 49.90. Raises `ProtocolError` for a currency nobody knows."""
+    """Convert 4990 EUR to 49.90. Raises `ProtocolError` for an unknown currency."""
     try:
         return Decimal(amount).scaleb(-exponent(currency), context=_EXACT)
     except UnknownCurrencyError:
-        raise ProtocolError("The PSP names a currency that is not in ISO 4217.") from None
+        raise ProtocolError("The PSP returned a currency that is not in ISO 4217.") from None
 
 
 @dataclass(frozen=True)
-class Units:
-    """The units of a PSP that writes some currencies with other decimals than ISO 4217.
+class MinorUnits:
+    """Minor units of a PSP whose decimals differ from ISO 4217 for some currencies.
 
-    `decimals` says with how many it writes a currency; it raises `UnpayableError` for one that the
-    PSP does not have.
+    `decimals` returns the number of decimals of a currency at the PSP; it raises
+    `UnsupportedAmountError` for a currency that the PSP does not support.
     """
 
     decimals: Callable[[str], int]
 
     def to_minor(self, amount: Decimal, currency: str) -> int:
-        """As the function: never rounds, raises `UnpayableError`."""
+        """Convert to the PSP's minor units. Never rounds: raises `UnsupportedAmountError`."""
         exact = to_minor(amount, currency)
-        units, rest = divmod(exact * 10 ** self.decimals(currency), 10 ** exponent(currency))
-        if rest:
+        units, remainder = divmod(exact * 10 ** self.decimals(currency), 10 ** exponent(currency))
+        if remainder:
             message = "The PSP cannot express this amount."
-            raise UnpayableError(PaymentErrorCode.InvalidAmount, message)
+            raise UnsupportedAmountError(PaymentErrorCode.InvalidAmount, message)
         return int(units)
 
     def to_major(self, amount: int, currency: str) -> Decimal:
-        """As the function; raises `ProtocolError`, also for less than the smallest coin."""
+        """Convert to major units.
+
+        Raises `ProtocolError` for an unknown currency and for a fraction of its smallest unit.
+        """
         try:
-            exact, rest = divmod(amount * 10 ** exponent(currency), 10 ** self.decimals(currency))
-        except (UnknownCurrencyError, UnpayableError):
-            raise ProtocolError("The PSP names a currency that it does not have.") from None
-        if rest:
-            raise ProtocolError("The PSP names an amount that its currency does not have.")
+            exact, remainder = divmod(
+                amount * 10 ** exponent(currency), 10 ** self.decimals(currency)
+            )
+        except (UnknownCurrencyError, UnsupportedAmountError):
+            raise ProtocolError("The PSP returned a currency that it does not support.") from None
+        if remainder:
+            raise ProtocolError("The PSP returned an amount with more decimals than its currency.")
         return to_major(exact, currency)

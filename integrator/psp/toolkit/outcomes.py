@@ -1,4 +1,4 @@
-"""What adapters do with outcomes, whatever the PSP."""
+"""Building, verifying and merging outcomes and facts."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.errors import ProtocolError
-from integrator.psp.toolkit.redaction import sentence
+from integrator.psp.toolkit.redaction import redact
 from integrator.psp.types import Call, Declined, Fact, FactKind, Lookup, Outcome, RedirectRequired
 
 _RANKS = ("declined", "pending", "redirect", "approved")
@@ -17,7 +17,7 @@ NOTHING_HELD = Declined(code=Code.InvalidPreconditions, message="No money is hel
 
 
 class UnsupportedRequestError(ValueError):
-    """What the PSP can never be asked for; nothing was sent. `code` says why."""
+    """Request that the PSP cannot carry out and that was not sent; `code` says why."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -25,44 +25,47 @@ class UnsupportedRequestError(ValueError):
 
 
 def require(condition: object, code: Code, message: str) -> None:
-    """Raise `ImpossibleError` unless the condition is true; `declining` makes a decline of it."""
+    """Raise `UnsupportedRequestError` unless the condition is true.
+
+    `returns_declines` turns it into a decline.
+    """
     if not condition:
         raise UnsupportedRequestError(code, message)
 
 
 class Referenced(Protocol):
-    """An object of the PSP's that carries our reference, if it was us who made it."""
+    """Object of the PSP that holds our reference if we created it."""
 
     @property
     def reference(self) -> str | None:
-        """Our transaction id."""
+        """Return our transaction id."""
 
 
 R = TypeVar("R", bound=Referenced)
 
 
-def verify_reference(found: R, asked: Call | Lookup) -> R:
-    """`found`, if it is what was asked for; raises `ProtocolError` for somebody else's object."""
-    require_ours(asked, found.reference, getattr(found, "currency", None))
-    return found
+def verify_reference(psp_object: R, request: Call | Lookup) -> R:
+    """Return `psp_object` if it belongs to the request; raises `ProtocolError` otherwise."""
+    require_match(request, psp_object.reference, getattr(psp_object, "currency", None))
+    return psp_object
 
 
-def require_ours(asked: Call | Lookup, reference: str | None, currency: str | None) -> None:
+def require_match(request: Call | Lookup, reference: str | None, currency: str | None) -> None:
     """Raise `ProtocolError` for an object of another transaction or in another currency.
 
     The amounts of another currency would be read with the wrong number of decimals.
     """
-    if reference not in (None, asked.reference):
-        raise ProtocolError("The PSP answered with an object of another transaction.")
-    if currency not in (None, asked.currency):
-        raise ProtocolError("The PSP answered in another currency.")
+    if reference not in (None, request.reference):
+        raise ProtocolError("The PSP returned an object of another transaction.")
+    if currency not in (None, request.currency):
+        raise ProtocolError("The PSP returned an object in another currency.")
 
 
 def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome | None:
-    """One outcome for all objects of one reference: the furthest, with the facts of all.
+    """Merge the outcomes of all objects with one reference: the most advanced, with all facts.
 
-    There is more than one only after a repetition the PSP did not recognise; then every movement
-    has to show. None without any.
+    There is more than one only after a repetition that the PSP did not recognise; then every
+    movement must be reported. None if there are no outcomes.
     """
     if not outcomes:
         return None
@@ -73,24 +76,24 @@ def merge_outcomes(outcomes: Sequence[Outcome]) -> Outcome | None:
     return best.model_copy(update={"facts": facts})
 
 
-def failed(
+def failed_outcome(
     psp_id: str | None, code: Code, psp_code: str | None = None, text: str | None = None
 ) -> Declined:
-    """A definite no in the PSP's own words; `text` is its sentence, which may hold anything."""
-    return Declined(psp_id=psp_id, code=code, psp_code=psp_code, message=sentence(text))
+    """Build a decline with the PSP's own code and message; `text` is redacted."""
+    return Declined(psp_id=psp_id, code=code, psp_code=psp_code, message=redact(text))
 
 
-def ended(psp_id: str | None, status: Status, message: str) -> Declined:
-    """Withdrawn (`Cancelled`), or out of time (`Expired`)."""
+def ended_outcome(psp_id: str | None, status: Status, message: str) -> Declined:
+    """Build the decline of a cancelled (`Cancelled`) or expired (`Expired`) object."""
     code = Code.Canceled if status is Status.Cancelled else Code.UnmappedError
     return Declined(psp_id=psp_id, code=code, status=status, message=message)
 
 
-def paid(id: str, amount: Decimal, booked_on: date | None = None) -> Fact:
-    """Money taken."""
+def paid_fact(id: str, amount: Decimal, booked_on: date | None = None) -> Fact:
+    """Build the fact of a payment."""
     return Fact(kind=FactKind.PAID, id=id, amount=amount, booked_on=booked_on)
 
 
-def refunded(id: str, amount: Decimal, booked_on: date | None = None) -> Fact:
-    """Money given back."""
+def refunded_fact(id: str, amount: Decimal, booked_on: date | None = None) -> Fact:
+    """Build the fact of a refund."""
     return Fact(kind=FactKind.REFUNDED, id=id, amount=amount, booked_on=booked_on)

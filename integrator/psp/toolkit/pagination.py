@@ -1,4 +1,4 @@
-"""Parts of a PSP's lists, and the cursors that lead through them."""
+"""Pages of a PSP's lists and their cursors."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -9,75 +9,85 @@ from integrator.psp.types import EventPage, ListedEvent, Movement, MovementPage,
 
 T = TypeVar("T")
 
-Part = tuple[Iterable[Movement | None], str | None]
-"""Movements, None for an entry that is none, and the place of the list's next part, if any."""
+ListPage = tuple[Iterable[Movement | None], str | None]
+"""Movements (None for an entry that is none) and the position of the next page, if any."""
 
 
-def event_page(
+def build_event_page(
     entries: Iterable[Any],
     read: Callable[[bytes], Sequence[NotificationEvent]],
     *,
     cursor: str | None,
     more: bool,
 ) -> EventPage:
-    """A part of an event list; `read` is what reads a notification, whose rejects are left out."""
-    events = [event for entry in entries for event in _event(entry, read)]
+    """Build a page of an event list from its entries.
+
+    `read` reads one entry; entries that it rejects are left out.
+    """
+    events = [event for entry in entries for event in _read_listed_event(entry, read)]
     return EventPage(events=tuple(events), cursor=cursor, more=more)
 
 
-async def movement_page(
-    lists: Mapping[str, Callable[[str | None], Awaitable[Part]]],
+async def fetch_movement_page(
+    lists: Mapping[str, Callable[[str | None], Awaitable[ListPage]]],
     cursor: str | None,
     separator: str = ":",
 ) -> MovementPage:
-    """A part of several lists, which are gone through one after the other.
+    """Fetch one page of several lists that are read one after the other.
 
-    `lists` holds, under each list's name, what reads its part at a place: None is its beginning.
-    The cursor is the name of a list and the place in it.
+    `lists` maps the name of each list to the function that reads its page at a position, None being
+    the beginning. The cursor consists of the name of a list and the position in it.
     """
     names = list(lists)
-    name, _, place = (cursor or names[0]).partition(separator)
-    found, following = await lists[name](place or None)
-    later = names[names.index(name) + 1 :]
+    name, _, position = (cursor or names[0]).partition(separator)
+    movements, next_position = await lists[name](position or None)
+    remaining_lists = names[names.index(name) + 1 :]
     return MovementPage(
-        movements=tuple(movement for movement in found if movement is not None),
-        cursor=f"{name}{separator}{following}" if following else next(iter(later), None),
+        movements=tuple(movement for movement in movements if movement is not None),
+        cursor=f"{name}{separator}{next_position}"
+        if next_position
+        else next(iter(remaining_lists), None),
     )
 
 
-async def entries(
-    part: Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]], most: int
+async def iterate_entries(
+    fetch_page: Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]], max_pages: int
 ) -> AsyncIterator[T]:
-    """The entries of a list of at most so many parts; raises `OutcomeUnknown` before a longer one.
+    """Yield the entries of a list; raise `OutcomeUnknown` if it has more than `max_pages` pages.
 
-    `part` reads the part at a place, None for the first, and tells the place of the next.
+    `fetch_page` returns the page at a position, None for the first, and the position of the next.
     """
-    place: str | None = None
-    for _ in range(most):
-        found, place = await part(place)
-        for entry in found:
+    position: str | None = None
+    for _ in range(max_pages):
+        page, position = await fetch_page(position)
+        for entry in page:
             yield entry
-        if place is None:
+        if position is None:
             return
-    raise OutcomeUnknown("The PSP's list is too long to be searched")
+    raise OutcomeUnknown("The PSP's list has too many pages to be searched")
 
 
-async def newest(
-    part: Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]],
-    wanted: Callable[[T], bool],
-    most: int,
+async def find_in_newest(
+    fetch_page: Callable[[str | None], Awaitable[tuple[Sequence[T], str | None]]],
+    matches: Callable[[T], bool],
+    max_pages: int,
 ) -> list[T]:
-    """The wanted entries of the first part that has any, of at most so many; `part` as above."""
-    place: str | None = None
-    for _ in range(most):
-        found, place = await part(place)
-        chosen = [entry for entry in found if wanted(entry)]
-        if chosen or place is None:
-            return chosen
+    """Return the matching entries of the first page that has any, of at most `max_pages` pages.
+
+    `fetch_page` as for `iterate_entries`.
+    """
+    position: str | None = None
+    for _ in range(max_pages):
+        page, position = await fetch_page(position)
+        matching = [entry for entry in page if matches(entry)]
+        if matching or position is None:
+            return matching
     return []
 
 
-def _event(entry: Any, read: Callable[[bytes], Sequence[NotificationEvent]]) -> list[ListedEvent]:
+def _read_listed_event(
+    entry: Any, read: Callable[[bytes], Sequence[NotificationEvent]]
+) -> list[ListedEvent]:
     raw = json.dumps(entry, ensure_ascii=False).encode()
     try:
         return [ListedEvent(raw=raw, notices=tuple(read(raw)))]

@@ -1,4 +1,4 @@
-"""HMAC signatures of notifications: constant-time, over the raw body, with any of the secrets."""
+"""HMAC signatures of notifications, verified in constant time over the raw body."""
 
 import hashlib
 import hmac
@@ -9,22 +9,22 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from integrator.psp.errors import NotificationRejected
-from integrator.psp.toolkit.secrets import split
+from integrator.psp.toolkit.secrets import split_secrets
 
 TOLERANCE_SECONDS = 300
 _TIME = re.compile(r"[0-9]{1,12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def header(headers: Mapping[str, str], name: str) -> str:
-    """A header, whatever the case of its name; empty if there is none."""
+def get_header(headers: Mapping[str, str], name: str) -> str:
+    """Return a header by its name in any case; empty if it is missing."""
     return next((text for key, text in headers.items() if key.lower() == name.lower()), "")
 
 
 def require_hmac_sha256(secrets: Iterable[str], signed: bytes, digests: Sequence[str]) -> None:
-    """Raise `NotificationRejected` unless one hex digest is made with one of the secrets."""
+    """Raise `NotificationRejected` unless one hex digest was made with one of the secrets."""
     expected = [hmac.new(s.encode(), signed, hashlib.sha256).hexdigest() for s in secrets]
-    # A list, not a generator: the time taken must not tell which one matched.
+    # A list, not a generator: the time must not reveal which one matched.
     matches = [hmac.compare_digest(e.encode(), d.encode()) for e in expected for d in digests]
     if not any(matches):
         raise NotificationRejected("The notification's signature is wrong")
@@ -37,31 +37,34 @@ def require_fresh(at: float, now: datetime, tolerance: float = TOLERANCE_SECONDS
 
 
 def require_past(at: datetime, now: datetime, tolerance: float = TOLERANCE_SECONDS) -> None:
-    """Raise `NotificationRejected` for a time ahead of us; for PSPs that repeat an old one."""
+    """Raise `NotificationRejected` for a time in the future.
+
+    For PSPs whose repetitions carry the time of the first delivery.
+    """
     if (at - now).total_seconds() > tolerance:
         raise NotificationRejected("The notification is from the future")
 
 
-def require_timestamped(
+def require_timestamped_signature(
     secrets: SecretStr, headers: Mapping[str, str], name: str, body: bytes, now: datetime
 ) -> None:
-    """Raise `NotificationRejected` unless header `name` signs the time and the body, just now.
+    """Raise `NotificationRejected` unless header `name` is a recent signature of the body.
 
-    Of the form `t=<unix seconds>,v1=<hex>`, made over `<unix seconds>.<body>`.
+    The header has the form `t=<unix seconds>,v1=<hex>`, computed over `<unix seconds>.<body>`.
     """
-    at, digests = timestamped(header(headers, name))
+    at, digests = parse_timestamped_signature(get_header(headers, name))
     require_fresh(int(at), now)
-    require_hmac_sha256(split(secrets), f"{at}.".encode() + body, digests)
+    require_hmac_sha256(split_secrets(secrets), f"{at}.".encode() + body, digests)
 
 
-def timestamped(text: str) -> tuple[str, list[str]]:
-    """Read `t=<unix seconds>,v1=<hex>[,v1=<hex>...]`: the time as sent, and the digests.
+def parse_timestamped_signature(text: str) -> tuple[str, list[str]]:
+    """Parse `t=<unix seconds>,v1=<hex>[,v1=<hex>...]` into the time as sent and the digests.
 
-    There are several while one secret replaces another. Raises `NotificationRejected`.
+    There are several digests during a rotation of secrets. Raises `NotificationRejected`.
     """
     parts = [part.strip().partition("=") for part in text.split(",")]
     times = [value for name, _, value in parts if name == "t" and _TIME.fullmatch(value)]
     digests = [value for name, _, value in parts if name == "v1" and _DIGEST.fullmatch(value)]
     if len(times) != 1 or not digests:
-        raise NotificationRejected("The notification carries no signature")
+        raise NotificationRejected("The notification has no readable signature")
     return times[0], digests

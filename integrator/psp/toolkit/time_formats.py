@@ -1,4 +1,4 @@
-"""Times as PSPs write them."""
+"""Conversion of times to and from the formats of PSPs."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -7,34 +7,34 @@ from integrator.psp.errors import ProtocolError
 
 
 def now() -> datetime:
-    """The present, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
-def moment(seconds: int) -> datetime:
-    """A unix time."""
+def utc_datetime(seconds: int) -> datetime:
+    """Convert a unix time."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def day(seconds: int) -> date:
-    """The day of a unix time, in UTC."""
-    return moment(seconds).date()
+def utc_date(seconds: int) -> date:
+    """Convert a unix time to its date in UTC."""
+    return utc_datetime(seconds).date()
 
 
-def wall_clock(at: datetime, zone: str, *, spare: timedelta) -> str:
-    """The local time of a zone without its offset, to the second; raises `ProtocolError`.
+def format_local_time(at: datetime, zone: str, *, ambiguity_offset: timedelta) -> str:
+    """Format the local time of a zone without offset, to the second; raises `ProtocolError`.
 
-    When clocks were put back and it comes twice, `spare` is added.
+    `ambiguity_offset` is added to a time that occurs twice because clocks were put back.
     """
     try:
         local = at.astimezone(ZoneInfo(zone))
     except (ZoneInfoNotFoundError, ValueError):
-        raise ProtocolError("The PSP names a time zone nobody knows.") from None
-    twice = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
-    wall = local.replace(tzinfo=None) + (spare if twice else timedelta())
-    return wall.isoformat(timespec="seconds")
+        raise ProtocolError("The PSP returned an unknown time zone.") from None
+    is_ambiguous = local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+    local_time = local.replace(tzinfo=None) + (ambiguity_offset if is_ambiguous else timedelta())
+    return local_time.isoformat(timespec="seconds")
 
 
-def milliseconds(time: datetime) -> str:
-    """`2026-01-15T09:30:00.000Z`."""
+def format_milliseconds(time: datetime) -> str:
+    """Format a time as `2026-01-15T09:30:00.000Z`."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,26 +1,26 @@
-"""What wire models have in common: the PSP's JSON, strict about money and lax about the rest."""
+"""Base of the models of a PSP's JSON: strict about money, lenient about everything else."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# Strict, so that neither text nor a fraction passes as money; bounded, so that it stays exact.
-Minor = Annotated[int, Field(strict=True, ge=0, le=10**15)]
-"""An amount as the PSP writes it: an integer in its smallest units."""
+# Strict, so that neither text nor a fraction is accepted; bounded, so that it stays exact.
+MinorAmount = Annotated[int, Field(strict=True, ge=0, le=10**15)]
+"""Amount in the PSP's JSON: an integer in its smallest units."""
 
 Id = Annotated[str, Field(min_length=1)]
-"""A PSP's id of something."""
+"""Id of an object at the PSP."""
 
 Currency = Annotated[str, AfterValidator(str.upper)]
-"""An ISO 4217 code that the PSP may write in small letters."""
+"""ISO 4217 code, which the PSP may write in lower case."""
 
 
-class Wire(BaseModel):
-    """Base of everything read from a PSP.
+class WireModel(BaseModel):
+    """Base class of the models of a PSP's JSON.
 
-    Members that are not declared are ignored, so that the PSP may add some. `repr` shows nothing
-    but the id, and a validation error no value: most objects hold personal data.
+    Undeclared members are ignored, so that the PSP may add some. `repr` shows only the id and
+    validation errors show no values, since most objects hold personal data.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
