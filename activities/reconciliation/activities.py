@@ -10,7 +10,7 @@ from temporalio import activity
 
 from activities.errors import psp_errors
 from activities.reconciliation.missed_events import MissedEventImport
-from activities.reconciliation.movement_comparison import LAG, MovementSweep
+from activities.reconciliation.movement_comparison import LAG, MovementComparison
 from activities.reconciliation.psp_account import open_account
 from activities.reconciliation.resolution import MovementResolver
 from activities.reconciliation.spot_check import SpotCheck
@@ -38,7 +38,7 @@ class ReconcileActivities:
         self._store = store
         self._http = http
         self._event_import = MissedEventImport(store, transaction_client)
-        self._comparison = MovementSweep(store, resolver, lag)
+        self._comparison = MovementComparison(store, resolver, lag)
         self._unmatched_check = UnmatchedCheck(store, resolver)
         self._spot_check = SpotCheck(store, transaction_client)
 
@@ -69,7 +69,7 @@ class ReconcileActivities:
             if account is None or not account.adapter.capabilities.movement_list:
                 return StepReport()
             if start.since is not None and start.until is not None:
-                return await self._comparison.between(
+                return await self._comparison.run_between(
                     account, start.since, start.until, TimeSlice()
                 )
             began = datetime.now(UTC)

@@ -33,7 +33,7 @@ FEW_MOVEMENTS, MANY_MOVEMENTS = 200, 5_000
 a time slice."""
 
 
-class MovementSweep:
+class MovementComparison:
     """Compares time window by time window and stores how far it got."""
 
     def __init__(self, store: Store, resolver: MovementResolver, lag: timedelta = LAG) -> None:
@@ -50,16 +50,16 @@ class MovementSweep:
         counts: Counter[str] = Counter()
         while reached < end:
             until = min(reached + length, end)
-            counted = await self._window(account, since, until)
+            counted = await self._compare_window(account, since, until)
             await self._store.record_checked_until(settings_id, until)
             since = reached = until
-            length = next_stride(length, counted.total())
+            length = next_length(length, counted.total())
             counts += counted
             if time_slice.expired:
                 break
         return StepReport(counts=dict(counts), more=reached < end)
 
-    async def between(
+    async def run_between(
         self, account: PspAccount, since: datetime, until: datetime, time_slice: TimeSlice
     ) -> StepReport:
         """Compare a given span of time again; `reached` is how far it got."""
@@ -67,22 +67,26 @@ class MovementSweep:
         counts: Counter[str] = Counter()
         while since < end and not time_slice.expired:
             reached = min(since + length, end)
-            counted = await self._window(account, since, reached)
-            since, length = reached, next_stride(length, counted.total())
+            counted = await self._compare_window(account, since, reached)
+            since, length = reached, next_length(length, counted.total())
             counts += counted
         return StepReport(counts=dict(counts), more=since < end, reached=since)
 
-    async def _window(self, account: PspAccount, since: datetime, until: datetime) -> Counter[str]:
+    async def _compare_window(
+        self, account: PspAccount, since: datetime, until: datetime
+    ) -> Counter[str]:
         counts: Counter[str] = Counter()
         cursor: str | None = None
         while True:
             page = await account.connection.list_movements(since, until, cursor)
-            counts += await self._page(account, page.movements)
+            counts += await self._compare_page(account, page.movements)
             cursor = page.cursor
             if cursor is None:
                 return counts
 
-    async def _page(self, account: PspAccount, movements: Sequence[Movement]) -> Counter[str]:
+    async def _compare_page(
+        self, account: PspAccount, movements: Sequence[Movement]
+    ) -> Counter[str]:
         if not movements:
             return Counter()
         merchant = account.merchant
@@ -90,11 +94,11 @@ class MovementSweep:
         rows = await self._store.transactions_by_ids(merchant.id, merchant.psp, ids)
         counts: Counter[str] = Counter()
         for movement in movements:
-            candidates = [row for row in rows if movement_ids(movement) & _ids(row)]
-            counts[await self._deal(account, movement, candidates)] += 1
+            candidates = [row for row in rows if movement_ids(movement) & _transaction_ids(row)]
+            counts[await self._compare_movement(account, movement, candidates)] += 1
         return counts
 
-    async def _deal(
+    async def _compare_movement(
         self, account: PspAccount, movement: Movement, rows: Sequence[TransactionRow]
     ) -> str:
         try:
@@ -107,11 +111,11 @@ class MovementSweep:
         return match.result.value
 
 
-def _ids(row: TransactionRow) -> set[str | None]:
+def _transaction_ids(row: TransactionRow) -> set[str | None]:
     return {row.transaction_id, row.psp_transaction_id}
 
 
-def next_stride(length: timedelta, counted: int) -> timedelta:
+def next_length(length: timedelta, counted: int) -> timedelta:
     """Return the next window's length: longer after few movements, shorter after many."""
     if counted < FEW_MOVEMENTS:
         return min(length * 2, LONGEST_WINDOW)

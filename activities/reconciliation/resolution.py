@@ -13,7 +13,7 @@ from workflows.messages import PaymentInput, PreauthInput
 
 log = logging.getLogger(__name__)
 
-UNRESOLVED = frozenset({MatchResult.TO_RECORD, MatchResult.WAITING, MatchResult.UNMATCHED})
+STORED_RESULTS = frozenset({MatchResult.TO_RECORD, MatchResult.WAITING, MatchResult.UNMATCHED})
 """Checked again in every run until they are resolved."""
 
 
@@ -29,7 +29,7 @@ class MovementResolver:
 
     async def resolve(self, account: PspAccount, movement: Movement, match: Match) -> None:
         """Handle one movement according to its match result."""
-        if match.result in UNRESOLVED:
+        if match.result in STORED_RESULTS:
             await self._store_unmatched(account, movement, match.row)
         if match.row is None:
             return

@@ -21,7 +21,7 @@ from workflows.messages import StepReport
 from workflows.state import TransactionKind
 
 BATCH_SIZE = 50
-RESOLVED = frozenset(
+RESOLVED_RESULTS = frozenset(
     {MatchResult.MATCHED, MatchResult.DIFFERENT, MatchResult.RECORDED, MatchResult.NO_EFFECT}
 )
 
@@ -41,7 +41,7 @@ class UnmatchedCheck:
             settings_id, seen_before, BATCH_SIZE
         ):
             match = await self._match_again(account, unmatched)
-            resolved = match.result in RESOLVED
+            resolved = match.result in RESOLVED_RESULTS
             await self._store_result(account, unmatched, match.row, resolved=resolved)
             counts["resolved" if resolved else "unresolved"] += 1
         return StepReport(counts=dict(counts))

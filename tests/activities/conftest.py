@@ -92,8 +92,8 @@ class FakePsp:
     connected_with: BaseModel | None = None
     events: list[tuple[bytes, NotificationEvent]] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
-    away: PspError | None = None
-    per_page: int = 2
+    outage: PspError | None = None
+    page_size: int = 2
 
     @property
     def capabilities(self) -> Capabilities:
@@ -128,10 +128,10 @@ class FakePsp:
 
     async def list_events(self, cursor: str | None) -> EventPage:
         self.calls.append(("list_events", cursor))
-        if self.away is not None:
-            raise self.away
+        if self.outage is not None:
+            raise self.outage
         begin = int(cursor or 0)
-        end = min(begin + self.per_page, len(self.events))
+        end = min(begin + self.page_size, len(self.events))
         page = [ListedEvent(raw=raw, notices=(notice,)) for raw, notice in self.events[begin:end]]
         return EventPage(
             events=tuple(page), cursor=str(end) if end else None, more=end < len(self.events)
@@ -141,50 +141,50 @@ class FakePsp:
         self, since: datetime, until: datetime, cursor: str | None
     ) -> MovementPage:
         self.calls.append(("list_movements", (since, until)))
-        if self.away is not None:
-            raise self.away
+        if self.outage is not None:
+            raise self.outage
         matching = [movement for movement in self.movements if since <= movement.booked_at < until]
         begin = int(cursor or 0)
-        end = begin + self.per_page
+        end = begin + self.page_size
         return MovementPage(
             movements=tuple(matching[begin:end]), cursor=str(end) if end < len(matching) else None
         )
 
-    def _say(self, operation: str, call: Any) -> Outcome | None:
+    def _pop_answer(self, operation: str, call: Any) -> Outcome | None:
         self.calls.append((operation, call))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _definitely(self, operation: str, call: Any) -> Outcome:
-        answer = self._say(operation, call)
+    def _require_answer(self, operation: str, call: Any) -> Outcome:
+        answer = self._pop_answer(operation, call)
         assert answer is not None
         return answer
 
     async def authorize(self, call: AuthorizeCall) -> Outcome:
-        return self._definitely("authorize", call)
+        return self._require_answer("authorize", call)
 
     async def void(self, call: VoidCall) -> Outcome:
-        return self._definitely("void", call)
+        return self._require_answer("void", call)
 
     async def capture(self, call: Capture) -> Outcome:
-        return self._definitely("capture", call)
+        return self._require_answer("capture", call)
 
     async def charge(self, call: Charge) -> Outcome:
-        return self._definitely("charge", call)
+        return self._require_answer("charge", call)
 
     async def refund(self, call: RefundCall) -> Outcome:
-        return self._definitely("refund", call)
+        return self._require_answer("refund", call)
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
-        return self._say("fetch_authorization", lookup)
+        return self._pop_answer("fetch_authorization", lookup)
 
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
-        return self._say("fetch_payment", lookup)
+        return self._pop_answer("fetch_payment", lookup)
 
     async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
-        return self._say("fetch_refund", lookup)
+        return self._pop_answer("fetch_refund", lookup)
 
     async def verify_settings(self) -> SettingsCheck:
         if isinstance(self.roles, Exception):
@@ -199,9 +199,9 @@ class FakeTransactionClient(TransactionClient):
     log: list[tuple[str, Any]] = field(default_factory=list)
     reply: ReserveReply = field(default_factory=lambda: ReserveReply(psp_id="parent_psp_id"))
     failures: list[Exception] = field(default_factory=list)
-    lose_settlements: int = 0
+    lost_close_calls: int = 0
     closed: WorkflowExecutionStatus | None = None
-    owners: list[AnyInput] = field(default_factory=list)
+    starts: list[AnyInput] = field(default_factory=list)
     notified: asyncio.Event = field(default_factory=asyncio.Event)
 
     def _fail(self) -> None:
@@ -212,23 +212,23 @@ class FakeTransactionClient(TransactionClient):
         self, start: PreauthInput | PaymentInput, request: ReserveRequest
     ) -> ReserveReply:
         self._fail()
-        self.owners.append(start)
+        self.starts.append(start)
         self.log.append(("reserve", request))
         return self.reply
 
     async def close_reservation(
-        self, start: PreauthInput | PaymentInput, settlement: ReservationResult
+        self, start: PreauthInput | PaymentInput, result: ReservationResult
     ) -> None:
-        if self.lose_settlements:
-            self.lose_settlements -= 1
+        if self.lost_close_calls:
+            self.lost_close_calls -= 1
             raise RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
-        self.owners.append(start)
-        self.log.append(("close_reservation", settlement))
+        self.starts.append(start)
+        self.log.append(("close_reservation", result))
 
-    async def ensure_started(self, start: AnyInput, *, again: bool = False) -> bool:
+    async def ensure_started(self, start: AnyInput, *, replace_failed: bool = False) -> bool:
         self._fail()
         self.log.append(("ensure_started", start))
-        return self.closed is None or again
+        return self.closed is None or replace_failed
 
     async def closed_status(self, start: AnyInput) -> WorkflowExecutionStatus | None:
         return self.closed
@@ -239,23 +239,23 @@ class FakeTransactionClient(TransactionClient):
 
     async def look_up(self, start: AnyInput, psp_id: str | None = None) -> None:
         self._fail()
-        self.owners.append(start)
+        self.starts.append(start)
         self.log.append(("look_up", (start.transaction_id, psp_id)))
 
     async def record_external_movement(
-        self, start: PreauthInput | PaymentInput, adoption: ExternalMovement
+        self, start: PreauthInput | PaymentInput, movement: ExternalMovement
     ) -> None:
         self._fail()
-        self.owners.append(start)
-        self.log.append(("record_external_movement", (start.transaction_id, adoption)))
+        self.starts.append(start)
+        self.log.append(("record_external_movement", (start.transaction_id, movement)))
 
     async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
         self._fail()
-        self.owners.append(start)
+        self.starts.append(start)
         self.log.append(("notify", notification))
         self.notified.set()
 
-    def logged(self, step: str) -> list[Any]:
+    def calls_of(self, step: str) -> list[Any]:
         return [entry for name, entry in self.log if name == step]
 
 
@@ -285,7 +285,7 @@ async def merchant(store: Store) -> Merchant:
 @pytest.fixture
 def psp(monkeypatch: pytest.MonkeyPatch) -> FakePsp:
     fake = FakePsp()
-    monkeypatch.setattr(registry, "adapter", lambda name: fake)
+    monkeypatch.setattr(registry, "get_adapter", lambda name: fake)
     return fake
 
 
@@ -319,7 +319,7 @@ def call(transaction_id: str, **changes: Any) -> PspCall:
 
 
 @dataclass
-class Book:
+class TransactionFactory:
     """Creates transactions from the contract's examples in the store."""
 
     store: Store
@@ -410,8 +410,8 @@ def _role(request: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def factory(store: Store, merchant: Merchant) -> Book:
-    return Book(store, merchant)
+def factory(store: Store, merchant: Merchant) -> TransactionFactory:
+    return TransactionFactory(store, merchant)
 
 
 @pytest.fixture

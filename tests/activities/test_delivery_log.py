@@ -12,7 +12,7 @@ from activities.delivery_log import TIMEOUT
 from activities.webhooks import WebhookActivities
 from integrator.contract.webhook import WebhookForm
 from integrator.store import DeliveryRow, Store, StoreUnavailable
-from tests.activities.conftest import CHARGE, Book
+from tests.activities.conftest import CHARGE, TransactionFactory
 from workflows import activity_plans
 from workflows.messages import WebhookCall
 
@@ -51,7 +51,7 @@ async def load(store: Store) -> DeliveryRow:
     return row
 
 
-async def test_each_attempt_is_recorded(store: Store, factory: Book) -> None:
+async def test_each_attempt_is_recorded(store: Store, factory: TransactionFactory) -> None:
     await factory.charge()
     async with answering(503, httpx.ConnectError("to https://secret.example"), 204) as http:
         with pytest.raises(ApplicationError):
@@ -70,7 +70,9 @@ async def test_each_attempt_is_recorded(store: Store, factory: Book) -> None:
     assert (row.last_error, row.delivered_at) == (None, row.last_attempt_at)
 
 
-async def test_the_last_attempt_ends_as_undelivered(store: Store, factory: Book) -> None:
+async def test_the_last_attempt_ends_as_undelivered(
+    store: Store, factory: TransactionFactory
+) -> None:
     await factory.charge()
     nearly_over = datetime.now(UTC) - activity_plans.WEBHOOK_RETRY_WINDOW + timedelta(seconds=30)
     async with answering(500, 500) as http:
@@ -83,7 +85,10 @@ async def test_the_last_attempt_ends_as_undelivered(store: Store, factory: Book)
 
 
 async def test_a_failed_write_does_not_fail_the_delivery(
-    store: Store, factory: Book, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Store,
+    factory: TransactionFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def fail(row: DeliveryRow) -> None:
         raise StoreUnavailable("locked")

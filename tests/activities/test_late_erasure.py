@@ -24,7 +24,7 @@ from tests.activities.conftest import (
     PREAUTH,
     PRIVATE,
     REFUND,
-    Book,
+    TransactionFactory,
     FakePsp,
     FakeTransactionClient,
     call,
@@ -49,7 +49,7 @@ async def attempt(number: int, activity: Any, argument: Any) -> Any:
 
 
 async def test_an_erased_agreement_is_not_charged(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.charge()
     await erase(store, CHARGE)
@@ -61,7 +61,7 @@ async def test_an_erased_agreement_is_not_charged(
 
 
 async def test_an_erased_agreement_is_not_authorized(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     await erase(store, PREAUTH)
@@ -71,7 +71,7 @@ async def test_an_erased_agreement_is_not_authorized(
 
 @pytest.mark.parametrize("step", ["charge", "authorize"])
 async def test_an_erasure_between_two_attempts_proves_nothing(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities, step: str
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
     """The answer of the first one was lost: it may have taken the money."""
     id = CHARGE if step == "charge" else PREAUTH
@@ -84,7 +84,7 @@ async def test_an_erasure_between_two_attempts_proves_nothing(
 
 
 async def test_refunds_still_work_after_erasure(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.refund()
     await erase(store, CAPTURE)
@@ -95,7 +95,7 @@ async def test_refunds_still_work_after_erasure(
 
 
 async def test_a_psp_response_does_not_restore_payment_data(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     row = await factory.preauth()
     await erase(store, PREAUTH)
@@ -122,7 +122,7 @@ async def test_a_psp_response_does_not_restore_payment_data(
 
 @pytest.mark.parametrize("id", [CAPTURE, REFUND])
 async def test_changes_are_still_announced_after_erasure(
-    store: Store, factory: Book, id: str
+    store: Store, factory: TransactionFactory, id: str
 ) -> None:
     received: list[httpx.Request] = []
 
@@ -155,7 +155,11 @@ async def add_notification(store: Store, merchant: Merchant, agreement_id: str |
 
 
 async def test_an_erased_notification_triggers_a_look_up(
-    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
 ) -> None:
     row = await factory.charge()
     id = await add_notification(store, merchant, row.agreement_id)
@@ -169,7 +173,7 @@ async def test_an_erased_notification_triggers_a_look_up(
 async def test_a_notification_after_the_erasure_is_applied_and_then_erased(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     activities: PspActivities,
     transaction_client: FakeTransactionClient,

@@ -20,7 +20,7 @@ from integrator.store import (
     Store,
     StoreUnavailable,
 )
-from tests.activities.conftest import CHARGE, PREAUTH, Book, FakeTransactionClient
+from tests.activities.conftest import CHARGE, PREAUTH, TransactionFactory, FakeTransactionClient
 from workflows.messages import NotificationSignal, PaymentInput
 
 UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
@@ -66,14 +66,14 @@ async def load(store: Store, id: int) -> NotificationRow:
 async def test_a_stored_notification_is_signalled(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
 ) -> None:
     await factory.charge()
     id = await add_notification(store, merchant, transaction_id=CHARGE)
     assert await run_now(redelivery) == 1
-    assert transaction_client.logged("notify") == [
+    assert transaction_client.calls_of("notify") == [
         NotificationSignal(notification_id=id, event_id="evt_1")
     ]
     assert (await load(store, id)).state == "signalled"
@@ -82,14 +82,14 @@ async def test_a_stored_notification_is_signalled(
 async def test_the_signal_can_reopen_the_transaction_from_its_stored_state(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
 ) -> None:
     await factory.charge()
     await add_notification(store, merchant, transaction_id=CHARGE)
     await run_now(redelivery)
-    (start,) = transaction_client.owners
+    (start,) = transaction_client.starts
     assert isinstance(start, PaymentInput)
     assert (start.merchant_id, start.transaction_id) == ("demo", CHARGE)
     assert start.resume is not None
@@ -98,7 +98,7 @@ async def test_the_signal_can_reopen_the_transaction_from_its_stored_state(
 async def test_a_signalled_notification_is_not_signalled_again(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
 ) -> None:
@@ -106,13 +106,13 @@ async def test_a_signalled_notification_is_not_signalled_again(
     await add_notification(store, merchant, transaction_id=CHARGE)
     await run_now(redelivery)
     assert await run_now(redelivery) == 0
-    assert len(transaction_client.logged("notify")) == 1
+    assert len(transaction_client.calls_of("notify")) == 1
 
 
 async def test_a_fresh_notification_is_left_to_the_api(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
 ) -> None:
@@ -136,7 +136,10 @@ async def test_a_notification_without_transaction_is_parked(
 
 
 async def test_a_parked_notification_is_matched_once_the_psps_id_is_known(
-    store: Store, merchant: Merchant, factory: Book, redelivery: NotificationRedelivery
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    redelivery: NotificationRedelivery,
 ) -> None:
     id = await add_notification(store, merchant, psp_ids=("ch_1",))
     await run_now(redelivery)
@@ -150,7 +153,10 @@ async def test_a_parked_notification_is_matched_once_the_psps_id_is_known(
 
 
 async def test_a_parked_notification_with_our_reference_is_matched_once_the_transaction_is_stored(
-    store: Store, merchant: Merchant, factory: Book, redelivery: NotificationRedelivery
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    redelivery: NotificationRedelivery,
 ) -> None:
     id = await add_notification(store, merchant, transaction_id=CHARGE)
     assert await run_now(redelivery) == 0
@@ -162,7 +168,7 @@ async def test_a_parked_notification_with_our_reference_is_matched_once_the_tran
 async def test_a_notification_stays_stored_while_temporal_is_unavailable(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
 ) -> None:
@@ -178,7 +184,7 @@ async def test_a_notification_stays_stored_while_temporal_is_unavailable(
 async def test_a_signal_whose_record_was_lost_is_sent_again(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
     break_store: BreakStore,
@@ -189,7 +195,7 @@ async def test_a_signal_whose_record_was_lost_is_sent_again(
     with pytest.raises(StoreUnavailable):
         await run_now(redelivery)
     assert await run_now(redelivery) == 1
-    first, second = transaction_client.logged("notify")
+    first, second = transaction_client.calls_of("notify")
     assert first == second
 
 
@@ -197,7 +203,7 @@ async def test_a_signal_whose_record_was_lost_is_sent_again(
 async def test_an_undeliverable_notification_does_not_block_others(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
     fault: Exception,
@@ -220,7 +226,7 @@ async def test_an_undeliverable_notification_does_not_block_others(
 async def test_the_periodic_job_survives_every_failure(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
     fault: Exception,
@@ -240,40 +246,40 @@ async def test_the_periodic_job_survives_every_failure(
 
 
 async def test_an_unstarted_transaction_is_started_after_the_grace_period(
-    store: Store, factory: Book, transaction_client: FakeTransactionClient
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     row = await factory.charge()
     orphans = OrphanRecovery(store, transaction_client)
     assert await orphans.start_unstarted() == 0
     assert await orphans.start_unstarted(timedelta(seconds=-1)) == 1
-    (start,) = transaction_client.logged("ensure_started")
+    (start,) = transaction_client.calls_of("ensure_started")
     assert (start.transaction_id, start.resume) == (row.transaction_id, None)
 
 
 async def test_a_workflow_cancelled_before_it_ran_is_started_again(
-    store: Store, factory: Book, transaction_client: FakeTransactionClient
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     await factory.charge()
     transaction_client.closed = WorkflowExecutionStatus.CANCELED
     assert (
         await OrphanRecovery(store, transaction_client).start_unstarted(timedelta(seconds=-1)) == 1
     )
-    assert [start.resume for start in transaction_client.logged("ensure_started")] == [None, None]
+    assert [start.resume for start in transaction_client.calls_of("ensure_started")] == [None, None]
 
 
 async def test_a_workflow_terminated_before_it_recorded_anything_is_looked_up(
-    store: Store, factory: Book, transaction_client: FakeTransactionClient
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     row = await factory.charge()
     transaction_client.closed = WorkflowExecutionStatus.TERMINATED
     assert (
         await OrphanRecovery(store, transaction_client).start_unstarted(timedelta(seconds=-1)) == 1
     )
-    assert transaction_client.logged("look_up") == [(row.transaction_id, None)]
+    assert transaction_client.calls_of("look_up") == [(row.transaction_id, None)]
 
 
 async def test_a_transaction_with_a_recorded_state_is_not_an_orphan(
-    store: Store, factory: Book, transaction_client: FakeTransactionClient
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     row = await factory.charge()
     await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
@@ -283,7 +289,7 @@ async def test_a_transaction_with_a_recorded_state_is_not_an_orphan(
 
 
 async def test_an_outcome_without_a_response_is_announced_once(
-    store: Store, factory: Book, transaction_client: FakeTransactionClient
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     row = await factory.charge()
     await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
@@ -291,12 +297,12 @@ async def test_an_outcome_without_a_response_is_announced_once(
     assert await orphans.announce_unanswered() == 0
     assert await orphans.announce_unanswered(timedelta(seconds=-1)) == 1
     assert await orphans.announce_unanswered(timedelta(seconds=-1)) == 0
-    (start,) = transaction_client.logged("redeliver")
+    (start,) = transaction_client.calls_of("redeliver")
     assert start.resume is not None
 
 
 async def test_an_outcome_with_a_response_is_not_announced(
-    store: Store, factory: Book, transaction_client: FakeTransactionClient
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     row = await factory.charge()
     await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
@@ -310,7 +316,7 @@ async def test_an_outcome_with_a_response_is_not_announced(
 async def test_a_signal_that_was_never_read_is_sent_again(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     transaction_client: FakeTransactionClient,
     redelivery: NotificationRedelivery,
 ) -> None:
@@ -318,4 +324,4 @@ async def test_a_signal_that_was_never_read_is_sent_again(
     await add_notification(store, merchant, transaction_id=CHARGE)
     await run_now(redelivery)
     assert await redelivery.run(timedelta(minutes=-20)) == 1
-    assert len(transaction_client.logged("notify")) == 2
+    assert len(transaction_client.calls_of("notify")) == 2

@@ -42,7 +42,7 @@ from tests.activities.conftest import (
     PREAUTH,
     PRIVATE,
     REFUND,
-    Book,
+    TransactionFactory,
     FakePsp,
     FakeSettings,
     FakeTransactionClient,
@@ -113,7 +113,7 @@ def operations(psp: FakePsp) -> list[str]:
 
 
 async def test_a_redirect_is_stored_and_stripped_from_the_reply(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     psp.answers = [redirect()]
@@ -126,7 +126,7 @@ async def test_a_redirect_is_stored_and_stripped_from_the_reply(
 
 
 async def test_an_instrument_is_stored_and_stripped_from_the_reply(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     psp.answers = [authorized()]
@@ -138,7 +138,7 @@ async def test_an_instrument_is_stored_and_stripped_from_the_reply(
 
 
 async def test_a_redirect_without_an_address_keeps_the_stored_one(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     psp.answers = [redirect(), redirect(url=None)]
@@ -149,7 +149,7 @@ async def test_a_redirect_without_an_address_keeps_the_stored_one(
 
 
 async def test_an_instrument_of_a_look_up_is_stored(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     psp.answers = [authorized()]
@@ -160,7 +160,11 @@ async def test_an_instrument_of_a_look_up_is_stored(
 
 @pytest.mark.parametrize("outcome", [NO, Pending(psp_id="auth_1")])
 async def test_other_answers_leave_nothing_in_the_store(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities, outcome: Outcome
+    store: Store,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
+    outcome: Outcome,
 ) -> None:
     await factory.preauth()
     psp.answers = [outcome]
@@ -169,7 +173,11 @@ async def test_other_answers_leave_nothing_in_the_store(
 
 
 async def test_after_a_failure_of_the_store_the_same_key_is_sent_again(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities, break_store: BreakStore
+    store: Store,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
+    break_store: BreakStore,
 ) -> None:
     await factory.preauth()
     psp.answers = [authorized()]
@@ -187,7 +195,7 @@ async def test_after_a_failure_of_the_store_the_same_key_is_sent_again(
 
 
 async def test_a_sign_up_needs_no_instrument(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     psp.answers = [redirect()]
@@ -196,7 +204,7 @@ async def test_a_sign_up_needs_no_instrument(
 
 
 async def test_an_upgrade_uses_the_agreements_instrument(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.agreement(CARD_AGREEMENT, PRIVATE)
     await factory.preauth("e07_request")
@@ -206,7 +214,7 @@ async def test_an_upgrade_uses_the_agreements_instrument(
 
 
 async def test_a_charge_uses_the_agreements_instrument(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.agreement(DEBIT_AGREEMENT, PRIVATE)
     await factory.charge()
@@ -218,7 +226,7 @@ async def test_a_charge_uses_the_agreements_instrument(
 
 
 async def test_without_an_instrument_nothing_is_sent(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.charge()
     reply = await activities.charge(call(CHARGE))
@@ -229,7 +237,7 @@ async def test_without_an_instrument_nothing_is_sent(
 
 
 async def test_the_adapter_connects_with_the_merchants_settings(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     psp.answers = [redirect()]
@@ -239,7 +247,7 @@ async def test_the_adapter_connects_with_the_merchants_settings(
 
 
 async def test_a_void_names_its_target(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     psp.answers = [Approved(psp_id="auth_1")]
@@ -249,7 +257,7 @@ async def test_a_void_names_its_target(
 
 
 async def test_a_void_without_a_target_is_never_sent(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     assert (await catch_error(activities.void(call(PREAUTH)))).non_retryable
@@ -266,7 +274,7 @@ ERRORS = [
 @pytest.mark.parametrize(("error", "expected", "final"), ERRORS)
 @pytest.mark.parametrize("step", ["authorize", "void", "fetch_authorization"])
 async def test_a_psps_error_is_translated(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     activities: PspActivities,
     error: PspError,
@@ -289,7 +297,7 @@ STEPS = ["authorize", "charge", "capture", "refund", "void", "fetch_payment", "c
 async def test_without_settings_nothing_is_sent(
     store: Store, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
-    await Book(store, await store.add_merchant("demo", "fake")).charge()
+    await TransactionFactory(store, await store.add_merchant("demo", "fake")).charge()
     error = await catch_error(getattr(activities, step)(call(CHARGE)))
     assert (error.type, error.non_retryable) == (PspFailure.CONFIGURATION, True)
     assert psp.calls == []
@@ -297,7 +305,7 @@ async def test_without_settings_nothing_is_sent(
 
 
 async def test_unusable_settings_are_named_without_their_values(
-    store: Store, factory: Book, activities: PspActivities
+    store: Store, factory: TransactionFactory, activities: PspActivities
 ) -> None:
     await factory.charge()
     await store.save_settings("demo", {"ApiKey": "  ", "apikey": API_KEY})
@@ -315,7 +323,7 @@ async def test_an_unknown_transaction_is_an_error(
 
 
 async def test_another_merchants_transaction_is_unknown(
-    factory: Book, activities: PspActivities
+    factory: TransactionFactory, activities: PspActivities
 ) -> None:
     await factory.charge()
     assert (
@@ -327,7 +335,7 @@ async def test_another_merchants_transaction_is_unknown(
 
 
 async def test_a_capture_reserves_calls_and_closes_the_reservation(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -337,17 +345,17 @@ async def test_a_capture_reserves_calls_and_closes_the_reservation(
     reply = await activities.capture(call(CAPTURE, owner_id=PREAUTH))
     assert operations(psp) == ["reserve", "capture", "close_reservation"]
     assert psp.calls[1][1].authorization_id == "parent_psp_id"
-    assert transaction_client.logged("reserve") == [
+    assert transaction_client.calls_of("reserve") == [
         ReserveRequest(by=CAPTURE, amount=Decimal("119.00"), currency="EUR")
     ]
-    assert transaction_client.logged("close_reservation") == [
+    assert transaction_client.calls_of("close_reservation") == [
         ReservationResult(by=CAPTURE, booked=True)
     ]
     assert (reply.outcome, reply.settled) == (captured(), True)
 
 
 async def test_a_captures_parent_is_its_preauth_in_its_stored_state(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -355,14 +363,14 @@ async def test_a_captures_parent_is_its_preauth_in_its_stored_state(
     await factory.capture()
     psp.answers = [captured()]
     await activities.capture(call(CAPTURE))
-    for parent in transaction_client.owners:
+    for parent in transaction_client.starts:
         assert isinstance(parent, PreauthInput)
         assert parent.transaction_id == PREAUTH
         assert parent.resume is not None
 
 
 async def test_a_refund_reserves_calls_and_closes_the_reservation(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -373,10 +381,10 @@ async def test_a_refund_reserves_calls_and_closes_the_reservation(
     assert operations(psp) == ["reserve", "refund", "close_reservation"]
     assert psp.calls[1][1].payment_psp_id == "parent_psp_id"
     booked = BookedRefund(amount=Decimal("19.00"), psp_id="re_1", booked_on=date(2026, 2, 20))
-    assert transaction_client.logged("close_reservation") == [
+    assert transaction_client.calls_of("close_reservation") == [
         ReservationResult(by=REFUND, booked=True, refund=booked)
     ]
-    assert all(isinstance(parent, PaymentInput) for parent in transaction_client.owners)
+    assert all(isinstance(parent, PaymentInput) for parent in transaction_client.starts)
     assert reply.settled
 
 
@@ -384,7 +392,7 @@ async def test_a_refund_reserves_calls_and_closes_the_reservation(
     ("step", "id", "answer"), [("capture", CAPTURE, captured()), ("refund", REFUND, refunded())]
 )
 async def test_reserving_and_closing_carry_the_attempts_time(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -399,14 +407,14 @@ async def test_reserving_and_closing_carry_the_attempts_time(
         environment = ActivityEnvironment()
         environment.info = replace(environment.info, current_attempt_scheduled_time=scheduled)
         await environment.run(getattr(activities, step), call(id))
-        assert transaction_client.logged("reserve")[-1].at == scheduled
-        result = transaction_client.logged("close_reservation")[-1]
+        assert transaction_client.calls_of("reserve")[-1].at == scheduled
+        result = transaction_client.calls_of("close_reservation")[-1]
         assert (result.booked, result.at) == (booked, scheduled)
 
 
 @pytest.mark.parametrize("reply", [ReserveReply(superseded=True), ReserveReply(undecided=True)])
 async def test_an_attempt_that_cannot_reserve_yet_is_retried_and_sends_nothing(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -421,7 +429,7 @@ async def test_an_attempt_that_cannot_reserve_yet_is_retried_and_sends_nothing(
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_a_refused_reservation_never_reaches_the_psp(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -441,7 +449,7 @@ async def test_a_refused_reservation_never_reaches_the_psp(
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_a_reservation_without_the_psps_id_never_reaches_the_psp(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -456,7 +464,7 @@ async def test_a_reservation_without_the_psps_id_never_reaches_the_psp(
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_without_the_parents_reply_the_psp_is_not_called(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -471,7 +479,7 @@ async def test_without_the_parents_reply_the_psp_is_not_called(
 
 
 async def test_a_transaction_without_parent_cannot_be_captured(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.charge()
     assert (await catch_error(activities.capture(call(CHARGE)))).non_retryable
@@ -479,7 +487,7 @@ async def test_a_transaction_without_parent_cannot_be_captured(
 
 
 async def test_a_parent_of_another_kind_is_an_error(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.refund()
     assert (await catch_error(activities.capture(call(REFUND)))).type == "NotFound"
@@ -499,7 +507,7 @@ UNCERTAIN: list[tuple[str, str, Outcome]] = [
 
 @pytest.mark.parametrize(("step", "id", "outcome"), UNCERTAIN)
 async def test_an_undecided_response_leaves_the_reservation_open(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -511,12 +519,12 @@ async def test_an_undecided_response_leaves_the_reservation_open(
     psp.answers = [outcome]
     reply = await getattr(activities, step)(call(id))
     assert not reply.settled
-    assert transaction_client.logged("close_reservation") == []
+    assert transaction_client.calls_of("close_reservation") == []
 
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_an_unknown_outcome_leaves_the_reservation_open(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -526,12 +534,12 @@ async def test_an_unknown_outcome_leaves_the_reservation_open(
     await factory.refund()
     psp.answers = [OutcomeUnknown("lost")]
     await catch_error(getattr(activities, step)(call(id)))
-    assert transaction_client.logged("close_reservation") == []
+    assert transaction_client.calls_of("close_reservation") == []
 
 
 @pytest.mark.parametrize(("step", "id"), [("capture", CAPTURE), ("refund", REFUND)])
 async def test_a_decline_closes_the_reservation(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
@@ -542,20 +550,20 @@ async def test_a_decline_closes_the_reservation(
     psp.answers = [NO]
     reply = await getattr(activities, step)(call(id))
     assert (reply.outcome, reply.settled) == (NO, True)
-    assert transaction_client.logged("close_reservation") == [
+    assert transaction_client.calls_of("close_reservation") == [
         ReservationResult(by=id, booked=False)
     ]
 
 
 async def test_a_failed_closing_is_repaired_by_a_retry_with_the_same_key(
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     transaction_client: FakeTransactionClient,
     activities: PspActivities,
 ) -> None:
     await factory.refund()
     psp.answers = [refunded()]
-    transaction_client.lose_settlements = 1
+    transaction_client.lost_close_calls = 1
     with pytest.raises(RPCError):
         await activities.refund(call(REFUND))
     assert (await activities.refund(call(REFUND))).settled
@@ -565,7 +573,7 @@ async def test_a_failed_closing_is_repaired_by_a_retry_with_the_same_key(
 
 
 async def test_the_workflow_can_close_the_reservation_later(
-    store: Store, factory: Book, transaction_client: FakeTransactionClient
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     await factory.refund()
     result = ReservationResult(by=REFUND, booked=False)
@@ -581,7 +589,7 @@ async def test_the_workflow_can_close_the_reservation_later(
     assert await environment.run(
         Reservations(store, transaction_client).close_reservation, close_call
     )
-    assert transaction_client.logged("close_reservation") == [
+    assert transaction_client.calls_of("close_reservation") == [
         result.model_copy(update={"at": scheduled})
     ]
 
@@ -593,7 +601,7 @@ LOOK_UPS = ["fetch_authorization", "fetch_payment", "fetch_refund"]
 
 @pytest.mark.parametrize("step", LOOK_UPS)
 async def test_a_look_up_is_evidence_of_kind_read(
-    factory: Book, psp: FakePsp, activities: PspActivities, step: str
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
     await factory.charge()
     psp.answers = [Pending(psp_id="x")]
@@ -605,7 +613,7 @@ async def test_a_look_up_is_evidence_of_kind_read(
 
 @pytest.mark.parametrize("step", LOOK_UPS)
 async def test_a_psp_without_look_ups_is_not_called_and_nothing_is_proven(
-    factory: Book, psp: FakePsp, activities: PspActivities, step: str
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
     await factory.charge()
     psp.readable = False
@@ -617,7 +625,11 @@ async def test_a_psp_without_look_ups_is_not_called_and_nothing_is_proven(
 @pytest.mark.parametrize("consistent", [True, False])
 @pytest.mark.parametrize("step", LOOK_UPS)
 async def test_absence_is_proven_by_a_consistent_look_up_only(
-    factory: Book, psp: FakePsp, activities: PspActivities, step: str, consistent: bool
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
+    step: str,
+    consistent: bool,
 ) -> None:
     await factory.charge()
     psp.consistent = consistent
@@ -628,7 +640,7 @@ async def test_absence_is_proven_by_a_consistent_look_up_only(
 
 @pytest.mark.parametrize("roles", [frozenset({"CreditCard"}), frozenset()])
 async def test_credentials_that_the_psp_does_not_refuse_are_accepted(
-    factory: Book, psp: FakePsp, activities: PspActivities, roles: frozenset[Any]
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities, roles: frozenset[Any]
 ) -> None:
     await factory.charge()
     psp.roles = roles
@@ -636,7 +648,7 @@ async def test_credentials_that_the_psp_does_not_refuse_are_accepted(
 
 
 async def test_credentials_that_the_psp_refuses_are_not_accepted(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.charge()
     psp.roles = CredentialsRejected("no")
@@ -644,7 +656,7 @@ async def test_credentials_that_the_psp_refuses_are_not_accepted(
 
 
 async def test_an_outage_does_not_decide_about_credentials(
-    factory: Book, psp: FakePsp, activities: PspActivities
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.charge()
     psp.roles = PspUnavailable("away")
@@ -672,7 +684,11 @@ async def add_notification(
 
 
 async def test_a_notification_is_parsed_as_received(
-    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
 ) -> None:
     await factory.preauth()
     psp.parsed_events = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
@@ -682,7 +698,11 @@ async def test_a_notification_is_parsed_as_received(
 
 
 async def test_a_notifications_private_data_stays_in_the_store(
-    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
 ) -> None:
     await factory.preauth()
     psp.parsed_events = [NotificationEvent(event_id="evt_1", result=authorized())]
@@ -692,7 +712,11 @@ async def test_a_notifications_private_data_stays_in_the_store(
 
 
 async def test_a_read_notification_is_applied_to_its_transaction(
-    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
 ) -> None:
     await factory.preauth()
     psp.parsed_events = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
@@ -704,7 +728,11 @@ async def test_a_read_notification_is_applied_to_its_transaction(
 
 
 async def test_of_several_events_the_stored_one_is_read(
-    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
 ) -> None:
     await factory.preauth()
     psp.parsed_events = [
@@ -716,7 +744,11 @@ async def test_of_several_events_the_stored_one_is_read(
 
 
 async def test_reading_twice_returns_the_same(
-    store: Store, merchant: Merchant, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
 ) -> None:
     await factory.preauth()
     psp.parsed_events = [NotificationEvent(event_id="evt_1", result=authorized())]
@@ -737,7 +769,7 @@ UNREADABLE: list[list[NotificationEvent] | Exception] = [
 async def test_an_unreadable_notification_triggers_a_look_up(
     store: Store,
     merchant: Merchant,
-    factory: Book,
+    factory: TransactionFactory,
     psp: FakePsp,
     activities: PspActivities,
     events: list[NotificationEvent] | Exception,
@@ -752,13 +784,13 @@ async def test_a_notification_read_without_settings_triggers_a_look_up(
     store: Store, psp: FakePsp, activities: PspActivities
 ) -> None:
     merchant = await store.add_merchant("demo", "fake")
-    await Book(store, merchant).preauth()
+    await TransactionFactory(store, merchant).preauth()
     result = await activities.read_notification(await add_notification(store, merchant))
     assert (result.outcome, result.fetch) == (None, True)
 
 
 async def test_another_merchants_notification_is_not_read(
-    store: Store, factory: Book, psp: FakePsp, activities: PspActivities
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
     read = await add_notification(store, await store.add_merchant("other", "fake"))
@@ -770,7 +802,7 @@ async def test_another_merchants_notification_is_not_read(
 
 
 async def test_a_missing_notification_triggers_a_look_up(
-    factory: Book, activities: PspActivities
+    factory: TransactionFactory, activities: PspActivities
 ) -> None:
     await factory.preauth()
     read = NotificationRead(merchant_id="demo", transaction_id=PREAUTH, notification_id=99)

@@ -20,7 +20,7 @@ from activities.reconciliation.movement_comparison import (
     MANY_MOVEMENTS,
     SHORTEST_WINDOW,
     WINDOW,
-    next_stride,
+    next_length,
 )
 from activities.reconciliation.spot_check import SpotCheck
 from activities.reservations import Reservations
@@ -49,7 +49,7 @@ from tests.activities.conftest import (
     CAPTURE,
     CHARGE,
     PREAUTH,
-    Book,
+    TransactionFactory,
     FakePsp,
     FakeTransactionClient,
     call,
@@ -149,7 +149,7 @@ class TestEvents:
     async def test_a_missed_event_is_imported_and_delivered(
         self,
         store: Store,
-        factory: Book,
+        factory: TransactionFactory,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
         steps: Any,
@@ -159,14 +159,14 @@ class TestEvents:
         psp.events = [(b"one", event)]
         report = await steps.repair_events(START)
         assert (report.counts, report.more) == ({"listed": 1, "repaired": 1}, False)
-        (signal,) = transaction_client.logged("notify")
+        (signal,) = transaction_client.calls_of("notify")
         stored = await self.load(store, signal.notification_id)
         assert (stored.state, stored.source, stored.raw) == ("signalled", "listed", b"one")
         assert stored.headers is None
 
     async def test_an_imported_event_is_read_without_a_signature(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -179,7 +179,7 @@ class TestEvents:
         ]
         psp.parsed_events = ProtocolError("no signature")
         await steps.repair_events(START)
-        (signal,) = transaction_client.logged("notify")
+        (signal,) = transaction_client.calls_of("notify")
         async with httpx.AsyncClient() as http:
             read = await PspActivities(
                 store, http, Reservations(store, transaction_client)
@@ -196,7 +196,7 @@ class TestEvents:
     async def test_an_event_already_included_is_only_stored(
         self,
         store: Store,
-        factory: Book,
+        factory: TransactionFactory,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
         steps: Any,
@@ -206,7 +206,7 @@ class TestEvents:
         event = NotificationEvent(event_id="evt_1", reference=CHARGE, result=approved(row, "ch_1"))
         psp.events = [(b"one", event)]
         await steps.repair_events(START)
-        assert transaction_client.logged("notify") == []
+        assert transaction_client.calls_of("notify") == []
         assert (await self.load(store, 1)).state == "known"
 
     async def test_an_event_without_transaction_is_parked_and_an_irrelevant_one_skipped(
@@ -242,7 +242,7 @@ class TestEvents:
     async def test_concurrent_workers_import_each_event_once(
         self,
         store: Store,
-        factory: Book,
+        factory: TransactionFactory,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
         steps: Any,
@@ -259,7 +259,7 @@ class TestEvents:
         ]
         await asyncio.gather(*(steps.repair_events(START) for _ in range(3)))
         await steps.repair_events(START)
-        signalled = {signal.event_id for signal in transaction_client.logged("notify")}
+        signalled = {signal.event_id for signal in transaction_client.calls_of("notify")}
         assert signalled == {f"evt_{i}" for i in range(6)}
         assert await store.notification(7) is None
         assert (await store.progress(row.psp_settings_id)).cursor == "6"
@@ -267,7 +267,7 @@ class TestEvents:
     async def test_the_cursor_stays_while_temporal_is_unavailable(
         self,
         store: Store,
-        factory: Book,
+        factory: TransactionFactory,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
         steps: Any,
@@ -311,7 +311,7 @@ class TestAccounts:
     async def test_psp_errors_keep_their_retryability(
         self, psp: FakePsp, steps: Any, error: PspError, retryable: bool
     ) -> None:
-        psp.away = error
+        psp.outage = error
         for step in (steps.repair_events, steps.sweep_movements):
             with pytest.raises(ApplicationError) as raised:
                 await step(START)
@@ -319,12 +319,12 @@ class TestAccounts:
 
 
 class TestMovements:
-    async def paid(self, factory: Book, store: Store) -> TransactionRow:
+    async def paid(self, factory: TransactionFactory, store: Store) -> TransactionRow:
         row = await factory.charge()
         await record_outcome(store, row, approved(row, "ch_1"))
         return row
 
-    async def held(self, factory: Book, store: Store) -> TransactionRow:
+    async def held(self, factory: TransactionFactory, store: Store) -> TransactionRow:
         row = await factory.preauth()
         await record_outcome(store, row, approved(row, "auth_1"))
         return row
@@ -335,7 +335,7 @@ class TestMovements:
 
     async def test_a_matching_movement_needs_nothing(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -345,10 +345,15 @@ class TestMovements:
         outcome = approved(row, "ch_1")
         psp.movements = [movement("ch_1", MovementKind.PAYMENT, outcome, reference=CHARGE)]
         assert await self.compare(steps) == {"matched": 1}
-        assert transaction_client.owners == []
+        assert transaction_client.starts == []
 
     async def test_a_span_of_time_is_compared_without_moving_the_progress(
-        self, factory: Book, store: Store, merchant: Merchant, psp: FakePsp, steps: Any
+        self,
+        factory: TransactionFactory,
+        store: Store,
+        merchant: Merchant,
+        psp: FakePsp,
+        steps: Any,
     ) -> None:
         await self.paid(factory, store)
         now = datetime.now(UTC)
@@ -364,7 +369,7 @@ class TestMovements:
 
     async def test_another_amount_is_looked_up(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -374,11 +379,11 @@ class TestMovements:
         outcome = approved(row, "ch_1", Decimal("1.00"))
         psp.movements = [movement("ch_1", MovementKind.PAYMENT, outcome, reference=CHARGE)]
         assert await self.compare(steps) == {"different": 1}
-        assert transaction_client.logged("look_up") == [(CHARGE, None)]
+        assert transaction_client.calls_of("look_up") == [(CHARGE, None)]
 
     async def test_another_outcome_is_looked_up(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -389,11 +394,11 @@ class TestMovements:
         outcome = Declined(psp_id="ch_1", code=PaymentErrorCode.Rejected)
         psp.movements = [movement("ch_1", MovementKind.PAYMENT, outcome, reference=None)]
         assert await self.compare(steps) == {"different": 1}
-        assert transaction_client.logged("look_up") == [(CHARGE, None)]
+        assert transaction_client.calls_of("look_up") == [(CHARGE, None)]
 
     async def test_a_second_movement_of_a_transaction_is_looked_up_by_its_own_id(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -403,11 +408,11 @@ class TestMovements:
         outcome = approved(row, "ch_2")
         psp.movements = [movement("ch_2", MovementKind.PAYMENT, outcome, reference=CHARGE)]
         assert await self.compare(steps) == {"different": 1}
-        assert transaction_client.logged("look_up") == [(CHARGE, "ch_2")]
+        assert transaction_client.calls_of("look_up") == [(CHARGE, "ch_2")]
 
     async def test_a_movement_in_another_currency_stays_unresolved(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -423,11 +428,11 @@ class TestMovements:
         assert await self.compare(steps) == {"waiting": 1, "unresolved": 1}
         (unmatched,) = await store.open_unmatched_movements(row.psp_settings_id)
         assert (unmatched.currency, unmatched.owner_id) == ("DKK", CHARGE)
-        assert transaction_client.owners == []
+        assert transaction_client.starts == []
 
     async def test_an_external_refund_is_reported_until_the_state_includes_it(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -444,7 +449,7 @@ class TestMovements:
             status=MovementStatus.BOOKED,
             booked_on=date(2026, 1, 16),
         )
-        assert transaction_client.logged("record_external_movement") == [
+        assert transaction_client.calls_of("record_external_movement") == [
             (CHARGE, external_movement)
         ]
         (unmatched,) = await store.open_unmatched_movements(row.psp_settings_id)
@@ -458,11 +463,11 @@ class TestMovements:
         assert await self.compare(steps) == {"adopted": 1, "resolved": 1}
         assert await store.open_unmatched_movements(row.psp_settings_id) == []
         assert await self.compare(steps) == {"adopted": 1}
-        assert len(transaction_client.logged("record_external_movement")) == 1
+        assert len(transaction_client.calls_of("record_external_movement")) == 1
 
     async def test_an_external_movements_parked_notification_is_closed(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -476,7 +481,7 @@ class TestMovements:
         state = PaymentState.model_validate_json(now.snapshot)
         psp.movements, psp.answers = [dashboard_refund()], [dashboard_refund().outcome]
         await self.compare(steps)
-        ((_, external_movement), *_) = transaction_client.logged("record_external_movement")
+        ((_, external_movement), *_) = transaction_client.calls_of("record_external_movement")
         state.record_external_movement(external_movement, datetime.now(UTC))
         await record_state(store, state)
         await self.compare(steps)
@@ -486,7 +491,7 @@ class TestMovements:
 
     async def test_a_pending_external_refund_is_followed_to_its_end(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -498,14 +503,14 @@ class TestMovements:
         await self.compare(steps)
         statuses = [
             external_movement.status
-            for _, external_movement in transaction_client.logged("record_external_movement")
+            for _, external_movement in transaction_client.calls_of("record_external_movement")
         ]
         assert set(statuses) == {MovementStatus.OPEN}
         psp.movements = []  # its window has passed
         psp.answers = [dashboard_refund().outcome]
         assert await self.compare(steps) == {"unresolved": 1}
         assert (
-            transaction_client.logged("record_external_movement")[-1][1].status
+            transaction_client.calls_of("record_external_movement")[-1][1].status
             is MovementStatus.BOOKED
         )
         psp.answers = [Declined(psp_id="re_9")]
@@ -514,7 +519,7 @@ class TestMovements:
 
     async def test_an_external_capture_is_reported_to_its_preauth(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -523,7 +528,7 @@ class TestMovements:
         await self.held(factory, store)
         psp.movements, psp.answers = [dashboard_capture()], [dashboard_capture().outcome]
         assert (await self.compare(steps))["to_adopt"] == 1
-        (owner, external_movement), *_ = transaction_client.logged("record_external_movement")
+        (owner, external_movement), *_ = transaction_client.calls_of("record_external_movement")
         assert (owner, external_movement.psp_id, external_movement.status) == (
             PREAUTH,
             "ch_9",
@@ -532,7 +537,7 @@ class TestMovements:
 
     async def test_a_movement_with_its_parents_reference_is_not_its_parent(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -544,7 +549,7 @@ class TestMovements:
             [dashboard_capture().outcome],
         )
         assert (await self.compare(steps))["to_adopt"] == 1
-        assert transaction_client.logged("record_external_movement")[0][0] == PREAUTH
+        assert transaction_client.calls_of("record_external_movement")[0][0] == PREAUTH
 
     async def test_an_unmatched_movement_is_stored_and_logged_once(
         self,
@@ -567,7 +572,7 @@ class TestMovements:
             ("ch_9", "payment", Decimal("4.00"), None),
             ("re_9", "refund", Decimal("4.00"), None),
         }
-        assert transaction_client.owners == []
+        assert transaction_client.starts == []
         assert not [name for name, _ in psp.calls if name.startswith("fetch")]
 
     async def test_a_declined_unmatched_movement_is_not_stored(
@@ -578,7 +583,12 @@ class TestMovements:
         assert await store.open_unmatched_movements(merchant.psp_settings_id) == []
 
     async def test_an_unmatched_movement_matched_later_is_resolved(
-        self, merchant: Merchant, factory: Book, store: Store, psp: FakePsp, steps: Any
+        self,
+        merchant: Merchant,
+        factory: TransactionFactory,
+        store: Store,
+        psp: FakePsp,
+        steps: Any,
     ) -> None:
         lost = movement("ch_1", MovementKind.PAYMENT, Pending(psp_id="ch_1"), reference=None)
         psp.movements = [lost]
@@ -592,7 +602,7 @@ class TestMovements:
 
     async def test_a_movement_that_cannot_be_compared_does_not_block_others(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -613,11 +623,11 @@ class TestMovements:
     async def test_the_progress_survives_a_psp_outage(
         self, merchant: Merchant, store: Store, psp: FakePsp, steps: Any
     ) -> None:
-        psp.away = PspUnavailable("away")
+        psp.outage = PspUnavailable("away")
         with pytest.raises(ApplicationError):
             await steps.sweep_movements(START)
         assert (await store.progress(merchant.psp_settings_id)).checked_until is None
-        psp.away = None
+        psp.outage = None
         await self.compare(steps)
         first = (await store.progress(merchant.psp_settings_id)).checked_until
         assert first is not None
@@ -629,17 +639,17 @@ class TestMovements:
         assert since < first < until
 
     def test_windows_grow_with_few_movements_and_shrink_with_many(self) -> None:
-        assert next_stride(WINDOW, 0) == WINDOW * 2
-        assert next_stride(LONGEST_WINDOW, 0) == LONGEST_WINDOW
-        assert next_stride(WINDOW, FEW_MOVEMENTS) == WINDOW
-        assert next_stride(WINDOW, MANY_MOVEMENTS + 1) == WINDOW / 2
-        assert next_stride(SHORTEST_WINDOW, MANY_MOVEMENTS + 1) == SHORTEST_WINDOW
+        assert next_length(WINDOW, 0) == WINDOW * 2
+        assert next_length(LONGEST_WINDOW, 0) == LONGEST_WINDOW
+        assert next_length(WINDOW, FEW_MOVEMENTS) == WINDOW
+        assert next_length(WINDOW, MANY_MOVEMENTS + 1) == WINDOW / 2
+        assert next_length(SHORTEST_WINDOW, MANY_MOVEMENTS + 1) == SHORTEST_WINDOW
 
 
 class TestCaptureAfterExternalCapture:
     async def test_the_reply_is_read_from_the_external_capture(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -664,7 +674,11 @@ class TestCaptureAfterExternalCapture:
         assert asks.transaction_id == CAPTURE
 
     async def test_without_the_external_capture_the_outcome_is_unknown(
-        self, factory: Book, store: Store, psp: FakePsp, transaction_client: FakeTransactionClient
+        self,
+        factory: TransactionFactory,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
     ) -> None:
         await factory.capture()
         transaction_client.reply = ReserveReply(psp_id="auth_1", taken_by="ch_9")
@@ -696,7 +710,7 @@ class TestSpotCheck:
     )
     async def test_a_final_transaction_is_compared(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -709,11 +723,11 @@ class TestSpotCheck:
         await record_outcome(store, row, approved(row, "ch_1"))
         psp.answers = [answer(row)]
         assert (await steps.sample_final(START)).counts == {counted: 1}
-        assert transaction_client.logged("look_up") == look_ups
+        assert transaction_client.calls_of("look_up") == look_ups
 
     async def test_an_open_transaction_decided_at_the_psp_is_looked_up(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -723,13 +737,13 @@ class TestSpotCheck:
         await record_outcome(store, row, Pending(psp_id="ch_1"))
         psp.answers = [approved(row, "ch_1")]
         assert (await steps.sample_final(START)).counts == {"different": 1}
-        assert transaction_client.logged("look_up") == [(CHARGE, None)]
-        (start,) = transaction_client.owners
+        assert transaction_client.calls_of("look_up") == [(CHARGE, None)]
+        (start,) = transaction_client.starts
         assert start.resume is not None
 
     async def test_a_transaction_failed_before_the_psp_counts_as_matched(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -741,14 +755,14 @@ class TestSpotCheck:
         assert (await steps.sample_final(START)).counts == {"matched": 1}
 
     async def test_an_unstarted_transaction_is_not_compared(
-        self, factory: Book, psp: FakePsp, steps: Any
+        self, factory: TransactionFactory, psp: FakePsp, steps: Any
     ) -> None:
         await factory.charge()
         assert (await steps.sample_final(START)).counts == {}
 
     async def test_an_unreadable_response_does_not_block_others(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -763,7 +777,7 @@ class TestSpotCheck:
 
     async def test_transactions_compared_before_an_outage_are_recorded(
         self,
-        factory: Book,
+        factory: TransactionFactory,
         store: Store,
         psp: FakePsp,
         transaction_client: FakeTransactionClient,
@@ -788,7 +802,11 @@ class TestSpotCheck:
         assert still.checked_at < after.checked_at
 
     async def test_fresh_ones_are_left_alone_by_default(
-        self, factory: Book, store: Store, psp: FakePsp, transaction_client: FakeTransactionClient
+        self,
+        factory: TransactionFactory,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
     ) -> None:
         row = await factory.charge()
         await record_outcome(store, row, approved(row, "ch_1"))

@@ -6,7 +6,7 @@ from activities.records import RecordActivities
 from integrator.psp.types import Approved, Fact, FactKind, RedirectRequired
 from integrator.store import Store, TransactionRow
 from integrator.transactions.workflow_inputs import read_state
-from tests.activities.conftest import NOW, PRIVATE, Book
+from tests.activities.conftest import NOW, PRIVATE, TransactionFactory
 from workflows.messages import Record
 from workflows.state import AnyState, Evidence, EvidenceKind, PreauthState
 
@@ -36,7 +36,9 @@ async def load(store: Store, row: TransactionRow) -> TransactionRow:
     return found
 
 
-async def test_a_snapshot_is_stored_with_its_ids_and_evidence(store: Store, factory: Book) -> None:
+async def test_a_snapshot_is_stored_with_its_ids_and_evidence(
+    store: Store, factory: TransactionFactory
+) -> None:
     row = await factory.preauth()
     state = approved(row)
     assert await RecordActivities(store).record(record(state))
@@ -47,7 +49,7 @@ async def test_a_snapshot_is_stored_with_its_ids_and_evidence(store: Store, fact
     assert Evidence.model_validate_json(found.evidence or "") == PROOF
 
 
-async def test_the_session_id_is_stored(store: Store, factory: Book) -> None:
+async def test_the_session_id_is_stored(store: Store, factory: TransactionFactory) -> None:
     row = await factory.preauth()
     state = read_state(row.kind, row.snapshot)
     ends = datetime(2026, 1, 16, tzinfo=UTC)
@@ -57,14 +59,18 @@ async def test_the_session_id_is_stored(store: Store, factory: Book) -> None:
     assert (found.psp_session_id, found.evidence) == ("cs_1", None)
 
 
-async def test_a_repeated_record_is_written_again(store: Store, factory: Book) -> None:
+async def test_a_repeated_record_is_written_again(
+    store: Store, factory: TransactionFactory
+) -> None:
     state = approved(await factory.preauth())
     records = RecordActivities(store)
     assert await records.record(record(state))
     assert await records.record(record(state))
 
 
-async def test_an_older_version_does_not_overwrite_a_newer_one(store: Store, factory: Book) -> None:
+async def test_an_older_version_does_not_overwrite_a_newer_one(
+    store: Store, factory: TransactionFactory
+) -> None:
     row = await factory.preauth()
     older = read_state(row.kind, row.snapshot)
     older.flag_attention("look")
@@ -76,7 +82,9 @@ async def test_an_older_version_does_not_overwrite_a_newer_one(store: Store, fac
     assert read_state(row.kind, (await load(store, row)).snapshot) == newer
 
 
-async def test_a_state_that_needs_attention_is_marked(store: Store, factory: Book) -> None:
+async def test_a_state_that_needs_attention_is_marked(
+    store: Store, factory: TransactionFactory
+) -> None:
     row = await factory.preauth()
     assert not row.needs_attention
     state = approved(row)
@@ -90,7 +98,7 @@ async def test_a_state_that_needs_attention_is_marked(store: Store, factory: Boo
 
 
 async def test_the_record_of_a_success_makes_its_agreement_usable(
-    store: Store, factory: Book
+    store: Store, factory: TransactionFactory
 ) -> None:
     row = await factory.preauth()
     await store.save_private(row.merchant_id, row.transaction_id, instrument=PRIVATE)
@@ -100,7 +108,9 @@ async def test_the_record_of_a_success_makes_its_agreement_usable(
     assert (agreement.usable, agreement.instrument) == (True, PRIVATE)
 
 
-async def test_other_records_do_not_change_the_agreement(store: Store, factory: Book) -> None:
+async def test_other_records_do_not_change_the_agreement(
+    store: Store, factory: TransactionFactory
+) -> None:
     row = await factory.preauth()
     await RecordActivities(store).record(record(approved(row)))
     agreement = await store.agreement("demo", row.agreement_id or "")
@@ -108,7 +118,7 @@ async def test_other_records_do_not_change_the_agreement(store: Store, factory: 
     assert not agreement.usable
 
 
-async def test_the_snapshot_is_stored_unchanged(store: Store, factory: Book) -> None:
+async def test_the_snapshot_is_stored_unchanged(store: Store, factory: TransactionFactory) -> None:
     row = await factory.preauth()
     written = record(approved(row))
     await RecordActivities(store).record(written)

@@ -21,7 +21,7 @@ from activities.webhooks import (
 )
 from integrator.contract.webhook import WebhookForm
 from integrator.store import Store
-from tests.activities.conftest import CHARGE, PREAUTH, REFUND, Book
+from tests.activities.conftest import CHARGE, PREAUTH, REFUND, TransactionFactory
 from workflows import activity_plans
 from workflows.messages import WebhookCall, WebhookReply
 
@@ -84,7 +84,7 @@ def failing_with(error: Exception) -> Answer:
 
 
 async def test_the_body_is_the_samples_form(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver
 ) -> None:
     await factory.charge()
     await deliver(webhooks)
@@ -95,7 +95,7 @@ async def test_the_body_is_the_samples_form(
 
 
 async def test_the_other_form_can_be_chosen(
-    factory: Book, store: Store, http: httpx.AsyncClient, receiver: Receiver
+    factory: TransactionFactory, store: Store, http: httpx.AsyncClient, receiver: Receiver
 ) -> None:
     await factory.charge()
     await deliver(WebhookActivities(store, http, WebhookForm.CAMEL))
@@ -104,7 +104,7 @@ async def test_the_other_form_can_be_chosen(
 
 
 async def test_each_kind_has_its_type(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver
 ) -> None:
     await factory.charge()
     await factory.refund()
@@ -114,7 +114,7 @@ async def test_each_kind_has_its_type(
 
 
 async def test_no_credentials_are_sent(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver
 ) -> None:
     await factory.charge()
     await deliver(webhooks)
@@ -126,7 +126,7 @@ async def test_no_credentials_are_sent(
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 async def test_any_2xx_is_delivered(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver, status: int
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver, status: int
 ) -> None:
     receiver.answer = lambda request: httpx.Response(status)
     await factory.charge()
@@ -138,7 +138,7 @@ async def test_any_2xx_is_delivered(
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 401, 404, 410, 429, 500, 503])
 async def test_every_other_status_is_retried(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver, status: int
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver, status: int
 ) -> None:
     headers = {"Location": "https://elsewhere.example/"}
     receiver.answer = lambda request: httpx.Response(status, headers=headers, text="token=s3cret")
@@ -161,7 +161,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 async def test_an_unreachable_target_is_retried_and_not_named(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver, fault: Exception
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver, fault: Exception
 ) -> None:
     receiver.answer = failing_with(fault)
     await factory.charge()
@@ -172,7 +172,7 @@ async def test_an_unreachable_target_is_retried_and_not_named(
     assert error.__suppress_context__
 
 
-async def test_a_closed_port_is_retried(factory: Book, store: Store) -> None:
+async def test_a_closed_port_is_retried(factory: TransactionFactory, store: Store) -> None:
     await factory.charge()
     async with httpx.AsyncClient(transport=_Closed()) as http:
         error = await catch_error(WebhookActivities(store, http, WebhookForm.PASCAL))
@@ -234,7 +234,7 @@ def test_the_budget_is_that_of_the_activity() -> None:
 
 
 async def test_the_attempts_number_decides_the_pause(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver
 ) -> None:
     receiver.answer = lambda request: httpx.Response(500)
     await factory.charge()
@@ -293,7 +293,7 @@ def test_a_missing_retry_after_is_none() -> None:
     ],
 )
 async def test_retry_after_is_honoured_within_bounds(
-    factory: Book,
+    factory: TransactionFactory,
     webhooks: WebhookActivities,
     receiver: Receiver,
     retry_after: bytes,
@@ -306,7 +306,7 @@ async def test_retry_after_is_honoured_within_bounds(
 
 @pytest.mark.parametrize("retry_after", [b"0", b"Thu, 15 Jan 1970 09:00:00 GMT"])
 async def test_a_retry_after_below_our_own_pause_changes_nothing(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver, retry_after: bytes
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver, retry_after: bytes
 ) -> None:
     receiver.answer = lambda request: throttled_response(retry_after)
     await factory.charge()
@@ -316,7 +316,7 @@ async def test_a_retry_after_below_our_own_pause_changes_nothing(
 
 
 async def test_an_unreadable_retry_after_leaves_the_usual_pause(
-    factory: Book, webhooks: WebhookActivities, receiver: Receiver
+    factory: TransactionFactory, webhooks: WebhookActivities, receiver: Receiver
 ) -> None:
     receiver.answer = lambda request: throttled_response(b"\xb2")
     await factory.charge()

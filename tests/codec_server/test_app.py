@@ -1,4 +1,4 @@
-"""The codec server: no token, no plaintext."""
+"""Test the codec server: no plaintext without the token."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 
 from devtools.sandbox_psp import __main__ as sandbox_psp
 from integrator.codec_server import __main__ as codec_server
-from integrator.codec_server.app import LARGEST_REQUEST, ConfigurationError, create_app
+from integrator.codec_server.app import MAX_REQUEST_BYTES, ConfigurationError, create_app
 from integrator.crypto.keys import KeyRing, generate_key
 from integrator.settings import Settings
 from integrator.temporal.payload_codec import EncryptingCodec
@@ -45,7 +45,7 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def sealed() -> dict[str, Any]:
+async def encrypted() -> dict[str, Any]:
     payloads = await EncryptingCodec(KeyRing.parse(f"k1:{KEY}")).encode([PLAIN])
     return MessageToDict(Payloads(payloads=payloads))
 
@@ -54,56 +54,60 @@ def bearer(token: str = TOKEN) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_the_token_opens_payloads(client: httpx.AsyncClient, sealed: dict[str, Any]) -> None:
-    response = await client.post("/decode", json=sealed, headers=bearer())
+async def test_the_token_decrypts_payloads(
+    client: httpx.AsyncClient, encrypted: dict[str, Any]
+) -> None:
+    response = await client.post("/decode", json=encrypted, headers=bearer())
     assert response.status_code == 200
     assert response.json() == MessageToDict(Payloads(payloads=[PLAIN]))
 
 
 @pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(""), {"Authorization": "Basic x"}])
-async def test_without_it_there_is_nothing_to_see(
-    client: httpx.AsyncClient, sealed: dict[str, Any], headers: dict[str, str]
+async def test_without_the_token_nothing_is_decrypted(
+    client: httpx.AsyncClient, encrypted: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    response = await client.post("/decode", json=sealed, headers=headers)
+    response = await client.post("/decode", json=encrypted, headers=headers)
     assert response.status_code == 401
     assert "49.90" not in response.text
 
 
-async def test_a_browser_signs_in_once(client: httpx.AsyncClient, sealed: dict[str, Any]) -> None:
+async def test_a_browser_signs_in_once(
+    client: httpx.AsyncClient, encrypted: dict[str, Any]
+) -> None:
     assert (await client.post("/", data={"token": "wrong"})).status_code == 403
-    assert (await client.post("/decode", json=sealed)).status_code == 401
-    entered = await client.post("/", data={"token": TOKEN})
-    cookie = entered.headers["set-cookie"]
+    assert (await client.post("/decode", json=encrypted)).status_code == 401
+    signed_in = await client.post("/", data={"token": TOKEN})
+    cookie = signed_in.headers["set-cookie"]
     assert TOKEN not in cookie
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
-    assert (await client.post("/decode", json=sealed)).status_code == 200
+    assert (await client.post("/decode", json=encrypted)).status_code == 200
     assert "signed in" in (await client.get("/")).text
 
 
 async def test_a_cookie_over_https_is_secure_and_reaches_the_ui(settings: Settings) -> None:
     async with browser(settings, "https://codec.example") as client:
-        entered = await client.post("/", data={"token": TOKEN})
-    assert "SameSite=none; Secure" in entered.headers["set-cookie"]
+        signed_in = await client.post("/", data={"token": TOKEN})
+    assert "SameSite=none; Secure" in signed_in.headers["set-cookie"]
 
 
-async def test_a_proxy_is_believed_if_it_is_named(settings: Settings) -> None:
+async def test_a_trusted_proxys_headers_are_used(settings: Settings) -> None:
     trusting = settings.model_copy(update={"trusted_proxies": ("127.0.0.1",)})
-    for ours, secure in ((settings, False), (trusting, True)):
-        async with browser(ours) as client:
-            told = {"X-Forwarded-Proto": "https"}
-            entered = await client.post("/", data={"token": TOKEN}, headers=told)
-            assert ("Secure" in entered.headers["set-cookie"]) is secure
+    for server_settings, secure in ((settings, False), (trusting, True)):
+        async with browser(server_settings) as client:
+            proxy_headers = {"X-Forwarded-Proto": "https"}
+            signed_in = await client.post("/", data={"token": TOKEN}, headers=proxy_headers)
+            assert ("Secure" in signed_in.headers["set-cookie"]) is secure
 
 
-def test_the_server_believes_none_of_its_own_accord(
+def test_the_server_trusts_no_proxy_by_default(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """uvicorn would believe whoever comes from this machine."""
-    built: list[uvicorn.Config] = []
+    """By default uvicorn trusts proxy headers from this machine."""
+    configs: list[uvicorn.Config] = []
 
     def run(server: uvicorn.Server) -> None:
-        built.append(server.config)
+        configs.append(server.config)
         server.started = True
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
@@ -111,36 +115,36 @@ def test_the_server_believes_none_of_its_own_accord(
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     codec_server.main()
     sandbox_psp.main()
-    assert [config.proxy_headers for config in built] == [False, False]
+    assert [config.proxy_headers for config in configs] == [False, False]
 
 
 @pytest.mark.parametrize(("origin", "allowed"), [(UI, True), ("http://evil.example", False)])
 async def test_only_the_ui_may_ask_from_a_browser(
     client: httpx.AsyncClient, origin: str, allowed: bool
 ) -> None:
-    asked = {
+    preflight = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type,x-namespace",
     }
-    answer = await client.options("/decode", headers=asked)
-    assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
-    assert answer.status_code == (200 if allowed else 400)
+    response = await client.options("/decode", headers=preflight)
+    assert (response.headers.get("access-control-allow-origin") == origin) is allowed
+    assert response.status_code == (200 if allowed else 400)
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"payloads": 1}', b'{"payloads": [{"x": 1}]}', b'"x"']
 )
-async def test_nonsense_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
+async def test_invalid_payloads_are_refused(client: httpx.AsyncClient, body: bytes) -> None:
     assert (await client.post("/decode", content=body, headers=bearer())).status_code == 400
 
 
-async def test_too_much_at_once_is_refused(client: httpx.AsyncClient) -> None:
-    body = json.dumps({"payloads": [{"data": "A" * LARGEST_REQUEST}]})
+async def test_an_oversized_request_is_refused(client: httpx.AsyncClient) -> None:
+    body = json.dumps({"payloads": [{"data": "A" * MAX_REQUEST_BYTES}]})
     assert (await client.post("/decode", content=body, headers=bearer())).status_code == 413
 
 
-async def test_payloads_of_other_keys_stay_shut(client: httpx.AsyncClient) -> None:
+async def test_payloads_of_unknown_keys_are_not_decrypted(client: httpx.AsyncClient) -> None:
     other = EncryptingCodec(KeyRing({"k2": os.urandom(32)}))
     payloads = MessageToDict(Payloads(payloads=await other.encode([PLAIN])))
     response = await client.post("/decode", json=payloads, headers=bearer())

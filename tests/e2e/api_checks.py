@@ -1,7 +1,7 @@
-"""Loaded into the fuzzer: what a server error may be.
+"""Fuzzer check of which server errors are allowed.
 
-The contract answers several refusals with status 500 and a code of their own, so that the status
-alone says nothing.
+The contract answers several refusals with status 500 and a specific code, so that the status
+alone is not sufficient.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Play sign-up, payment, refund and cancellation with a client generated from the OpenAPI document.
+"""Run sign-up, payment, refund and cancellation with a client generated from the OpenAPI document.
 
 Run by the Python that has the generator's libraries, with the generated package `integrator_client`
 on its path. Reads a JSON object (`url`, `token`, `card_agreement`, `webhook_target`, `ids`) from
@@ -39,10 +39,10 @@ DEBIT, CARD = PaymentMeansReferenceRole.DEBIT, PaymentMeansReferenceRole.CREDITC
 
 
 def main() -> None:
-    """Play every step in order and print the statuses."""
-    given = json.load(sys.stdin)
-    ids, target = given["ids"], given["webhook_target"]
-    client = AuthenticatedClient(base_url=given["url"], token=given["token"])
+    """Run every step in order and print the statuses."""
+    parameters = json.load(sys.stdin)
+    ids, target = parameters["ids"], parameters["webhook_target"]
+    client = AuthenticatedClient(base_url=parameters["url"], token=parameters["token"])
     statuses: dict[str, object] = {}
 
     info = get_integration_info.sync(client=client)
@@ -75,9 +75,9 @@ def main() -> None:
         webhook_target=target,
     )
     statuses["payment at first"] = create_payment.sync(client=client, body=payment).status.value
-    settled = decided(lambda: get_payment.sync(ids[2], client=client))
-    statuses["payment"] = settled.status.value
-    statuses["paid"] = [item.amount for item in settled.payments]
+    decided_payment = wait_until_decided(lambda: get_payment.sync(ids[2], client=client))
+    statuses["payment"] = decided_payment.status.value
+    statuses["paid"] = [item.amount for item in decided_payment.payments]
 
     refund = RefundRequest(
         transaction_id=ids[3],
@@ -87,13 +87,13 @@ def main() -> None:
         webhook_target=target,
     )
     create_refund.sync(client=client, body=refund)
-    refunded = decided(lambda: get_refund.sync(ids[3], client=client))
+    refunded = wait_until_decided(lambda: get_refund.sync(ids[3], client=client))
     statuses["refund"] = refunded.status.value
     statuses["refunded"] = refunded.refunded_amount
 
     reservation = PreauthRequest(
         transaction_id=ids[4],
-        agreement_id=given["card_agreement"],
+        agreement_id=parameters["card_agreement"],
         currency="EUR",
         requested_amount=30.00,
         payer_data=PAYER,
@@ -114,8 +114,8 @@ def main() -> None:
     json.dump(statuses, sys.stdout)
 
 
-def decided(read: Callable[[], Any]) -> Any:
-    """The transaction once it is neither Initiated nor Pending."""
+def wait_until_decided(read: Callable[[], Any]) -> Any:
+    """Read the transaction until it is neither Initiated nor Pending."""
     deadline = time.monotonic() + SECONDS
     while (transaction := read()).status.value in ("Initiated", "Pending"):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The sandbox PSP as a test looks into it: its ledger and its levers."""
+"""Client of the sandbox PSP's control API."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import httpx
 
 @dataclass(frozen=True)
 class Entry:
-    """One movement that was really booked, in major units."""
+    """One booked movement, in major units."""
 
     kind: str
     amount: Decimal
@@ -19,44 +19,44 @@ class Entry:
 
 
 class SandboxPsp:
-    """The control interface of one sandbox PSP."""
+    """Client of one sandbox PSP's control API."""
 
     def __init__(self, url: str, api_key: str) -> None:
         self._api_key = api_key
         self._http = httpx.Client(base_url=url, timeout=10)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._http.close()
 
     def ledger(self, reference: str) -> list[Entry]:
-        """Everything booked for one transaction, oldest first."""
+        """Return the movements of one transaction, oldest first."""
         response = self._http.get("/_control/ledger", params={"reference": reference})
         entries = json.loads(response.text, parse_float=Decimal)["entries"]
         return [Entry(e["kind"], Decimal(e["amount"]), e["psp_id"]) for e in entries]
 
     def kinds(self, reference: str) -> list[str]:
-        """The kinds of the movements booked for one transaction."""
+        """Return the kinds of one transaction's movements."""
         return [entry.kind for entry in self.ledger(reference)]
 
     def store_card(self, card: str, **more: str) -> str:
-        """Store a card without a checkout; returns its id, which serves as a migration token."""
+        """Store a card without a checkout; return its id, usable as a migration token."""
         body = {"api_key": self._api_key, "card": card, **more}
         stored = self._http.post("/_control/payment_methods", json=body).raise_for_status()
         return str(stored.json()["id"])
 
     def charge_back(self, reference: str, minor_units: int | None = None) -> None:
-        """The bank takes back a payment, in part or in whole."""
+        """Charge a payment back, in part or in whole."""
         body = {"reference": reference, "amount": minor_units}
         self._http.post("/_control/chargebacks", json=body).raise_for_status()
 
 
 def total(entries: Sequence[Entry], *kinds: str) -> Decimal:
-    """Sum of the movements of these kinds."""
+    """Return the sum of the movements of these kinds."""
     return sum((entry.amount for entry in entries if entry.kind in kinds), Decimal(0))
 
 
 def decoded(response: httpx.Response) -> dict[str, Any]:
-    """A JSON body with exact amounts."""
+    """Parse a JSON body with exact amounts."""
     body: dict[str, Any] = json.loads(response.text, parse_float=Decimal)
     return body

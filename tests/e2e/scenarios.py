@@ -1,4 +1,4 @@
-"""What takes its time and disturbs nobody: played side by side from the start, checked later."""
+"""Slow scenarios, run concurrently from the start and checked later."""
 
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
@@ -6,13 +6,20 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from tests.e2e.platform import CARD, IBAN, IBAN_CHARGED_BACK, IBAN_FAILS, Seen, World
-from tests.support.billwerk import Attempt, Billwerk, Reply, new_id, pay_at_checkout
+from tests.e2e.environment import (
+    CARD,
+    IBAN,
+    IBAN_CHARGED_BACK,
+    IBAN_FAILS,
+    Environment,
+    TransactionResult,
+)
+from tests.support.billwerk import Attempt, Billwerk, WebhookResponse, new_id, submit_checkout
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the sandbox's tables: what the caller hears first and last, and what is booked.
+    """A row of the sandbox's tables: first and last status, and what is booked.
 
     `booked` is the operation's own movement.
     """
@@ -24,20 +31,20 @@ class Row:
     charged_back: bool = False
 
 
-DONE = Row("Succeeded", "Succeeded")
+SUCCEEDED = Row("Succeeded", "Succeeded")
 
 ENDINGS: Mapping[str, Row] = {
     "01": Row("InsufficientBalance", "InsufficientBalance", booked=False),
     "02": Row("BearerExpired", "BearerExpired", booked=False),
-    "03": DONE,
-    "04": DONE,
+    "03": SUCCEEDED,
+    "04": SUCCEEDED,
     "05": Row("Pending", "Succeeded", webhooks=1),
     "06": Row("Pending", "Rejected", webhooks=1, booked=False),
     "07": Row("Succeeded", "Succeeded", webhooks=1, charged_back=True),
     "08": Row("Pending", "Succeeded", webhooks=1),
-    "09": DONE,
-    "10": DONE,
-    "11": DONE,
+    "09": SUCCEEDED,
+    "10": SUCCEEDED,
+    "11": SUCCEEDED,
 }
 SLOW = "08"
 """The PSP takes 15 s, longer than a caller waits for an answer."""
@@ -46,13 +53,13 @@ OPERATIONS = ("charge", "capture", "refund")
 
 
 def row(operation: str, ending: str) -> Row:
-    """What an amount's ending does to the operation; a refund is not charged back."""
-    return DONE if (operation, ending) == ("refund", "07") else ENDINGS[ending]
+    """Return the effect of an amount's ending; a refund is not charged back."""
+    return SUCCEEDED if (operation, ending) == ("refund", "07") else ENDINGS[ending]
 
 
 @dataclass(frozen=True)
 class SignUp:
-    """What happens at the checkout page and how the sign-up ends."""
+    """Actions at the checkout page and the sign-up's result."""
 
     card: str
     actions: tuple[str, ...]
@@ -83,65 +90,67 @@ DEBITS: Mapping[str, Row] = {
 }
 
 
-def movement(world: World, operation: str, ending: str) -> Seen:
-    """A charge, capture or refund of an amount with that ending."""
+def movement(environment: Environment, operation: str, ending: str) -> TransactionResult:
+    """Run a charge, capture or refund of an amount with that ending."""
     match operation:
         case "charge":
-            resource, owner = "Payment", None
-            body = world.billwerk.payment(world.agreements[CARD], f"20.{ending}")
+            resource, parent = "Payment", None
+            body = environment.billwerk.payment(environment.agreements[CARD], f"20.{ending}")
         case "capture":
-            resource, owner = "Payment", world.authorized("30.00")
-            body = world.capture(owner, f"20.{ending}")
+            resource, parent = "Payment", environment.authorized("30.00")
+            body = environment.capture(parent, f"20.{ending}")
         case _:
-            resource, owner = "Refund", world.paid("30.00")
-            body = world.billwerk.refund(owner["transactionId"], f"20.{ending}")
-    return world.play(resource, body, row(operation, ending).webhooks, owner)
+            resource, parent = "Refund", environment.paid("30.00")
+            body = environment.billwerk.refund(parent["transactionId"], f"20.{ending}")
+    return environment.play(resource, body, row(operation, ending).webhooks, parent)
 
 
-def debit(world: World, iban: str) -> Seen:
-    """A recurring direct debit."""
-    body = world.billwerk.debit(world.agreements[iban], "49.90")
-    return world.play("Payment", body, DEBITS[iban].webhooks)
+def debit(environment: Environment, iban: str) -> TransactionResult:
+    """Run a recurring direct debit."""
+    body = environment.billwerk.debit(environment.agreements[iban], "49.90")
+    return environment.play("Payment", body, DEBITS[iban].webhooks)
 
 
-def sign_up(world: World, visit: SignUp) -> tuple[Seen, str]:
-    """A sign-up that nobody finalizes; returns it with where the customer was led to."""
-    body = world.billwerk.preauth(new_id())
-    answer = world.billwerk.post("Preauth", body)
+def sign_up(environment: Environment, visit: SignUp) -> tuple[TransactionResult, str]:
+    """Run a sign-up without finalize; return it and the customer's return URL."""
+    body = environment.billwerk.preauth(new_id())
+    answer = environment.billwerk.post("Preauth", body)
     page = str(answer.json()["redirectUrl"])
-    led_to = ""
+    return_url = ""
     for action in visit.actions:
-        led_to = pay_at_checkout(page, visit.card, action).headers["location"]
-        page = str(httpx.URL(page).join(led_to))
-    return world.seen("Preauth", body, answer, visit.webhooks), led_to
+        return_url = submit_checkout(page, visit.card, action).headers["location"]
+        page = str(httpx.URL(page).join(return_url))
+    return environment.seen("Preauth", body, answer, visit.webhooks), return_url
 
 
-def captured(world: World) -> Seen:
-    """An ordinary capture."""
-    preauth = world.authorized("119.00")
-    return world.play("Payment", world.capture(preauth, "119.00"), 0, preauth)
+def captured(environment: Environment) -> TransactionResult:
+    """Run an ordinary capture."""
+    preauth = environment.authorized("119.00")
+    return environment.play("Payment", environment.capture(preauth, "119.00"), 0, preauth)
 
 
-Delivered = tuple[Seen, list[Attempt]]
+Delivered = tuple[TransactionResult, list[Attempt]]
 
 
-def delivery(world: World, refusal: Reply, iban: str | None = None) -> Delivered:
-    """A payment that is announced to a target which refuses once; by card without an `iban`."""
+def delivery(
+    environment: Environment, refusal: WebhookResponse, iban: str | None = None
+) -> Delivered:
+    """Run a payment whose webhook target refuses once; by card without an `iban`."""
     refusals = [refusal]
-    with Billwerk(world.stack.run["api"], world.stack.token) as receiver:
-        receiver.answer = lambda _: refusals.pop() if refusals else 200
+    with Billwerk(environment.stack.run["api"], environment.stack.token) as receiver:
+        receiver.respond = lambda _: refusals.pop() if refusals else 200
         if iban is None:
-            body = receiver.payment(world.agreements[CARD], "20.05")
+            body = receiver.payment(environment.agreements[CARD], "20.05")
         else:
-            body = receiver.debit(world.agreements[iban], "49.90")
-        seen = replace(world, billwerk=receiver).play("Payment", body, webhooks=1)
-        return seen, list(receiver.attempts)
+            body = receiver.debit(environment.agreements[iban], "49.90")
+        result = replace(environment, billwerk=receiver).play("Payment", body, webhooks=1)
+        return result, list(receiver.attempts)
 
 
 RETRY_AFTER_SECONDS = 7
-"""Longer than the pause that would be made without being asked."""
+"""Longer than the default pause."""
 
-REFUSALS: Mapping[str, Reply] = {
+REFUSALS: Mapping[str, WebhookResponse] = {
     "500": 500,
     "503 with Retry-After": (503, {"Retry-After": str(RETRY_AFTER_SECONDS)}),
 }
@@ -149,25 +158,27 @@ REFUSALS: Mapping[str, Reply] = {
 
 @dataclass(frozen=True)
 class Background:
-    """What is being played, by its name in the tables above."""
+    """The running scenarios by their name in the tables above."""
 
-    movements: Mapping[tuple[str, str], Future[Seen]]
+    movements: Mapping[tuple[str, str], Future[TransactionResult]]
     deliveries: Mapping[str, Future[Delivered]]
     changed_meanwhile: Future[Delivered]
-    debits: Mapping[str, Future[Seen]]
-    sign_ups: Mapping[str, Future[tuple[Seen, str]]]
-    captured: Future[Seen]
+    debits: Mapping[str, Future[TransactionResult]]
+    sign_ups: Mapping[str, Future[tuple[TransactionResult, str]]]
+    captured: Future[TransactionResult]
 
 
-def begin(world: World, pool: Executor) -> Background:
-    """Start everything; what takes longest comes first."""
+def begin(environment: Environment, pool: Executor) -> Background:
+    """Start all scenarios; the longest first."""
     endings = sorted(ENDINGS, key=lambda ending: ending != SLOW)
     pairs = [(operation, ending) for ending in endings for operation in OPERATIONS]
     return Background(
-        deliveries={n: pool.submit(delivery, world, refusal) for n, refusal in REFUSALS.items()},
-        changed_meanwhile=pool.submit(delivery, world, 500, IBAN_CHARGED_BACK),
-        movements={pair: pool.submit(movement, world, *pair) for pair in pairs},
-        captured=pool.submit(captured, world),
-        debits={iban: pool.submit(debit, world, iban) for iban in DEBITS},
-        sign_ups={n: pool.submit(sign_up, world, visit) for n, visit in SIGN_UPS.items()},
+        deliveries={
+            n: pool.submit(delivery, environment, refusal) for n, refusal in REFUSALS.items()
+        },
+        changed_meanwhile=pool.submit(delivery, environment, 500, IBAN_CHARGED_BACK),
+        movements={pair: pool.submit(movement, environment, *pair) for pair in pairs},
+        captured=pool.submit(captured, environment),
+        debits={iban: pool.submit(debit, environment, iban) for iban in DEBITS},
+        sign_ups={n: pool.submit(sign_up, environment, visit) for n, visit in SIGN_UPS.items()},
     )

@@ -1,8 +1,15 @@
-"""The amount endings of the sandbox PSP, for charges, captures and refunds."""
+"""Test the sandbox PSP's amount endings for charges, captures and refunds."""
 
 import pytest
 
-from tests.e2e.platform import HANG_SECONDS, Seen, World, announcement, assert_same_books, outcome
+from tests.e2e.environment import (
+    TIMEOUT_SECONDS,
+    Environment,
+    TransactionResult,
+    announcement,
+    assert_ledgers_match,
+    outcome,
+)
 from tests.e2e.sandbox import decoded
 from tests.e2e.scenarios import ENDINGS, OPERATIONS, SLOW, Background, row
 
@@ -13,13 +20,13 @@ QUICK = [ending for ending in ENDINGS if ending != SLOW]
 REQUESTED = "20."
 
 
-def check(operation: str, ending: str, seen: Seen) -> None:
+def check(operation: str, ending: str, result: TransactionResult) -> None:
     expected = row(operation, ending)
     booked = [operation] * expected.booked + ["chargeback"] * expected.charged_back
-    assert (seen.first, seen.last) == (expected.first, expected.last)
-    assert seen.booked == booked
-    assert seen.webhooks == [announcement(KINDS[operation], seen.id)] * expected.webhooks
-    assert_same_books(seen, KINDS[operation])
+    assert (result.first, result.last) == (expected.first, expected.last)
+    assert result.booked == booked
+    assert result.webhooks == [announcement(KINDS[operation], result.id)] * expected.webhooks
+    assert_ledgers_match(result, KINDS[operation])
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -27,46 +34,46 @@ def check(operation: str, ending: str, seen: Seen) -> None:
 def test_an_amount_ends_as_the_psp_decides(
     background: Background, operation: str, ending: str
 ) -> None:
-    check(operation, ending, background.movements[operation, ending].result(HANG_SECONDS))
+    check(operation, ending, background.movements[operation, ending].result(TIMEOUT_SECONDS))
 
 
-# The PSP takes 15 s: the caller is answered Pending after 10 s and told by webhook.
-@pytest.mark.usefixtures("comes_last")
+# The PSP takes 15 s: the caller gets Pending after 10 s and the result by webhook.
+@pytest.mark.usefixtures("run_last")
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_slow_psp_is_waited_for_after_the_caller_was_told_pending(
+def test_a_slow_psp_call_continues_after_the_pending_response(
     background: Background, operation: str
 ) -> None:
-    check(operation, SLOW, background.movements[operation, SLOW].result(HANG_SECONDS))
+    check(operation, SLOW, background.movements[operation, SLOW].result(TIMEOUT_SECONDS))
 
 
 @pytest.mark.parametrize("ending", ["01", "02"])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_what_was_declined_is_the_same_error_at_every_later_get(
+def test_a_declined_transaction_returns_the_same_error_at_every_get(
     background: Background, operation: str, ending: str
 ) -> None:
-    seen = background.movements[operation, ending].result(HANG_SECONDS)
-    assert (seen.answer.status_code, seen.later.status_code) == (422, 422)
-    assert seen.answer.content == seen.later.content
+    result = background.movements[operation, ending].result(TIMEOUT_SECONDS)
+    assert (result.answer.status_code, result.later.status_code) == (422, 422)
+    assert result.answer.content == result.later.content
 
 
 @pytest.mark.parametrize("ending", ["01", "02", "06"])
-def test_a_failed_capture_leaves_the_reservation_for_another(
-    world: World, background: Background, ending: str
+def test_a_failed_capture_allows_another_capture(
+    environment: Environment, background: Background, ending: str
 ) -> None:
-    seen = background.movements["capture", ending].result(HANG_SECONDS)
-    assert seen.owner is not None
-    again = world.billwerk.post("Payment", world.capture(seen.owner, "30.00"))
+    result = background.movements["capture", ending].result(TIMEOUT_SECONDS)
+    assert result.parent is not None
+    again = environment.billwerk.post("Payment", environment.capture(result.parent, "30.00"))
     assert outcome(again) == "Succeeded"
 
 
 @pytest.mark.parametrize(
     ("ending", "refundable"), [("01", "30.00"), ("03", "9.97"), ("06", "30.00"), ("07", "9.93")]
 )
-def test_a_payment_counts_the_refunds_that_were_done_and_no_others(
-    world: World, background: Background, ending: str, refundable: str
+def test_a_payment_counts_only_successful_refunds(
+    environment: Environment, background: Background, ending: str, refundable: str
 ) -> None:
-    seen = background.movements["refund", ending].result(HANG_SECONDS)
-    assert seen.owner is not None
-    payment = decoded(world.billwerk.get("Payment", seen.owner["transactionId"]))
+    result = background.movements["refund", ending].result(TIMEOUT_SECONDS)
+    assert result.parent is not None
+    payment = decoded(environment.billwerk.get("Payment", result.parent["transactionId"]))
     assert str(payment["refundableAmount"]) == refundable
     assert payment["refundedAmount"] + payment["refundableAmount"] == 30

@@ -1,4 +1,4 @@
-"""Recognisable values go into every input; none may be readable in anything that is left behind."""
+"""Test with canary values in every input: none may be readable in any stored or logged data."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -18,19 +18,19 @@ from integrator.crypto.keys import KeyRing
 from integrator.settings import Settings
 from integrator.temporal.client import connect
 from integrator.temporal.payload_codec import EncryptingCodec
-from tests.e2e.platform import CARD, World
+from tests.e2e.environment import CARD, Environment
 from tests.e2e.test_secrets import hits, log_files, temporal_files
-from tests.support.billwerk import new_id, pay_at_checkout
+from tests.support.billwerk import new_id, submit_checkout
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("comes_last")]
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("run_last")]
 
 
-SETTLED_SECONDS = 5.0
-"""Late results, webhooks and their records have come by then."""
+SETTLING_SECONDS = 5.0
+"""Late results, webhooks and their records have arrived by then."""
 
 
 def iban(account: int) -> str:
-    """A valid German IBAN of this account."""
+    """Return a valid German IBAN of this account."""
     bban = f"37040044{account:010}"
     return f"DE{iban_rules.calc_check_digits(f'DE00{bban}')}{bban}"
 
@@ -77,9 +77,10 @@ def payer() -> dict[str, Any]:
     }
 
 
-def common(world: World) -> dict[str, Any]:
+def common(environment: Environment) -> dict[str, Any]:
+    target = environment.billwerk.webhook_target
     return {
-        "webhookTarget": f"{world.billwerk.webhook_target}?key={CANARIES['webhook_secret_path']}",
+        "webhookTarget": f"{target}?key={CANARIES['webhook_secret_path']}",
         "payerData": payer(),
         "transactionReferenceText": CANARIES["reference_text"],
         "transactionInvoiceReferenceText": CANARIES["invoice_text"],
@@ -109,59 +110,63 @@ def means() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def errors(world: World) -> list[str]:
-    """The life of a customer made of canaries, with faults; what went wrong said this."""
-    said = [answer.text for answer in played(world) if not answer.is_success]
-    said += [answer.text for answer in intrusions(world)]
-    time.sleep(SETTLED_SECONDS)
-    return said
+def errors(environment: Environment) -> list[str]:
+    """Error texts of a customer's requests with canaries, including faults."""
+    texts = [answer.text for answer in run_requests(environment) if not answer.is_success]
+    texts += [answer.text for answer in run_rejected_requests(environment)]
+    time.sleep(SETTLING_SECONDS)
+    return texts
 
 
-def played(world: World) -> Iterator[httpx.Response]:
-    billwerk, agreement = world.billwerk, new_id()
+def run_requests(environment: Environment) -> Iterator[httpx.Response]:
+    billwerk, agreement = environment.billwerk, new_id()
     sign_up = billwerk.preauth(
-        agreement, **common(world), orderData=order(), paymentMeansReference=means()
+        agreement, **common(environment), orderData=order(), paymentMeansReference=means()
     )
     opened = billwerk.post("Preauth", sign_up)
     assert opened.status_code == 200, opened.text
     page = str(opened.json()["redirectUrl"])
-    pay_at_checkout(page, CARD, "pay", holder=CANARIES["cardholder"])
+    submit_checkout(page, CARD, "pay", holder=CANARIES["cardholder"])
     data = {"invoice": CANARIES["finalization"]}
     finalize = {"transactionId": sign_up["transactionId"], "finalizationData": data}
     yield billwerk.post("Preauth/Finalize", finalize)
     for ending in ("20.03", "20.04", "20.01", "20.06", "20.10"):
-        body = billwerk.payment(agreement, ending, **common(world), invoiceData=invoice())
+        body = billwerk.payment(agreement, ending, **common(environment), invoiceData=invoice())
         yield billwerk.post("Payment", body)
-    paid = billwerk.payment(agreement, "30.00", **common(world))
+    paid = billwerk.payment(agreement, "30.00", **common(environment))
     yield billwerk.post("Payment", paid)
-    refund = billwerk.refund(paid["transactionId"], "5.00", **common(world), invoiceData=invoice())
+    refund = billwerk.refund(
+        paid["transactionId"], "5.00", **common(environment), invoiceData=invoice()
+    )
     yield billwerk.post("Refund", refund)
-    yield from debits(world)
-    migrated = billwerk.preauth(new_id(), **common(world), migrationToken=CANARIES["migration"])
+    yield from debits(environment)
+    migrated = billwerk.preauth(
+        new_id(), **common(environment), migrationToken=CANARIES["migration"]
+    )
     yield billwerk.post("Preauth", migrated)
 
 
-def debits(world: World) -> Iterator[httpx.Response]:
-    billwerk, agreement = world.billwerk, new_id()
+def debits(environment: Environment) -> Iterator[httpx.Response]:
+    billwerk, agreement = environment.billwerk, new_id()
     bearer = {"Holder": CANARIES["holder"], "IBAN": IBAN}
     debit = {"role": "Debit", "initialBearer": bearer}
     yield billwerk.post(
         "Preauth",
         billwerk.preauth(
-            agreement, **common(world), paymentMeansReference=debit, requestedAmount="0"
+            agreement, **common(environment), paymentMeansReference=debit, requestedAmount="0"
         ),
     )
-    yield billwerk.post("Payment", billwerk.debit(agreement, "12.06", **common(world)))
+    yield billwerk.post("Payment", billwerk.debit(agreement, "12.06", **common(environment)))
     wrong = {**debit, "initialBearer": {**bearer, "IBAN": IBAN[:-1]}}
     yield billwerk.post(
-        "Preauth", billwerk.preauth(new_id(), **common(world), paymentMeansReference=wrong)
+        "Preauth", billwerk.preauth(new_id(), **common(environment), paymentMeansReference=wrong)
     )
 
 
-def intrusions(world: World) -> Iterator[httpx.Response]:
-    """What is refused, with canaries in it."""
-    client, c = world.billwerk.client, CANARIES
-    merchant = world.stack.run["merchants"]["demo"]
+def run_rejected_requests(environment: Environment) -> Iterator[httpx.Response]:
+    """Make requests with canaries that are refused."""
+    client, c = environment.billwerk.client, CANARIES
+    merchant = environment.stack.run["merchants"]["demo"]
     yield client.get(f"/api/Payment/{new_id()}?token={c['query_token']}")
     yield client.post(
         "/api/Payment",
@@ -180,80 +185,88 @@ def intrusions(world: World) -> Iterator[httpx.Response]:
         {"keyName": c["unknown_setting"], "keyValue": c["unknown_setting"]},
     ]
     yield client.put("/api/Settings", json={"merchantSettings": entries})
-    body = world.billwerk.payment(new_id(), "1.00", requestedAmount=c["declined_text"])
-    yield world.billwerk.post("Payment", body)
+    body = environment.billwerk.payment(new_id(), "1.00", requestedAmount=c["declined_text"])
+    yield environment.billwerk.post("Payment", body)
     cancel = {"transactionId": new_id(), "pspSettingsId": c["cancel_extra"]}
-    yield world.billwerk.post("Preauth/Cancel", cancel)
+    yield environment.billwerk.post("Preauth/Cancel", cancel)
 
 
-def words() -> Iterator[str]:
+def canary_values() -> Iterator[str]:
     yield from CANARIES.values()
     yield IBAN
 
 
 def found_in(texts: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(name, word) for name, text in texts.items() for word in words() if word in text]
+    return [
+        (name, word) for name, text in texts.items() for word in canary_values() if word in text
+    ]
 
 
-def test_the_store_shows_that_canaries_can_be_found(world: World, errors: list[str]) -> None:
-    """The same search in what the PSP keeps, which is not sealed, finds them."""
-    files = sorted(world.stack.data_dir.glob("sandbox_psp.db*"))
-    found = {word for _, word in hits(files, words())}
-    assert {CANARIES["cardholder"], IBAN, CANARIES["success_secret"]} <= found
+def test_the_search_finds_canaries_in_the_sandbox_database(
+    environment: Environment, errors: list[str]
+) -> None:
+    """The same search finds them in the PSP's data, which is not encrypted."""
+    files = sorted(environment.stack.data_dir.glob("sandbox_psp.db*"))
+    hit_values = {word for _, word in hits(files, canary_values())}
+    assert {CANARIES["cardholder"], IBAN, CANARIES["success_secret"]} <= hit_values
 
 
-def test_no_file_of_ours_shows_one(world: World, errors: list[str], data_dir: Path) -> None:
+def test_no_file_of_ours_contains_a_canary(
+    environment: Environment, errors: list[str], data_dir: Path
+) -> None:
     stores = sorted(data_dir.glob("integrator.db*"))
     for files in (temporal_files(data_dir), stores, log_files(data_dir)):
         assert files
-        assert hits(files, words()) == []
+        assert hits(files, canary_values()) == []
 
 
-def test_no_error_shows_one(errors: list[str]) -> None:
+def test_no_error_contains_a_canary(errors: list[str]) -> None:
     assert len(errors) >= 10
     assert found_in({str(number): text for number, text in enumerate(errors)}) == []
 
 
-def test_no_metric_shows_one(world: World, errors: list[str]) -> None:
-    addresses = world.stack.run["metrics"]
+def test_no_metric_contains_a_canary(environment: Environment, errors: list[str]) -> None:
+    addresses = environment.stack.run["metrics"]
     pages = {process: httpx.get(url).text for process, url in addresses.items()}
     assert "integrator_api_requests_total{" in pages["api"]
     assert "integrator_outcomes_total{" in pages["worker"]
     assert found_in(pages) == []
 
 
-def test_the_documentation_shows_none(world: World, errors: list[str]) -> None:
-    pages = {path: world.billwerk.client.get(path).text for path in ("/openapi.json", "/docs")}
+def test_the_documentation_contains_no_canary(environment: Environment, errors: list[str]) -> None:
+    pages = {
+        path: environment.billwerk.client.get(path).text for path in ("/openapi.json", "/docs")
+    }
     assert found_in(pages) == []
 
 
-async def test_no_history_shows_one_even_when_decrypted(
-    world: World, errors: list[str], data_dir: Path
+async def test_no_decrypted_history_contains_a_canary(
+    environment: Environment, errors: list[str], data_dir: Path
 ) -> None:
-    """Encryption is the second wall: what is personal does not even get there."""
-    settings = Settings(data_dir=data_dir, temporal_address=world.stack.run["temporal"])
+    """Encryption is the second protection: personal data does not reach histories at all."""
+    settings = Settings(data_dir=data_dir, temporal_address=environment.stack.run["temporal"])
     client = await connect(settings, lazy=False)
     codec = EncryptingCodec(KeyRing.from_settings(settings))
-    seen = 0
+    checked = 0
     async for workflow in client.list_workflows():
         handle = client.get_workflow_handle(workflow.id, run_id=workflow.run_id)
         history = await handle.fetch_history()
         opened = await decrypted(history, codec)
         shown = {workflow.id: history.to_json(), f"{workflow.id}, decrypted": opened}
         assert found_in(shown) == []
-        seen += "transaction_id" in opened
-    assert seen >= 5
+        checked += "transaction_id" in opened
+    assert checked >= 5
 
 
 async def decrypted(history: WorkflowHistory, codec: PayloadCodec) -> str:
-    """Every payload of a history, opened, as one text."""
-    sealed = [payload for event in history.events for payload in payloads_in(event)]
-    opened = await codec.decode(sealed)
-    return "\n".join(payload.data.decode(errors="replace") for payload in opened)
+    """Return all payloads of a history, decrypted, as one text."""
+    encrypted = [payload for event in history.events for payload in payloads_in(event)]
+    payloads = await codec.decode(encrypted)
+    return "\n".join(payload.data.decode(errors="replace") for payload in payloads)
 
 
 def payloads_in(message: Message) -> Iterator[Payload]:
-    """All payloads of a protobuf message, wherever they are."""
+    """Yield all payloads of a protobuf message at any depth."""
     if isinstance(message, Payload):
         yield message
         return
@@ -264,4 +277,6 @@ def payloads_in(message: Message) -> Iterator[Payload]:
             yield from payloads_in(value)
         else:
             members = value.values() if hasattr(value, "values") else value
-            yield from (p for one in members if isinstance(one, Message) for p in payloads_in(one))
+            yield from (
+                p for member in members if isinstance(member, Message) for p in payloads_in(member)
+            )

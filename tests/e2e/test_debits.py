@@ -1,14 +1,14 @@
-"""Direct debits, by the IBANs of the sandbox PSP."""
+"""Test direct debits with the sandbox PSP's IBANs."""
 
 import pytest
 
-from tests.e2e.platform import (
-    HANG_SECONDS,
+from tests.e2e.environment import (
     IBAN,
     IBAN_CHARGED_BACK,
-    World,
+    TIMEOUT_SECONDS,
+    Environment,
     announcement,
-    assert_same_books,
+    assert_ledgers_match,
     outcome,
 )
 from tests.e2e.scenarios import DEBITS, Background
@@ -20,39 +20,39 @@ pytestmark = pytest.mark.e2e
 @pytest.mark.parametrize("iban", DEBITS)
 def test_a_debit_ends_as_the_bank_decides(background: Background, iban: str) -> None:
     expected = DEBITS[iban]
-    seen = background.debits[iban].result(HANG_SECONDS)
+    result = background.debits[iban].result(TIMEOUT_SECONDS)
     booked = ["charge"] * expected.booked + ["chargeback"] * expected.charged_back
-    assert (seen.first, seen.last) == (expected.first, expected.last)
-    assert seen.booked == booked
-    assert seen.webhooks == [announcement("payment", seen.id)] * expected.webhooks
-    assert_same_books(seen, "payment")
+    assert (result.first, result.last) == (expected.first, expected.last)
+    assert result.booked == booked
+    assert result.webhooks == [announcement("payment", result.id)] * expected.webhooks
+    assert_ledgers_match(result, "payment")
 
 
 def test_a_debit_names_its_day_and_its_mandate(background: Background) -> None:
-    seen = background.debits[IBAN].result(HANG_SECONDS)
-    assert seen.body["dueDate"] == f"{seen.request['plannedExecutionDate']}T00:00:00.0000000Z"
-    assert seen.body["bearer"]["IBAN"] == IBAN
-    assert seen.body["bearer"]["MandateId"].startswith("mdt_")
+    result = background.debits[IBAN].result(TIMEOUT_SECONDS)
+    assert result.body["dueDate"] == f"{result.request['plannedExecutionDate']}T00:00:00.0000000Z"
+    assert result.body["bearer"]["IBAN"] == IBAN
+    assert result.body["bearer"]["MandateId"].startswith("mdt_")
 
 
 def test_a_debit_that_was_charged_back_has_nothing_left_to_refund(
-    world: World, background: Background
+    environment: Environment, background: Background
 ) -> None:
-    seen = background.debits[IBAN_CHARGED_BACK].result(HANG_SECONDS)
-    (chargeback,) = seen.body["chargebacks"]
+    result = background.debits[IBAN_CHARGED_BACK].result(TIMEOUT_SECONDS)
+    (chargeback,) = result.body["chargebacks"]
     assert (chargeback["reason"], chargeback["pspReasonCode"]) == ("InsufficientBalance", "AM04")
     assert str(chargeback["feeAmount"]) == "3.50"
-    assert (seen.body["refundedAmount"], seen.body["refundableAmount"]) == (0, 0)
-    refund = world.billwerk.refund(seen.id, "1.00")
-    answer = world.billwerk.post("Refund", refund)
+    assert (result.body["refundedAmount"], result.body["refundableAmount"]) == (0, 0)
+    refund = environment.billwerk.refund(result.id, "1.00")
+    answer = environment.billwerk.post("Refund", refund)
     assert (answer.status_code, outcome(answer)) == (422, "InvalidAmount")
-    assert world.psp.ledger(refund["transactionId"]) == []
+    assert environment.psp.ledger(refund["transactionId"]) == []
 
 
-def test_a_debit_cannot_be_captured(world: World) -> None:
-    signed = world.billwerk.sign_up_debit(new_id(), IBAN)
-    body = world.billwerk.debit(
+def test_a_debit_cannot_be_captured(environment: Environment) -> None:
+    signed = environment.billwerk.sign_up_debit(new_id(), IBAN)
+    body = environment.billwerk.debit(
         signed["agreementId"], "10.00", preauthTransactionId=signed["transactionId"]
     )
-    answer = world.billwerk.post("Payment", body)
+    answer = environment.billwerk.post("Payment", body)
     assert (answer.status_code, outcome(answer)) == (500, "InvalidPreconditions")

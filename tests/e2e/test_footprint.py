@@ -1,10 +1,10 @@
-"""How much memory the stack takes after all it has done."""
+"""Test the stack's memory after all other tests."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import World
+from tests.e2e.environment import Environment
 
 pytestmark = pytest.mark.e2e
 
@@ -13,7 +13,7 @@ LIMIT_MB = 400
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process."""
+    """Return the resident memory of a process."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         pytest.skip("this system has no /proc")
@@ -21,10 +21,12 @@ def resident_mb(pid: int) -> float:
     return int(lines["VmRSS"].split()[0]) / 1024
 
 
-@pytest.mark.usefixtures("comes_last")
-def test_the_processes_stay_small(world: World, figures: list[str]) -> None:
-    pids = world.stack.run["pids"]
+@pytest.mark.usefixtures("run_last")
+def test_the_processes_stay_within_the_memory_limit(
+    environment: Environment, figures: list[str]
+) -> None:
+    pids = environment.stack.run["pids"]
     used = {name: resident_mb(pids[name]) for name in PARTS}
-    shown = ", ".join(f"{name} {used_mb:.0f} MB" for name, used_mb in used.items())
-    figures.append(f"resident memory: {shown}, together {sum(used.values()):.0f} MB")
+    listing = ", ".join(f"{name} {used_mb:.0f} MB" for name, used_mb in used.items())
+    figures.append(f"resident memory: {listing}, together {sum(used.values()):.0f} MB")
     assert sum(used.values()) < LIMIT_MB

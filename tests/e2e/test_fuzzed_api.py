@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI document, right and wrong ones, with and without a token."""
+"""Fuzz the API with valid and invalid requests from the OpenAPI document."""
 
 import os
 import re
@@ -8,26 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import World
+from tests.e2e.environment import Environment
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("comes_last")]
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("run_last")]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "5")
-"""For each operation; the document's own examples and edge cases come on top."""
+"""Per operation, in addition to the document's own examples and edge cases."""
 
 NOT_CHECKED = ("not_a_server_error", "positive_data_acceptance")
-"""What the schema allows may be refused all the same (unknown ids, preconditions), some of it with
-status 500 and a code of its own: see `api_checks`."""
+"""Requests valid by the schema may be refused (unknown ids, preconditions), some of them with
+status 500 and a specific code: see `api_checks`."""
 
 
 @pytest.mark.parametrize("authenticated", [True, False])
-def test_answers_are_as_documented(world: World, tmp_path: Path, authenticated: bool) -> None:
-    headers = ["-H", f"Authorization: Bearer {world.stack.token}"] if authenticated else []
+def test_responses_are_as_documented(
+    environment: Environment, tmp_path: Path, authenticated: bool
+) -> None:
+    headers = ["-H", f"Authorization: Bearer {environment.stack.token}"] if authenticated else []
     fuzzing = subprocess.run(
         [
             *(Path(sys.executable).with_name("schemathesis"), "run"),
-            f"{world.stack.run['api']}/openapi.json",
+            f"{environment.stack.run['api']}/openapi.json",
             *("--checks", "all", "--exclude-checks", ",".join(NOT_CHECKED)),
             *("--max-examples", EXAMPLES, "--seed", "1", "--continue-on-failure", "--no-color"),
             *headers,

@@ -1,4 +1,4 @@
-"""A client generated from the OpenAPI document by another project's generator plays a customer."""
+"""Test a client generated from the OpenAPI document by a third-party generator."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.platform import CARD, World
+from tests.e2e.environment import CARD, Environment
 from tests.support.billwerk import new_id
 
 PYTHON = os.environ.get("CLIENT_GENERATOR_PYTHON", "")
@@ -24,12 +24,12 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def generated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the package `integrator_client`, made from the document as it is served."""
+def generated(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generate the package `integrator_client` from the served document; return its folder."""
     folder = tmp_path_factory.mktemp("client")
     document = folder / "openapi.json"
     with httpx.Client(trust_env=False) as http:
-        document.write_text(http.get(f"{world.stack.run['api']}/openapi.json").text)
+        document.write_text(http.get(f"{environment.stack.run['api']}/openapi.json").text)
     config = folder / "config.yaml"
     config.write_text("post_hooks: []\n")  # formatting, by a program that may be missing
     subprocess.run(
@@ -44,13 +44,13 @@ def generated(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def statuses(world: World, generated: Path) -> dict[str, Any]:
-    """What the script prints."""
+def statuses(environment: Environment, generated: Path) -> dict[str, Any]:
+    """Run the script and return its output."""
     given = {
-        "url": world.stack.run["api"],
-        "token": world.stack.token,
-        "card_agreement": world.agreements[CARD],
-        "webhook_target": world.billwerk.webhook_target,
+        "url": environment.stack.run["api"],
+        "token": environment.stack.token,
+        "card_agreement": environment.agreements[CARD],
+        "webhook_target": environment.billwerk.webhook_target,
         "ids": [new_id() for _ in range(5)],
     }
     ran = subprocess.run(
@@ -66,7 +66,7 @@ def statuses(world: World, generated: Path) -> dict[str, Any]:
     return content
 
 
-def test_it_signs_a_customer_up_charges_refunds_and_cancels(statuses: dict[str, Any]) -> None:
+def test_the_client_signs_up_charges_refunds_and_cancels(statuses: dict[str, Any]) -> None:
     assert {name: statuses[name] for name in statuses if name != "methods"} == {
         "sign-up": "Succeeded",
         "payment at first": "Pending",

@@ -1,9 +1,9 @@
-"""The Stripe adapter against localstripe, a fake of Stripe's API made by others.
+"""Test the Stripe adapter with localstripe, a third-party fake of Stripe's API.
 
-localstripe is under the GPL and so runs as a process of a Python of its own, which the variable
-`LOCALSTRIPE_PYTHON` names; nothing of it is imported. It speaks an older API and leaves things out.
-The adapter is not bent to that: `Older` stands between them and takes away or adds what is named
-there, each with its reason. It has no idempotency, checkouts, mandates, disputes and searches.
+localstripe is under the GPL and therefore runs as a separate process of the Python named by the
+variable `LOCALSTRIPE_PYTHON`; nothing of it is imported. Its API is older and incomplete. The
+adapter is not changed for it: `OlderApiTransport` removes or adds what is listed there, each with
+its reason. localstripe has no idempotency, checkouts, mandates, disputes and searches.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from pydantic import HttpUrl
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.conformance.receiver import receiving
+from integrator.psp.conformance.receiver import running_receiver
 from integrator.psp.port import Connection
 from integrator.psp.stripe import StripeAdapter
 from integrator.psp.stripe.config import StripeConfig
@@ -46,7 +46,7 @@ pytestmark = [
     pytest.mark.skipif(not PYTHON, reason="LOCALSTRIPE_PYTHON names no Python with localstripe"),
 ]
 
-# Parameters that it does not know, by the last part of the path.
+# Parameters that localstripe does not support, by the last part of the path.
 UNKNOWN = {
     "payment_intents": ("allowed_payment_method_types", "description"),
     "confirm": ("off_session", "payment_method_options"),
@@ -55,44 +55,44 @@ UNKNOWN = {
 }
 
 
-class Older(httpx.AsyncHTTPTransport):
-    """Between the adapter and an API that is older than the adapter's."""
+class OlderApiTransport(httpx.AsyncHTTPTransport):
+    """Transport that adapts the adapter's requests and the responses to localstripe's older API."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
-        gone = UNKNOWN.get(request.url.path.rpartition("/")[2], ())
+        unknown = UNKNOWN.get(request.url.path.rpartition("/")[2], ())
         form = parse_qsl(request.content.decode())
-        known = [(name, text) for name, text in form if not name.startswith(gone or ("\0",))]
+        supported = [(name, text) for name, text in form if not name.startswith(unknown or ("\0",))]
         headers = {k: v for k, v in request.headers.items() if k.lower() != "content-length"}
-        content = urlencode(known).encode() if form else b""
-        sent = httpx.Request(request.method, request.url, headers=headers, content=content)
-        response = await super().handle_async_request(sent)
+        content = urlencode(supported).encode() if form else b""
+        forwarded = httpx.Request(request.method, request.url, headers=headers, content=content)
+        response = await super().handle_async_request(forwarded)
         body = json.loads(await response.aread())
-        return httpx.Response(response.status_code, json=completed(body), request=request)
+        return httpx.Response(response.status_code, json=complete(body), request=request)
 
 
-def completed(shown: Any) -> Any:
-    """Members that it leaves out though every version of the API has them."""
-    if isinstance(shown, list):
-        return [completed(one) for one in shown]
-    if not isinstance(shown, dict):
-        return shown
-    whole = {name: completed(value) for name, value in shown.items()}
-    if whole.get("object") == "charge":
-        taken = whole["amount"] - whole["amount_refunded"] if whole["captured"] else 0
-        whole = {"amount_captured": taken, "disputed": False, **whole}
-    if whole.get("object") == "payment_intent":
-        charge = whole["latest_charge"] or {}
-        received = charge.get("amount_captured", 0) if whole["status"] == "succeeded" else 0
-        whole = {"amount_received": received, **whole}
-        if whole["last_payment_error"] is not None:
-            whole["last_payment_error"] = {"type": "card_error", **whole["last_payment_error"]}
-    return whole
+def complete(content: Any) -> Any:
+    """Add members that localstripe omits although every version of the API has them."""
+    if isinstance(content, list):
+        return [complete(item) for item in content]
+    if not isinstance(content, dict):
+        return content
+    result = {name: complete(value) for name, value in content.items()}
+    if result.get("object") == "charge":
+        captured = result["amount"] - result["amount_refunded"] if result["captured"] else 0
+        result = {"amount_captured": captured, "disputed": False, **result}
+    if result.get("object") == "payment_intent":
+        charge = result["latest_charge"] or {}
+        received = charge.get("amount_captured", 0) if result["status"] == "succeeded" else 0
+        result = {"amount_received": received, **result}
+        if result["last_payment_error"] is not None:
+            result["last_payment_error"] = {"type": "card_error", **result["last_payment_error"]}
+    return result
 
 
 @dataclass
 class LocalStripe:
-    """The running fake, and the adapter connected to it."""
+    """The running localstripe and the adapter connected to it."""
 
     url: str
     http: httpx.AsyncClient
@@ -101,19 +101,19 @@ class LocalStripe:
     connection: Connection
 
     async def post(self, path: str, **form: Any) -> dict[str, Any]:
-        """Call the fake past the adapter."""
+        """POST to localstripe without the adapter."""
         answer = await self.http.post(f"{self.url}/{path}", data=form, auth=("sk_test_local", ""))
-        shown: dict[str, Any] = answer.raise_for_status().json()
-        return shown
+        content: dict[str, Any] = answer.raise_for_status().json()
+        return content
 
     async def get(self, path: str) -> dict[str, Any]:
-        """Read the fake past the adapter."""
+        """GET from localstripe without the adapter."""
         answer = await self.http.get(f"{self.url}/{path}", auth=("sk_test_local", ""))
-        shown: dict[str, Any] = answer.raise_for_status().json()
-        return shown
+        content: dict[str, Any] = answer.raise_for_status().json()
+        return content
 
-    async def stored(self, **form: Any) -> Instrument:
-        """A payment method of a new customer."""
+    async def store_method(self, **form: Any) -> Instrument:
+        """Create a payment method of a new customer."""
         method = await self.post("v1/payment_methods", **form)
         customer = await self.post("v1/customers", email="mia.kern@example.org")
         await self.post(f"v1/payment_methods/{method['id']}/attach", customer=customer["id"])
@@ -121,19 +121,19 @@ class LocalStripe:
         return Instrument(token=token, bearer={})
 
     async def card(self, number: str = "4242424242424242") -> Instrument:
-        """A stored card."""
+        """Create a stored card."""
         card = {"number": number, "exp_month": 12, "exp_year": 2030, "cvc": "123"}
-        return await self.stored(type="card", **{f"card[{k}]": v for k, v in card.items()})
+        return await self.store_method(type="card", **{f"card[{k}]": v for k, v in card.items()})
 
     async def debit(self, iban: str = builders.GOOD_IBAN) -> Instrument:
-        """A stored bank account."""
+        """Create a stored bank account."""
         form = {"sepa_debit[iban]": iban, "billing_details[name]": "Mia Kern"}
-        return await self.stored(type="sepa_debit", **form)
+        return await self.store_method(type="sepa_debit", **form)
 
 
 @pytest.fixture(scope="session")
-def _from_the_start() -> None:
-    """The stack of the other tests here is not needed."""
+def _start_background() -> None:
+    """Disable the background scenarios: the stack is not needed here."""
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ async def local(localstripe: str) -> AsyncIterator[LocalStripe]:
     adapter = StripeAdapter(StripeConfig.model_construct(url=HttpUrl(localstripe)))
     async with (
         httpx.AsyncClient(timeout=10, trust_env=False) as http,
-        httpx.AsyncClient(transport=Older(), timeout=10) as wire,
+        httpx.AsyncClient(transport=OlderApiTransport(), timeout=10) as wire,
     ):
         connection = adapter.connect(settings, wire)
         yield LocalStripe(localstripe, http, adapter, settings, connection)
@@ -190,16 +190,16 @@ async def test_a_card_from_reservation_to_refund(local: LocalStripe) -> None:
     found = await local.connection.fetch_authorization(builders.lookup(call.reference, held.psp_id))
     assert found == held
 
-    taken = await local.connection.capture(builders.capture("6.00", of=held.psp_id or ""))
-    assert moved(taken) == [(FactKind.PAID, Decimal("6.00"))]
-    assert isinstance(taken, Approved)
-    charge = await local.get(f"v1/charges/{taken.psp_id}")
+    captured = await local.connection.capture(builders.capture("6.00", of=held.psp_id or ""))
+    assert moved(captured) == [(FactKind.PAID, Decimal("6.00"))]
+    assert isinstance(captured, Approved)
+    charge = await local.get(f"v1/charges/{captured.psp_id}")
     assert (charge["captured"], charge["amount"] - charge["amount_refunded"]) == (True, 600)
 
-    given = await local.connection.refund(builders.refund("2.00", of=taken.psp_id or ""))
+    given = await local.connection.refund(builders.refund("2.00", of=captured.psp_id or ""))
     assert moved(given) == [(FactKind.REFUNDED, Decimal("2.00"))]
-    charge = await local.get(f"v1/charges/{taken.psp_id}")
-    assert charge["amount_refunded"] == 600  # 400 were let go of, 200 were given back
+    charge = await local.get(f"v1/charges/{captured.psp_id}")
+    assert charge["amount_refunded"] == 600  # 400 were released, 200 refunded
 
 
 async def test_a_payment_and_its_refund(local: LocalStripe) -> None:
@@ -214,7 +214,7 @@ async def test_a_payment_and_its_refund(local: LocalStripe) -> None:
     assert again == given
 
 
-async def test_a_reservation_is_given_back(local: LocalStripe) -> None:
+async def test_an_authorization_is_voided(local: LocalStripe) -> None:
     call = builders.authorize("10.00", initial=False, instrument=await local.card())
     held = await local.connection.authorize(call)
     void = builders.void(held.psp_id or "", ref=call.reference)
@@ -229,7 +229,7 @@ async def test_a_declined_card(local: LocalStripe) -> None:
     assert (declined.code, declined.psp_code) == (Code.Rejected, "card_declined")
 
 
-async def test_a_card_that_wants_the_customer(local: LocalStripe) -> None:
+async def test_a_card_that_requires_authentication(local: LocalStripe) -> None:
     call = builders.charge("10.00", instrument=await local.card("4000002500003155"))
     declined = await local.connection.charge(call)
     assert isinstance(declined, Declined)
@@ -244,7 +244,7 @@ async def test_a_debit_is_decided_later(
 ) -> None:
     call = builders.charge("49.90", role=Role.Debit, instrument=await local.debit(iban))
     made = await local.connection.charge(call)
-    # It decides at once what goes well.
+    # localstripe decides a success immediately.
     assert isinstance(made, Pending if wanted is Declined else Approved)
     lookup = builders.lookup(call.reference, made.psp_id, role=Role.Debit)
     for _ in range(60):
@@ -255,7 +255,7 @@ async def test_a_debit_is_decided_later(
     assert isinstance(outcome, wanted)
 
 
-async def test_a_customer_is_taken_over(local: LocalStripe) -> None:
+async def test_a_customer_is_migrated(local: LocalStripe) -> None:
     token = (await local.card()).token
     for migration in (token["payment_method"], f"{token['customer']}:{token['payment_method']}"):
         call = builders.authorize("0", migration_token=migration)
@@ -265,8 +265,8 @@ async def test_a_customer_is_taken_over(local: LocalStripe) -> None:
         assert outcome.instrument.token == token
 
 
-async def test_its_webhooks_are_believed(local: LocalStripe) -> None:
-    async with receiving() as receiver:
+async def test_its_webhooks_are_verified(local: LocalStripe) -> None:
+    async with running_receiver() as receiver:
         url = f"{receiver.url}/local"
         form = {"url": url, "secret": SECRET}
         kept = await local.http.post(f"{local.url}/_config/webhooks/kit", data=form)
@@ -276,7 +276,7 @@ async def test_its_webhooks_are_believed(local: LocalStripe) -> None:
         for _ in range(60):
             notices = [
                 notice
-                for delivery in receiver.inbox["/local"]
+                for delivery in receiver.deliveries["/local"]
                 for notice in local.adapter.parse_notification(
                     local.settings, delivery.headers, delivery.body, datetime.now(UTC)
                 )

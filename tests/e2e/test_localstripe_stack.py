@@ -1,4 +1,4 @@
-"""The whole stack with the Stripe adapter, pointed at localstripe: as far as that fake goes.
+"""Test the whole stack with the Stripe adapter and localstripe, within that fake's limits.
 
 It has no hosted checkout, so customers come by migration, and no account to be verified.
 """
@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 
 from devtools.campaign.stack import free_ports
-from tests.e2e.test_localstripe import PYTHON, SECRET, Older, localstripe
+from tests.e2e.test_localstripe import PYTHON, SECRET, OlderApiTransport, localstripe
 from tests.support.billwerk import Billwerk, new_id
 from tests.support.stack import Stack
 
@@ -33,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 ACCOUNT = {"object": "account", "id": "acct_local", "capabilities": {}}
 
 
-class Between:
-    """An HTTP server in front of localstripe that does what `Older` does, and has an account."""
+class LocalStripeProxy:
+    """HTTP proxy in front of localstripe with `OlderApiTransport` and an account."""
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -46,28 +46,30 @@ class Between:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        status, content = await self._answer(scope, body)
+        status, content = await self._respond(scope, body)
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def _answer(self, scope: Any, body: bytes) -> tuple[int, bytes]:
+    async def _respond(self, scope: Any, body: bytes) -> tuple[int, bytes]:
         if scope["path"] == "/v1/account":
             return 200, httpx.Response(200, json=ACCOUNT).content
         query = scope["query_string"].decode()
-        kept = {"authorization", "content-type", "idempotency-key"}
-        headers = [(n, v) for n, v in scope["headers"] if n.decode().lower() in kept]
-        async with httpx.AsyncClient(transport=Older(), timeout=10) as client:
+        forwarded = {"authorization", "content-type", "idempotency-key"}
+        headers = [(n, v) for n, v in scope["headers"] if n.decode().lower() in forwarded]
+        async with httpx.AsyncClient(transport=OlderApiTransport(), timeout=10) as client:
             url = f"{self._target}{scope['path']}" + (f"?{query}" if query else "")
             answer = await client.request(scope["method"], url, headers=headers, content=body)
         return answer.status_code, answer.content
 
 
 @pytest.fixture(scope="module")
-def between(localstripe: str) -> Iterator[str]:
-    """The address that the adapter is sent to."""
+def proxy_url(localstripe: str) -> Iterator[str]:
+    """The proxy's URL, which the adapter uses."""
     [port] = free_ports(1)
-    config = uvicorn.Config(Between(localstripe), port=port, log_level="error", lifespan="off")
+    config = uvicorn.Config(
+        LocalStripeProxy(localstripe), port=port, log_level="error", lifespan="off"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
@@ -77,23 +79,23 @@ def between(localstripe: str) -> Iterator[str]:
 
 
 @dataclass
-class Shop:
+class StripeMerchant:
     """A merchant whose PSP is Stripe."""
 
     billwerk: Billwerk
     fake: httpx.Client
 
     def customer(self, card: str) -> str:
-        """A customer who is there already, as a migration token."""
+        """Create a customer at localstripe; return it as a migration token."""
         fields = {"number": card, "exp_month": 12, "exp_year": 2030, "cvc": "123"}
         form = {"type": "card", **{f"card[{k}]": v for k, v in fields.items()}}
-        method = self._made("payment_methods", form)
-        customer = self._made("customers", {"email": "mia.kern@example.org"})
-        self._made(f"payment_methods/{method}/attach", {"customer": customer})
+        method = self._create("payment_methods", form)
+        customer = self._create("customers", {"email": "mia.kern@example.org"})
+        self._create(f"payment_methods/{method}/attach", {"customer": customer})
         return f"{customer}:{method}"
 
     def signed_up(self, card: str = "4242424242424242") -> str:
-        """The agreement of a customer who was taken over."""
+        """Create an agreement of a migrated customer."""
         agreement = new_id()
         body = self.billwerk.preauth(
             agreement, requestedAmount="0", migrationToken=self.customer(card)
@@ -101,20 +103,20 @@ class Shop:
         assert self.billwerk.post("Preauth", body).json()["status"] == "Succeeded"
         return agreement
 
-    def _made(self, path: str, form: dict[str, Any]) -> str:
+    def _create(self, path: str, form: dict[str, Any]) -> str:
         answer = self.fake.post(f"/v1/{path}", data=form)
         return str(answer.raise_for_status().json()["id"])
 
 
 @pytest.fixture(scope="module")
-def shop(
-    between: str,
+def stripe_merchant(
+    proxy_url: str,
     localstripe: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Shop]:
-    """A stack of its own, with a merchant made by the command line."""
+) -> Iterator[StripeMerchant]:
+    """A separate stack with a merchant created by the command line."""
     folder = tmp_path_factory.mktemp("localstripe") / "data"
-    stack = Stack(folder, {"INTEGRATOR_STRIPE_URL": between})
+    stack = Stack(folder, {"INTEGRATOR_STRIPE_URL": proxy_url})
     try:
         stack.start()
         added = command(stack, "merchant", "add", "shop", "--psp", "stripe")
@@ -122,14 +124,14 @@ def shop(
         route = re.search(r"/api/notifications/stripe/[0-9a-f]+", added)
         assert route is not None
         fake = httpx.Client(base_url=localstripe, auth=("sk_test_local", ""), trust_env=False)
-        told = {"url": f"{stack.run['api']}{route[0]}", "secret": SECRET}
+        webhook = {"url": f"{stack.run['api']}{route[0]}", "secret": SECRET}
         with fake, Billwerk(stack.run["api"], token) as billwerk:
-            fake.post("/_config/webhooks/stack", data=told).raise_for_status()
+            fake.post("/_config/webhooks/stack", data=webhook).raise_for_status()
             values = {"ApiKey": "sk_test_local", "WebhookSecret": SECRET}
             entries = [{"keyName": k, "keyValue": v} for k, v in values.items()]
             saved = billwerk.client.put("/api/Settings", json={"merchantSettings": entries})
             assert saved.json()["isCreditCardValid"], saved.text
-            yield Shop(billwerk, fake)
+            yield StripeMerchant(billwerk, fake)
     finally:
         stack.stop()
 
@@ -142,43 +144,43 @@ def command(stack: Stack, *arguments: str) -> str:
     return done.stdout
 
 
-def test_a_customers_life(shop: Shop) -> None:
-    billwerk, agreement = shop.billwerk, shop.signed_up()
+def test_a_customers_payments(stripe_merchant: StripeMerchant) -> None:
+    billwerk, agreement = stripe_merchant.billwerk, stripe_merchant.signed_up()
     paid = billwerk.payment(agreement, "20.00")
     assert billwerk.post("Payment", paid).json()["status"] == "Succeeded"
     refund = billwerk.refund(paid["transactionId"], "5.00")
     assert billwerk.post("Refund", refund).json()["status"] == "Succeeded"
-    shown = billwerk.get("Payment", paid["transactionId"]).json()
-    assert (shown["refundedAmount"], shown["refundableAmount"]) == (5, 15)
+    payment = billwerk.get("Payment", paid["transactionId"]).json()
+    assert (payment["refundedAmount"], payment["refundableAmount"]) == (5, 15)
 
     upgrade = billwerk.preauth(agreement, requestedAmount="30.00", isInitial=False)
-    held = billwerk.post("Preauth", upgrade).json()
-    assert (held["status"], held["authorizedAmount"]) == ("Succeeded", 30)
+    authorized = billwerk.post("Preauth", upgrade).json()
+    assert (authorized["status"], authorized["authorizedAmount"]) == ("Succeeded", 30)
     capture = billwerk.payment(agreement, "12.00", preauthTransactionId=upgrade["transactionId"])
-    taken = billwerk.post("Payment", capture).json()
-    assert (taken["status"], taken["payments"][0]["amount"]) == ("Succeeded", 12)
+    captured = billwerk.post("Payment", capture).json()
+    assert (captured["status"], captured["payments"][0]["amount"]) == ("Succeeded", 12)
 
 
-def test_a_repeated_request_moves_no_more_money(shop: Shop) -> None:
-    """The fake knows no idempotency: what is not sent twice is our own doing."""
-    billwerk, agreement = shop.billwerk, shop.signed_up()
+def test_a_repeated_request_books_nothing_more(stripe_merchant: StripeMerchant) -> None:
+    """localstripe has no idempotency: the integrator itself must not send twice."""
+    billwerk, agreement = stripe_merchant.billwerk, stripe_merchant.signed_up()
     body = billwerk.payment(agreement, "7.00")
     answers = [billwerk.post("Payment", body).json()["status"] for _ in range(3)]
     assert answers == ["Succeeded"] * 3
-    listed = shop.fake.get("/v1/payment_intents", params={"limit": 100}).json()["data"]
+    listed = stripe_merchant.fake.get("/v1/payment_intents", params={"limit": 100}).json()["data"]
     assert sum(intent["amount"] == 700 for intent in listed) == 1
 
 
-def test_a_declined_card(shop: Shop) -> None:
-    billwerk, agreement = shop.billwerk, shop.signed_up("4000000000000341")
+def test_a_declined_card(stripe_merchant: StripeMerchant) -> None:
+    billwerk, agreement = stripe_merchant.billwerk, stripe_merchant.signed_up("4000000000000341")
     answer = billwerk.post("Payment", billwerk.payment(agreement, "9.00"))
     assert answer.status_code == 422
     assert answer.json()["errorCode"] == "Rejected"
     assert answer.json()["pspErrorCode"] == "card_declined"
 
 
-def test_a_cancelled_reservation(shop: Shop) -> None:
-    billwerk, agreement = shop.billwerk, shop.signed_up()
+def test_a_cancelled_authorization(stripe_merchant: StripeMerchant) -> None:
+    billwerk, agreement = stripe_merchant.billwerk, stripe_merchant.signed_up()
     upgrade = billwerk.preauth(agreement, requestedAmount="30.00", isInitial=False)
     assert billwerk.post("Preauth", upgrade).json()["status"] == "Succeeded"
     cancel = billwerk.client.post(f"/api/Preauth/{upgrade['transactionId']}/Cancel")

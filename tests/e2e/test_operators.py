@@ -1,6 +1,6 @@
-"""What an operator does at the command line while the system runs, on a stack of its own.
+"""Test operators' commands on a running stack of their own.
 
-Its faults would hit whatever else is played on a shared one, and its worker is held up.
+Their faults would hit the scenarios of the shared stack, and they stop its worker.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 
-from tests.e2e.platform import CARD, World, around, outcome, wait_until
+from tests.e2e.environment import CARD, Environment, open_environment, outcome, wait_until
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -41,25 +41,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def world(stack: Stack) -> Iterator[World]:
-    with around(stack) as world:
-        world.sign_up(CARD)
-        yield world
+def environment(stack: Stack) -> Iterator[Environment]:
+    with open_environment(stack) as environment:
+        environment.sign_up(CARD)
+        yield environment
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _from_the_start() -> None:
-    """What the other files play in the background is not wanted here."""
+def _start_background() -> None:
+    """Disable the background scenarios: this file uses its own stack."""
 
 
 @dataclass
 class Operator:
-    """Types commands on the stack's machine."""
+    """Runs commands on the stack's machine."""
 
     stack: Stack
 
-    def types(self, *arguments: str, code: int = 0) -> str:
-        """What the command prints, having ended with this exit code."""
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run a command, expect the exit code and return its output."""
         done = subprocess.run(
             [sys.executable, "-m", "integrator.cli", *arguments],
             env=self.stack.env,
@@ -70,12 +70,12 @@ class Operator:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
-    def reads(self, *arguments: str, code: int = 0) -> Any:
-        """The command's document."""
-        return json.loads(self.types(*arguments, "--json", code=code))
+    def run_json(self, *arguments: str, code: int = 0) -> Any:
+        """Run a command and return its JSON document."""
+        return json.loads(self.run(*arguments, "--json", code=code))
 
-    def forgets(self, kind: str, id: str) -> None:
-        """Temporal's retention is over: the workflow is gone."""
+    def delete_workflow(self, kind: str, id: str) -> None:
+        """Delete a workflow, as after Temporal's retention."""
         asyncio.run(_delete(self.stack.run["temporal"], f"demo/{kind}/{id}"))
 
 
@@ -94,123 +94,129 @@ async def _delete(address: str, id: str) -> None:
 
 
 @contextmanager
-def dropped_charges(world: World) -> Iterator[None]:
-    """Charges are booked, and nobody hears of it: the outcome stays unknown."""
-    faults = f"{world.stack.run['sandbox_psp']}/_control/faults"
+def dropped_charges(environment: Environment) -> Iterator[None]:
+    """Drop responses and webhooks of booked charges: the outcome stays unknown."""
+    faults = f"{environment.stack.run['sandbox_psp']}/_control/faults"
     fault = {"kind": "drop", "when": "after", "operations": ["charge"]}
     httpx.post(faults, json=fault).raise_for_status()
-    silence = {"kind": "drop_webhook"}
-    httpx.post(faults, json=silence).raise_for_status()
+    dropped_webhook = {"kind": "drop_webhook"}
+    httpx.post(faults, json=dropped_webhook).raise_for_status()
     try:
         yield
     finally:
         httpx.delete(faults).raise_for_status()
 
 
-def told(screen: str) -> list[str]:
-    """The lines of an explanation but for the one that names its source."""
+def without_source(screen: str) -> list[str]:
+    """Return the lines of an explanation except the one with the state's source."""
     lines = screen.splitlines()
     assert len(lines) <= LINES
-    return [line for line in lines if not line.startswith("As ")]
+    return [line for line in lines if not line.startswith(("Present state", "State from"))]
 
 
-def eventually(read: Callable[[], Any], wanted: Callable[[Any], bool], what: str) -> Any:
-    """What is read as soon as it is as wanted; each command takes long enough for a pause."""
+def eventually(read: Callable[[], Any], condition: Callable[[Any], bool], what: str) -> Any:
+    """Read until the condition holds; each command takes long enough for a pause."""
     deadline = time.monotonic() + 40
-    while not wanted(found := read()):
-        assert time.monotonic() < deadline, f"still waiting for {what}: {found}"
-    return found
+    while not condition(value := read()):
+        assert time.monotonic() < deadline, f"still waiting for {what}: {value}"
+    return value
 
 
-def test_a_story_outlives_its_workflow(world: World, operator: Operator) -> None:
-    id = world.paid("30.00")["transactionId"]
-    refund = world.billwerk.refund(id, "10.00")
-    assert outcome(world.billwerk.post("Refund", refund)) == "Succeeded"
-    world.psp.charge_back(id, 500)
-    wait_until(lambda: world.billwerk.received(id) != [], "the chargeback's announcement")
+def test_a_timeline_survives_its_workflow(environment: Environment, operator: Operator) -> None:
+    id = environment.paid("30.00")["transactionId"]
+    refund = environment.billwerk.refund(id, "10.00")
+    assert outcome(environment.billwerk.post("Refund", refund)) == "Succeeded"
+    environment.psp.charge_back(id, 500)
+    wait_until(lambda: environment.billwerk.webhooks_of(id) != [], "the chargeback's announcement")
     before = eventually(
-        lambda: operator.types("explain", id),
-        lambda screen: "HTTP 200" in screen and "As its workflow says now." in screen,
+        lambda: operator.run("explain", id),
+        lambda screen: "HTTP 200" in screen and "Present state of its workflow." in screen,
         "the delivery's record",
     )
-    for said in ("30.00 EUR taken", "10.00 EUR given back", "5.00 EUR charged back"):
-        assert said in before
+    for expected in ("30.00 EUR taken", "10.00 EUR given back", "5.00 EUR charged back"):
+        assert expected in before
     assert refund["transactionId"] in before
-    operator.forgets("payment", id)
+    operator.delete_workflow("payment", id)
     after = eventually(
-        lambda: operator.types("explain", id),
-        lambda screen: "As the store says: Temporal does not keep" in screen,
+        lambda: operator.run("explain", id),
+        lambda screen: "State from the store: Temporal does not keep" in screen,
         "the workflow's end",
     )
-    assert told(after) == told(before)
-    charge = world.psp.ledger(id)[0].psp_id
-    assert operator.reads("explain", charge)["transaction"]["transaction_id"] == id
+    assert without_source(after) == without_source(before)
+    charge = environment.psp.ledger(id)[0].psp_id
+    assert operator.run_json("explain", charge)["transaction"]["transaction_id"] == id
 
 
-def test_an_unknown_outcome_is_decided(world: World, operator: Operator) -> None:
-    with dropped_charges(world):
-        body = world.billwerk.payment(world.agreements[CARD], "20.00")
-        assert outcome(world.billwerk.post("Payment", body)) == "Pending"
+def test_an_unknown_outcome_is_decided_by_an_operator(
+    environment: Environment, operator: Operator
+) -> None:
+    with dropped_charges(environment):
+        body = environment.billwerk.payment(environment.agreements[CARD], "20.00")
+        assert outcome(environment.billwerk.post("Payment", body)) == "Pending"
         id = body["transactionId"]
-        undecided = operator.types("explain", id)
+        undecided = operator.run("explain", id)
         assert len(undecided.splitlines()) <= LINES
         assert "what became of the request" in undecided
-        wait_until(lambda: world.psp.ledger(id) != [], "the booking nobody heard of")
-        psp_id = world.psp.ledger(id)[0].psp_id
+        wait_until(lambda: environment.psp.ledger(id) != [], "the dropped booking")
+        psp_id = environment.psp.ledger(id)[0].psp_id
         arguments = ("--psp-id", psp_id, "--amount", "20.00", "--by", "ada", "--yes")
         reason = ("--reason", "seen at the PSP's dashboard")
-        done = operator.reads("resolve", id, "succeeded", *reason, *arguments)
+        done = operator.run_json("resolve", id, "succeeded", *reason, *arguments)
     changes = (done["status_before"], done["status_after"], done["refusal"])
     assert changes == ("Pending", "Succeeded", None)
-    assert outcome(world.billwerk.get("Payment", id)) == "Succeeded"
-    wait_until(lambda: world.billwerk.received(id) != [], "the decision's announcement")
-    (decision, *_) = operator.reads("decisions", "--merchant", "demo")["decisions"]
+    assert outcome(environment.billwerk.get("Payment", id)) == "Succeeded"
+    wait_until(lambda: environment.billwerk.webhooks_of(id) != [], "the decision's announcement")
+    (decision, *_) = operator.run_json("decisions", "--merchant", "demo")["decisions"]
     assert (decision["transaction_id"], decision["outcome"]) == (id, "done")
     assert (decision["decided_by"], decision["reason"]) == ("ada", "seen at the PSP's dashboard")
-    refused = operator.reads("resolve", id, "failed", *reason, "--yes", code=1)
+    refused = operator.run_json("resolve", id, "failed", *reason, "--yes", code=1)
     assert "Succeeded already" in refused["refusal"]
-    assert world.psp.kinds(id) == ["charge"]
+    assert environment.psp.kinds(id) == ["charge"]
 
 
-def test_what_a_dead_target_missed_is_announced_by_filter(world: World, operator: Operator) -> None:
-    world.billwerk.answer = lambda body: 503
-    body = world.billwerk.payment(world.agreements[CARD], "20.05")
-    assert outcome(world.billwerk.post("Payment", body)) == "Pending"
+def test_undelivered_webhooks_are_redelivered_by_filter(
+    environment: Environment, operator: Operator
+) -> None:
+    environment.billwerk.respond = lambda body: 503
+    body = environment.billwerk.payment(environment.agreements[CARD], "20.05")
+    assert outcome(environment.billwerk.post("Payment", body)) == "Pending"
     id = body["transactionId"]
-    wait_until(lambda: any(a.body["TransactionId"] == id for a in world.billwerk.attempts), "a try")
+    wait_until(
+        lambda: any(a.body["TransactionId"] == id for a in environment.billwerk.attempts), "a try"
+    )
     listed = eventually(
-        lambda: operator.reads("list", "--webhook", "delivering"),
+        lambda: operator.run_json("list", "--webhook", "delivering"),
         lambda found: found["transactions"] != [],
         "the failed attempt's record",
     )
     assert [row["transaction_id"] for row in listed["transactions"]] == [id]
-    # Without its workflow nobody would try again.
-    operator.forgets("payment", id)
-    world.billwerk.answer = lambda body: 200
+    # Without its workflow the delivery is not retried.
+    operator.delete_workflow("payment", id)
+    environment.billwerk.respond = lambda body: 200
     chosen = ("webhook", "redeliver", "--merchant", "demo", "--since", "1h")
-    meant = operator.reads(*chosen, "--dry-run")["asked"]
-    assert f"demo/{id}" in meant
-    assert operator.reads(*chosen)["asked"] == meant
-    wait_until(lambda: world.billwerk.received(id) != [], "what was missed")
+    selected = operator.run_json(*chosen, "--dry-run")["asked"]
+    assert f"demo/{id}" in selected
+    assert operator.run_json(*chosen)["asked"] == selected
+    wait_until(lambda: environment.billwerk.webhooks_of(id) != [], "what was missed")
 
 
-def test_the_books_are_compared_now(world: World, operator: Operator) -> None:
-    done = operator.reads("reconcile", "--merchant", "demo", "--since", "1h")
+def test_reconciliation_is_started_by_command(environment: Environment, operator: Operator) -> None:
+    done = operator.run_json("reconcile", "--merchant", "demo", "--since", "1h")
     assert done["problems"] == {}
     assert done["movements"].get("stray", 0) == 0
 
 
-def test_the_doctor_sees_a_worker_that_does_not_work(stack: Stack, operator: Operator) -> None:
-    found = operator.reads("doctor")
-    assert found["healthy"], found
-    checks = {finding["check"] for finding in found["findings"]}
+def test_doctor_detects_an_unresponsive_worker(stack: Stack, operator: Operator) -> None:
+    report = operator.run_json("doctor")
+    assert report["healthy"], report
+    checks = {result["check"] for result in report["findings"]}
     assert {"clock", "workers of integrator", "merchant demo", "search attributes"} <= checks
-    assert stack.demo["api_key"] not in json.dumps(found)
+    assert stack.demo["api_key"] not in json.dumps(report)
     worker = int(stack.run["pids"]["worker"])
     os.kill(worker, signal.SIGSTOP)
     try:
-        found = operator.reads("doctor", code=1)
+        report = operator.run_json("doctor", code=1)
     finally:
         os.kill(worker, signal.SIGCONT)
-    bad = {finding["check"] for finding in found["findings"] if finding["level"] == "problem"}
+    bad = {result["check"] for result in report["findings"] if result["level"] == "problem"}
     assert bad == {"workers of integrator", "workers of integrator-reconcile"}

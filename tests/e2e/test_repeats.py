@@ -1,54 +1,60 @@
-"""Requests that come more than once."""
+"""Test repeated requests."""
 
 from typing import Any
 
 import pytest
 
-from tests.e2e.platform import CARD, World, outcome
+from tests.e2e.environment import CARD, Environment, outcome
 from tests.support.billwerk import new_id
 
 pytestmark = pytest.mark.e2e
 
-AT_ONCE = 10
+REPEATS = 10
 
 
-def request(world: World, kind: str) -> tuple[str, dict[str, Any]]:
-    """A request that books one movement."""
+def request(environment: Environment, kind: str) -> tuple[str, dict[str, Any]]:
+    """Build a request that books one movement."""
     match kind:
         case "charge":
-            return "Payment", world.billwerk.payment(world.agreements[CARD], "20.00")
+            return "Payment", environment.billwerk.payment(environment.agreements[CARD], "20.00")
         case "capture":
-            return "Payment", world.capture(world.authorized("20.00"), "20.00")
+            return "Payment", environment.capture(environment.authorized("20.00"), "20.00")
         case "refund":
-            return "Refund", world.billwerk.refund(world.paid("30.00")["transactionId"], "20.00")
+            return "Refund", environment.billwerk.refund(
+                environment.paid("30.00")["transactionId"], "20.00"
+            )
         case _:
-            agreement = world.agreements[CARD]
-            return "Preauth", world.billwerk.preauth(agreement, isInitial=False)
+            agreement = environment.agreements[CARD]
+            return "Preauth", environment.billwerk.preauth(agreement, isInitial=False)
 
 
 @pytest.mark.parametrize("kind", ["charge", "capture", "refund", "authorize"])
-def test_the_same_request_ten_times_at_once_is_one_movement(world: World, kind: str) -> None:
-    resource, body = request(world, kind)
-    answers = world.at_once(*[lambda: world.billwerk.post(resource, body)] * AT_ONCE)
+def test_ten_concurrent_identical_requests_book_one_movement(
+    environment: Environment, kind: str
+) -> None:
+    resource, body = request(environment, kind)
+    answers = environment.at_once(*[lambda: environment.billwerk.post(resource, body)] * REPEATS)
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
-    seen = world.seen(resource, body, answers[0])
-    assert (seen.first, seen.last, seen.booked) == ("Succeeded", "Succeeded", [kind])
-    assert seen.later.content == seen.answer.content
-    assert seen.webhooks == []
+    result = environment.seen(resource, body, answers[0])
+    assert (result.first, result.last, result.booked) == ("Succeeded", "Succeeded", [kind])
+    assert result.later.content == result.answer.content
+    assert result.webhooks == []
 
 
-def test_a_declined_request_repeated_at_once_is_declined_with_one_voice(world: World) -> None:
-    body = world.billwerk.payment(world.agreements[CARD], "20.01")
-    answers = world.at_once(*[lambda: world.billwerk.post("Payment", body)] * AT_ONCE)
+def test_concurrent_declined_requests_get_the_same_response(
+    environment: Environment,
+) -> None:
+    body = environment.billwerk.payment(environment.agreements[CARD], "20.01")
+    answers = environment.at_once(*[lambda: environment.billwerk.post("Payment", body)] * REPEATS)
     assert {answer.status_code for answer in answers} == {422}
     assert len({answer.content for answer in answers}) == 1
-    assert world.psp.ledger(body["transactionId"]) == []
+    assert environment.psp.ledger(body["transactionId"]) == []
 
 
-def test_a_sign_up_posted_again_leads_to_the_same_page(world: World) -> None:
-    body = world.billwerk.preauth(new_id())
-    answers = world.at_once(*[lambda: world.billwerk.post("Preauth", body)] * AT_ONCE)
+def test_a_repeated_sign_up_returns_the_same_redirect(environment: Environment) -> None:
+    body = environment.billwerk.preauth(new_id())
+    answers = environment.at_once(*[lambda: environment.billwerk.post("Preauth", body)] * REPEATS)
     assert len({answer.json()["redirectUrl"] for answer in answers}) == 1
     assert {outcome(answer) for answer in answers} == {"Initiated"}
 
@@ -63,21 +69,21 @@ def test_a_sign_up_posted_again_leads_to_the_same_page(world: World) -> None:
         ("authorize", {"requestedAmount": "1.00"}),
     ],
 )
-def test_an_id_used_before_for_something_else_is_refused(
-    world: World, kind: str, change: dict[str, str]
+def test_a_reused_id_with_another_request_is_refused(
+    environment: Environment, kind: str, change: dict[str, str]
 ) -> None:
-    resource, body = request(world, kind)
-    first = world.billwerk.post(resource, body)
-    again = world.billwerk.post(resource, {**body, **change})
+    resource, body = request(environment, kind)
+    first = environment.billwerk.post(resource, body)
+    again = environment.billwerk.post(resource, {**body, **change})
     assert (again.status_code, outcome(again)) == (500, "AlreadyExecuted")
-    assert world.billwerk.get(resource, body["transactionId"]).content == first.content
-    assert world.psp.kinds(body["transactionId"]) == [kind]
+    assert environment.billwerk.get(resource, body["transactionId"]).content == first.content
+    assert environment.psp.kinds(body["transactionId"]) == [kind]
 
 
-def test_an_id_used_before_for_another_kind_is_refused(world: World) -> None:
-    payment = world.paid("20.00")
-    body = world.billwerk.refund(payment["transactionId"], "20.00")
+def test_a_reused_id_of_another_kind_is_refused(environment: Environment) -> None:
+    payment = environment.paid("20.00")
+    body = environment.billwerk.refund(payment["transactionId"], "20.00")
     body["transactionId"] = payment["transactionId"]
-    answer = world.billwerk.post("Refund", body)
+    answer = environment.billwerk.post("Refund", body)
     assert (answer.status_code, outcome(answer)) == (500, "AlreadyExecuted")
-    assert world.psp.kinds(payment["transactionId"]) == ["charge"]
+    assert environment.psp.kinds(payment["transactionId"]) == ["charge"]

@@ -1,4 +1,4 @@
-"""Payments that go on while parts of the stack are away."""
+"""Payments made while parts of the stack are unavailable."""
 
 import threading
 import time
@@ -8,43 +8,43 @@ from typing import Any, Self
 
 import httpx
 
-from tests.e2e.platform import CARD, HANG_SECONDS, World
+from tests.e2e.environment import CARD, TIMEOUT_SECONDS, Environment
 
 PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A payment whose caller has its answer, after `lost` attempts without one."""
+class AnsweredPayment:
+    """A payment with its response, after `lost` attempts without one."""
 
     request: dict[str, Any]
     answer: httpx.Response
     lost: int
 
 
-def insist(world: World, body: dict[str, Any]) -> Answered:
-    """Repeat a payment for as long as the answer is lost or the service says it is away."""
-    deadline = time.monotonic() + HANG_SECONDS
+def pay_until_answered(environment: Environment, body: dict[str, Any]) -> AnsweredPayment:
+    """Repeat a payment until it gets a response other than 503."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     lost = 0
     while time.monotonic() < deadline:
         try:
-            answer = world.billwerk.post("Payment", body)
+            answer = environment.billwerk.post("Payment", body)
         except httpx.TransportError:
             answer = None
         if answer is not None and answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            return Answered(body, answer, lost)
+            return AnsweredPayment(body, answer, lost)
         lost += 1
         time.sleep(PAUSE_SECONDS)
-    raise AssertionError(f"{body['transactionId']} was never answered")
+    raise AssertionError(f"{body['transactionId']} was never got a response")
 
 
 @dataclass
 class Traffic:
-    """Inside, several callers make one payment after the other; `payments` is what came of it."""
+    """Context in which several callers make payments; `payments` are the results."""
 
-    world: World
+    environment: Environment
     callers: int = 8
-    payments: list[Answered] = field(default_factory=list)
+    payments: list[AnsweredPayment] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -70,15 +70,15 @@ class Traffic:
     def wait_for_more(self, count: int) -> None:
         """Wait until that many further payments have been answered."""
         target = len(self.payments) + count
-        deadline = time.monotonic() + HANG_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while len(self.payments) < target:
             assert time.monotonic() < deadline, "no more payments are answered"
             time.sleep(0.05)
 
     def _pay(self) -> None:
         while not self._over.wait(PAUSE_SECONDS):
-            body = self.world.billwerk.payment(self.world.agreements[CARD], "10.00")
+            body = self.environment.billwerk.payment(self.environment.agreements[CARD], "10.00")
             try:
-                self.payments.append(insist(self.world, body))
+                self.payments.append(pay_until_answered(self.environment, body))
             except AssertionError as error:
                 self.failures.append(error)

@@ -1,6 +1,6 @@
-"""A stack that is watched in every way, with traffic of all kinds behind it.
+"""A stack with metrics, logs and traces, after traffic of all kinds.
 
-Not the one of the end-to-end tests: traces cost memory, and that one's is measured.
+Separate from the stack of the end-to-end tests: traces cost memory, which those measure.
 """
 
 from collections.abc import Iterator
@@ -9,40 +9,40 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from tests.e2e.platform import CARD, IBAN, World, around, wait_until
-from tests.observability.collector import Collector, collecting
+from tests.e2e.environment import CARD, IBAN, Environment, open_environment, wait_until
+from tests.observability.collector import Collector, run_collector
 from tests.support.billwerk import new_id
 from tests.support.stack import Stack
 
 SECRETS = ("4242424242424242", IBAN, "Mia", "Kern", "mia.kern", "Frankfurt", "Basic plan")
 QUERY_TOKEN = "token-in-a-query"
-SCRAPED_EVERY = 1
-REQUEST_ID = "watched-payment-1"
+SCRAPE_INTERVAL_S = 1
+REQUEST_ID = "observed-payment-1"
 
 
 @dataclass
-class Watched:
-    """The world of the stack, its collector, and the ids of some of what was played."""
+class ObservedStack:
+    """Stack with its collector, and the ids of some transactions of the traffic."""
 
-    world: World
+    world: Environment
     collector: Collector
     ids: dict[str, str] = field(default_factory=dict)
 
     @property
     def secrets(self) -> list[str]:
-        """What must not be found anywhere that is watched."""
+        """Return texts that must not occur in metrics, logs and traces."""
         run = self.world.stack.run
         demo = self.world.stack.demo
         return [*SECRETS, *demo.values(), run["merchants"]["demo"]["token"], QUERY_TOKEN]
 
     def metrics(self, process: str) -> str:
-        """The metrics of the `api` or the `worker`, as they are now."""
-        answer = httpx.get(self.world.stack.run["metrics"][process])
-        answer.raise_for_status()
-        return answer.text
+        """Return the current metrics of the `api` or the `worker`."""
+        response = httpx.get(self.world.stack.run["metrics"][process])
+        response.raise_for_status()
+        return response.text
 
-    def play(self) -> None:
-        """Something of everything."""
+    def generate_traffic(self) -> None:
+        """Send requests of every kind."""
         world, billwerk = self.world, self.world.billwerk
         world.sign_up(CARD, IBAN)
         self._pay("paid", "20.00", {"X-Request-Id": REQUEST_ID})
@@ -59,8 +59,8 @@ class Watched:
         settings_id = world.stack.run["merchants"]["demo"]["psp_settings_id"]
         billwerk.client.post(f"/api/notifications/sandbox/{settings_id}", json={"id": "evt_1"})
         billwerk.wait_for_webhook(self.ids["pending"])
-        billwerk.answer = lambda body: 500
-        self._pay("unheard", "20.05")
+        billwerk.respond = lambda body: 500
+        self._pay("undelivered", "20.05")
         wait_until(lambda: any(a.status == 500 for a in billwerk.attempts), "a refused webhook")
 
     def _pay(self, name: str, amount: str, headers: dict[str, str] | None = None) -> None:
@@ -70,9 +70,9 @@ class Watched:
 
 
 @pytest.fixture(scope="session")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A stack that has been played with; started once, for its tracing needs a stack of its own."""
-    with collecting() as collector:
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObservedStack]:
+    """Return a stack after the traffic; started once, because tracing needs a separate stack."""
+    with run_collector() as collector:
         env = {
             "SANDBOX_SETTLE_SECONDS": "1",
             "INTEGRATOR_LOG_FORMAT": "json",
@@ -80,12 +80,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             "INTEGRATOR_RECONCILE_EVERY_SECONDS": "5",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
-        stack = Stack(tmp_path_factory.mktemp("watched"), env)
+        stack = Stack(tmp_path_factory.mktemp("observed"), env)
         try:
             stack.start()
-            with around(stack) as world:
-                watched = Watched(world, collector)
-                watched.play()
-                yield watched
+            with open_environment(stack) as world:
+                observed = ObservedStack(world, collector)
+                observed.generate_traffic()
+                yield observed
         finally:
             stack.stop()

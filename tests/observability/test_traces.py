@@ -1,26 +1,26 @@
-"""One trace leads from a request to the PSP, and says nothing that it should not."""
+"""One trace leads from a request to the PSP, and contains no secrets."""
 
 import pytest
 
-from tests.e2e.platform import wait_until
+from tests.e2e.environment import wait_until
 from tests.observability.collector import Span
-from tests.observability.conftest import Watched
+from tests.observability.conftest import ObservedStack
 
 pytestmark = pytest.mark.e2e
 
 
-def trace_with(watched: Watched, name: str, last: str, **attributes: str) -> list[Span]:
-    """The trace of a span of this name, once its span called `last` has arrived."""
+def wait_for_trace(observed: ObservedStack, name: str, last: str, **attributes: str) -> list[Span]:
+    """Return the trace of a span of this name, once its span `last` has arrived."""
     wait_until(
-        lambda: any(s.name == last for s in watched.collector.trace_of(name, **attributes)),
+        lambda: any(s.name == last for s in observed.collector.find_trace(name, **attributes)),
         f"{last} in the trace of {name}",
     )
-    return watched.collector.trace_of(name, **attributes)
+    return observed.collector.find_trace(name, **attributes)
 
 
-def ancestors(spans: list[Span], span: Span) -> list[str]:
-    """The names from a span up to the root of its trace."""
-    by_id = {one.span_id: one for one in spans}
+def ancestor_names(spans: list[Span], span: Span) -> list[str]:
+    """Return the names from a span up to the root of its trace."""
+    by_id = {other.span_id: other for other in spans}
     names = [span.name]
     while span.parent_id:
         span = by_id[span.parent_id]
@@ -28,13 +28,13 @@ def ancestors(spans: list[Span], span: Span) -> list[str]:
     return names
 
 
-def test_from_the_request_to_the_psp(watched: Watched) -> None:
-    id = f"demo/payment/{watched.ids['paid']}"
+def test_a_trace_leads_from_the_request_to_the_psp(observed: ObservedStack) -> None:
+    id = f"demo/payment/{observed.ids['paid']}"
     start = "StartUpdateWithStartWorkflow:PaymentWorkflow"
-    # The request's own span ends last.
-    spans = trace_with(watched, start, "POST /api/Payment", temporalWorkflowID=id)
+    # The span of the request ends last.
+    spans = wait_for_trace(observed, start, "POST /api/Payment", temporalWorkflowID=id)
     (call,) = [s for s in spans if s.name == "POST" and s.service == "integrator-worker"]
-    assert ancestors(spans, call) == [
+    assert ancestor_names(spans, call) == [
         "POST",
         "RunActivity:charge",
         "StartActivity:charge",
@@ -43,49 +43,52 @@ def test_from_the_request_to_the_psp(watched: Watched) -> None:
     ]
     (request,) = [s for s in spans if s.name == "POST /api/Payment"]
     assert request.service == "integrator-api"
-    (ran,) = [s for s in spans if s.name == "RunWorkflow:PaymentWorkflow"]
-    assert ancestors(spans, ran)[1:] == [start, "POST /api/Payment"]
+    (workflow,) = [s for s in spans if s.name == "RunWorkflow:PaymentWorkflow"]
+    assert ancestor_names(spans, workflow)[1:] == [start, "POST /api/Payment"]
     assert request.attributes["http.status_code"] == "200"
 
 
-def test_to_the_webhooks_target(watched: Watched) -> None:
-    id = f"demo/payment/{watched.ids['pending']}"
-    spans = trace_with(watched, "RunActivity:deliver_webhook", "POST", temporalWorkflowID=id)
-    callers = {ancestors(spans, span)[1] for span in spans if span.name == "POST"}
+def test_a_trace_includes_the_webhook_delivery(observed: ObservedStack) -> None:
+    id = f"demo/payment/{observed.ids['pending']}"
+    spans = wait_for_trace(observed, "RunActivity:deliver_webhook", "POST", temporalWorkflowID=id)
+    callers = {ancestor_names(spans, span)[1] for span in spans if span.name == "POST"}
     assert callers == {"RunActivity:charge", "RunActivity:deliver_webhook"}
 
 
-def test_from_a_notification_to_its_transaction(watched: Watched) -> None:
-    """The transaction keeps its own trace, which began long before; the signal points to the other.
+def test_a_trace_links_a_notification_to_its_transaction(observed: ObservedStack) -> None:
+    """The transaction keeps its own, earlier trace; the span of the signal links to the other.
 
-    A second notification about the same payment may come before or after the first.
+    A second notification about the same payment may arrive before or after the first.
     """
-    id = f"demo/payment/{watched.ids['pending']}"
-    trace = trace_with(watched, "HandleSignal:notify", "HandleSignal:notify", temporalWorkflowID=id)
+    id = f"demo/payment/{observed.ids['pending']}"
+    trace = wait_for_trace(
+        observed, "HandleSignal:notify", "HandleSignal:notify", temporalWorkflowID=id
+    )
     handled = next(span for span in trace if span.name == "HandleSignal:notify")
     assert "POST /api/Payment" in {span.name for span in trace}
     (origin,) = handled.linked
     wait_until(
         lambda: (
-            {s.name for s in watched.collector.spans if s.trace_id == origin}
+            {s.name for s in observed.collector.spans if s.trace_id == origin}
             >= {"POST /api/notifications/{psp}/{pspSettingsId}", "SignalWorkflow:notify"}
         ),
         "the notification's own trace",
     )
 
 
-def test_no_span_holds_a_secret(watched: Watched) -> None:
-    spans = watched.collector.spans
+def test_no_span_holds_a_secret(observed: ObservedStack) -> None:
+    spans = observed.collector.spans
     assert len(spans) > 50
-    told = "\n".join(span.text for span in spans)
-    assert watched.ids["paid"] in told  # ids are there, so a secret would be found
-    assert [secret for secret in watched.secrets if secret in told] == []
+    exported = "\n".join(span.text for span in spans)
+    assert observed.ids["paid"] in exported  # ids are there, so a secret would be found
+    assert [secret for secret in observed.secrets if secret in exported] == []
 
 
-def test_a_line_of_the_log_names_its_trace(watched: Watched) -> None:
-    id = f"demo/payment/{watched.ids['failing']}"
+def test_a_log_line_contains_its_trace_id(observed: ObservedStack) -> None:
+    id = f"demo/payment/{observed.ids['failing']}"
     (trace,) = {
-        s.trace_id for s in watched.collector.trace_of("RunActivity:charge", temporalWorkflowID=id)
+        s.trace_id
+        for s in observed.collector.find_trace("RunActivity:charge", temporalWorkflowID=id)
     }
-    log = (watched.world.stack.data_dir / "logs" / "worker.log").read_text()
+    log = (observed.world.stack.data_dir / "logs" / "worker.log").read_text()
     assert f'"trace_id": "{trace}"' in log

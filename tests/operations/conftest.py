@@ -14,7 +14,7 @@ from integrator.store import Store, TransactionRow
 from integrator.transactions.workflow_inputs import read_state
 from tests.activities.conftest import (  # noqa: F401 - fixtures
     NOW,
-    Book,
+    TransactionFactory,
     empty_database,
     factory,
     merchant,
@@ -27,31 +27,31 @@ from workflows.state import AnyState, Decision, Evidence, EvidenceKind, Transact
 PROOF = Evidence(kind=EvidenceKind.ANSWER, source="charge", at=NOW)
 
 
-def gone() -> RPCError:
+def workflow_not_found() -> RPCError:
     return RPCError("no such workflow", RPCStatusCode.NOT_FOUND, b"")
 
 
 @dataclass
-class FakeGateway:
+class FakeTransactionClient:
     """Fake workflows by id; `asked` records the calls. An unknown id is not found."""
 
     states: dict[str, AnyState] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
     starts: list[AnyInput] = field(default_factory=list)
     reply: ResolveReply | None = None
-    away: Exception | None = None
+    outage: Exception | None = None
     on_look_up: Callable[[AnyState], object] = lambda state: None
 
     async def state(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
     ) -> AnyState:
-        if self.away:
-            raise self.away
+        if self.outage:
+            raise self.outage
         try:
             return self.states[workflow_id(merchant_id, kind, transaction_id)]
         except KeyError:
-            raise gone() from None
+            raise workflow_not_found() from None
 
     async def delivery(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
@@ -59,25 +59,25 @@ class FakeGateway:
         return self.deliveries.get(workflow_id(merchant_id, kind, transaction_id), Delivery())
 
     async def redeliver(self, start: AnyInput) -> None:
-        self._note("redeliver", start)
+        self._record_call("redeliver", start)
 
     async def look_up(self, start: AnyInput, psp_id: str | None = None) -> None:
-        self._note("look_up", start)
+        self._record_call("look_up", start)
         for state in self.states.values():
             self.on_look_up(state)
 
     async def resolve(self, start: AnyInput, decision: Decision) -> ResolveReply:
-        self._note(f"resolve {decision.kind}", start)
+        self._record_call(f"resolve {decision.kind}", start)
         assert self.reply is not None
         return self.reply
 
-    def _note(self, what: str, start: AnyInput) -> None:
-        if self.away:
-            raise self.away
-        self.asked.append((what, start.transaction_id))
+    def _record_call(self, what: str, start: AnyInput) -> None:
+        if self.outage:
+            raise self.outage
+        self.calls.append((what, start.transaction_id))
         self.starts.append(start)
 
-    def run(self, row: TransactionRow, state: AnyState) -> None:
+    def add_workflow(self, row: TransactionRow, state: AnyState) -> None:
         """Add a running workflow of this transaction."""
         self.states[workflow_id(row.merchant_id, TransactionKind(row.kind), row.transaction_id)] = (
             state
@@ -85,22 +85,22 @@ class FakeGateway:
 
 
 @pytest.fixture
-def transaction_client() -> FakeGateway:
-    return FakeGateway()
+def transaction_client() -> FakeTransactionClient:
+    return FakeTransactionClient()
 
 
-async def kept(store: Store, row: TransactionRow) -> TransactionRow:  # noqa: F811
+async def reload(store: Store, row: TransactionRow) -> TransactionRow:  # noqa: F811
     stored = await store.transaction(row.merchant_id, row.transaction_id)
     assert stored is not None
     return stored
 
 
 @dataclass
-class Books:
+class TransactionScenarios:
     """Creates transactions in the states that operators meet."""
 
     store: Store
-    factory: Book
+    factory: TransactionFactory
 
     async def paid(self) -> TransactionRow:
         """Create a charge that succeeded."""
@@ -108,17 +108,17 @@ class Books:
         state = read_state(row.kind, row.snapshot)
         fact = Fact(kind=FactKind.PAID, id="ch_1", amount=row.requested_amount)
         state.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
-        return await self.recorded(row, state)
+        return await self.record(row, state)
 
-    async def unknown(self) -> TransactionRow:
+    async def undecided(self) -> TransactionRow:
         """Create a charge with an unknown outcome that needs attention."""
         row = await self.factory.charge()
         state = read_state(row.kind, row.snapshot)
         state.apply(Pending(psp_id=None), PROOF)
         state.flag_attention("The PSP has not decided for a long time; somebody should ask it why.")
-        return await self.recorded(row, state)
+        return await self.record(row, state)
 
-    async def recorded(self, row: TransactionRow, state: AnyState) -> TransactionRow:
+    async def record(self, row: TransactionRow, state: AnyState) -> TransactionRow:
         """Record the state as the workflow's recorder does."""
         await RecordActivities(self.store).record(
             Record(
@@ -128,12 +128,12 @@ class Books:
                 snapshot=state.model_dump_json(),
             )
         )
-        return await kept(self.store, row)
+        return await reload(self.store, row)
 
 
 @pytest.fixture
-def scenarios(store: Store, factory: Book, psp: object) -> Books:  # noqa: F811
-    return Books(store, factory)
+def scenarios(store: Store, factory: TransactionFactory, psp: object) -> TransactionScenarios:  # noqa: F811
+    return TransactionScenarios(store, factory)
 
 
 @pytest.fixture

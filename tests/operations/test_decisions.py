@@ -12,8 +12,8 @@ from integrator.operations import attention, decisions
 from integrator.operations.decisions import DecisionRequest
 from integrator.store import Merchant, Store
 from integrator.transactions.workflow_inputs import read_state
-from tests.operations.conftest import Books, FakeGateway
-from tests.store.test_decisions import stray
+from tests.operations.conftest import TransactionScenarios, FakeTransactionClient
+from tests.store.test_decisions import unmatched_movement
 from workflows.messages import ResolveReply
 from workflows.state import Refusal
 
@@ -21,12 +21,12 @@ FAILED = DecisionRequest("failed", "ada", "the bank says so")
 
 
 async def test_a_decision_is_audited_with_its_outcome(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
-    row = await scenarios.unknown()
+    row = await scenarios.undecided()
     transaction_client.reply = ResolveReply(status=PaymentTransactionStatus.Failed, version=5)
     result = await decisions.resolve(store, transaction_client, row, FAILED)
-    assert transaction_client.asked == [("resolve failed", row.transaction_id)]
+    assert transaction_client.calls == [("resolve failed", row.transaction_id)]
     assert (result.status_before, result.status_after, result.refusal) == (
         "Pending",
         "Failed",
@@ -38,7 +38,7 @@ async def test_a_decision_is_audited_with_its_outcome(
 
 
 async def test_a_refusal_is_audited(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     row = await scenarios.paid()
     refusal = Refusal(
@@ -54,13 +54,16 @@ async def test_a_refusal_is_audited(
 
 
 async def test_without_a_worker_the_audit_outcome_is_asked(
-    store: Store, scenarios: Books, transaction_client: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    scenarios: TransactionScenarios,
+    transaction_client: FakeTransactionClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def never(*args: object) -> ResolveReply:
         await asyncio.Event().wait()
         raise AssertionError
 
-    row = await scenarios.unknown()
+    row = await scenarios.undecided()
     monkeypatch.setattr(transaction_client, "resolve", never)
     monkeypatch.setattr(decisions, "TIMEOUT", timedelta(milliseconds=10))
     with pytest.raises(OperatorError, match="not known whether the decision was applied"):
@@ -86,9 +89,9 @@ def test_an_incomplete_decision_is_refused(
 
 
 async def test_an_unmatched_movement_is_resolved(
-    store: Store, merchant: Merchant, scenarios: Books
+    store: Store, merchant: Merchant, scenarios: TransactionScenarios
 ) -> None:
-    await store.add_unmatched_movement(stray(merchant))
+    await store.add_unmatched_movement(unmatched_movement(merchant))
     seen = DecisionRequest("acknowledge", "ada", "paid back by hand")
     result = await decisions.resolve_unmatched(store, merchant, "pay_9", seen)
     assert result.refusal is None
@@ -101,10 +104,10 @@ async def test_an_unmatched_movement_is_resolved(
 
 
 async def test_attention_items_are_rendered_with_their_commands(
-    store: Store, merchant: Merchant, scenarios: Books
+    store: Store, merchant: Merchant, scenarios: TransactionScenarios
 ) -> None:
-    row = await scenarios.unknown()
-    await store.add_unmatched_movement(stray(merchant))
+    row = await scenarios.undecided()
+    await store.add_unmatched_movement(unmatched_movement(merchant))
     items = await attention.list_items(store, None, 10)
     assert [item.id for item in items] == [row.transaction_id, "pay_9"]
     transaction, movement = items
@@ -117,8 +120,10 @@ async def test_attention_items_are_rendered_with_their_commands(
     assert await attention.list_items(store, "unknown", 10) == []
 
 
-async def test_a_scan_corrects_attention_marks(store: Store, scenarios: Books) -> None:
-    row = await scenarios.unknown()
+async def test_a_scan_corrects_attention_marks(
+    store: Store, scenarios: TransactionScenarios
+) -> None:
+    row = await scenarios.undecided()
     await scenarios.factory.refund()
     await store.set_attention(row, needed=False)
     seen: list[int] = []

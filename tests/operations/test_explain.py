@@ -15,7 +15,7 @@ from integrator.psp.types import Approved, Fact, FactKind
 from integrator.store import DeliveryRow, NewDecision, Store, TransactionRow
 from integrator.transactions.workflow_inputs import read_state
 from tests.activities.conftest import NOW
-from tests.operations.conftest import PROOF, Books, FakeGateway, kept
+from tests.operations.conftest import PROOF, TransactionScenarios, FakeTransactionClient, reload
 from tests.store.builders import new_notification
 from workflows.messages import Delivery, DeliveryState
 
@@ -37,7 +37,7 @@ def delivery(row: TransactionRow, **changes: Any) -> DeliveryRow:
     )
 
 
-async def around(store: Store, row: TransactionRow) -> None:
+async def add_related_records(store: Store, row: TransactionRow) -> None:
     """Add a delivery, a notification and a decision of the transaction."""
     merchant = await store.merchant(row.merchant_id)
     assert merchant is not None
@@ -57,11 +57,11 @@ async def around(store: Store, row: TransactionRow) -> None:
 
 
 async def test_workflow_and_store_give_the_same_timeline(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     row = await scenarios.paid()
-    await around(store, row)
-    transaction_client.run(row, read_state(row.kind, row.snapshot))
+    await add_related_records(store, row)
+    transaction_client.add_workflow(row, read_state(row.kind, row.snapshot))
     from_workflow = await explain(store, transaction_client, row)
     transaction_client.states.clear()
     from_store = await explain(store, transaction_client, row)
@@ -85,28 +85,31 @@ async def test_workflow_and_store_give_the_same_timeline(
     ids=lambda error: type(error).__name__,
 )
 async def test_an_unavailable_temporal_is_reported(
-    store: Store, scenarios: Books, transaction_client: FakeGateway, error: Exception
+    store: Store,
+    scenarios: TransactionScenarios,
+    transaction_client: FakeTransactionClient,
+    error: Exception,
 ) -> None:
     row = await scenarios.paid()
-    transaction_client.away = error
+    transaction_client.outage = error
     details = await explain(store, transaction_client, row)
     assert details.source is Source.STORE_SILENT
     assert "did not respond" in render.render(details)
 
 
 async def test_a_workflow_state_newer_than_the_store_is_used(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
-    row = await scenarios.unknown()
+    row = await scenarios.undecided()
     ahead = read_state(row.kind, row.snapshot)
     fact = Fact(kind=FactKind.PAID, id="ch_1", amount=row.requested_amount)
     ahead.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
-    transaction_client.run(row, ahead)
+    transaction_client.add_workflow(row, ahead)
     assert "Succeeded" in render.render(await explain(store, transaction_client, row))
 
 
 async def test_a_delivery_interrupted_by_the_workflows_end_counts_as_given_up(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     row = await scenarios.paid()
     delivering = delivery(row, state="delivering", delivered_at=None, last_status=503)
@@ -115,7 +118,7 @@ async def test_a_delivery_interrupted_by_the_workflows_end_counts_as_given_up(
         "given up" in line
         for line in (await explain(store, transaction_client, row)).timeline.next_steps
     )
-    transaction_client.away = TimeoutError()
+    transaction_client.outage = TimeoutError()
     assert any(
         "being delivered" in line
         for line in (await explain(store, transaction_client, row)).timeline.next_steps
@@ -123,11 +126,11 @@ async def test_a_delivery_interrupted_by_the_workflows_end_counts_as_given_up(
 
 
 async def test_a_reopened_run_does_not_hide_earlier_deliveries(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     row = await scenarios.paid()
     await store.record_delivery(delivery(row))
-    transaction_client.run(row, read_state(row.kind, row.snapshot))
+    transaction_client.add_workflow(row, read_state(row.kind, row.snapshot))
     transaction_client.deliveries[f"demo/payment/{row.transaction_id}"] = Delivery(
         state=DeliveryState.IDLE, to_announce=row.version, announced=row.version
     )
@@ -136,7 +139,7 @@ async def test_a_reopened_run_does_not_hide_earlier_deliveries(
 
 
 async def test_a_long_timeline_fits_on_the_screen(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     row = await scenarios.paid()
     state = read_state(row.kind, row.snapshot)
@@ -144,7 +147,7 @@ async def test_a_long_timeline_fits_on_the_screen(
         fact = Fact(kind=FactKind.CHARGED_BACK, id=f"cb_{number}", amount=row.requested_amount)
         state.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
         state.flag_attention(f"Look at number {number}.")
-    row = await scenarios.recorded(row, state)
+    row = await scenarios.record(row, state)
     merchant = await store.merchant("demo")
     assert merchant is not None
     for number in range(30):
@@ -152,7 +155,7 @@ async def test_a_long_timeline_fits_on_the_screen(
         await store.store_notification(
             new_notification(merchant, f"evt_{number}", transaction_id=row.transaction_id)
         )
-        await around(store, row)
+        await add_related_records(store, row)
     details = await explain(store, transaction_client, row)
     lines = render.render(details).split("\n")
     assert len(lines) <= render.MAX_LINES
@@ -163,31 +166,33 @@ async def test_a_long_timeline_fits_on_the_screen(
 
 
 async def test_psp_texts_cannot_control_the_terminal(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     row = await scenarios.paid()
     state = read_state(row.kind, row.snapshot)
     state.flag_attention("\x1b]0;owned\x07 look")
-    row = await scenarios.recorded(row, state)
+    row = await scenarios.record(row, state)
     assert "\x1b" not in render.render(await explain(store, transaction_client, row))
 
 
-async def test_a_transaction_is_found_by_each_of_its_ids(store: Store, scenarios: Books) -> None:
+async def test_a_transaction_is_found_by_each_of_its_ids(
+    store: Store, scenarios: TransactionScenarios
+) -> None:
     row = await scenarios.paid()
     for name in (row.transaction_id, "ch_1", "e" * 24):
         assert (await find_transaction(store, name, None)).transaction_id == row.transaction_id
     with pytest.raises(OperatorError, match="Transaction 'ch_2' does not exist"):
         await find_transaction(store, "ch_2", None)
     other = await store.add_merchant("zeta", "fake")
-    await replace_merchant(store, scenarios, other.id)
+    await add_charge_of(store, scenarios, other.id)
     with pytest.raises(OperatorError, match=r"--merchant demo\|zeta"):
         await find_transaction(store, row.transaction_id, None)
     assert (await find_transaction(store, row.transaction_id, "zeta")).merchant_id == "zeta"
 
 
-async def replace_merchant(store: Store, scenarios: Books, name: str) -> None:
+async def add_charge_of(store: Store, scenarios: TransactionScenarios, name: str) -> None:
     """Create the same transaction for another merchant."""
     merchant = await store.merchant(name)
     assert merchant is not None
     row = await replace(scenarios.factory, merchant=merchant).charge()
-    assert (await kept(store, row)).merchant_id == name
+    assert (await reload(store, row)).merchant_id == name

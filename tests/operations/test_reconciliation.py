@@ -12,7 +12,7 @@ from integrator.operations.time_parsing import parse_time
 from integrator.psp.types import Approved, Fact, FactKind
 from integrator.store import Store
 from integrator.transactions.workflow_inputs import read_state
-from tests.operations.conftest import PROOF, Books, FakeGateway
+from tests.operations.conftest import PROOF, TransactionScenarios, FakeTransactionClient
 from workflows.messages import ReconcileReport
 from workflows.state import AnyState
 
@@ -20,16 +20,19 @@ SOON = timedelta(seconds=5)
 
 
 async def test_a_look_up_waits_for_a_change(
-    store: Store, scenarios: Books, transaction_client: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    scenarios: TransactionScenarios,
+    transaction_client: FakeTransactionClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reconciliation, "_POLL_INTERVAL_S", 0.01)
-    row = await scenarios.unknown()
+    row = await scenarios.undecided()
     fact = Fact(kind=FactKind.PAID, id="ch_1", amount=row.requested_amount)
 
     def succeed(state: AnyState) -> None:
         state.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
 
-    transaction_client.run(row, read_state(row.kind, row.snapshot))
+    transaction_client.add_workflow(row, read_state(row.kind, row.snapshot))
     transaction_client.on_look_up = succeed
     result = await reconciliation.look_up(transaction_client, row, SOON)
     assert (result.status_before, result.status_after, result.changed) == (
@@ -41,7 +44,9 @@ async def test_a_look_up_waits_for_a_change(
 
 
 async def test_an_unchanged_transaction_is_reported(
-    scenarios: Books, transaction_client: FakeGateway, monkeypatch: pytest.MonkeyPatch
+    scenarios: TransactionScenarios,
+    transaction_client: FakeTransactionClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reconciliation, "_POLL_INTERVAL_S", 0.01)
     row = await scenarios.paid()
@@ -51,7 +56,7 @@ async def test_an_unchanged_transaction_is_reported(
 
 
 async def test_an_unstarted_transaction_cannot_be_looked_up(
-    scenarios: Books, transaction_client: FakeGateway
+    scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     with pytest.raises(OperatorError, match="has not started"):
         await reconciliation.look_up(transaction_client, await scenarios.factory.charge(), SOON)

@@ -9,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.operations import redelivery
 from integrator.store import Store, TransactionFilter, TransactionRow
 from tests.activities.conftest import NOW
-from tests.operations.conftest import Books, FakeGateway
+from tests.operations.conftest import TransactionScenarios, FakeTransactionClient
 from tests.operations.test_explain import delivery
 
 UNDELIVERED = TransactionFilter(webhook="undelivered")
@@ -20,21 +20,24 @@ def ignore_progress(done: int, total: int) -> None:
 
 
 @pytest.fixture
-async def undelivered(store: Store, scenarios: Books) -> TransactionRow:
+async def undelivered(store: Store, scenarios: TransactionScenarios) -> TransactionRow:
     row = await scenarios.paid()
     await store.record_delivery(delivery(row, state="undelivered", delivered_at=None))
     return row
 
 
 async def test_undelivered_notifications_are_redelivered(
-    store: Store, scenarios: Books, transaction_client: FakeGateway, undelivered: TransactionRow
+    store: Store,
+    scenarios: TransactionScenarios,
+    transaction_client: FakeTransactionClient,
+    undelivered: TransactionRow,
 ) -> None:
     await scenarios.factory.refund()  # with its payment and its preauth
     steps: list[tuple[int, int]] = []
     result = await redelivery.redeliver_matching(
         store, transaction_client, UNDELIVERED, lambda *step: steps.append(step), dry_run=False
     )
-    assert transaction_client.asked == [("redeliver", undelivered.transaction_id)]
+    assert transaction_client.calls == [("redeliver", undelivered.transaction_id)]
     assert transaction_client.starts[0].resume is not None
     assert (result.asked, result.skipped, result.failed) == (
         [f"demo/{undelivered.transaction_id}"],
@@ -45,30 +48,30 @@ async def test_undelivered_notifications_are_redelivered(
 
 
 async def test_a_dry_run_signals_no_workflow(
-    store: Store, transaction_client: FakeGateway, undelivered: TransactionRow
+    store: Store, transaction_client: FakeTransactionClient, undelivered: TransactionRow
 ) -> None:
     result = await redelivery.redeliver_matching(
         store, transaction_client, UNDELIVERED, ignore_progress, dry_run=True
     )
-    assert (len(result.asked), transaction_client.asked) == (1, [])
+    assert (len(result.asked), transaction_client.calls) == (1, [])
     assert "1 transactions would be announced" in redelivery.render(result, dry_run=True)
 
 
 async def test_unstarted_transactions_are_skipped(
-    store: Store, scenarios: Books, transaction_client: FakeGateway
+    store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     row = await scenarios.factory.charge()
     assert not await redelivery.redeliver(transaction_client, row)
     result = await redelivery.redeliver_matching(
         store, transaction_client, TransactionFilter(), ignore_progress, dry_run=False
     )
-    assert (result.asked, len(result.skipped), transaction_client.asked) == ([], 1, [])
+    assert (result.asked, len(result.skipped), transaction_client.calls) == ([], 1, [])
 
 
 async def test_unreachable_transactions_are_named(
-    store: Store, transaction_client: FakeGateway, undelivered: TransactionRow
+    store: Store, transaction_client: FakeTransactionClient, undelivered: TransactionRow
 ) -> None:
-    transaction_client.away = RPCError("unavailable", RPCStatusCode.UNAVAILABLE, b"")
+    transaction_client.outage = RPCError("unavailable", RPCStatusCode.UNAVAILABLE, b"")
     result = await redelivery.redeliver_matching(
         store, transaction_client, UNDELIVERED, ignore_progress, dry_run=False
     )
@@ -77,7 +80,7 @@ async def test_unreachable_transactions_are_named(
 
 
 async def test_times_are_those_of_the_last_attempt(
-    store: Store, transaction_client: FakeGateway, undelivered: TransactionRow
+    store: Store, transaction_client: FakeTransactionClient, undelivered: TransactionRow
 ) -> None:
     conditions = replace(
         UNDELIVERED, attempted_since=NOW, attempted_until=NOW + timedelta(minutes=1)

@@ -24,7 +24,7 @@ from integrator.store import Store, TransactionRow
 from integrator.store.migrate import upgrade
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import initial_input, input_refresher, read_state
-from tests.activities.conftest import Book
+from tests.activities.conftest import TransactionFactory
 from tests.psp.conftest import Merchant, http, merchant, sandbox_url
 from tests.support.temporal import temporal_binary
 from workflows import search_attributes
@@ -45,7 +45,7 @@ async def temporal() -> AsyncIterator[Client]:
 
 
 @dataclass
-class Live:
+class ReconcileEnvironment:
     """A merchant with its PSP account; `announced` are the change notifications delivered."""
 
     account: Merchant
@@ -53,8 +53,8 @@ class Live:
     client: Client
     store: Store
     transaction_client: TransactionClient
-    factory: Book
-    steps: ReconcileActivities
+    factory: TransactionFactory
+    activities: ReconcileActivities
     announced: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -64,7 +64,7 @@ class Live:
     async def create(self, row: TransactionRow) -> Any:
         return await self.transaction_client.create(initial_input(row))
 
-    async def redirected(self) -> TransactionRow:
+    async def redirected_preauth(self) -> TransactionRow:
         """Create a preauth whose customer has paid at the checkout, without a notification."""
         row = await self.factory.preauth()
         await self.create(row)
@@ -82,7 +82,7 @@ class Live:
         stored = await self.row(row)
         return read_state(stored.kind, stored.snapshot)
 
-    def heard(self, row: TransactionRow) -> int:
+    def count_notifications(self, row: TransactionRow) -> int:
         """Count the change notifications of a transaction."""
         return sum(
             notification["TransactionId"] == row.transaction_id for notification in self.announced
@@ -96,8 +96,8 @@ async def live(
     http: httpx.AsyncClient,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Live]:
-    monkeypatch.setattr(registry, "adapter", lambda name: merchant.adapter)
+) -> AsyncIterator[ReconcileEnvironment]:
+    monkeypatch.setattr(registry, "get_adapter", lambda name: merchant.adapter)
     url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
     await upgrade(url)
     settings = Settings(data_dir=tmp_path, task_queue=f"live-{uuid4().hex}")
@@ -124,13 +124,13 @@ async def live(
         )
         steps = ReconcileActivities(store, http, transaction_client, lag=timedelta(0))
         steps._spot_check = SpotCheck(store, transaction_client, timedelta(0), timedelta(0))
-        yield Live(
+        yield ReconcileEnvironment(
             merchant,
             settings,
             temporal,
             store,
             transaction_client,
-            Book(store, stored_merchant),
+            TransactionFactory(store, stored_merchant),
             steps,
             announced,
         )

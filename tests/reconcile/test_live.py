@@ -13,7 +13,7 @@ from integrator.psp.types import Approved, FactKind
 from integrator.store import TransactionRow
 from tests.activities.conftest import CAPTURE
 from tests.psp import builders
-from tests.reconcile.conftest import Live
+from tests.reconcile.conftest import ReconcileEnvironment
 from workflows.reconcile import ReconcileWorkflow, reconcile_workflow_id
 from workflows.state import TransactionKind
 
@@ -21,9 +21,9 @@ Until = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 FULL = Decimal("119.00")
 
 
-async def authorized(live: Live, until: Until) -> TransactionRow:
-    row = await live.redirected()
-    await live.steps.repair_events(live.start)
+async def authorized(live: ReconcileEnvironment, until: Until) -> TransactionRow:
+    row = await live.redirected_preauth()
+    await live.activities.repair_events(live.start)
 
     async def done() -> bool | None:
         return (await live.state(row)).status is Status.Succeeded or None
@@ -32,7 +32,7 @@ async def authorized(live: Live, until: Until) -> TransactionRow:
     return row
 
 
-async def captured(live: Live, until: Until) -> tuple[TransactionRow, Any]:
+async def captured(live: ReconcileEnvironment, until: Until) -> tuple[TransactionRow, Any]:
     """Create a preauth and its successful capture."""
     await authorized(live, until)
     row = await live.factory.capture()
@@ -41,10 +41,12 @@ async def captured(live: Live, until: Until) -> tuple[TransactionRow, Any]:
     return row, state
 
 
-async def test_a_missed_event_is_imported_from_the_list(live: Live, until: Until) -> None:
-    row = await live.redirected()
+async def test_a_missed_event_is_imported_from_the_list(
+    live: ReconcileEnvironment, until: Until
+) -> None:
+    row = await live.redirected_preauth()
     assert (await live.state(row)).status is Status.Initiated
-    report = await live.steps.repair_events(live.start)
+    report = await live.activities.repair_events(live.start)
     assert report.counts["repaired"] >= 1
 
     async def announced() -> bool | None:
@@ -52,14 +54,16 @@ async def test_a_missed_event_is_imported_from_the_list(live: Live, until: Until
 
     await until(announced)
     assert (await live.state(row)).status is Status.Succeeded
-    again = await live.steps.repair_events(live.start)
+    again = await live.activities.repair_events(live.start)
     assert again.counts["repaired"] == 0
 
 
-async def test_an_external_refund_reaches_its_payment(live: Live, until: Until) -> None:
+async def test_an_external_refund_reaches_its_payment(
+    live: ReconcileEnvironment, until: Until
+) -> None:
     row, state = await captured(live, until)
     created = await live.account.control("refunds", charge=state.psp_transaction_id, amount=1900)
-    report = await live.steps.sweep_movements(live.start)
+    report = await live.activities.sweep_movements(live.start)
     assert report.counts["to_adopt"] == 1
 
     async def announced() -> bool | None:
@@ -69,26 +73,26 @@ async def test_an_external_refund_reaches_its_payment(live: Live, until: Until) 
     state = await live.state(row)
     assert (state.refunded, state.refundable) == (Decimal("19.00"), Decimal("100.00"))
     assert set(state.refunds) == {f"psp:{created['id']}"}
-    report = await live.steps.sweep_movements(live.start)
+    report = await live.activities.sweep_movements(live.start)
     assert (report.counts["adopted"], report.counts["resolved"]) == (1, 1)
 
     # A refund of ours now uses the rest and does not count as external.
     refund = await live.factory.refund()
     assert (await live.create(refund)).status is Status.Succeeded
-    await live.steps.sweep_movements(live.start)
+    await live.activities.sweep_movements(live.start)
     assert (await live.state(row)).refunded == Decimal("38.00")
     assert live.notified(row) == 1
 
 
 async def test_a_later_payment_is_answered_from_an_external_capture(
-    live: Live, until: Until
+    live: ReconcileEnvironment, until: Until
 ) -> None:
     others = await live.account.booked(CAPTURE)  # other accounts use this reference too
     preauth = await authorized(live, until)
     authorization = (await live.state(preauth)).authorization_id
     notified = live.notified(preauth)
     external = await live.account.control("captures", authorization=authorization)
-    await live.steps.sweep_movements(live.start)
+    await live.activities.sweep_movements(live.start)
 
     async def external_recorded() -> bool | None:
         return (await live.state(preauth)).captured_by == f"psp:{external['id']}" or None
@@ -112,11 +116,11 @@ async def test_a_later_payment_is_answered_from_an_external_capture(
 
     await until(capture_recorded)
     # From now on it is an ordinary payment, under its reference at the PSP.
-    assert (await live.steps.sample_final(live.start)).counts == {"matched": 2}
-    counts = (await live.steps.sweep_movements(live.start)).counts
+    assert (await live.activities.sample_final(live.start)).counts == {"matched": 2}
+    counts = (await live.activities.sweep_movements(live.start)).counts
     assert "stray" not in counts
     await live.account.control("chargebacks", charge=external["id"], amount=1900)
-    await live.steps.repair_events(live.start)
+    await live.activities.repair_events(live.start)
 
     async def charged_back() -> bool | None:
         return (await live.state(payment)).total(FactKind.CHARGED_BACK) > 0 or None
@@ -124,12 +128,14 @@ async def test_a_later_payment_is_answered_from_an_external_capture(
     await until(charged_back)
 
 
-async def test_a_payment_of_another_amount_captures_nothing(live: Live, until: Until) -> None:
+async def test_a_payment_of_another_amount_captures_nothing(
+    live: ReconcileEnvironment, until: Until
+) -> None:
     others = await live.account.booked(CAPTURE)  # other accounts use this reference too
     preauth = await authorized(live, until)
     authorization = (await live.state(preauth)).authorization_id
     await live.account.control("captures", authorization=authorization, amount=5000)
-    await live.steps.sweep_movements(live.start)
+    await live.activities.sweep_movements(live.start)
 
     async def external_recorded() -> bool | None:
         return (await live.state(preauth)).captured or None
@@ -142,7 +148,7 @@ async def test_a_payment_of_another_amount_captures_nothing(live: Live, until: U
 
 
 async def test_an_unmatched_payment_is_logged_and_stored(
-    live: Live, caplog: pytest.LogCaptureFixture
+    live: ReconcileEnvironment, caplog: pytest.LogCaptureFixture
 ) -> None:
     card = await live.account.stored_card()
     reference = f"shop-{uuid4().hex}"
@@ -151,7 +157,7 @@ async def test_an_unmatched_payment_is_logged_and_stored(
     )
     assert isinstance(outcome, Approved)
     for counts in ({"stray": 1}, {"stray": 1, "unresolved": 1}):
-        assert (await live.steps.sweep_movements(live.start)).counts == counts
+        assert (await live.activities.sweep_movements(live.start)).counts == counts
     (unmatched,) = await live.store.open_unmatched_movements(live.factory.merchant.psp_settings_id)
     assert (unmatched.psp_id, unmatched.amount, unmatched.reference) == (
         outcome.psp_id,
@@ -164,12 +170,14 @@ async def test_an_unmatched_payment_is_logged_and_stored(
     assert len(warnings) == 1
 
 
-async def test_a_second_charge_of_a_payment_is_recorded(live: Live, until: Until) -> None:
+async def test_a_second_charge_of_a_payment_is_recorded(
+    live: ReconcileEnvironment, until: Until
+) -> None:
     row, _ = await captured(live, until)
     card = await live.account.stored_card()
     second_charge = builders.charge("119.00", ref=CAPTURE, instrument=card, key=uuid4().hex)
     await live.account.connection.charge(second_charge)
-    await live.steps.sweep_movements(live.start)
+    await live.activities.sweep_movements(live.start)
 
     async def recorded() -> bool | None:
         return (await live.state(row)).paid == 2 * FULL or None
@@ -177,8 +185,8 @@ async def test_a_second_charge_of_a_payment_is_recorded(live: Live, until: Until
     await until(recorded)
 
 
-async def test_a_whole_reconciliation_run(live: Live) -> None:
-    row = await live.redirected()
+async def test_a_whole_reconciliation_run(live: ReconcileEnvironment) -> None:
+    row = await live.redirected_preauth()
     report = await live.client.execute_workflow(
         ReconcileWorkflow.run,
         live.start,

@@ -1,4 +1,4 @@
-"""What stands in front of the API's instances: a round robin that drains before it lets go."""
+"""Round-robin load balancer for API instances that drains them before removal."""
 
 import threading
 import time
@@ -10,14 +10,14 @@ from http.server import BaseHTTPRequestHandler
 
 import httpx
 
-from tests.support.serving import Serving
+from tests.support.serving import HttpServer
 
-NOT_PASSED_ON = {"connection", "content-length", "host", "transfer-encoding"}
+HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding"}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request, `at` on the wall clock; `status` None for one that nobody answered."""
+    """One request, `at` on the wall clock; `status` None if it got no response."""
 
     at: float
     seconds: float
@@ -27,56 +27,56 @@ class Call:
 
     @property
     def failed(self) -> bool:
-        """Whether its caller has to repeat it."""
+        """Whether the caller has to repeat the request."""
         return self.status is None or self.status >= httpx.codes.INTERNAL_SERVER_ERROR
 
 
 class Balancer(httpx.BaseTransport):
-    """Asks one instance after the other; the next one only where a connection is refused.
+    """Forwards requests to the instances in turn; to the next if a connection is refused.
 
-    `calls` is what came of each request. Threads may share it.
+    `calls` are the results of the requests. Thread-safe.
     """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._instances: dict[str, httpx.HTTPTransport] = {}
         self._busy: Counter[str] = Counter()
-        self._turn = 0
-        self._news = threading.Condition()
+        self._request_count = 0
+        self._changed = threading.Condition()
 
     def add(self, url: str) -> None:
-        """Give the instance its share from now on."""
-        with self._news:
+        """Add an instance."""
+        with self._changed:
             self._instances[url] = httpx.HTTPTransport()
 
     def drain(self, url: str) -> None:
-        """Send it nothing more and wait until it has answered everything."""
-        with self._news:
+        """Remove an instance and wait until its requests have ended."""
+        with self._changed:
             transport = self._instances.pop(url)
-            assert self._news.wait_for(lambda: not self._busy[url], 30), f"{url} is still busy"
+            assert self._changed.wait_for(lambda: not self._busy[url], 30), f"{url} is still busy"
         transport.close()
 
-    def end(self) -> None:
-        """Let go of all connections."""
-        with self._news:
+    def close(self) -> None:
+        """Close all connections."""
+        with self._changed:
             for transport in self._instances.values():
                 transport.close()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """As a transport does; raises `httpx.TransportError` when nobody answers."""
+        """Forward a request; raises `httpx.TransportError` if no instance responds."""
         began, at = time.monotonic(), time.time()
         status = None
         try:
-            response = self._answered(request)
+            response = self._forward(request)
             status = response.status_code
         finally:
             seconds = time.monotonic() - began
             self.calls.append(Call(at, seconds, request.method, request.url.path, status))
         return response
 
-    def _answered(self, request: httpx.Request) -> httpx.Response:
+    def _forward(self, request: httpx.Request) -> httpx.Response:
         for _ in range(len(self._instances)):
-            with self._next() as (url, transport):
+            with self._next_instance() as (url, transport):
                 request.url = request.url.copy_with(host=url.host, port=url.port)
                 try:
                     response = transport.handle_request(request)
@@ -87,22 +87,22 @@ class Balancer(httpx.BaseTransport):
         raise httpx.ConnectError("No instance accepts connections.", request=request)
 
     @contextmanager
-    def _next(self) -> Iterator[tuple[httpx.URL, httpx.HTTPTransport]]:
-        with self._news:
-            self._turn += 1
-            url = list(self._instances)[self._turn % len(self._instances)]
+    def _next_instance(self) -> Iterator[tuple[httpx.URL, httpx.HTTPTransport]]:
+        with self._changed:
+            self._request_count += 1
+            url = list(self._instances)[self._request_count % len(self._instances)]
             transport = self._instances[url]
             self._busy[url] += 1
         try:
             yield httpx.URL(url), transport
         finally:
-            with self._news:
+            with self._changed:
                 self._busy[url] -= 1
-                self._news.notify_all()
+                self._changed.notify_all()
 
 
-class Door(Serving):
-    """The balancer as a server of its own, for the PSP's notifications."""
+class BalancerServer(HttpServer):
+    """HTTP server in front of the balancer, for the PSP's notifications."""
 
     def __init__(self, balancer: Balancer) -> None:
         self._client = httpx.Client(transport=balancer, base_url="http://integrator")
@@ -111,10 +111,10 @@ class Door(Serving):
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         client = self._client
 
-        class Passing(BaseHTTPRequestHandler):
-            def _pass_on(self) -> None:
+        class ForwardingHandler(BaseHTTPRequestHandler):
+            def _forward(self) -> None:
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                headers = {k: v for k, v in self.headers.items() if k.lower() not in NOT_PASSED_ON}
+                headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
                 try:
                     answer = client.request(
                         self.command, self.path, headers=headers, content=content
@@ -129,15 +129,15 @@ class Door(Serving):
                 self.wfile.write(answer.content)
 
             def do_GET(self) -> None:
-                self._pass_on()
+                self._forward()
 
             def do_POST(self) -> None:
-                self._pass_on()
+                self._forward()
 
             def do_PUT(self) -> None:
-                self._pass_on()
+                self._forward()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Quiet."""
+                """Log nothing."""
 
-        return Passing
+        return ForwardingHandler

@@ -1,6 +1,6 @@
-"""Processes of the product, of this code or of the recorded one, on one Temporal and one database.
+"""Processes of the current or the recorded code on one Temporal server and one database.
 
-Nobody restarts them: what ends unasked is a failure of the test.
+They are not restarted: a process that ends by itself fails the test.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from devtools.campaign.stack import free_ports
 from devtools.devstack import health, seed
 from devtools.devstack.address import Addresses
 from devtools.devstack.runfile import MerchantAccess
-from devtools.devstack.temporal import dynamic_configuration
-from tests.rolling.balancer import Balancer, Door
+from devtools.devstack.temporal import dynamic_config_arguments
+from tests.rolling.balancer import Balancer, BalancerServer
 from tests.rolling.record import ARCHIVE, PACKAGES, ROOT
 from tests.support.temporal import temporal_binary
 from workflows import search_attributes
@@ -37,8 +37,8 @@ STOP_SECONDS = 25.0
 READY = "ready on task queue"
 TASK_FAILED = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 HARMLESS = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
-"""A message came while a workflow was about to end; it looks at it first."""
-FIRST_STEPS = f"""
+"""A message arrived while a workflow was completing; it handles the message first."""
+SETUP = f"""
 from {{module}} import app
 for command in (
     "migrate --no-temporal", "merchant add {MERCHANT} --psp sandbox", "token issue {MERCHANT}"
@@ -46,13 +46,13 @@ for command in (
     app(command.split(), standalone_mode=False)
 """
 """In one process: each would take a second to start."""
-LOST = ("Nondeterminism", "TMPRL1100", "Failing workflow task")
-"""What a worker's log says about a history that its code cannot replay."""
+REPLAY_FAILURES = ("Nondeterminism", "TMPRL1100", "Failing workflow task")
+"""Texts in a worker's log about a history that its code cannot replay."""
 
 
 @dataclass(frozen=True)
-class Code:
-    """Where one version of the product lies."""
+class CodeVersion:
+    """An installed version of the product."""
 
     name: str
     root: Path
@@ -60,7 +60,7 @@ class Code:
     """The module with the application of the command line."""
 
     def run(self, env: Mapping[str, str], *arguments: str) -> str:
-        """Run its command line to the end; returns what it printed."""
+        """Run its command line to the end; return the output."""
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.root,
@@ -72,20 +72,20 @@ class Code:
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def require_own(self, env: Mapping[str, str]) -> None:
-        """An editable install of this code must not stand in for the other."""
+    def require_own_modules(self, env: Mapping[str, str]) -> None:
+        """Assert that all modules come from this version, not from an editable install."""
         names = [part.removesuffix(".py") for part in PACKAGES if (self.root / part).exists()]
-        asked = f"from importlib.util import find_spec\nfor name in {names}:"
-        found = self.run(env, "-c", f"{asked} print(find_spec(name).origin)").split()
-        strays = [file for file in found if not Path(file).is_relative_to(self.root)]
-        assert len(found) == len(names)
-        assert strays == []
+        script = f"from importlib.util import find_spec\nfor name in {names}:"
+        origins = self.run(env, "-c", f"{script} print(find_spec(name).origin)").split()
+        foreign = [file for file in origins if not Path(file).is_relative_to(self.root)]
+        assert len(origins) == len(names)
+        assert foreign == []
 
 
-NEW = Code("new", ROOT)
+CURRENT = CodeVersion("new", ROOT)
 
 
-def previous(folder: Path) -> Code:
+def install_previous(folder: Path) -> CodeVersion:
     """Install the recorded code into a folder of its own.
 
     Its processes run in that folder, so that its modules and its entry points, by which adapters
@@ -98,7 +98,7 @@ def previous(folder: Path) -> Code:
     command = [sys.executable, "-m", "pip", "install", "--quiet", *offline]
     subprocess.run([*command, "--target", str(installed), str(source)], check=True)
     has_old_layout = (installed / "cli.py").exists()
-    return Code("old", installed, "cli" if has_old_layout else "integrator.cli.main")
+    return CodeVersion("old", installed, "cli" if has_old_layout else "integrator.cli.main")
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Instance:
     url: str = ""
 
     def stop(self) -> float:
-        """SIGTERM, and wait for its own end; returns how long that took, in seconds."""
+        """Send SIGTERM and wait for the exit; return the duration in seconds."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(STOP_SECONDS)
@@ -122,10 +122,12 @@ class Instance:
         return self.log.read_text()[-2000:]
 
 
-class Fleet:
-    """Everything that runs; `balancer` knows the API's instances."""
+class Deployment:
+    """All running processes; `balancer` has the API's instances."""
 
-    def __init__(self, folder: Path, client: Client, door: Door, balancer: Balancer) -> None:
+    def __init__(
+        self, folder: Path, client: Client, balancer_server: BalancerServer, balancer: Balancer
+    ) -> None:
         self.client = client
         self.balancer = balancer
         self.sandbox = f"http://127.0.0.1:{free_ports(1)[0]}"
@@ -133,22 +135,22 @@ class Fleet:
         self.token = ""
         self.secrets = seed.DemoSecrets("", "sk_sandbox_rolling", "whsec_rolling")
         self._folder = folder
-        self._door = door
+        self._balancer_server = balancer_server
         # Compiled once: the same code is started again and again.
-        left_out = ("INTEGRATOR_", "PYTHONDONTWRITEBYTECODE")
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+        excluded = ("INTEGRATOR_", "PYTHONDONTWRITEBYTECODE")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(excluded)}
         self.env = {
             **inherited,
             "INTEGRATOR_DATA_DIR": str(folder / "data"),
             "INTEGRATOR_TEMPORAL_ADDRESS": client.service_client.config.target_host,
-            "INTEGRATOR_PUBLIC_URL": door.base,
+            "INTEGRATOR_PUBLIC_URL": balancer_server.base_url,
             "INTEGRATOR_SANDBOX_URL": self.sandbox,
             "INTEGRATOR_RECONCILE_EVERY_SECONDS": "5",
             "SANDBOX_SETTLE_SECONDS": "1",
             "PYTHONUNBUFFERED": "1",
         }
 
-    def start(self, code: Code, module: str, **more: str) -> Instance:
+    def start(self, code: CodeVersion, module: str, **extra_env: str) -> Instance:
         """Start one process of a version; it may take a while to be ready."""
         name = f"{code.name}-{module}-{len(self.instances)}"
         log = self._folder / f"{name}.log"
@@ -156,7 +158,7 @@ class Fleet:
             process = subprocess.Popen(
                 [sys.executable, "-m", module],
                 cwd=code.root,
-                env={**self.env, **more},
+                env={**self.env, **extra_env},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -164,8 +166,8 @@ class Fleet:
         self.instances.append(instance)
         return instance
 
-    async def worker(self, code: Code) -> Instance:
-        """A worker that polls: it says so. The server lists no more than some of many pollers."""
+    async def worker(self, code: CodeVersion) -> Instance:
+        """Start a worker and wait for its log line: the server lists only some of many pollers."""
         instance = self.start(code, "worker")
 
         async def ready() -> bool:
@@ -174,33 +176,33 @@ class Fleet:
         await self._until(ready, instance)
         return instance
 
-    async def api(self, code: Code) -> Instance:
-        """An instance of the API that is ready and gets its share."""
+    async def api(self, code: CodeVersion) -> Instance:
+        """Start an API instance, wait until it is ready and add it to the balancer."""
         port = free_ports(1)[0]
         instance = self.start(code, "api", INTEGRATOR_API_PORT=str(port))
         instance.url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(trust_env=False) as http:
-            await self._until(lambda: health.answers(http, f"{instance.url}/readyz"), instance)
+            await self._until(lambda: health.responds(http, f"{instance.url}/readyz"), instance)
         self.balancer.add(instance.url)
         return instance
 
-    async def retire(self, instance: Instance) -> float:
-        """Stop an instance of the API as it is done behind a load balancer."""
+    async def stop_api(self, instance: Instance) -> float:
+        """Drain and stop an API instance."""
         await asyncio.to_thread(self.balancer.drain, instance.url)
         return await asyncio.to_thread(instance.stop)
 
-    async def open(self, code: Code) -> None:
-        """Database, merchant and PSP account, by the version that runs first."""
+    async def prepare(self, code: CodeVersion) -> None:
+        """Create database, merchant and PSP account with the version that runs first."""
         port = str(httpx.URL(self.sandbox).port)
-        self.start(NEW, "devtools.sandbox_psp", INTEGRATOR_SANDBOX_PORT=port)
-        told = code.run(self.env, "-c", FIRST_STEPS.format(module=code.commands)).split()
-        self.token = told[-1]
-        route = next(word for word in told if word.startswith(self._door.base))
+        self.start(CURRENT, "devtools.sandbox_psp", INTEGRATOR_SANDBOX_PORT=port)
+        printed = code.run(self.env, "-c", SETUP.format(module=code.commands)).split()
+        self.token = printed[-1]
+        route = next(word for word in printed if word.startswith(self._balancer_server.base_url))
         self._access = MerchantAccess(self.token, "sandbox", route.rpartition("/")[2])
 
     async def seed(self) -> None:
-        """Tell the PSP where notifications go, and the merchant's settings how to call the PSP."""
-        addresses = Addresses(self._door.base, self.sandbox, "", None, "")
+        """Configure the PSP's notification address and the merchant's PSP settings."""
+        addresses = Addresses(self._balancer_server.base_url, self.sandbox, "", None, "")
         async with httpx.AsyncClient(trust_env=False, timeout=15) as http:
             await seed.seed_psp(http, addresses, self._access, self.secrets)
 
@@ -213,28 +215,28 @@ class Fleet:
             await asyncio.sleep(0.05)
 
     async def task_failures(self) -> list[tuple[float, str]]:
-        """When a task of any workflow failed, and why; on the wall clock."""
-        found = []
+        """Return wall-clock time and cause of every failed workflow task."""
+        failures = []
         async for execution in self.client.list_workflows():
             handle = self.client.get_workflow_handle(execution.id, run_id=execution.run_id)
             for event in (await handle.fetch_history()).events:
                 failed = event.workflow_task_failed_event_attributes
                 if event.event_type == TASK_FAILED and failed.cause != HARMLESS:
                     at = event.event_time.ToDatetime(UTC).timestamp()
-                    found.append((at, f"{execution.id}: {failed.failure.message}"))
-        return found
+                    failures.append((at, f"{execution.id}: {failed.failure.message}"))
+        return failures
 
-    def logged_losses(self) -> list[str]:
-        """Lines of the workers' logs about histories that did not replay."""
+    def replay_failures(self) -> list[str]:
+        """Return the workers' log lines about histories that did not replay."""
         return [
             f"{instance.name}: {line}"
             for instance in self.instances
             for line in instance.log.read_text().splitlines()
-            if any(word in line for word in LOST)
+            if any(word in line for word in REPLAY_FAILURES)
         ]
 
     def stop(self) -> None:
-        """End whatever still runs."""
+        """Kill all processes that still run."""
         for instance in self.instances:
             if instance.process.poll() is None:
                 instance.process.kill()
@@ -242,22 +244,22 @@ class Fleet:
 
 
 @asynccontextmanager
-async def opened(folder: Path, first: Code) -> AsyncIterator[Fleet]:
-    """A fleet without workers and API yet."""
+async def open_deployment(folder: Path, first: CodeVersion) -> AsyncIterator[Deployment]:
+    """Open a deployment without workers and API instances."""
     environment = await WorkflowEnvironment.start_local(
         search_attributes=search_attributes.KEYS,
         dev_server_existing_path=temporal_binary(),
-        dev_server_extra_args=dynamic_configuration(),
+        dev_server_extra_args=dynamic_config_arguments(),
     )
     balancer = Balancer()
     try:
-        with Door(balancer) as door:
-            fleet = Fleet(folder, environment.client, door, balancer)
+        with BalancerServer(balancer) as balancer_server:
+            deployment = Deployment(folder, environment.client, balancer_server, balancer)
             try:
-                await fleet.open(first)
-                yield fleet
+                await deployment.prepare(first)
+                yield deployment
             finally:
-                fleet.stop()
-                balancer.end()
+                deployment.stop()
+                balancer.close()
     finally:
         await environment.shutdown()

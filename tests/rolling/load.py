@@ -1,4 +1,4 @@
-"""Merchants' customers at work: sign-ups, charges, captures, refunds, and looking at them again."""
+"""Load generator: sign-ups, charges, captures, refunds and reads."""
 
 import itertools
 import threading
@@ -10,45 +10,49 @@ from typing import Any, Self
 
 import httpx
 
-from tests.e2e.platform import CARD, IBAN, outcome
+from tests.e2e.environment import CARD, IBAN, outcome
 from tests.e2e.sandbox import SandboxPsp
 from tests.rolling.balancer import Balancer
-from tests.support.billwerk import Billwerk, new_id, pay_at_checkout
+from tests.support.billwerk import Billwerk, new_id, submit_checkout
 
 PAUSE_SECONDS = 0.2
-REST_SECONDS = 40.0
+TIMEOUT_SECONDS = 40.0
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is to become of a transaction; `movements` in the PSP's ledger, `told` by webhook."""
+    """Expected result of a transaction; `movements` in the PSP's ledger, `notified` by webhook."""
 
     resource: str
     id: str
     status: str
     movements: tuple[str, ...]
-    told: bool = False
+    notified: bool = False
 
 
 @dataclass(frozen=True)
-class Rested:
-    """What has become of it."""
+class FinalResult:
+    """Actual result of a transaction."""
 
     expected: Expected
     status: str
     movements: tuple[str, ...]
-    told: int
+    notified: int
 
     @property
-    def right(self) -> bool:
-        """As expected, each movement once."""
-        wanted = self.expected
-        heard = self.told > 0 or not wanted.told
-        return (self.status, self.movements, heard) == (wanted.status, wanted.movements, True)
+    def matches(self) -> bool:
+        """Whether the result is as expected, with each movement once."""
+        expected = self.expected
+        notified = self.notified > 0 or not expected.notified
+        return (self.status, self.movements, notified) == (
+            expected.status,
+            expected.movements,
+            True,
+        )
 
 
 class Load:
-    """Inside, callers play one customer after the other; `expected` is what they have begun."""
+    """Context in which callers run transactions; `expected` are their expected results."""
 
     def __init__(self, billwerk: Billwerk, psp: SandboxPsp, callers: int) -> None:
         self.expected: list[Expected] = []
@@ -56,11 +60,11 @@ class Load:
         self._psp = psp
         self._callers = callers
         self._agreements: dict[str, str] = {}
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(callers)
 
     def sign_up(self) -> None:
-        """An agreement for a card and one for a direct debit."""
+        """Create an agreement for a card and one for a direct debit."""
         for means in (CARD, IBAN):
             self._agreements[means] = new_id()
         self._billwerk.sign_up_card(self._agreements[CARD], CARD)
@@ -76,49 +80,55 @@ class Load:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._stopped.set()
         self._pool.shutdown()
         for call in self._calls:
             call.result()
 
-    def rested(self) -> list[Rested]:
-        """Wait until everything is as expected, or until that takes too long."""
-        deadline = time.monotonic() + REST_SECONDS
+    def final_results(self) -> list[FinalResult]:
+        """Wait until all results match, up to the timeout."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         with ThreadPoolExecutor(self._callers) as pool:
-            return list(pool.map(lambda one: self._rest(one, deadline), self.expected))
+            return list(
+                pool.map(
+                    lambda expected: self._wait_until_matching(expected, deadline), self.expected
+                )
+            )
 
-    def _rest(self, expected: Expected, deadline: float) -> Rested:
-        found = self._look(expected)
-        while not found.right and time.monotonic() < deadline:
+    def _wait_until_matching(self, expected: Expected, deadline: float) -> FinalResult:
+        result = self._read_result(expected)
+        while not result.matches and time.monotonic() < deadline:
             time.sleep(0.2)
-            found = self._look(expected)
-        return found
+            result = self._read_result(expected)
+        return result
 
-    def _look(self, expected: Expected) -> Rested:
+    def _read_result(self, expected: Expected) -> FinalResult:
         status = outcome(self._billwerk.get(expected.resource, expected.id))
         movements = tuple(self._psp.kinds(expected.id))
-        return Rested(expected, status, movements, len(self._billwerk.received(expected.id)))
+        return FinalResult(
+            expected, status, movements, len(self._billwerk.webhooks_of(expected.id))
+        )
 
     def _play(self, first: int) -> None:
-        stories = (self._refunded, self._late, self._captured, self._debited, self._declined)
+        scenarios = (self._refunded, self._late, self._captured, self._debited, self._declined)
         for number in itertools.count(first):
-            stories[number % len(stories)]()
-            if self._over.wait(PAUSE_SECONDS):
+            scenarios[number % len(scenarios)]()
+            if self._stopped.wait(PAUSE_SECONDS):
                 return
 
     def _refunded(self) -> None:
         paid = self._pay(self._billwerk.payment(self._agreements[CARD], "10.00"), "charge")
-        self._refund(paid, "4.00", told=False)
+        self._refund(paid, "4.00", notified=False)
 
     def _late(self) -> None:
         """Pending first; a notification of the PSP decides it."""
-        self._pay(self._billwerk.payment(self._agreements[CARD], "10.05"), "charge", told=True)
+        self._pay(self._billwerk.payment(self._agreements[CARD], "10.05"), "charge", notified=True)
 
     def _captured(self) -> None:
         """A sign-up through the checkout page, with a redirect, and its capture."""
         body = self._billwerk.preauth(new_id(), requestedAmount="20.00")
         opened = self._call("Preauth", body)
-        pay_at_checkout(opened["redirectUrl"], CARD)
+        submit_checkout(opened["redirectUrl"], CARD)
         self._billwerk.finalize(body["transactionId"]).raise_for_status()
         id = body["transactionId"]
         self._expect(Expected("Preauth", id, "Succeeded", ("authorize",)))
@@ -126,7 +136,7 @@ class Load:
         self._pay(capture, "capture")
 
     def _debited(self) -> None:
-        self._pay(self._billwerk.debit(self._agreements[IBAN], "30.00"), "charge", told=True)
+        self._pay(self._billwerk.debit(self._agreements[IBAN], "30.00"), "charge", notified=True)
 
     def _declined(self) -> None:
         body = self._billwerk.payment(self._agreements[CARD], "10.01")
@@ -134,16 +144,16 @@ class Load:
         assert outcome(refused) in ("InsufficientBalance", "Pending"), refused.text
         self._expect(Expected("Payment", body["transactionId"], "InsufficientBalance", ()))
 
-    def _pay(self, body: dict[str, Any], movement: str, *, told: bool = False) -> str:
+    def _pay(self, body: dict[str, Any], movement: str, *, notified: bool = False) -> str:
         id = str(body["transactionId"])
         self._call("Payment", body)
-        self._expect(Expected("Payment", id, "Succeeded", (movement,), told))
+        self._expect(Expected("Payment", id, "Succeeded", (movement,), notified))
         return id
 
-    def _refund(self, payment: str, amount: str, *, told: bool) -> None:
+    def _refund(self, payment: str, amount: str, *, notified: bool) -> None:
         body = self._billwerk.refund(payment, amount)
         self._call("Refund", body)
-        self._expect(Expected("Refund", body["transactionId"], "Succeeded", ("refund",), told))
+        self._expect(Expected("Refund", body["transactionId"], "Succeeded", ("refund",), notified))
 
     def _call(self, resource: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self._billwerk.post(resource, body).raise_for_status()
@@ -156,7 +166,7 @@ class Load:
 
 
 def merchant(balancer: Balancer, token: str) -> Billwerk:
-    """The platform, whose requests go through the balancer."""
+    """Create a Billwerk+ client whose requests go through the balancer."""
     billwerk = Billwerk("http://integrator", token)
     headers = billwerk.client.headers
     billwerk.client.close()

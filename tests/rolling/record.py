@@ -1,6 +1,6 @@
-"""Keeps the product's code of one commit: `python -m tests.rolling.record [COMMIT]`.
+"""Archive the product's code of one commit: `python -m tests.rolling.record [COMMIT]`.
 
-The rolling test starts from it. To be run at each release, with the commit that was released.
+The rolling test starts from it. Run it at each release with the released commit.
 """
 
 import lzma
@@ -23,10 +23,10 @@ PACKAGES = (
     ),
     *("operations", "psp", "runtime", "sandbox_psp", "store", "worker.py", "workflows"),
 )
-"""What is installed of the product, in any of its versions."""
+"""Top-level packages and modules of the product in any version."""
 
 PARTS = ("pyproject.toml", "README.md", *PACKAGES)
-"""What a version is installed from."""
+"""Files from which a version is installed."""
 
 
 def git(*arguments: str) -> bytes:
@@ -35,8 +35,8 @@ def git(*arguments: str) -> bytes:
 
 def main(commit: str) -> None:
     """Write the archive; the same commit makes the same file."""
-    there = git("ls-tree", "--name-only", commit).decode().split()
-    tar = git("archive", "--format=tar", commit, *(part for part in PARTS if part in there))
+    existing = git("ls-tree", "--name-only", commit).decode().split()
+    tar = git("archive", "--format=tar", commit, *(part for part in PARTS if part in existing))
     ARCHIVE.write_bytes(lzma.compress(tar, preset=9 | lzma.PRESET_EXTREME))
     sys.stdout.write(f"{ARCHIVE.name}: {ARCHIVE.stat().st_size // 1024} KB of {commit}\n")
 

@@ -1,4 +1,4 @@
-"""Worker versions on a real server: nothing before the promotion, everything after it."""
+"""Test worker versions on a real server: no tasks before the promotion, all after it."""
 
 import asyncio
 import os
@@ -28,16 +28,16 @@ from integrator.temporal.worker_versioning import (
     build_id,
     code_fingerprint,
     identity,
-    read_identity,
+    parse_identity,
 )
 from tests.support.temporal import temporal_binary
-from tests.workflows.conftest import World
+from tests.workflows.conftest import WorkflowHarness
 from workflows import search_attributes
 from workflows.messages import REDELIVER, STATE
 
 COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-QUIET_SECONDS = 1.0
-"""A task that anybody would take is taken within milliseconds."""
+IDLE_SECONDS = 1.0
+"""An available task is taken within milliseconds."""
 
 Handle = WorkflowHandle[Any, Any]
 
@@ -66,13 +66,13 @@ async def settings(client: Client, tmp_path: Path) -> Settings:
 
 @asynccontextmanager
 async def working(client: Client, settings: Settings, build: str) -> AsyncIterator[None]:
-    """The real worker, saying that it is of this build."""
+    """Run the real worker with this build id."""
     own = settings.model_copy(update={"worker_build_id": build})
     async with (
         Store(settings.resolved_database_url, KeyRing({"test": bytes(32)})) as store,
-        httpx.AsyncClient() as nobody,
-        worker.build_worker(client, own, store, nobody, nobody),
-        worker.build_reconciler(client, own, store, nobody),
+        httpx.AsyncClient() as http,
+        worker.build_worker(client, own, store, http, http),
+        worker.build_reconciliation_worker(client, own, store, http),
     ):
         yield
 
@@ -82,41 +82,41 @@ async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
         if await check():
             return
         await asyncio.sleep(0.05)
-    raise AssertionError("it did not come true in time")
+    raise AssertionError("the condition did not become true in time")
 
 
-async def promoted(settings: Settings, build: str) -> None:
-    """As an operator who waits for the new worker to show."""
+async def promote_when_polling(settings: Settings, build: str) -> None:
+    """Promote a build as soon as its worker polls."""
 
     async def polls() -> bool:
-        return build in states_of(await worker_versions.look(settings))
+        return build in states_of(await worker_versions.read_versions(settings))
 
     await eventually(polls)
     await worker_versions.promote(settings, build)
 
 
-def states_of(found: worker_versions.Found) -> dict[str, str]:
-    return {version.build_id: version.status for version in found.versions}
+def states_of(versions: worker_versions.WorkerVersions) -> dict[str, str]:
+    return {version.build_id: version.status for version in versions.versions}
 
 
-async def begun(client: Client, settings: Settings) -> Handle:
-    """A payment whose caller has not asked for the outcome: it waits and does nothing."""
-    start = World(env=None, gateway=None, queue="").payment()  # type: ignore[arg-type]
+async def start_payment(client: Client, settings: Settings) -> Handle:
+    """Start a payment whose caller has not sent its update: it waits."""
+    start = WorkflowHarness(env=None, client=None, queue="").payment()  # type: ignore[arg-type]
     return await client.start_workflow(
         "PaymentWorkflow", start, id=start.transaction_id, task_queue=settings.task_queue
     )
 
 
 async def builds(handle: Handle) -> list[str | None]:
-    """Who has worked on it, task by task, as the identities tell."""
+    """Return the build id of each completed task, by the workers' identities."""
     events = (await handle.fetch_history()).events
     done = [e.workflow_task_completed_event_attributes for e in events if e.event_type == COMPLETED]
-    known = [read_identity(task.identity) for task in done]
-    return [one.build_id if one else None for one in known]
+    identities = [parse_identity(task.identity) for task in done]
+    return [identity.build_id if identity else None for identity in identities]
 
 
 async def next_build(handle: Handle) -> str | None:
-    """Who takes the next task of a workflow that runs."""
+    """Return the build id that takes the next task of a running workflow."""
     before = len(await builds(handle))
     await handle.signal(REDELIVER)
 
@@ -127,8 +127,8 @@ async def next_build(handle: Handle) -> str | None:
     return (await builds(handle))[before]
 
 
-async def moved(handle: Handle, build: str) -> None:
-    """A task may still go where the last one went; then all go to `build`."""
+async def wait_until_moved(handle: Handle, build: str) -> None:
+    """Wait until tasks go to `build`: one may still go to the previous worker."""
 
     async def taken() -> bool:
         return await next_build(handle) == build
@@ -141,49 +141,49 @@ async def test_a_version_gets_nothing_before_its_promotion_and_everything_after(
     client: Client, settings: Settings
 ) -> None:
     async with working(client, settings, "one"):
-        running = await begun(client, settings)
-        await asyncio.sleep(QUIET_SECONDS)
+        running = await start_payment(client, settings)
+        await asyncio.sleep(IDLE_SECONDS)
         assert await builds(running) == []
-        await promoted(settings, "one")
+        await promote_when_polling(settings, "one")
         await running.query(STATE)
         assert await next_build(running) == "one"
 
         async with working(client, settings, "two"):
-            await asyncio.sleep(QUIET_SECONDS)
+            await asyncio.sleep(IDLE_SECONDS)
             assert await next_build(running) == "one"
-            assert await next_build(await begun(client, settings)) == "one"
-            assert states_of(await worker_versions.look(settings)) == {
+            assert await next_build(await start_payment(client, settings)) == "one"
+            assert states_of(await worker_versions.read_versions(settings)) == {
                 "one": "current",
                 "two": "inactive",
             }
 
-            await promoted(settings, "two")
-            await moved(running, "two")
-            assert await next_build(await begun(client, settings)) == "two"
+            await promote_when_polling(settings, "two")
+            await wait_until_moved(running, "two")
+            assert await next_build(await start_payment(client, settings)) == "two"
 
-            await promoted(settings, "one")
-            await moved(running, "one")
+            await promote_when_polling(settings, "one")
+            await wait_until_moved(running, "one")
 
 
-async def test_a_build_that_nobody_runs_cannot_be_promoted(
+async def test_a_build_without_workers_cannot_be_promoted(
     client: Client, settings: Settings
 ) -> None:
     async with working(client, settings, "one"):
-        await promoted(settings, "one")
-        with pytest.raises(OperatorError, match="Temporal refuses"):
+        await promote_when_polling(settings, "one")
+        with pytest.raises(OperatorError, match="Temporal rejected the request"):
             await worker_versions.promote(settings, "none")
 
 
-async def test_without_a_deployment_whoever_polls_works_and_says_what_it_is(
+async def test_without_a_deployment_every_polling_worker_gets_tasks(
     client: Client, settings: Settings
 ) -> None:
-    plain = settings.model_copy(update={"worker_deployment": None})
-    async with working(client, plain, "one"):
-        assert await next_build(await begun(client, plain)) == "one"
-        found = await worker_versions.look(plain)
-        assert (found.pollers[0].build_id, found.versions) == ("one", [])
+    unversioned = settings.model_copy(update={"worker_deployment": None})
+    async with working(client, unversioned, "one"):
+        assert await next_build(await start_payment(client, unversioned)) == "one"
+        versions = await worker_versions.read_versions(unversioned)
+        assert (versions.pollers[0].build_id, versions.versions) == ("one", [])
         with pytest.raises(OperatorError, match="INTEGRATOR_WORKER_DEPLOYMENT"):
-            await worker_versions.promote(plain, "one")
+            await worker_versions.promote(unversioned, "one")
 
 
 async def test_the_command_line_shows_and_promotes(client: Client, settings: Settings) -> None:
@@ -200,29 +200,29 @@ async def test_the_command_line_shows_and_promotes(client: Client, settings: Set
         return done.stdout
 
     async with working(client, settings, "one"):
-        await promoted(settings, "one")
+        await promote_when_polling(settings, "one")
         async with working(client, settings, "two"):
 
             async def polls() -> bool:
-                return "two" in states_of(await worker_versions.look(settings))
+                return "two" in states_of(await worker_versions.read_versions(settings))
 
             await eventually(polls)
             assert "two is the current" in await asyncio.to_thread(integrator, "promote", "two")
-            shown = await asyncio.to_thread(integrator, "versions")
-            assert [word for word in shown.split() if word in ("current", "draining")]
-            assert str(os.getpid()) in shown
+            output = await asyncio.to_thread(integrator, "versions")
+            assert [word for word in output.split() if word in ("current", "draining")]
+            assert str(os.getpid()) in output
 
 
 def test_a_build_is_known_by_its_code_unless_it_is_named(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     assert build_id(settings).endswith(f"-{code_fingerprint()}")
     named = settings.model_copy(update={"worker_build_id": "2026-11-23.1"})
-    who = read_identity(identity(named))
-    assert who is not None
-    assert who.process.startswith(f"{os.getpid()}@")
-    assert who.build_id == "2026-11-23.1"
-    assert build_id(settings).startswith(f"{who.version}-")
-    assert read_identity("4711@somewhere") is None
+    parsed = parse_identity(identity(named))
+    assert parsed is not None
+    assert parsed.process.startswith(f"{os.getpid()}@")
+    assert parsed.build_id == "2026-11-23.1"
+    assert build_id(settings).startswith(f"{parsed.version}-")
+    assert parse_identity("4711@somewhere") is None
 
 
 def test_a_name_that_temporal_or_the_identity_could_not_take_is_refused(tmp_path: Path) -> None:

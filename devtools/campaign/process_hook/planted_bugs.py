@@ -1,6 +1,6 @@
-"""Bugs to be found by a campaign, each switched on by replacing functions of the product.
+"""Bugs that a campaign must detect, each enabled by replacing functions of the product.
 
-Lives in the processes of a campaign's stack, never in production code.
+Loaded only into the processes of a campaign's stack, never into production code.
 """
 
 import asyncio
@@ -16,50 +16,50 @@ BUGS: dict[str, Callable[[], None]] = {}
 
 
 def plant(name: str) -> None:
-    """Switch a bug on; KeyError for an unknown one."""
+    """Enable a bug; raises KeyError for an unknown one."""
     BUGS[name]()
     sys.stderr.write(f"planted: {name}\n")
 
 
-def swap(owner: Any, name: str, function: Any) -> None:
-    """Put another function in the place of one of the product's; AttributeError without it."""
-    getattr(owner, name)
-    setattr(owner, name, function)
+def swap(target: Any, name: str, function: Any) -> None:
+    """Replace a function of the product; raises AttributeError if it does not exist."""
+    getattr(target, name)
+    setattr(target, name, function)
 
 
 def bug(function: Callable[[], None]) -> Callable[[], None]:
-    """Offer a bug under the name of the function that plants it."""
+    """Register a bug under the name of the function that plants it."""
     BUGS[function.__name__.replace("_", "-")] = function
     return function
 
 
 @bug
 def new_key_per_attempt() -> None:
-    """Every attempt at the PSP has an idempotency key of its own."""
+    """Use a new idempotency key for every attempt at the PSP."""
     from activities import psp_requests
 
-    common = psp_requests._common
+    common = psp_requests._common_fields
 
-    def renamed(call: Any, row: Any) -> Any:
+    def changed(call: Any, row: Any) -> Any:
         return {**common(call, row), "idempotency_key": secrets.token_hex(12)}
 
-    swap(psp_requests, "_common", renamed)
+    swap(psp_requests, "_common_fields", changed)
 
 
 @bug
 def unknown_is_failed() -> None:
-    """A timeout, a lost connection or a server error ends the transaction as failed."""
+    """End the transaction as failed after a timeout, a lost connection or a server error."""
     from integrator.psp.types import Declined
 
     def failed(call: Any) -> Any:
         return Declined(message="The PSP did not answer.")
 
-    _answer_instead_of_outage(failed)
+    _replace_outages(failed)
 
 
 @bug
 def unknown_is_succeeded() -> None:
-    """A timeout, a lost connection or a server error is taken for a success."""
+    """Treat a timeout, a lost connection or a server error as a success."""
     from integrator.psp.types import Approved, Capture, Charge, Fact, FactKind
 
     def done(call: Any) -> Any:
@@ -67,39 +67,39 @@ def unknown_is_succeeded() -> None:
         id = f"guess_{call.reference}"
         return Approved(psp_id=id, facts=(Fact(kind=kind, id=id, amount=call.amount),))
 
-    _answer_instead_of_outage(done)
+    _replace_outages(done)
 
 
 @bug
 def refunds_without_reservation() -> None:
-    """A refund is granted whatever is left of the payment."""
+    """Accept a refund without checking what is left of the payment."""
     from workflows.state import PaymentState
 
-    swap(PaymentState, "refuse_refund", lambda self, amount, currency, by: None)
+    swap(PaymentState, "check_refund", lambda self, amount, currency, by: None)
 
 
 @bug
 def refund_settled_twice() -> None:
-    """What a refund gave back is told to its payment twice, and counted each time."""
+    """Report a refund's result to its payment twice, and count it each time."""
     from integrator.transactions.transaction_client import TransactionClient
     from workflows.state import PaymentState
 
-    tell, settle = TransactionClient.close_reservation, PaymentState.close_reservation
+    send, apply = TransactionClient.close_reservation, PaymentState.close_reservation
 
-    async def twice(self: Any, start: Any, settlement: Any) -> None:
-        await tell(self, start, settlement)
-        await tell(self, start, settlement)
+    async def send_twice(self: Any, start: Any, result: Any) -> None:
+        await send(self, start, result)
+        await send(self, start, result)
 
-    def counted(self: Any, by: str, booked: Any, now: Any) -> Any:
-        return settle(self, f"{by}/{len(self.refunds)}" if by in self.refunds else by, booked, now)
+    def count_twice(self: Any, by: str, booked: Any, now: Any) -> Any:
+        return apply(self, f"{by}/{len(self.refunds)}" if by in self.refunds else by, booked, now)
 
-    swap(TransactionClient, "close_reservation", twice)
-    swap(PaymentState, "close_reservation", counted)
+    swap(TransactionClient, "close_reservation", send_twice)
+    swap(PaymentState, "close_reservation", count_twice)
 
 
 @bug
 def webhook_sent_once() -> None:
-    """A change notification that is not delivered at once is never sent again."""
+    """Never retry a change notification whose first delivery fails."""
     import httpx
     from temporalio.exceptions import ApplicationError
 
@@ -107,114 +107,114 @@ def webhook_sent_once() -> None:
 
     post = WebhookActivities._post
 
-    async def once(self: Any, target: str, body: bytes, attempt: int) -> Any:
+    async def post_once(self: Any, target: str, body: bytes, attempt: int) -> Any:
         with contextlib.suppress(ApplicationError):
             await post(self, target, body, attempt)
         return httpx.Response(200)
 
-    swap(WebhookActivities, "_post", once)
+    swap(WebhookActivities, "_post", post_once)
 
 
 @bug
 def change_not_announced() -> None:
-    """What the PSP reports later is recorded, and Billwerk+ never hears of it."""
+    """Record what the PSP reports later without notifying Billwerk+."""
     from workflows.transaction_workflow import TransactionWorkflow
 
-    swap(TransactionWorkflow, "_note", lambda self, change_state: change_state())
+    swap(TransactionWorkflow, "_apply_change", lambda self, change_state: change_state())
 
 
 @bug
 def notification_dropped() -> None:
-    """A PSP's notification is answered with 200 and forgotten."""
+    """Respond to a PSP notification with 200 and discard it."""
     from api import notifications
 
-    async def forget(*_: Any) -> None:
+    async def discard(*_: Any) -> None:
         return
 
-    swap(notifications, "receive", forget)
+    swap(notifications, "receive", discard)
 
 
 @bug
 def older_snapshot_wins() -> None:
-    """A record that comes late again overwrites what is newer."""
+    """Let a late write of an older version overwrite a newer one."""
     from integrator.store.transaction_writes import TransactionWrites
 
-    recording: Any = importlib.import_module("integrator.store.transaction_writes")
+    writes: Any = importlib.import_module("integrator.store.transaction_writes")
 
-    keep = TransactionWrites.record
-    late: set[asyncio.Task[None]] = set()
+    original = TransactionWrites.record
+    tasks: set[asyncio.Task[None]] = set()
 
     async def overwrite(self: Any, change: Any) -> None:
         await asyncio.sleep(1.5)
-        where = recording._is(change.merchant_id, change.transaction_id)
-        statement = recording.update(recording.transactions).where(where)
+        where = writes._is_transaction(change.merchant_id, change.transaction_id)
+        statement = writes.update(writes.transactions).where(where)
         key = (change.merchant_id, change.transaction_id)
-        values = recording._changes(change) | self._snapshot(change.snapshot, *key)
-        async with self._writing() as connection:
+        values = writes._change_values(change) | self._encrypt_snapshot(change.snapshot, *key)
+        async with self._write_transaction() as connection:
             await connection.execute(statement.values(values))
 
     async def record(self: Any, change: Any) -> bool:
         if change.version == 1:
             task = asyncio.create_task(overwrite(self, change))
-            late.add(task)
-            task.add_done_callback(late.discard)
-        return await keep(self, change)
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        return await original(self, change)
 
     swap(TransactionWrites, "record", record)
 
 
 @bug
 def capture_without_lock() -> None:
-    """A capture does not hold its preauth."""
+    """Capture a preauth without reserving it."""
     from workflows.state import PreauthState
 
     swap(PreauthState, "reserve", lambda self, by, amount, currency: None)
-    swap(PreauthState, "refuse_capture", lambda self, amount, currency, by: None)
+    swap(PreauthState, "check_capture", lambda self, amount, currency, by: None)
 
 
 @bug
 def facts_counted_twice() -> None:
-    """The same movement, heard of twice, is taken for two."""
+    """Count the same movement twice when it is reported twice."""
     from activities.psp import PspActivities
 
-    keep = PspActivities._keep_private
+    original = PspActivities._store_private_data
 
-    async def renamed(self: Any, row: Any, outcome: Any) -> Any:
-        kept = await keep(self, row, outcome)
+    async def changed(self: Any, row: Any, outcome: Any) -> Any:
+        stored = await original(self, row, outcome)
         facts = [
             fact.model_copy(update={"id": f"{fact.id}-{secrets.token_hex(3)}"})
-            for fact in getattr(kept, "facts", ())
+            for fact in getattr(stored, "facts", ())
         ]
-        return kept.model_copy(update={"facts": tuple(facts)}) if facts else kept
+        return stored.model_copy(update={"facts": tuple(facts)}) if facts else stored
 
-    swap(PspActivities, "_keep_private", renamed)
+    swap(PspActivities, "_store_private_data", changed)
 
 
 @bug
 def workflow_per_post() -> None:
-    """Every POST of a transaction starts a workflow of its own."""
-    gateway: Any = importlib.import_module("integrator.transactions.transaction_client")
+    """Start a new workflow for every POST of a transaction."""
+    transaction_client: Any = importlib.import_module("integrator.transactions.transaction_client")
     creating = contextvars.ContextVar("creating", default=False)
-    named, create = gateway.workflow_id, gateway.TransactionClient.create
+    build_id, create = transaction_client.workflow_id, transaction_client.TransactionClient.create
 
-    def renamed(merchant_id: str, kind: Any, transaction_id: str) -> str:
-        id = named(merchant_id, kind, transaction_id)
+    def changed(merchant_id: str, kind: Any, transaction_id: str) -> str:
+        id = build_id(merchant_id, kind, transaction_id)
         return f"{id}/{secrets.token_hex(3)}" if creating.get() else id
 
-    async def afresh(self: Any, start: Any) -> Any:
+    async def create_another(self: Any, start: Any) -> Any:
         token = creating.set(True)
         try:
             return await create(self, start)
         finally:
             creating.reset(token)
 
-    swap(gateway, "workflow_id", renamed)
-    swap(gateway.TransactionClient, "create", afresh)
+    swap(transaction_client, "workflow_id", changed)
+    swap(transaction_client.TransactionClient, "create", create_another)
 
 
 @bug
 def cancelled_without_asking() -> None:
-    """A cancel is confirmed, and the PSP is never told."""
+    """Confirm a cancellation without calling the PSP."""
     from activities.psp import PspActivities
     from integrator.psp.types import Approved
     from workflows.messages import PspReply
@@ -228,26 +228,26 @@ def cancelled_without_asking() -> None:
 
 @bug
 def chargeback_overlooked() -> None:
-    """A chargeback is not understood and left out."""
+    """Ignore chargebacks."""
     from activities.psp import PspActivities
     from integrator.psp.types import FactKind
 
-    keep = PspActivities._keep_private
+    original = PspActivities._store_private_data
 
-    async def without(self: Any, row: Any, outcome: Any) -> Any:
-        kept = await keep(self, row, outcome)
-        facts = [f for f in getattr(kept, "facts", ()) if f.kind is not FactKind.CHARGED_BACK]
-        return kept.model_copy(update={"facts": tuple(facts)}) if facts else kept
+    async def omit_chargebacks(self: Any, row: Any, outcome: Any) -> Any:
+        stored = await original(self, row, outcome)
+        facts = [f for f in getattr(stored, "facts", ()) if f.kind is not FactKind.CHARGED_BACK]
+        return stored.model_copy(update={"facts": tuple(facts)}) if facts else stored
 
-    swap(PspActivities, "_keep_private", without)
+    swap(PspActivities, "_store_private_data", omit_chargebacks)
 
 
-def _answer_instead_of_outage(answer: Callable[[Any], Any]) -> None:
+def _replace_outages(answer: Callable[[Any], Any]) -> None:
     from integrator.psp.errors import CredentialsRejected, PspError
     from integrator.psp.sandbox.connection import SandboxConnection
 
-    def sure(operation: Any) -> Any:
-        async def called(self: Any, call: Any) -> Any:
+    def replace_outage(operation: Any) -> Any:
+        async def call_or_replace(self: Any, call: Any) -> Any:
             try:
                 return await operation(self, call)
             except CredentialsRejected:
@@ -255,15 +255,15 @@ def _answer_instead_of_outage(answer: Callable[[Any], Any]) -> None:
             except PspError:
                 return answer(call)
 
-        return called
+        return call_or_replace
 
     for name in ("capture", "charge", "refund"):
-        swap(SandboxConnection, name, sure(getattr(SandboxConnection, name)))
+        swap(SandboxConnection, name, replace_outage(getattr(SandboxConnection, name)))
 
 
-def _replace_activity(owner: Any, name: str, function: Any) -> None:
-    """Under the same name, so that the worker registers it instead."""
+def _replace_activity(target: Any, name: str, function: Any) -> None:
+    """Replace an activity under the same name, so that the worker registers the replacement."""
     from temporalio import activity
 
-    function.__annotations__ = getattr(owner, name).__annotations__
-    swap(owner, name, activity.defn(name=name)(function))
+    function.__annotations__ = getattr(target, name).__annotations__
+    swap(target, name, activity.defn(name=name)(function))
