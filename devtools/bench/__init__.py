@@ -1,1 +1,1 @@
-"""How far the integrator is from bare Temporal, measured side by side: `make bench`."""
+"""Benchmark: the integrator compared with a bare Temporal workflow (`make bench`)."""

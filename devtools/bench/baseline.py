@@ -1,7 +1,7 @@
-"""The bare engine: its worker process (`python -m devtools.bench.baseline`) and the calls of its client.
+"""Baseline without the integrator: worker process (`python -m devtools.bench.baseline`) and client.
 
-It has what the integrator's processes have: the same server, SDK, sandbox, data converter and
-poller settings. It has no HTTP, no store, no PSP and no state of its own.
+It uses the same server, SDK, sandbox, data converter and poller settings as the integrator's
+processes. It has no HTTP, no store, no PSP and no state.
 """
 
 import asyncio
@@ -15,23 +15,23 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from devtools.bench.baseline_workflow import TASK_QUEUE, Bare, nothing
 from integrator.settings import Settings
-from integrator.temporal.client import connect_patiently
+from integrator.temporal.client import connect_with_retry
 
-TEXT = "x" * 200
-"""About what the integrator's inputs hold."""
+PAYLOAD = "x" * 200
+"""About the size of the integrator's inputs."""
 
 
-class Engine:
-    """Calls in this process, without HTTP."""
+class Baseline:
+    """Client that calls the baseline workflow from this process, without HTTP."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def create(self, id: str) -> None:
-        """Start a workflow and wait for its first outcome, as `integrator.transactions.transaction_client` does."""
+        """Start a workflow and wait for its first outcome, as `TransactionClient` does."""
         operation = WithStartWorkflowOperation(
             Bare.run,
-            TEXT,
+            PAYLOAD,
             id=id,
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -43,14 +43,14 @@ class Engine:
         await operation.workflow_handle()
 
     async def query(self, id: str) -> None:
-        """Ask an open workflow."""
+        """Query an open workflow."""
         await self._client.get_workflow_handle(id).query(Bare.state)
 
 
-async def _work() -> None:
+async def _run_worker() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    client = await connect_patiently(Settings())
+    client = await connect_with_retry(Settings())
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,
@@ -64,7 +64,7 @@ async def _work() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_work())
+    asyncio.run(_run_worker())
     sys.stdout.flush()
-    # As in worker.py: the SDK's native threads can abort the interpreter's own exit.
+    # As in worker.py: the SDK's native threads can abort a regular interpreter exit.
     os._exit(0)

@@ -1,7 +1,6 @@
-"""The least that an engine does for a payment: one update, one activity, an open workflow.
+"""Minimal workflow for a payment: one update, one activity, then it stays open.
 
-A file of its own with no other imports, because the workflow sandbox runs it anew for every
-workflow.
+A separate file without other imports, because the workflow sandbox imports it for every workflow.
 """
 
 from datetime import timedelta
@@ -13,32 +12,32 @@ TASK_QUEUE = "bare"
 
 @activity.defn
 async def nothing(text: str) -> str:
-    """A PSP call without the PSP."""
+    """Return the text, in place of a PSP call."""
     return text
 
 
 @workflow.defn
 class Bare:
-    """Stays open, as a payment does: its query is answered from the worker's cache."""
+    """Baseline workflow; stays open, as a payment does, so queries use the worker's cache."""
 
     def __init__(self) -> None:
-        self._answer = ""
+        self._result = ""
 
     @workflow.run
     async def run(self, text: str) -> None:
-        """Does what the update waits for, then waits for ever."""
-        self._answer = await workflow.execute_activity(
+        """Run the activity the update waits for, then stay open."""
+        self._result = await workflow.execute_activity(
             nothing, text, start_to_close_timeout=timedelta(seconds=10)
         )
         await workflow.wait_condition(lambda: False)
 
     @workflow.update
     async def create(self) -> str:
-        """The activity's answer."""
-        await workflow.wait_condition(lambda: self._answer != "")
-        return self._answer
+        """Wait for the activity's result and return it."""
+        await workflow.wait_condition(lambda: self._result != "")
+        return self._result
 
     @workflow.query
     def state(self) -> str:
-        """The activity's answer, if there is one."""
-        return self._answer
+        """Return the activity's result, "" before it."""
+        return self._result

@@ -1,4 +1,4 @@
-"""What can be chosen from outside, and what is measured how long."""
+"""Configuration of the benchmark."""
 
 import os
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Self
 
 
 @dataclass(frozen=True)
-class Knobs:
-    """Times in seconds. `growth`: numbers of open idle payments to measure with."""
+class BenchConfig:
+    """Settings of a run; times in seconds. `growth`: numbers of open payments to measure with."""
 
     rounds: int = 5
     phase: float = 4.0
@@ -19,8 +19,8 @@ class Knobs:
     variants: tuple[str, ...] = ()
 
     @classmethod
-    def of_environment(cls) -> Self:
-        """From `BENCH_ROUNDS`, `BENCH_QUICK`, `BENCH_GROWTH` and `BENCH_VARIANTS`."""
+    def from_environment(cls) -> Self:
+        """Read `BENCH_ROUNDS`, `BENCH_QUICK`, `BENCH_GROWTH` and `BENCH_VARIANTS`."""
         quick = os.environ.get("BENCH_QUICK") == "1"
         growth: tuple[int, ...] = ()
         if os.environ.get("BENCH_GROWTH") == "1":

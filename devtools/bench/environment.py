@@ -1,4 +1,4 @@
-"""On what and with what was measured; nothing that names the machine or a folder on it."""
+"""Environment of a run: machine, versions and commit, without host or folder names."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ _PACKAGES = (
 
 
 def machine() -> dict[str, str | int]:
-    """Processor, memory and operating system."""
+    """Return processor, memory and operating system."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
@@ -28,20 +28,20 @@ def machine() -> dict[str, str | int]:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that matter here."""
+    """Return the versions of the relevant packages."""
     return {name: version(name) for name in _PACKAGES}
 
 
 def commit() -> str:
-    """What was checked out; with a plus if it was changed."""
+    """Return the commit checked out, with "+" if there are uncommitted changes."""
     head = _git("rev-parse", "--short=12", "HEAD")
     return head + ("+" if head and _git("status", "--porcelain", "-uno") else "")
 
 
-def _git(*words: str) -> str:
+def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - fixed words
-            ["git", *words],  # noqa: S607 - the user's own git
+        result = subprocess.run(  # noqa: S603 - fixed arguments
+            ["git", *arguments],  # noqa: S607 - the user's own git
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,
@@ -49,7 +49,7 @@ def _git(*words: str) -> str:
         )
     except FileNotFoundError:
         return ""
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
 def _processor() -> str:

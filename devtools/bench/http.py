@@ -1,7 +1,7 @@
-"""Just enough HTTP/1.1 to put load on a server without taking its processor time.
+"""Minimal HTTP/1.1 client and server that use little processor time.
 
-A full client costs more per call than what is to be measured; this one knows keep-alive and
-`Content-Length` and nothing else, which is what both ends here speak.
+A full client costs more per call than what is to be measured; this one supports only keep-alive and
+`Content-Length`, which both ends here use.
 """
 
 import asyncio
@@ -9,35 +9,35 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-_HEAD_END = b"\r\n\r\n"
+_HEADERS_END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Message:
-    """A request or an answer: its first line, its headers (names in lower case), its body."""
+    """Request or response: start line, headers (names in lower case) and body."""
 
-    first: str
+    start_line: str
     headers: dict[str, str]
     body: bytes
 
     @property
     def status(self) -> int:
-        """Of an answer."""
-        return int(self.first.split(" ", 2)[1])
+        """Return the status of a response."""
+        return int(self.start_line.split(" ", 2)[1])
 
     @property
     def target(self) -> tuple[str, str]:
-        """Method and path of a request."""
-        method, path, _ = self.first.split(" ", 2)
+        """Return method and path of a request."""
+        method, path, _ = self.start_line.split(" ", 2)
         return method, path
 
 
-Answer = tuple[int, bytes]
-Handler = Callable[[Message], Awaitable[Answer]]
+Response = tuple[int, bytes]
+Handler = Callable[[Message], Awaitable[Response]]
 
 
 class Client:
-    """Calls one server, each call on an idle connection of its own."""
+    """Client of one server; concurrent calls use separate connections."""
 
     def __init__(self, host: str, port: int, headers: dict[str, str]) -> None:
         self._host, self._port = host, port
@@ -48,21 +48,21 @@ class Client:
     async def call(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> Message:
-        """Raises `OSError` or `IncompleteReadError` when the connection breaks."""
-        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        head = f"{method} {path} HTTP/1.1\r\n{self._head}{more}Content-Length: {len(body)}\r\n\r\n"
+        """Send a request; raises `OSError` or `IncompleteReadError` if the connection breaks."""
+        extra = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        head = f"{method} {path} HTTP/1.1\r\n{self._head}{extra}Content-Length: {len(body)}\r\n\r\n"
         reader, writer = await self._connection()
         try:
             writer.write(head.encode() + body)
-            answer = await read(reader)
+            response = await read_message(reader)
         except BaseException:
             writer.close()
             raise
         self._idle.append((reader, writer))
-        return answer
+        return response
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         while self._idle:
             self._idle.pop()[1].close()
 
@@ -75,9 +75,9 @@ class Client:
         return await asyncio.open_connection(self._host, self._port)
 
 
-async def read(reader: asyncio.StreamReader) -> Message:
-    """The next message on a connection; raises `IncompleteReadError` at its end."""
-    first, *lines = (await reader.readuntil(_HEAD_END)).decode("latin-1").split("\r\n")
+async def read_message(reader: asyncio.StreamReader) -> Message:
+    """Read the next message of a connection; raises `IncompleteReadError` at its end."""
+    first, *lines = (await reader.readuntil(_HEADERS_END)).decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines if line)
     headers = {name.lower(): value.strip() for name, _, value in pairs}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
@@ -85,15 +85,15 @@ async def read(reader: asyncio.StreamReader) -> Message:
 
 
 @asynccontextmanager
-async def serving(handler: Handler, port: int = 0) -> AsyncIterator[int]:
-    """Answer on loopback meanwhile; yields the port."""
+async def http_server(handler: Handler, port: int = 0) -> AsyncIterator[int]:
+    """Serve on loopback for as long as the context lasts; yield the port."""
     connections: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.add(writer)
         try:
             while True:
-                status, body = await handler(await read(reader))
+                status, body = await handler(await read_message(reader))
                 head = (
                     f"HTTP/1.1 {status} -\r\nContent-Type: application/json\r\n"
                     f"Content-Length: {len(body)}\r\n\r\n"

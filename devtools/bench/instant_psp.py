@@ -1,8 +1,8 @@
-"""`python -m devtools.bench.instant_psp`: a PSP that answers at once, in the sandbox PSP's own words.
+"""PSP with the sandbox PSP's API that responds at once: `python -m devtools.bench.instant_psp`.
 
-What a PSP takes is not the integrator's, and the sandbox PSP writes a ledger to disk on the same
-machine. This one keeps nothing but the ids it has given, so that a repetition gets the same one.
-Amounts that end in `.05` stay pending, as there.
+The time a PSP takes must not count for the integrator, and the sandbox PSP writes a ledger to disk
+on the same machine. This PSP stores only its responses by idempotency key, in memory. Amounts that
+end in `.05` stay pending, as at the sandbox PSP.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from devtools.bench.http import Answer, Message, serving
+from devtools.bench.http import Message, Response, http_server
 
 API_KEY = "sk_sandbox_bench"
-WEBHOOK_SECRET = "whsec_bench"  # noqa: S105 - of a PSP that exists for the time of a measurement
+WEBHOOK_SECRET = "whsec_bench"  # noqa: S105 - of a PSP that only runs during a measurement
 CARD = "pm_bench"
 
 _METHOD = {
@@ -40,57 +40,57 @@ _METHOD = {
 }
 
 
-class Psp:
-    """One account with one card."""
+class InstantPsp:
+    """PSP with one account and one card."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._given: dict[str, dict[str, Any]] = {}
+        self._responses: dict[str, dict[str, Any]] = {}
 
-    async def handle(self, request: Message) -> Answer:
-        """Answer one request."""
+    async def handle(self, request: Message) -> Response:
+        """Handle one request."""
         method, target = request.target
         path = target.partition("?")[0].removeprefix("/v1/").split("/")
         if method == "GET":
-            return _read(path)
+            return _get(path)
         key = request.headers.get("idempotency-key", "")
-        made = self._given.get(key)
-        if made is None:
-            made = self._given[key] = self._make(path, json.loads(request.body))
-        return 201, json.dumps(made).encode()
+        response = self._responses.get(key)
+        if response is None:
+            response = self._responses[key] = self._create(path, json.loads(request.body))
+        return 201, json.dumps(response).encode()
 
-    def _make(self, path: list[str], wanted: dict[str, Any]) -> dict[str, Any]:
+    def _create(self, path: list[str], fields: dict[str, Any]) -> dict[str, Any]:
         common = {
-            "reference": wanted["reference"],
-            "amount": wanted["amount"],
-            "currency": wanted.get("currency", "EUR"),
+            "reference": fields["reference"],
+            "amount": fields["amount"],
+            "currency": fields.get("currency", "EUR"),
             "created_at": datetime.now(UTC).isoformat(),
         }
         if path == ["authorizations"]:
             until = datetime.now(UTC) + timedelta(days=7)
-            held = {"status": "authorized", "expires_at": until.isoformat()}
-            return {**common, **held, "id": f"auth_{next(self._numbers)}"}
+            authorization = {"status": "authorized", "expires_at": until.isoformat()}
+            return {**common, **authorization, "id": f"auth_{next(self._numbers)}"}
         captured = path[1] if path[0] == "authorizations" else None
-        pending = wanted["amount"] % 100 == 5
-        made = charge(f"ch_{next(self._numbers)}", common)
-        return made | {"authorization": captured, **({"status": "pending"} if pending else {})}
+        pending = fields["amount"] % 100 == 5
+        charged = build_charge(f"ch_{next(self._numbers)}", common)
+        return charged | {"authorization": captured, **({"status": "pending"} if pending else {})}
 
 
-def charge(id: str, common: dict[str, Any]) -> dict[str, Any]:
-    """A charge that has succeeded."""
+def build_charge(id: str, common: dict[str, Any]) -> dict[str, Any]:
+    """Return a succeeded charge."""
     return {**common, "id": id, "status": "succeeded", "booked_on": f"{datetime.now(UTC):%Y-%m-%d}"}
 
 
-def settled(id: str, reference: str, minor: int) -> tuple[bytes, dict[str, str]]:
-    """The notification that a pending charge has succeeded, with its signature."""
-    data = charge(id, {"reference": reference, "amount": minor, "currency": "EUR"})
+def charge_succeeded_event(id: str, reference: str, minor: int) -> tuple[bytes, dict[str, str]]:
+    """Return body and signature header of the notification that a pending charge has succeeded."""
+    data = build_charge(id, {"reference": reference, "amount": minor, "currency": "EUR"})
     event = {"id": f"evt_{id}", "type": "charge.succeeded", "data": data}
     body, at = json.dumps(event).encode(), int(time.time())
     digest = hmac.new(WEBHOOK_SECRET.encode(), f"{at}.".encode() + body, hashlib.sha256)
     return body, {"sandbox-signature": f"t={at},v1={digest.hexdigest()}"}
 
 
-def _read(path: list[str]) -> Answer:
+def _get(path: list[str]) -> Response:
     if path == ["account"]:
         digest = hashlib.sha256(WEBHOOK_SECRET.encode()).hexdigest()
         return 200, json.dumps({"id": "acc_bench", "webhook_secret_sha256": digest}).encode()
@@ -103,7 +103,7 @@ def _read(path: list[str]) -> Answer:
 async def _serve() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with serving(Psp().handle, int(os.environ["INTEGRATOR_SANDBOX_PORT"])):
+    async with http_server(InstantPsp().handle, int(os.environ["INTEGRATOR_SANDBOX_PORT"])):
         await stop.wait()
 
 

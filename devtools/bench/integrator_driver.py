@@ -1,4 +1,4 @@
-"""The integrator as Billwerk+ and the PSP call it."""
+"""Driver that calls the integrator as Billwerk+ and the PSP do."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from devtools.bench import instant_psp
-from devtools.bench.http import Answer, Client, Message, serving
+from devtools.bench.http import Client, Message, Response, http_server
 from devtools.bench.stack import Stack
 
 AMOUNT = "119.00"
@@ -17,28 +17,28 @@ PENDING_AMOUNT = "119.05"
 PENDING_MINOR = 11905
 
 
-class Failed(Exception):
-    """The API did not answer as it should: whatever was measured is void."""
+class UnexpectedResponse(Exception):
+    """The API's response was not the expected one; the measurement is invalid."""
 
 
-class Platform:
-    """One merchant's view: calls, and the change webhooks that arrive."""
+class IntegratorDriver:
+    """Client of one merchant: sends requests and receives change notifications."""
 
-    def __init__(self, stack: Stack, target: str) -> None:
+    def __init__(self, stack: Stack, webhook_url: str) -> None:
         self._stack = stack
-        self._target = target
+        self._webhook_url = webhook_url
         headers = {"Authorization": f"Bearer {stack.token}", "Content-Type": "application/json"}
         self._http = Client("127.0.0.1", stack.settings.api_port, headers)
-        self._told: dict[str, asyncio.Future[float]] = {}
+        self._webhook_arrivals: dict[str, asyncio.Future[float]] = {}
         self.agreement = secrets.token_hex(12)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self._http.close()
 
     async def sign_up(self) -> None:
-        """Take a customer with a stored card over; all payments are charged to it."""
-        body = self._common(AMOUNT) | {
+        """Migrate a customer with a stored card; all payments are charged to it."""
+        body = self._common_fields(AMOUNT) | {
             "isInitial": True,
             "agreementId": self.agreement,
             "paymentMeansReference": {"role": "CreditCard"},
@@ -47,18 +47,18 @@ class Platform:
         await self._call("POST", "/api/Preauth", body, "Succeeded")
 
     async def pay(self) -> str:
-        """A payment that succeeds at once; returns its id."""
+        """Charge a payment that succeeds at once; return its id."""
         return await self._pay(AMOUNT, "Succeeded")
 
-    async def pay_later(self) -> tuple[str, str]:
-        """A payment that stays pending; its id and the PSP's id."""
+    async def pay_pending(self) -> tuple[str, str]:
+        """Charge a payment that stays pending; return its id and the PSP's id."""
         id = await self._pay(PENDING_AMOUNT, "Pending")
         body = await self._call("GET", f"/api/Payment/{id}", None, "Pending")
         return id, body["pspTransactionId"]
 
     async def reserve(self) -> str:
-        """A preauth of money on the stored card; returns its id."""
-        body = self._common(AMOUNT) | {
+        """Preauthorize an amount on the stored card; return the preauth's id."""
+        body = self._common_fields(AMOUNT) | {
             "isInitial": False,
             "agreementId": self.agreement,
             "paymentMeansReference": {"role": "CreditCard"},
@@ -67,39 +67,39 @@ class Platform:
         return str(body["transactionId"])
 
     async def capture(self, preauth_id: str) -> str:
-        """The payment that takes a preauth's money; returns its id."""
+        """Capture a preauth; return the payment's id."""
         return await self._pay(AMOUNT, "Succeeded", preauthTransactionId=preauth_id)
 
-    async def read(self, id: str) -> None:
+    async def get_payment(self, id: str) -> None:
         """GET a payment."""
-        answer = await self._http.call("GET", f"/api/Payment/{id}")
-        if answer.status != 200:
-            raise Failed(f"GET: HTTP {answer.status}")
+        response = await self._http.call("GET", f"/api/Payment/{id}")
+        if response.status != 200:
+            raise UnexpectedResponse(f"GET: HTTP {response.status}")
 
     async def notify(self, id: str, psp_id: str) -> float:
-        """Tell that a pending payment has succeeded; ms until our change webhook arrived."""
-        told = self._told[id] = asyncio.get_running_loop().create_future()
-        body, headers = instant_psp.settled(psp_id, id, PENDING_MINOR)
+        """Send the PSP's notification of a success; return the ms until the change notification."""
+        arrival = self._webhook_arrivals[id] = asyncio.get_running_loop().create_future()
+        body, headers = instant_psp.charge_succeeded_event(psp_id, id, PENDING_MINOR)
         began = time.perf_counter()
-        answer = await self._http.call("POST", self._stack.notification_path, body, headers)
-        if answer.status != 200:
-            raise Failed(f"notification: HTTP {answer.status}")
+        response = await self._http.call("POST", self._stack.notification_path, body, headers)
+        if response.status != 200:
+            raise UnexpectedResponse(f"notification: HTTP {response.status}")
         async with asyncio.timeout(30):
-            arrived: float = await told
+            arrived: float = await arrival
         return (arrived - began) * 1000
 
-    async def receive(self, request: Message) -> Answer:
-        """A change webhook."""
-        told = self._told.pop(str(json.loads(request.body)["TransactionId"]), None)
-        if told is not None:
-            told.set_result(time.perf_counter())
+    async def receive(self, request: Message) -> Response:
+        """Handle a change notification."""
+        arrival = self._webhook_arrivals.pop(str(json.loads(request.body)["TransactionId"]), None)
+        if arrival is not None:
+            arrival.set_result(time.perf_counter())
         return 200, b""
 
-    async def _pay(self, amount: str, status: str, **more: str) -> str:
-        body = self._common(amount) | {
+    async def _pay(self, amount: str, status: str, **extra: str) -> str:
+        body = self._common_fields(amount) | {
             "agreementId": self.agreement,
             "paymentMeansReference": {"role": "CreditCard"},
-            **more,
+            **extra,
         }
         await self._call("POST", "/api/Payment", body, status)
         return str(body["transactionId"])
@@ -107,20 +107,22 @@ class Platform:
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None, status: str
     ) -> dict[str, Any]:
-        raw = json.dumps(body).encode() if body is not None else b""
-        answer = await self._http.call(method, path, raw)
-        said: dict[str, Any] = json.loads(answer.body)
-        if answer.status != 200 or said["status"] != status:
-            raise Failed(f"{method} {path}: HTTP {answer.status}, {said.get('errorCode')}")
-        return said
+        content = json.dumps(body).encode() if body is not None else b""
+        response = await self._http.call(method, path, content)
+        result: dict[str, Any] = json.loads(response.body)
+        if response.status != 200 or result["status"] != status:
+            raise UnexpectedResponse(
+                f"{method} {path}: HTTP {response.status}, {result.get('errorCode')}"
+            )
+        return result
 
-    def _common(self, amount: str) -> dict[str, Any]:
+    def _common_fields(self, amount: str) -> dict[str, Any]:
         id = f"20260215-{secrets.token_hex(12)}"
         return {
             "transactionId": id,
             "requestedAmount": amount,
             "currency": "EUR",
-            "webhookTarget": self._target,
+            "webhookTarget": self._webhook_url,
             "transactionReferenceText": f"{id} Basic plan",
             "payerData": {
                 "firstName": "Mia",
@@ -132,12 +134,12 @@ class Platform:
 
 
 @asynccontextmanager
-async def platform(stack: Stack) -> AsyncIterator[Platform]:
-    """A platform that receives webhooks and has an agreement."""
-    async with serving(lambda request: here.receive(request)) as port:
-        here = Platform(stack, f"http://127.0.0.1:{port}/hook")
+async def integrator_driver(stack: Stack) -> AsyncIterator[IntegratorDriver]:
+    """Yield a driver that receives change notifications and has an agreement."""
+    async with http_server(lambda request: driver.receive(request)) as port:
+        driver = IntegratorDriver(stack, f"http://127.0.0.1:{port}/hook")
         try:
-            await here.sign_up()
-            yield here
+            await driver.sign_up()
+            yield driver
         finally:
-            here.close()
+            driver.close()

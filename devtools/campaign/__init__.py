@@ -1,5 +1,6 @@
-"""A fault campaign: money moves, everything breaks, and then three books must balance.
+"""Fault campaign: run payments under injected faults, then check that three ledgers agree.
 
-It stands outside the product: it starts a stack, plays the billing platform and its customers,
-breaks processes, connections and the PSP, and compares what everybody says in the end.
+Runs outside the product: it starts a stack, simulates Billwerk+ and its customers, injects faults
+into processes, connections and the PSP, and at the end compares the states recorded by Billwerk+,
+the integrator and the PSP.
 """

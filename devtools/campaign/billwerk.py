@@ -1,4 +1,4 @@
-"""The simulated platform: asks until it has an answer, and reads after each notification."""
+"""Simulated Billwerk+: repeats requests until a definite response, reads after each webhook."""
 
 import asyncio
 import time
@@ -8,167 +8,203 @@ from typing import Any
 
 import httpx
 
-from devtools.campaign.polling import until
-from devtools.campaign.receiver import Receiver
-from devtools.campaign.responses import Answer, decode
-from devtools.campaign.scenario import Manner
+from devtools.campaign.polling import wait_until
+from devtools.campaign.receiver import WebhookReceiver
+from devtools.campaign.responses import Response, decode_object
+from devtools.campaign.scenario import RequestPattern
 from devtools.campaign.transaction import Transaction
 
-AT_ONCE = 16
-PATIENCE_SECONDS = 20.0
-_UNKNOWN_CODES = ("", "InternalError", "UnmappedError")
-_DOUBTS = 6
-"""So often an answer that may mean a mishap is asked for again before it is believed."""
+MAX_CONCURRENT_REQUESTS = 16
+REQUEST_TIMEOUT_SECONDS = 20.0
+_DOUBTFUL_CODES = ("", "InternalError", "UnmappedError")
+_MAX_DOUBTFUL_RESPONSES = 6
+"""How often a response that may be a transient error is retried before it is accepted."""
 
-_TYPES = {1: "preauth", 2: "payment", 3: "refund"}
-
-
-class Unanswered(Exception):
-    """No definite answer came before the end of the campaign."""
+_KIND_BY_WEBHOOK_TYPE = {1: "preauth", 2: "payment", 3: "refund"}
 
 
-class Billwerk:
-    """`books` holds every transaction by its id; `lost` counts attempts without an answer."""
+class NoDefiniteResponse(Exception):
+    """No definite response was received before the end of the campaign."""
 
-    def __init__(self, api: str, token: str, give_up_at: float) -> None:
-        self.books: dict[str, Transaction] = {}
-        self.strangers: list[str] = []
-        self.lost: Counter[str] = Counter()
-        self.receiver = Receiver(self._notified)
-        self._give_up_at = give_up_at
-        self._gate = asyncio.Semaphore(AT_ONCE)
+
+class BillwerkSimulator:
+    """Billwerk+ with its transactions by id.
+
+    `lost_requests` counts attempts without a definite response.
+    """
+
+    def __init__(self, api: str, token: str, deadline: float) -> None:
+        self.transactions: dict[str, Transaction] = {}
+        self.unmatched_webhooks: list[str] = []
+        self.lost_requests: Counter[str] = Counter()
+        self.receiver = WebhookReceiver(self._receive_webhook)
+        self._deadline = deadline
+        self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
         self._reads: set[asyncio.Task[None]] = set()
         self._http = httpx.AsyncClient(
             base_url=api,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=PATIENCE_SECONDS,
-            limits=httpx.Limits(max_connections=AT_ONCE * 4),
+            timeout=REQUEST_TIMEOUT_SECONDS,
+            limits=httpx.Limits(max_connections=MAX_CONCURRENT_REQUESTS * 4),
             trust_env=False,
         )
 
     async def close(self) -> None:
-        """Stop everything."""
+        """Stop the receiver, wait for reads in progress and close the HTTP client."""
         await self.receiver.stop()
         await asyncio.gather(*self._reads, return_exceptions=True)
         await self._http.aclose()
 
-    async def request(self, of: Transaction, manner: Manner) -> None:
-        """POST a transaction in its manner; returns when every copy has its answer."""
-        self.books[of.id] = of
-        copies = [self._post(of, manner.patience if not n else None) for n in range(manner.copies)]
+    async def send(self, transaction: Transaction, pattern: RequestPattern) -> None:
+        """POST a transaction in the given pattern; return when every copy has its response."""
+        self.transactions[transaction.id] = transaction
+        copies = [
+            self._post(transaction, pattern.timeout if not n else None)
+            for n in range(pattern.copies)
+        ]
         await asyncio.gather(*copies)
-        of.answered = True
-        if manner.clash and of.known is not None and not of.known.outcome.startswith("Failed"):
-            await self._clash(of)
+        transaction.answered = True
+        if (
+            pattern.conflicting_repeat
+            and transaction.latest is not None
+            and not transaction.latest.outcome.startswith("Failed")
+        ):
+            await self._repeat_with_other_amount(transaction)
 
-    async def cancel(self, of: Transaction) -> str:
-        """Cancel a preauth; the cancellation status or the error code."""
-        answer = await self._insist(of, "POST", f"Preauth/{of.id}/Cancel", {})
-        if answer.status != 200:
-            return answer.code
-        status = str(answer.body.get("cancellationStatus"))
-        of.cancelled = of.cancelled or status == "Succeeded"
+    async def cancel(self, transaction: Transaction) -> str:
+        """Cancel a preauth; return the cancellation status or the error code."""
+        response = await self._request_until_definite(
+            transaction, "POST", f"Preauth/{transaction.id}/Cancel", {}
+        )
+        if response.status != 200:
+            return response.code
+        status = str(response.body.get("cancellationStatus"))
+        transaction.cancelled = transaction.cancelled or status == "Succeeded"
         return status
 
-    async def finalize(self, of: Transaction) -> None:
-        """The customer came back."""
-        body = {"transactionId": of.id, "finalizationData": {}}
-        of.told(await self._insist(of, "POST", "Preauth/Finalize", body), asked=False)
+    async def finalize(self, transaction: Transaction) -> None:
+        """Finalize a preauth after the customer's return."""
+        body = {"transactionId": transaction.id, "finalizationData": {}}
+        transaction.record_response(
+            await self._request_until_definite(transaction, "POST", "Preauth/Finalize", body),
+            posted=False,
+        )
 
-    async def read(self, of: Transaction, why: str) -> Answer:
-        """GET the present state."""
-        return await self._insist(of, "GET", f"{of.resource}/{of.id}", None, why)
+    async def read(self, transaction: Transaction, reason: str) -> Response:
+        """GET the current state."""
+        return await self._request_until_definite(
+            transaction, "GET", f"{transaction.resource}/{transaction.id}", None, reason
+        )
 
-    async def decided(self, of: Transaction, seconds: float) -> bool:
-        """Wait until the platform knows how it ended."""
-        return await until(lambda: of.known is not None and of.known.decided, seconds)
+    async def wait_until_decided(self, transaction: Transaction, seconds: float) -> bool:
+        """Wait until the transaction is decided; return whether it is."""
+        return await wait_until(
+            lambda: transaction.latest is not None and transaction.latest.decided, seconds
+        )
 
-    async def redirected(self, of: Transaction, seconds: float) -> str | None:
-        """Wait until the platform knows where to send the customer."""
+    async def wait_for_redirect(self, transaction: Transaction, seconds: float) -> str | None:
+        """Wait for the checkout's redirect URL; None if there is none in time."""
 
-        def there() -> bool:
-            return of.known is not None and bool(of.known.redirect or of.known.decided)
+        def has_redirect() -> bool:
+            return transaction.latest is not None and bool(
+                transaction.latest.redirect_url or transaction.latest.decided
+            )
 
-        await until(there, seconds)
-        return of.known.redirect if of.known else None
+        await wait_until(has_redirect, seconds)
+        return transaction.latest.redirect_url if transaction.latest else None
 
-    async def _post(self, of: Transaction, patience: float | None) -> None:
-        of.told(await self._insist(of, "POST", of.resource, of.body, patience=patience), asked=True)
+    async def _post(self, transaction: Transaction, timeout: float | None) -> None:
+        transaction.record_response(
+            await self._request_until_definite(
+                transaction, "POST", transaction.resource, transaction.body, timeout=timeout
+            ),
+            posted=True,
+        )
 
-    async def _clash(self, of: Transaction) -> None:
-        other = {**of.body, "requestedAmount": str(of.amount + 1)}
-        answer = await self._insist(of, "POST", of.resource, other, "another amount")
-        of.clash_accepted = answer.code != "AlreadyExecuted"
+    async def _repeat_with_other_amount(self, transaction: Transaction) -> None:
+        body = {**transaction.body, "requestedAmount": str(transaction.amount + 1)}
+        response = await self._request_until_definite(
+            transaction, "POST", transaction.resource, body, "another amount"
+        )
+        transaction.conflict_accepted = response.code != "AlreadyExecuted"
 
-    def _notified(self, body: dict[str, Any]) -> None:
-        of = self.books.get(str(body.get("TransactionId")))
-        if of is None or _TYPES.get(body.get("Type", 0)) != of.kind:
-            self.strangers.append(str(body))
+    def _receive_webhook(self, body: dict[str, Any]) -> None:
+        transaction = self.transactions.get(str(body.get("TransactionId")))
+        if (
+            transaction is None
+            or _KIND_BY_WEBHOOK_TYPE.get(body.get("Type", 0)) != transaction.kind
+        ):
+            self.unmatched_webhooks.append(str(body))
             return
-        of.webhooks.append(time.time())
-        task = asyncio.create_task(self._read_after_notice(of))
+        transaction.webhooks.append(time.time())
+        task = asyncio.create_task(self._read_after_webhook(transaction))
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
 
-    async def _read_after_notice(self, of: Transaction) -> None:
-        of.told(await self.read(of, "after a webhook"), asked=False)
+    async def _read_after_webhook(self, transaction: Transaction) -> None:
+        transaction.record_response(await self.read(transaction, "after a webhook"), posted=False)
 
-    async def _insist(
+    async def _request_until_definite(
         self,
-        of: Transaction,
+        transaction: Transaction,
         method: str,
         path: str,
         body: Mapping[str, Any] | None,
-        why: str = "",
-        patience: float | None = None,
-    ) -> Answer:
-        """Repeat the same request, with growing pauses, until there is a definite answer."""
-        what, pause, doubts = f"{method} {path} {why}".strip(), 0.2, 0
-        while time.monotonic() < self._give_up_at:
+        reason: str = "",
+        timeout: float | None = None,
+    ) -> Response:
+        """Repeat a request with growing pauses until there is a definite response."""
+        request, pause, doubtful_count = f"{method} {path} {reason}".strip(), 0.2, 0
+        while time.monotonic() < self._deadline:
             try:
-                async with self._gate:
+                async with self._semaphore:
                     response = await self._http.request(
-                        method, f"/api/{path}", json=body, timeout=patience or PATIENCE_SECONDS
+                        method,
+                        f"/api/{path}",
+                        json=body,
+                        timeout=timeout or REQUEST_TIMEOUT_SECONDS,
                     )
             except httpx.TransportError as error:
-                self.lost["given up by the caller" if patience else type(error).__name__] += 1
-                of.note(what, type(error).__name__)
+                self.lost_requests[
+                    "given up by the caller" if timeout else type(error).__name__
+                ] += 1
+                transaction.record_exchange(request, type(error).__name__)
             else:
-                answer = _definite(response, doubts >= _DOUBTS)
-                of.note(what, _short(response, answer))
-                if answer is not None:
-                    return answer
-                self.lost[f"HTTP {response.status_code}"] += 1
-                doubts += response.status_code == 500
-            patience = None
+                definite = _parse_definite(response, doubtful_count >= _MAX_DOUBTFUL_RESPONSES)
+                transaction.record_exchange(request, _summarize(response, definite))
+                if definite is not None:
+                    return definite
+                self.lost_requests[f"HTTP {response.status_code}"] += 1
+                doubtful_count += response.status_code == 500
+            timeout = None
             await asyncio.sleep(pause)
             pause = min(pause * 1.6, 3.0)
-        raise Unanswered(f"{what} of {of.id}")
+        raise NoDefiniteResponse(f"{request} of {transaction.id}")
 
 
-def _definite(response: httpx.Response, believed: bool) -> Answer | None:
-    """The answer, unless it may as well mean that something went wrong on the way."""
-    body = decode(response.text)
+def _parse_definite(response: httpx.Response, accept_doubtful: bool) -> Response | None:
+    """Return the response, or None if it may be a transient error."""
+    body = decode_object(response.text)
     if response.status_code in (502, 503, 504) or body is None:
         return None
-    answer = Answer(response.status_code, body)
-    if response.status_code == 500 and answer.code in _UNKNOWN_CODES and not believed:
+    parsed = Response(response.status_code, body)
+    if response.status_code == 500 and parsed.code in _DOUBTFUL_CODES and not accept_doubtful:
         return None
-    return answer
+    return parsed
 
 
-def _short(response: httpx.Response, answer: Answer | None) -> str:
-    if answer is None:
+def _summarize(response: httpx.Response, parsed: Response | None) -> str:
+    if parsed is None:
         return f"HTTP {response.status_code}, not definite"
-    told = {
+    values = {
         key: str(value)
-        for key, value in answer.body.items()
-        if key in _TOLD and value not in (None, [], "")
+        for key, value in parsed.body.items()
+        if key in _LOGGED_KEYS and value not in (None, [], "")
     }
-    return f"HTTP {response.status_code} {told}"
+    return f"HTTP {response.status_code} {values}"
 
 
-_TOLD = (
+_LOGGED_KEYS = (
     *("status", "errorCode", "errorMessage", "pspErrorCode", "lastUpdated", "receivedAt"),
     *("pspTransactionId", "authorizedAmount", "payments", "chargebacks", "refundedAmount"),
     *("cancellationStatus",),

@@ -1,4 +1,4 @@
-"""Breaks things while traffic flows, and counts what was really broken."""
+"""Inject faults during traffic and count their effects."""
 
 import asyncio
 import math
@@ -9,68 +9,76 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from devtools.campaign.fault_schedule import KINDS, FaultInjection
-from devtools.campaign.polling import until
-from devtools.campaign.psp import Psp
-from devtools.campaign.receiver import Receiver, ReceiverMode
+from devtools.campaign.fault_schedule import FAULT_KINDS, FaultInjection
+from devtools.campaign.polling import wait_until
+from devtools.campaign.psp import SandboxPspClient
+from devtools.campaign.receiver import ReceiverMode, WebhookReceiver
 from devtools.campaign.stack import Stack
 
-_PATIENCE_SECONDS = 30.0
-_LONGEST_SECONDS = 6.0
-"""A fault that has met nothing yet waits so much longer for somebody to come by."""
-_LOOK_SECONDS = 0.3
+_RESTART_TIMEOUT_SECONDS = 30.0
+_MAX_EXTRA_SECONDS = 6.0
+"""How much longer a fault lasts if it has not affected any call yet."""
+_POLL_SECONDS = 0.3
 
-_MOODS: dict[str, ReceiverMode] = {"down": "down", "slow": "slow", "500": "500", "503": "503"}
+_RECEIVER_MODES: dict[str, ReceiverMode] = {
+    "down": "down",
+    "slow": "slow",
+    "500": "500",
+    "503": "503",
+}
 
 
 class FaultInjector:
-    """Strikes one after the other; faults of the PSP may overlap with anything.
+    """Injects scheduled faults; those of the PSP may overlap with any other.
 
-    `injected` counts: calls struck for the PSP's faults, attempts struck for the webhook target
-    (each time for "down"), occurrences for processes.
+    `injected` counts affected calls for the PSP's faults, affected attempts for the webhook target
+    (occurrences for "down"), and occurrences for processes.
     """
 
-    def __init__(self, stack: Stack, psp: Psp, receiver: Receiver) -> None:
+    def __init__(self, stack: Stack, psp: SandboxPspClient, receiver: WebhookReceiver) -> None:
         self.injected: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []
         self._stack = stack
         self._psp = psp
         self._receiver = receiver
-        self._one_process = asyncio.Lock()
-        self._one_mood = asyncio.Lock()
+        self._process_lock = asyncio.Lock()
+        self._receiver_lock = asyncio.Lock()
 
     async def run(
-        self, plan: Sequence[FaultInjection], begun: Callable[[], int], over: asyncio.Event
+        self,
+        schedule: Sequence[FaultInjection],
+        progress: Callable[[], int],
+        traffic_ended: asyncio.Event,
     ) -> None:
-        """Let every fault strike at its time; those left when traffic is over are left out."""
+        """Inject every fault when it is due; skip those that remain when traffic has ended."""
         running: list[asyncio.Task[None]] = []
-        for strike in plan:
-            due = partial(_due, strike, begun, over)
-            await until(due, math.inf)
-            if over.is_set():
+        for injection in schedule:
+            due = partial(_is_due, injection, progress, traffic_ended)
+            await wait_until(due, math.inf)
+            if traffic_ended.is_set():
                 break
-            running.append(asyncio.create_task(self._strike(strike)))
+            running.append(asyncio.create_task(self._inject(injection)))
         await asyncio.gather(*running)
 
     async def reset(self) -> None:
-        """Everything works again."""
+        """Remove all faults."""
         await self._psp.clear_faults()
-        await self._receiver.become("fine")
+        await self._receiver.set_mode("fine")
 
-    async def _strike(self, strike: FaultInjection) -> None:
-        kind = KINDS[strike.kind]
+    async def _inject(self, injection: FaultInjection) -> None:
+        kind = FAULT_KINDS[injection.kind]
         match kind.group:
             case "psp":
-                await self._psp_fault(strike)
+                await self._inject_psp_fault(injection)
             case "kill":
-                async with self._one_process:
-                    await self._kill(strike.kind, kind.acts_on)
+                async with self._process_lock:
+                    await self._kill(injection.kind, kind.target)
             case "pause":
-                async with self._one_process:
-                    await self._pause(strike, kind.acts_on)
+                async with self._process_lock:
+                    await self._pause(injection, kind.target)
             case "target":
-                async with self._one_mood:
-                    await self._mood(strike, _MOODS[kind.acts_on])
+                async with self._receiver_lock:
+                    await self._set_receiver_mode(injection, _RECEIVER_MODES[kind.target])
             case _:
                 return
 
@@ -79,41 +87,43 @@ class FaultInjector:
             self.injected[kind] += times
         self.log.append((time.time(), f"{kind} ({times})"))
 
-    async def _psp_fault(self, strike: FaultInjection) -> None:
-        id = await self._psp.set_fault(KINDS[strike.kind].psp, strike.seed)
-        await asyncio.sleep(strike.seconds)
-        longest = time.monotonic() + _LONGEST_SECONDS
-        while (hits := await self._psp.struck(id)) == 0:
-            if time.monotonic() > longest:
+    async def _inject_psp_fault(self, injection: FaultInjection) -> None:
+        id = await self._psp.set_fault(FAULT_KINDS[injection.kind].psp_fault, injection.seed)
+        await asyncio.sleep(injection.seconds)
+        deadline = time.monotonic() + _MAX_EXTRA_SECONDS
+        while (hits := await self._psp.hit_count(id)) == 0:
+            if time.monotonic() > deadline:
                 break
-            await asyncio.sleep(_LOOK_SECONDS)
-        self._count(strike.kind, hits)
+            await asyncio.sleep(_POLL_SECONDS)
+        self._count(injection.kind, hits)
         await self._psp.remove_fault(id)
 
     async def _kill(self, kind: str, name: str) -> None:
-        old = self._stack.run["pids"][name]
-        os.kill(old, signal.SIGKILL)
+        pid = self._stack.run["pids"][name]
+        os.kill(pid, signal.SIGKILL)
         self._count(kind, 1)
-        await until(lambda: self._stack.run["pids"][name] != old, _PATIENCE_SECONDS)
+        await wait_until(lambda: self._stack.run["pids"][name] != pid, _RESTART_TIMEOUT_SECONDS)
 
-    async def _pause(self, strike: FaultInjection, name: str) -> None:
+    async def _pause(self, injection: FaultInjection, name: str) -> None:
         pid = self._stack.run["pids"][name]
         os.kill(pid, signal.SIGSTOP)
         try:
-            await asyncio.sleep(strike.seconds)
+            await asyncio.sleep(injection.seconds)
         finally:
             os.kill(pid, signal.SIGCONT)
-        self._count(strike.kind, 1)
+        self._count(injection.kind, 1)
 
-    async def _mood(self, strike: FaultInjection, mood: ReceiverMode) -> None:
-        before = self._receiver.struck[mood]
-        await self._receiver.become(mood)
-        await asyncio.sleep(strike.seconds)
-        if mood != "down":
-            await until(lambda: self._receiver.struck[mood] > before, _LONGEST_SECONDS)
-        await self._receiver.become("fine")
-        self._count(strike.kind, 1 if mood == "down" else self._receiver.struck[mood] - before)
+    async def _set_receiver_mode(self, injection: FaultInjection, mode: ReceiverMode) -> None:
+        before = self._receiver.hits[mode]
+        await self._receiver.set_mode(mode)
+        await asyncio.sleep(injection.seconds)
+        if mode != "down":
+            await wait_until(lambda: self._receiver.hits[mode] > before, _MAX_EXTRA_SECONDS)
+        await self._receiver.set_mode("fine")
+        self._count(injection.kind, 1 if mode == "down" else self._receiver.hits[mode] - before)
 
 
-def _due(strike: FaultInjection, begun: Callable[[], int], over: asyncio.Event) -> bool:
-    return begun() >= strike.at or over.is_set()
+def _is_due(
+    injection: FaultInjection, progress: Callable[[], int], traffic_ended: asyncio.Event
+) -> bool:
+    return progress() >= injection.after_transactions or traffic_ended.is_set()

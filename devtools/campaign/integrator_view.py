@@ -1,4 +1,4 @@
-"""The integrator's own books: its store and its workflows."""
+"""The integrator's records: its store and its workflows."""
 
 import asyncio
 import json
@@ -24,13 +24,13 @@ from integrator.store import Store, TransactionRow
 from integrator.temporal.client import connect
 
 MERCHANT = "demo"
-_AT_ONCE = 24
-_ALL = 1_000_000
+_MAX_CONCURRENT_CALLS = 24
+_NO_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True)
-class Row:
-    """A transaction as the store keeps it."""
+class StoredTransaction:
+    """Transaction as recorded in the store."""
 
     status: str
     version: int
@@ -39,21 +39,21 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Workflow:
-    """A transaction's workflow: `state` and `delivery` are what it answers itself."""
+class WorkflowView:
+    """State of a transaction's workflow; `state` and `delivery` are its query results."""
 
     status: str
-    busy: tuple[str, ...] = ()
+    pending_work: tuple[str, ...] = ()
     state: Mapping[str, Any] | None = None
     delivery: Mapping[str, Any] | None = None
 
 
-def workflow_id(of: Transaction) -> str:
-    """The one workflow a transaction may have."""
-    return f"{MERCHANT}/{of.kind}/{of.id}"
+def workflow_id(transaction: Transaction) -> str:
+    """Return the id of a transaction's workflow."""
+    return f"{MERCHANT}/{transaction.kind}/{transaction.id}"
 
 
-class IntegratorBooks:
+class IntegratorView:
     """Reads the running stack's database and its Temporal server."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
@@ -66,72 +66,72 @@ class IntegratorBooks:
         self._client: Client | None = None
 
     async def close(self) -> None:
-        """Let go of the database."""
+        """Close the database connections."""
         await self._store.close()
 
-    async def rows(self) -> dict[str, Row]:
-        """Every transaction in the store."""
-        found = await self._store.list_transactions(limit=_ALL)
-        return {row.transaction_id: _row(row) for row in found}
+    async def rows(self) -> dict[str, StoredTransaction]:
+        """Return every transaction in the store by id."""
+        rows = await self._store.list_transactions(limit=_NO_LIMIT)
+        return {row.transaction_id: _row(row) for row in rows}
 
     async def undelivered(self) -> int:
-        """Notifications that have not reached their transactions."""
+        """Return the number of PSP notifications not delivered to their transactions."""
         now = datetime.now(UTC)
-        return len(await self._store.undelivered_notifications(older_than=now))
+        return len(await self._store.pending_notifications(older_than=now))
 
-    async def busy(self, of: Transaction) -> tuple[str, ...]:
-        """What a transaction's workflow is doing or waiting for somebody else to do."""
-        return (await self._describe(await self._handle(of)))[1]
+    async def pending_work(self, transaction: Transaction) -> tuple[str, ...]:
+        """Return the pending activities and workflow task of a transaction's workflow."""
+        return (await self._describe(await self._handle(transaction)))[1]
 
-    async def workflows(self, of: Iterable[Transaction]) -> dict[str, Workflow]:
-        """The workflows of these transactions; those without one are left out."""
-        gate = asyncio.Semaphore(_AT_ONCE)
+    async def workflows(self, transactions: Iterable[Transaction]) -> dict[str, WorkflowView]:
+        """Return the workflows of these transactions; transactions without one are omitted."""
+        semaphore = asyncio.Semaphore(_MAX_CONCURRENT_CALLS)
 
-        async def one(each: Transaction) -> tuple[str, Workflow | None]:
-            async with gate:
-                return each.id, await self._workflow(each)
+        async def read_workflow(transaction: Transaction) -> tuple[str, WorkflowView | None]:
+            async with semaphore:
+                return transaction.id, await self._workflow(transaction)
 
-        found = await asyncio.gather(*(one(each) for each in of))
-        return {id: workflow for id, workflow in found if workflow is not None}
+        workflows = await asyncio.gather(*map(read_workflow, transactions))
+        return {id: workflow for id, workflow in workflows if workflow is not None}
 
-    async def history(self, of: Transaction) -> list[str]:
-        """The events of a transaction's workflow, a line for each."""
-        handle = await self._handle(of)
+    async def history(self, transaction: Transaction) -> list[str]:
+        """Return the events of a transaction's workflow, one line each."""
+        handle = await self._handle(transaction)
         try:
             events = (await handle.fetch_history()).events
         except RPCError as error:
             return [f"no history: {error.message}"]
-        return [_event(event) for event in events]
+        return [_format_event(event) for event in events]
 
-    async def _workflow(self, of: Transaction) -> Workflow | None:
-        handle = await self._handle(of)
-        status, busy = await self._describe(handle)
+    async def _workflow(self, transaction: Transaction) -> WorkflowView | None:
+        handle = await self._handle(transaction)
+        status, pending_work = await self._describe(handle)
         if not status:
             return None
-        return Workflow(
-            status, busy, await _query(handle, "state"), await _query(handle, "delivery")
+        return WorkflowView(
+            status, pending_work, await _query(handle, "state"), await _query(handle, "delivery")
         )
 
     async def _describe(self, handle: WorkflowHandle[Any, Any]) -> tuple[str, tuple[str, ...]]:
         try:
-            found = await handle.describe()
+            description = await handle.describe()
         except RPCError:
             return "", ()
-        status = found.status or WorkflowExecutionStatus.RUNNING
+        status = description.status or WorkflowExecutionStatus.RUNNING
         if status is not WorkflowExecutionStatus.RUNNING:
-            # Temporal still shows the attempt that was called off.
+            # Temporal still lists the cancelled attempt of a closed workflow.
             return status.name, ()
-        raw = found.raw_description
-        busy = [
+        raw = description.raw_description
+        pending_work = [
             f"{activity.activity_type.name}, attempt {activity.attempt}"
             for activity in raw.pending_activities
         ]
         if raw.HasField("pending_workflow_task"):
-            busy.append(f"workflow task, attempt {raw.pending_workflow_task.attempt}")
-        return status.name, tuple(busy)
+            pending_work.append(f"workflow task, attempt {raw.pending_workflow_task.attempt}")
+        return status.name, tuple(pending_work)
 
-    async def _handle(self, of: Transaction) -> WorkflowHandle[Any, Any]:
-        return (await self._temporal()).get_workflow_handle(workflow_id(of))
+    async def _handle(self, transaction: Transaction) -> WorkflowHandle[Any, Any]:
+        return (await self._temporal()).get_workflow_handle(workflow_id(transaction))
 
     async def _temporal(self) -> Client:
         if self._client is None:
@@ -141,22 +141,22 @@ class IntegratorBooks:
 
 async def _query(handle: WorkflowHandle[Any, Any], name: str) -> Mapping[str, Any] | None:
     try:
-        answer: Mapping[str, Any] = await handle.query(name, rpc_timeout=timedelta(seconds=20))
+        result: Mapping[str, Any] = await handle.query(name, rpc_timeout=timedelta(seconds=20))
     except (RPCError, WorkflowQueryFailedError):
         return None
-    return answer
+    return result
 
 
-def _row(row: TransactionRow) -> Row:
-    return Row(row.status, row.version, json.loads(row.snapshot), row.evidence or "")
+def _row(row: TransactionRow) -> StoredTransaction:
+    return StoredTransaction(row.status, row.version, json.loads(row.snapshot), row.evidence or "")
 
 
-def _event(event: Any) -> str:
+def _format_event(event: Any) -> str:
     name = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").lower()
-    return f"{event.event_time.ToDatetime():%H:%M:%S.%f} {name} {_detail(event)}".rstrip()
+    return f"{event.event_time.ToDatetime():%H:%M:%S.%f} {name} {_event_details(event)}".rstrip()
 
 
-def _detail(event: Any) -> str:
+def _event_details(event: Any) -> str:
     which = event.WhichOneof("attributes")
     attributes = getattr(event, which) if which else None
     parts = [

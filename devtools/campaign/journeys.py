@@ -1,4 +1,4 @@
-"""Plays the planned lives: a sign-up, its payments and refunds, cancels and upgrades."""
+"""Run planned customer journeys: sign-up, payments, refunds, cancellation and upgrades."""
 
 import asyncio
 from collections import Counter
@@ -6,129 +6,133 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from devtools.campaign import requests
-from devtools.campaign.billwerk import Billwerk
-from devtools.campaign.checkout_client import Customer
+from devtools.campaign.billwerk import BillwerkSimulator
+from devtools.campaign.checkout_client import CheckoutClient
 from devtools.campaign.scenario import (
     CANCELLED,
-    FORBIDDEN,
+    PRECONDITION_FAILED,
     SUCCEEDED,
     WAITING,
-    Payment,
-    Preauth,
-    Refund,
+    PlannedPayment,
+    PlannedPreauth,
+    PlannedRefund,
 )
 from devtools.campaign.transaction import Transaction
 
 _DECISION_SECONDS = 25.0
-"""What is not decided by then is left alone: what would follow is skipped and counted."""
+"""Time limit for a decision; steps that depend on a later one are skipped and counted."""
 
 
-class Lives:
-    """`begun` counts the transactions asked for, `skipped` those that could not follow."""
+class JourneyRunner:
+    """Runs journeys; `started` counts requested transactions, `skipped` those left out."""
 
-    def __init__(self, billwerk: Billwerk, customer: Customer) -> None:
-        self.begun = 0
+    def __init__(self, billwerk: BillwerkSimulator, checkout: CheckoutClient) -> None:
+        self.started = 0
         self.skipped = 0
-        self.made: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self._billwerk = billwerk
-        self._customer = customer
+        self._checkout = checkout
 
     def progress(self) -> int:
-        """How many of the planned transactions are behind us."""
-        return self.begun + self.skipped
+        """Return the number of planned transactions started or skipped so far."""
+        return self.started + self.skipped
 
-    async def live(self, wanted: Preauth) -> None:
-        """One customer's whole life."""
-        held = await self._preauth(wanted)
-        follows = wanted.transactions - 1
-        if not follows and wanted.cancel == "no":
+    async def run(self, planned: PlannedPreauth) -> None:
+        """Run the journey of one customer."""
+        preauth = await self._preauth(planned)
+        following = planned.transaction_count - 1
+        if not following and planned.cancel == "no":
             return
-        if not await self._go_on(held):
-            self.skipped += follows
+        if not await self._has_succeeded(preauth):
+            self.skipped += following
             return
-        payments = list(wanted.payments)
-        if wanted.cancel == "alone":
-            await self._cancel(held, alone=True)
-        elif wanted.cancel == "race":
+        payments = list(planned.payments)
+        if planned.cancel == "alone":
+            await self._cancel(preauth, alone=True)
+        elif planned.cancel == "race":
             racing = payments.pop(0)
-            await asyncio.gather(self._cancel(held, alone=False), self._pay(racing))
+            await asyncio.gather(self._cancel(preauth, alone=False), self._pay(racing))
         undecided = False
         for payment in payments:
             if undecided and payment.preauth:
-                # The reservation may still be held for the capture before.
-                payment = replace(payment, expected=payment.expected | {FORBIDDEN})
+                # The preauth may still be reserved by the capture before.
+                payment = replace(payment, expected=payment.expected | {PRECONDITION_FAILED})
             decided = await self._pay(payment)
             undecided = undecided or not decided
-        for upgrade in wanted.upgrades:
-            await self.live(upgrade)
+        for upgrade in planned.upgrades:
+            await self.run(upgrade)
 
-    async def _go_on(self, of: Transaction) -> bool:
-        decided = await self._billwerk.decided(of, _DECISION_SECONDS)
-        return decided and of.known is not None and of.known.outcome == SUCCEEDED
-
-    async def _preauth(self, wanted: Preauth) -> Transaction:
-        body = requests.preauth(wanted, self._billwerk.receiver.url)
-        made = Transaction(
-            wanted.id, "preauth", _label(wanted), wanted.amount, body, wanted.expected
+    async def _has_succeeded(self, transaction: Transaction) -> bool:
+        decided = await self._billwerk.wait_until_decided(transaction, _DECISION_SECONDS)
+        return (
+            decided and transaction.latest is not None and transaction.latest.outcome == SUCCEEDED
         )
-        await self._ask(made, wanted)
-        if wanted.visit != "none":
-            await self._visit(made, wanted)
-        return made
 
-    async def _visit(self, made: Transaction, wanted: Preauth) -> None:
-        url = await self._billwerk.redirected(made, _DECISION_SECONDS)
-        if url is None or not await self._customer.visit(url, wanted):
-            made.note("customer", "never got to the page")
-            made.expected |= {WAITING}
+    async def _preauth(self, planned: PlannedPreauth) -> Transaction:
+        body = requests.preauth(planned, self._billwerk.receiver.url)
+        transaction = Transaction(
+            planned.id, "preauth", _label(planned), planned.amount, body, planned.expected
+        )
+        await self._send(transaction, planned)
+        if planned.checkout_action != "none":
+            await self._check_out(transaction, planned)
+        return transaction
+
+    async def _check_out(self, transaction: Transaction, planned: PlannedPreauth) -> None:
+        url = await self._billwerk.wait_for_redirect(transaction, _DECISION_SECONDS)
+        if url is None or not await self._checkout.complete(url, planned):
+            transaction.record_exchange("customer", "could not reach the checkout page")
+            transaction.expected |= {WAITING}
             return
-        made.note("customer", wanted.visit)
-        if wanted.finalize and wanted.visit != "abandon":
-            await self._billwerk.finalize(made)
+        transaction.record_exchange("customer", planned.checkout_action)
+        if planned.finalize and planned.checkout_action != "abandon":
+            await self._billwerk.finalize(transaction)
 
-    async def _cancel(self, held: Transaction, *, alone: bool) -> None:
-        answer = await self._billwerk.cancel(held)
-        if alone or answer == "Succeeded":
-            held.expected = frozenset({CANCELLED})
-        elif answer in ("Pending", "Initiated"):
-            held.expected = frozenset({CANCELLED, SUCCEEDED})
+    async def _cancel(self, preauth: Transaction, *, alone: bool) -> None:
+        result = await self._billwerk.cancel(preauth)
+        if alone or result == "Succeeded":
+            preauth.expected = frozenset({CANCELLED})
+        elif result in ("Pending", "Initiated"):
+            preauth.expected = frozenset({CANCELLED, SUCCEEDED})
 
-    async def _pay(self, wanted: Payment) -> bool:
-        """Whether it was decided in time."""
+    async def _pay(self, planned: PlannedPayment) -> bool:
+        """Send a payment and its refunds; return whether the payment was decided in time."""
         day = f"{datetime.now(UTC):%Y-%m-%d}"
-        body = requests.payment(wanted, self._billwerk.receiver.url, day)
-        label = "capture" if wanted.preauth else "debit" if wanted.role == "Debit" else "charge"
-        made = Transaction(
-            wanted.id, "payment", label, wanted.amount, body, wanted.expected, wanted.preauth
+        body = requests.payment(planned, self._billwerk.receiver.url, day)
+        label = "capture" if planned.preauth else "debit" if planned.role == "Debit" else "charge"
+        transaction = Transaction(
+            planned.id, "payment", label, planned.amount, body, planned.expected, planned.preauth
         )
-        await self._ask(made, wanted)
-        decided = await self._billwerk.decided(made, _DECISION_SECONDS)
-        if made.known is None or made.known.outcome != SUCCEEDED:
-            self.skipped += len(wanted.refunds)
-        elif wanted.together:
-            await asyncio.gather(*(self._refund(refund) for refund in wanted.refunds))
+        await self._send(transaction, planned)
+        decided = await self._billwerk.wait_until_decided(transaction, _DECISION_SECONDS)
+        if transaction.latest is None or transaction.latest.outcome != SUCCEEDED:
+            self.skipped += len(planned.refunds)
+        elif planned.concurrent_refunds:
+            await asyncio.gather(*(self._refund(refund) for refund in planned.refunds))
         else:
-            for refund in wanted.refunds:
+            for refund in planned.refunds:
                 await self._refund(refund)
         return decided
 
-    async def _refund(self, wanted: Refund) -> None:
-        body = requests.refund(wanted, self._billwerk.receiver.url)
-        made = Transaction(
-            wanted.id, "refund", "refund", wanted.amount, body, wanted.expected, wanted.payment
+    async def _refund(self, planned: PlannedRefund) -> None:
+        body = requests.refund(planned, self._billwerk.receiver.url)
+        transaction = Transaction(
+            planned.id, "refund", "refund", planned.amount, body, planned.expected, planned.payment
         )
-        await self._ask(made, wanted)
-        await self._billwerk.decided(made, _DECISION_SECONDS)
+        await self._send(transaction, planned)
+        await self._billwerk.wait_until_decided(transaction, _DECISION_SECONDS)
 
-    async def _ask(self, made: Transaction, wanted: Preauth | Payment | Refund) -> None:
-        self.begun += 1
-        self.made[made.label] += 1
-        await self._billwerk.request(made, wanted.manner)
+    async def _send(
+        self, transaction: Transaction, planned: PlannedPreauth | PlannedPayment | PlannedRefund
+    ) -> None:
+        self.started += 1
+        self.counts[transaction.label] += 1
+        await self._billwerk.send(transaction, planned.pattern)
 
 
-def _label(wanted: Preauth) -> str:
-    if not wanted.initial:
+def _label(planned: PlannedPreauth) -> str:
+    if not planned.initial:
         return "upgrade"
-    if wanted.role == "Debit":
+    if planned.role == "Debit":
         return "debit sign-up"
-    return "card sign-up" if wanted.amount else "zero-amount sign-up"
+    return "card sign-up" if planned.amount else "zero-amount sign-up"

@@ -1,4 +1,4 @@
-"""The control: would a campaign find a bug if there were one? Each is planted and looked for."""
+"""Mutation control: check that a campaign detects each of a set of planted bugs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from devtools.campaign.report import Result
 from devtools.campaign.run import run
 from devtools.campaign.violations import Column
 
-CALM = frozenset(
+FAULTS = frozenset(
     {
         "PSP drops after booking",
         "PSP 503 after booking",
@@ -20,20 +20,20 @@ CALM = frozenset(
         "webhook target down",
     }
 )
-"""What is broken besides the planted bug: enough to bring each out, over soon."""
+"""Kinds of faults injected besides the planted bug: enough to expose each, and fast."""
 
 BASE = Config(
     transactions=90,
     seed=11,
     minutes=4,
-    quiet_seconds=25,
+    quiescence_seconds=25,
     settle_seconds=1.0,
     slow_seconds=2.0,
-    reconcile_seconds=600.0,  # it would mend what the planted bug has broken
+    reconcile_seconds=600.0,  # it would repair what the planted bug breaks
     reconcile_rounds=0,
-    rounds=2,
-    only=CALM,
-    stories=0,
+    fault_rounds=2,
+    fault_kinds=FAULTS,
+    max_diagnostics=0,
 )
 
 BUGS = {
@@ -52,50 +52,52 @@ BUGS = {
     "refund-settled-twice": Column.AMOUNT,
     "facts-counted-twice": Column.AMOUNT,
 }
-"""Each planted bug with the column that has to find it."""
+"""Each planted bug with the column that must detect it."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a campaign with a planted bug found; `expected` is None for the one without."""
+class ControlResult:
+    """Result of a campaign with a planted bug; `expected` is None for the one without."""
 
     bug: str
     expected: Column | None
     result: Result
 
     @property
-    def right(self) -> bool:
-        """Found where it should be, or nothing found where nothing is."""
+    def as_expected(self) -> bool:
+        """Return whether the bug was found in its column, or nothing was found without a bug."""
         if self.expected is None:
             return self.result.clean
         return self.result.counts[self.expected] > 0
 
 
-def control(console: Console, bugs: Sequence[str] = tuple(BUGS), seed: int = BASE.seed) -> bool:
-    """Run the same campaign without a bug, then with each; whether all were found."""
+def run_control(console: Console, bugs: Sequence[str] = tuple(BUGS), seed: int = BASE.seed) -> bool:
+    """Run the same campaign without a bug, then with each; return whether all were detected."""
     base = replace(BASE, seed=seed)
-    verdicts = [_verdict("none", None, replace(base, quiet_seconds=120), console)]
+    results = [_run_bug("none", None, replace(base, quiescence_seconds=120), console)]
     for bug in bugs:
-        verdicts.append(_verdict(bug, BUGS[bug], replace(base, planted=bug), console))
-    table = Table("planted bug", "must be found by", "found by", "seconds", title="Control")
-    for verdict in verdicts:
-        style = None if verdict.right else "bold red"
-        table.add_row(*_cells(verdict), style=style)
+        results.append(_run_bug(bug, BUGS[bug], replace(base, planted_bug=bug), console))
+    table = Table("planted bug", "expected violation", "violations", "seconds", title="Control")
+    for result in results:
+        style = None if result.as_expected else "bold red"
+        table.add_row(*_cells(result), style=style)
     console.print(table)
-    return all(verdict.right for verdict in verdicts)
+    return all(result.as_expected for result in results)
 
 
-def _verdict(bug: str, expected: Column | None, config: Config, console: Console) -> Verdict:
-    verdict = Verdict(bug, expected, run(config))
-    console.print(" | ".join(_cells(verdict)), style=None if verdict.right else "red")
-    if not verdict.right:
-        for finding in verdict.result.findings:
-            console.print(f"  {finding.column}: {finding.transaction}: {finding.text}")
-    return verdict
+def _run_bug(bug: str, expected: Column | None, config: Config, console: Console) -> ControlResult:
+    control_result = ControlResult(bug, expected, run(config))
+    console.print(
+        " | ".join(_cells(control_result)), style=None if control_result.as_expected else "red"
+    )
+    if not control_result.as_expected:
+        for violation in control_result.result.violations:
+            console.print(f"  {violation.column}: {violation.transaction}: {violation.text}")
+    return control_result
 
 
-def _cells(verdict: Verdict) -> tuple[str, str, str, str]:
-    counts = verdict.result.counts
-    found = ", ".join(f"{column} {counts[column]}" for column in Column if counts[column])
-    seconds = sum(verdict.result.seconds.values())
-    return verdict.bug, str(verdict.expected or "nothing"), found or "nothing", f"{seconds:.0f}"
+def _cells(result: ControlResult) -> tuple[str, str, str, str]:
+    counts = result.result.counts
+    violations = ", ".join(f"{column} {counts[column]}" for column in Column if counts[column])
+    seconds = sum(result.result.seconds.values())
+    return result.bug, str(result.expected or "nothing"), violations or "nothing", f"{seconds:.0f}"

@@ -1,14 +1,14 @@
-"""Waiting for something that nobody announces."""
+"""Polling for conditions."""
 
 import asyncio
 import time
 from collections.abc import Callable
 
 
-async def until(done: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
-    """Wait until `done`; False when that takes longer than `seconds`."""
+async def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
+    """Wait until `condition` holds; return False if that takes longer than `seconds`."""
     end = time.monotonic() + seconds
-    while not done():
+    while not condition():
         if time.monotonic() > end:
             return False
         await asyncio.sleep(pause)

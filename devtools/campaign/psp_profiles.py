@@ -1,50 +1,50 @@
-"""What a campaign can do with each PSP that the sandbox PSP plays."""
+"""What a campaign can do with each PSP that the sandbox PSP emulates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from devtools.campaign.scenario import (
+    AMOUNT_TOO_HIGH,
     CANCELLED,
     EXPIRED,
     EXPIRED_CARD,
-    FORBIDDEN,
+    PRECONDITION_FAILED,
     REJECTED,
-    TOO_MUCH,
 )
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Which ways of paying a PSP has, as far as a campaign walks them, and how it tells of them.
+class PspProfile:
+    """Payment methods of a PSP that a campaign uses, and the outcomes specific to it.
 
     `chargeback_ids`: whether a chargeback has the same id in its ledger and in its API.
-    `returns_in_full`: whether a bank takes a debit back as a whole, whatever was refunded of it.
-    `refused_refund` is what a refund ends with that the sandbox PSP would answer with an expired
-    card, `disputed_refund` what it may end with once the bank has taken the money back,
-    `left_page` what becomes of a checkout the customer cancels. `reconcile_rounds` is how
-    often the books must have been compared until all that is only found so has been.
+    `full_returns`: whether a bank charges back the whole debit, including refunded amounts.
+    `refused_refund` is the outcome of a refund that the sandbox PSP declines with an expired card,
+    `disputed_refund` the possible outcomes of a refund after a chargeback, `cancelled_checkout`
+    the outcome of a checkout the customer cancels. `reconcile_rounds` is the number of
+    reconciliation rounds after which everything that only reconciliation finds has been found.
     """
 
     cards: bool = True
     debits: bool = True
     chargeback_ids: bool = True
-    returns_in_full: bool = False
+    full_returns: bool = False
     refused_refund: str = EXPIRED_CARD
-    disputed_refund: frozenset[str] = frozenset({TOO_MUCH})
-    left_page: str = CANCELLED
+    disputed_refund: frozenset[str] = frozenset({AMOUNT_TOO_HIGH})
+    cancelled_checkout: str = CANCELLED
     reconcile_rounds: int = 2
 
 
-PROFILES: Mapping[str, Profile] = {
-    "sandbox": Profile(),
-    "stripe": Profile(
+PROFILES: Mapping[str, PspProfile] = {
+    "sandbox": PspProfile(),
+    "stripe": PspProfile(
         chargeback_ids=False,
         refused_refund="Failed:BearerInvalid",
-        disputed_refund=frozenset({TOO_MUCH, FORBIDDEN}),
+        disputed_refund=frozenset({AMOUNT_TOO_HIGH, PRECONDITION_FAILED}),
     ),
-    "gocardless": Profile(
-        cards=False, chargeback_ids=False, returns_in_full=True, refused_refund=REJECTED
+    "gocardless": PspProfile(
+        cards=False, chargeback_ids=False, full_returns=True, refused_refund=REJECTED
     ),
-    # It tells nobody that a page was left, and of chargebacks only who asks for them.
-    "billwerk_pay": Profile(debits=False, left_page=EXPIRED, reconcile_rounds=7),
+    # It does not report a cancelled checkout, and reports chargebacks only when they are read.
+    "billwerk_pay": PspProfile(debits=False, cancelled_checkout=EXPIRED, reconcile_rounds=7),
 }

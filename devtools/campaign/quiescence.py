@@ -1,65 +1,67 @@
-"""Waiting until nothing moves any more."""
+"""Wait until no work is in progress."""
 
 import asyncio
 import time
 from collections.abc import Iterable
 
-from devtools.campaign.billwerk import Billwerk
-from devtools.campaign.integrator_view import IntegratorBooks
-from devtools.campaign.psp import Psp
+from devtools.campaign.billwerk import BillwerkSimulator
+from devtools.campaign.integrator_view import IntegratorView
+from devtools.campaign.psp import SandboxPspClient
 from devtools.campaign.scenario import WAITING
 from devtools.campaign.transaction import Transaction
 
 _PAUSE_SECONDS = 1.0
-_SILENCE_SECONDS = 2.0
+_WEBHOOK_PAUSE_SECONDS = 2.0
 
 
 class Quiescence:
-    """Looks at the store, at the PSP's webhooks and at what workflows still have to do."""
+    """Checks the store, the PSP's webhooks and the workflows for pending work."""
 
-    def __init__(self, billwerk: Billwerk, books: IntegratorBooks, psp: Psp) -> None:
+    def __init__(
+        self, billwerk: BillwerkSimulator, integrator: IntegratorView, psp: SandboxPspClient
+    ) -> None:
         self._billwerk = billwerk
-        self._books = books
+        self._integrator = integrator
         self._psp = psp
 
     async def wait(self, seconds: float) -> str:
-        """Wait for silence; what was still open when the time was over, "" for nothing."""
+        """Wait until nothing is pending; return what is still pending after `seconds`, or ""."""
         end = time.monotonic() + seconds
-        while still := await self._open():
+        while unfinished := await self._unfinished():
             if time.monotonic() > end:
-                return still
+                return unfinished
             await asyncio.sleep(_PAUSE_SECONDS)
         return ""
 
-    async def _open(self) -> str:
-        """Cheap questions first: workflows are only asked when all else is quiet."""
+    async def _unfinished(self) -> str:
+        """Return what is pending, or ""; workflows are checked last because that is expensive."""
         undecided = await self._undecided()
         if undecided:
             return f"{undecided} transactions are undecided"
-        if waiting := await self._psp.waiting_webhooks():
-            return f"{waiting} webhooks of the PSP are on their way"
-        if waiting := await self._books.undelivered():
-            return f"{waiting} notifications are not delivered"
-        if busy := await self._busy(self._billwerk.books.values()):
-            return f"{busy} workflows are busy"
-        if time.monotonic() - self._billwerk.receiver.last < _SILENCE_SECONDS:
-            return "webhooks have just come in"
+        if pending := await self._psp.pending_webhooks():
+            return f"{pending} webhooks of the PSP are pending"
+        if pending := await self._integrator.undelivered():
+            return f"{pending} notifications are not delivered"
+        if workflows := await self._busy_workflows(self._billwerk.transactions.values()):
+            return f"{workflows} workflows are busy"
+        if time.monotonic() - self._billwerk.receiver.last_received < _WEBHOOK_PAUSE_SECONDS:
+            return "webhooks were received less than 2 s ago"
         return ""
 
     async def _undecided(self) -> int:
-        rows = await self._books.rows()
-        books = self._billwerk.books
+        rows = await self._integrator.rows()
+        transactions = self._billwerk.transactions
         return sum(
-            row.status in ("Initiated", "Pending") and WAITING not in books[id].expected
+            row.status in ("Initiated", "Pending") and WAITING not in transactions[id].expected
             for id, row in rows.items()
-            if id in books
+            if id in transactions
         )
 
-    async def _busy(self, transactions: Iterable[Transaction]) -> int:
-        gate = asyncio.Semaphore(16)
+    async def _busy_workflows(self, transactions: Iterable[Transaction]) -> int:
+        semaphore = asyncio.Semaphore(16)
 
-        async def one(of: Transaction) -> bool:
-            async with gate:
-                return bool(await self._books.busy(of))
+        async def is_busy(transaction: Transaction) -> bool:
+            async with semaphore:
+                return bool(await self._integrator.pending_work(transaction))
 
-        return sum(await asyncio.gather(*(one(of) for of in transactions)))
+        return sum(await asyncio.gather(*map(is_busy, transactions)))

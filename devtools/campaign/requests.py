@@ -1,9 +1,9 @@
-"""The platform's requests, written out."""
+"""Request bodies of the simulated Billwerk+."""
 
 from decimal import Decimal
 from typing import Any
 
-from devtools.campaign.scenario import Payment, Preauth, Refund
+from devtools.campaign.scenario import PlannedPayment, PlannedPreauth, PlannedRefund
 
 _RETURN_URLS = {
     "successReturnUrl": "https://shop.example/ok",
@@ -18,50 +18,50 @@ _PAYER = {
 }
 
 
-def preauth(wanted: Preauth, target: str) -> dict[str, Any]:
-    """A sign-up or an upgrade."""
-    means: dict[str, Any] = {"role": wanted.role}
-    if wanted.iban is not None:
-        means["initialBearer"] = {"Holder": "Mia Kern", "IBAN": wanted.iban}
-    elif wanted.initial:
-        means |= _RETURN_URLS
+def preauth(planned: PlannedPreauth, webhook_url: str) -> dict[str, Any]:
+    """Return the body of a sign-up or an upgrade."""
+    payment_means: dict[str, Any] = {"role": planned.role}
+    if planned.iban is not None:
+        payment_means["initialBearer"] = {"Holder": "Mia Kern", "IBAN": planned.iban}
+    elif planned.initial:
+        payment_means |= _RETURN_URLS
     return {
-        **_common(wanted.id, wanted.amount, target),
-        "paymentMeansReference": means,
-        "agreementId": wanted.agreement,
-        "isInitial": wanted.initial,
+        **_common_fields(planned.id, planned.amount, webhook_url),
+        "paymentMeansReference": payment_means,
+        "agreementId": planned.agreement,
+        "isInitial": planned.initial,
         "payerData": _PAYER,
-        "transactionReferenceText": f"{wanted.id} Basic plan",
+        "transactionReferenceText": f"{planned.id} Basic plan",
     }
 
 
-def payment(wanted: Payment, target: str, day: str) -> dict[str, Any]:
-    """A capture or a charge; `day` is when a debit is due."""
-    more: dict[str, Any] = {}
-    if wanted.preauth is not None:
-        more["preauthTransactionId"] = wanted.preauth
-    elif wanted.role == "Debit":
-        more["plannedExecutionDate"] = day
+def payment(planned: PlannedPayment, webhook_url: str, day: str) -> dict[str, Any]:
+    """Return the body of a capture or a charge; `day` is the execution date of a debit."""
+    extra: dict[str, Any] = {}
+    if planned.preauth is not None:
+        extra["preauthTransactionId"] = planned.preauth
+    elif planned.role == "Debit":
+        extra["plannedExecutionDate"] = day
     return {
-        **_common(wanted.id, wanted.amount, target),
-        "paymentMeansReference": {"role": wanted.role},
-        "agreementId": wanted.agreement,
+        **_common_fields(planned.id, planned.amount, webhook_url),
+        "paymentMeansReference": {"role": planned.role},
+        "agreementId": planned.agreement,
         "payerData": _PAYER,
-        "transactionReferenceText": f"{wanted.id} Basic plan",
-        **more,
+        "transactionReferenceText": f"{planned.id} Basic plan",
+        **extra,
     }
 
 
-def refund(wanted: Refund, target: str) -> dict[str, Any]:
-    """Money back."""
-    common = _common(wanted.id, wanted.amount, target)
-    return {**common, "paymentTransactionId": wanted.payment}
+def refund(planned: PlannedRefund, webhook_url: str) -> dict[str, Any]:
+    """Return the body of a refund."""
+    common = _common_fields(planned.id, planned.amount, webhook_url)
+    return {**common, "paymentTransactionId": planned.payment}
 
 
-def _common(id: str, amount: Decimal, target: str) -> dict[str, Any]:
+def _common_fields(id: str, amount: Decimal, webhook_url: str) -> dict[str, Any]:
     return {
         "transactionId": id,
         "requestedAmount": str(amount),
         "currency": "EUR",
-        "webhookTarget": target,
+        "webhookTarget": webhook_url,
     }

@@ -1,4 +1,4 @@
-"""What the platform reads from an answer about a transaction. Pure."""
+"""Parse the API's responses about transactions. Pure."""
 
 import json
 from dataclasses import dataclass
@@ -11,50 +11,51 @@ ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A definite answer: a status and a JSON body with exact amounts."""
+class Response:
+    """Definite response: a status and a JSON body with exact amounts."""
 
     status: int
     body: dict[str, Any]
 
     @property
     def code(self) -> str:
-        """The error code, "" for none."""
+        """Return the error code, "" for none."""
         return str(self.body.get("errorCode") or "")
 
 
 @dataclass(frozen=True)
-class View:
-    """The state of a transaction as an answer shows it; `stamp` says which of two is newer.
+class TransactionView:
+    """State of a transaction in a response; of two states the greater `timestamp` is newer.
 
-    `given_back` of a payment is not told by webhooks of the payment, so it is compared apart.
+    A payment's `refunded` changes without a webhook of the payment, so `differs_from` compares it
+    for refunds only.
     """
 
-    stamp: datetime
+    timestamp: datetime
     outcome: str
     amount: Decimal | None = None
-    held: Decimal = ZERO
+    authorized: Decimal = ZERO
     paid: Items = ()
-    returned: Items = ()
-    given_back: Decimal = ZERO
-    left: Decimal = ZERO
-    redirect: str | None = None
+    charged_back: Items = ()
+    refunded: Decimal = ZERO
+    refundable: Decimal = ZERO
+    redirect_url: str | None = None
 
-    def differs(self, other: "View", kind: str) -> bool:
-        """Whether a reader of one would believe something else than a reader of the other."""
-        told = (self.outcome, self.held, self.paid, self.returned)
-        others = (other.outcome, other.held, other.paid, other.returned)
-        given_back = kind == "refund" and self.given_back != other.given_back
-        return told != others or given_back
+    def differs_from(self, other: "TransactionView", kind: str) -> bool:
+        """Return whether the two views report different states."""
+        own_values = (self.outcome, self.authorized, self.paid, self.charged_back)
+        other_values = (other.outcome, other.authorized, other.paid, other.charged_back)
+        refund_differs = kind == "refund" and self.refunded != other.refunded
+        return own_values != other_values or refund_differs
 
     @property
     def decided(self) -> bool:
-        """Whether the PSP's answer is known."""
+        """Return whether the transaction's outcome is known."""
         return self.outcome not in ("Initiated", "Pending")
 
 
-def decode(text: str) -> dict[str, Any] | None:
-    """A JSON object with every number exact; None for anything else."""
+def decode_object(text: str) -> dict[str, Any] | None:
+    """Parse a JSON object with exact numbers; return None for anything else."""
     try:
         body = json.loads(text, parse_float=Decimal, parse_int=Decimal)
     except ValueError:
@@ -62,35 +63,39 @@ def decode(text: str) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def view(answer: Answer) -> View:
-    """What an answer says of the transaction it is about."""
-    body = answer.body
-    if answer.status != 200:
-        return View(_moment(body.get("receivedAt")), f"Failed:{answer.code or 'UnmappedError'}")
-    return View(
-        stamp=_moment(body.get("lastUpdated")),
+def parse_view(response: Response) -> TransactionView:
+    """Return the transaction's state in a response."""
+    body = response.body
+    if response.status != 200:
+        return TransactionView(
+            _parse_time(body.get("receivedAt")), f"Failed:{response.code or 'UnmappedError'}"
+        )
+    return TransactionView(
+        timestamp=_parse_time(body.get("lastUpdated")),
         outcome=str(body.get("status")),
-        amount=_money(body.get("requestedAmount")),
-        held=_money(body.get("authorizedAmount")),
-        paid=_items(body.get("payments")),
-        returned=_items(body.get("chargebacks")),
-        given_back=_money(body.get("refundedAmount")),
-        left=_money(body.get("refundableAmount")),
-        redirect=body.get("redirectUrl"),
+        amount=_to_decimal(body.get("requestedAmount")),
+        authorized=_to_decimal(body.get("authorizedAmount")),
+        paid=_parse_items(body.get("payments")),
+        charged_back=_parse_items(body.get("chargebacks")),
+        refunded=_to_decimal(body.get("refundedAmount")),
+        refundable=_to_decimal(body.get("refundableAmount")),
+        redirect_url=body.get("redirectUrl"),
     )
 
 
-def _items(found: Any) -> Items:
-    items = found if isinstance(found, list) else []
-    return tuple(sorted((str(i.get("externalItemId")), _money(i.get("amount"))) for i in items))
+def _parse_items(value: Any) -> Items:
+    items = value if isinstance(value, list) else []
+    return tuple(
+        sorted((str(i.get("externalItemId")), _to_decimal(i.get("amount"))) for i in items)
+    )
 
 
-def _money(value: Any) -> Decimal:
+def _to_decimal(value: Any) -> Decimal:
     return value if isinstance(value, Decimal) else ZERO
 
 
-def _moment(text: Any) -> datetime:
-    """Seven digits of a second are one more than Python keeps."""
+def _parse_time(text: Any) -> datetime:
+    """Parse a time with seven decimals, of which Python keeps six."""
     if not isinstance(text, str):
         return datetime.fromisoformat("0001-01-01T00:00:00+00:00")
     whole, _, fraction = text.rstrip("Z").partition(".")

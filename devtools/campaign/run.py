@@ -1,4 +1,4 @@
-"""One campaign from start to end."""
+"""Run one campaign."""
 
 import asyncio
 import math
@@ -13,36 +13,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from devtools.campaign.billwerk import Billwerk, Unanswered
-from devtools.campaign.checkout_client import Customer
+from devtools.campaign.billwerk import BillwerkSimulator, NoDefiniteResponse
+from devtools.campaign.checkout_client import CheckoutClient
 from devtools.campaign.config import Config
 from devtools.campaign.diagnostics import Diagnostics
 from devtools.campaign.fault_injector import FaultInjector
-from devtools.campaign.fault_schedule import strikes
-from devtools.campaign.integrator_view import IntegratorBooks
-from devtools.campaign.invariants import audit
-from devtools.campaign.journeys import Lives
+from devtools.campaign.fault_schedule import schedule_faults
+from devtools.campaign.integrator_view import IntegratorView
+from devtools.campaign.invariants import find_violations
+from devtools.campaign.journeys import JourneyRunner
 from devtools.campaign.operator_actions import Operator
-from devtools.campaign.polling import until
-from devtools.campaign.psp import Psp
+from devtools.campaign.polling import wait_until
+from devtools.campaign.psp import SandboxPspClient
 from devtools.campaign.psp_profiles import PROFILES
 from devtools.campaign.quiescence import Quiescence
 from devtools.campaign.report import Result
-from devtools.campaign.scenario import SUCCEEDED, Preauth
+from devtools.campaign.scenario import SUCCEEDED, PlannedPreauth
 from devtools.campaign.scenario_generator import ScenarioGenerator
 from devtools.campaign.stack import Stack
 
-_LIVES_AT_ONCE = 40
-_ERASED = 8
+_MAX_CONCURRENT_JOURNEYS = 40
+_ERASED_CUSTOMERS = 8
 _PRODUCT = (
     *("activities", "api", "integrator", "workflows"),
     *("devtools/devstack", "devtools/sandbox_psp"),
 )
-_HOOK = Path(__file__).with_name("process_hook")
+_PROCESS_HOOK = Path(__file__).with_name("process_hook")
 
 
 def stack_environment(config: Config) -> dict[str, str]:
-    """How the stack of a campaign is set up."""
+    """Return the environment variables of a campaign's stack."""
     env = {
         "SANDBOX_SETTLE_SECONDS": str(config.settle_seconds),
         "SANDBOX_SLOW_SECONDS": str(config.slow_seconds),
@@ -50,13 +50,13 @@ def stack_environment(config: Config) -> dict[str, str]:
         "INTEGRATOR_SYNC_BUDGET_SECONDS": str(config.sync_budget_seconds),
         "INTEGRATOR_DEMO_PSP": config.psp,
     }
-    if config.planted is not None:
-        env |= {"CAMPAIGN_PLANTED": config.planted, "PYTHONPATH": str(_HOOK)}
+    if config.planted_bug is not None:
+        env |= {"CAMPAIGN_PLANTED": config.planted_bug, "PYTHONPATH": str(_PROCESS_HOOK)}
     return env
 
 
-def snapshot(target: Path) -> Path:
-    """A copy of the product: processes that are started again must find the same code."""
+def copy_product(target: Path) -> Path:
+    """Copy the product's code: restarted processes must load the same code."""
     source = Path(__file__).parents[2]
     target.mkdir()
     for name in _PRODUCT:
@@ -72,25 +72,25 @@ def run(config: Config) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="campaign-"))
     clean = False
     try:
-        code = snapshot(folder / "code")
+        code = copy_product(folder / "code")
         stack = Stack(folder / "data", stack_environment(config), code)
         operator = Operator(stack, code) if config.operator else None
         try:
             if operator is not None:
-                operator.lay_keys()
+                operator.write_initial_keys()
             stack.start()
             result = asyncio.run(Campaign(config, stack, operator).run())
         finally:
             stack.stop()
-        clean = result.clean and not result.unquiet
+        clean = result.clean and not result.unfinished
         return result
     finally:
-        if clean or not config.keep:
+        if clean or not config.keep_data:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 class Campaign:
-    """The order of things: traffic under faults, healing, silence, balance."""
+    """Phases of a campaign: traffic under faults, reset, quiescence, evaluation."""
 
     def __init__(self, config: Config, stack: Stack, operator: Operator | None) -> None:
         self._config = config
@@ -99,116 +99,128 @@ class Campaign:
         self._seconds: dict[str, float] = {}
         run = stack.run
         end = time.monotonic() + config.minutes * 60
-        self._billwerk = Billwerk(run["api"], stack.token, end)
-        self._psp = Psp(run["sandbox_psp"], stack.demo["api_key"])
-        self._books = IntegratorBooks(stack.env)
-        self._customer = Customer()
-        self._lives = Lives(self._billwerk, self._customer)
-        self._chaos = FaultInjector(stack, self._psp, self._billwerk.receiver)
+        self._billwerk = BillwerkSimulator(run["api"], stack.token, end)
+        self._psp = SandboxPspClient(run["sandbox_psp"], stack.demo["api_key"])
+        self._integrator = IntegratorView(stack.env)
+        self._checkout = CheckoutClient()
+        self._journeys = JourneyRunner(self._billwerk, self._checkout)
+        self._faults = FaultInjector(stack, self._psp, self._billwerk.receiver)
 
     async def run(self) -> Result:
-        """Everything; the stack must be running."""
+        """Run all phases; the stack must be running."""
         config = self._config
         async with AsyncExitStack() as cleanup:
-            for part in (self._billwerk, self._psp, self._books, self._customer):
+            for part in (self._billwerk, self._psp, self._integrator, self._checkout):
                 cleanup.push_async_callback(part.close)
             await self._billwerk.receiver.start()
-            lives, plan = plans(config)
+            journeys, schedule = draw_plan(config)
             began = time.monotonic()
-            over = asyncio.Event()
-            raging = asyncio.create_task(self._chaos.run(plan, self._lives.progress, over))
-            working = asyncio.create_task(self._work(lives, over))
-            await self._traffic(lives, began)
-            over.set()
-            await raging
-            await self._chaos.reset()
-            await working
+            traffic_ended = asyncio.Event()
+            injecting = asyncio.create_task(
+                self._faults.run(schedule, self._journeys.progress, traffic_ended)
+            )
+            operating = asyncio.create_task(self._run_operator(journeys, traffic_ended))
+            await self._run_traffic(journeys, began)
+            traffic_ended.set()
+            await injecting
+            await self._faults.reset()
+            await operating
             self._seconds["traffic under faults"] = time.monotonic() - began
-            quiet = Quiescence(self._billwerk, self._books, self._psp)
+            quiescence = Quiescence(self._billwerk, self._integrator, self._psp)
             began = time.monotonic()
-            await asyncio.sleep(rounds(config) * config.reconcile_seconds)
-            unquiet = await quiet.wait(config.quiet_seconds)
-            self._seconds["until quiet"] = time.monotonic() - began
+            await asyncio.sleep(reconcile_rounds(config) * config.reconcile_seconds)
+            unfinished = await quiescence.wait(config.quiescence_seconds)
+            self._seconds["until quiescent"] = time.monotonic() - began
             if self._operator is not None:
                 await self._operator.require_old_key_unused()
-            return await self._balance(unquiet)
+            return await self._evaluate(unfinished)
 
-    async def _work(self, lives: Sequence[Preauth], over: asyncio.Event) -> None:
-        """What an operator does: keys under load, erasures when their customers have gone."""
+    async def _run_operator(
+        self, journeys: Sequence[PlannedPreauth], traffic_ended: asyncio.Event
+    ) -> None:
+        """Run operator actions: replace keys under load, erase customers after traffic."""
         if self._operator is None:
             return
-        total = sum(life.transactions for life in lives)
-        await self._operator.work(
-            lambda: 1.0 if over.is_set() else self._lives.progress() / max(1, total)
+        total = sum(journey.transaction_count for journey in journeys)
+        await self._operator.run(
+            lambda: 1.0 if traffic_ended.is_set() else self._journeys.progress() / max(1, total)
         )
-        await until(over.is_set, math.inf)
+        await wait_until(traffic_ended.is_set, math.inf)
         signed_up = [
-            of
-            for of in self._billwerk.books.values()
-            if of.kind == "preauth" and of.known is not None and of.known.outcome == SUCCEEDED
+            transaction
+            for transaction in self._billwerk.transactions.values()
+            if transaction.kind == "preauth"
+            and transaction.latest is not None
+            and transaction.latest.outcome == SUCCEEDED
         ]
-        await self._operator.erase([of.body["agreementId"] for of in signed_up[:_ERASED]])
+        await self._operator.erase(
+            [signed.body["agreementId"] for signed in signed_up[:_ERASED_CUSTOMERS]]
+        )
 
-    async def _traffic(self, lives: Sequence[Preauth], began: float) -> None:
-        gate = asyncio.Semaphore(_LIVES_AT_ONCE)
+    async def _run_traffic(self, journeys: Sequence[PlannedPreauth], began: float) -> None:
+        semaphore = asyncio.Semaphore(_MAX_CONCURRENT_JOURNEYS)
         end = began + self._config.minutes * 60 * 0.7
 
-        async def one(life: Preauth) -> None:
-            async with gate:
+        async def run_journey(journey: PlannedPreauth) -> None:
+            async with semaphore:
                 if time.monotonic() > end:
-                    self._lives.skipped += life.transactions
+                    self._journeys.skipped += journey.transaction_count
                     return
                 try:
-                    await self._lives.live(life)
-                except Unanswered as error:
-                    self._billwerk.lost[f"for ever: {error}"] += 1
+                    await self._journeys.run(journey)
+                except NoDefiniteResponse as error:
+                    self._billwerk.lost_requests[f"never: {error}"] += 1
 
-        await asyncio.gather(*(one(life) for life in lives))
+        await asyncio.gather(*map(run_journey, journeys))
 
-    async def _balance(self, unquiet: str) -> Result:
+    async def _evaluate(self, unfinished: str) -> Result:
         began = time.monotonic()
-        books = self._billwerk.books
-        await asyncio.gather(*(self._read(id) for id in books))
-        rows = await self._books.rows()
+        transactions = self._billwerk.transactions
+        await asyncio.gather(*(self._read_final_state(id) for id in transactions))
+        rows = await self._integrator.rows()
         ledger = await self._psp.ledger()
-        workflows = await self._books.workflows(books.values())
-        findings = audit(books, rows, workflows, ledger, PROFILES[self._config.psp])
-        teller = Diagnostics(books, rows, workflows, ledger, self._books, self._chaos.log)
-        events = await self._psp.events() if findings else []
-        stories = await teller.tell(findings, events, self._config.stories)
-        self._seconds["balancing"] = time.monotonic() - began
+        workflows = await self._integrator.workflows(transactions.values())
+        violations = find_violations(
+            transactions, rows, workflows, ledger, PROFILES[self._config.psp]
+        )
+        collector = Diagnostics(
+            transactions, rows, workflows, ledger, self._integrator, self._faults.log
+        )
+        events = await self._psp.events() if violations else []
+        diagnostics = await collector.collect(violations, events, self._config.max_diagnostics)
+        self._seconds["evaluation"] = time.monotonic() - began
         return Result(
             seed=self._config.seed,
             seconds=self._seconds,
-            made=self._lives.made,
-            skipped=self._lives.skipped,
-            requests_lost=self._billwerk.lost,
-            injected=self._chaos.injected,
-            operated=self._operator.done if self._operator is not None else Counter(),
-            webhooks=sum(len(of.webhooks) for of in books.values()),
-            entries=len(ledger),
-            findings=findings,
-            strangers=self._billwerk.strangers,
-            unquiet=unquiet,
-            stories=stories,
+            transaction_counts=self._journeys.counts,
+            skipped=self._journeys.skipped,
+            lost_requests=self._billwerk.lost_requests,
+            injected=self._faults.injected,
+            operator_actions=self._operator.counts if self._operator is not None else Counter(),
+            webhooks=sum(len(transaction.webhooks) for transaction in transactions.values()),
+            ledger_entries=len(ledger),
+            violations=violations,
+            unmatched_webhooks=self._billwerk.unmatched_webhooks,
+            unfinished=unfinished,
+            diagnostics=diagnostics,
         )
 
-    async def _read(self, id: str) -> None:
-        of = self._billwerk.books[id]
-        of.final = await self._billwerk.read(of, "at the end")
+    async def _read_final_state(self, id: str) -> None:
+        transaction = self._billwerk.transactions[id]
+        transaction.final = await self._billwerk.read(transaction, "at the end")
 
 
-def rounds(config: Config) -> int:
-    """How often the books must have been compared before they are balanced."""
-    given = config.reconcile_rounds
-    return PROFILES[config.psp].reconcile_rounds if given is None else given
+def reconcile_rounds(config: Config) -> int:
+    """Return the number of reconciliation rounds to wait for before the evaluation."""
+    configured = config.reconcile_rounds
+    return PROFILES[config.psp].reconcile_rounds if configured is None else configured
 
 
-def plans(config: Config) -> tuple[list[Preauth], Any]:
-    """What will be done and what will be broken; the same for the same seed."""
-    # Chance for a plan that can be repeated, nothing secret.
-    dice = random.Random(config.seed)  # noqa: S311 - repeatable on purpose
-    planner = ScenarioGenerator(dice, f"{datetime.now(UTC):%Y%m%d}", PROFILES[config.psp])
-    lives = list(planner.lives(config.transactions))
-    total = sum(life.transactions for life in lives)
-    return lives, strikes(dice, total, config.rounds, config.only)
+def draw_plan(config: Config) -> tuple[list[PlannedPreauth], Any]:
+    """Draw the journeys and the fault schedule; the same for the same seed."""
+    # A repeatable plan; nothing is secret.
+    rng = random.Random(config.seed)  # noqa: S311 - repeatable by design
+    generator = ScenarioGenerator(rng, f"{datetime.now(UTC):%Y%m%d}", PROFILES[config.psp])
+    journeys = list(generator.journeys(config.transactions))
+    total = sum(journey.transaction_count for journey in journeys)
+    return journeys, schedule_faults(rng, total, config.fault_rounds, config.fault_kinds)

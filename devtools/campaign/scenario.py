@@ -1,32 +1,31 @@
-"""What customers and the platform can do, and how it may end.
+"""Planned operations of customers and Billwerk+, each with its possible outcomes.
 
-Every operation carries the outcomes it may end with; `Waiting` is one that stays open because
-the customer never comes back.
+The outcome `Waiting` is that of a transaction that stays open because the customer never returns.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-Kind = Literal["preauth", "payment", "refund"]
+TransactionKind = Literal["preauth", "payment", "refund"]
 Role = Literal["CreditCard", "Debit"]
-Visit = Literal["pay", "confirm", "fail", "cancel", "abandon", "none"]
+CheckoutAction = Literal["pay", "confirm", "fail", "cancel", "abandon", "none"]
 
 SUCCEEDED = "Succeeded"
 CANCELLED = "Cancelled"
 EXPIRED = "Expired"
 WAITING = "Waiting"
-POOR = "Failed:InsufficientBalance"
+INSUFFICIENT_FUNDS = "Failed:InsufficientBalance"
 EXPIRED_CARD = "Failed:BearerExpired"
 REJECTED = "Failed:Rejected"
-TOO_MUCH = "Failed:InvalidAmount"
-FORBIDDEN = "Failed:InvalidPreconditions"
+AMOUNT_TOO_HIGH = "Failed:InvalidAmount"
+PRECONDITION_FAILED = "Failed:InvalidPreconditions"
 
 GOOD_CARD = "4242424242424242"
 SECURE_CARD = "4000002500003155"
 BAD_CARDS = {
     "4000000000000002": REJECTED,
-    "4000000000009995": POOR,
+    "4000000000009995": INSUFFICIENT_FUNDS,
     "4000000000000069": EXPIRED_CARD,
 }
 GOOD_IBAN = "DE89370400440532013000"
@@ -34,37 +33,43 @@ FAILING_IBAN = "DE62370400440532013001"
 RETURNED_IBAN = "DE35370400440532013002"
 WRONG_IBAN = "DE00370400440532013000"
 
-CARD_ENDINGS = {"01": POOR, "02": EXPIRED_CARD, "06": REJECTED}
-DEBIT_ENDINGS = {"01": POOR, "02": REJECTED, "05": SUCCEEDED, "06": REJECTED, "07": SUCCEEDED}
+CARD_ENDINGS = {"01": INSUFFICIENT_FUNDS, "02": EXPIRED_CARD, "06": REJECTED}
+DEBIT_ENDINGS = {
+    "01": INSUFFICIENT_FUNDS,
+    "02": REJECTED,
+    "05": SUCCEEDED,
+    "06": REJECTED,
+    "07": SUCCEEDED,
+}
 ENDINGS = tuple(f"{number:02}" for number in range(12))
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How the platform asks: `copies` at once, giving up the first attempt after `patience`.
+class RequestPattern:
+    """How Billwerk+ sends a request: `copies` concurrently, the first with `timeout`.
 
-    `clash`: once more afterwards, with another amount.
+    `conflicting_repeat`: once more afterwards, with another amount.
     """
 
     copies: int = 1
-    patience: float | None = None
-    clash: bool = False
+    timeout: float | None = None
+    conflicting_repeat: bool = False
 
 
 @dataclass(frozen=True)
-class Refund:
-    """Money to be given back."""
+class PlannedRefund:
+    """Planned refund."""
 
     id: str
     payment: str
     amount: Decimal
     expected: frozenset[str]
-    manner: Manner = Manner()
+    pattern: RequestPattern = RequestPattern()
 
 
 @dataclass(frozen=True)
-class Payment:
-    """A capture (of `preauth`) or a charge; `together`: its refunds are asked for at once."""
+class PlannedPayment:
+    """Planned capture (of `preauth`) or charge; `concurrent_refunds`: send its refunds at once."""
 
     id: str
     agreement: str
@@ -72,16 +77,16 @@ class Payment:
     amount: Decimal
     expected: frozenset[str]
     preauth: str | None = None
-    manner: Manner = Manner()
-    refunds: tuple[Refund, ...] = ()
-    together: bool = False
+    pattern: RequestPattern = RequestPattern()
+    refunds: tuple[PlannedRefund, ...] = ()
+    concurrent_refunds: bool = False
 
 
 @dataclass(frozen=True)
-class Preauth:
-    """A sign-up or an upgrade and what follows, one payment after the other.
+class PlannedPreauth:
+    """Planned sign-up or upgrade and the payments that follow one after the other.
 
-    `cancel`: before anything else, at the same time as the first payment (`race`), or never.
+    `cancel`: before the payments (`alone`), concurrently with the first (`race`), or never (`no`).
     """
 
     id: str
@@ -90,17 +95,17 @@ class Preauth:
     amount: Decimal
     expected: frozenset[str]
     initial: bool = True
-    visit: Visit = "none"
+    checkout_action: CheckoutAction = "none"
     card: str = GOOD_CARD
     iban: str | None = None
     finalize: bool = True
-    manner: Manner = Manner()
+    pattern: RequestPattern = RequestPattern()
     cancel: Literal["no", "alone", "race"] = "no"
-    payments: tuple[Payment, ...] = ()
-    upgrades: tuple["Preauth", ...] = ()
+    payments: tuple[PlannedPayment, ...] = ()
+    upgrades: tuple["PlannedPreauth", ...] = ()
 
     @property
-    def transactions(self) -> int:
-        """How many transactions this is, with all that follows."""
+    def transaction_count(self) -> int:
+        """Return the number of transactions of this plan, including all that follow."""
         refunds = sum(len(payment.refunds) for payment in self.payments)
-        return 1 + len(self.payments) + refunds + sum(u.transactions for u in self.upgrades)
+        return 1 + len(self.payments) + refunds + sum(u.transaction_count for u in self.upgrades)

@@ -1,4 +1,4 @@
-"""The whole stack of `make run`, started as a user would and stopped by its pid."""
+"""The development stack of `make run`, run as a subprocess."""
 
 import json
 import os
@@ -16,14 +16,14 @@ PORTS = ("API", "TEMPORAL", "TEMPORAL_UI", "SANDBOX", "CODEC", "METRICS", "WORKE
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of this machine that nobody listens on now."""
+    """Return different ports that are free on this machine."""
     return find_free("127.0.0.1", count)
 
 
 class Stack:
-    """One stack on its own ports and data folder; can be stopped and started again on them.
+    """Stack on its own ports and data folder; can be stopped and restarted.
 
-    `code` is where the product lies, the working directory if not given.
+    `code` is the folder of the product's code, by default the working directory.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class Stack:
         self.data_dir = data_dir
         self._code = code
         ports = zip(PORTS, free_ports(len(PORTS)), strict=True)
-        own = {f"INTEGRATOR_{name}_PORT": str(port) for name, port in ports}
+        port_variables = {f"INTEGRATOR_{name}_PORT": str(port) for name, port in ports}
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRATOR_")}
         self._env = {
             **inherited,
-            **own,
+            **port_variables,
             "INTEGRATOR_DATA_DIR": str(data_dir),
             "PYTHONUNBUFFERED": "1",
             **(env or {}),
@@ -45,29 +45,29 @@ class Stack:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment the stack runs in, for commands that talk to it."""
+        """Return the stack's environment, for commands that connect to it."""
         return dict(self._env)
 
     @property
     def run(self) -> dict[str, Any]:
-        """run.json as it is now."""
+        """Return the current content of `run.json`."""
         text = (self.data_dir / "run.json").read_text()
         content: dict[str, Any] = json.loads(text)
         return content
 
     @property
     def token(self) -> str:
-        """The demo merchant's bearer token."""
+        """Return the demo merchant's bearer token."""
         return str(self.run["merchants"]["demo"]["token"])
 
     @property
     def demo(self) -> dict[str, str]:
-        """The demo merchant's secrets: `token`, `api_key` and `webhook_secret`."""
+        """Return the demo merchant's secrets: `token`, `api_key` and `webhook_secret`."""
         content: dict[str, str] = json.loads((self.data_dir / "demo.json").read_text())
         return content
 
     def start(self, seconds: float = 60) -> float:
-        """Start and wait until everything answers; returns how long that took, in seconds."""
+        """Start and wait until the stack is ready; return how long that took, in seconds."""
         began = time.monotonic()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "console.log").open("ab") as console:
@@ -86,7 +86,7 @@ class Stack:
         return time.monotonic() - began
 
     def stop(self, seconds: float = 40) -> int:
-        """Ctrl-C; returns the exit code."""
+        """Send SIGINT and return the exit code."""
         if self._process is None:
             return 0
         process, self._process = self._process, None
@@ -94,5 +94,5 @@ class Stack:
         return process.wait(timeout=seconds)
 
     def console(self) -> str:
-        """What the user saw so far."""
+        """Return the console output so far."""
         return (self.data_dir / "console.log").read_text()

@@ -1,4 +1,4 @@
-"""One transaction in the platform's own books: what was asked, answered and announced."""
+"""Transaction as recorded by the simulated Billwerk+: requests, responses and webhooks."""
 
 import time
 from collections.abc import Mapping
@@ -6,71 +6,76 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from devtools.campaign.responses import Answer, View, view
-from devtools.campaign.scenario import Kind
+from devtools.campaign.responses import Response, TransactionView, parse_view
+from devtools.campaign.scenario import TransactionKind
 
-RESOURCES: Mapping[Kind, str] = {"preauth": "Preauth", "payment": "Payment", "refund": "Refund"}
+RESOURCES: Mapping[TransactionKind, str] = {
+    "preauth": "Preauth",
+    "payment": "Payment",
+    "refund": "Refund",
+}
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Something that happened between the platform and the service, `at` on the wall clock."""
+    """Request to the integrator and its result, `at` a Unix time."""
 
     at: float
-    what: str
-    result: str
+    request: str
+    response: str
 
 
 @dataclass
 class Transaction:
-    """`known` is the newest state told by answers and by reads after webhooks.
+    """Transaction with its exchanges and the state last seen.
 
-    `expected` are the outcomes it may have; `owner` is what it takes money from. `claims` are
-    final outcomes that were told; `final` is the read after everything has come to rest.
+    `latest` is the newest state in responses and in reads after webhooks. `expected` are the
+    possible outcomes; `parent` is the id of the captured preauth or the refunded payment.
+    `final_outcomes` are the final outcomes seen; `final` is the read at the end of the campaign.
     """
 
     id: str
-    kind: Kind
+    kind: TransactionKind
     label: str
     amount: Decimal
     body: dict[str, Any]
     expected: frozenset[str]
-    owner: str | None = None
+    parent: str | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     webhooks: list[float] = field(default_factory=list)
-    claims: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    known: View | None = None
-    final: Answer | None = None
+    final_outcomes: list[str] = field(default_factory=list)
+    rejections: list[str] = field(default_factory=list)
+    latest: TransactionView | None = None
+    final: Response | None = None
     answered: bool = False
     cancelled: bool = False
-    clash_accepted: bool = False
+    conflict_accepted: bool = False
 
     @property
     def resource(self) -> str:
-        """Where it is found."""
+        """Return the name of its API resource."""
         return RESOURCES[self.kind]
 
-    def note(self, what: str, result: str) -> None:
-        """Keep what happened for the story."""
-        self.exchanges.append(Exchange(time.time(), what, result))
+    def record_exchange(self, request: str, response: str) -> None:
+        """Record an exchange for the diagnostics."""
+        self.exchanges.append(Exchange(time.time(), request, response))
 
-    def told(self, answer: Answer, *, asked: bool) -> None:
-        """An answer to a POST (`asked`) or to a GET: keep the newest, drop what is older.
+    def record_response(self, response: Response, *, posted: bool) -> None:
+        """Record a response to a POST (`posted`) or to a GET; keep the newest state.
 
-        A refused POST is no state of the transaction: it may be asked again and be accepted.
+        A rejected POST is not a state of the transaction: a repetition may be accepted.
         """
-        seen = view(answer)
-        if answer.status != 200 and asked:
-            self.refused.append(seen.outcome)
-        elif answer.status == 404:
+        view = parse_view(response)
+        if response.status != 200 and posted:
+            self.rejections.append(view.outcome)
+        elif response.status == 404:
             return
-        elif seen.decided:
-            self.claims.append(seen.outcome)
-        if self.known is None or _newer(seen, self.known, final=answer.status != 200):
-            self.known = seen
+        elif view.decided:
+            self.final_outcomes.append(view.outcome)
+        if self.latest is None or _is_newer(view, self.latest, final=response.status != 200):
+            self.latest = view
 
 
-def _newer(seen: View, known: View, *, final: bool) -> bool:
-    """An error has the time it was received at, which a state before it may share."""
-    return seen.stamp > known.stamp or (final and seen.stamp == known.stamp)
+def _is_newer(view: TransactionView, latest: TransactionView, *, final: bool) -> bool:
+    """Return whether `view` is newer; an error may have the timestamp of the state before it."""
+    return view.timestamp > latest.timestamp or (final and view.timestamp == latest.timestamp)

@@ -1,22 +1,22 @@
-"""What can be wrong in the end, and everything one needs to judge one transaction."""
+"""Violations, and the records of a transaction that the checks need."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from devtools.campaign.integrator_view import Row, Workflow
-from devtools.campaign.psp import Entry
-from devtools.campaign.psp_profiles import Profile
-from devtools.campaign.responses import View, view
+from devtools.campaign.integrator_view import StoredTransaction, WorkflowView
+from devtools.campaign.psp import LedgerEntry
+from devtools.campaign.psp_profiles import PspProfile
+from devtools.campaign.responses import TransactionView, parse_view
 from devtools.campaign.transaction import Transaction
 
 UNKNOWN = "unknown"
-"""The outcome of a transaction of which nobody ever gave an answer."""
+"""Outcome of a transaction without any definite response."""
 
 
 class Column(StrEnum):
-    """The columns of the final table; each must be zero."""
+    """Columns of the final table; each must be zero."""
 
     DOUBLE = "double movements"
     LOST = "lost outcomes"
@@ -29,7 +29,7 @@ class Column(StrEnum):
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong with one transaction."""
+    """Violated invariant of one transaction."""
 
     column: Column
     transaction: str
@@ -37,53 +37,61 @@ class Violation:
 
 
 @dataclass(frozen=True)
-class Case:
-    """A transaction in all three books; `others` are all transactions, `ledger` all bookings."""
+class TransactionCase:
+    """Records of a transaction; `transactions` are all of the campaign, `ledger` all entries."""
 
-    of: Transaction
-    row: Row | None
-    workflow: Workflow | None
-    others: Mapping[str, Transaction]
-    ledger: Mapping[str, Sequence[Entry]]
-    profile: Profile = field(default_factory=Profile)
+    transaction: Transaction
+    row: StoredTransaction | None
+    workflow: WorkflowView | None
+    transactions: Mapping[str, Transaction]
+    ledger: Mapping[str, Sequence[LedgerEntry]]
+    profile: PspProfile = field(default_factory=PspProfile)
 
     @property
     def stored(self) -> bool:
-        """Whether the service knows it at all: a refused request leaves nothing behind."""
-        return self.of.final is not None and self.of.final.status != 404
+        """Return whether the integrator has the transaction: a rejected request is not stored."""
+        return self.transaction.final is not None and self.transaction.final.status != 404
 
     @property
-    def final(self) -> View | None:
-        """The last read; None when there is nothing to read."""
-        return view(self.of.final) if self.of.final is not None and self.stored else None
+    def final(self) -> TransactionView | None:
+        """Return the final read; None if the transaction is not stored."""
+        return (
+            parse_view(self.transaction.final)
+            if self.transaction.final is not None and self.stored
+            else None
+        )
 
     @property
     def outcome(self) -> str:
-        """How it ended, as the platform sees it."""
+        """Return the outcome as Billwerk+ sees it."""
         if self.final is not None:
             return self.final.outcome
-        return self.of.refused[-1] if self.of.refused else UNKNOWN
+        return self.transaction.rejections[-1] if self.transaction.rejections else UNKNOWN
 
     @property
     def undecided(self) -> bool:
-        """Whether it is still open."""
+        """Return whether it is still open."""
         return self.outcome in ("Initiated", "Pending", UNKNOWN)
 
-    def booked(self, *kinds: str) -> dict[str, Decimal]:
-        """The movements of these kinds under this transaction's reference, by the PSP's id."""
-        return entries(self.ledger, self.of.id, *kinds)
+    def booked_amounts(self, *kinds: str) -> dict[str, Decimal]:
+        """Return the amounts of these kinds booked under this transaction's id, by PSP id."""
+        return booked_amounts(self.ledger, self.transaction.id, *kinds)
 
     def refunds(self) -> list[Transaction]:
-        """The refunds of this payment."""
-        return [t for t in self.others.values() if t.kind == "refund" and t.owner == self.of.id]
+        """Return the refunds of this payment."""
+        return [
+            t
+            for t in self.transactions.values()
+            if t.kind == "refund" and t.parent == self.transaction.id
+        ]
 
 
-def entries(
-    ledger: Mapping[str, Sequence[Entry]], reference: str, *kinds: str
+def booked_amounts(
+    ledger: Mapping[str, Sequence[LedgerEntry]], reference: str, *kinds: str
 ) -> dict[str, Decimal]:
-    """Movements by the PSP's id; one id booked twice adds up."""
-    found: dict[str, Decimal] = {}
+    """Return the amounts booked under a reference by PSP id; amounts of one id are summed."""
+    amounts: dict[str, Decimal] = {}
     for entry in ledger.get(reference, ()):
         if entry.kind in kinds:
-            found[entry.psp_id] = found.get(entry.psp_id, Decimal(0)) + entry.amount
-    return found
+            amounts[entry.psp_id] = amounts.get(entry.psp_id, Decimal(0)) + entry.amount
+    return amounts

@@ -1,16 +1,16 @@
-"""Made-up books: one transaction that is right in all of them, to be spoilt by a test."""
+"""Factories of consistent records of transactions, for tests to modify."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from devtools.campaign.integrator_view import Row, Workflow
-from devtools.campaign.invariants import audit
-from devtools.campaign.psp import Entry
-from devtools.campaign.psp_profiles import Profile
-from devtools.campaign.responses import Answer, view
-from devtools.campaign.scenario import Kind
+from devtools.campaign.integrator_view import StoredTransaction, WorkflowView
+from devtools.campaign.invariants import find_violations
+from devtools.campaign.psp import LedgerEntry
+from devtools.campaign.psp_profiles import PspProfile
+from devtools.campaign.responses import Response, parse_view
+from devtools.campaign.scenario import TransactionKind
 from devtools.campaign.transaction import Transaction
 from devtools.campaign.violations import Column
 
@@ -19,67 +19,71 @@ LATER = "2026-01-01T12:00:09.0000000Z"
 AMOUNT = Decimal("30.00")
 
 
-def answer(status: str, **members: Any) -> Answer:
-    """A 200, last updated at noon."""
+def response(status: str, **members: Any) -> Response:
+    """Return a 200 response, last updated at noon."""
     body = {"status": status, "requestedAmount": AMOUNT, "lastUpdated": NOON, **members}
-    return Answer(200, body)
+    return Response(200, body)
 
 
-def error(code: str) -> Answer:
-    """A failed transaction."""
-    return Answer(422, {"errorCode": code, "receivedAt": NOON})
+def failed_response(code: str) -> Response:
+    """Return the response of a failed transaction."""
+    return Response(422, {"errorCode": code, "receivedAt": NOON})
 
 
-def paid(amount: Decimal = AMOUNT, **members: Any) -> Answer:
-    """A payment that succeeded with one movement."""
+def paid_response(amount: Decimal = AMOUNT, **members: Any) -> Response:
+    """Return the response of a payment that succeeded with one movement."""
     item = {"externalItemId": "ch_1", "amount": amount}
-    left = {"refundableAmount": amount, **members}
-    return answer("Succeeded", payments=[item], chargebacks=[], **left)
+    body_members = {"refundableAmount": amount, **members}
+    return response("Succeeded", payments=[item], chargebacks=[], **body_members)
 
 
-def entry(reference: str, kind: str, amount: Decimal = AMOUNT, psp_id: str = "ch_1") -> Entry:
-    """A movement in the PSP's ledger."""
-    return Entry(reference, kind, amount, psp_id, "key", NOON)
+def ledger_entry(
+    reference: str, kind: str, amount: Decimal = AMOUNT, psp_id: str = "ch_1"
+) -> LedgerEntry:
+    """Return an entry of the PSP's ledger."""
+    return LedgerEntry(reference, kind, amount, psp_id, "key", NOON)
 
 
 @dataclass
-class Books:
-    """All books together; `add` enters a transaction that everybody agrees about."""
+class Records:
+    """Records of all sides; `add` adds a transaction consistent in all of them."""
 
-    books: dict[str, Transaction] = field(default_factory=dict)
-    rows: dict[str, Row] = field(default_factory=dict)
-    workflows: dict[str, Workflow] = field(default_factory=dict)
-    ledger: list[Entry] = field(default_factory=list)
-    profile: Profile = field(default_factory=Profile)
+    transactions: dict[str, Transaction] = field(default_factory=dict)
+    rows: dict[str, StoredTransaction] = field(default_factory=dict)
+    workflows: dict[str, WorkflowView] = field(default_factory=dict)
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    profile: PspProfile = field(default_factory=PspProfile)
 
     def add(
         self,
         id: str,
-        kind: Kind,
-        final: Answer,
-        *entries: Entry,
+        kind: TransactionKind,
+        final: Response,
+        *entries: LedgerEntry,
         expected: str = "Succeeded",
-        owner: str | None = None,
+        parent: str | None = None,
         state: Mapping[str, Any] | None = None,
     ) -> Transaction:
-        """A transaction with its last answer and its bookings."""
-        made = Transaction(id, kind, kind, AMOUNT, {}, frozenset({expected}), owner)
-        made.answered, made.final = True, final
-        made.told(final, asked=False)
-        status = view(final).outcome.partition(":")[0]
-        self.books[id] = made
-        self.rows[id] = Row(status, 3, {"version": 3}, '{"kind":"notification"}')
-        self.workflows[id] = Workflow(
+        """Add a transaction with its final response and its ledger entries."""
+        transaction = Transaction(id, kind, kind, AMOUNT, {}, frozenset({expected}), parent)
+        transaction.answered, transaction.final = True, final
+        transaction.record_response(final, posted=False)
+        status = parse_view(final).outcome.partition(":")[0]
+        self.transactions[id] = transaction
+        self.rows[id] = StoredTransaction(status, 3, {"version": 3}, '{"kind":"notification"}')
+        self.workflows[id] = WorkflowView(
             "RUNNING", (), {"version": 3, **(state or {})}, {"state": "idle"}
         )
         self.ledger += entries
-        return made
+        return transaction
 
     def payment(self) -> Transaction:
-        """A payment that succeeded."""
-        return self.add("p", "payment", paid(), entry("p", "charge"))
+        """Add a payment that succeeded."""
+        return self.add("p", "payment", paid_response(), ledger_entry("p", "charge"))
 
-    def findings(self) -> set[tuple[Column, str]]:
-        """What the audit finds: column and transaction."""
-        found = audit(self.books, self.rows, self.workflows, self.ledger, self.profile)
-        return {(finding.column, finding.transaction) for finding in found}
+    def violations(self) -> set[tuple[Column, str]]:
+        """Return column and transaction of every violation."""
+        violations = find_violations(
+            self.transactions, self.rows, self.workflows, self.ledger, self.profile
+        )
+        return {(violation.column, violation.transaction) for violation in violations}

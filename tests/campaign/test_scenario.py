@@ -1,54 +1,56 @@
-"""The plan of a campaign: the same for the same seed, and varied enough."""
+"""Plan of a campaign: the same for the same seed, and with every variation."""
 
 from dataclasses import replace
 
 from devtools.campaign.config import Config, from_environment
-from devtools.campaign.fault_schedule import KINDS
-from devtools.campaign.run import plans
-from devtools.campaign.scenario import ENDINGS, Payment
+from devtools.campaign.fault_schedule import FAULT_KINDS
+from devtools.campaign.run import draw_plan
+from devtools.campaign.scenario import ENDINGS, PlannedPayment
 
 CONFIG = Config(transactions=2000, seed=5)
 
 
-def payments() -> list[Payment]:
-    return [payment for life in plans(CONFIG)[0] for payment in life.payments]
+def payments() -> list[PlannedPayment]:
+    return [payment for preauth in draw_plan(CONFIG)[0] for payment in preauth.payments]
 
 
-def test_the_same_seed_makes_the_same_plan() -> None:
-    assert plans(CONFIG) == plans(CONFIG)
-    assert plans(CONFIG) != plans(replace(CONFIG, seed=6))
+def test_the_same_seed_gives_the_same_plan() -> None:
+    assert draw_plan(CONFIG) == draw_plan(CONFIG)
+    assert draw_plan(CONFIG) != draw_plan(replace(CONFIG, seed=6))
 
 
-def test_a_plan_is_as_large_as_asked_for() -> None:
-    assert sum(life.transactions for life in plans(CONFIG)[0]) >= CONFIG.transactions
+def test_a_plan_has_the_requested_size() -> None:
+    assert sum(preauth.transaction_count for preauth in draw_plan(CONFIG)[0]) >= CONFIG.transactions
 
 
-def test_every_kind_of_fault_is_planned_and_comes_while_there_is_traffic() -> None:
-    strikes = plans(CONFIG)[1]
-    assert {strike.kind for strike in strikes} == set(KINDS)
-    assert len(KINDS) >= 12
-    assert [strike.at for strike in strikes] == sorted(strike.at for strike in strikes)
-    assert all(0 < strike.at < CONFIG.transactions for strike in strikes)
+def test_every_kind_of_fault_is_scheduled_during_traffic() -> None:
+    schedule = draw_plan(CONFIG)[1]
+    assert {injection.kind for injection in schedule} == set(FAULT_KINDS)
+    assert len(FAULT_KINDS) >= 12
+    assert [injection.after_transactions for injection in schedule] == sorted(
+        injection.after_transactions for injection in schedule
+    )
+    assert all(0 < injection.after_transactions < CONFIG.transactions for injection in schedule)
 
 
 def test_every_amount_ending_is_charged() -> None:
     assert {f"{payment.amount}"[-2:] for payment in payments()} >= set(ENDINGS)
 
 
-def test_every_way_of_asking_comes_about() -> None:
-    lives, _ = plans(CONFIG)
-    made = payments()
-    visits = {"pay", "confirm", "fail", "cancel", "abandon", "none"}
-    assert {life.visit for life in lives} == visits
-    assert {life.cancel for life in lives} == {"no", "alone", "race"}
-    assert max(payment.manner.copies for payment in made) == 10
-    assert any(payment.manner.clash for payment in made)
-    assert any(payment.together for payment in made)
-    assert any(life.upgrades for life in lives)
-    assert {payment.role for payment in made} == {"CreditCard", "Debit"}
+def test_every_request_pattern_occurs() -> None:
+    preauths, _ = draw_plan(CONFIG)
+    all_payments = payments()
+    actions = {"pay", "confirm", "fail", "cancel", "abandon", "none"}
+    assert {preauth.checkout_action for preauth in preauths} == actions
+    assert {preauth.cancel for preauth in preauths} == {"no", "alone", "race"}
+    assert max(payment.pattern.copies for payment in all_payments) == 10
+    assert any(payment.pattern.conflicting_repeat for payment in all_payments)
+    assert any(payment.concurrent_refunds for payment in all_payments)
+    assert any(preauth.upgrades for preauth in preauths)
+    assert {payment.role for payment in all_payments} == {"CreditCard", "Debit"}
 
 
-def test_refunds_are_asked_only_of_payments_that_succeed() -> None:
+def test_refunds_are_planned_only_for_payments_that_succeed() -> None:
     assert all(payment.expected == {"Succeeded"} for payment in payments() if payment.refunds)
 
 

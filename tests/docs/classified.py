@@ -1,9 +1,9 @@
-"""How every command of the documents is checked, with the reason.
+"""Classification of every command in the documents: executed, or only checked, with the reason.
 
-A command is *carried out* against a running stack when all programs it calls are in `CARRIED_OUT`
-(or are sub-commands of `integrator` in `INTEGRATOR_CARRIED_OUT`). Else it is *checked*: its syntax
-by the shell, and its words by what is named here. A program or sub-command that is named nowhere
-fails the test, whose message says what to add.
+A command is *executed* against a running stack when all programs it calls are in `EXECUTED` (or are
+sub-commands of `integrator` in `INTEGRATOR_EXECUTED`). Else it is *checked*: its syntax by the
+shell, and its arguments by the check named here. A program or sub-command without a classification
+fails the test, whose message states what to add.
 """
 
 from dataclasses import dataclass
@@ -14,50 +14,52 @@ from tests.docs.shell import Command, simple_commands
 
 
 @dataclass(frozen=True)
-class Checked:
-    """Not carried out, for this reason; `check` looks at the words."""
+class CheckedOnly:
+    """Reason why a program is not executed; `check` checks its arguments."""
 
     reason: str
-    check: Check = checks.anything
+    check: Check = checks.accept_any
 
 
-CARRIED_OUT = {
+EXECUTED = {
     "api": "the README's own function around curl",
-    "curl": "asks the running stack",
+    "curl": "queries the running stack",
     "cat": "shows a file of the running stack",
     "echo": "needs nothing",
     "export": "needs nothing",
     "python3": "reads a file of the running stack",
     "sleep": "waits for the running stack",
 }
-"""Programs that only look at the running stack, or do to it what Billwerk+ does."""
+"""Programs that only read from the running stack, or call it as Billwerk+ does."""
 
-CHECKED = {
-    "make": Checked("`.ci/run` makes check and test, and tests start what run makes", checks.make),
-    "python": Checked("tests of their own start these modules", checks.python),
-    ".venv/bin/python": Checked("tests of their own start these modules", checks.python),
-    "docker": Checked("there are no containers in a test", checks.docker),
-    "docker-compose": Checked("there are no containers in a test", checks.compose),
-    "kubectl": Checked("there is no cluster in a test", checks.kubectl),
-    "helm": Checked("there is no cluster in a test"),
-    "temporal": Checked("asks servers that a test has not", checks.temporal),
-    "temporal-sql-tool": Checked("comes with the server's own image"),
-    "tcld": Checked("Temporal Cloud is not reached from a test"),
-    "psql": Checked("the stack of a test has no PostgreSQL"),
-    "pg_dump": Checked("the stack of a test has no PostgreSQL"),
-    "pg_restore": Checked("the stack of a test has no PostgreSQL"),
-    "sqlite3": Checked("the program need not be installed"),
-    "openssl": Checked("makes keys"),
-    "pip": Checked("tests/tutorial_psp installs the package"),
-    "pytest": Checked("tests/kit and tests/tutorial_psp run the kit"),
-    "git": Checked("fetches what is here already"),
-    "cd": Checked("the test has a folder of its own"),
-    "cp": Checked("the test has a folder of its own"),
-    "kill": Checked("the stack of a test is others', too"),
+CHECKED_ONLY = {
+    "make": CheckedOnly(
+        "`.ci/run` runs check and test, and tests start what `make run` starts", checks.make
+    ),
+    "python": CheckedOnly("other tests start these modules", checks.python),
+    ".venv/bin/python": CheckedOnly("other tests start these modules", checks.python),
+    "docker": CheckedOnly("tests have no containers", checks.docker),
+    "docker-compose": CheckedOnly("tests have no containers", checks.compose),
+    "kubectl": CheckedOnly("tests have no cluster", checks.kubectl),
+    "helm": CheckedOnly("tests have no cluster"),
+    "temporal": CheckedOnly("connects to servers that tests do not have", checks.temporal),
+    "temporal-sql-tool": CheckedOnly("comes with the server's own image"),
+    "tcld": CheckedOnly("tests do not connect to Temporal Cloud"),
+    "psql": CheckedOnly("the tests' stack has no PostgreSQL"),
+    "pg_dump": CheckedOnly("the tests' stack has no PostgreSQL"),
+    "pg_restore": CheckedOnly("the tests' stack has no PostgreSQL"),
+    "sqlite3": CheckedOnly("the program need not be installed"),
+    "openssl": CheckedOnly("generates keys"),
+    "pip": CheckedOnly("tests/tutorial_psp installs the package"),
+    "pytest": CheckedOnly("tests/kit and tests/tutorial_psp run the kit"),
+    "git": CheckedOnly("clones the repository, which is present"),
+    "cd": CheckedOnly("the test uses a temporary folder"),
+    "cp": CheckedOnly("the test uses a temporary folder"),
+    "kill": CheckedOnly("other tests share the stack"),
 }
-"""Programs that a test does not start, or starts elsewhere."""
+"""Programs that are not executed here."""
 
-INTEGRATOR_CARRIED_OUT = {
+INTEGRATOR_EXECUTED = {
     ("client", "add"),
     ("client", "list"),
     ("attention",),
@@ -79,81 +81,81 @@ INTEGRATOR_CARRIED_OUT = {
     ("webhook", "redeliver"),
     ("worker", "versions"),
 }
-"""Sub-commands of `integrator` that show something, or make what disturbs nobody."""
+"""Sub-commands of `integrator` that only read, or whose changes do not affect other tests."""
 
-INTEGRATOR_CHECKED = {
+INTEGRATOR_CHECKED_ONLY = {
     ("client", "revoke"): "tests/local/test_cli.py revokes one",
     ("codec-server",): "runs until it is stopped; the stack has one",
-    ("demo",): "takes seconds: played beside all others, see test_the_demo_ends_well",
+    ("demo",): "takes seconds: run in parallel with the others, see test_the_demo_succeeds",
     ("erase",): "tests/local/test_keys_cli.py and tests/api/test_erased.py erase",
     ("keys", "rotate"): "tests/local/test_keys_cli.py and tests/store/test_rotation.py rotate",
-    ("run",): "runs until it is stopped; the stack was started by it",
+    ("run",): "runs until it is stopped; it started the stack",
     ("token", "revoke"): "tests/local/test_cli.py revokes one",
     ("worker", "promote"): "without versions; tests/rolling/test_versions.py promotes some",
 }
-"""Sub-commands that are not carried out on a stack that others use, with the reason."""
+"""Sub-commands that are not executed on the shared stack, with the reason."""
 
-ENDS_OTHERWISE = {"integrator attention": 1}
-"""Exit codes of commands meant to fail, by their beginning; 22 is curl's for HTTP errors."""
+EXPECTED_EXIT_CODES = {"integrator attention": 1}
+"""Exit codes of commands meant to fail, by their first words; 22 is curl's for HTTP errors."""
 
 PLACEHOLDERS = (
     *("AGREEMENT", "CLIENT_ID", "CLIENT_SECRET", "MERCHANT"),
     *("PREAUTH", "PSP_SETTINGS_ID", "REFUND", "TRANSACTION"),
 )
-"""Words in commands that stand for something of the reader's; the test has one of each."""
+"""Placeholders in commands; the test has a value for each."""
 
 
-def is_carried_out(command: Command) -> bool:
-    """Whether nothing in the command is merely checked."""
-    called = simple_commands(command.text)
-    return bool(called) and all(map(_is_carried_out, called))
+def is_executed(command: Command) -> bool:
+    """Return whether all programs of the command are executed."""
+    calls = simple_commands(command.text)
+    return bool(calls) and all(map(_is_executed, calls))
 
 
-def is_integrator_alone(command: Command) -> list[str] | None:
-    """The words of a call of `integrator` and nothing else."""
-    called = simple_commands(command.text)
-    plain = len(called) == 1 and command.text.startswith("integrator ")
-    return called[0] if plain and not set("<>|$(") & set(command.text) else None
+def parse_integrator_call(command: Command) -> list[str] | None:
+    """Return the words of a single call of `integrator`; None for any other command."""
+    calls = simple_commands(command.text)
+    is_plain = len(calls) == 1 and command.text.startswith("integrator ")
+    return calls[0] if is_plain and not set("<>|$(") & set(command.text) else None
 
 
-def unclassified(words: list[str]) -> str | None:
-    """What is to be done about a call that is named nowhere; None for all others."""
+def classification_error(words: list[str]) -> str | None:
+    """Return how to classify an unclassified call; None if it is classified."""
     program = words[0]
     if _is_script(program):
         return None
     if program == "integrator":
-        path, _, _ = checks.resolved(words)
-        if path in INTEGRATOR_CARRIED_OUT or path in INTEGRATOR_CHECKED:
+        path, _, _ = checks.resolve_command(words)
+        if path in INTEGRATOR_EXECUTED or path in INTEGRATOR_CHECKED_ONLY:
             return None
         return (
             f"`integrator {' '.join(path)}` is not classified. In tests/docs/classified.py add "
-            f"{path} to INTEGRATOR_CARRIED_OUT if it may run against the tests' stack, else "
-            f'{path}: "the reason" to INTEGRATOR_CHECKED.'
+            f"{path} to INTEGRATOR_EXECUTED if it may run against the tests' stack, else "
+            f'{path}: "the reason" to INTEGRATOR_CHECKED_ONLY.'
         )
-    if program in CARRIED_OUT or program in CHECKED:
+    if program in EXECUTED or program in CHECKED_ONLY:
         return None
     return (
-        f"`{program}` is not classified. In tests/docs/classified.py add it to CARRIED_OUT if it "
-        "may run against the tests' stack, else to CHECKED, with the reason."
+        f"`{program}` is not classified. In tests/docs/classified.py add it to EXECUTED if it may "
+        "run against the tests' stack, else to CHECKED_ONLY, with the reason."
     )
 
 
-def check_of(words: list[str]) -> Check:
-    """What looks at the words of a call."""
+def get_check(words: list[str]) -> Check:
+    """Return the check of a call's arguments."""
     if words[0] == "integrator":
         return checks.integrator
     if _is_script(words[0]):
         return checks.script
-    checked = CHECKED.get(words[0])
-    return checked.check if checked is not None else checks.anything
+    checked = CHECKED_ONLY.get(words[0])
+    return checked.check if checked is not None else checks.accept_any
 
 
 def _is_script(program: str) -> bool:
-    """A shell script of ours; tests of their own run it."""
+    """Return whether this is one of the repository's shell scripts, which other tests run."""
     return program.endswith(".sh") and "/" in program
 
 
-def _is_carried_out(words: list[str]) -> bool:
+def _is_executed(words: list[str]) -> bool:
     if words[0] != "integrator":
-        return words[0] in CARRIED_OUT
-    return checks.resolved(words)[0] in INTEGRATOR_CARRIED_OUT
+        return words[0] in EXECUTED
+    return checks.resolve_command(words)[0] in INTEGRATOR_EXECUTED

@@ -1,7 +1,7 @@
-"""What waits for the operator of the guides' merchant `acme`: the ids in the guides' commands.
+"""Transactions of the guides' merchant `acme` that need an operator, for the guides' commands.
 
-Its sandbox account sends its notifications nowhere, so what is pending stays so until the first
-look-up a minute later: long enough for a document's commands.
+The account at the sandbox PSP delivers no notifications, so pending transactions stay pending until
+the first look-up a minute later: long enough for a document's commands.
 """
 
 import asyncio
@@ -21,25 +21,29 @@ from workflows.messages import workflow_id
 from workflows.state import TransactionKind
 
 EXAMPLE = "20260215-65ce8a11c2d3e4f506172c02"
-"""The undecided payment that the guides' outputs show; it asks for attention."""
+"""Undecided payment in the guides' outputs; it needs attention."""
 
-WORDS = (EXAMPLE, "PAYMENT", "SIGN_UP", "DEBIT")
-"""`PAYMENT` is the same one, `SIGN_UP` a checkout page nobody has paid at, `DEBIT` undecided."""
+TRANSACTION_PLACEHOLDERS = (EXAMPLE, "PAYMENT", "SIGN_UP", "DEBIT")
+"""`PAYMENT` is the same payment, `SIGN_UP` an open checkout, `DEBIT` an undecided payment."""
 
 _IBAN = "DE89370400440532013000"
-_SECONDS = 20.0
+_TIMEOUT_SECONDS = 20.0
 
 
-def is_needed(commands: list[Command]) -> bool:
-    """Whether one of the ids is in them."""
-    return any(word in command.text for command in commands for word in WORDS)
+def uses_transaction_ids(commands: list[Command]) -> bool:
+    """Return whether a command contains one of the placeholders."""
+    return any(
+        placeholder in command.text
+        for command in commands
+        for placeholder in TRANSACTION_PLACEHOLDERS
+    )
 
 
-def prepared(stack: Stack, merchant: str) -> dict[str, str]:
-    """The words and the ids of transactions made just now; `merchant` is there already."""
+def create_transactions(stack: Stack, merchant: str) -> dict[str, str]:
+    """Create transactions of the existing `merchant`; return their ids by placeholder."""
     values = {"ApiKey": f"sk_{secrets.token_hex(8)}", "WebhookSecret": secrets.token_hex(8)}
-    _open_account(stack, values)
-    token = asyncio.run(_with_settings(stack, merchant, values))
+    _create_psp_account(stack, values)
+    token = asyncio.run(_save_settings(stack, merchant, values))
     with Billwerk(stack.run["api"], token) as billwerk:
         agreement = new_id()
         billwerk.sign_up_debit(agreement, _IBAN)
@@ -48,12 +52,17 @@ def prepared(stack: Stack, merchant: str) -> dict[str, str]:
         billwerk.post("Preauth", sign_up).raise_for_status()
         for debit in debits:
             billwerk.post("Payment", debit).raise_for_status()
-    asks, undecided = (str(debit["transactionId"]) for debit in debits)
-    asyncio.run(_ask_for_attention(stack, merchant, asks))
-    return {EXAMPLE: asks, "PAYMENT": asks, "SIGN_UP": sign_up["transactionId"], "DEBIT": undecided}
+    attention_id, undecided_id = (str(debit["transactionId"]) for debit in debits)
+    asyncio.run(_wait_for_attention(stack, merchant, attention_id))
+    return {
+        EXAMPLE: attention_id,
+        "PAYMENT": attention_id,
+        "SIGN_UP": sign_up["transactionId"],
+        "DEBIT": undecided_id,
+    }
 
 
-def _open_account(stack: Stack, values: dict[str, str]) -> None:
+def _create_psp_account(stack: Stack, values: dict[str, str]) -> None:
     account = {
         "api_key": values["ApiKey"],
         "webhook_secret": values["WebhookSecret"],
@@ -63,26 +72,26 @@ def _open_account(stack: Stack, values: dict[str, str]) -> None:
     httpx.put(sandbox, json=account).raise_for_status()
 
 
-async def _with_settings(stack: Stack, merchant: str, values: dict[str, str]) -> str:
-    """Of the merchant; returns a token."""
+async def _save_settings(stack: Stack, merchant: str, values: dict[str, str]) -> str:
+    """Save the merchant's PSP settings; return a new token."""
     async with _store(stack) as store:
-        found = await store.merchant(merchant)
-        assert found is not None
-        await store.save_settings(found.id, values, f"acc_{merchant}")
-        return await store.issue_token(found.id, "guides")
+        merchant_row = await store.merchant(merchant)
+        assert merchant_row is not None
+        await store.save_settings(merchant_row.id, values, f"acc_{merchant}")
+        return await store.issue_token(merchant_row.id, "guides")
 
 
-async def _ask_for_attention(stack: Stack, merchant: str, id: str) -> None:
-    """A workflow ignores that it is to be cancelled, and asks for a person."""
+async def _wait_for_attention(stack: Stack, merchant: str, id: str) -> None:
+    """Cancel the workflow, which then needs attention instead; wait until that is stored."""
     client = await Client.connect(stack.run["temporal"])
     await client.get_workflow_handle(workflow_id(merchant, TransactionKind.PAYMENT, id)).cancel()
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     async with _store(stack) as store:
         while True:
             row = await store.transaction(merchant, id)
             if row is not None and row.needs_attention:
                 return
-            assert time.monotonic() < deadline, f"{id} does not ask for attention"
+            assert time.monotonic() < deadline, f"{id} does not need attention"
             await asyncio.sleep(0.05)
 
 

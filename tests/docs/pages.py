@@ -1,4 +1,4 @@
-"""The documents as data: blocks of code, headings, links and words in code type."""
+"""Documents as data: code blocks, headings, links and inline code."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _GENERATED = re.compile(r"<!-- generated: ([\w/ -]+) -->\n(.*?)\n<!-- /generated
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code; `line` is that of its first line, `language` is empty if not told."""
+    """Code block; `line` is the number of its first line, `language` is "" if not given."""
 
     page: str
     line: int
@@ -27,7 +27,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Page:
-    """One document; `name` is its path from the root of the repository."""
+    """Document; `name` is its path from the root of the repository."""
 
     name: str
     text: str
@@ -39,23 +39,23 @@ class Page:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Return the document's path."""
         return ROOT / self.name
 
     def fenced(self, *languages: str) -> list[Block]:
-        """The blocks in one of these languages."""
+        """Return the blocks in one of these languages."""
         return [block for block in self.blocks if block.language in languages]
 
 
 @cache
 def pages() -> tuple[Page, ...]:
-    """The README, and then the guides by name."""
+    """Return the README, then the guides by name."""
     guides = sorted((ROOT / "docs").glob("*.md"))
     return tuple(read(path) for path in [ROOT / "README.md", *guides])
 
 
 def read(path: Path) -> Page:
-    """One document, parsed as CommonMark with tables."""
+    """Parse a document as CommonMark with tables."""
     name, text = str(path.relative_to(ROOT)), path.read_text()
     tokens = _MARKDOWN.parse(text)
     inline = [child for token in tokens for child in token.children or ()]
@@ -74,15 +74,15 @@ def read(path: Path) -> Page:
 
 
 def generated(page: Page) -> dict[str, str]:
-    """The parts of a document that are made from the code, by name."""
+    """Return the generated parts of a document by name."""
     return {match[1]: match[2].strip() for match in _GENERATED.finditer(page.text)}
 
 
 def with_generated(text: str, name: str, content: str) -> str:
-    """The text with the generated part `name` replaced."""
-    mark = re.escape(f"<!-- generated: {name} -->")
-    whole = re.compile(rf"({mark}\n).*?(\n<!-- /generated -->)", re.DOTALL)
-    return whole.sub(lambda match: f"{match[1]}\n{content.strip()}\n{match[2]}", text)
+    """Return the text with the generated part `name` replaced."""
+    marker = re.escape(f"<!-- generated: {name} -->")
+    pattern = re.compile(rf"({marker}\n).*?(\n<!-- /generated -->)", re.DOTALL)
+    return pattern.sub(lambda match: f"{match[1]}\n{content.strip()}\n{match[2]}", text)
 
 
 def _line(token: Token) -> int:
@@ -90,12 +90,12 @@ def _line(token: Token) -> int:
 
 
 def _slugs(tokens: list[Token]) -> Iterator[str]:
-    """Anchors of headings as code hosts make them: repeated ones are numbered."""
+    """Yield the anchors of headings in GitHub's format: repeated ones are numbered."""
     seen: dict[str, int] = {}
-    for token, following in pairwise(tokens):
+    for token, inline in pairwise(tokens):
         if token.type != "heading_open":
             continue
-        shown = "".join(child.content for child in following.children or ())
-        slug = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        heading = "".join(child.content for child in inline.children or ())
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
         count = seen[slug] = seen.get(slug, -1) + 1
         yield f"{slug}-{count}" if count else slug

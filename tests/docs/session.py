@@ -1,4 +1,4 @@
-"""The commands of a document, carried out in its order as if one person entered them all."""
+"""Execute the commands of a document in order, in one shell session."""
 
 import re
 import subprocess
@@ -10,11 +10,11 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from integrator.cli import main as cli
-from tests.docs.classified import ENDS_OTHERWISE
+from tests.docs.classified import EXPECTED_EXIT_CODES
 from tests.docs.pages import ROOT
 from tests.docs.shell import Command
 
-# An HTTP error is a failure of the command, unlike for a person who reads it.
+# Here, unlike for a reader, an HTTP error must fail the command.
 _PRELUDE = f"""
 curl() {{ command curl --fail-with-body --max-time 30 "$@"; }}
 integrator() {{ PYTHONPATH='{ROOT}' '{sys.executable}' -m integrator.cli "$@"; }}
@@ -23,43 +23,47 @@ _SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Done:
-    """A command, its exit code, and what it wrote."""
+class CommandResult:
+    """Command, exit code and output."""
 
     command: Command
     code: int
     output: str
 
     @property
-    def complaint(self) -> str | None:
-        """Why this is not what the document promises."""
-        wanted = next(
-            (code for begin, code in ENDS_OTHERWISE.items() if self.command.text.startswith(begin)),
+    def error(self) -> str | None:
+        """Return a message if the exit code is not the expected one."""
+        expected = next(
+            (
+                code
+                for prefix, code in EXPECTED_EXIT_CODES.items()
+                if self.command.text.startswith(prefix)
+            ),
             0,
         )
-        if self.code == wanted:
+        if self.code == expected:
             return None
         return f"{self.command.place}: exit code {self.code}\n{self.command.text}\n{self.output}"
 
 
-def filled_in(text: str, words: Mapping[str, str]) -> str:
-    """The text with the stack's own values in the places of the document's examples."""
-    for shown, own in words.items():
-        whole = r"(?<![A-Za-z_$]){}(?![A-Za-z_=])" if shown.isupper() else "{}"
-        text = own.join(re.split(whole.format(re.escape(shown)), text))
+def substitute(text: str, words: Mapping[str, str]) -> str:
+    """Return the text with the document's placeholders replaced by the stack's values."""
+    for placeholder, value in words.items():
+        pattern = r"(?<![A-Za-z_$]){}(?![A-Za-z_=])" if placeholder.isupper() else "{}"
+        text = value.join(re.split(pattern.format(re.escape(placeholder)), text))
     return text
 
 
-def in_bash(
+def run_in_bash(
     commands: Sequence[Command], words: Mapping[str, str], env: Mapping[str, str], folder: Path
-) -> list[Done]:
-    """All commands in one shell, so that variables and functions live on."""
+) -> list[CommandResult]:
+    """Run all commands in one shell, so that variables and functions persist."""
     script, outputs = [_PRELUDE], [folder / f"{number}.out" for number in range(len(commands))]
     for command, output in zip(commands, outputs, strict=True):
-        text = filled_in(command.text, words)
-        # Braces and not a subshell: what is set here is used further down.
+        text = substitute(command.text, words)
+        # Braces instead of a subshell: later commands use the variables set here.
         script.append(f"{{\n{text}\n}} > '{output}' 2>&1\necho $? > '{output}.code'")
-    ended = subprocess.run(
+    process = subprocess.run(
         ["bash", "-s"],
         input="\n".join(script),
         cwd=folder,
@@ -69,18 +73,20 @@ def in_bash(
         timeout=_SECONDS,
         check=False,
     )
-    assert not ended.stderr, ended.stderr
+    assert not process.stderr, process.stderr
     return [
-        Done(command, int(Path(f"{output}.code").read_text()), output.read_text())
+        CommandResult(command, int(Path(f"{output}.code").read_text()), output.read_text())
         for command, output in zip(commands, outputs, strict=True)
     ]
 
 
-def integrator(words: Sequence[str], command: Command, given: Mapping[str, str]) -> Done:
-    """One call of `integrator`, in this process: starting one takes longer than the call.
+def run_integrator(
+    words: Sequence[str], command: Command, values: Mapping[str, str]
+) -> CommandResult:
+    """Run `integrator` in this process, which is faster than starting another.
 
-    Questions are answered with yes.
+    Prompts are answered with yes.
     """
-    arguments = [filled_in(word, given) for word in words[1:]]
+    arguments = [substitute(word, values) for word in words[1:]]
     result = CliRunner().invoke(cli.app, arguments, input="y\n")
-    return Done(command, result.exit_code, result.output)
+    return CommandResult(command, result.exit_code, result.output)

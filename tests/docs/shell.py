@@ -1,4 +1,4 @@
-"""Shell blocks taken apart: commands as a person enters them, and the programs they call."""
+"""Parse shell blocks into commands, and commands into the programs they call."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ _KEYWORDS = frozenset(
 
 @dataclass(frozen=True)
 class Command:
-    """What is entered at a prompt and ended with the return key; it may have several lines."""
+    """Command entered at a prompt; it may have several lines."""
 
     page: str
     line: int
@@ -26,21 +26,21 @@ class Command:
 
     @property
     def place(self) -> str:
-        """Where it stands, for messages."""
+        """Return page and line, for messages."""
         return f"{self.page}:{self.line}"
 
 
 def commands(page: Page) -> list[Command]:
-    """All commands of a document, in its order."""
-    return [command for block in page.fenced(*SHELLS) for command in _of_block(block)]
+    """Return all commands of a document in order."""
+    return [command for block in page.fenced(*SHELLS) for command in _parse_commands(block)]
 
 
 def simple_commands(text: str) -> list[list[str]]:
-    """The programs called by a command, each with its arguments; without redirections."""
+    """Return the programs called by a command with their arguments, without redirections."""
     lexer = shlex.shlex(text.replace("\\\n", " "), posix=True, punctuation_chars=True)
     lexer.commenters = ""
     lexer.whitespace_split = True
-    found: list[list[str]] = [[]]
+    parsed: list[list[str]] = [[]]
     skip = False
     for token in lexer:
         if token.startswith("#"):
@@ -48,45 +48,45 @@ def simple_commands(text: str) -> list[list[str]]:
         if _REDIRECTS.fullmatch(token):
             skip = True
         elif _ENDS.fullmatch(token):
-            found.append([])
+            parsed.append([])
         elif skip:
             skip = False
         else:
-            found[-1].append(token)
-    return [words for words in map(_called, found) if words]
+            parsed[-1].append(token)
+    return [words for words in map(_strip_prefix, parsed) if words]
 
 
 def incomplete(text: str) -> bool:
-    """Whether the shell would wait for more, or not understand it."""
-    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
-    return done.returncode != 0 or bool(done.stderr) or text.rstrip().endswith("\\")
+    """Return whether the command is incomplete or invalid for bash."""
+    check = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    return check.returncode != 0 or bool(check.stderr) or text.rstrip().endswith("\\")
 
 
-def _of_block(block: Block) -> list[Command]:
-    found: list[Command] = []
-    entered, began = "", 0
+def _parse_commands(block: Block) -> list[Command]:
+    parsed: list[Command] = []
+    command, first_line = "", 0
     for number, line in enumerate(block.text.splitlines(), block.line):
-        shown = _entered(block, line, more=bool(entered))
-        if shown is None or (not entered and (not shown.strip() or shown.startswith("#"))):
+        text = _strip_prompt(block, line, continued=bool(command))
+        if text is None or (not command and (not text.strip() or text.startswith("#"))):
             continue
-        began = began if entered else number
-        entered += f"{shown}\n"
-        if not incomplete(entered):
-            found.append(Command(block.page, began, entered.strip()))
-            entered = ""
-    if entered:
-        found.append(Command(block.page, began, entered.strip()))
-    return found
+        first_line = first_line if command else number
+        command += f"{text}\n"
+        if not incomplete(command):
+            parsed.append(Command(block.page, first_line, command.strip()))
+            command = ""
+    if command:
+        parsed.append(Command(block.page, first_line, command.strip()))
+    return parsed
 
 
-def _entered(block: Block, line: str, *, more: bool) -> str | None:
-    """In a `console` block what follows a prompt is entered, and the rest is output."""
-    if block.language != "console" or more:
+def _strip_prompt(block: Block, line: str, *, continued: bool) -> str | None:
+    """Return the command line; None for a line of output in a `console` block."""
+    if block.language != "console" or continued:
         return line
     return line.removeprefix("$ ") if line.startswith("$ ") else None
 
 
-def _called(words: list[str]) -> list[str]:
+def _strip_prefix(words: list[str]) -> list[str]:
     while words and (words[0] in _KEYWORDS or _ASSIGNMENT.fullmatch(words[0])):
         words = words[1:]
     return words

@@ -1,6 +1,6 @@
-"""The parts of the documents that are made from the code.
+"""Generated parts of the documents.
 
-`python -m tests.docs.tables` writes them anew.
+`python -m tests.docs.tables` regenerates them.
 """
 
 import ast
@@ -11,8 +11,8 @@ from pathlib import Path
 from integrator.contract.errors import HTTP_STATUS
 from integrator.contract.settings import MerchantSettingDescription
 from integrator.psp import registry
-from integrator.psp.integration_info import integration_info
-from integrator.psp.stripe.notifications import RELEVANT
+from integrator.psp.integration_info import build_integration_info
+from integrator.psp.stripe.notifications import RELEVANT_EVENT_TYPES
 from integrator.psp.types import MethodCapability
 from integrator.settings import configuration_table
 from tests.docs.pages import ROOT, pages, with_generated
@@ -27,45 +27,49 @@ PSPS = ("sandbox", "stripe", "gocardless", "billwerk_pay")
 
 
 def settings(psp: str) -> str:
-    """The settings form of one PSP."""
-    shown = integration_info(registry.adapter(psp)).merchant_settings or ()
-    return _table(["Field", "Key", "Must be filled", "What it looks like"], map(_setting, shown))
+    """Return the table of a PSP's settings form."""
+    cells = build_integration_info(registry.get_adapter(psp)).merchant_settings or ()
+    return _format_table(
+        ["Field", "Key", "Must be filled", "What it looks like"], map(_setting_row, cells)
+    )
 
 
 def methods() -> str:
-    """What each PSP offers for each role."""
+    """Return the table of the payment methods of each PSP."""
     rows = (
-        [f"`{psp}`", f"`{role.name}`", *_method(method)]
+        [f"`{psp}`", f"`{role.name}`", *_method_cells(method)]
         for psp in PSPS
-        for role, method in registry.adapter(psp).capabilities.methods.items()
+        for role, method in registry.get_adapter(psp).capabilities.methods.items()
     )
-    return _table(["PSP", "Role", "Customer signs up", "First payment", "Cancel"], rows)
+    return _format_table(["PSP", "Role", "Customer signs up", "First payment", "Cancel"], rows)
 
 
 def error_codes() -> str:
-    """The HTTP status of every error code."""
+    """Return the table of error codes by HTTP status."""
     rows = []
     for status in sorted(set(HTTP_STATUS.values())):
-        codes = [f"`{code.name}`" for code, own in HTTP_STATUS.items() if own == status]
+        codes = [
+            f"`{code.name}`" for code, code_status in HTTP_STATUS.items() if code_status == status
+        ]
         rows.append([str(status), ", ".join(codes)])
-    return _table(["HTTP", "Error codes"], rows)
+    return _format_table(["HTTP", "Error codes"], rows)
 
 
 def imports() -> str:
-    """What each module imports of the others, in `MODULES`' order."""
+    """Return the table of imports between modules, in the order of `MODULES`."""
     rows = []
     for module in MODULES:
         path = ROOT / module
         files = [path] if path.is_file() else path.rglob("*.py")
-        used = {_folder(name) for file in files for name in _imported(file)}
-        shown = [f"`{name}`" for name in MODULES if name in used and name != module]
-        rows.append([f"`{module}`", ", ".join(shown) or "nothing of ours"])
-    return _table(["Module", "Imports"], rows)
+        imported = {_module_of(name) for file in files for name in _imported_names(file)}
+        cells = [f"`{name}`" for name in MODULES if name in imported and name != module]
+        rows.append([f"`{module}`", ", ".join(cells) or "nothing of ours"])
+    return _format_table(["Module", "Imports"], rows)
 
 
 def stripe_events() -> str:
-    """The events a webhook endpoint at Stripe has to send."""
-    return "\n".join(f"- `{name}`" for name in sorted(RELEVANT))
+    """Return the list of events a webhook endpoint at Stripe must send."""
+    return "\n".join(f"- `{name}`" for name in sorted(RELEVANT_EVENT_TYPES))
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -78,7 +82,7 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def _imported(file: Path) -> Iterator[str]:
+def _imported_names(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -86,40 +90,40 @@ def _imported(file: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _folder(name: str) -> str:
-    """The entry of `MODULES` that an imported name belongs to; empty if none."""
+def _module_of(name: str) -> str:
+    """Return the entry of `MODULES` that contains an imported name; "" if there is none."""
     path = name.replace(".", "/") + "/"
     return next((folder for folder in MODULES if path.startswith(f"{folder}/")), "")
 
 
-def _setting(setting: MerchantSettingDescription) -> list[str]:
+def _setting_row(setting: MerchantSettingDescription) -> list[str]:
     choices = setting.predefined_values or {}
     example = f"`{setting.place_holder}`" if setting.place_holder else ""
-    shown = " or ".join(f"{label} (`{value}`)" for value, label in choices.items()) or example
-    return [setting.display_name, f"`{setting.key_name}`", _yes(setting.required), shown]
+    cells = " or ".join(f"{label} (`{value}`)" for value, label in choices.items()) or example
+    return [setting.display_name, f"`{setting.key_name}`", _yes_or_no(setting.required), cells]
 
 
-def _method(method: MethodCapability) -> list[str]:
+def _method_cells(method: MethodCapability) -> list[str]:
     typed = "by IBAN typed at Billwerk+" if method.initial_bearer else ""
     page = "at the PSP's page" if method.redirect else ""
     first = "captures the preauth" if method.capture else "a charge of its own"
-    return [", or ".join(filter(None, [typed, page])), first, _yes(method.cancel)]
+    return [", or ".join(filter(None, [typed, page])), first, _yes_or_no(method.cancel)]
 
 
-def _yes(value: bool) -> str:
+def _yes_or_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
-    shown = [f"| {' | '.join(cells)} |" for cells in [head, *rows]]
-    shown.insert(1, "|---" * len(head) + "|")
-    return "\n".join(shown)
+def _format_table(headings: list[str], rows: Iterable[list[str]]) -> str:
+    cells = [f"| {' | '.join(cells)} |" for cells in [headings, *rows]]
+    cells.insert(1, "|---" * len(headings) + "|")
+    return "\n".join(cells)
 
 
 if __name__ == "__main__":
     for page in pages():
         text = page.text
-        for name, made in PARTS.items():
-            text = with_generated(text, name, made())
+        for name, generate in PARTS.items():
+            text = with_generated(text, name, generate())
         if text != page.text:
             page.path.write_text(text)

@@ -1,4 +1,4 @@
-"""Mermaid itself can read the diagrams, and they name nobody who was not introduced."""
+"""Mermaid can parse the diagrams, and they name declared participants only."""
 
 import json
 import re
@@ -29,41 +29,41 @@ Parse = Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def parse() -> Parse:
-    """Mermaid's complaint about a diagram, empty if there is none.
+    """Return a function that parses a diagram and returns Mermaid's error, "" if there is none.
 
-    `mermaidx` brings Mermaid and what it needs of a browser. Its own `render` loads both for every
-    diagram, which takes a second each.
+    `mermaidx` contains Mermaid and the browser functions it needs. Its `render` loads both for
+    every diagram, which takes a second each.
     """
     assets = Path(mermaidx.__file__).parent / "assets"
     context = quickjs.Context()
     context.set_max_stack_size(4 * 1024 * 1024)
     for name in ("dom_shim.js", "mermaid.js"):
         context.eval((assets / name).read_text())
-    context.eval("mermaid = __esbuild_esm_mermaid_nm.mermaid.default; said = null")
+    context.eval("mermaid = __esbuild_esm_mermaid_nm.mermaid.default; result = null")
 
-    def complaint(text: str) -> str:
+    def parse_diagram(text: str) -> str:
         call = f"mermaid.parse({json.dumps(text)})"
-        context.eval(f"{call}.then(() => {{ said = '' }}, error => {{ said = `${{error}}` }})")
+        context.eval(f"{call}.then(() => {{ result = '' }}, error => {{ result = `${{error}}` }})")
         while context.execute_pending_job():
             pass
-        return str(context.eval("said"))
+        return str(context.eval("result"))
 
-    return complaint
+    return parse_diagram
 
 
 @each_diagram
-def test_mermaid_reads_it(diagram: Block, parse: Parse) -> None:
+def test_mermaid_parses_every_diagram(diagram: Block, parse: Parse) -> None:
     assert parse(diagram.text) == ""
 
 
-def test_mermaid_complains_of_what_is_no_diagram(parse: Parse) -> None:
+def test_an_invalid_diagram_is_reported(parse: Parse) -> None:
     assert "Parse error" in parse("sequenceDiagram\n    A->>B without a colon\n")
 
 
 @each_sequence
-def test_everybody_was_introduced(diagram: Block) -> None:
-    introduced = set(_PARTICIPANT.findall(diagram.text))
+def test_every_participant_is_declared(diagram: Block) -> None:
+    declared = set(_PARTICIPANT.findall(diagram.text))
     arrows = _ARROW.findall(diagram.text)
     noted = [name.strip() for names in _NOTE.findall(diagram.text) for name in names.split(",")]
     assert arrows
-    assert {name for arrow in arrows for name in arrow} | set(noted) == introduced
+    assert {name for arrow in arrows for name in arrow} | set(noted) == declared

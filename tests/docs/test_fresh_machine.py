@@ -1,4 +1,4 @@
-"""What `make run` installs is enough: these tests have more at hand, which would hide a gap."""
+"""`make run` installs all required packages: the tests' environment has more, hiding a gap."""
 
 import json
 import re
@@ -8,14 +8,14 @@ from importlib.metadata import packages_distributions
 
 from tests.docs.pages import ROOT
 
-STARTED = (
+PROCESS_MODULES = (
     "api.__main__",
     "integrator.cli.main",
     "integrator.codec_server.__main__",
     "devtools.sandbox_psp.__main__",
     "worker",
 )
-_LATER = (
+_LAZY_MODULES = (
     "devtools.devstack.run",
     "devtools.devstack.demo.main",
     "integrator.store.migrate",
@@ -23,22 +23,25 @@ _LATER = (
     "asyncpg",
     "alembic",
 )
-_OURS = {"payment-integrator", "payment-integrator-devtools", "setuptools", "pip"}
+_OWN_DISTRIBUTIONS = {"payment-integrator", "payment-integrator-devtools", "setuptools", "pip"}
 
 
-def test_every_process_needs_only_what_is_locked() -> None:
-    code = f"import {', '.join(STARTED + _LATER)}, json, sys; print(json.dumps(list(sys.modules)))"
-    done = subprocess.run(
+def test_every_process_imports_only_locked_packages() -> None:
+    modules = ", ".join(PROCESS_MODULES + _LAZY_MODULES)
+    code = f"import {modules}, json, sys; print(json.dumps(list(sys.modules)))"
+    result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    loaded = {name.partition(".")[0] for name in json.loads(result.stdout)}
     providers = packages_distributions()
-    needed = {_name(one) for module in loaded for one in providers.get(module, ())}
+    needed = {
+        _name(distribution) for module in loaded for distribution in providers.get(module, ())
+    }
     locks = [ROOT / f"requirements{part}.lock" for part in ("", "-devtools")]
     text = "\n".join(lock.read_text() for lock in locks)
     locked = re.findall(r"^([\w.-]+)==", text, re.MULTILINE)
     assert needed > {"fastapi", "temporalio", "greenlet"}
-    assert needed - {_name(one) for one in locked} - _OURS == set()
+    assert needed - {_name(distribution) for distribution in locked} - _OWN_DISTRIBUTIONS == set()
 
 
 def _name(distribution: str) -> str:

@@ -1,4 +1,4 @@
-"""Addresses in the documents are those that the API or the sandbox PSP serve."""
+"""Routes in the documents are served by the API or the sandbox PSP."""
 
 import re
 import warnings
@@ -20,38 +20,42 @@ _CHOICE = re.compile(r"\{(\w+(?:,\w+)+)\}")
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_addresses_are_served(page: Page, served: set[tuple[str, str]]) -> None:
-    shown = [*page.codes, *(block.text for block in page.fenced("mermaid"))]
-    named = {route for text in shown for route in _routes(text)}
+def test_documented_routes_are_served(page: Page, served: set[tuple[str, str]]) -> None:
+    texts = [*page.codes, *(block.text for block in page.fenced("mermaid"))]
+    named = {route for text in texts for route in _routes(text)}
     assert named - served == set()
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
-    """Method and path; of the API's own also those without their prefix, as it takes both."""
+    """Return method and path of all routes; those of the API also without their prefix."""
     folder = tmp_path_factory.mktemp("served")
-    own = set(_of_app(api.app.create_app(Settings(data_dir=folder))))
-    theirs = set(_of_app(devtools.sandbox_psp.app.create_app(SandboxSettings())))
-    return own | theirs | {(method, path.removeprefix("/api")) for method, path in own}
+    api_routes = set(_routes_of_app(api.app.create_app(Settings(data_dir=folder))))
+    sandbox_routes = set(_routes_of_app(devtools.sandbox_psp.app.create_app(SandboxSettings())))
+    return (
+        api_routes
+        | sandbox_routes
+        | {(method, path.removeprefix("/api")) for method, path in api_routes}
+    )
 
 
 def _routes(text: str) -> Iterator[tuple[str, str]]:
     for method, path in _ROUTE.findall(text):
         parts = _CHOICE.split(path)
-        options = [part.split(",") if place % 2 else [part] for place, part in enumerate(parts)]
-        yield from ((method, _template("".join(one))) for one in product(*options))
+        options = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
+        yield from ((method, _template("".join(variant))) for variant in product(*options))
 
 
-def _of_app(app: FastAPI, under: str = "") -> Iterator[tuple[str, str]]:
+def _routes_of_app(app: FastAPI, prefix: str = "") -> Iterator[tuple[str, str]]:
     for mount in app.routes:
         if isinstance(mount, Mount) and isinstance(mount.app, FastAPI):
-            yield from _of_app(mount.app, mount.path)
+            yield from _routes_of_app(mount.app, mount.path)
     with warnings.catch_warnings():
-        # What a dialect does not know has one answer, for all methods.
+        # An emulator's fallback route has the same operation id for all methods.
         warnings.filterwarnings("ignore", "Duplicate Operation ID")
         paths = app.openapi()["paths"]
     for path, operations in paths.items():
-        yield from ((method.upper(), _template(under + path)) for method in operations)
+        yield from ((method.upper(), _template(prefix + path)) for method in operations)
 
 
 def _template(path: str) -> str:

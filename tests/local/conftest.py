@@ -1,4 +1,4 @@
-"""Small stand-ins for the processes of a stack."""
+"""Fixtures: dummy processes in place of a stack's servers."""
 
 import asyncio
 import os
@@ -24,19 +24,19 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
-def diary(tmp_path: Path) -> Path:
-    """Where the dummies write what happens to them."""
-    file = tmp_path / "diary"
+def journal(tmp_path: Path) -> Path:
+    """Return the file in which dummies record their events."""
+    file = tmp_path / "journal"
     file.touch()
     return file
 
 
 @pytest.fixture
-def dummy(diary: Path) -> Callable[..., Command]:
-    """A command that says `<name> up`, and `<name> down` when it is stopped."""
+def dummy(journal: Path) -> Callable[..., Command]:
+    """Return a factory of commands that record `<name> up`, and `<name> down` when stopped."""
 
-    def make(name: str, *manners: str) -> Command:
-        argv = (sys.executable, "-I", "-S", str(DUMMY), name, str(diary), *manners)
+    def make(name: str, *modes: str) -> Command:
+        argv = (sys.executable, "-I", "-S", str(DUMMY), name, str(journal), *modes)
         return Command(name, argv, dict(os.environ))
 
     return make
@@ -44,7 +44,7 @@ def dummy(diary: Path) -> Callable[..., Command]:
 
 @pytest.fixture
 def reports() -> list[str]:
-    """What the supervisor said."""
+    """Return the list of the supervisor's messages."""
     return []
 
 
@@ -57,10 +57,10 @@ async def supervisor(layout: Layout, reports: list[str]) -> AsyncIterator[Superv
 
 
 @pytest.fixture
-def up(diary: Path) -> Callable[..., "asyncio.Future[None]"]:
-    """Wait until a dummy has said so often that it is up."""
+def up(journal: Path) -> Callable[..., "asyncio.Future[None]"]:
+    """Return a function that waits until a dummy has started a number of times."""
 
     async def wait(name: str, times: int = 1) -> None:
-        await eventually(lambda: diary.read_text().split("\n").count(f"{name} up") >= times)
+        await eventually(lambda: journal.read_text().split("\n").count(f"{name} up") >= times)
 
     return lambda name, times=1: asyncio.ensure_future(wait(name, times))

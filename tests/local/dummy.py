@@ -1,4 +1,4 @@
-"""`dummy.py NAME DIARY [stubborn|dies]`: a process that writes down what happens to it."""
+"""Process that records its events: `dummy.py NAME JOURNAL [stubborn|dies]`."""
 
 import os
 import signal
@@ -7,22 +7,22 @@ import time
 from types import FrameType
 
 
-def main(name: str, diary: str, *manners: str) -> None:
-    """Run until SIGTERM, which `stubborn` ignores; `dies` ends at once."""
+def main(name: str, journal: str, *modes: str) -> None:
+    """Run until SIGTERM, which `stubborn` ignores; `dies` exits at once."""
 
-    def write(word: str) -> None:
-        descriptor = os.open(diary, os.O_WRONLY | os.O_APPEND)
-        os.write(descriptor, f"{name} {word}\n".encode())
+    def record(event: str) -> None:
+        descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND)
+        os.write(descriptor, f"{name} {event}\n".encode())
         os.close(descriptor)
 
-    def leave(_signal: int, _frame: FrameType | None) -> None:
-        write("down")
+    def exit_on_signal(_signal: int, _frame: FrameType | None) -> None:
+        record("down")
         sys.exit(0)
 
-    if "dies" in manners:
+    if "dies" in modes:
         sys.exit("cannot go on")
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if "stubborn" in manners else leave)
-    write("up")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if "stubborn" in modes else exit_on_signal)
+    record("up")
     while True:
         time.sleep(60)
 

@@ -1,4 +1,4 @@
-"""The command line."""
+"""Command line of the administration commands."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def test_migrate_can_be_repeated() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_without_a_schema_the_way_out_is_named() -> None:
+def test_a_missing_schema_names_the_remedy() -> None:
     assert "integrator migrate" in call("merchant", "list", code=1)
 
 
@@ -58,20 +58,20 @@ def test_merchants_are_added_and_listed() -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_merchants_that_cannot_be_added_are_refused_with_the_reason() -> None:
+def test_invalid_merchants_are_rejected_with_the_reason() -> None:
     call("merchant", "add", "acme")
-    assert "exists already" in call("merchant", "add", "acme", code=1)
-    assert "no merchant name" in call("merchant", "add", "A B", code=1)
+    assert "already exists" in call("merchant", "add", "acme", code=1)
+    assert "Invalid merchant name" in call("merchant", "add", "A B", code=1)
     assert "known:" in call("merchant", "add", "other", "--psp", "none", code=1)
 
 
 @pytest.mark.usefixtures("migrated")
-def test_tokens_are_issued_to_known_merchants() -> None:
+def test_tokens_are_issued_to_existing_merchants() -> None:
     call("merchant", "add", "acme")
     first, second = call("token", "issue", "acme"), call("token", "issue", "acme")
     assert first.strip().startswith("itk_")
     assert first != second
-    assert "no merchant" in call("token", "issue", "nobody", code=1)
+    assert "does not exist" in call("token", "issue", "unknown", code=1)
 
 
 @pytest.mark.usefixtures("migrated")
@@ -90,43 +90,43 @@ def test_tokens_are_listed_and_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
     call("token", "revoke", "acme", id[0])
     assert "revoked" in call("token", "list", "acme")
     assert "no valid token" in call("token", "revoke", "acme", id[0], code=1)
-    assert "no merchant" in call("token", "list", "nobody", code=1)
+    assert "does not exist" in call("token", "list", "unknown", code=1)
 
 
 @pytest.mark.usefixtures("migrated")
 def test_clients_are_added_listed_and_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     call("merchant", "add", "acme")
-    shown = call("client", "add", "acme", "--label", "platform")
-    found = re.fullmatch(r"client_id=([0-9a-f]{24})\nclient_secret=(ics_\S{43})\n", shown)
-    assert found is not None
-    id, secret = found.groups()
+    output = call("client", "add", "acme", "--label", "billwerk")
+    match = re.fullmatch(r"client_id=([0-9a-f]{24})\nclient_secret=(ics_\S{43})\n", output)
+    assert match is not None
+    id, secret = match.groups()
     listed = call("client", "list", "acme")
-    assert (id in listed, "platform" in listed, "valid" in listed) == (True, True, True)
+    assert (id in listed, "billwerk" in listed, "valid" in listed) == (True, True, True)
     assert secret not in listed
     assert "revoked" in call("client", "revoke", "acme", id)
     assert "revoked" in call("client", "list", "acme")
     assert "no valid client" in call("client", "revoke", "acme", id, code=1)
-    for command in (("add", "nobody"), ("list", "nobody"), ("revoke", "nobody", id)):
-        assert "no merchant" in call("client", *command, code=1)
+    for command in (("add", "unknown"), ("list", "unknown"), ("revoke", "unknown", id)):
+        assert "does not exist" in call("client", *command, code=1)
 
 
 @pytest.mark.usefixtures("migrated")
-def test_hosts_of_webhooks_are_set_and_forgotten() -> None:
+def test_webhook_hosts_are_set_and_cleared() -> None:
     call("merchant", "add", "acme")
     assert "a.example" in call("merchant", "hosts", "acme", "a.example", "B.example")
     assert "allowed for all" in call("merchant", "hosts", "acme")
-    assert "no host name" in call("merchant", "hosts", "acme", "https://a.example/", code=1)
-    assert "no merchant" in call("merchant", "hosts", "nobody", "a.example", code=1)
+    assert "Invalid host name" in call("merchant", "hosts", "acme", "https://a.example/", code=1)
+    assert "does not exist" in call("merchant", "hosts", "unknown", "a.example", code=1)
 
 
 @pytest.mark.usefixtures("migrated")
 def test_settings_are_shown_without_values() -> None:
     call("merchant", "add", "acme")
-    shown = call("settings", "show", "acme")
-    assert "ApiKey" in shown
-    assert "not set" in shown
-    assert "no merchant" in call("settings", "show", "nobody", code=1)
+    output = call("settings", "show", "acme")
+    assert "ApiKey" in output
+    assert "not set" in output
+    assert "does not exist" in call("settings", "show", "unknown", code=1)
 
 
 @pytest.mark.usefixtures("folder")
@@ -135,22 +135,24 @@ def test_wrong_configuration_names_the_variable(monkeypatch: pytest.MonkeyPatch)
     assert "INTEGRATOR_API_PORT" in call("merchant", "list", code=1)
 
 
-def test_a_run_that_cannot_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_cannot_start_reports_the_reason(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INTEGRATOR_TEMPORAL_BIN", str(folder / "none"))
     command = [sys.executable, "-m", "integrator.cli", "run"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert "INTEGRATOR_TEMPORAL_BIN names" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "INTEGRATOR_TEMPORAL_BIN names" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_local_run_serves_no_https(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTEGRATOR_TLS_CERT_FILE", str(folder / "cert.pem"))
     monkeypatch.setenv("INTEGRATOR_TLS_KEY_FILE", str(folder / "key.pem"))
     command = [sys.executable, "-m", "integrator.cli", "run"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert "plain HTTP on loopback" in ended.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "plain HTTP on loopback" in result.stderr
 
 
 async def test_migrate_reports_an_unreachable_database(folder: Path) -> None:

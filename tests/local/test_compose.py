@@ -1,4 +1,4 @@
-"""The container files: valid in every combination, complete, and without a secret."""
+"""Compose files: valid in every combination, complete, and without secrets."""
 
 import os
 import re
@@ -25,7 +25,7 @@ COMBINATIONS = {
     "base, all profiles": (BASE, PROFILES),
     "production, all profiles": (PRODUCTION, PROFILES),
 }
-ALWAYS = {
+LONG_RUNNING = {
     "postgres",
     "temporal",
     "temporal-ui",
@@ -36,9 +36,9 @@ ALWAYS = {
     "codec-server",
 }
 JOBS = {"migrate", "temporal-schema", "temporal-namespace"}
-"""They come to an end, so nobody asks them whether they are well."""
+"""Jobs end, so they have no health check."""
 
-ADAPTERS_OWN = {"INTEGRATOR_SANDBOX_URL"}
+ADAPTER_VARIABLES = {"INTEGRATOR_SANDBOX_URL"}
 SECRET = re.compile(r"(PASSWORD|PWD|TOKEN|KEYS|KEY|SECRET|DATABASE_URL)$")
 
 pytestmark = pytest.mark.skipif(COMPOSE is None, reason="docker-compose is not installed")
@@ -69,8 +69,8 @@ def example() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS, ids=str)
-def whole(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The configuration as docker-compose understands it."""
+def configuration(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the configuration as docker-compose resolves it."""
     result = config(*COMBINATIONS[request.param])
     assert result.returncode == 0, result.stderr
     assert "variable is not set" not in result.stderr
@@ -79,56 +79,56 @@ def whole(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def services(whole: dict[str, Any]) -> Services:
-    found: Services = whole["services"]
-    return found
+def services(configuration: dict[str, Any]) -> Services:
+    services: Services = configuration["services"]
+    return services
 
 
-def ours(services: Services) -> Services:
-    """Those that run our own image."""
-    return {name: one for name, one in services.items() if "build" in one}
+def own_services(services: Services) -> Services:
+    """Return the services that run the project's image."""
+    return {name: entry for name, entry in services.items() if "build" in entry}
 
 
-def test_every_service_is_there(services: Services) -> None:
-    """docker-compose shows those of all profiles, whichever are asked for."""
-    assert set(services) >= ALWAYS
-    rest = set(services) - ALWAYS
+def test_every_service_is_defined(services: Services) -> None:
+    """docker-compose shows the services of all profiles, whichever are selected."""
+    assert set(services) >= LONG_RUNNING
+    rest = set(services) - LONG_RUNNING
     jobs = {"temporal-schema", "temporal-namespace"}
     assert rest <= jobs | {"sandbox-psp", "prometheus", "grafana"}
 
 
-def test_some_are_not_started_unless_asked_for() -> None:
+def test_optional_services_are_in_profiles() -> None:
     written = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert {name: one["profiles"] for name, one in written.items() if "profiles" in one} == {
+    assert {name: entry["profiles"] for name, entry in written.items() if "profiles" in entry} == {
         "sandbox-psp": ["sandbox"],
         "prometheus": ["observability"],
         "grafana": ["observability"],
     }
 
 
-def test_prometheus_finds_the_processes_metrics(services: Services) -> None:
+def test_prometheus_scrapes_the_metrics_of_every_process(services: Services) -> None:
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
-    found = {
-        tuple(how["names"]): how["port"]
+    targets = {
+        tuple(item["names"]): item["port"]
         for job in scraped["scrape_configs"]
-        for how in job.get("dns_sd_configs", ())
+        for item in job.get("dns_sd_configs", ())
     }
-    assert found == {
+    assert targets == {
         ("api",): Settings.model_fields["metrics_port"].default,
         ("worker",): Settings.model_fields["worker_metrics_port"].default,
     }
-    for (name,) in found:
+    for (name,) in targets:
         assert services[name]["environment"]["INTEGRATOR_METRICS_BIND"] == "0.0.0.0"  # noqa: S104
         assert "default" in services[name].get("networks", {"default": None})
 
 
-def test_nothing_starts_without_an_address() -> None:
+def test_the_public_url_is_required() -> None:
     result = config(BASE, env={})
     assert result.returncode != 0
     assert "INTEGRATOR_PUBLIC_URL" in result.stderr
 
 
-def test_whatever_runs_for_long_has_a_health_check(services: Services) -> None:
+def test_every_long_running_service_has_a_health_check(services: Services) -> None:
     for name, service in services.items():
         check = service["healthcheck"]
         if name in JOBS:
@@ -138,10 +138,10 @@ def test_whatever_runs_for_long_has_a_health_check(services: Services) -> None:
             assert {"interval", "timeout", "retries"} <= set(check)
 
 
-def test_everything_is_restarted_limited_and_its_log_rotated(services: Services) -> None:
+def test_every_service_has_restart_policy_limits_and_log_rotation(services: Services) -> None:
     for name, service in services.items():
-        wanted = {"migrate": "no"}.get(name, "on-failure" if name in JOBS else "unless-stopped")
-        assert service["restart"] == wanted, name
+        expected = {"migrate": "no"}.get(name, "on-failure" if name in JOBS else "unless-stopped")
+        assert service["restart"] == expected, name
         limits = service["deploy"]["resources"]["limits"]
         assert float(limits["cpus"]) > 0
         assert re.fullmatch(r"[0-9]+[MG]", limits["memory"])
@@ -149,34 +149,34 @@ def test_everything_is_restarted_limited_and_its_log_rotated(services: Services)
         assert "no-new-privileges:true" in service["security_opt"], name
 
 
-def test_our_processes_can_change_nothing(services: Services) -> None:
-    for service in ours(services).values():
+def test_own_services_have_a_read_only_file_system(services: Services) -> None:
+    for service in own_services(services).values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - in memory, of the container's own
+        assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - a tmpfs inside the container
 
 
-def test_several_processes_serve_and_work(services: Services) -> None:
+def test_api_and_worker_run_in_replicas(services: Services) -> None:
     assert services["api"]["deploy"]["replicas"] == 2
     assert services["worker"]["deploy"]["replicas"] == 2
-    more = config(BASE, env=example() | {"API_REPLICAS": "5", "WORKER_REPLICAS": "7"})
-    found = yaml.safe_load(more.stdout)["services"]
-    assert found["api"]["deploy"]["replicas"] == 5
-    assert found["worker"]["deploy"]["replicas"] == 7
+    result = config(BASE, env=example() | {"API_REPLICAS": "5", "WORKER_REPLICAS": "7"})
+    scaled = yaml.safe_load(result.stdout)["services"]
+    assert scaled["api"]["deploy"]["replicas"] == 5
+    assert scaled["worker"]["deploy"]["replicas"] == 7
     for name in ("api", "worker"):
         assert "container_name" not in services[name]
         assert "ports" not in services[name]
 
 
-def test_every_variable_of_ours_is_a_setting(services: Services) -> None:
-    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} | ADAPTERS_OWN
-    for name, service in ours(services).items():
+def test_every_integrator_variable_is_a_setting(services: Services) -> None:
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} | ADAPTER_VARIABLES
+    for name, service in own_services(services).items():
         assert set(service.get("environment", {})) <= known, name
 
 
-def test_secrets_come_from_files_alone(whole: dict[str, Any]) -> None:
-    for name, service in whole["services"].items():
-        granted = {one["source"] for one in service.get("secrets", ())}
+def test_secrets_are_passed_as_files_only(configuration: dict[str, Any]) -> None:
+    for name, service in configuration["services"].items():
+        granted = {entry["source"] for entry in service.get("secrets", ())}
         named = set()
         for variable, value in (service.get("environment") or {}).items():
             assert not SECRET.search(variable), f"{variable} of {name} is no file"
@@ -185,12 +185,12 @@ def test_secrets_come_from_files_alone(whole: dict[str, Any]) -> None:
                 named.add(value.removeprefix("/run/secrets/"))
         if "build" in service:
             assert named == granted, name
-        assert granted <= set(whole["secrets"])
+        assert granted <= set(configuration["secrets"])
 
 
-def test_the_script_makes_every_secret(whole: dict[str, Any], tmp_path: Path) -> None:
+def test_the_script_generates_every_secret(configuration: dict[str, Any], tmp_path: Path) -> None:
     subprocess.run([ROOT / "deploy/secrets.sh", tmp_path], check=True, capture_output=True)
-    files = {Path(one["file"]) for one in whole["secrets"].values()}
+    files = {Path(entry["file"]) for entry in configuration["secrets"].values()}
     assert {file.parent for file in files} == {ROOT / "deploy/secrets"}
     assert {file.name for file in files} <= {file.name for file in tmp_path.iterdir()}
 
@@ -213,45 +213,47 @@ def test_ports_are_published_on_loopback_only(services: Services) -> None:
     assert all(str(port).startswith("127.0.0.1:") for port in published)
 
 
-def test_only_the_proxy_can_be_opened() -> None:
+def test_only_the_proxy_can_be_published_on_all_addresses() -> None:
     result = config(BASE, PROFILES, env=example() | {"PROXY_BIND": "0.0.0.0"})  # noqa: S104
     services = yaml.safe_load(result.stdout)["services"]
-    opened = {
+    published = {
         name
         for name, service in services.items()
         for port in service.get("ports", ())
         if not str(port).startswith("127.0.0.1:")
     }
-    assert opened == {"proxy"}
+    assert published == {"proxy"}
 
 
 def test_api_and_worker_wait_for_schema_and_temporal(services: Services) -> None:
     for name in ("api", "worker"):
-        assert waits(services, name) == {
+        assert dependency_conditions(services, name) == {
             "migrate": "service_completed_successfully",
             "temporal": "service_healthy",
         }
-    assert waits(services, "migrate")["temporal"] == "service_healthy"
+    assert dependency_conditions(services, "migrate")["temporal"] == "service_healthy"
 
 
-def waits(services: Services, name: str) -> dict[str, str]:
-    return {other: how["condition"] for other, how in services[name].get("depends_on", {}).items()}
+def dependency_conditions(services: Services, name: str) -> dict[str, str]:
+    return {
+        other: item["condition"] for other, item in services[name].get("depends_on", {}).items()
+    }
 
 
-def test_a_signal_comes_long_before_the_end(services: Services) -> None:
+def test_the_grace_period_covers_drain_and_open_requests(services: Services) -> None:
     api = services["api"]
     drain = float(api["environment"]["INTEGRATOR_DRAIN_SECONDS"])
     longest = Settings.model_fields["sync_budget_seconds"].default + 5
-    assert seconds(api["stop_grace_period"]) >= drain + longest + 5
-    assert seconds(services["worker"]["stop_grace_period"]) >= 15
+    assert parse_seconds(api["stop_grace_period"]) >= drain + longest + 5
+    assert parse_seconds(services["worker"]["stop_grace_period"]) >= 15
 
 
-def seconds(text: str) -> int:
+def parse_seconds(text: str) -> int:
     assert text.endswith("s")
     return int(text[:-1])
 
 
-def test_the_api_believes_its_proxy_and_is_reached_through_it_alone(services: Services) -> None:
+def test_the_api_trusts_its_proxy_and_is_reached_only_through_it(services: Services) -> None:
     api, proxy = services["api"], services["proxy"]
     address = proxy["networks"]["front"]["ipv4_address"]
     assert api["environment"]["INTEGRATOR_TRUSTED_PROXIES"] == address
@@ -259,14 +261,20 @@ def test_the_api_believes_its_proxy_and_is_reached_through_it_alone(services: Se
     assert set(api["networks"]) == {"default", "front"}
 
 
-def test_in_production_schema_server_and_namespace_come_in_this_order() -> None:
+def test_in_production_schema_server_and_namespace_start_in_order() -> None:
     result = config(PRODUCTION)
     services = yaml.safe_load(result.stdout)["services"]
-    assert waits(services, "temporal-schema") == {"postgres": "service_healthy"}
-    assert waits(services, "temporal")["temporal-schema"] == "service_completed_successfully"
-    assert waits(services, "temporal-namespace") == {"temporal": "service_healthy"}
-    assert waits(services, "migrate")["temporal-namespace"] == "service_completed_successfully"
-    images = {name: one["image"].split(":") for name, one in services.items()}
+    assert dependency_conditions(services, "temporal-schema") == {"postgres": "service_healthy"}
+    assert (
+        dependency_conditions(services, "temporal")["temporal-schema"]
+        == "service_completed_successfully"
+    )
+    assert dependency_conditions(services, "temporal-namespace") == {"temporal": "service_healthy"}
+    assert (
+        dependency_conditions(services, "migrate")["temporal-namespace"]
+        == "service_completed_successfully"
+    )
+    images = {name: entry["image"].split(":") for name, entry in services.items()}
     assert images["temporal"][0] == "temporalio/server"
     assert images["temporal-schema"] == images["temporal-namespace"]
     assert images["temporal"][1] == images["temporal-schema"][1]
@@ -274,5 +282,5 @@ def test_in_production_schema_server_and_namespace_come_in_this_order() -> None:
     assert services["temporal"]["environment"]["NUM_HISTORY_SHARDS"] == "512"
 
 
-def test_the_example_has_no_secret() -> None:
+def test_the_example_contains_no_secret() -> None:
     assert not [name for name in example() if SECRET.search(name)]

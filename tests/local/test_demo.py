@@ -1,4 +1,4 @@
-"""The parts of the demo that need no stack."""
+"""Parts of the demo that need no stack."""
 
 import io
 import re
@@ -21,7 +21,7 @@ from integrator.contract.ids import is_transaction_id
 from integrator.contract.requests import PaymentRequest, PreauthRequest, RefundRequest
 from integrator.settings import Settings
 
-HOOK = "http://127.0.0.1:9/hooks"
+WEBHOOK_URL = "http://127.0.0.1:9/hooks"
 PAGE = """<html><form method="post" action="/checkout/cs_1">
 <input name="card_number" value=""><input name="holder" value="x"><input name="token" value="t">
 <button name="action" value="pay">Pay</button></form><form action="/other"></form></html>"""
@@ -31,12 +31,12 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=200)
 
 
-def text_of(console: Console) -> str:
+def read_console(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def test_transaction_ids_are_those_of_the_contract() -> None:
+def test_transaction_ids_match_the_contract() -> None:
     first, second = transaction_id(), transaction_id()
     assert is_transaction_id(first)
     assert re.fullmatch(r"[0-9]{8}-[0-9a-f]{24}", first)
@@ -44,29 +44,29 @@ def test_transaction_ids_are_those_of_the_contract() -> None:
     assert len(agreement_id()) == 24
 
 
-def test_links_lead_to_the_workflow() -> None:
+def test_workflow_urls_are_escaped() -> None:
     assert workflow_url("http://ui", "default", "demo", "payment", "20260101-aa") == (
         "http://ui/namespaces/default/workflows/demo%2Fpayment%2F20260101-aa"
     )
 
 
-def test_request_bodies_are_those_of_the_contract() -> None:
+def test_request_bodies_match_the_contract() -> None:
     id, agreement = transaction_id(), agreement_id()
-    debit = requests.preauth(id, agreement, "Debit", "49.90", HOOK)
+    debit = requests.preauth(id, agreement, "Debit", "49.90", WEBHOOK_URL)
     assert debit["paymentMeansReference"]["initialBearer"]["IBAN"] == requests.IBAN
     PreauthRequest.model_validate(debit)
-    card = requests.preauth(id, agreement, "CreditCard", "49.90", HOOK)
+    card = requests.preauth(id, agreement, "CreditCard", "49.90", WEBHOOK_URL)
     assert "initialBearer" not in card["paymentMeansReference"]
     PreauthRequest.model_validate(card)
-    capture = requests.capture(id, id, agreement, "49.90", HOOK)
+    capture = requests.capture(id, id, agreement, "49.90", WEBHOOK_URL)
     assert PaymentRequest.model_validate(capture).preauth_transaction_id == id
-    monthly = requests.payment(id, agreement, "Debit", "49.90", HOOK, "March")
+    monthly = requests.payment(id, agreement, "Debit", "49.90", WEBHOOK_URL, "March")
     assert PaymentRequest.model_validate(monthly).requested_amount == Decimal("49.90")
     assert "plannedExecutionDate" in monthly
-    RefundRequest.model_validate(requests.refund(id, id, "10.00", HOOK))
+    RefundRequest.model_validate(requests.refund(id, id, "10.00", WEBHOOK_URL))
 
 
-def test_a_summary_has_what_matters() -> None:
+def test_a_summary_has_status_error_and_amounts() -> None:
     body = {
         "status": "Succeeded",
         "requestedAmount": Decimal("25.07"),
@@ -78,13 +78,13 @@ def test_a_summary_has_what_matters() -> None:
     assert summarize({}) == ""
 
 
-def test_the_first_form_of_a_page_is_read() -> None:
+def test_the_first_form_of_a_page_is_parsed() -> None:
     form = checkout.parse_form(PAGE)
     assert form.action == "/checkout/cs_1"
     assert form.fields == {"card_number": "", "holder": "x", "token": "t"}
 
 
-async def test_the_customer_pays_like_a_browser() -> None:
+async def test_the_checkout_form_is_submitted_with_card_data() -> None:
     posted: list[dict[str, str]] = []
 
     def psp(request: httpx.Request) -> httpx.Response:
@@ -95,7 +95,9 @@ async def test_the_customer_pays_like_a_browser() -> None:
         return httpx.Response(303, headers={"Location": "https://shop.example/ok?a=1&session=s"})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(psp)) as browser:
-        back = await checkout.submit_payment(browser, "http://psp/checkout/cs_1", Timeline(console()))
+        return_url = await checkout.submit_payment(
+            browser, "http://psp/checkout/cs_1", Timeline(console())
+        )
     assert posted == [
         {
             "card_number": checkout.CARD["card_number"],
@@ -104,30 +106,30 @@ async def test_the_customer_pays_like_a_browser() -> None:
             "action": "pay",
         }
     ]
-    assert checkout.query_parameters(back) == {"a": "1", "session": "s"}
+    assert checkout.query_parameters(return_url) == {"a": "1", "session": "s"}
 
 
-async def test_a_page_without_a_form_ends_the_story() -> None:
+async def test_a_checkout_page_without_a_form_raises() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(404, text="<p>gone</p>"))
     async with httpx.AsyncClient(transport=transport) as browser:
         with pytest.raises(DevStackError, match="HTTP 404"):
             await checkout.submit_payment(browser, "http://psp/checkout/cs_1", Timeline(console()))
 
 
-async def test_amounts_travel_digit_for_digit() -> None:
+async def test_amounts_are_sent_and_parsed_exactly() -> None:
     def api(request: httpx.Request) -> httpx.Response:
         assert request.content == b'{"requestedAmount": 10.00}'
         assert request.headers["Authorization"] == "Bearer token"
         return httpx.Response(422, text='{"status": "Failed", "errorCode": "Rejected", "a": 1.10}')
 
-    shown = console()
+    output = console()
     async with httpx.AsyncClient(transport=httpx.MockTransport(api)) as http:
-        platform = BillingClient(http, "http://api", "token", Timeline(shown))
-        reply = await platform.post("/api/Refund", {"requestedAmount": Decimal("10.00")})
-    assert reply.transaction_status == "Failed, Rejected"
-    assert str(reply.body["a"]) == "1.10"
-    assert "POST /api/Refund" in text_of(shown)
-    assert "token" not in text_of(shown)
+        billing = BillingClient(http, "http://api", "token", Timeline(output))
+        response = await billing.post("/api/Refund", {"requestedAmount": Decimal("10.00")})
+    assert response.transaction_status == "Failed, Rejected"
+    assert str(response.body["a"]) == "1.10"
+    assert "POST /api/Refund" in read_console(output)
+    assert "token" not in read_console(output)
 
 
 @pytest.mark.parametrize(
@@ -135,34 +137,37 @@ async def test_amounts_travel_digit_for_digit() -> None:
     [{"TransactionId": "t", "AgreementId": None, "Type": 2}, {"transactionId": "t", "type": "x"}],
 )
 async def test_webhooks_are_counted_by_transaction(body: dict[str, object]) -> None:
-    shown = console()
-    async with webhook_receiver(Timeline(shown)) as webhooks, httpx.AsyncClient(trust_env=False) as http:
+    output = console()
+    async with (
+        webhook_receiver(Timeline(output)) as webhooks,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
         assert (await http.post(webhooks.url, json=body)).status_code == 204
         await webhooks.wait_for_more("t", 0)
         assert (webhooks.count("t"), webhooks.count("other")) == (1, 0)
-    assert "webhook" in text_of(shown)
+    assert "webhook" in read_console(output)
 
 
-def test_the_table_tells_good_from_bad() -> None:
-    shown = console()
-    good, bad = StepResult("Capture", "Succeeded", "Succeeded"), StepResult("Refund", "a", "b")
-    assert print_results(shown, [good])
-    assert not print_results(shown, [good, bad])
-    assert "1 as expected, 1 not." in text_of(shown)
-    assert not print_results(shown, [])
+def test_the_result_table_marks_unexpected_results() -> None:
+    output = console()
+    passed, failed = StepResult("Capture", "Succeeded", "Succeeded"), StepResult("Refund", "a", "b")
+    assert print_results(output, [passed])
+    assert not print_results(output, [passed, failed])
+    assert "1 as expected, 1 not." in read_console(output)
+    assert not print_results(output, [])
 
 
-def test_a_stack_of_its_own_shares_nothing(
+def test_isolated_settings_share_nothing(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("own")
-    theirs = Settings(
+    original = Settings(
         api_port=1, task_queue="theirs", temporal_address="elsewhere:1", profile="development"
     )
-    own = isolated_settings(theirs, folder)
-    assert own.data_dir == folder
-    assert own.temporal_address is None
-    assert own.database_url is None
-    assert own.task_queue == "integrator"
+    isolated = isolated_settings(original, folder)
+    assert isolated.data_dir == folder
+    assert isolated.temporal_address is None
+    assert isolated.database_url is None
+    assert isolated.task_queue == "integrator"
     ports = [name for name in Settings.model_fields if name.endswith("_port")]
-    assert len({getattr(own, name) for name in ports}) == len(ports) == 7
+    assert len({getattr(isolated, name) for name in ports}) == len(ports) == 7

@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be checked without an engine."""
+"""Checks of the Dockerfile that need no container engine."""
 
 import re
 import shutil
@@ -15,14 +15,14 @@ TOP_LEVEL = {"activities", "api", "integrator", "worker.py", "workflows"}
 PACKAGES = {pattern.rstrip("*") for pattern in SETUPTOOLS["packages"]["find"]["include"]}
 
 
-def copied() -> list[tuple[list[str], str]]:
-    """Sources and target of every COPY from the project."""
+def copy_instructions() -> list[tuple[list[str], str]]:
+    """Return sources and target of every COPY from the project."""
     lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.M)
     return [(line.split()[:-1], line.split()[-1]) for line in lines]
 
 
-def test_every_package_is_copied_and_let_through() -> None:
-    sources = {source for several, _ in copied() for source in several}
+def test_every_package_is_copied_and_not_ignored() -> None:
+    sources = {source for paths, _ in copy_instructions() for source in paths}
     modules = {f"{name}.py" for name in SETUPTOOLS["py-modules"]}
     locks = {"requirements.lock", "requirements-devtools.lock"}
     assert sources == PACKAGES | modules | locks | {"devtools", "pyproject.toml", "README.md"}
@@ -32,15 +32,15 @@ def test_every_package_is_copied_and_let_through() -> None:
     assert {line[1:] for line in ignore if line.startswith("!")} == sources
 
 
-def test_every_package_of_the_product_is_installed() -> None:
-    found = {file.parent.name for file in ROOT.glob("*/__init__.py")}
-    assert found - {"tests", "devtools"} == PACKAGES
+def test_every_package_is_in_the_distribution() -> None:
+    packages = {file.parent.name for file in ROOT.glob("*/__init__.py")}
+    assert packages - {"tests", "devtools"} == PACKAGES
 
 
-def test_what_is_copied_builds_a_whole_package(tmp_path: Path) -> None:
-    """Modules, templates and migrations: as `pip install` of the image finds them."""
+def test_the_copied_files_build_a_complete_wheel(tmp_path: Path) -> None:
+    """The wheel contains all modules, templates and migrations."""
     context, wheels = tmp_path / "context", tmp_path / "wheels"
-    for sources, target in copied():
+    for sources, target in copy_instructions():
         for source in set(sources) - {"devtools"}:
             if (ROOT / source).is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
@@ -49,7 +49,7 @@ def test_what_is_copied_builds_a_whole_package(tmp_path: Path) -> None:
                 (context / target).mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / source, context / target)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
-    how = [
+    options = [
         "--no-deps",
         "--no-build-isolation",
         "--no-index",
@@ -57,40 +57,40 @@ def test_what_is_copied_builds_a_whole_package(tmp_path: Path) -> None:
         str(wheels),
         str(context),
     ]
-    subprocess.run([*pip, *how], check=True)
+    subprocess.run([*pip, *options], check=True)
     with ZipFile(next(wheels.iterdir())) as wheel:
-        inside = set(wheel.namelist())
-    wanted = {
+        contents = set(wheel.namelist())
+    expected = {
         file.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for file in (ROOT / package).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    assert wanted - inside == set()
-    assert "worker.py" in inside
-    assert {name.split("/")[0] for name in inside if ".dist-info/" not in name} == TOP_LEVEL
+    assert expected - contents == set()
+    assert "worker.py" in contents
+    assert {name.split("/")[0] for name in contents if ".dist-info/" not in name} == TOP_LEVEL
 
 
-def test_it_runs_as_nobody_special_and_says_how_it_is() -> None:
-    runtime, _, last = DOCKERFILE.partition(" AS runtime\n")[2].rpartition("FROM ")
+def test_the_image_runs_unprivileged_with_a_health_check() -> None:
+    runtime, _, final_stage = DOCKERFILE.partition(" AS runtime\n")[2].rpartition("FROM ")
     assert re.search(r"^USER 10001:10001$", runtime, re.M)
-    assert not re.search(r"^USER ", last, re.M)
+    assert not re.search(r"^USER ", final_stage, re.M)
     assert re.search(r"^STOPSIGNAL SIGTERM$", runtime, re.M)
     assert re.search(r"^LABEL ", runtime, re.M)
     for instruction in ("HEALTHCHECK", "CMD ["):
-        assert f"\n{instruction}" in last
+        assert f"\n{instruction}" in final_stage
     assert "--require-hashes --only-binary :all: -r requirements.lock" in DOCKERFILE
 
 
-def test_all_stages_have_the_same_base() -> None:
-    """Its digest is an argument: one must not be pinned without the other."""
+def test_all_stages_use_the_same_base_image() -> None:
+    """The image is a build argument: all stages must be pinned together."""
     stages = re.findall(r"^FROM (\S+) AS (\S+)", DOCKERFILE, re.M)
     names = {name for _, name in stages}
     assert {base for base, _ in stages if base not in names} == {"${PYTHON_IMAGE}"}
 
 
-def test_development_tools_have_a_target_of_their_own() -> None:
-    """The last stage is the one built without `--target`; nothing of theirs leads there."""
+def test_development_tools_have_a_separate_target() -> None:
+    """The last stage, built without `--target`, contains no development tools."""
     stages = {name: base for base, name in re.findall(r"^FROM (\S+) AS (\S+)", DOCKERFILE, re.M)}
     assert list(stages)[-1] == "production"
     parts = re.split(r"^FROM \S+ AS (\S+)$", DOCKERFILE, flags=re.M)[1:]

@@ -1,4 +1,4 @@
-"""The proxy's configuration, with a real Caddy in front of real API processes."""
+"""Configuration of the proxy, with a real Caddy in front of real API processes."""
 
 import asyncio
 import itertools
@@ -33,28 +33,30 @@ pytestmark = [
 ]
 
 
-class Names(socketserver.BaseRequestHandler):
-    """A name server for which every name is that of the replicas (RFC 1035, section 4), in another
-    order each time, as Docker's has it."""
+class NameServer(socketserver.BaseRequestHandler):
+    """DNS server that resolves every name to the replicas (RFC 1035, section 4).
 
-    turn = itertools.count()
+    The order changes with every query, as with Docker's DNS server.
+    """
+
+    queries = itertools.count()
 
     def handle(self) -> None:
-        data, answer_to = self.request
+        data, socket = self.request
         end = data.index(b"\0", 12) + 5
         (kind,) = struct.unpack(">H", data[end - 4 : end - 2])
-        found = REPLICAS[:: (-1) ** next(self.turn)] if kind == 1 else ()
-        head = data[:2] + struct.pack(">HHHHH", 0x8180, 1, len(found), 0, 0)
+        addresses = REPLICAS[:: (-1) ** next(self.queries)] if kind == 1 else ()
+        head = data[:2] + struct.pack(">HHHHH", 0x8180, 1, len(addresses), 0, 0)
         records = [
-            b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + bytes(map(int, one.split(".")))
-            for one in found
+            b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + bytes(map(int, address.split(".")))
+            for address in addresses
         ]
-        answer_to.sendto(head + data[12:end] + b"".join(records), self.client_address)
+        socket.sendto(head + data[12:end] + b"".join(records), self.client_address)
 
 
 @pytest.fixture
 def name_server() -> Iterator[str]:
-    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), Names) as server:
+    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), NameServer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"udp/127.0.0.1:{server.server_address[1]}"
@@ -62,13 +64,13 @@ def name_server() -> Iterator[str]:
         thread.join()
 
 
-def ported(http: int, https: int, health: int, names: str) -> str:
-    """The configuration on ports that anybody may open, asking the test's name server."""
+def with_test_ports(http: int, https: int, health: int, name_server: str) -> str:
+    """Return the configuration with unprivileged ports and the test's name server."""
     text = CADDYFILE.read_text()
     for old, new in (
         ("admin off", f"admin off\n\thttp_port {http}\n\thttps_port {https}"),
         ("127.0.0.1:2015", f"127.0.0.1:{health}"),
-        ("keepalive off", f"keepalive off\n\t\t\tresolvers {names}"),
+        ("keepalive off", f"keepalive off\n\t\t\tresolvers {name_server}"),
     ):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -76,7 +78,7 @@ def ported(http: int, https: int, health: int, names: str) -> str:
 
 
 @asynccontextmanager
-async def started(
+async def run_process(
     *argv: str, log: Path, env: dict[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     with log.open("wb") as stream:
@@ -91,7 +93,7 @@ async def started(
         await process.wait()
 
 
-async def until_answered(url: str) -> None:
+async def wait_for_response(url: str) -> None:
     async with asyncio.timeout(40), httpx.AsyncClient(verify=False) as client:  # noqa: S501
         while True:
             try:
@@ -101,20 +103,20 @@ async def until_answered(url: str) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def calls(url: str, seen: Counter[int], enough: asyncio.Event) -> None:
-    """Ask again and again over one connection; a POST, which no proxy may repeat by itself."""
+async def call_repeatedly(url: str, statuses: Counter[int], stop: asyncio.Event) -> None:
+    """POST repeatedly over one connection; a proxy must not retry a POST."""
     async with httpx.AsyncClient(verify=False, timeout=20) as client:  # noqa: S501
-        while not enough.is_set():
-            seen[(await client.post(f"{url}/oauth/token", data=FORM)).status_code] += 1
+        while not stop.is_set():
+            statuses[(await client.post(f"{url}/oauth/token", data=FORM)).status_code] += 1
 
 
-async def test_a_replica_that_ends_costs_no_request(tmp_path: Path, name_server: str) -> None:
-    """Neither while it drains, nor when it is gone and still has its name."""
+async def test_stopping_a_replica_loses_no_request(tmp_path: Path, name_server: str) -> None:
+    """Neither while it drains, nor when it has stopped and DNS still returns its address."""
     assert CADDY is not None
     port, http, https, health = free_ports(4)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("INTEGRATOR_", "XDG_"))}
     caddyfile = tmp_path / "Caddyfile"
-    caddyfile.write_text(ported(http, https, health, name_server))
+    caddyfile.write_text(with_test_ports(http, https, health, name_server))
     url = f"https://localhost:{https}"
     async with AsyncExitStack() as stack:
         replicas = []
@@ -126,7 +128,7 @@ async def test_a_replica_that_ends_costs_no_request(tmp_path: Path, name_server:
                 "INTEGRATOR_DRAIN_SECONDS": str(DRAIN_SECONDS),
                 "INTEGRATOR_RATE_LIMIT_UNAUTHENTICATED": "100000/second",
             }
-            api = started(sys.executable, "-m", "api", log=tmp_path / f"{address}.log", env=env)
+            api = run_process(sys.executable, "-m", "api", log=tmp_path / f"{address}.log", env=env)
             replicas.append(await stack.enter_async_context(api))
         env = clean | {
             "HOME": str(tmp_path),
@@ -134,24 +136,28 @@ async def test_a_replica_that_ends_costs_no_request(tmp_path: Path, name_server:
             "INTEGRATOR_UPSTREAM": f"api.test:{port}",
         }
         argv = (CADDY, "run", "--adapter", "caddyfile", "--config", str(caddyfile))
-        await stack.enter_async_context(started(*argv, log=tmp_path / "caddy.log", env=env))
+        await stack.enter_async_context(run_process(*argv, log=tmp_path / "caddy.log", env=env))
         for address in REPLICAS:
-            await until_answered(f"http://{address}:{port}/healthz")
-        await until_answered(f"{url}/healthz")
+            await wait_for_response(f"http://{address}:{port}/healthz")
+        await wait_for_response(f"{url}/healthz")
 
-        seen: Counter[int] = Counter()
-        enough = asyncio.Event()
-        callers = [asyncio.create_task(calls(url, seen, enough)) for _ in range(CALLERS)]
+        statuses: Counter[int] = Counter()
+        stop = asyncio.Event()
+        callers = [
+            asyncio.create_task(call_repeatedly(url, statuses, stop)) for _ in range(CALLERS)
+        ]
         await asyncio.sleep(0.5)
         replicas[0].send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
             assert await replicas[0].wait() == 0
         await asyncio.sleep(1)
-        enough.set()
+        stop.set()
         await asyncio.gather(*callers)
-        assert set(seen) == {401}
-        served = [(tmp_path / f"{one}.log").read_text().count("/oauth/token") for one in REPLICAS]
-        assert sum(served) == seen[401]
+        assert set(statuses) == {401}
+        served = [
+            (tmp_path / f"{address}.log").read_text().count("/oauth/token") for address in REPLICAS
+        ]
+        assert sum(served) == statuses[401]
         assert min(served) > CALLERS
         async with httpx.AsyncClient(verify=False) as client:  # noqa: S501
             probe = await client.get(f"{url}/readyz")

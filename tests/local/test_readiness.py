@@ -1,4 +1,4 @@
-"""Waiting for all parts of a stack."""
+"""Wait for all parts of a stack."""
 
 import asyncio
 
@@ -17,21 +17,21 @@ async def never() -> None:
 
 
 def nothing() -> None:
-    """All is well."""
+    """Succeed."""
 
 
-async def test_names_what_is_late() -> None:
+async def test_returns_the_names_of_unfinished_parts() -> None:
     parts = {"the API": never(), "Temporal": done(), "a worker": never()}
     assert await wait_for_all(parts, nothing, 0.3) == ["a worker", "the API"]
 
 
-async def test_ends_when_everything_is_done() -> None:
+async def test_returns_when_all_parts_are_done() -> None:
     assert await wait_for_all({"a": done(), "b": done()}, nothing, 60) == []
 
 
-async def test_looks_meanwhile_whether_it_can_still_succeed() -> None:
-    def dead() -> None:
+async def test_an_exception_of_the_check_is_raised() -> None:
+    def fail() -> None:
         raise DevStackError("the API does not start")
 
     with pytest.raises(DevStackError, match="does not start"):
-        await wait_for_all({"the API": never()}, dead, 60)
+        await wait_for_all({"the API": never()}, fail, 60)

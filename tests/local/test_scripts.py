@@ -1,4 +1,4 @@
-"""The scripts that set up a deployment."""
+"""Scripts that set up a deployment."""
 
 import os
 import re
@@ -18,15 +18,15 @@ ROOT = Path(__file__).parents[2]
 TEMPORAL = ROOT / "deploy/temporal"
 
 
-def test_secrets_are_made_once_and_fit(tmp_path: Path) -> None:
+def test_secrets_are_generated_once_and_are_valid_settings(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     subprocess.run([ROOT / "deploy/secrets.sh", folder], check=True)
-    made = {file.name: file.read_text() for file in folder.iterdir()}
+    contents = {file.name: file.read_text() for file in folder.iterdir()}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o644 for file in folder.iterdir())
     subprocess.run([ROOT / "deploy/secrets.sh", folder], check=True)
-    assert {file.name: file.read_text() for file in folder.iterdir()} == made
-    assert len(set(made.values())) == len(made)
+    assert {file.name: file.read_text() for file in folder.iterdir()} == contents
+    assert len(set(contents.values())) == len(contents)
     settings = Settings(
         profile="production",
         keys_file=folder / "integrator_keys",
@@ -34,23 +34,23 @@ def test_secrets_are_made_once_and_fit(tmp_path: Path) -> None:
         codec_token_file=folder / "codec_token",
     )
     assert KeyRing.from_settings(settings).ids == ("k1",)
-    password = made["integrator_db_password"].strip()
+    password = contents["integrator_db_password"].strip()
     assert settings.resolved_database_url == (
         f"postgresql+asyncpg://integrator:{password}@postgres:5432/integrator"
     )
-    assert settings.resolved_codec_token == made["codec_token"].strip()
+    assert settings.resolved_codec_token == contents["codec_token"].strip()
 
 
-def tool(folder: Path, ending: int = 0) -> Path:
-    """A stand-in for Temporal's schema tool that writes down how it is called."""
+def install_fake_tool(folder: Path, exit_code: int = 0) -> Path:
+    """Install a fake of Temporal's schema tool that records its calls; return the record's path."""
     folder.mkdir(exist_ok=True)
     program = folder / "temporal-sql-tool"
-    program.write_text(f'#!/bin/sh\necho "$SQL_PASSWORD $*" >>"{folder}/calls"\nexit {ending}\n')
+    program.write_text(f'#!/bin/sh\necho "$SQL_PASSWORD $*" >>"{folder}/calls"\nexit {exit_code}\n')
     program.chmod(0o755)
     return folder / "calls"
 
 
-def set_up_schema(folder: Path) -> int:
+def run_schema_scripts(folder: Path) -> int:
     password = folder / "password"
     password.write_text("secret\n")
     env = {
@@ -66,30 +66,30 @@ def set_up_schema(folder: Path) -> int:
 
 
 def test_both_databases_get_their_schema(tmp_path: Path) -> None:
-    calls = tool(tmp_path)
-    assert set_up_schema(tmp_path) == 0
+    calls = install_fake_tool(tmp_path)
+    assert run_schema_scripts(tmp_path) == 0
     common = "secret --plugin postgres12 --endpoint db --port 5432 --user temporal --database"
-    where = "/etc/temporal/schema/postgresql/v12"
+    schema_folder = "/etc/temporal/schema/postgresql/v12"
     assert calls.read_text().splitlines() == [
-        f"{common} {database} {what}"
+        f"{common} {database} {action}"
         for database, versions in (("temporal", "temporal"), ("temporal_visibility", "visibility"))
-        for what in (
+        for action in (
             "create-database",
             "setup-schema --version 0.0",
-            f"update-schema --schema-dir {where}/{versions}/versioned",
+            f"update-schema --schema-dir {schema_folder}/{versions}/versioned",
         )
     ]
 
 
-def test_a_schema_that_fails_keeps_the_server_from_starting(tmp_path: Path) -> None:
-    calls = tool(tmp_path, ending=1)
-    assert set_up_schema(tmp_path) == 1
+def test_a_failing_schema_tool_fails_the_script(tmp_path: Path) -> None:
+    calls = install_fake_tool(tmp_path, exit_code=1)
+    assert run_schema_scripts(tmp_path) == 1
     assert len(calls.read_text().splitlines()) == 1
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real Temporal server."""
+    """Yield the address of a real Temporal server."""
     port, ui = free_ports(2)
     argv = [temporal_binary(), "server", "start-dev", "--headless", "--port", str(port)]
     with (tmp_path_factory.mktemp("server") / "log").open("wb") as log:
@@ -102,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["payments", "default"])
-def test_the_namespace_is_made_or_its_retention_changed(server: str, name: str) -> None:
+def test_the_namespace_is_created_or_its_retention_changed(server: str, name: str) -> None:
     env = {
         "PATH": f"{Path(temporal_binary()).parent}:{os.environ['PATH']}",
         "HOME": os.environ.get("HOME", "/"),
@@ -112,6 +112,6 @@ def test_the_namespace_is_made_or_its_retention_changed(server: str, name: str) 
     }
     subprocess.run(["/bin/sh", TEMPORAL / "namespace.sh"], env=env, check=True)
     describe = ["temporal", "operator", "namespace", "describe", "--namespace", name]
-    shown = subprocess.run(describe, env=env, check=True, capture_output=True, text=True).stdout
-    assert re.search(rf"NamespaceInfo.Name +{name}\n", shown)
-    assert re.search(r"WorkflowExecutionRetentionTtl +2160h0m0s\n", shown)
+    output = subprocess.run(describe, env=env, check=True, capture_output=True, text=True).stdout
+    assert re.search(rf"NamespaceInfo.Name +{name}\n", output)
+    assert re.search(r"WorkflowExecutionRetentionTtl +2160h0m0s\n", output)

@@ -1,4 +1,4 @@
-"""What the merchant `demo` is seeded with."""
+"""Seeding of the merchant `demo`."""
 
 import json
 
@@ -22,17 +22,17 @@ KEYS = KeyRing({"k": bytes(32)})
 
 
 class Servers:
-    """The API and the sandbox PSP, with the calls they received."""
+    """Fake API and sandbox PSP that record the calls they receive."""
 
-    def __init__(self, stored: str | None, refuse: str | None = None) -> None:
+    def __init__(self, stored: str | None, rejecting: str | None = None) -> None:
         self.stored = stored
-        self.refuse = refuse
+        self.rejecting = rejecting
         self.calls: list[tuple[str, str, object]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else None
         self.calls.append((request.method, str(request.url), body))
-        if self.refuse is not None and str(request.url).startswith(self.refuse):
+        if self.rejecting is not None and str(request.url).startswith(self.rejecting):
             return httpx.Response(422)
         entry = {"keyName": "ApiKey", "keyValue": self.stored}
         return httpx.Response(200, json={"merchantSettings": [entry]})
@@ -55,7 +55,7 @@ ACCOUNT = (
 )
 
 
-async def test_account_and_settings_are_made() -> None:
+async def test_account_and_settings_are_created() -> None:
     servers = Servers(stored=None)
     await seed(servers)
     values = [
@@ -69,20 +69,20 @@ async def test_account_and_settings_are_made() -> None:
     ]
 
 
-async def test_stored_settings_stay() -> None:
+async def test_stored_settings_are_not_overwritten() -> None:
     servers = Servers(stored="other")
     await seed(servers)
     assert servers.calls == [ACCOUNT, ("GET", "http://api/api/Settings", None)]
 
 
 @pytest.mark.parametrize("server", ["http://psp", "http://api"])
-async def test_a_refusal_says_whose_and_shows_no_secret(server: str) -> None:
-    with pytest.raises(DevStackError, match=r"refused .*HTTP 422") as caught:
-        await seed(Servers(stored=None, refuse=server))
+async def test_a_rejection_names_the_server_and_no_secret(server: str) -> None:
+    with pytest.raises(DevStackError, match=r"rejected .*HTTP 422") as caught:
+        await seed(Servers(stored=None, rejecting=server))
     assert "key" not in str(caught.value).split()
 
 
-def test_secrets_are_made_once(layout: Layout) -> None:
+def test_secrets_are_generated_once(layout: Layout) -> None:
     first = demo_secrets(layout)
     assert demo_secrets(layout) == first
     assert len({first.token, first.api_key, first.webhook_secret}) == 3
@@ -95,15 +95,15 @@ def test_a_broken_file_is_not_overwritten(layout: Layout) -> None:
         demo_secrets(layout)
 
 
-async def test_the_merchant_is_made_once(layout: Layout) -> None:
+async def test_the_merchant_is_created_once(layout: Layout) -> None:
     settings = Settings(data_dir=layout.root, database_url=None)
     await upgrade(settings.resolved_database_url)
     first = await seed_merchant(settings, KEYS, DEMO)
     assert await seed_merchant(settings, KEYS, DEMO) == first
     async with Store(settings.resolved_database_url, KEYS) as store:
-        owner = await store.merchant_by_token("token")
-        assert owner is not None
-        assert (owner.id, owner.psp_settings_id) == ("demo", first.psp_settings_id)
+        merchant = await store.merchant_by_token("token")
+        assert merchant is not None
+        assert (merchant.id, merchant.psp_settings_id) == ("demo", first.psp_settings_id)
         assert len(await store.tokens("demo")) == 1
         (token,) = await store.tokens("demo")
         await store.revoke_token("demo", token.id)
@@ -111,7 +111,7 @@ async def test_the_merchant_is_made_once(layout: Layout) -> None:
         await seed_merchant(settings, KEYS, DEMO)
 
 
-async def test_the_psp_of_a_data_folder_stays(layout: Layout) -> None:
+async def test_the_psp_of_a_data_folder_cannot_change(layout: Layout) -> None:
     settings = Settings(data_dir=layout.root, database_url=None)
     await upgrade(settings.resolved_database_url)
     await seed_merchant(settings, KEYS, DEMO)

@@ -1,4 +1,4 @@
-"""A stack of dummies: what `run.json` says and when."""
+"""Stack with dummy processes: content and lifetime of `run.json`."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from devtools.devstack import seed, temporal
+from devtools.devstack import seed
 from devtools.devstack import stack as stack_module
 from devtools.devstack.errors import DevStackError
 from devtools.devstack.ports import find_free, with_free_metrics_ports
@@ -22,7 +22,7 @@ from integrator.admin import migration
 from integrator.settings import Settings
 from tests.local.waiting import eventually
 
-OWN_TEMPORAL = "temporal.example:7233"
+TEMPORAL_ADDRESS = "temporal.example:7233"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         sandbox_port=sandbox,
         metrics_port=metrics,
         worker_metrics_port=worker_metrics,
-        temporal_address=OWN_TEMPORAL,
+        temporal_address=TEMPORAL_ADDRESS,
     )
 
 
@@ -44,28 +44,28 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def dummies(
     monkeypatch: pytest.MonkeyPatch, dummy: Callable[..., Command], up: Callable[..., Any]
 ) -> None:
-    """Dummies in place of the servers, ready when they are up, with nothing to be seeded."""
+    """Replace the servers by dummies that are ready when they are up, and skip seeding."""
 
     async def ready(*_: object) -> None:
         await asyncio.gather(*(up(name) for name in ("sandbox_psp", "worker", "api")))
 
-    async def seeded(*_: object) -> None:
+    async def do_nothing(*_: object) -> None:
         return
 
-    def start(self: Stack, name: str, module: str, more: object = None) -> None:
+    def start(self: Stack, name: str, module: str, extra_env: object = None) -> None:
         self._supervisor.start(dummy(name))
 
-    async def unprepared(*_: object) -> None:
-        raise DevStackError("the namespace is not ours to change")
+    async def fail_to_register(*_: object) -> None:
+        raise DevStackError("the namespace cannot be changed")
 
     monkeypatch.setattr(Stack, "_start_module", start)
-    monkeypatch.setattr(migration, "register_attributes", unprepared)
-    monkeypatch.setattr(stack_module, "until_ready", ready)
-    monkeypatch.setattr(seed, "seed_psp", seeded)
+    monkeypatch.setattr(migration, "register_attributes", fail_to_register)
+    monkeypatch.setattr(stack_module, "wait_until_ready", ready)
+    monkeypatch.setattr(seed, "seed_psp", do_nothing)
 
 
 @pytest.mark.usefixtures("dummies")
-async def test_run_json_is_there_only_while_the_stack_is(settings: Settings) -> None:
+async def test_run_json_exists_only_while_the_stack_runs(settings: Settings) -> None:
     stack = Stack(settings, lambda _: None)
     file = stack.layout.run_file
     stack.layout.create_folders()
@@ -84,7 +84,7 @@ async def test_run_json_is_there_only_while_the_stack_is(settings: Settings) -> 
                 "api": f"http://127.0.0.1:{settings.metrics_port}/metrics",
                 "worker": f"http://127.0.0.1:{settings.worker_metrics_port}/metrics",
             },
-            "temporal": OWN_TEMPORAL,
+            "temporal": TEMPORAL_ADDRESS,
             "temporal_ui": None,
             "merchants": {
                 "demo": {
@@ -98,14 +98,14 @@ async def test_run_json_is_there_only_while_the_stack_is(settings: Settings) -> 
 
 
 @pytest.mark.usefixtures("dummies")
-async def test_a_namespace_that_cannot_be_prepared_is_told_of(settings: Settings) -> None:
-    told: list[str] = []
-    async with Stack(settings, told.append).running():
-        assert "the namespace is not ours to change" in told
+async def test_a_failed_registration_of_search_attributes_is_reported(settings: Settings) -> None:
+    reports: list[str] = []
+    async with Stack(settings, reports.append).running():
+        assert "the namespace cannot be changed" in reports
 
 
 @pytest.mark.usefixtures("dummies")
-async def test_run_json_follows_the_pids(
+async def test_run_json_is_updated_with_new_pids(
     settings: Settings, up: Callable[..., Awaitable[None]]
 ) -> None:
     stack = Stack(settings, lambda _: None)
@@ -114,10 +114,10 @@ async def test_run_json_follows_the_pids(
         return int(json.loads(stack.layout.run_file.read_text())["pids"]["worker"])
 
     async with stack.running():
-        before = pid()
-        os.kill(before, signal.SIGKILL)
+        old_pid = pid()
+        os.kill(old_pid, signal.SIGKILL)
         await up("worker", 2)
-        await eventually(lambda: pid() != before)
+        await eventually(lambda: pid() != old_pid)
 
 
 @pytest.mark.usefixtures("dummies")
@@ -130,7 +130,7 @@ async def test_the_demo_merchant_survives_a_restart(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("dummies")
-async def test_a_data_folder_has_one_stack(settings: Settings) -> None:
+async def test_a_second_stack_on_a_data_folder_is_rejected(settings: Settings) -> None:
     async with Stack(settings, lambda _: None).running():
         second = Stack(settings, lambda _: None)
         with pytest.raises(DevStackError, match="already runs on the data folder"):
@@ -140,13 +140,13 @@ async def test_a_data_folder_has_one_stack(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("dummies")
-async def test_a_start_that_is_given_up_leaves_nothing_behind(
+async def test_a_failed_start_stops_all_processes(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(*_: object) -> None:
+    async def fail(*_: object) -> None:
         raise DevStackError("not ready")
 
-    monkeypatch.setattr(stack_module, "until_ready", never)
+    monkeypatch.setattr(stack_module, "wait_until_ready", fail)
     stack = Stack(settings, lambda _: None)
     with pytest.raises(DevStackError, match="not ready"):
         async with stack.running():
@@ -157,11 +157,13 @@ async def test_a_start_that_is_given_up_leaves_nothing_behind(
             os.kill(pid, 0)
 
 
-def test_a_second_stack_gets_ports_for_its_metrics_that_are_free() -> None:
+def test_a_second_stack_gets_free_metrics_ports() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        taken = other.getsockname()[1]
-        chosen = with_free_metrics_ports(Settings.model_construct(metrics_port=taken, _fields_set=set()))
-        assert chosen.metrics_port != taken
-        assert with_free_metrics_ports(Settings(metrics_port=taken)).metrics_port == taken
+        occupied = other.getsockname()[1]
+        changed = with_free_metrics_ports(
+            Settings.model_construct(metrics_port=occupied, _fields_set=set())
+        )
+        assert changed.metrics_port != occupied
+        assert with_free_metrics_ports(Settings(metrics_port=occupied)).metrics_port == occupied

@@ -1,4 +1,4 @@
-"""The supervisor and its processes, with dummies in place of servers."""
+"""Supervisor and processes, with dummies in place of servers."""
 
 import asyncio
 import os
@@ -16,8 +16,8 @@ from devtools.devstack.process import Command
 from devtools.devstack.supervisor import Supervisor
 from tests.local.waiting import eventually, is_running
 
-Dummy = Callable[..., Command]
-Up = Callable[..., Awaitable[None]]
+MakeDummy = Callable[..., Command]
+WaitUntilUp = Callable[..., Awaitable[None]]
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ from devtools.devstack.supervisor import Supervisor
 
 async def main():
     layout = Layout(Path(sys.argv[1]))
-    layout.make_folders()
+    layout.create_folders()
     supervisor = Supervisor(layout, report=print, pids_changed=lambda: None)
     supervisor.start(Command("orphan", tuple(sys.argv[2:]), dict(os.environ)))
     await asyncio.Event().wait()
@@ -39,8 +39,8 @@ asyncio.run(main())
 """
 
 
-async def test_a_killed_process_is_started_again(
-    supervisor: Supervisor, dummy: Dummy, up: Up, reports: list[str]
+async def test_a_killed_process_is_restarted(
+    supervisor: Supervisor, dummy: MakeDummy, up: WaitUntilUp, reports: list[str]
 ) -> None:
     supervisor.start(dummy("api"))
     await up("api")
@@ -48,21 +48,21 @@ async def test_a_killed_process_is_started_again(
     os.kill(first, signal.SIGKILL)
     await up("api", 2)
     assert supervisor.pids()["api"] != first
-    assert reports == ["api was ended by SIGKILL; starting it again in 0.2 s"]
+    assert reports == ["api was terminated by SIGKILL; restarting in 0.2 s"]
 
 
-async def test_the_wait_grows_with_every_death(
-    supervisor: Supervisor, dummy: Dummy, reports: list[str]
+async def test_the_restart_delay_grows_with_every_exit(
+    supervisor: Supervisor, dummy: MakeDummy, reports: list[str]
 ) -> None:
     supervisor.start(dummy("api", "dies"))
     await eventually(lambda: len(reports) == 3)
     assert reports == [
-        f"api ended with code 1; starting it again in {wait} s" for wait in ("0.2", "0.4", "0.8")
+        f"api exited with code 1; restarting in {wait} s" for wait in ("0.2", "0.4", "0.8")
     ]
 
 
-async def test_a_process_that_cannot_start_is_named_with_the_end_of_its_log(
-    supervisor: Supervisor, dummy: Dummy, up: Up, reports: list[str]
+async def test_a_process_that_cannot_start_is_reported_with_its_log(
+    supervisor: Supervisor, dummy: MakeDummy, up: WaitUntilUp, reports: list[str]
 ) -> None:
     supervisor.start(dummy("worker"))
     supervisor.start(dummy("api", "dies"))
@@ -81,8 +81,8 @@ async def test_a_missing_program_is_reported_in_the_log(
     assert "cannot run /does/not/exist" in layout.log("temporal").read_text()
 
 
-async def test_the_new_pid_is_known_when_the_change_is_announced(
-    layout: Layout, dummy: Dummy, up: Up
+async def test_the_new_pid_is_available_in_the_callback(
+    layout: Layout, dummy: MakeDummy, up: WaitUntilUp
 ) -> None:
     seen: list[int] = []
     supervisor = Supervisor(
@@ -99,8 +99,8 @@ async def test_the_new_pid_is_known_when_the_change_is_announced(
     await supervisor.stop(())
 
 
-async def test_processes_stop_one_after_the_other_in_order(
-    supervisor: Supervisor, dummy: Dummy, up: Up, diary: Path, reports: list[str]
+async def test_processes_are_stopped_in_order(
+    supervisor: Supervisor, dummy: MakeDummy, up: WaitUntilUp, journal: Path, reports: list[str]
 ) -> None:
     names = ["temporal", "other", "worker", "api"]
     for name in names:
@@ -108,13 +108,13 @@ async def test_processes_stop_one_after_the_other_in_order(
         await up(name)
     pids = supervisor.pids().values()
     await supervisor.stop(["api", "worker", "absent", "temporal"])
-    assert lines(diary, "down") == ["api down", "worker down", "temporal down", "other down"]
+    assert lines(journal, "down") == ["api down", "worker down", "temporal down", "other down"]
     assert not any(is_running(pid) for pid in pids)
     assert reports == []
 
 
 async def test_a_process_that_does_not_stop_is_killed(
-    supervisor: Supervisor, dummy: Dummy, up: Up, reports: list[str]
+    supervisor: Supervisor, dummy: MakeDummy, up: WaitUntilUp, reports: list[str]
 ) -> None:
     supervisor.start(dummy("worker", "stubborn"))
     await up("worker")
@@ -123,7 +123,9 @@ async def test_a_process_that_does_not_stop_is_killed(
     assert reports == ["worker did not stop within 0.3 s and was killed"]
 
 
-async def test_hurry_ends_a_stop_under_way(supervisor: Supervisor, dummy: Dummy, up: Up) -> None:
+async def test_an_immediate_stop_ends_a_graceful_one(
+    supervisor: Supervisor, dummy: MakeDummy, up: WaitUntilUp
+) -> None:
     supervisor.start(dummy("worker", "stubborn"))
     supervisor.start(dummy("api", "stubborn"))
     await up("worker")
@@ -135,16 +137,16 @@ async def test_hurry_ends_a_stop_under_way(supervisor: Supervisor, dummy: Dummy,
     assert not any(is_running(pid) for pid in supervisor.pids().values())
 
 
-async def test_a_stop_right_after_the_start_leaves_nothing_behind(
-    supervisor: Supervisor, dummy: Dummy
+async def test_a_stop_right_after_the_start_stops_the_process(
+    supervisor: Supervisor, dummy: MakeDummy
 ) -> None:
     supervisor.start(dummy("api"))
     await supervisor.stop(["api"])
     assert not any(is_running(pid) for pid in supervisor.pids().values())
 
 
-async def test_processes_have_sessions_of_their_own(
-    supervisor: Supervisor, dummy: Dummy, up: Up
+async def test_every_process_has_its_own_session(
+    supervisor: Supervisor, dummy: MakeDummy, up: WaitUntilUp
 ) -> None:
     supervisor.start(dummy("api"))
     await up("api")
@@ -152,23 +154,25 @@ async def test_processes_have_sessions_of_their_own(
     assert os.getsid(pid) == pid
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux can signal a child when its parent dies"
+)
 async def test_no_process_outlives_a_killed_supervisor(
-    tmp_path: Path, dummy: Dummy, diary: Path
+    tmp_path: Path, dummy: MakeDummy, journal: Path
 ) -> None:
     command = dummy("orphan", "stubborn")
     supervising = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", ORPHANING, str(tmp_path / "data"), *command.argv), cwd=ROOT
     )
-    await eventually(lambda: lines(diary, "up"))
+    await eventually(lambda: lines(journal, "up"))
     (orphan,) = children(supervising.pid)
     supervising.kill()
     await supervising.wait()
     await eventually(lambda: not is_running(orphan))
 
 
-def lines(diary: Path, word: str) -> list[str]:
-    return [line for line in diary.read_text().splitlines() if line.endswith(word)]
+def lines(journal: Path, event: str) -> list[str]:
+    return [line for line in journal.read_text().splitlines() if line.endswith(event)]
 
 
 def children(pid: int) -> list[int]:

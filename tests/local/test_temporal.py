@@ -1,4 +1,4 @@
-"""The Temporal server's program and command line, and the environment of all processes."""
+"""Program and command line of the Temporal server, and the environment of all processes."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ from integrator.temporal import attribute_registry
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
+def test_the_command_line(tmp_path: Path) -> None:
     settings = Settings(bind="127.0.0.1", temporal_port=1, temporal_ui_port=2)
     argv = temporal.command_line(Path("/opt/temporal"), settings, Layout(tmp_path), "http://codec")
     assert argv == (
@@ -42,12 +42,12 @@ def test_the_command_line_is_as_designed(tmp_path: Path) -> None:
     )
 
 
-def test_the_server_knows_the_search_attributes() -> None:
+def test_the_search_attributes_are_registered() -> None:
     declared = attribute_registry.dev_server_options()[1::2]
     assert declared[0] == "Merchant=Keyword"
     assert {"AmountMinor=Int", "NeedsAttention=Bool"} < set(declared)
     types = [entry.split("=")[1] for entry in declared]
-    # What a namespace on PostgreSQL, MySQL or SQLite takes.
+    # Limits of a namespace on PostgreSQL, MySQL or SQLite.
     limits = {"Keyword": 10, "Int": 3, "Bool": 3}
     assert all(types.count(name) <= limits[name] for name in types)
 
@@ -58,18 +58,18 @@ def test_compose_uses_the_same_dynamic_configuration() -> None:
     assert {key: entries[0]["value"] for key, entries in content.items()} == values
 
 
-def test_a_named_program_is_used(tmp_path: Path) -> None:
+def test_the_configured_program_is_used(tmp_path: Path) -> None:
     program = tmp_path / "temporal"
     program.touch(mode=0o755)
     assert temporal.find_binary(Settings(temporal_bin=program)) == program
 
 
-def test_a_named_program_must_exist(tmp_path: Path) -> None:
+def test_the_configured_program_must_exist(tmp_path: Path) -> None:
     with pytest.raises(DevStackError, match="INTEGRATOR_TEMPORAL_BIN"):
         temporal.find_binary(Settings(temporal_bin=tmp_path / "none"))
 
 
-def test_the_interpreters_neighbour_comes_before_the_path(
+def test_the_program_next_to_the_interpreter_precedes_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in ("venv", "path"):
@@ -86,11 +86,11 @@ def test_the_interpreters_neighbour_comes_before_the_path(
         temporal.find_binary(settings)
 
 
-def test_children_see_the_settings_in_force(
+def test_child_processes_get_the_effective_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INTEGRATOR_DATABASE_URL", "postgresql://elsewhere/db")
-    monkeypatch.setenv("INTEGRATOR_WHATEVER", "kept")
+    monkeypatch.setenv("INTEGRATOR_OTHER", "kept")
     settings = Settings(
         database_url=None,
         data_dir=Path("relative"),
@@ -101,7 +101,7 @@ def test_children_see_the_settings_in_force(
     monkeypatch.chdir(tmp_path)
     env = child_environment(settings, Addresses.from_settings(settings))
     assert "INTEGRATOR_DATABASE_URL" not in env
-    assert env["INTEGRATOR_WHATEVER"] == "kept"
+    assert env["INTEGRATOR_OTHER"] == "kept"
     assert env["INTEGRATOR_DATA_DIR"] == str(tmp_path / "relative")
     assert env["INTEGRATOR_API_PORT"] == "5"
     assert env["INTEGRATOR_KEYS"] == "k:secret"
@@ -113,21 +113,21 @@ def test_children_see_the_settings_in_force(
     ("bind", "host"),
     [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]")],  # noqa: S104 - only named
 )
-def test_addresses_are_those_that_can_be_reached(bind: str, host: str) -> None:
+def test_addresses_are_reachable_ones(bind: str, host: str) -> None:
     addresses = Addresses.from_settings(Settings(bind=bind))
     assert addresses.api == f"http://{host}:8080"
     assert addresses.temporal == f"{host}:7233"
 
 
-def test_another_temporal_has_its_own_web_ui() -> None:
+def test_an_external_temporal_has_its_own_web_ui() -> None:
     settings = Settings(temporal_address="temporal.example:7233")
     assert Addresses.from_settings(settings).temporal_ui is None
-    known = settings.model_copy(update={"temporal_ui": "https://temporal.example/"})
-    assert Addresses.from_settings(known).temporal_ui == "https://temporal.example"
-    assert Addresses.from_settings(known).temporal == "temporal.example:7233"
+    configured = settings.model_copy(update={"temporal_ui": "https://temporal.example/"})
+    assert Addresses.from_settings(configured).temporal_ui == "https://temporal.example"
+    assert Addresses.from_settings(configured).temporal == "temporal.example:7233"
 
 
-async def test_a_temporal_that_is_away_is_named() -> None:
+async def test_an_unreachable_temporal_is_reported() -> None:
     settings = Settings(temporal_address=f"127.0.0.1:{free_ports(1)[0]}")
-    with pytest.raises(OperatorError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
+    with pytest.raises(OperatorError, match=r"127\.0\.0\.1:\d+ is unreachable"):
         await register_attributes(settings)

@@ -1,4 +1,4 @@
-"""Waiting for what other processes do."""
+"""Wait for other processes."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 async def eventually(check: Callable[[], object], timeout: float = 10) -> None:
-    """Return when `check` is true; fails after `timeout` seconds."""
+    """Wait until `check` is true; raise TimeoutError after `timeout` seconds."""
     async with asyncio.timeout(timeout):
         while not check():  # noqa: ASYNC110 - what is awaited happens in another process
             await asyncio.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, dead ones nobody has asked about left out."""
+    """Return whether the process runs; zombies do not count."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:

@@ -1,55 +1,61 @@
-"""Balances the three books. Pure: what everybody said goes in, what does not fit comes out."""
+"""Invariants of a campaign: compare the records of Billwerk+, the integrator and the PSP. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from devtools.campaign.integrator_view import Row, Workflow
+from devtools.campaign.integrator_view import StoredTransaction, WorkflowView
 from devtools.campaign.invariants.money import (
     amount_mismatches,
+    describe_entries,
     double_movements,
-    kinds,
     lost_outcomes,
     over_refunds,
 )
 from devtools.campaign.invariants.states import (
-    books_disagree,
+    inconsistent_states,
     stale_webhooks,
     stuck,
     wrong_final_states,
 )
-from devtools.campaign.psp import Entry
-from devtools.campaign.psp_profiles import Profile
+from devtools.campaign.psp import LedgerEntry
+from devtools.campaign.psp_profiles import PspProfile
 from devtools.campaign.transaction import Transaction
-from devtools.campaign.violations import Case, Column, Violation
+from devtools.campaign.violations import Column, TransactionCase, Violation
 
 
-def audit(
-    books: Mapping[str, Transaction],
-    rows: Mapping[str, Row],
-    workflows: Mapping[str, Workflow],
-    ledger: Sequence[Entry],
-    profile: Profile,
+def find_violations(
+    transactions: Mapping[str, Transaction],
+    rows: Mapping[str, StoredTransaction],
+    workflows: Mapping[str, WorkflowView],
+    ledger: Sequence[LedgerEntry],
+    profile: PspProfile,
 ) -> list[Violation]:
-    """Everything that is wrong; empty when money is exact."""
-    by_reference: dict[str, list[Entry]] = {}
+    """Return all violations; empty when every record agrees."""
+    by_reference: dict[str, list[LedgerEntry]] = {}
     for entry in ledger:
         by_reference.setdefault(entry.reference, []).append(entry)
-    found = [
-        Violation(Column.DOUBLE, reference, f"the PSP booked {kinds(some)} for nobody")
-        for reference, some in by_reference.items()
-        if reference not in books
+    violations = [
+        Violation(
+            Column.DOUBLE,
+            reference,
+            f"the PSP booked {describe_entries(entries)} under an unknown reference",
+        )
+        for reference, entries in by_reference.items()
+        if reference not in transactions
     ]
-    for id, of in books.items():
-        case = Case(of, rows.get(id), workflows.get(id), books, by_reference, profile)
+    for id, transaction in transactions.items():
+        case = TransactionCase(
+            transaction, rows.get(id), workflows.get(id), transactions, by_reference, profile
+        )
         for column, checks in CHECKS.items():
             for check in checks:
-                found += [Violation(column, id, text) for text in check(case)]
-    return found
+                violations += [Violation(column, id, text) for text in check(case)]
+    return violations
 
 
-CHECKS: Mapping[Column, Iterable[Callable[[Case], Iterator[str]]]] = {
+CHECKS: Mapping[Column, Iterable[Callable[[TransactionCase], Iterator[str]]]] = {
     Column.DOUBLE: (double_movements,),
     Column.LOST: (lost_outcomes,),
-    Column.WRONG: (wrong_final_states, books_disagree),
+    Column.WRONG: (wrong_final_states, inconsistent_states),
     Column.STUCK: (stuck,),
     Column.STALE: (stale_webhooks,),
     Column.OVER: (over_refunds,),

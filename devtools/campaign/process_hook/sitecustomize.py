@@ -1,6 +1,6 @@
-"""Read by Python at the start of every process that has this folder on its path.
+"""Enable one planted bug in the worker and the API of a campaign's stack.
 
-Switches one planted bug on, in the worker and in the API of a campaign's own stack only.
+Python imports this module at the start of every process that has this folder on its path.
 """
 
 import importlib
