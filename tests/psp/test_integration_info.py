@@ -11,10 +11,10 @@ from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp import registry
 from integrator.psp.integration_info import (
     SettingsRefused,
-    integration_info,
+    build_integration_info,
     parse_settings,
     setting_keys,
-    settings_response,
+    build_settings_response,
 )
 from integrator.psp.port import Adapter
 from integrator.psp.sandbox import ADAPTER, SandboxAdapter
@@ -60,12 +60,12 @@ def as_json(model: BaseModel) -> dict[str, object]:
 
 
 def test_integration_info_of_the_sandbox() -> None:
-    info = as_json(integration_info(ADAPTER))
+    info = as_json(build_integration_info(ADAPTER))
     info["creditCardMethodInfo"] = {
         **cast(dict[str, object], info["creditCardMethodInfo"]),
         "defaultPreauthAmount": "read below",
     }
-    assert integration_info(ADAPTER).credit_card_method_info is not None
+    assert build_integration_info(ADAPTER).credit_card_method_info is not None
     assert info == {
         "creditCardMethodInfo": {
             "useCapturePreauth": True,
@@ -108,13 +108,13 @@ def test_integration_info_of_the_sandbox() -> None:
 
 
 def test_a_minimum_of_zero_is_not_the_same_as_none() -> None:
-    card = integration_info(ADAPTER).credit_card_method_info
+    card = build_integration_info(ADAPTER).credit_card_method_info
     assert card is not None
     assert card.default_preauth_amount == Decimal(0)
 
 
 def test_integration_info_of_other_roles() -> None:
-    info = integration_info(OTHER)
+    info = build_integration_info(OTHER)
     assert info.credit_card_method_info is None
     assert info.debit_method_info is None
     assert info.black_label_method_info is not None
@@ -194,13 +194,13 @@ def test_refused_settings_name_the_key_and_no_value(
     ],
 )
 def test_settings_response(roles: tuple[Role, ...], flags: set[str]) -> None:
-    body = as_json(settings_response(SettingsCheck(roles=frozenset(roles))))
+    body = as_json(build_settings_response(SettingsCheck(roles=frozenset(roles))))
     assert len(body) == 7
     assert {name for name, valid in body.items() if valid} == flags
 
 
 def test_the_registry_finds_the_sandbox() -> None:
-    assert registry.adapter("sandbox") is ADAPTER
-    assert "sandbox" in registry.names()
+    assert registry.get_adapter("sandbox") is ADAPTER
+    assert "sandbox" in registry.adapter_names()
     with pytest.raises(LookupError):
-        registry.adapter("nobody")
+        registry.get_adapter("nobody")

@@ -184,12 +184,12 @@ class TestAuthorization:
     )
     def test_void(self, status: str, expected: Outcome) -> None:
         found = Authorization.model_validate(authorization_json(status))
-        assert mapping.withdrawn(found, done="voided") == expected
+        assert mapping.void_outcome(found, voided_status="voided") == expected
 
     @pytest.mark.parametrize("status", ["captured", "expired", "declined"])
     def test_too_late_to_void(self, status: str) -> None:
         found = Authorization.model_validate(authorization_json(status))
-        outcome = mapping.withdrawn(found, done="voided")
+        outcome = mapping.void_outcome(found, voided_status="voided")
         assert isinstance(outcome, Declined)
         assert outcome.code is Code.InvalidPreconditions
 
@@ -199,7 +199,7 @@ class TestAuthorization:
     )
     def test_closing_a_checkout(self, status: str, outcome: str) -> None:
         found = CheckoutSession.model_validate(session_json(status))
-        assert mapping.withdrawn(found, done="cancelled").outcome == outcome
+        assert mapping.void_outcome(found, voided_status="cancelled").outcome == outcome
 
 
 class TestCharge:
@@ -307,7 +307,7 @@ class TestRefund:
 class TestInstruments:
     def test_a_mandate(self) -> None:
         mandate = Mandate.model_validate(mandate_json(bic="COBADEFFXXX"))
-        outcome = instruments.signed(mandate)
+        outcome = instruments.mandate_outcome(mandate)
         assert isinstance(outcome, Approved)
         assert (outcome.psp_id, outcome.facts) == ("mdt_1", ())
         assert outcome.instrument == Instrument(
@@ -322,7 +322,7 @@ class TestInstruments:
 
     def test_a_mandate_that_is_not_signed_yet(self) -> None:
         mandate = Mandate.model_validate(mandate_json("pending"))
-        assert instruments.signed(mandate) == Pending(psp_id="mdt_1")
+        assert instruments.mandate_outcome(mandate) == Pending(psp_id="mdt_1")
 
     @pytest.mark.parametrize(
         ("month", "year", "expected"),
@@ -335,7 +335,7 @@ class TestInstruments:
     )
     def test_card_expiry(self, month: Any, year: Any, expected: tuple[str, str]) -> None:
         card = card_json()["card"] | {"exp_month": month, "exp_year": year}
-        instrument = instruments.of_method(method(card=card))
+        instrument = instruments.instrument_from_method(method(card=card))
         assert instrument is not None
         bearer = instrument.bearer
         assert (bearer.get("ExpiryMonth"), bearer.get("ExpiryYear")) == expected
@@ -351,12 +351,12 @@ class TestInstruments:
     def test_what_cannot_be_taken_over(
         self, values: dict[str, Any], role: Role, code: Code
     ) -> None:
-        outcome = instruments.taken_over(method(**values), role=role, currency="EUR")
+        outcome = instruments.migration_outcome(method(**values), role=role, currency="EUR")
         assert isinstance(outcome, Declined)
         assert outcome.code is code
 
     def test_a_card_is_taken_over_without_showing_its_token(self) -> None:
-        outcome = instruments.taken_over(method(), role=Role.CreditCard, currency="EUR")
+        outcome = instruments.migration_outcome(method(), role=Role.CreditCard, currency="EUR")
         assert isinstance(outcome, Approved)
         assert (outcome.psp_id, outcome.facts) == (None, ())
         assert outcome.instrument is not None

@@ -14,8 +14,8 @@ from integrator.psp.errors import BearerRefused, ProtocolError
 from integrator.psp.sandbox import ADAPTER
 from integrator.psp.sandbox.config import SandboxConfig
 from integrator.psp.sandbox.error_codes import chargeback_reason, error_code
-from integrator.psp.toolkit.money import UnpayableError, to_major, to_minor
-from integrator.psp.toolkit.redaction import sentence
+from integrator.psp.toolkit.money import UnsupportedAmountError, to_major, to_minor
+from integrator.psp.toolkit.redaction import redact
 from tests.psp.builders import GOOD_IBAN
 
 
@@ -55,7 +55,7 @@ def test_major_units_have_the_scale_of_their_currency() -> None:
     ],
 )
 def test_amounts_are_never_rounded(amount: str, currency: str, code: Code) -> None:
-    with pytest.raises(UnpayableError) as refusal:
+    with pytest.raises(UnsupportedAmountError) as refusal:
         to_minor(Decimal(amount), currency)
     assert refusal.value.code is code
 
@@ -158,7 +158,7 @@ def test_chargeback_reasons(psp_code: str | None, reason: Reason) -> None:
     ],
 )
 def test_sentences_carry_no_payment_data(text: str | None, shown: str | None) -> None:
-    assert sentence(text) == shown
+    assert redact(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from integrator.psp.registry import names
+from integrator.psp.registry import adapter_names
 
 ROOT = Path(__file__).parents[2]
 COMMON = ROOT / "integrator" / "psp" / "toolkit"
@@ -62,7 +62,7 @@ class Money(Wire):
 
 
 def test_every_built_in_adapter_is_looked_at() -> None:
-    built_in = {name for name in names() if (ROOT / "integrator" / "psp" / name).is_dir()}
+    built_in = {name for name in adapter_names() if (ROOT / "integrator" / "psp" / name).is_dir()}
     assert built_in == set(ADAPTERS) - {"toolkit"}
 
 

@@ -9,8 +9,8 @@ from integrator.psp.billwerk_pay import ADAPTER, error_codes, money
 from integrator.psp.billwerk_pay.config import BillwerkPayConfig
 from integrator.psp.errors import ProtocolError
 from integrator.psp.integration_info import SettingsRefused, parse_settings, setting_keys
-from integrator.psp.toolkit.money import UnpayableError
-from integrator.psp.toolkit.redaction import mark
+from integrator.psp.toolkit.money import UnsupportedAmountError
+from integrator.psp.toolkit.redaction import extract_reference
 from tests.psp.billwerk_pay.builders import SETTINGS, settings
 
 
@@ -42,7 +42,7 @@ def test_units(amount: str, currency: str, units: int) -> None:
     ],
 )
 def test_what_no_request_can_carry(amount: str, currency: str, code: Code) -> None:
-    with pytest.raises(UnpayableError) as caught:
+    with pytest.raises(UnsupportedAmountError) as caught:
         money.to_minor(Decimal(amount), currency)
     assert caught.value.code is code
 
@@ -74,7 +74,7 @@ def test_locales(language: str | None, locale: str) -> None:
     ],
 )
 def test_marks(text: str | None, found: str | None) -> None:
-    assert mark(text) == found
+    assert extract_reference(text) == found
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ class TestSignUps:
 
     def test_signed(self) -> None:
         mandate = Mandate.model_validate(objects.mandate())
-        outcome = mapping.signed(self.request("fulfilled"), mandate, None)
+        outcome = mapping.fulfilled_outcome(self.request("fulfilled"), mandate, None)
         assert isinstance(outcome, Approved)
         assert outcome.psp_id == "BRQ123"
         assert outcome.instrument is not None
@@ -247,7 +247,7 @@ class TestSignUps:
 
     def test_the_mandate_is_missing(self) -> None:
         with pytest.raises(ProtocolError):
-            mapping.signed(self.request("fulfilled"), None, None)
+            mapping.fulfilled_outcome(self.request("fulfilled"), None, None)
 
     @pytest.mark.parametrize(
         ("status", "usable"),
@@ -282,12 +282,12 @@ class TestBodies:
     )
     def test_names(self, name: str | None, names: dict[str, str]) -> None:
         call = builders.authorize(role=Role.Debit, payer=Payer(name=name, language="de"))
-        prefilled = request_bodies.flow(call, "BRQ1")["prefilled_customer"]
+        prefilled = request_bodies.flow_body(call, "BRQ1")["prefilled_customer"]
         assert (prefilled or {}) == names
 
     def test_a_language_nobody_speaks_is_left_out(self) -> None:
         call = builders.authorize(role=Role.Debit, payer=Payer(language="fi", country="FI"))
-        body = request_bodies.flow(call, "BRQ1")
+        body = request_bodies.flow_body(call, "BRQ1")
         assert body["language"] is None
         assert body["prefilled_customer"] == {"country_code": "FI"}
 
@@ -308,7 +308,7 @@ class TestBodies:
 
     def test_a_refund_confirms_the_total(self) -> None:
         call = builders.refund("19.00", of="PM1", ref=objects.REFERENCE)
-        assert request_bodies.refund(call, 1900, 3000) == {
+        assert request_bodies.refund_body(call, 1900, 3000) == {
             "amount": 1900,
             "total_amount_confirmation": 4900,
             "metadata": objects.METADATA,

@@ -14,7 +14,7 @@ from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.errors import ProtocolError
 from integrator.psp.stripe import instruments, mapping, request_bodies
-from integrator.psp.stripe.client import refusal
+from integrator.psp.stripe.client import build_refusal
 from integrator.psp.stripe.money import to_major, to_minor
 from integrator.psp.stripe.wire import (
     Charge,
@@ -22,11 +22,11 @@ from integrator.psp.stripe.wire import (
     Dispute,
     PaymentIntent,
     PaymentMethod,
-    Problem,
+    ErrorDetail,
     Refund,
     SetupIntent,
 )
-from integrator.psp.toolkit.money import UnpayableError
+from integrator.psp.toolkit.money import UnsupportedAmountError
 from integrator.psp.toolkit.outcomes import merge_outcomes as folded
 from integrator.psp.toolkit.outcomes import verify_reference
 from integrator.psp.types import Approved, Declined, FactKind, Outcome, Pending
@@ -152,7 +152,7 @@ def test_a_dispute_counts_once_it_has_taken_money(
     status: str, moves: list[dict[str, Any]], counts: bool
 ) -> None:
     dispute = Dispute.model_validate(objects.dispute(status, *moves))
-    facts = mapping.charged_back([dispute])
+    facts = mapping.chargeback_facts([dispute])
     assert [(f.kind, f.id, f.amount) for f in facts] == (
         [(FactKind.CHARGED_BACK, "dp_1", Decimal("119.00"))] if counts else []
     )
@@ -163,7 +163,7 @@ def test_a_dispute_counts_once_it_has_taken_money(
 def test_a_disputes_fee_in_another_currency_is_left_out() -> None:
     in_euro = objects.dispute("lost", objects.moved(-11900, fee=2000), reason="insufficient_funds")
     in_dollar = objects.dispute("lost", objects.moved(-12900, fee=2000, currency="usd"))
-    euro, dollar = mapping.charged_back([Dispute.model_validate(d) for d in (in_euro, in_dollar)])
+    euro, dollar = mapping.chargeback_facts([Dispute.model_validate(d) for d in (in_euro, in_dollar)])
     assert (euro.fee, dollar.fee) == (Decimal("20.00"), None)
     assert (euro.reason, dollar.reason) == (Reason.InsufficientBalance, Reason.UserInitiated)
     assert euro.booked_on == date(2026, 1, 16)
@@ -222,7 +222,7 @@ def test_a_refund(status: str, wanted: type[Outcome]) -> None:
     ],
 )
 def test_what_is_let_go_of_was_never_taken(values: dict[str, Any], let_go: bool) -> None:
-    assert Refund.model_validate(objects.refund(**values)).let_go is let_go
+    assert Refund.model_validate(objects.refund(**values)).is_released_hold is let_go
 
 
 def test_a_session_that_ended_after_a_decline_says_why() -> None:
@@ -289,11 +289,11 @@ def test_an_iban_read_later_is_only_its_end() -> None:
 
 def test_a_payment_method_of_nobody_cannot_be_charged() -> None:
     method = PaymentMethod.model_validate({"id": "pm_1", "type": "card"})
-    outcome = instruments.taken_over(method, role=Role.CreditCard, currency="EUR")
+    outcome = instruments.migration_outcome(method, role=Role.CreditCard, currency="EUR")
     assert isinstance(outcome, Declined)
     assert outcome.code is Code.BearerInvalid
     debit = PaymentMethod.model_validate({"id": "pm_1", "type": "sepa_debit", "customer": "cus_1"})
-    outcome = instruments.taken_over(debit, role=Role.Debit, currency="USD")
+    outcome = instruments.migration_outcome(debit, role=Role.Debit, currency="USD")
     assert isinstance(outcome, Declined)
     assert outcome.code is Code.InvalidCurrency
 
@@ -325,7 +325,7 @@ def test_a_strangers_object_is_not_believed() -> None:
     ],
 )
 def test_a_refusal(status: int, values: dict[str, Any], code: Code) -> None:
-    assert refusal(status, Problem.model_validate(values)).declined.code is code
+    assert build_refusal(status, ErrorDetail.model_validate(values)).declined.code is code
 
 
 def test_the_page_speaks_the_customers_language_if_stripe_does() -> None:
@@ -368,7 +368,7 @@ def test_amounts_as_stripe_writes_them(amount: str, currency: str, minor: int) -
     ],
 )
 def test_what_stripe_cannot_be_asked_for(amount: str, currency: str, code: Code) -> None:
-    with pytest.raises(UnpayableError) as refusal:
+    with pytest.raises(UnsupportedAmountError) as refusal:
         to_minor(Decimal(amount), currency)
     assert refusal.value.code is code
 
