@@ -313,7 +313,7 @@ class TransactionHandling(ABC, Generic[I, S]):
             )
             self._reported_reservation = result
 
-    # --- state changes -------------------------------------------------------------------
+    # --- state changes --------------------------------------------------------------------
 
     def _apply(self, outcome: Outcome, kind: EvidenceKind, source: str) -> Change:
         evidence = Evidence(kind=kind, source=source, at=workflow.now())

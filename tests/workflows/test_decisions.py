@@ -1,4 +1,4 @@
-"""What an operator may decide about a transaction, in the state and on a real server."""
+"""Operators' decisions about a transaction, in the state and on a real server."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ PAYMENT = TransactionKind.PAYMENT
 REFUND = TransactionKind.REFUND
 LATER = T0 + timedelta(hours=1)
 PENDING = PspReply(outcome=Pending(psp_id=None), evidence=EvidenceKind.ANSWER)
-UNKNOWN_THERE = PspReply(outcome=None, evidence=EvidenceKind.READ)
+NOT_FOUND = PspReply(outcome=None, evidence=EvidenceKind.READ)
 PAID = approved("ch_1", psp_id="ch_1")
 
 
@@ -45,7 +45,7 @@ SUCCEEDED = decision(DecisionKind.SUCCEEDED, psp_id="pi_1", amount=Decimal("10.0
 ACKNOWLEDGED = decision(DecisionKind.ACKNOWLEDGE)
 
 
-def told(outcome: Outcome) -> tuple[Outcome, Evidence]:
+def with_evidence(outcome: Outcome) -> tuple[Outcome, Evidence]:
     at = LATER + timedelta(hours=1)
     return outcome, Evidence(kind=EvidenceKind.NOTIFICATION, source="evt_1", at=at)
 
@@ -57,13 +57,15 @@ def pending() -> PaymentState:
 
 
 class TestState:
-    def test_a_decided_failure_is_a_failure_with_its_proof(self) -> None:
+    def test_a_decided_failure_is_a_failure_with_evidence(self) -> None:
         state = pending()
         assert state.apply_decision(FAILED) is Change.VISIBLE
         assert state.status is Status.Failed
         assert state.failure is not None
         assert state.failure.code is PaymentErrorCode.Rejected
-        assert "4711" not in (state.failure.message or "")  # Billwerk+ is told no reason of ours
+        assert "4711" not in (
+            state.failure.message or ""
+        )  # the operator's reason is not sent to Billwerk+
         assert state.evidence is not None
         assert state.evidence.kind is EvidenceKind.DECISION
         assert state.find_decision(state.evidence) == FAILED
@@ -76,7 +78,7 @@ class TestState:
         assert state.total(state.movement_kind) == Decimal("10.00")
         assert state.fact_sources["pi_1"].kind is EvidenceKind.DECISION
 
-    def test_the_same_again_changes_nothing(self) -> None:
+    def test_a_repeated_decision_changes_nothing(self) -> None:
         state = pending()
         state.apply_decision(FAILED)
         again = FAILED.model_copy(update={"at": LATER + timedelta(days=1)})
@@ -85,7 +87,7 @@ class TestState:
         assert state.decisions == [FAILED]
 
     @pytest.mark.parametrize(
-        ("state", "wanted", "code"),
+        ("state", "requested", "code"),
         [
             (pending(), SUCCEEDED.model_copy(update={"psp_id": None}), "InvalidPreconditions"),
             (pending(), SUCCEEDED.model_copy(update={"amount": None}), "InvalidPreconditions"),
@@ -97,23 +99,25 @@ class TestState:
             (preauth(), SUCCEEDED, "InvalidPreconditions"),  # what to charge comes from the PSP
         ],
     )
-    def test_what_may_not_be_decided(self, state: Any, wanted: Decision, code: str) -> None:
-        refusal = state.check_decision(wanted)
+    def test_invalid_decisions_are_refused(
+        self, state: Any, requested: Decision, code: str
+    ) -> None:
+        refusal = state.check_decision(requested)
         assert refusal is not None
         assert refusal.code.name == code
 
-    def test_a_preauth_may_be_given_up(self) -> None:
+    def test_a_preauth_may_be_decided_as_failed(self) -> None:
         state = preauth()
         assert state.check_decision(FAILED) is None
         assert state.apply_decision(FAILED) is Change.VISIBLE
         assert state.status is Status.Failed
 
-    def test_the_psps_own_fact_takes_the_place_of_the_decided_one(self) -> None:
+    def test_the_psps_fact_replaces_the_decided_one(self) -> None:
         state = pending()
         state.apply_decision(SUCCEEDED)
         assert isinstance(PAID.outcome, Approved)
         assert not state.already_includes(PAID.outcome)
-        state.apply(*told(PAID.outcome))
+        state.apply(*with_evidence(PAID.outcome))
         assert (state.paid, list(state.facts)) == (Decimal("10.00"), ["ch_1"])
         assert state.fact_sources["ch_1"].kind is EvidenceKind.NOTIFICATION
         assert "pi_1" not in state.fact_sources
@@ -123,7 +127,7 @@ class TestState:
         state = pending()
         state.apply_decision(SUCCEEDED)
         less = Fact(kind=FactKind.PAID, id="ch_1", amount=Decimal("4.00"))
-        state.apply(*told(Approved(psp_id="ch_1", facts=(less,))))
+        state.apply(*with_evidence(Approved(psp_id="ch_1", facts=(less,))))
         assert state.paid == Decimal("4.00")
         assert state.attention is not None
         assert "4.00 EUR" in state.attention
@@ -131,7 +135,7 @@ class TestState:
     def test_a_wrong_failure_is_contradicted_once(self) -> None:
         state = pending()
         state.apply_decision(FAILED)
-        assert state.apply(*told(PAID.outcome or Pending(psp_id=None))) is Change.INTERNAL
+        assert state.apply(*with_evidence(PAID.outcome or Pending(psp_id=None))) is Change.INTERNAL
         assert state.status is Status.Failed
         assert state.attention == "The PSP reports Succeeded for a transaction that is Failed."
         state.apply_decision(ACKNOWLEDGED)
@@ -139,25 +143,25 @@ class TestState:
         assert state.decisions[-1].acknowledged == (
             "The PSP reports Succeeded for a transaction that is Failed.",
         )
-        # Seen and dealt with: the same report must not ask again with every comparison.
+        # Acknowledged: the same report must not flag attention in every reconciliation.
         assert isinstance(PAID.outcome, Approved)
         assert state.already_includes(PAID.outcome)
 
     def test_a_wrong_success_is_contradicted(self) -> None:
         state = pending()
         state.apply_decision(SUCCEEDED)
-        state.apply(*told(Declined(code=PaymentErrorCode.Rejected)))
+        state.apply(*with_evidence(Declined(code=PaymentErrorCode.Rejected)))
         assert state.status is Status.Succeeded
         assert state.attention == "The PSP reports Failed for a transaction that is Succeeded."
 
     def test_a_wrong_success_of_a_refund_did_not_give_the_money_back(self) -> None:
         state = refund()
         state.apply_decision(SUCCEEDED)
-        state.apply(*told(Declined(code=PaymentErrorCode.Rejected)))
+        state.apply(*with_evidence(Declined(code=PaymentErrorCode.Rejected)))
         assert state.refunded == 0
         assert state.attention is not None
 
-    def test_what_happens_again_asks_again(self) -> None:
+    def test_a_repeated_problem_flags_attention_again(self) -> None:
         state = pending()
         state.flag_attention("A change notification could not be delivered.", again=True)
         state.apply_decision(ACKNOWLEDGED)
@@ -167,19 +171,19 @@ class TestState:
         text = "A change notification could not be delivered."
         assert state.flag_attention(text, again=True) is Change.INTERNAL
 
-    def test_a_snapshot_of_before_decisions_is_read(self) -> None:
+    def test_a_snapshot_from_before_decisions_is_read(self) -> None:
         state = pending()
         old = state.model_dump_json(exclude={"decisions", "fact_sources"})
         assert read_state(PAYMENT, old) == state
 
 
-async def resolve(harness: WorkflowHarness, start: Any, wanted: Decision) -> ResolveReply:
-    return await harness.client.resolve(start, wanted)
+async def resolve(harness: WorkflowHarness, start: Any, requested: Decision) -> ResolveReply:
+    return await harness.client.resolve(start, requested)
 
 
 async def test_a_payment_whose_outcome_stays_unknown_is_decided(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CAPTURE.name] = [PENDING]
-    harness.answers[activity_plans.FETCH_PAYMENT.name] = [UNKNOWN_THERE]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [NOT_FOUND]
     start = harness.payment(preauth_id="a1")
     await harness.create(start)
     reply = await resolve(harness, start, FAILED)
@@ -194,7 +198,9 @@ async def test_a_payment_whose_outcome_stays_unknown_is_decided(harness: Workflo
 async def test_a_decided_success_stops_the_attempts_that_would_take_the_money_again(
     harness: WorkflowHarness,
 ) -> None:
-    harness.answers[activity_plans.CHARGE.name] = [ApplicationError("away", type="PspUnavailable")]
+    harness.answers[activity_plans.CHARGE.name] = [
+        ApplicationError("unavailable", type="PspUnavailable")
+    ]
     harness.answers[activity_plans.FETCH_PAYMENT.name] = [PAID]
     start = harness.payment()
     with time_skipping_disabled(harness.env):
@@ -204,7 +210,7 @@ async def test_a_decided_success_stops_the_attempts_that_would_take_the_money_ag
         reply = await resolve(harness, start, SUCCEEDED)
         attempts = len(harness.calls_of(activity_plans.CHARGE))
         assert (reply.status, reply.refusal) == (Status.Succeeded, None)
-        # What the last attempt may have done is looked up, and takes the decision's place.
+        # The effect of the last attempt is looked up and replaces the decision.
         await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
         await eventually(lambda: len(harness.webhooks) >= 1)
         await asyncio.sleep(1.5)
@@ -213,7 +219,7 @@ async def test_a_decided_success_stops_the_attempts_that_would_take_the_money_ag
     assert (state.paid, list(state.facts)) == (Decimal("10.00"), ["ch_1"])
 
 
-async def test_what_nobody_has_asked_for_yet_is_not_sent_after_its_decision(
+async def test_an_unreleased_operation_is_not_sent_after_its_decision(
     harness: WorkflowHarness,
 ) -> None:
     start = harness.refund()
@@ -225,7 +231,7 @@ async def test_what_nobody_has_asked_for_yet_is_not_sent_after_its_decision(
     assert harness.calls_of(activity_plans.REFUND) == []
 
 
-async def test_a_decision_is_refused_once_the_psp_has_spoken(harness: WorkflowHarness) -> None:
+async def test_a_decision_is_refused_after_the_psps_outcome(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PAID]
     start = harness.payment()
     await harness.create(start)
@@ -235,29 +241,29 @@ async def test_a_decision_is_refused_once_the_psp_has_spoken(harness: WorkflowHa
     assert (await harness.state(PAYMENT)).decisions == []
 
 
-async def test_what_the_psp_says_while_a_decision_is_carried_out_comes_before_it(
+async def test_a_report_of_the_psp_during_a_decision_wins(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CAPTURE.name] = [PENDING]
     start = harness.payment(preauth_id="a1")
     await harness.create(start)
 
-    async def psp_speaks() -> None:
+    async def report_success() -> None:
         if len(harness.reservation_results) == 1:
             await harness.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
             await harness.wait_for_status(PAYMENT, Status.Succeeded)
 
-    harness.during_close_reservation = psp_speaks
+    harness.during_close_reservation = report_success
     reply = await resolve(harness, start, FAILED)
     assert reply.refusal is not None
     assert reply.status is Status.Succeeded
     state = await harness.state(PAYMENT)
     assert (state.decisions, state.attention) == ([], None)
-    # Whatever reached the preauth last is the truth.
+    # The last result sent to the preauth is the valid one.
     assert [call.settlement.booked for call in harness.reservation_results] == [False, True]
 
 
-async def test_the_same_decision_twice_is_one(harness: WorkflowHarness) -> None:
+async def test_a_repeated_decision_is_applied_once(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.REFUND.name] = [PENDING]
     start = harness.refund()
     state = await harness.create(start)
@@ -290,13 +296,13 @@ async def test_a_wrong_decision_is_contradicted_by_a_notification_and_acknowledg
     contradicted = read_state(PAYMENT, harness.records[-1].snapshot)
     assert contradicted.status is Status.Failed
 
-    # And so does the operator who has looked at it.
+    # So does the operator's acknowledgement.
     before = datetime.now(UTC)
     reply = await resolve(harness, resumed, ACKNOWLEDGED)
     assert reply.refusal is None
     await eventually(lambda: not read_state(PAYMENT, harness.records[-1].snapshot).attention)
     after = read_state(PAYMENT, harness.records[-1].snapshot)
-    assert [made.kind for made in after.decisions] == [
+    assert [item.kind for item in after.decisions] == [
         DecisionKind.FAILED,
         DecisionKind.ACKNOWLEDGE,
     ]

@@ -1,4 +1,4 @@
-"""Failures of payment systems elsewhere, played on our workflows: docs/lessons-learned.md."""
+"""Incidents of other payment systems, replayed on our workflows: docs/lessons-learned.md."""
 
 import asyncio
 import json
@@ -29,9 +29,9 @@ NOT_FOUND = PspReply(outcome=None, evidence=EvidenceKind.READ)
 
 
 def charged_back() -> PspReply:
-    back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
+    chargeback = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
     assert isinstance(PAID.outcome, Approved)
-    outcome = PAID.outcome.model_copy(update={"facts": (*PAID.outcome.facts, back)})
+    outcome = PAID.outcome.model_copy(update={"facts": (*PAID.outcome.facts, chargeback)})
     return PspReply(outcome=outcome, evidence=EvidenceKind.READ)
 
 
@@ -46,24 +46,24 @@ async def test_a_capture_the_psp_has_not_decided_is_looked_up(harness: WorkflowH
     assert call.settlement.booked
 
 
-async def test_a_notification_that_overtakes_the_answer_is_the_answer(
+async def test_a_notification_before_the_response_completes_the_create(
     harness: WorkflowHarness,
 ) -> None:
     lost = ApplicationError("lost", type=PspFailure.UNKNOWN)
     harness.answers[activity_plans.CHARGE.name] = [lost, PAID]
     start = harness.payment()
-    asked = asyncio.create_task(harness.create(start))
+    creating = asyncio.create_task(harness.create(start))
     await eventually(lambda: harness.calls_of(activity_plans.CHARGE))
     await harness.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
-    answered = await asked
-    assert (answered.status, answered.paid) == (Status.Succeeded, Decimal("10.00"))
+    state = await creating
+    assert (state.status, state.paid) == (Status.Succeeded, Decimal("10.00"))
     await eventually(lambda: len(harness.calls_of(activity_plans.CHARGE)) == 2)
     await eventually(lambda: harness.records)
     assert (await harness.state(PAYMENT)).paid == Decimal("10.00")
     assert harness.webhooks == []
 
 
-async def test_money_that_moved_while_the_psp_could_not_find_it_shows_by_the_next_look_up(
+async def test_money_the_psp_does_not_find_at_first_is_found_by_the_next_look_up(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
@@ -77,7 +77,7 @@ async def test_money_that_moved_while_the_psp_could_not_find_it_shows_by_the_nex
     assert (await harness.state(PAYMENT)).status is Status.Succeeded
 
 
-async def test_a_chargeback_the_psp_could_not_find_at_first_is_asked_for_again(
+async def test_a_chargeback_the_psp_does_not_find_at_first_is_looked_up_again(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PAID]
@@ -90,7 +90,7 @@ async def test_a_chargeback_the_psp_could_not_find_at_first_is_asked_for_again(
     assert (await harness.state(PAYMENT)).refundable == 0
 
 
-async def test_every_operation_has_a_key_of_its_own_made_of_ids_alone(
+async def test_every_operation_has_its_own_key_built_from_ids_only(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.AUTHORIZE.name] = [
@@ -104,20 +104,20 @@ async def test_every_operation_has_a_key_of_its_own_made_of_ids_alone(
     resumed = start.model_copy(update={"resume": await harness.create(start)})
     for _ in range(2):
         assert (await harness.client.cancel(resumed)).status is CancelStatus.Failed
-    own = workflow_id("m", TransactionKind.PREAUTH, harness.transaction_id)
+    expected_id = workflow_id("m", TransactionKind.PREAUTH, harness.transaction_id)
     keys = [call.idempotency_key for _, call in harness.calls]
-    assert keys == [f"{own}/authorize", f"{own}/void/0", f"{own}/void/1"]
+    assert keys == [f"{expected_id}/authorize", f"{expected_id}/void/0", f"{expected_id}/void/1"]
 
 
-async def test_a_change_is_announced_only_after_everybody_can_read_it(
+async def test_a_change_is_announced_only_after_it_is_recorded(
     harness: WorkflowHarness,
 ) -> None:
     readable: list[int] = []
 
-    def look(_attempt: int) -> None:
+    def record_readable_version(_attempt: int) -> None:
         readable.append(max(json.loads(record.snapshot)["version"] for record in harness.records))
 
-    harness.webhook_error = look
+    harness.webhook_error = record_readable_version
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
     start = harness.payment()
     await harness.create(start)
@@ -126,10 +126,13 @@ async def test_a_change_is_announced_only_after_everybody_can_read_it(
         await eventually(lambda count=number: len(harness.webhooks) == count)  # type: ignore[misc]
     announced = [webhook.version for webhook in harness.webhooks]
     assert announced == sorted(announced)
-    assert all(seen >= told for seen, told in zip(readable, announced, strict=True))
+    assert all(
+        readable_version >= version
+        for readable_version, version in zip(readable, announced, strict=True)
+    )
 
 
-async def test_no_key_is_used_for_longer_than_the_psp_remembers_it(
+async def test_no_key_is_used_beyond_the_idempotency_window(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
@@ -145,8 +148,8 @@ async def test_no_key_is_used_for_longer_than_the_psp_remembers_it(
     assert limits[0] <= timedelta(minutes=48)
 
 
-def test_a_schedule_names_a_merchant_and_nothing_else() -> None:
+def test_a_schedule_input_is_a_merchant_only() -> None:
     required = [name for name, field in ReconcileInput.model_fields.items() if field.is_required()]
     assert required == ["merchant_id"]
-    # A span of time is what a person asks for; a schedule that held one would compare it for ever.
+    # An operator may request a period; a schedule with one would compare it again in every run.
     assert ReconcileInput(merchant_id="m").model_dump(exclude_none=True) == {"merchant_id": "m"}

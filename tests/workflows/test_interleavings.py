@@ -1,8 +1,8 @@
-"""Every order in which news can arrive, tried out: the same facts always end in the same state.
+"""Exhaustive tests of the order of reports: the same facts always end in the same state.
 
-*Merged* exploration treats two histories that have led to the same state as one from there on, so
-that it covers millions of them and, once nothing new is reached, all longer ones as well. It leaves
-aside only what counts or dates changes. *Literal* exploration replays each history on its own.
+*Merged* exploration treats histories that led to the same state as one from there on. So it covers
+millions of histories and, once no new state is reached, all longer ones too. It ignores only the
+version and the time of changes. *Literal* exploration replays each history on its own.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from tests.workflows.test_state import (
     SECOND,
     T0,
     approved,
+    authorized,
     booked,
     charged_back,
     declined,
     evidence,
     fact,
-    held,
     paid,
     payment,
     pending,
@@ -65,18 +65,18 @@ Step = Callable[[Any], object]
 Steps = Mapping[str, Step]
 View = tuple[object, ...]
 Ends = dict[frozenset[str], set[View]]
-"""For each set of things that happened, the states all their orders led to."""
+"""For each set of events, the states that all their orders led to."""
 
 LATER = T0 + SECOND
 
 
-def told(outcome: Outcome) -> Step:
-    """The PSP reports `outcome`."""
+def report_step(outcome: Outcome) -> Step:
+    """Return the step that folds `outcome`."""
     return lambda state: state.apply(outcome, evidence())
 
 
-def view(state: AnyState) -> View:
-    """What money and Billwerk+ depend on."""
+def visible_state(state: AnyState) -> View:
+    """Return what money and Billwerk+ depend on."""
     common = (state.status, state.psp_transaction_id, sorted(state.facts))
     if isinstance(state, PaymentState):
         sums = (state.paid, state.refunded, state.total(FactKind.CHARGED_BACK))
@@ -88,20 +88,20 @@ def view(state: AnyState) -> View:
     return (*common, state.authorized_amount, holder, state.psp_session_id)
 
 
-def frozen(seen: View) -> View:
-    """The same, as a member of a set."""
-    return tuple(tuple(part) if isinstance(part, list) else part for part in seen)
+def to_hashable(view: View) -> View:
+    """Return the view as a hashable value."""
+    return tuple(tuple(part) if isinstance(part, list) else part for part in view)
 
 
 def identity(state: AnyState) -> str:
-    """Equal for states that will answer everything alike."""
+    """Return a text that is equal for states that behave alike."""
     content = state.model_dump(mode="json", exclude={"version", "last_updated"})
     return json.dumps(content, sort_keys=True)
 
 
 @dataclass
 class Explored:
-    """What came of all histories; `closed`: longer ones lead to nothing new."""
+    """Results of all histories; `closed` means that longer ones reach no new state."""
 
     histories: int = 0
     closed: bool = False
@@ -109,18 +109,18 @@ class Explored:
     states: dict[str, AnyState] = field(default_factory=dict)
     attention: dict[frozenset[str], set[bool]] = field(default_factory=lambda: defaultdict(set))
 
-    def note(self, happened: frozenset[str], state: AnyState, histories: int) -> None:
+    def add(self, happened: frozenset[str], state: AnyState, histories: int) -> None:
         self.histories += histories
-        self.ends[happened].add(frozen(view(state)))
+        self.ends[happened].add(to_hashable(visible_state(state)))
         self.attention[happened].add(state.attention is not None)
 
-    def undecided_by_facts(self) -> list[list[str]]:
-        """The sets of facts whose end depends on their order."""
+    def order_dependent_sets(self) -> list[list[str]]:
+        """Return the sets of events whose end depends on their order."""
         return [sorted(happened) for happened, ends in self.ends.items() if len(ends) > 1]
 
 
-def merged(start: AnyState, steps: Steps, longest: int) -> Explored:
-    """Every history of up to `longest` steps with any repetition."""
+def explore_merged(start: AnyState, steps: Steps, longest: int) -> Explored:
+    """Explore every history of up to `longest` steps with any repetition."""
     explored = Explored()
     explored.states[identity(start)] = start
     after: dict[tuple[str, str], str] = {}
@@ -137,35 +137,35 @@ def merged(start: AnyState, steps: Steps, longest: int) -> Explored:
                     explored.states.setdefault(identity(state), state)
                 following[after[before, name], happened | {name}] += histories
         for (reached, happened), histories in following.items():
-            explored.note(happened, explored.states[reached], histories)
+            explored.add(happened, explored.states[reached], histories)
         explored.closed = following.keys() <= seen
         seen |= following.keys()
         level = following
     return explored
 
 
-def literal(start: AnyState, steps: Steps, longest: int) -> Explored:
-    """As `merged`, one by one."""
+def explore_literal(start: AnyState, steps: Steps, longest: int) -> Explored:
+    """Explore every history on its own."""
     explored = Explored()
 
-    def go(state: AnyState, happened: frozenset[str], left: int) -> None:
+    def explore(state: AnyState, happened: frozenset[str], left: int) -> None:
         for name, step in steps.items():
             following = state.model_copy(deep=True)
             step(following)
-            explored.note(happened | {name}, following, 1)
+            explored.add(happened | {name}, following, 1)
             if left > 1:
-                go(following, happened | {name}, left - 1)
+                explore(following, happened | {name}, left - 1)
 
-    go(start, frozenset(), longest)
+    explore(start, frozenset(), longest)
     return explored
 
 
-def every(steps: Steps, longest: int) -> int:
-    """How many histories of up to `longest` steps there are."""
+def count_histories(steps: Steps, longest: int) -> int:
+    """Return the number of histories of up to `longest` steps."""
     return int(sum(len(steps) ** length for length in range(1, longest + 1)))
 
 
-# --- what the PSP says, in any order ------------------------------------------------------------
+# --- reports of the PSP in any order ------------------------------------------------------------
 
 FIRST, SECOND_PART = paid("ch_1", "4.00"), paid("ch_2", "6.00")
 BACK, MORE_BACK = charged_back("cb_1", "2.50"), charged_back("cb_2", "1.00")
@@ -175,42 +175,46 @@ PART, REST = (
 )
 
 PAYMENT: Steps = {
-    "accepted": told(Pending(psp_id=None)),
-    "pending": told(pending()),
-    "first part": told(approved(FIRST)),
-    "rest": told(approved(SECOND_PART)),
-    "charged back": told(approved(BACK)),
-    "charged back again": told(pending(MORE_BACK)),
-    "looked up": told(approved(FIRST, BACK)),
+    "accepted": report_step(Pending(psp_id=None)),
+    "pending": report_step(pending()),
+    "first part": report_step(approved(FIRST)),
+    "rest": report_step(approved(SECOND_PART)),
+    "charged back": report_step(approved(BACK)),
+    "charged back again": report_step(pending(MORE_BACK)),
+    "looked up": report_step(approved(FIRST, BACK)),
 }
 REFUND: Steps = {
-    "accepted": told(Pending(psp_id=None)),
-    "pending": told(pending()),
-    "part": told(approved(PART)),
-    "rest": told(approved(REST)),
-    "looked up": told(approved(PART, REST)),
-    "part, more to come": told(pending(PART)),
+    "accepted": report_step(Pending(psp_id=None)),
+    "pending": report_step(pending()),
+    "part": report_step(approved(PART)),
+    "rest": report_step(approved(REST)),
+    "looked up": report_step(approved(PART, REST)),
+    "part, more to come": report_step(pending(PART)),
 }
 OPEN: Steps = {
-    "accepted": told(Pending(psp_id=None)),
-    "pending": told(pending()),
-    "redirect": told(redirect()),
+    "accepted": report_step(Pending(psp_id=None)),
+    "pending": report_step(pending()),
+    "redirect": report_step(redirect()),
 }
-AUTHORIZED: Steps = {**OPEN, "authorized": told(approved(held())), "again": told(approved(held()))}
+AUTHORIZED: Steps = {
+    **OPEN,
+    "authorized": report_step(approved(authorized())),
+    "again": report_step(approved(authorized())),
+}
 
 
 def ended(status: Status) -> Declined:
-    """A decline that names its object."""
+    """Build a decline that names its object."""
     return declined(status).model_copy(update={"psp_id": "psp_1"})
 
 
 def ending(status: Status) -> Steps:
-    """A preauth, payment or refund that comes to nothing, told in two ways."""
+    """Steps of a preauth, payment or refund that fails, with two forms of decline."""
     return {
-        "accepted": told(Pending(psp_id=None)),
-        "pending": told(pending()),
-        "declined": told(ended(status)),
-        "declined in other words": told(Declined(psp_id="psp_1", status=status)),
+        "accepted": report_step(Pending(psp_id=None)),
+        "pending": report_step(pending()),
+        "declined": report_step(ended(status)),
+        "declined in other words": report_step(Declined(psp_id="psp_1", status=status)),
     }
 
 
@@ -228,55 +232,55 @@ CASES: dict[str, tuple[AnyState, Steps]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_order_of_news_does_not_matter_however_long_they_go_on(case: str) -> None:
+def test_the_order_of_reports_does_not_matter_in_histories_of_any_length(case: str) -> None:
     start, steps = CASES[case]
-    explored = merged(start, steps, 12)
-    assert explored.histories == every(steps, 12)
+    explored = explore_merged(start, steps, 12)
+    assert explored.histories == count_histories(steps, 12)
     assert explored.closed
-    assert explored.undecided_by_facts() == []
+    assert explored.order_dependent_sets() == []
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_order_of_up_to_five_news_does_not_matter_one_by_one(case: str) -> None:
+def test_the_order_of_up_to_five_reports_does_not_matter_history_by_history(case: str) -> None:
     start, steps = CASES[case]
-    explored = literal(start, steps, 5)
-    assert explored.histories == every(steps, 5)
-    assert explored.undecided_by_facts() == []
-    assert explored.ends == merged(start, steps, 5).ends
+    explored = explore_literal(start, steps, 5)
+    assert explored.histories == count_histories(steps, 5)
+    assert explored.order_dependent_sets() == []
+    assert explored.ends == explore_merged(start, steps, 5).ends
 
 
 def test_millions_of_histories_of_a_payment_are_covered() -> None:
-    explored = merged(payment(), PAYMENT, 9)
+    explored = explore_merged(payment(), PAYMENT, 9)
     assert explored.histories == 47_079_207
     assert explored.closed
     assert all(attention == {False} for attention in explored.attention.values())
 
 
-# --- what happens to money that was paid --------------------------------------------------------
+# --- events after a payment ---------------------------------------------------------------------
 
 
 def refund_done(psp_id: str, amount: str) -> BookedRefund:
     return BookedRefund(amount=Decimal(amount), psp_id=psp_id, booked_on=None)
 
 
-def adoption(
-    psp_id: str, amount: str, standing: MovementStatus = MovementStatus.BOOKED
+def external_movement(
+    psp_id: str, amount: str, status: MovementStatus = MovementStatus.BOOKED
 ) -> ExternalMovement:
-    return ExternalMovement(psp_id=psp_id, amount=Decimal(amount), currency="EUR", status=standing)
+    return ExternalMovement(psp_id=psp_id, amount=Decimal(amount), currency="EUR", status=status)
 
 
 AFTERMATH: Steps = {
-    "paid, again": told(approved(paid())),
-    "pending, overtaken": told(pending()),
-    "charged back": told(approved(BACK)),
-    "charged back again": told(approved(paid(), BACK, MORE_BACK)),
+    "paid, again": report_step(approved(paid())),
+    "pending, superseded": report_step(pending()),
+    "charged back": report_step(approved(BACK)),
+    "charged back again": report_step(approved(paid(), BACK, MORE_BACK)),
     "first refund done": lambda s: s.close_reservation("r1", refund_done("re_1", "3.00"), LATER),
     "first refund seen at the PSP": lambda s: s.record_external_movement(
-        adoption("re_1", "3.00"), LATER
+        external_movement("re_1", "3.00"), LATER
     ),
     "second refund failed": lambda s: s.close_reservation("r2", None, LATER),
     "refund of the dashboard": lambda s: s.record_external_movement(
-        adoption("re_9", "0.50"), LATER
+        external_movement("re_9", "0.50"), LATER
     ),
 }
 
@@ -289,20 +293,20 @@ def with_open_refunds() -> PaymentState:
 
 
 def test_the_order_of_refunds_and_chargebacks_does_not_matter() -> None:
-    explored = merged(with_open_refunds(), AFTERMATH, 10)
+    explored = explore_merged(with_open_refunds(), AFTERMATH, 10)
     assert explored.histories == 1_227_133_512
     assert explored.closed
-    assert explored.undecided_by_facts() == []
+    assert explored.order_dependent_sets() == []
 
 
-def test_all_that_can_happen_to_a_payment_adds_up() -> None:
-    (end,) = merged(with_open_refunds(), AFTERMATH, 8).ends[frozenset(AFTERMATH)]
+def test_the_sums_of_a_payment_after_all_events_add_up() -> None:
+    (end,) = explore_merged(with_open_refunds(), AFTERMATH, 8).ends[frozenset(AFTERMATH)]
     sums = (Decimal("10.00"), Decimal("3.50"), Decimal("3.50"))
     left = (Decimal("3.00"), Decimal("3.00"))
     assert end[3:] == (sums, left, ("psp:re_9", "r1"), ())
 
 
-# --- proofs against each other ------------------------------------------------------------------
+# --- contradicting evidence ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [Status.Failed, Status.Cancelled, Status.Expired])
@@ -311,15 +315,15 @@ def test_all_that_can_happen_to_a_payment_adds_up() -> None:
     [(payment(), paid()), (refund(), fact(FactKind.REFUNDED))],
     ids=["payment", "refund"],
 )
-def test_a_person_is_asked_whichever_of_two_contradicting_proofs_comes_first(
+def test_contradicting_evidence_flags_attention_in_either_order(
     start: AnyState, money: Any, status: Status
 ) -> None:
     steps = {
-        "pending": told(pending()),
-        "approved": told(approved(money)),
-        "declined": told(declined(status)),
+        "pending": report_step(pending()),
+        "approved": report_step(approved(money)),
+        "declined": report_step(declined(status)),
     }
-    explored = merged(start, steps, 8)
+    explored = explore_merged(start, steps, 8)
     assert explored.closed
     for happened, attention in explored.attention.items():
         assert attention == {{"approved", "declined"} <= happened}
@@ -327,14 +331,14 @@ def test_a_person_is_asked_whichever_of_two_contradicting_proofs_comes_first(
 
 # --- a preauth that ends ------------------------------------------------------------------------
 
-VOIDED = told(declined(Status.Cancelled))
-EXPIRED = told(declined(Status.Expired))
+VOIDED = report_step(declined(Status.Cancelled))
+EXPIRED = report_step(declined(Status.Expired))
 
 
 @pytest.mark.parametrize("status", [Status.Cancelled, Status.Expired])
-def test_a_reservation_that_ended_is_over_whatever_arrives_late(status: Status) -> None:
-    steps = {**AUTHORIZED, "ended": told(ended(status))}
-    explored = merged(preauth(), steps, 9)
+def test_an_ended_reservation_stays_ended_after_late_reports(status: Status) -> None:
+    steps = {**AUTHORIZED, "ended": report_step(ended(status))}
+    explored = explore_merged(preauth(), steps, 9)
     assert explored.closed
     for happened, ends in explored.ends.items():
         if {"authorized", "ended"} <= happened:
@@ -343,16 +347,16 @@ def test_a_reservation_that_ended_is_over_whatever_arrives_late(status: Status) 
 
 @pytest.mark.parametrize("status", [Status.Cancelled, Status.Expired])
 def test_a_reservation_that_ended_shows_its_amount_in_every_order(status: Status) -> None:
-    explored = merged(preauth(), {**AUTHORIZED, "ended": told(ended(status))}, 6)
-    assert explored.undecided_by_facts() == []
+    explored = explore_merged(preauth(), {**AUTHORIZED, "ended": report_step(ended(status))}, 6)
+    assert explored.order_dependent_sets() == []
 
 
-# --- two commands at once -----------------------------------------------------------------------
+# --- concurrent commands ------------------------------------------------------------------------
 
 
 @dataclass
 class Run:
-    """A state and the commands it has granted so far."""
+    """A state and the commands that it has granted so far."""
 
     state: Any
     granted: frozenset[str] = frozenset()
@@ -361,14 +365,14 @@ class Run:
 Part = tuple[str, Callable[[Run], object]]
 
 
-def interleaved(*lines: Sequence[Part]) -> Iterator[list[Part]]:
-    """Every order of all parts that keeps each line's own order."""
+def interleavings(*lines: Sequence[Part]) -> Iterator[list[Part]]:
+    """Yield every order of all parts that keeps the order within each line."""
     if not any(lines):
         yield []
     for number, line in enumerate(lines):
         if line:
             rest = [*lines[:number], line[1:], *lines[number + 1 :]]
-            yield from ([line[0], *others] for others in interleaved(*rest))
+            yield from ([line[0], *others] for others in interleavings(*rest))
 
 
 def reserving(by: str, amount: str) -> Part:
@@ -379,24 +383,24 @@ def reserving(by: str, amount: str) -> Part:
     return f"reserve {by}", reserve
 
 
-def settling(by: str, settle: Callable[[Any], object]) -> Part:
-    """Only who was granted the money moves any."""
-    return f"settle {by}", lambda run: settle(run.state) if by in run.granted else None
+def closing(by: str, close: Callable[[Any], object]) -> Part:
+    """Return the part that closes a reservation, if it was granted."""
+    return f"close {by}", lambda run: close(run.state) if by in run.granted else None
 
 
-def reporting(name: str, step: Step) -> Part:
+def report_part(name: str, step: Step) -> Part:
     return name, lambda run: step(run.state)
 
 
 def refunding(by: str, amount: str, done: bool = True) -> list[Part]:
     booking = booked(amount) if done else None
-    settle = settling(by, lambda state: state.close_reservation(by, booking, LATER))
-    return [reserving(by, amount), reserving(by, amount), settle, settle]
+    close = closing(by, lambda state: state.close_reservation(by, booking, LATER))
+    return [reserving(by, amount), reserving(by, amount), close, close]
 
 
 def capturing(by: str, done: bool = True) -> list[Part]:
-    settle = settling(by, lambda state: state.close_reservation(by, booked=done))
-    return [reserving(by, "10.00"), reserving(by, "10.00"), settle]
+    close = closing(by, lambda state: state.close_reservation(by, booked=done))
+    return [reserving(by, "10.00"), reserving(by, "10.00"), close]
 
 
 def cancelling(confirmed: bool = True) -> list[Part]:
@@ -411,13 +415,13 @@ def cancelling(confirmed: bool = True) -> list[Part]:
         else:
             state.end_void()
 
-    return [("begin void", begin), settling("cancel", end)]
+    return [("begin void", begin), closing("cancel", end)]
 
 
-def played(start: Callable[[], AnyState], *lines: Sequence[Part]) -> list[Run]:
-    """How every interleaving ended."""
+def run_interleavings(start: Callable[[], AnyState], *lines: Sequence[Part]) -> list[Run]:
+    """Run every interleaving and return how each ended."""
     runs = []
-    for order in interleaved(*lines):
+    for order in interleavings(*lines):
         run = Run(start())
         for _name, step in order:
             step(run)
@@ -425,24 +429,24 @@ def played(start: Callable[[], AnyState], *lines: Sequence[Part]) -> list[Run]:
     return runs
 
 
-def decided_by_what_was_granted(runs: Sequence[Run]) -> bool:
-    """Whether the end depends on nothing but which commands were let through."""
+def depends_on_grants_only(runs: Sequence[Run]) -> bool:
+    """Return whether the end depends only on which commands were granted."""
     ends: dict[frozenset[str], set[View]] = defaultdict(set)
     for run in runs:
-        ends[run.granted].add(frozen(view(run.state)))
-    return all(len(found) == 1 for found in ends.values())
+        ends[run.granted].add(to_hashable(visible_state(run.state)))
+    return all(len(views) == 1 for views in ends.values())
 
 
-PAID_AGAIN = [reporting("paid, again", told(approved(paid())))]
-TAKEN_BACK = [reporting("charged back", told(approved(charged_back("cb_1", "1.00"))))]
+PAID_AGAIN = [report_part("paid, again", report_step(approved(paid())))]
+TAKEN_BACK = [report_part("charged back", report_step(approved(charged_back("cb_1", "1.00"))))]
 
 
-def test_of_two_refunds_that_are_too_much_together_one_is_granted_in_every_order() -> None:
+def test_of_two_refunds_that_exceed_the_payment_one_is_granted_in_every_order() -> None:
     lines = (refunding("r1", "6.00"), refunding("r2", "6.00"), PAID_AGAIN, TAKEN_BACK)
-    runs = played(succeeded_payment, *lines)
+    runs = run_interleavings(succeeded_payment, *lines)
     assert len(runs) == 6_300
     assert {run.granted for run in runs} == {frozenset({"r1"}), frozenset({"r2"})}
-    assert decided_by_what_was_granted(runs)
+    assert depends_on_grants_only(runs)
     assert {(run.state.refunded, run.state.available) for run in runs} == {
         (Decimal("6.00"), Decimal("3.00"))
     }
@@ -450,31 +454,31 @@ def test_of_two_refunds_that_are_too_much_together_one_is_granted_in_every_order
 
 def test_two_refunds_that_fit_are_both_done_in_every_order() -> None:
     lines = (refunding("r1", "6.00"), refunding("r2", "3.00"), TAKEN_BACK)
-    runs = played(succeeded_payment, *lines)
+    runs = run_interleavings(succeeded_payment, *lines)
     assert len(runs) == 630
     assert {run.granted for run in runs} == {frozenset({"r1", "r2"})}
-    assert decided_by_what_was_granted(runs)
+    assert depends_on_grants_only(runs)
     assert runs[0].state.available == 0
 
 
-def test_a_refund_that_fails_beside_another_leaves_nothing_held() -> None:
+def test_a_refund_that_fails_beside_another_leaves_no_reservation() -> None:
     lines = (refunding("r1", "6.00", done=False), refunding("r2", "6.00"), PAID_AGAIN)
-    runs = played(succeeded_payment, *lines)
+    runs = run_interleavings(succeeded_payment, *lines)
     assert len(runs) == 630
-    assert decided_by_what_was_granted(runs)
+    assert depends_on_grants_only(runs)
     assert all(run.state.reservations == {} for run in runs)
     assert {run.state.refunded for run in runs} == {Decimal(0), Decimal("6.00")}
 
 
-STALE = [reporting("authorized, again", told(approved(held())))]
-LAPSED = [reporting("expired", EXPIRED)]
+STALE = [report_part("authorized, again", report_step(approved(authorized())))]
+LAPSED = [report_part("expired", EXPIRED)]
 
 
 def test_of_a_capture_and_a_cancellation_one_is_granted_in_every_order() -> None:
-    runs = played(succeeded_preauth, capturing("c1"), cancelling(), STALE, STALE)
+    runs = run_interleavings(succeeded_preauth, capturing("c1"), cancelling(), STALE, STALE)
     assert len(runs) == 420
     assert {run.granted for run in runs} == {frozenset({"c1"}), frozenset({"cancel"})}
-    assert decided_by_what_was_granted(runs)
+    assert depends_on_grants_only(runs)
     for run in runs:
         assert run.state.captured is (run.granted == {"c1"})
         assert run.state.status is (Status.Succeeded if run.state.captured else Status.Cancelled)
@@ -484,7 +488,7 @@ def test_of_a_capture_and_a_cancellation_one_is_granted_in_every_order() -> None
 @pytest.mark.parametrize("confirmed", [True, False])
 def test_no_money_is_both_captured_and_given_back(captured: bool, confirmed: bool) -> None:
     lines = (capturing("c1", captured), capturing("c2", captured), cancelling(confirmed))
-    runs = played(succeeded_preauth, *lines)
+    runs = run_interleavings(succeeded_preauth, *lines)
     assert len(runs) == 560
     for run in runs:
         assert not (run.state.captured and run.state.status is Status.Cancelled)
@@ -493,28 +497,30 @@ def test_no_money_is_both_captured_and_given_back(captured: bool, confirmed: boo
 
 
 def test_a_reservation_that_expired_is_not_captured_in_any_order() -> None:
-    runs = played(succeeded_preauth, capturing("c1", done=False), LAPSED, LAPSED, STALE)
-    # A lapse told while the capture holds the reservation is asked for again when it lets go.
+    runs = run_interleavings(succeeded_preauth, capturing("c1", done=False), LAPSED, LAPSED, STALE)
+    # An expiry reported while the capture holds the reservation is looked up when it is released.
     assert {run.state.status for run in runs} <= {Status.Expired, Status.Succeeded}
     assert all(run.state.captured_by is None for run in runs)
     assert not any(run.state.captured for run in runs)
 
 
-def test_a_capture_that_was_done_counts_whenever_the_rest_expires() -> None:
-    for run in played(succeeded_preauth, capturing("c1"), LAPSED, LAPSED, STALE):
+def test_a_booked_capture_counts_whenever_the_rest_expires() -> None:
+    for run in run_interleavings(succeeded_preauth, capturing("c1"), LAPSED, LAPSED, STALE):
         assert run.state.captured is ("c1" in run.granted)
         assert run.state.is_final
 
 
-def test_a_captured_preauth_looks_the_same_whenever_the_rest_expires() -> None:
-    assert decided_by_what_was_granted(played(succeeded_preauth, capturing("c1"), LAPSED, STALE))
+def test_a_captured_preauth_is_the_same_whenever_the_rest_expires() -> None:
+    assert depends_on_grants_only(
+        run_interleavings(succeeded_preauth, capturing("c1"), LAPSED, STALE)
+    )
 
 
-# --- the same through the workflows' messages ---------------------------------------------------
+# --- the same with messages of the workflows ----------------------------------------------------
 
 
-def elsewhere(harness: WorkflowHarness) -> WorkflowHarness:
-    """The same harness with another transaction."""
+def with_new_transaction(harness: WorkflowHarness) -> WorkflowHarness:
+    """Return the same harness with another transaction."""
     return replace(harness, transaction_id=f"20260115-{uuid4().hex[:24]}")
 
 
@@ -530,15 +536,15 @@ async def test_a_payments_messages_may_come_in_any_order(harness: WorkflowHarnes
         "r1 again": ReservationResult(by="r1", booked=True, refund=refund_done("re_1", "6.00")),
         "charged back": NotificationResult(outcome=back, event_id="evt_1"),
         "charged back again": NotificationResult(outcome=back, event_id="evt_1"),
-        "pending, overtaken": NotificationResult(outcome=pending(), event_id="evt_0"),
+        "pending, superseded": NotificationResult(outcome=pending(), event_id="evt_0"),
     }
 
-    async def play(order: Sequence[str]) -> View:
-        here = elsewhere(harness)
-        start = here.payment()
-        state = await here.create(start)
+    async def run_order(order: Sequence[str]) -> View:
+        harness_copy = with_new_transaction(harness)
+        start = harness_copy.payment()
+        state = await harness_copy.create(start)
         resumed = start.model_copy(update={"resume": state})
-        reserve = partial(here.client.reserve, resumed)
+        reserve = partial(harness_copy.client.reserve, resumed)
         replies = await asyncio.gather(
             reserve(request("r1", "6.00")),
             reserve(request("r1", "6.00")),
@@ -548,22 +554,22 @@ async def test_a_payments_messages_may_come_in_any_order(harness: WorkflowHarnes
         for name in order:
             message = messages[name]
             if isinstance(message, NotificationResult):
-                await here.notify(resumed, message)
+                await harness_copy.notify(resumed, message)
             else:
                 by = message.model_copy(update={"by": f"r{granted}"})
-                await here.client.close_reservation(resumed, by)
-        found = await settled_down(here)
-        assert set(found.refunds) == {f"r{granted}"}
-        return (found.status, found.paid, found.refunded, found.refundable, found.available)
+                await harness_copy.client.close_reservation(resumed, by)
+        end = await wait_for_all_changes(harness_copy)
+        assert set(end.refunds) == {f"r{granted}"}
+        return (end.status, end.paid, end.refunded, end.refundable, end.available)
 
-    async def settled_down(here: WorkflowHarness) -> PaymentState:
+    async def wait_for_all_changes(harness_copy: WorkflowHarness) -> PaymentState:
         while True:
-            state: PaymentState = await here.state(TransactionKind.PAYMENT)
+            state: PaymentState = await harness_copy.state(TransactionKind.PAYMENT)
             if state.refunds and state.total(FactKind.CHARGED_BACK):
                 return state
             await asyncio.sleep(0.05)
 
-    # Of two equal messages it does not matter which is first.
+    # The order of two equal messages does not matter.
     orders = [
         order
         for order in permutations(messages)
@@ -571,7 +577,7 @@ async def test_a_payments_messages_may_come_in_any_order(harness: WorkflowHarnes
         and order.index("charged back") < order.index("charged back again")
     ]
     assert len(orders) == 30
-    ends = set(await asyncio.gather(*map(play, orders)))
+    ends = set(await asyncio.gather(*map(run_order, orders)))
     euros = [Decimal(amount) for amount in ("10.00", "6.00", "3.00", "3.00")]
     assert ends == {(Status.Succeeded, *euros)}
 
@@ -584,29 +590,29 @@ async def test_a_capture_and_a_cancellation_exclude_each_other_in_the_workflow(
     voided = PspReply(outcome=Approved(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
     harness.answers[activity_plans.VOID.name] = [voided]
 
-    async def play() -> tuple[bool, bool, Status]:
-        here = elsewhere(harness)
-        start = here.preauth()
-        resumed = start.model_copy(update={"resume": await here.create(start)})
+    async def run_order() -> tuple[bool, bool, Status]:
+        harness_copy = with_new_transaction(harness)
+        start = harness_copy.preauth()
+        resumed = start.model_copy(update={"resume": await harness_copy.create(start)})
         gate = asyncio.Event()
 
         async def capture() -> bool:
             await (gate.wait() if first == "cancel" else asyncio.sleep(0))
-            answer = await here.client.reserve(resumed, request("c1", "10.00"))
+            answer = await harness_copy.client.reserve(resumed, request("c1", "10.00"))
             gate.set()
             return answer.refusal is None
 
         async def cancel() -> bool:
             await (gate.wait() if first == "capture" else asyncio.sleep(0))
-            answer = await here.client.cancel(resumed)
+            answer = await harness_copy.client.cancel(resumed)
             gate.set()
             return answer.refusal is None
 
         captured, cancelled = await asyncio.gather(capture(), cancel())
-        state: PreauthState = await here.state(TransactionKind.PREAUTH)
+        state: PreauthState = await harness_copy.state(TransactionKind.PREAUTH)
         return captured, cancelled, state.status
 
-    ends = set(await asyncio.gather(*(play() for _ in range(6))))
+    ends = set(await asyncio.gather(*(run_order() for _ in range(6))))
     captured, cancelled = (True, False, Status.Succeeded), (False, True, Status.Cancelled)
     allowed = {"capture": {captured}, "cancel": {cancelled}, "both": {captured, cancelled}}
     assert ends <= allowed[first]

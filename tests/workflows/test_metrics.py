@@ -1,4 +1,4 @@
-"""What a workflow counts of its states."""
+"""Counters of a workflow's states."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ Role = PublicPaymentProviderRole
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[Key]:
-    """Name and the values of the labels, sorted by label, to how often."""
-    found: Counter[Key] = Counter()
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[Key]:
+    """Map (name, values of the labels sorted by label) to the count."""
+    counts: Counter[Key] = Counter()
 
     class Meter:
         def create_counter(self, name: str, _help: str) -> "Meter":
@@ -33,10 +33,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[Key]:
             return self
 
         def add(self, count: int, labels: Mapping[str, str]) -> None:
-            found[(self.name, *(labels[label] for label in sorted(labels)))] += count
+            counts[(self.name, *(labels[label] for label in sorted(labels)))] += count
 
     monkeypatch.setattr(workflow, "metric_meter", Meter)
-    return found
+    return counts
 
 
 @pytest.fixture
@@ -67,39 +67,39 @@ def state() -> PaymentState:
 
 
 def test_a_status_is_counted_when_it_is_reached_and_not_again(
-    counted: Counter[Key], start: PaymentInput, state: PaymentState
+    counts: Counter[Key], start: PaymentInput, state: PaymentState
 ) -> None:
-    watcher = StateMetrics(start, state, resumed=False)
-    watcher.observe(state)
-    assert counted == {}
+    metrics = StateMetrics(start, state, resumed=False)
+    metrics.observe(state)
+    assert counts == {}
     state.status = PaymentTransactionStatus.Pending
-    watcher.observe(state)
-    watcher.observe(state)
+    metrics.observe(state)
+    metrics.observe(state)
     state.status = PaymentTransactionStatus.Failed
     code = PaymentErrorCode.InsufficientBalance
     state.failure = Failure(code=code, psp_code=None, message=None, received_at=NOW)
-    watcher.observe(state)
-    assert counted == {
+    metrics.observe(state)
+    assert counts == {
         (OUTCOMES.name, "none", "payment", "sandbox", "Pending"): 1,
         (OUTCOMES.name, "InsufficientBalance", "payment", "sandbox", "Failed"): 1,
     }
 
 
-def test_every_reason_for_a_person_is_counted_once(
-    counted: Counter[Key], start: PaymentInput, state: PaymentState
+def test_every_attention_line_is_counted_once(
+    counts: Counter[Key], start: PaymentInput, state: PaymentState
 ) -> None:
     state.flag_attention("known before")
-    watcher = StateMetrics(start, state, resumed=False)
+    metrics = StateMetrics(start, state, resumed=False)
     for text in ("one", "two", "one"):
         state.flag_attention(text)
-        watcher.observe(state)
-    assert counted == {(ATTENTION.name, "payment", "sandbox"): 2}
+        metrics.observe(state)
+    assert counts == {(ATTENTION.name, "payment", "sandbox"): 2}
 
 
-def test_a_reopened_run_counts_itself_and_not_what_was_before(
-    counted: Counter[Key], start: PaymentInput, state: PaymentState
+def test_a_reopened_run_counts_itself_and_not_earlier_changes(
+    counts: Counter[Key], start: PaymentInput, state: PaymentState
 ) -> None:
     state.status = PaymentTransactionStatus.Succeeded
-    watcher = StateMetrics(start, state, resumed=True)
-    watcher.observe(state)
-    assert counted == {(REOPENED.name, "payment", "sandbox"): 1}
+    metrics = StateMetrics(start, state, resumed=True)
+    metrics.observe(state)
+    assert counts == {(REOPENED.name, "payment", "sandbox"): 1}

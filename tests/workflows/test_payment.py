@@ -27,7 +27,9 @@ from workflows.state import BookedRefund, EvidenceKind, PaymentState, Transactio
 PAYMENT = TransactionKind.PAYMENT
 
 
-def says(outcome: Approved | Declined | Pending, event_id: str = "evt_1") -> NotificationResult:
+def notification_of(
+    outcome: Approved | Declined | Pending, event_id: str = "evt_1"
+) -> NotificationResult:
     return NotificationResult(outcome=outcome, event_id=event_id)
 
 
@@ -56,7 +58,9 @@ async def test_a_captured_payment_costs_few_events_and_bytes(harness: WorkflowHa
     assert len(scheduled) == 1
 
 
-async def test_what_the_caller_was_answered_is_not_announced(harness: WorkflowHarness) -> None:
+async def test_the_outcome_returned_to_the_caller_is_not_announced(
+    harness: WorkflowHarness,
+) -> None:
     harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     await harness.create(harness.payment())
     await eventually(lambda: harness.records)
@@ -97,7 +101,7 @@ async def test_a_debit_settles_after_five_days(harness: WorkflowHarness) -> None
     assert state.due_date == date(2026, 1, 20)
 
     await harness.advance_time(PAYMENT, timedelta(days=5))
-    await harness.notify(start, says(paid()))
+    await harness.notify(start, notification_of(paid()))
     await eventually(lambda: harness.webhooks)
 
     state = await harness.state(PAYMENT)
@@ -107,7 +111,7 @@ async def test_a_debit_settles_after_five_days(harness: WorkflowHarness) -> None
     assert len(harness.calls_of(activity_plans.FETCH_PAYMENT)) >= 5
 
 
-async def test_a_debit_whose_notification_is_lost_is_found_by_asking(
+async def test_a_debit_whose_notification_is_lost_is_found_by_look_up(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
@@ -123,14 +127,16 @@ async def test_a_debit_whose_notification_is_lost_is_found_by_asking(
     assert state.evidence.kind is EvidenceKind.READ
 
 
-async def test_a_chargeback_after_300_days(harness: WorkflowHarness) -> None:
+async def test_a_chargeback_after_300_days_is_booked(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     start = harness.payment()
     await harness.create(start)
     await harness.advance_time(PAYMENT, timedelta(days=300))
-    back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"), fee=Decimal("3.50"))
-    outcome = paid().model_copy(update={"facts": (*paid().facts, back)})
-    await harness.notify(start, says(outcome))
+    chargeback = Fact(
+        kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"), fee=Decimal("3.50")
+    )
+    outcome = paid().model_copy(update={"facts": (*paid().facts, chargeback)})
+    await harness.notify(start, notification_of(outcome))
     await eventually(lambda: harness.webhooks)
     state = await harness.state(PAYMENT)
     assert state.status is Status.Succeeded
@@ -152,10 +158,10 @@ async def test_a_closed_payment_is_reopened_by_a_late_chargeback(harness: Workfl
     await harness.advance_time(PAYMENT, timedelta(days=401))
     await harness.handle(PAYMENT).result()
 
-    back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
+    chargeback = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
     await harness.notify(
         start.model_copy(update={"resume": state}),
-        says(paid().model_copy(update={"facts": (back,)})),
+        notification_of(paid().model_copy(update={"facts": (chargeback,)})),
     )
     await eventually(lambda: harness.webhooks)
     reopened = await harness.state(PAYMENT)
@@ -163,7 +169,7 @@ async def test_a_closed_payment_is_reopened_by_a_late_chargeback(harness: Workfl
     assert reopened.version > state.version
 
 
-async def test_a_payment_is_not_begun_again_from_a_state_read_before_its_end(
+async def test_a_payment_is_not_restarted_from_a_stale_state(
     harness: WorkflowHarness,
 ) -> None:
     declined = Declined(code=PaymentErrorCode.Rejected)
@@ -175,14 +181,14 @@ async def test_a_payment_is_not_begun_again_from_a_state_read_before_its_end(
     assert await harness.handle(PAYMENT).result() == "Failed"
     unanswered = state.model_copy(update={"answered": False, "status": Status.Initiated})
     stale = start.model_copy(update={"resume": unanswered})
-    await harness.notify(stale, says(declined))
+    await harness.notify(stale, notification_of(declined))
     assert await harness.handle(PAYMENT).result() == "Failed"
     assert (await harness.state(PAYMENT)) == state
     assert len(harness.calls_of(activity_plans.CHARGE)) == 1
     assert harness.webhooks == []
 
 
-async def test_a_caller_who_left_is_told_by_webhook(harness: WorkflowHarness) -> None:
+async def test_a_detached_caller_is_notified_by_webhook(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CHARGE.name] = [
         ApplicationError("down", type=PspFailure.UNAVAILABLE),
         approved("ch_1"),
@@ -202,7 +208,7 @@ async def test_a_caller_who_left_is_told_by_webhook(harness: WorkflowHarness) ->
     assert '"Pending"' in statuses[0]
 
 
-async def test_a_create_that_begins_after_its_caller_left_is_announced(
+async def test_a_create_that_starts_after_its_caller_detached_is_announced(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [
@@ -222,7 +228,7 @@ async def test_a_create_that_begins_after_its_caller_left_is_announced(
     await eventually(lambda: harness.webhooks)
 
 
-async def test_without_a_caller_nothing_is_sent_to_the_psp(harness: WorkflowHarness) -> None:
+async def test_without_create_nothing_is_sent_to_the_psp(harness: WorkflowHarness) -> None:
     with harness.env.with_time_skipping_disabled():
         handle = await harness.env.client.start_workflow(
             "PaymentWorkflow",
@@ -236,7 +242,7 @@ async def test_without_a_caller_nothing_is_sent_to_the_psp(harness: WorkflowHarn
     assert len(harness.webhooks) == 1
 
 
-async def test_an_outcome_that_stays_unknown_is_looked_up_and_proven_absent(
+async def test_an_unknown_outcome_is_looked_up_and_proven_absent(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [
@@ -269,11 +275,11 @@ async def test_refunds_reserve_and_are_booked_once(harness: WorkflowHarness) -> 
     harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     start = harness.payment()
     state = await harness.create(start)
-    open_start = start.model_copy(update={"resume": state})
+    resumed = start.model_copy(update={"resume": state})
 
     async def reserve(by: str, amount: str) -> PaymentErrorCode | None:
         request = ReserveRequest(by=by, amount=Decimal(amount), currency="EUR")
-        reply = await harness.client.reserve(open_start, request)
+        reply = await harness.client.reserve(resumed, request)
         return reply.refusal.code if reply.refusal else None
 
     assert await reserve("r1", "6.00") is None
@@ -282,20 +288,20 @@ async def test_refunds_reserve_and_are_booked_once(harness: WorkflowHarness) -> 
     booked = BookedRefund(amount=Decimal("6.00"), psp_id="re_1", booked_on=date(2026, 1, 16))
     for _ in range(2):
         await harness.client.close_reservation(
-            open_start, ReservationResult(by="r1", booked=True, refund=booked)
+            resumed, ReservationResult(by="r1", booked=True, refund=booked)
         )
     assert await reserve("r3", "4.00") is None
-    await harness.client.close_reservation(open_start, ReservationResult(by="r3", booked=False))
+    await harness.client.close_reservation(resumed, ReservationResult(by="r3", booked=False))
     assert await reserve("r4", "4.01") is PaymentErrorCode.InvalidAmount
     state = await harness.state(PAYMENT)
     assert state.refunded == Decimal("6.00")
     assert state.refundable == Decimal("4.00")
 
 
-async def test_an_attempt_that_arrives_after_the_end_of_a_later_one_holds_nothing(
+async def test_an_attempt_that_arrives_after_a_later_one_ended_reserves_nothing(
     harness: WorkflowHarness,
 ) -> None:
-    """It was given up while its message was on the way; nobody would ever settle for it."""
+    """It was given up while its message was on the way; its reservation would never be released."""
     harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     start = harness.payment()
     resumed = start.model_copy(update={"resume": await harness.create(start)})
@@ -305,24 +311,24 @@ async def test_an_attempt_that_arrives_after_the_end_of_a_later_one_holds_nothin
         request = ReserveRequest(by="r1", amount=Decimal("6.00"), currency="EUR", at=at)
         return await harness.client.reserve(resumed, request)
 
-    async def give_back(at: datetime) -> None:
+    async def release(at: datetime) -> None:
         await harness.client.close_reservation(
             resumed, ReservationResult(by="r1", booked=False, at=at)
         )
 
     assert not (await reserve(second)).superseded
     assert (await reserve(first)).superseded
-    await give_back(first)
+    await release(first)
     assert (await harness.state(PAYMENT)).available == Decimal("4.00")
     assert not (await reserve(second)).superseded
-    await give_back(second)
+    await release(second)
     for late in (first, second):
         assert (await reserve(late)).superseded
     state = await harness.state(PAYMENT)
     assert (state.reservations, state.available) == ({}, Decimal("10.00"))
 
 
-async def test_credentials_must_be_refused_twice_before_the_caller_hears_of_it(
+async def test_login_error_needs_two_rejections_of_the_credentials(
     harness: WorkflowHarness,
 ) -> None:
     refused = ApplicationError("401", 1, type=PspFailure.CREDENTIALS, non_retryable=True)
@@ -344,18 +350,18 @@ async def test_credentials_must_be_refused_twice_before_the_caller_hears_of_it(
     assert len(harness.calls_of(activity_plans.CHECK_CREDENTIALS)) == 2
 
 
-async def test_a_failed_capture_gives_the_preauth_back(harness: WorkflowHarness) -> None:
+async def test_a_failed_capture_releases_the_preauth(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CAPTURE.name] = [PENDING]
     start = harness.payment(preauth_id="a1")
     await harness.create(start)
-    await harness.notify(start, says(Declined(code=PaymentErrorCode.Rejected)))
+    await harness.notify(start, notification_of(Declined(code=PaymentErrorCode.Rejected)))
     assert await harness.handle(PAYMENT).result() == "Failed"
     (call,) = harness.reservation_results
     assert (call.owner_kind, call.owner_id) == (TransactionKind.PREAUTH, "a1")
     assert (call.settlement.by, call.settlement.booked) == (harness.transaction_id, False)
 
 
-async def test_a_dead_webhook_target_is_tried_for_76_hours_and_not_forgotten(
+async def test_an_unavailable_webhook_target_is_retried_for_76_hours_and_can_be_redelivered(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
@@ -368,7 +374,7 @@ async def test_a_dead_webhook_target_is_tried_for_76_hours_and_not_forgotten(
     harness.webhook_error = dead
     start = harness.payment()
     await harness.create(start)
-    await harness.notify(start, says(paid()))
+    await harness.notify(start, notification_of(paid()))
     await eventually(lambda: attempts)
     delivery = await harness.delivery(PAYMENT)
     assert delivery.state is DeliveryState.DELIVERING
@@ -385,24 +391,24 @@ async def test_a_dead_webhook_target_is_tried_for_76_hours_and_not_forgotten(
     harness.webhook_error = lambda attempt: None
     await harness.handle(PAYMENT).signal("redeliver")
     await eventually(lambda: harness.webhooks)
-    await eventually_idle(harness)
+    await wait_for_idle_delivery(harness)
 
 
-async def eventually_idle(harness: WorkflowHarness) -> None:
+async def wait_for_idle_delivery(harness: WorkflowHarness) -> None:
     for _ in range(100):
         if (await harness.delivery(PAYMENT)).state is DeliveryState.IDLE:
             return
-    raise AssertionError("the delivery did not come to rest")
+    raise AssertionError("the delivery did not become idle in time")
 
 
-async def until_attempt(harness: WorkflowHarness, number: int) -> None:
-    """Time may only be skipped once the server knows that the attempt before has failed."""
+async def wait_for_attempt(harness: WorkflowHarness, number: int) -> None:
+    """Wait for an attempt; time may be skipped only once the one before has failed."""
     for _ in range(200):
         pending = (await harness.handle(PAYMENT).describe()).raw_description.pending_activities
         if any(activity.attempt == number for activity in pending):
             return
         await asyncio.sleep(0.02)
-    raise AssertionError(f"attempt {number} was never planned")
+    raise AssertionError(f"attempt {number} was not scheduled in time")
 
 
 async def test_changes_during_a_delivery_are_folded_into_one_more(harness: WorkflowHarness) -> None:
@@ -414,30 +420,32 @@ async def test_changes_during_a_delivery_are_folded_into_one_more(harness: Workf
     harness.webhook_error = lambda attempt: refusals.pop() if refusals else None
     start = harness.payment(requested_amount=Decimal("30.00"))
     await harness.create(start)
-    await harness.notify(start, says(paid("ch_1"), "evt_1"))
-    await until_attempt(harness, 2)
-    await harness.notify(start, says(paid("ch_2"), "evt_2"))
-    await harness.notify(start, says(paid("ch_3"), "evt_3"))
+    await harness.notify(start, notification_of(paid("ch_1"), "evt_1"))
+    await wait_for_attempt(harness, 2)
+    await harness.notify(start, notification_of(paid("ch_2"), "evt_2"))
+    await harness.notify(start, notification_of(paid("ch_3"), "evt_3"))
     await eventually(lambda: len(harness.records) == 4)
     await harness.advance_time(PAYMENT, timedelta(minutes=5))
     await eventually(lambda: len(harness.webhooks) == 2)
-    await eventually_idle(harness)
+    await wait_for_idle_delivery(harness)
     assert len(harness.webhooks) == 2
     assert (await harness.state(PAYMENT)).status is Status.Succeeded
 
 
-async def test_notifications_do_not_wait_behind_a_psp_that_is_away(
+async def test_notifications_do_not_wait_for_an_unavailable_psp(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
     harness.answers[activity_plans.FETCH_PAYMENT.name] = [
-        ApplicationError("away", type=PspFailure.UNAVAILABLE, next_retry_delay=timedelta(seconds=9))
+        ApplicationError(
+            "unavailable", type=PspFailure.UNAVAILABLE, next_retry_delay=timedelta(seconds=9)
+        )
     ]
     start = harness.payment()
     await harness.create(start)
     await harness.advance_time(PAYMENT, timedelta(seconds=61))
     await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
-    await harness.notify(start, says(paid()))
+    await harness.notify(start, notification_of(paid()))
     await eventually(lambda: harness.webhooks, seconds=5)
 
 
@@ -448,14 +456,14 @@ async def test_a_cancellation_from_the_temporal_ui_does_not_lose_the_money(
     start = harness.payment()
     await harness.create(start)
     await harness.handle(PAYMENT).cancel()
-    await harness.notify(start, says(paid()))
+    await harness.notify(start, notification_of(paid()))
     await eventually(lambda: harness.webhooks)
     state = await harness.state(PAYMENT)
     assert state.status is Status.Succeeded
     assert state.attention == "A cancellation of the workflow was requested and ignored."
 
 
-async def test_a_notification_that_cannot_be_read_makes_the_workflow_ask(
+async def test_a_notification_that_cannot_be_read_causes_a_look_up(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
@@ -465,33 +473,33 @@ async def test_a_notification_that_cannot_be_read_makes_the_workflow_ask(
     start = harness.payment()
     await harness.create(start)
     harness.notification_error = ApplicationError("No such notification.", non_retryable=True)
-    await harness.notify(start, says(paid()))
+    await harness.notify(start, notification_of(paid()))
     await eventually(lambda: harness.webhooks)
     assert (await harness.state(PAYMENT)).evidence.kind is EvidenceKind.READ
 
 
-async def test_a_store_that_is_away_delays_the_record_and_loses_nothing(
+async def test_an_unavailable_store_delays_the_record_and_loses_nothing(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
-    harness.store_errors = [ApplicationError("store away") for _ in range(6)]
+    harness.store_errors = [ApplicationError("store unavailable") for _ in range(6)]
     state = await harness.create(harness.payment())
     await eventually(lambda: harness.records, seconds=20)
     assert PaymentState.model_validate_json(harness.records[0].snapshot) == state
     assert await harness.state(PAYMENT) == state
 
 
-async def test_a_look_up_that_a_notification_asked_for_is_owed_until_the_psp_answers(
+async def test_a_look_up_requested_by_a_notification_is_repeated_until_the_psp_answers(
     harness: WorkflowHarness,
 ) -> None:
-    back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
+    chargeback = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
     charged_back = PspReply(
-        outcome=paid().model_copy(update={"facts": (*paid().facts, back)}),
+        outcome=paid().model_copy(update={"facts": (*paid().facts, chargeback)}),
         evidence=EvidenceKind.READ,
     )
     harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     harness.answers[activity_plans.FETCH_PAYMENT.name] = [
-        ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
+        ApplicationError("unavailable", type=PspFailure.UNAVAILABLE, non_retryable=True),
         charged_back,
     ]
     start = harness.payment()
@@ -519,14 +527,14 @@ async def test_four_hundred_days_with_refunds_and_chargebacks_stay_small(
         await harness.client.close_reservation(
             resumed, ReservationResult(by=by, booked=True, refund=refund)
         )
-    backs = [
+    chargebacks = [
         Fact(kind=FactKind.CHARGED_BACK, id=f"cb_{number}", amount=Decimal("5.00"))
         for number in range(3)
     ]
-    for number, back in enumerate(backs):
+    for number, chargeback in enumerate(chargebacks):
         await harness.advance_time(PAYMENT, timedelta(days=25))
-        outcome = Approved(psp_id="ch_1", facts=(back,))
-        await harness.notify(start, says(outcome, f"evt_{number}"))
+        outcome = Approved(psp_id="ch_1", facts=(chargeback,))
+        await harness.notify(start, notification_of(outcome, f"evt_{number}"))
         await eventually(lambda: len(harness.webhooks) > number)  # noqa: B023 - awaited here
     state = await harness.state(PAYMENT)
     assert state.refundable == Decimal("45.00")
@@ -551,7 +559,7 @@ async def test_a_debit_that_stays_open_for_weeks_asks_for_attention(
     assert state.attention is not None
 
 
-async def test_a_worker_without_memory_comes_to_the_same_end(
+async def test_a_worker_without_a_cache_reaches_the_same_end(
     uncached_harness: WorkflowHarness,
 ) -> None:
     harness = uncached_harness
@@ -561,7 +569,7 @@ async def test_a_worker_without_memory_comes_to_the_same_end(
     state = await harness.create(start)
     await harness.advance_time(PAYMENT, timedelta(days=2))
     await harness.handle(PAYMENT).cancel()
-    await harness.notify(start, says(paid()))
+    await harness.notify(start, notification_of(paid()))
     await eventually(lambda: harness.webhooks)
     resumed = start.model_copy(update={"resume": state})
     request = ReserveRequest(by="r1", amount=Decimal("4.00"), currency="EUR")
@@ -571,7 +579,7 @@ async def test_a_worker_without_memory_comes_to_the_same_end(
     assert await harness.handle(PAYMENT).result() == "Succeeded"
 
 
-async def test_a_payment_reopened_without_an_answer_asks_instead_of_sending_again(
+async def test_a_payment_reopened_without_an_outcome_is_looked_up_and_not_sent_again(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [
@@ -599,7 +607,7 @@ async def test_a_payment_reopened_without_an_answer_asks_instead_of_sending_agai
     assert len(harness.calls_of(activity_plans.CHARGE)) == sent
 
 
-async def test_a_refusal_after_an_attempt_without_an_answer_proves_nothing(
+async def test_a_rejection_after_an_attempt_without_an_answer_is_not_a_failure(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [
@@ -611,7 +619,7 @@ async def test_a_refusal_after_an_attempt_without_an_answer_proves_nothing(
     assert state.failure is None
 
 
-async def test_a_psp_that_recognises_no_repetition_is_sent_nothing_twice(
+async def test_nothing_is_sent_twice_to_a_psp_without_idempotency(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [
@@ -627,14 +635,16 @@ async def test_a_psp_that_recognises_no_repetition_is_sent_nothing_twice(
     assert (state.status, len(harness.calls_of(activity_plans.CHARGE))) == (Status.Pending, 1)
     assert len(harness.calls_of(activity_plans.FETCH_PAYMENT)) > 5
     assert "has not decided for a long time" in state.attention
-    await harness.notify(start, says(paid()))
+    await harness.notify(start, notification_of(paid()))
     await eventually(lambda: len(harness.webhooks) == 1)
     assert (await harness.state(PAYMENT)).status is Status.Succeeded
 
 
-async def test_what_surely_was_not_sent_is_sent_again_even_then(harness: WorkflowHarness) -> None:
-    away = ApplicationError("away", 1, type=PspFailure.UNAVAILABLE)
-    harness.answers[activity_plans.CHARGE.name] = [away, away, approved("ch_1")]
+async def test_a_call_that_was_not_sent_is_repeated_without_idempotency(
+    harness: WorkflowHarness,
+) -> None:
+    unavailable = ApplicationError("unavailable", 1, type=PspFailure.UNAVAILABLE)
+    harness.answers[activity_plans.CHARGE.name] = [unavailable, unavailable, approved("ch_1")]
     start = harness.payment(key_window_seconds=0)
     with time_skipping_disabled(harness.env):
         await harness.client.ensure_started(start)

@@ -45,7 +45,7 @@ def ended(status: Status, evidence: EvidenceKind = EvidenceKind.READ) -> PspRepl
     return PspReply(outcome=outcome, evidence=evidence)
 
 
-def reopening(start: PreauthInput, state: PreauthState) -> PreauthInput:
+def resumed_input(start: PreauthInput, state: PreauthState) -> PreauthInput:
     return start.model_copy(update={"resume": state})
 
 
@@ -58,12 +58,12 @@ async def test_a_plain_preauth_succeeds_and_activates_its_agreement_once(
     assert state.status is Status.Succeeded
     assert state.authorized_amount == Decimal("10.00")
     request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
-    await harness.client.reserve(reopening(start, state), request)
+    await harness.client.reserve(resumed_input(start, state), request)
     await eventually(lambda: len(harness.records) == 2)
     assert [record.activate_agreement for record in harness.records] == [True, False]
 
 
-async def test_nothing_reserved_means_nothing_to_wait_for(harness: WorkflowHarness) -> None:
+async def test_a_preauth_without_a_reservation_completes_at_once(harness: WorkflowHarness) -> None:
     stored = Approved(psp_id="mdt_1", facts=())
     harness.answers[activity_plans.AUTHORIZE.name] = [
         PspReply(outcome=stored, evidence=EvidenceKind.ANSWER)
@@ -74,7 +74,7 @@ async def test_nothing_reserved_means_nothing_to_wait_for(harness: WorkflowHarne
     assert await harness.handle(PREAUTH).result() == "Succeeded"
 
 
-async def test_finalize_asks_the_psp_and_a_later_notification_finds_the_work_done(
+async def test_finalize_asks_the_psp_and_a_later_notification_changes_nothing(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.AUTHORIZE.name] = [redirect()]
@@ -85,7 +85,7 @@ async def test_finalize_asks_the_psp_and_a_later_notification_finds_the_work_don
     assert state.psp_session_id == "cs_1"
     assert state.psp_transaction_id is None
 
-    state = await harness.client.finalize(reopening(start, state))
+    state = await harness.client.finalize(resumed_input(start, state))
     assert state.status is Status.Succeeded
     assert state.evidence is not None
     assert state.evidence.kind is EvidenceKind.READ
@@ -98,7 +98,9 @@ async def test_finalize_asks_the_psp_and_a_later_notification_finds_the_work_don
     assert len(harness.webhooks) == 1
 
 
-async def test_a_notification_completes_what_nobody_finalizes(harness: WorkflowHarness) -> None:
+async def test_a_notification_completes_a_preauth_that_is_not_finalized(
+    harness: WorkflowHarness,
+) -> None:
     harness.answers[activity_plans.AUTHORIZE.name] = [redirect()]
     start = harness.preauth()
     await harness.create(start)
@@ -109,7 +111,7 @@ async def test_a_notification_completes_what_nobody_finalizes(harness: WorkflowH
     assert state.evidence.kind is EvidenceKind.NOTIFICATION
 
 
-async def test_an_untrusted_notification_makes_the_workflow_ask(harness: WorkflowHarness) -> None:
+async def test_an_untrusted_notification_causes_a_look_up(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.AUTHORIZE.name] = [redirect()]
     harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [reserved(EvidenceKind.READ)]
     start = harness.preauth()
@@ -119,13 +121,15 @@ async def test_an_untrusted_notification_makes_the_workflow_ask(harness: Workflo
     assert (await harness.state(PREAUTH)).evidence.kind is EvidenceKind.READ
 
 
-async def test_an_abandoned_checkout_expires_by_the_psps_word(harness: WorkflowHarness) -> None:
+async def test_an_abandoned_checkout_expires_when_the_psp_reports_it(
+    harness: WorkflowHarness,
+) -> None:
     harness.answers[activity_plans.AUTHORIZE.name] = [redirect()]
     still_open = redirect().model_copy(update={"evidence": EvidenceKind.READ})
     harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [
         still_open,
         still_open,
-        ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
+        ApplicationError("unavailable", type=PspFailure.UNAVAILABLE, non_retryable=True),
         ended(Status.Expired),
     ]
     await harness.create(harness.preauth())
@@ -134,7 +138,7 @@ async def test_an_abandoned_checkout_expires_by_the_psps_word(harness: WorkflowH
     assert len(harness.webhooks) == 1
 
 
-async def test_a_reservation_expires_even_if_the_psp_forgets_to_say_so(
+async def test_a_reservation_expires_even_if_the_psp_does_not_report_it(
     harness: WorkflowHarness,
 ) -> None:
     reply = reserved()
@@ -154,7 +158,7 @@ async def test_a_captured_reservation_does_not_expire(harness: WorkflowHarness) 
     harness.answers[activity_plans.AUTHORIZE.name] = [reserved()]
     start = harness.preauth()
     state = await harness.create(start)
-    resumed = reopening(start, state)
+    resumed = resumed_input(start, state)
     request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
     assert (await harness.client.reserve(resumed, request)).psp_id == "auth_1"
     await harness.advance_time(PREAUTH, timedelta(days=8))
@@ -168,7 +172,7 @@ async def test_cancel_is_confirmed_by_a_void_and_repeats_succeed(harness: Workfl
     harness.answers[activity_plans.VOID.name] = [ended(Status.Cancelled, EvidenceKind.ANSWER)]
     start = harness.preauth()
     state = await harness.create(start)
-    resumed = reopening(start, state)
+    resumed = resumed_input(start, state)
     replies = await asyncio.gather(*(harness.client.cancel(resumed) for _ in range(3)))
     assert {reply.status for reply in replies} == {CancelStatus.Succeeded}
     assert len(harness.calls_of(activity_plans.VOID)) == 1
@@ -187,12 +191,12 @@ async def test_capture_and_cancel_exclude_each_other(harness: WorkflowHarness) -
         )
 
     harness.answers[activity_plans.VOID.name] = [
-        ApplicationError("away", type=PspFailure.UNAVAILABLE),
+        ApplicationError("unavailable", type=PspFailure.UNAVAILABLE),
         refuses,
     ]
     start = harness.preauth()
     state = await harness.create(start)
-    resumed = reopening(start, state)
+    resumed = resumed_input(start, state)
     cancelling = asyncio.create_task(harness.client.cancel(resumed))
     await eventually(lambda: harness.calls_of(activity_plans.VOID))
     request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
@@ -215,7 +219,7 @@ async def test_an_open_checkout_can_be_cancelled(harness: WorkflowHarness) -> No
     harness.answers[activity_plans.VOID.name] = [ended(Status.Cancelled, EvidenceKind.ANSWER)]
     start = harness.preauth()
     state = await harness.create(start)
-    reply = await harness.client.cancel(reopening(start, state))
+    reply = await harness.client.cancel(resumed_input(start, state))
     assert reply.status is CancelStatus.Succeeded
     assert harness.calls_of(activity_plans.VOID)[0].psp_id == "cs_1"
 
@@ -230,7 +234,7 @@ async def test_a_closed_preauth_without_reservation_can_still_be_cancelled(
     start = harness.preauth(requested_amount=Decimal(0))
     state = await harness.create(start)
     await harness.handle(PREAUTH).result()
-    reply = await harness.client.cancel(reopening(start, state))
+    reply = await harness.client.cancel(resumed_input(start, state))
     assert reply.status is CancelStatus.Succeeded
     assert harness.calls_of(activity_plans.VOID) == []
     assert (await harness.state(PREAUTH)).status is Status.Cancelled
@@ -243,7 +247,7 @@ async def test_a_reservation_that_lapsed_during_a_failed_capture_expires_afterwa
     harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [ended(Status.Expired)]
     start = harness.preauth()
     state = await harness.create(start)
-    resumed = reopening(start, state)
+    resumed = resumed_input(start, state)
     request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
     await harness.client.reserve(resumed, request)
     await harness.advance_time(PREAUTH, timedelta(days=8))
@@ -254,28 +258,28 @@ async def test_a_reservation_that_lapsed_during_a_failed_capture_expires_afterwa
     assert len(harness.webhooks) == 1
 
 
-async def test_a_capture_that_comes_before_the_answer_is_asked_to_come_again(
+async def test_a_capture_before_the_outcome_is_undecided(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.AUTHORIZE.name] = [redirect()]
     start = harness.preauth()
     state = await harness.create(start)
     request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
-    grant = await harness.client.reserve(reopening(start, state), request)
-    assert grant.undecided
+    reply = await harness.client.reserve(resumed_input(start, state), request)
+    assert reply.undecided
     await harness.notify(start, NotificationResult(outcome=reserved().outcome, event_id="evt_1"))
     await eventually(lambda: harness.webhooks)
-    grant = await harness.client.reserve(reopening(start, state), request)
-    assert (grant.psp_id, grant.refusal, grant.undecided) == ("auth_1", None, False)
+    reply = await harness.client.reserve(resumed_input(start, state), request)
+    assert (reply.psp_id, reply.refusal, reply.undecided) == ("auth_1", None, False)
 
 
-async def test_a_capture_that_arrives_after_its_own_end_does_not_hold_the_preauth(
+async def test_a_capture_attempt_that_arrives_after_its_end_does_not_reserve(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.AUTHORIZE.name] = [reserved()]
     harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [reserved()]
     start = harness.preauth()
-    resumed = reopening(start, await harness.create(start))
+    resumed = resumed_input(start, await harness.create(start))
     at = datetime(2026, 1, 16, 10, tzinfo=UTC)
     request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR", at=at)
     assert not (await harness.client.reserve(resumed, request)).superseded
@@ -286,7 +290,7 @@ async def test_a_capture_that_arrives_after_its_own_end_does_not_hold_the_preaut
     assert (await harness.client.reserve(resumed, again)).psp_id == "auth_1"
 
 
-async def test_a_void_that_was_only_accepted_keeps_captures_out_until_it_is_done(
+async def test_captures_are_refused_while_an_accepted_void_is_not_executed(
     harness: WorkflowHarness,
 ) -> None:
     accepted = PspReply(outcome=Pending(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
@@ -297,7 +301,7 @@ async def test_a_void_that_was_only_accepted_keeps_captures_out_until_it_is_done
         ended(Status.Cancelled),
     ]
     start = harness.preauth()
-    resumed = reopening(start, await harness.create(start))
+    resumed = resumed_input(start, await harness.create(start))
     assert (await harness.client.cancel(resumed)).status is CancelStatus.Pending
     await harness.advance_time(PREAUTH, timedelta(minutes=10))
     request = ReserveRequest(by="p1", amount=Decimal("10.00"), currency="EUR")
@@ -309,7 +313,7 @@ async def test_a_void_that_was_only_accepted_keeps_captures_out_until_it_is_done
     assert len(harness.calls_of(activity_plans.VOID)) == 1
 
 
-async def test_a_void_that_was_accepted_and_forgotten_asks_for_attention(
+async def test_a_void_that_was_accepted_and_not_executed_flags_attention(
     harness: WorkflowHarness,
 ) -> None:
     accepted = PspReply(outcome=Pending(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
@@ -319,7 +323,7 @@ async def test_a_void_that_was_accepted_and_forgotten_asks_for_attention(
         reserved(EvidenceKind.READ, days=30)
     ]
     start = harness.preauth()
-    resumed = reopening(start, await harness.create(start))
+    resumed = resumed_input(start, await harness.create(start))
     await harness.client.cancel(resumed)
     await harness.advance_time(PREAUTH, timedelta(days=4))
     state = await harness.state(PREAUTH)

@@ -37,14 +37,14 @@ START = ReconcileInput(merchant_id="m")
 TEN = Decimal("10.00")
 
 
-def made(
-    psp_id: str, amount: str, standing: MovementStatus = MovementStatus.BOOKED
+def build_movement(
+    psp_id: str, amount: str, status: MovementStatus = MovementStatus.BOOKED
 ) -> ExternalMovement:
     return ExternalMovement(
         psp_id=psp_id,
         amount=Decimal(amount),
         currency="EUR",
-        status=standing,
+        status=status,
         booked_on=date(2026, 1, 16),
     )
 
@@ -60,19 +60,19 @@ class TestRefundOfTheDashboard:
         start = harness.payment()
         await harness.create(start)
         for _ in range(3):
-            await harness.client.record_external_movement(start, made("re_9", "4.00"))
+            await harness.client.record_external_movement(start, build_movement("re_9", "4.00"))
         await eventually(lambda: harness.webhooks)
         state = await harness.state(TransactionKind.PAYMENT)
         assert (state.refunded, state.refundable) == (Decimal("4.00"), Decimal("6.00"))
         assert [webhook.transaction_id for webhook in harness.webhooks] == [harness.transaction_id]
         assert '"psp:re_9"' in harness.records[-1].snapshot
 
-    async def test_a_refund_of_ours_then_gets_what_is_left(self, harness: WorkflowHarness) -> None:
+    async def test_our_own_refund_can_reserve_only_the_rest(self, harness: WorkflowHarness) -> None:
         harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         start = harness.payment()
         state = await harness.create(start)
         await harness.client.record_external_movement(
-            start, made("re_9", "4.00", MovementStatus.OPEN)
+            start, build_movement("re_9", "4.00", MovementStatus.OPEN)
         )
         resumed = start.model_copy(update={"resume": state})
         too_much = ReserveRequest(by="r1", amount=Decimal("6.01"), currency="EUR")
@@ -90,7 +90,7 @@ class TestRefundOfTheDashboard:
         await harness.advance_time(TransactionKind.PAYMENT, timedelta(days=401))
         await harness.handle(TransactionKind.PAYMENT).result()
         await harness.client.record_external_movement(
-            start.model_copy(update={"resume": state}), made("re_9", "4.00")
+            start.model_copy(update={"resume": state}), build_movement("re_9", "4.00")
         )
         await eventually(lambda: harness.webhooks)
         assert (await harness.state(TransactionKind.PAYMENT)).refunded == Decimal("4.00")
@@ -101,7 +101,7 @@ class TestCaptureOfTheDashboard:
         harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
         start = harness.preauth()
         before = await harness.create(start)
-        await harness.client.record_external_movement(start, made("ch_9", "10.00"))
+        await harness.client.record_external_movement(start, build_movement("ch_9", "10.00"))
         assert await harness.handle(TransactionKind.PREAUTH).result() == "Succeeded"
         assert len(harness.webhooks) == 1
         state = await harness.state(TransactionKind.PREAUTH)
@@ -111,13 +111,13 @@ class TestCaptureOfTheDashboard:
         assert cancelled.status is PaymentCancellationStatus.NotCancelled
         assert harness.calls_of(activity_plans.VOID) == []
 
-    async def test_a_payment_of_the_same_amount_is_told_of_it(
+    async def test_a_payment_of_the_same_amount_receives_its_id(
         self, harness: WorkflowHarness
     ) -> None:
         harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
         start = harness.preauth()
         await harness.create(start)
-        await harness.client.record_external_movement(start, made("ch_9", "6.00"))
+        await harness.client.record_external_movement(start, build_movement("ch_9", "6.00"))
         await harness.handle(TransactionKind.PREAUTH).result()
         resumed = start.model_copy(update={"resume": await harness.state(TransactionKind.PREAUTH)})
         other = ReserveRequest(by="p1", amount=TEN, currency="EUR")
@@ -129,12 +129,12 @@ class TestCaptureOfTheDashboard:
             reply = await harness.client.reserve(resumed, same)
             assert (reply.taken_by, reply.refusal) == ("ch_9", None)
 
-    async def test_it_does_not_expire_any_more(self, harness: WorkflowHarness) -> None:
+    async def test_an_open_external_capture_prevents_expiry(self, harness: WorkflowHarness) -> None:
         harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
         start = harness.preauth()
         await harness.create(start)
         await harness.client.record_external_movement(
-            start, made("ch_9", "10.00", MovementStatus.OPEN)
+            start, build_movement("ch_9", "10.00", MovementStatus.OPEN)
         )
         await harness.advance_time(TransactionKind.PREAUTH, timedelta(days=8))
         state = await harness.state(TransactionKind.PREAUTH)
@@ -156,7 +156,9 @@ class TestLookUp:
         assert (await harness.state(TransactionKind.PAYMENT)).refundable == 0
         assert [call.psp_id for call in harness.calls_of(activity_plans.FETCH_PAYMENT)] == ["psp_1"]
 
-    async def test_a_second_movement_shows_by_its_own_id(self, harness: WorkflowHarness) -> None:
+    async def test_a_second_movement_is_looked_up_by_its_own_id(
+        self, harness: WorkflowHarness
+    ) -> None:
         harness.answers[activity_plans.CHARGE.name] = [approved("ch_1", psp_id="ch_1")]
         harness.answers[activity_plans.FETCH_PAYMENT.name] = [
             lambda call: approved(
@@ -171,11 +173,11 @@ class TestLookUp:
         assert state.paid == Decimal("20.00")
         assert "ch_2" in {call.psp_id for call in harness.calls_of(activity_plans.FETCH_PAYMENT)}
 
-    async def test_it_is_owed_until_the_psp_answers(self, harness: WorkflowHarness) -> None:
+    async def test_it_is_repeated_until_the_psp_answers(self, harness: WorkflowHarness) -> None:
         harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
         back = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=TEN)
         harness.answers[activity_plans.FETCH_PAYMENT.name] = [
-            ApplicationError("away", type=PspFailure.UNAVAILABLE, non_retryable=True),
+            ApplicationError("unavailable", type=PspFailure.UNAVAILABLE, non_retryable=True),
             PspReply(outcome=Approved(psp_id="psp_1", facts=(back,)), evidence=EvidenceKind.READ),
         ]
         start = harness.payment()
@@ -186,8 +188,8 @@ class TestLookUp:
         await eventually(lambda: harness.webhooks)
 
 
-class Steps:
-    """The three activities, saying what a test wrote down; the last answer stays."""
+class FakeSteps:
+    """Fakes of the three activities with scripted results; the last one is repeated."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[StepReport | ApplicationError]] = {
@@ -199,7 +201,7 @@ class Steps:
             )
         }
         self.called: list[str] = []
-        self.asked: list[ReconcileInput] = []
+        self.inputs: list[ReconcileInput] = []
 
     def activities(self) -> list[Callable[..., Any]]:
         return [self._activity(name) for name in self.answers]
@@ -208,7 +210,7 @@ class Steps:
         @activity.defn(name=name)
         async def run(start: ReconcileInput) -> StepReport:
             self.called.append(name)
-            self.asked.append(start)
+            self.inputs.append(start)
             script = self.answers[name]
             answer = script.pop(0) if len(script) > 1 else script[0]
             if isinstance(answer, ApplicationError):
@@ -219,19 +221,19 @@ class Steps:
 
 
 @pytest.fixture
-async def steps(env: WorkflowEnvironment) -> AsyncIterator[tuple[Steps, str]]:
-    made, queue = Steps(), f"test-{uuid4().hex}"
+async def steps(env: WorkflowEnvironment) -> AsyncIterator[tuple[FakeSteps, str]]:
+    fake_steps, queue = FakeSteps(), f"test-{uuid4().hex}"
     async with Worker(
         env.client,
         task_queue=queue,
         workflows=[ReconcileWorkflow],
-        activities=made.activities(),
+        activities=fake_steps.activities(),
         workflow_runner=runner(),
     ):
-        yield made, queue
+        yield fake_steps, queue
 
 
-async def reconciled(
+async def run_reconciliation(
     env: WorkflowEnvironment, queue: str, start: ReconcileInput = START
 ) -> tuple[ReconcileReport, WorkflowHistory]:
     handle = await env.client.start_workflow(
@@ -243,65 +245,67 @@ async def reconciled(
 
 class TestRun:
     async def test_it_adds_up_what_its_steps_counted(
-        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+        self, env: WorkflowEnvironment, steps: tuple[FakeSteps, str]
     ) -> None:
-        made, queue = steps
-        made.answers[activity_plans.REPAIR_EVENTS.name] = [
+        fake_steps, queue = steps
+        fake_steps.answers[activity_plans.REPAIR_EVENTS.name] = [
             StepReport(counts={"listed": 100}, more=True),
             StepReport(counts={"listed": 7, "repaired": 1}),
         ]
-        made.answers[activity_plans.SWEEP_MOVEMENTS.name] = [StepReport(counts={"matched": 3})]
-        report, history = await reconciled(env, queue)
+        fake_steps.answers[activity_plans.SWEEP_MOVEMENTS.name] = [
+            StepReport(counts={"matched": 3})
+        ]
+        report, history = await run_reconciliation(env, queue)
         assert report == ReconcileReport(
             events={"listed": 107, "repaired": 1}, movements={"matched": 3}
         )
         assert sum(event.ByteSize() for event in history.events) < 12 * 1024
 
     async def test_a_step_without_end_goes_on_in_the_next_run(
-        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+        self, env: WorkflowEnvironment, steps: tuple[FakeSteps, str]
     ) -> None:
-        made, queue = steps
-        made.answers[activity_plans.SWEEP_MOVEMENTS.name] = [
+        fake_steps, queue = steps
+        fake_steps.answers[activity_plans.SWEEP_MOVEMENTS.name] = [
             StepReport(counts={"matched": 1}, more=True)
         ]
-        report, _ = await reconciled(env, queue)
+        report, _ = await run_reconciliation(env, queue)
         assert report.movements == {"matched": MAX_ROUNDS}
-        assert made.called[-1] == activity_plans.SAMPLE_FINAL.name
+        assert fake_steps.called[-1] == activity_plans.SAMPLE_FINAL.name
 
-    async def test_a_psp_that_is_away_fails_no_run_and_no_other_step(
-        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+    async def test_an_unavailable_psp_fails_neither_the_run_nor_other_steps(
+        self, env: WorkflowEnvironment, steps: tuple[FakeSteps, str]
     ) -> None:
-        made, queue = steps
-        away = ApplicationError("The PSP was not reached", type=PspFailure.UNAVAILABLE)
-        made.answers[activity_plans.REPAIR_EVENTS.name] = [away]
-        made.answers[activity_plans.SAMPLE_FINAL.name] = [StepReport(counts={"matched": 2})]
-        report, _ = await reconciled(env, queue)
+        fake_steps, queue = steps
+        unavailable = ApplicationError("The PSP was not reached", type=PspFailure.UNAVAILABLE)
+        fake_steps.answers[activity_plans.REPAIR_EVENTS.name] = [unavailable]
+        fake_steps.answers[activity_plans.SAMPLE_FINAL.name] = [StepReport(counts={"matched": 2})]
+        report, _ = await run_reconciliation(env, queue)
         assert report.problems == {activity_plans.REPAIR_EVENTS.name: "The PSP was not reached"}
         assert report.sample == {"matched": 2}
-        made.answers[activity_plans.REPAIR_EVENTS.name] = [StepReport(counts={"listed": 1})]
-        report, _ = await reconciled(env, queue)
+        fake_steps.answers[activity_plans.REPAIR_EVENTS.name] = [StepReport(counts={"listed": 1})]
+        report, _ = await run_reconciliation(env, queue)
         assert (report.events, report.problems) == ({"listed": 1}, {})
 
-    async def test_a_span_of_time_is_crossed_and_nothing_else_is_done(
-        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+    async def test_a_period_is_compared_and_nothing_else_is_done(
+        self, env: WorkflowEnvironment, steps: tuple[FakeSteps, str]
     ) -> None:
-        made, queue = steps
+        fake_steps, queue = steps
         since = datetime(2026, 1, 15, tzinfo=UTC)
         middle, until = since + timedelta(hours=1), since + timedelta(hours=2)
-        made.answers[activity_plans.SWEEP_MOVEMENTS.name] = [
+        fake_steps.answers[activity_plans.SWEEP_MOVEMENTS.name] = [
             StepReport(counts={"matched": 3}, more=True, reached=middle),
             StepReport(counts={"stray": 1}, reached=until),
         ]
         start = START.model_copy(update={"since": since, "until": until})
-        report, _ = await reconciled(env, queue, start)
+        report, _ = await run_reconciliation(env, queue, start)
         assert report.movements == {"matched": 3, "stray": 1}
         assert (report.reached, report.more) == (until, False)
-        assert [asked.since for asked in made.asked] == [since, middle]
-        assert made.called == [activity_plans.SWEEP_MOVEMENTS.name] * 2
+        assert [start.since for start in fake_steps.inputs] == [since, middle]
+        assert fake_steps.called == [activity_plans.SWEEP_MOVEMENTS.name] * 2
 
 
-class Merchants:
-    """The part of the store that schedules are made from."""
+class FakeMerchants:
+    """Fake of the store, as far as schedules need it."""
 
     def __init__(self, *names: str) -> None:
         self.names = list(names)
@@ -311,20 +315,20 @@ class Merchants:
 
 
 @asynccontextmanager
-async def kept(
+async def open_keeper(
     client: Client, queue: str, minutes: int, *names: str
-) -> AsyncIterator[tuple[ReconciliationSchedules, Merchants]]:
-    merchants = Merchants(*names)
+) -> AsyncIterator[tuple[ReconciliationSchedules, FakeMerchants]]:
+    merchants = FakeMerchants(*names)
     store = cast(Store, merchants)
     yield ReconciliationSchedules(store, client, queue, timedelta(minutes=minutes)), merchants
 
 
 class TestSchedule:
-    async def test_every_merchant_has_one_also_one_that_is_added_later(
+    async def test_every_merchant_has_a_schedule_also_one_added_later(
         self, env: WorkflowEnvironment
     ) -> None:
         first, second = f"a-{uuid4().hex}", f"b-{uuid4().hex}"
-        async with kept(env.client, "q", 5, first) as (keeper, merchants):
+        async with open_keeper(env.client, "q", 5, first) as (keeper, merchants):
             assert await keeper.run() == 1
             merchants.names.append(second)
             assert await keeper.run() == 1
@@ -334,29 +338,29 @@ class TestSchedule:
             assert described.schedule.spec.intervals[0].every == timedelta(minutes=5)
             assert described.schedule.policy.overlap is ScheduleOverlapPolicy.SKIP
 
-    async def test_a_worker_started_with_another_pause_changes_it_and_nothing_else(
+    async def test_a_changed_interval_is_applied_and_nothing_else_changes(
         self, env: WorkflowEnvironment
     ) -> None:
         name = f"c-{uuid4().hex}"
         handle = env.client.get_schedule_handle(schedule_id(name))
-        async with kept(env.client, "q", 5, name) as (keeper, _):
+        async with open_keeper(env.client, "q", 5, name) as (keeper, _):
             await keeper.run()
-        await handle.pause(note="the PSP asked us to")
-        async with kept(env.client, "q", 7, name) as (keeper, _):
+        await handle.pause(note="requested by the PSP")
+        async with open_keeper(env.client, "q", 7, name) as (keeper, _):
             await keeper.run()
         described = await handle.describe()
         assert described.schedule.spec.intervals[0].every == timedelta(minutes=7)
         assert described.schedule.state.paused
-        assert described.schedule.state.note == "the PSP asked us to"
+        assert described.schedule.state.note == "requested by the PSP"
 
     async def test_it_runs_the_workflow(
-        self, env: WorkflowEnvironment, steps: tuple[Steps, str]
+        self, env: WorkflowEnvironment, steps: tuple[FakeSteps, str]
     ) -> None:
-        made, queue = steps
+        fake_steps, queue = steps
         name = f"d-{uuid4().hex}"
-        async with kept(env.client, queue, 60, name) as (keeper, _):
+        async with open_keeper(env.client, queue, 60, name) as (keeper, _):
             await keeper.run()
         handle = env.client.get_schedule_handle(schedule_id(name))
         await handle.trigger()
-        await eventually(lambda: len(made.called) >= 3, 20)
+        await eventually(lambda: len(fake_steps.called) >= 3, 20)
         await handle.delete()

@@ -19,7 +19,7 @@ DONE = approved("re_1", kind=FactKind.REFUNDED, psp_id="re_1")
 PENDING = PspReply(outcome=Pending(psp_id="re_1"), evidence=EvidenceKind.ANSWER)
 
 
-async def test_a_refund_names_its_payment_and_settles_with_the_answer(
+async def test_a_refund_names_its_payment_and_closes_its_reservation_with_the_response(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.REFUND.name] = [DONE.model_copy(update={"settled": True})]
@@ -32,7 +32,7 @@ async def test_a_refund_names_its_payment_and_settles_with_the_answer(
     assert harness.webhooks == []
 
 
-async def test_a_pending_refund_settles_with_its_payment_when_it_is_known(
+async def test_a_pending_refund_closes_its_reservation_when_it_succeeds(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.REFUND.name] = [PENDING]
@@ -48,7 +48,7 @@ async def test_a_pending_refund_settles_with_its_payment_when_it_is_known(
     assert len(harness.webhooks) == 1
 
 
-async def test_a_refund_that_fails_later_gives_its_reservation_back(
+async def test_a_refund_that_fails_later_releases_its_reservation(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.REFUND.name] = [PENDING]
@@ -61,19 +61,19 @@ async def test_a_refund_that_fails_later_gives_its_reservation_back(
     (call,) = harness.reservation_results
     assert not call.settlement.booked
     assert call.settlement.refund is None
-    # Who hears of the failure may ask for the same money at once.
+    # A reader of the failure may request the same money at once.
     assert harness.order.index("reservation closed") < harness.order.index("recorded Failed")
 
 
-async def test_a_refund_that_came_back_is_settled_once_more(harness: WorkflowHarness) -> None:
+async def test_a_returned_refund_is_reported_to_its_payment_again(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.REFUND.name] = [PENDING]
     start = harness.refund()
     state = await harness.create(start)
     await harness.notify(start, NotificationResult(outcome=DONE.outcome, event_id="evt_1"))
     await harness.handle(REFUND).result()
-    bounced = Declined(code=PaymentErrorCode.Rejected, psp_id="re_1")
-    reopening = start.model_copy(update={"resume": state})
-    await harness.notify(reopening, NotificationResult(outcome=bounced, event_id="evt_2"))
+    returned = Declined(code=PaymentErrorCode.Rejected, psp_id="re_1")
+    resumed = start.model_copy(update={"resume": state})
+    await harness.notify(resumed, NotificationResult(outcome=returned, event_id="evt_2"))
     await eventually(lambda: len(harness.reservation_results) == 2)
     await harness.handle(REFUND).result()
     refund = harness.reservation_results[-1].settlement.refund
@@ -98,10 +98,10 @@ async def test_a_refused_reservation_is_a_failed_refund(harness: WorkflowHarness
     assert harness.reservation_results == []
 
 
-async def test_a_failure_told_between_two_attempts_calls_off_the_next_one(
+async def test_a_failure_reported_between_two_attempts_cancels_the_next_one(
     harness: WorkflowHarness,
 ) -> None:
-    """It would reserve once more, and nobody would ever give that back."""
+    """It would reserve again, and that reservation would never be released."""
     lost = ApplicationError("lost", 1, type=PspFailure.UNKNOWN)
     declined = Declined(code=PaymentErrorCode.Rejected)
     harness.answers[activity_plans.REFUND.name] = [lost]
@@ -123,7 +123,7 @@ async def test_a_failure_told_between_two_attempts_calls_off_the_next_one(
     assert not call.settlement.booked
 
 
-async def test_two_who_learn_of_the_failure_at_once_tell_the_payment_once(
+async def test_a_failure_learned_twice_at_once_is_reported_to_the_payment_once(
     harness: WorkflowHarness,
 ) -> None:
     await refund_failure_learned_twice(harness)

@@ -1,4 +1,4 @@
-"""What an operator can search transactions by, from start to end and over several runs."""
+"""Search attributes of transactions, from start to end and over several runs."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -37,7 +37,7 @@ UPSERTED = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
 
 
 async def upserts(harness: WorkflowHarness) -> list[dict[str, Any]]:
-    """What each upsert changed, in order."""
+    """Return what each upsert changed, in order."""
     history = await harness.handle(PAYMENT).fetch_history()
     fields = [
         event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields
@@ -45,12 +45,14 @@ async def upserts(harness: WorkflowHarness) -> list[dict[str, Any]]:
         if event.event_type == UPSERTED
     ]
     converter = pydantic_data_converter.payload_converter
-    return [{name: converter.from_payload(one[name]) for name in one} for one in fields]
+    return [
+        {name: converter.from_payload(payloads[name]) for name in payloads} for payloads in fields
+    ]
 
 
-async def shown(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
-    found = (await handle.describe()).typed_search_attributes
-    return {pair.key.name: pair.value for pair in found if pair.key in search_attributes.KEYS}
+async def describe_attributes(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
+    attributes = (await handle.describe()).typed_search_attributes
+    return {pair.key.name: pair.value for pair in attributes if pair.key in search_attributes.KEYS}
 
 
 class TestValues:
@@ -79,14 +81,14 @@ class TestValues:
             "NeedsAttention": False,
         }
 
-    def test_a_reopened_one_shows_what_is_known(self) -> None:
+    def test_a_reopened_transaction_starts_with_its_known_values(self) -> None:
         state = payment(status=Status.Succeeded, psp_transaction_id="ch_1", attention="Look.")
         given = search_attributes.initial_attributes(self.start(resume=state))
         assert given[search_attributes.TRANSACTION_STATUS] == "Succeeded"
         assert given[search_attributes.PSP_TRANSACTION_ID] == "ch_1"
         assert given[search_attributes.NEEDS_ATTENTION] is True
 
-    def test_what_is_too_long_for_the_database_is_cut(self) -> None:
+    def test_values_too_long_for_the_database_are_truncated(self) -> None:
         given = search_attributes.initial_attributes(self.start(agreement_id="a" * 300))
         assert given[search_attributes.AGREEMENT_ID] == "a" * 255
 
@@ -102,7 +104,7 @@ class TestValues:
         ]
         assert search_attributes.compute_updates(then, then) == []
 
-    def test_a_value_that_is_gone_is_unset(self) -> None:
+    def test_a_removed_value_is_unset(self) -> None:
         start = self.start()
         known = search_attributes.attribute_values(
             start, payment(psp_transaction_id="ch_1"), WebhookState.NONE
@@ -111,7 +113,7 @@ class TestValues:
         (update,) = search_attributes.compute_updates(known, unknown)
         assert (update.key.name, update.value) == ("PspTransactionId", None)
 
-    def test_other_attributes_are_none_of_ours(self) -> None:
+    def test_other_attributes_are_ignored(self) -> None:
         other = SearchAttributeKey.for_keyword("TemporalChangeVersion")
         assert search_attributes.read_values(TypedSearchAttributes([])) is None
         assert (
@@ -120,11 +122,11 @@ class TestValues:
         )
 
 
-async def test_an_answer_costs_one_upsert(harness: WorkflowHarness) -> None:
+async def test_an_outcome_costs_one_upsert(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PAID]
     await harness.create(harness.payment(agreement_id="a1"))
     await eventually(lambda: harness.records)
-    assert (await shown(harness.handle(PAYMENT)))["TransactionStatus"] == "Succeeded"
+    assert (await describe_attributes(harness.handle(PAYMENT)))["TransactionStatus"] == "Succeeded"
     assert await upserts(harness) == [
         {"TransactionStatus": "Succeeded", "PspTransactionId": "ch_1"}
     ]
@@ -147,7 +149,7 @@ async def test_a_later_change_is_one_upsert_and_its_delivery_another(
     ]
 
 
-async def test_what_was_given_up_can_be_found_until_it_is_delivered(
+async def test_an_undelivered_notification_can_be_found_until_it_is_delivered(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
@@ -176,12 +178,12 @@ async def test_a_reopened_transaction_is_found_again(harness: WorkflowHarness) -
     resumed = start.model_copy(update={"resume": state})
     await harness.notify(resumed, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
     await harness.handle(PAYMENT).result()
-    found = await shown(harness.handle(PAYMENT))
-    assert (found["TransactionStatus"], found["NeedsAttention"]) == ("Failed", True)
-    assert found["AgreementId"] == "a1"
+    attributes = await describe_attributes(harness.handle(PAYMENT))
+    assert (attributes["TransactionStatus"], attributes["NeedsAttention"]) == ("Failed", True)
+    assert attributes["AgreementId"] == "a1"
 
 
-async def test_one_that_was_begun_without_attributes_never_has_any(
+async def test_a_workflow_started_without_attributes_never_upserts_any(
     harness: WorkflowHarness,
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PAID]
@@ -200,7 +202,7 @@ async def test_one_that_was_begun_without_attributes_never_has_any(
 
 @pytest.fixture
 async def short_history_harness() -> AsyncIterator[WorkflowHarness]:
-    """A server that soon suggests to go on in a new run."""
+    """Harness on a server that suggests continue-as-new early."""
     flag = "limit.historyCount.suggestContinueAsNew=30"
     async with (
         await WorkflowEnvironment.start_local(
@@ -214,7 +216,7 @@ async def short_history_harness() -> AsyncIterator[WorkflowHarness]:
         yield harness
 
 
-async def test_a_new_run_carries_the_attributes_on(short_history_harness: WorkflowHarness) -> None:
+async def test_a_new_run_keeps_the_attributes(short_history_harness: WorkflowHarness) -> None:
     harness = short_history_harness
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
     start = harness.payment(agreement_id=uuid4().hex)
@@ -223,12 +225,12 @@ async def test_a_new_run_carries_the_attributes_on(short_history_harness: Workfl
     await harness.notify(start, NotificationResult(outcome=PAID.outcome, event_id="evt_1"))
     await eventually(lambda: harness.webhooks)
     await harness.state(PAYMENT)
-    before = await shown(harness.handle(PAYMENT))
+    before = await describe_attributes(harness.handle(PAYMENT))
     assert before["WebhookState"] == "delivered"
     for number in range(20):
         await harness.notify(start, NotificationResult(outcome=PAID.outcome, event_id=f"e{number}"))
         await harness.state(PAYMENT)
     second = await harness.handle(PAYMENT).describe()
     assert second.run_id != first
-    assert await shown(harness.handle(PAYMENT)) == before
+    assert await describe_attributes(harness.handle(PAYMENT)) == before
     assert await upserts(harness) == []  # nothing has changed in the new run

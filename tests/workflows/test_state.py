@@ -1,4 +1,4 @@
-"""The pure state machine of a transaction."""
+"""Pure state machine of a transaction."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -38,7 +38,7 @@ from workflows.state import (
     TransactionKind,
 )
 
-# A busy machine is no reason to fail.
+# No deadline: a busy machine must not fail the tests.
 examples = settings(deadline=None, max_examples=40)
 
 T0 = datetime(2026, 1, 15, 9, tzinfo=UTC)
@@ -76,7 +76,7 @@ def refund(**given: Any) -> RefundState:
     return RefundState(**(common() | {"payment_id": "p1"} | given))
 
 
-def fresh(kind: TransactionKind) -> AnyState:
+def new_state(kind: TransactionKind) -> AnyState:
     if kind is TransactionKind.PREAUTH:
         return preauth()
     return payment() if kind is TransactionKind.PAYMENT else refund()
@@ -98,7 +98,7 @@ def charged_back(id: str = "cb_1", amount: str = "10.00") -> Fact:
     return fact(FactKind.CHARGED_BACK, id, amount, fee=Decimal("3.50"))
 
 
-def held(amount: str = "10.00", id: str = "auth_1") -> Fact:
+def authorized(amount: str = "10.00", id: str = "auth_1") -> Fact:
     return fact(FactKind.AUTHORIZED, id, amount, expires_at=EXPIRES)
 
 
@@ -120,7 +120,7 @@ def redirect(expires_at: datetime = EXPIRES) -> RedirectRequired:
 
 
 def report(kind: TransactionKind, status: Status) -> Outcome:
-    """What the PSP says to bring a transaction of `kind` into `status`."""
+    """Return a report of the PSP that brings a transaction of `kind` into `status`."""
     if status is Status.Succeeded:
         return approved(fact(FACT_OF[kind]))
     return pending() if status is Status.Pending else declined(status)
@@ -132,8 +132,8 @@ def fold(state: AnyState, outcomes: Sequence[Outcome]) -> AnyState:
     return state
 
 
-def brought_to(kind: TransactionKind, status: Status) -> AnyState:
-    state = fresh(kind)
+def state_with_status(kind: TransactionKind, status: Status) -> AnyState:
+    state = new_state(kind)
     if status is not Status.Initiated:
         state.apply(report(kind, status), evidence())
     assert state.status is status
@@ -148,7 +148,7 @@ def succeeded_payment(*facts: Fact) -> PaymentState:
 
 def succeeded_preauth(amount: str = "10.00") -> PreauthState:
     state = preauth()
-    state.apply(approved(held(amount)), evidence())
+    state.apply(approved(authorized(amount)), evidence())
     return state
 
 
@@ -176,8 +176,8 @@ def reachable(kind: TransactionKind) -> list[Status]:
     return [s for s in Status if not (kind is TransactionKind.REFUND and s is Status.Expired)]
 
 
-# An ended object whose money is known all the same stays what it is; see below.
-MONEY_WAS_HERE = [
+# A status reported after the money moved does not change it; see below.
+AFTER_SUCCESS = [
     (kind, Status.Succeeded, b)
     for kind in (TransactionKind.PAYMENT, TransactionKind.REFUND)
     for b in (*FINAL,)
@@ -193,7 +193,7 @@ FORBIDDEN = [
     for b in REPORTED
     if a is not b
     and (kind, a, b) not in ALLOWED
-    and (kind, a, b) not in MONEY_WAS_HERE
+    and (kind, a, b) not in AFTER_SUCCESS
     and (kind, b) != (TransactionKind.REFUND, Status.Expired)
 ]
 
@@ -202,7 +202,7 @@ FORBIDDEN = [
 def test_an_allowed_transition_is_made(
     kind: TransactionKind, before: Status, after: Status
 ) -> None:
-    state = brought_to(kind, before)
+    state = state_with_status(kind, before)
     state.apply(report(kind, after), evidence(2 * SECOND))
     assert (state.status, state.attention) == (after, None)
 
@@ -211,12 +211,12 @@ def test_an_allowed_transition_is_made(
 def test_a_forbidden_transition_is_not_made(
     kind: TransactionKind, before: Status, after: Status
 ) -> None:
-    state = brought_to(kind, before)
+    state = state_with_status(kind, before)
     # The amount of a reservation that has ended may still become known.
-    ours = {"attention", "version", "answered", "facts", "fact_sources", "last_updated"}
-    view = state.model_dump(exclude=ours)
+    internal = {"attention", "version", "answered", "facts", "fact_sources", "last_updated"}
+    view = state.model_dump(exclude=internal)
     state.apply(report(kind, after), evidence(2 * SECOND))
-    assert state.model_dump(exclude=ours) == view
+    assert state.model_dump(exclude=internal) == view
 
 
 @pytest.mark.parametrize(
@@ -225,18 +225,18 @@ def test_a_forbidden_transition_is_not_made(
 def test_a_contradicting_report_asks_for_attention(
     kind: TransactionKind, before: Status, after: Status
 ) -> None:
-    state = brought_to(kind, before)
+    state = state_with_status(kind, before)
     assert state.apply(report(kind, after), evidence(2 * SECOND)) is not Change.NONE
     assert state.attention is not None
     assert before.name in state.attention
     assert after.name in state.attention
 
 
-@pytest.mark.parametrize(("kind", "before", "after"), MONEY_WAS_HERE)
+@pytest.mark.parametrize(("kind", "before", "after"), AFTER_SUCCESS)
 def test_money_that_moved_is_not_undone_by_a_later_report(
     kind: TransactionKind, before: Status, after: Status
 ) -> None:
-    state = brought_to(kind, before)
+    state = state_with_status(kind, before)
     change = state.apply(report(kind, after), evidence(2 * SECOND))
     assert state.status is Status.Succeeded
     if after is Status.Pending:
@@ -251,28 +251,28 @@ def test_money_that_moved_is_not_undone_by_a_later_report(
         assert after.name in state.attention
 
 
-def test_a_refund_that_came_back_is_told_to_its_payment() -> None:
-    state = brought_to(TransactionKind.REFUND, Status.Succeeded)
+def test_a_returned_refund_is_subtracted_at_its_payment() -> None:
+    state = state_with_status(TransactionKind.REFUND, Status.Succeeded)
     assert isinstance(state, RefundState)
     payment = succeeded_payment()
-    told_first = state.booked_refund()
+    first_result = state.booked_refund()
     state.apply(report(TransactionKind.REFUND, Status.Failed), evidence(2 * SECOND))
     again = state.apply(report(TransactionKind.REFUND, Status.Failed), evidence(3 * SECOND))
     assert again is Change.NONE
-    told_then = state.booked_refund()
-    assert told_first is not None
-    assert told_then is not None
-    assert told_then.amount == 0
-    for order in ((told_first, told_then), (told_then, told_first)):
+    second_result = state.booked_refund()
+    assert first_result is not None
+    assert second_result is not None
+    assert second_result.amount == 0
+    for order in ((first_result, second_result), (second_result, first_result)):
         payment = succeeded_payment()
-        for told in order:
-            payment.close_reservation("r1", told, T0)
+        for result in order:
+            payment.close_reservation("r1", result, T0)
         assert (payment.refunded, payment.refundable) == money(0, 10)
 
 
 @pytest.mark.parametrize("before", [Status.Initiated, Status.Pending])
-def test_a_refund_whose_time_ran_out_has_failed(before: Status) -> None:
-    state = brought_to(TransactionKind.REFUND, before)
+def test_an_expired_refund_has_failed(before: Status) -> None:
+    state = state_with_status(TransactionKind.REFUND, before)
     assert (
         state.apply(report(TransactionKind.REFUND, Status.Expired), evidence(2 * SECOND))
         is Change.VISIBLE
@@ -281,7 +281,7 @@ def test_a_refund_whose_time_ran_out_has_failed(before: Status) -> None:
     assert state.failure is not None
 
 
-def test_what_is_left_of_a_captured_reservation_may_lapse() -> None:
+def test_the_rest_of_a_captured_reservation_may_expire() -> None:
     state = succeeded_preauth()
     assert state.reserve("p1", Decimal("1.00"), state.currency) is None
     state.close_reservation("p1", booked=True)
@@ -290,12 +290,12 @@ def test_what_is_left_of_a_captured_reservation_may_lapse() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_table_names_no_way_out_of_a_final_status(kind: TransactionKind) -> None:
+def test_the_table_has_no_transition_from_a_final_status(kind: TransactionKind) -> None:
     assert not set(TRANSITIONS[kind]) & set(FINAL)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_table_is_the_contracts(kind: TransactionKind) -> None:
+def test_the_table_matches_the_contract(kind: TransactionKind) -> None:
     moves = {(a, b) for a, targets in TRANSITIONS[kind].items() for b in targets if a is not b}
     assert moves == {(a, b) for k, a, b in ALLOWED if k is kind and a is not b}
 
@@ -303,15 +303,15 @@ def test_the_table_is_the_contracts(kind: TransactionKind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [s for s in REPORTED if s is not Status.Expired])
 def test_the_same_report_twice_changes_nothing(kind: TransactionKind, status: Status) -> None:
-    state = brought_to(kind, status)
+    state = state_with_status(kind, status)
     before = state.model_copy(deep=True)
     assert state.apply(report(kind, status), evidence(5 * SECOND)) is Change.NONE
     assert state == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_contradiction_asks_for_attention_once(kind: TransactionKind) -> None:
-    state = brought_to(kind, Status.Failed)
+def test_the_same_contradiction_flags_attention_once(kind: TransactionKind) -> None:
+    state = state_with_status(kind, Status.Failed)
     state.apply(report(kind, Status.Succeeded), evidence())
     version = state.version
     assert state.apply(report(kind, Status.Succeeded), evidence()) is Change.NONE
@@ -321,13 +321,13 @@ def test_the_same_contradiction_asks_for_attention_once(kind: TransactionKind) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stale_pending_after_the_end_is_no_contradiction(kind: TransactionKind) -> None:
     for status in (Status.Succeeded, Status.Failed, Status.Cancelled):
-        state = brought_to(kind, status)
+        state = state_with_status(kind, status)
         assert state.apply(pending(), evidence(2 * SECOND)) is Change.NONE
         assert state.attention is None
 
 
-def test_a_pending_with_unknown_money_after_a_failure_is_a_contradiction() -> None:
-    state = brought_to(TransactionKind.PAYMENT, Status.Failed)
+def test_a_pending_report_with_new_money_after_a_failure_is_a_contradiction() -> None:
+    state = state_with_status(TransactionKind.PAYMENT, Status.Failed)
     assert state.apply(pending(paid(amount="4.00")), evidence()) is Change.INTERNAL
     assert state.attention is not None
 
@@ -336,7 +336,7 @@ def test_a_pending_with_unknown_money_after_a_failure_is_a_contradiction() -> No
 def test_a_stale_approval_of_an_ended_preauth_is_no_contradiction(status: Status) -> None:
     state = succeeded_preauth()
     state.apply(declined(status), evidence(2 * SECOND))
-    assert state.apply(approved(held()), evidence(3 * SECOND)) is Change.NONE
+    assert state.apply(approved(authorized()), evidence(3 * SECOND)) is Change.NONE
     assert state.attention is None
 
 
@@ -347,7 +347,7 @@ def test_a_stale_approval_of_an_ended_preauth_is_no_contradiction(status: Status
 def test_every_terminal_status_carries_its_evidence(
     kind: TransactionKind, before: Status, after: Status
 ) -> None:
-    state = brought_to(kind, before)
+    state = state_with_status(kind, before)
     proof = evidence(2 * SECOND, EvidenceKind.NOTIFICATION)
     state.apply(report(kind, after), proof)
     assert state.evidence == (None if after is Status.Pending else proof)
@@ -358,7 +358,7 @@ def test_every_terminal_status_carries_its_evidence(
 def test_a_success_found_on_an_ended_object_carries_its_evidence(
     kind: TransactionKind, status: Status
 ) -> None:
-    state = fresh(kind)
+    state = new_state(kind)
     proof = evidence()
     state.apply(declined(status, fact(FACT_OF[kind])), proof)
     assert (state.status, state.evidence) == (Status.Succeeded, proof)
@@ -371,7 +371,7 @@ def test_a_success_found_on_an_ended_object_keeps_the_psps_id() -> None:
     assert state.psp_transaction_id == "psp_1"
 
 
-def test_money_named_by_a_decline_is_not_forgotten() -> None:
+def test_money_in_a_decline_is_stored() -> None:
     state = payment()
     state.apply(declined(Status.Failed, paid(amount="4.00")), evidence())
     assert state.paid == Decimal("4.00")
@@ -385,7 +385,7 @@ def test_a_decline_keeps_the_psps_reason() -> None:
     assert state.failure.received_at == T0 + SECOND
 
 
-def test_the_first_of_two_declines_is_kept() -> None:
+def test_the_first_of_two_declines_is_stored() -> None:
     state = fold(payment(), [declined()])
     first = state.failure
     state.apply(Declined(code=PaymentErrorCode.BearerExpired), evidence(3 * SECOND))
@@ -394,7 +394,7 @@ def test_the_first_of_two_declines_is_kept() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_success_has_no_failure(kind: TransactionKind) -> None:
-    assert brought_to(kind, Status.Succeeded).failure is None
+    assert state_with_status(kind, Status.Succeeded).failure is None
 
 
 def test_a_terminal_status_keeps_its_first_evidence() -> None:
@@ -403,7 +403,7 @@ def test_a_terminal_status_keeps_its_first_evidence() -> None:
     assert state.evidence == evidence()
 
 
-def test_the_money_is_ours_since_the_evidence() -> None:
+def test_succeeded_at_is_the_time_of_the_evidence() -> None:
     state = succeeded_payment()
     state.apply(approved(charged_back()), evidence(9 * SECOND))
     assert state.succeeded_at == T0 + SECOND
@@ -450,7 +450,7 @@ def test_movements_add_up_to_success() -> None:
     assert (state.status, state.paid) == (Status.Succeeded, Decimal(10))
 
 
-def test_an_approval_without_movements_is_no_payment() -> None:
+def test_an_approval_without_movements_stays_pending() -> None:
     assert fold(payment(), [approved()]).status is Status.Pending
 
 
@@ -469,7 +469,7 @@ def test_what_is_refundable_is_never_negative() -> None:
     assert sums(state) == money(10, 0, 0, 0)
 
 
-def test_a_chargeback_is_visible_news() -> None:
+def test_a_chargeback_is_a_visible_change() -> None:
     state = succeeded_payment()
     assert state.apply(approved(paid(), charged_back()), evidence(9 * SECOND)) is Change.VISIBLE
     assert state.last_updated == T0 + 9 * SECOND
@@ -491,7 +491,7 @@ def test_movements_are_listed_by_booking_day() -> None:
 
 
 def test_facts_of_other_kinds_do_not_count_as_paid() -> None:
-    state = fold(payment(), [approved(held(), charged_back())])
+    state = fold(payment(), [approved(authorized(), charged_back())])
     assert isinstance(state, PaymentState)
     assert (state.status, state.paid) == (Status.Pending, Decimal(0))
 
@@ -503,7 +503,7 @@ def test_a_refund_succeeds_only_in_full() -> None:
     assert state.booked_refund() is None
 
 
-def test_a_refund_tells_its_payment_what_was_booked() -> None:
+def test_a_refund_returns_what_was_booked_for_its_payment() -> None:
     day = date(2026, 1, 20)
     state = refund()
     state.apply(approved(fact(FactKind.REFUNDED, "re_1", booked_on=day)), evidence())
@@ -512,12 +512,12 @@ def test_a_refund_tells_its_payment_what_was_booked() -> None:
 
 @pytest.mark.parametrize("status", [Status.Initiated, Status.Pending, Status.Failed])
 def test_a_refund_that_did_not_succeed_books_nothing(status: Status) -> None:
-    state = brought_to(TransactionKind.REFUND, status)
+    state = state_with_status(TransactionKind.REFUND, status)
     assert isinstance(state, RefundState)
     assert state.booked_refund() is None
 
 
-# --- refunds reserve ----------------------------------------------------------------------------
+# --- reservations of refunds --------------------------------------------------------------------
 
 
 def booked(amount: str) -> BookedRefund:
@@ -548,7 +548,7 @@ def test_a_repeated_reservation_is_the_same_one() -> None:
     assert (state.available, state.version) == (Decimal(4), version)
 
 
-def test_a_reservation_repeated_after_its_refund_was_booked_holds_nothing_more() -> None:
+def test_a_reservation_repeated_after_its_refund_was_booked_reserves_nothing() -> None:
     state = succeeded_payment()
     state.reserve("r1", Decimal("6.00"), "EUR")
     state.close_reservation("r1", booked("6.00"), T0)
@@ -557,7 +557,7 @@ def test_a_reservation_repeated_after_its_refund_was_booked_holds_nothing_more()
     assert state.reservations == {}
 
 
-def test_a_failed_refund_gives_its_part_back() -> None:
+def test_a_failed_refund_releases_its_reservation() -> None:
     state = succeeded_payment()
     state.reserve("r1", Decimal("10.00"), "EUR")
     assert state.close_reservation("r1", None, T0 + SECOND) is Change.INTERNAL
@@ -573,7 +573,7 @@ def test_a_booked_refund_is_counted_once() -> None:
     assert state.last_updated == T0 + 2 * SECOND
 
 
-def test_a_booked_refund_only_ever_grows_smaller() -> None:
+def test_a_booked_refund_amount_only_decreases() -> None:
     state = succeeded_payment()
     state.close_reservation("r1", booked("5.00"), T0)
     assert state.close_reservation("r1", booked("6.00"), T0) is Change.NONE
@@ -589,7 +589,7 @@ def test_a_booked_refund_is_not_undone_by_a_late_failure() -> None:
     assert state.refunded == 6
 
 
-def test_a_chargeback_takes_from_what_new_refunds_may_have() -> None:
+def test_a_chargeback_reduces_what_new_refunds_may_take() -> None:
     state = succeeded_payment()
     state.reserve("r1", Decimal("6.00"), "EUR")
     state.apply(approved(charged_back(amount="7.00")), evidence())
@@ -605,7 +605,7 @@ def test_reserving_is_not_announced() -> None:
 
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.Succeeded])
 def test_only_a_succeeded_payment_can_be_refunded(status: Status) -> None:
-    state = brought_to(TransactionKind.PAYMENT, status)
+    state = state_with_status(TransactionKind.PAYMENT, status)
     assert isinstance(state, PaymentState)
     refusal = state.reserve("r1", Decimal("1.00"), "EUR")
     assert refusal is not None
@@ -656,7 +656,7 @@ def test_a_capture_repeated_after_its_success_is_still_granted() -> None:
     assert refused_capture(state, by="c2") is PaymentErrorCode.InvalidPreconditions
 
 
-def test_a_failed_capture_gives_the_reservation_back() -> None:
+def test_a_failed_capture_releases_the_reservation() -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
     state.close_reservation("c1", booked=False)
@@ -672,7 +672,7 @@ def test_a_capture_that_succeeded_cannot_fail_later() -> None:
     assert (state.captured_by, state.captured) == ("c1", True)
 
 
-def test_nobody_else_settles_a_capture() -> None:
+def test_another_payment_cannot_close_a_reservation() -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
     state.close_reservation("c2", booked=False)
@@ -701,12 +701,12 @@ def test_a_preauth_without_a_reservation_has_nothing_to_capture() -> None:
 
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.Succeeded])
 def test_only_a_succeeded_preauth_can_be_captured(status: Status) -> None:
-    state = brought_to(TransactionKind.PREAUTH, status)
+    state = state_with_status(TransactionKind.PREAUTH, status)
     assert isinstance(state, PreauthState)
     assert refused_capture(state) is PaymentErrorCode.InvalidPreconditions
 
 
-def test_no_capture_while_a_cancel_is_on_its_way() -> None:
+def test_no_capture_while_a_void_is_running() -> None:
     state = succeeded_preauth()
     state.begin_void()
     assert refused_capture(state) is PaymentErrorCode.InvalidPreconditions
@@ -720,7 +720,7 @@ def test_captures_are_possible_again_after_a_refused_cancel() -> None:
 
 
 @pytest.mark.parametrize("settled", [None, True])
-def test_no_cancel_while_a_capture_holds_or_has_taken_the_money(settled: bool | None) -> None:
+def test_no_cancel_while_a_capture_reserves_or_has_taken_the_money(settled: bool | None) -> None:
     state = succeeded_preauth()
     state.reserve("c1", Decimal("10.00"), "EUR")
     if settled is not None:
@@ -739,13 +739,13 @@ def test_a_cancel_is_possible_after_a_failed_capture() -> None:
 
 @pytest.mark.parametrize("status", [Status.Failed, Status.Expired])
 def test_an_ended_preauth_cannot_be_cancelled(status: Status) -> None:
-    state = brought_to(TransactionKind.PREAUTH, status)
+    state = state_with_status(TransactionKind.PREAUTH, status)
     assert isinstance(state, PreauthState)
     assert state.check_cancel() is not None
 
 
 def test_a_repeated_cancel_is_not_refused() -> None:
-    state = brought_to(TransactionKind.PREAUTH, Status.Cancelled)
+    state = state_with_status(TransactionKind.PREAUTH, Status.Cancelled)
     assert isinstance(state, PreauthState)
     assert state.check_cancel() is None
 
@@ -763,11 +763,11 @@ def test_an_open_session_can_be_cancelled_by_its_id() -> None:
 def test_a_reservation_is_voided_by_its_own_id() -> None:
     state = preauth()
     state.apply(redirect(), evidence())
-    state.apply(approved(held()), evidence())
+    state.apply(approved(authorized()), evidence())
     assert state.void_target == "auth_1"
 
 
-# --- the life of a preauth ----------------------------------------------------------------------
+# --- states of a preauth ------------------------------------------------------------------------
 
 
 def test_a_redirect_leaves_the_preauth_initiated_with_its_session() -> None:
@@ -778,7 +778,7 @@ def test_a_redirect_leaves_the_preauth_initiated_with_its_session() -> None:
     assert state.ends_at == EXPIRES
 
 
-def test_an_approval_without_a_reservation_authorizes_nothing_and_is_settled() -> None:
+def test_an_approval_without_a_reservation_authorizes_nothing_and_is_final() -> None:
     state = preauth()
     state.apply(approved(), evidence())
     assert (state.status, state.expires_at) == (Status.Succeeded, None)
@@ -803,16 +803,16 @@ def test_an_uncaptured_reservation_ends_when_it_expires_and_a_captured_one_does_
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", FINAL)
-def test_an_ended_transaction_is_settled(kind: TransactionKind, status: Status) -> None:
+def test_an_ended_transaction_is_final(kind: TransactionKind, status: Status) -> None:
     if status in reachable(kind):
-        state = brought_to(kind, status)
+        state = state_with_status(kind, status)
         assert (state.ended, state.is_final, state.undecided) == (True, True, False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", UNDECIDED)
-def test_an_undecided_transaction_is_not_settled(kind: TransactionKind, status: Status) -> None:
-    state = brought_to(kind, status)
+def test_an_undecided_transaction_is_not_final(kind: TransactionKind, status: Status) -> None:
+    state = state_with_status(kind, status)
     assert (state.ended, state.is_final, state.undecided) == (False, False, True)
 
 
@@ -820,12 +820,12 @@ def test_a_succeeded_payment_waits_for_refunds_and_chargebacks() -> None:
     assert not succeeded_payment().is_final
 
 
-# --- handing over, attention, knowing -----------------------------------------------------------
+# --- pending, attention, known reports ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_request_handed_over_is_pending(kind: TransactionKind) -> None:
-    state = fresh(kind)
+def test_a_request_marked_pending_is_pending(kind: TransactionKind) -> None:
+    state = new_state(kind)
     assert state.mark_pending(T0 + SECOND) is Change.VISIBLE
     assert (state.status, state.last_updated, state.answered) == (
         Status.Pending,
@@ -834,7 +834,7 @@ def test_a_request_handed_over_is_pending(kind: TransactionKind) -> None:
     )
 
 
-def test_a_redirect_handed_over_stays_initiated() -> None:
+def test_a_redirect_marked_pending_stays_initiated() -> None:
     state = preauth()
     state.apply(redirect(), evidence())
     assert state.mark_pending(T0) is Change.NONE
@@ -842,13 +842,13 @@ def test_a_redirect_handed_over_stays_initiated() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_decided_transaction_is_not_handed_over(kind: TransactionKind) -> None:
-    state = brought_to(kind, Status.Succeeded)
+def test_a_decided_transaction_is_not_marked_pending(kind: TransactionKind) -> None:
+    state = state_with_status(kind, Status.Succeeded)
     assert state.mark_pending(T0) is Change.NONE
     assert state.status is Status.Succeeded
 
 
-def test_attention_is_asked_for_once_per_text() -> None:
+def test_attention_is_flagged_once_per_text() -> None:
     state = payment()
     assert state.flag_attention("look") is Change.INTERNAL
     assert state.flag_attention("look") is Change.NONE
@@ -856,24 +856,24 @@ def test_attention_is_asked_for_once_per_text() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unanswered_transaction_knows_nothing(kind: TransactionKind) -> None:
-    assert not fresh(kind).already_includes(pending())
+def test_an_unanswered_transaction_includes_no_report(kind: TransactionKind) -> None:
+    assert not new_state(kind).already_includes(pending())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", REPORTED)
-def test_what_was_folded_is_known(kind: TransactionKind, status: Status) -> None:
+def test_a_folded_report_is_already_included(kind: TransactionKind, status: Status) -> None:
     if status in reachable(kind):
-        state = brought_to(kind, status)
+        state = state_with_status(kind, status)
         assert state.already_includes(report(kind, status))
         assert state.already_includes(pending())
 
 
-def test_a_new_movement_is_not_known() -> None:
+def test_a_new_movement_is_not_already_included() -> None:
     assert not succeeded_payment().already_includes(approved(paid(), charged_back()))
 
 
-def test_asking_what_is_known_changes_nothing() -> None:
+def test_already_includes_changes_nothing() -> None:
     state = succeeded_payment()
     before = state.model_copy(deep=True)
     state.already_includes(approved(charged_back()))
@@ -881,7 +881,7 @@ def test_asking_what_is_known_changes_nothing() -> None:
     assert state == before
 
 
-def test_an_answer_is_noted_even_if_it_says_nothing_new() -> None:
+def test_an_outcome_without_news_still_marks_the_state_answered() -> None:
     state = payment()
     state.mark_pending(T0)
     version = state.version
@@ -935,7 +935,7 @@ def chargebacks(draw: st.DrawFn) -> list[Fact]:
 
 @st.composite
 def reports(draw: st.DrawFn, facts: list[Fact]) -> list[Outcome]:
-    """Reports that name every fact at least once, in any order, portion and repetition."""
+    """Draw reports that contain every fact at least once, in any order, split and repetition."""
     some = st.lists(st.sampled_from(facts), max_size=4).map(tuple)
     extra = draw(
         st.lists(
@@ -980,7 +980,7 @@ def test_order_and_repetition_of_refund_reports_do_not_matter(data: st.DataObjec
 @examples
 @given(st.data())
 def test_order_and_repetition_of_preauth_reports_do_not_matter(data: st.DataObject) -> None:
-    news: list[Outcome] = [redirect(), pending(), approved(held())]
+    news: list[Outcome] = [redirect(), pending(), approved(authorized())]
     again = data.draw(st.lists(st.sampled_from(news), max_size=5))
     state = preauth()
     fold(state, data.draw(st.permutations([*news, *again])))
@@ -1000,14 +1000,14 @@ def test_order_and_repetition_of_a_decline_do_not_matter(
     if kind is TransactionKind.PREAUTH:
         news.append(redirect())
     again = data.draw(st.lists(st.sampled_from(news), max_size=5))
-    state = fold(fresh(kind), data.draw(st.permutations([*news, *again])))
+    state = fold(new_state(kind), data.draw(st.permutations([*news, *again])))
     assert state.status is status
     assert (state.facts, state.attention) == ({}, None)
 
 
 @st.composite
 def any_reports(draw: st.DrawFn) -> list[Outcome]:
-    """Anything a PSP may say, contradictions included."""
+    """Draw any reports of a PSP, contradictions included."""
     kinds = st.sampled_from(FactKind)
     facts = st.lists(
         st.builds(Fact, kind=kinds, id=st.sampled_from("abc"), amount=cents), max_size=3
@@ -1027,7 +1027,7 @@ def any_reports(draw: st.DrawFn) -> list[Outcome]:
 def test_version_and_time_grow_with_every_change_and_only_then(
     kind: TransactionKind, outcomes: list[Outcome], after: timedelta
 ) -> None:
-    state = fresh(kind)
+    state = new_state(kind)
     for outcome in outcomes:
         before = state.model_copy(deep=True)
         change = state.apply(outcome, evidence(after))
@@ -1039,8 +1039,8 @@ def test_version_and_time_grow_with_every_change_and_only_then(
 
 @examples
 @given(st.sampled_from(KINDS), any_reports())
-def test_a_final_status_is_never_left(kind: TransactionKind, outcomes: list[Outcome]) -> None:
-    state = fresh(kind)
+def test_a_final_status_never_changes(kind: TransactionKind, outcomes: list[Outcome]) -> None:
+    state = new_state(kind)
     for outcome in outcomes:
         before = state.status
         state.apply(outcome, evidence())
@@ -1054,20 +1054,22 @@ def test_a_final_status_is_never_left(kind: TransactionKind, outcomes: list[Outc
 def test_a_terminal_status_never_lacks_evidence(
     kind: TransactionKind, outcomes: list[Outcome]
 ) -> None:
-    state = fold(fresh(kind), outcomes)
+    state = fold(new_state(kind), outcomes)
     assert state.undecided or state.evidence is not None
 
 
 @examples
 @given(st.sampled_from(KINDS), any_reports())
-def test_what_was_just_folded_is_known(kind: TransactionKind, outcomes: list[Outcome]) -> None:
-    state = fold(fresh(kind), outcomes)
+def test_the_last_folded_report_is_already_included(
+    kind: TransactionKind, outcomes: list[Outcome]
+) -> None:
+    state = fold(new_state(kind), outcomes)
     assert state.already_includes(outcomes[-1])
 
 
 @examples
 @given(any_reports())
-def test_the_sums_of_a_payment_always_fit(outcomes: list[Outcome]) -> None:
+def test_the_sums_of_a_payment_are_always_consistent(outcomes: list[Outcome]) -> None:
     state = payment()
     fold(state, outcomes)
     assert Decimal(0) <= state.available <= state.refundable
@@ -1081,10 +1083,10 @@ endings = st.lists(st.sampled_from([None, True, False]), min_size=12, max_size=1
 @examples
 @given(requests, endings)
 def test_concurrent_refunds_never_exceed_what_was_paid(
-    wanted: list[tuple[str, Decimal]], ends: list[bool | None]
+    requested_refunds: list[tuple[str, Decimal]], ends: list[bool | None]
 ) -> None:
     state = succeeded_payment()
-    for (by, amount), end in zip(wanted, ends, strict=False):
+    for (by, amount), end in zip(requested_refunds, ends, strict=False):
         granted = state.reserve(by, amount, "EUR") is None
         if granted and by in state.reservations and end is not None:
             refund = booked(str(state.reservations[by])) if end else None
@@ -1096,10 +1098,10 @@ def test_concurrent_refunds_never_exceed_what_was_paid(
 @examples
 @given(requests, endings)
 def test_version_grows_with_every_change_of_the_reservations(
-    wanted: list[tuple[str, Decimal]], ends: list[bool | None]
+    requested_refunds: list[tuple[str, Decimal]], ends: list[bool | None]
 ) -> None:
     state = succeeded_payment()
-    for (by, amount), end in zip(wanted, ends, strict=False):
+    for (by, amount), end in zip(requested_refunds, ends, strict=False):
         before = state.model_copy(deep=True)
         state.reserve(by, amount, "EUR")
         assert state == before or state.version == before.version + 1
@@ -1134,16 +1136,16 @@ def test_a_reservation_is_captured_or_cancelled_never_both(steps: list[tuple[str
 
 @examples
 @given(st.sampled_from(KINDS), any_reports())
-def test_a_snapshot_comes_back_as_it_was(kind: TransactionKind, outcomes: list[Outcome]) -> None:
-    state = fold(fresh(kind), outcomes)
+def test_a_snapshot_round_trips(kind: TransactionKind, outcomes: list[Outcome]) -> None:
+    state = fold(new_state(kind), outcomes)
     again = read_state(kind, state.model_dump_json())
     assert again == state
     assert again.model_dump_json() == state.model_dump_json()
 
 
-def test_a_snapshot_with_everything_comes_back_as_it_was() -> None:
+def test_a_snapshot_with_all_fields_round_trips() -> None:
     state = payment(due_date=date(2026, 2, 19))
-    taken_back = Fact(
+    chargeback = Fact(
         kind=FactKind.CHARGED_BACK,
         id="cb_1",
         amount=Decimal("1.10"),
@@ -1152,7 +1154,7 @@ def test_a_snapshot_with_everything_comes_back_as_it_was() -> None:
         psp_reason_code="AM04",
         psp_reason_message="Account not covered",
     )
-    state.apply(approved(paid(booked_on=date(2026, 2, 20)), taken_back), evidence())
+    state.apply(approved(paid(booked_on=date(2026, 2, 20)), chargeback), evidence())
     state.reserve("r1", Decimal("1.00"), "EUR")
     state.close_reservation("r1", booked("1.00"), T0)
     state.reserve("r2", Decimal("0.50"), "EUR")
@@ -1160,10 +1162,10 @@ def test_a_snapshot_with_everything_comes_back_as_it_was() -> None:
     assert read_state("payment", state.model_dump_json()) == state
 
 
-def test_a_preauths_snapshot_comes_back_as_it_was() -> None:
+def test_a_preauths_snapshot_round_trips() -> None:
     state = preauth()
     state.apply(redirect(), evidence())
-    state.apply(approved(held()), evidence())
+    state.apply(approved(authorized()), evidence())
     state.reserve("c1", Decimal("10.00"), "EUR")
     state.close_reservation("c1", booked=True)
     assert read_state("preauth", state.model_dump_json()) == state

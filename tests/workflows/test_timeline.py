@@ -1,4 +1,4 @@
-"""The story of a transaction, told from its state."""
+"""Timeline of a transaction, built from its state."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -21,19 +21,19 @@ from tests.workflows.test_state import (
     T0,
     any_reports,
     approved,
-    brought_to,
+    authorized,
     declined,
     evidence,
     examples,
     fact,
     fold,
-    fresh,
-    held,
+    new_state,
     paid,
     payment,
     preauth,
     redirect,
     refund,
+    state_with_status,
     succeeded_payment,
     succeeded_preauth,
 )
@@ -59,88 +59,88 @@ NOW = T0 + timedelta(hours=2)
 NOTIFIED = evidence(kind=EvidenceKind.NOTIFICATION)
 
 
-def texts(story: Timeline) -> str:
-    return "\n".join(f"{line.text} | {line.said_by}" for line in story.happened)
+def happened_texts(timeline: Timeline) -> str:
+    return "\n".join(f"{entry.text} | {entry.said_by}" for entry in timeline.happened)
 
 
-def nexts(state: AnyState, delivery: Delivery | None = None, **given: Any) -> str:
+def next_texts(state: AnyState, delivery: Delivery | None = None, **given: Any) -> str:
     return "\n".join(build_timeline(state, delivery, NOW, **given).next_steps)
 
 
 class TestHappened:
     def test_it_begins_with_the_request(self) -> None:
         state = payment(due_date=date(2026, 2, 19))
-        line = build_timeline(state, None, NOW, started_at=T0).happened[0]
-        assert (line.at, line.said_by) == (T0, "Billwerk+")
-        assert line.text == "payment of 10.00 EUR requested, to be executed on 2026-02-19"
+        entry = build_timeline(state, None, NOW, started_at=T0).happened[0]
+        assert (entry.at, entry.said_by) == (T0, "Billwerk+")
+        assert entry.text == "payment of 10.00 EUR requested, to be executed on 2026-02-19"
 
-    def test_each_fact_has_amount_day_id_and_who_said_it(self) -> None:
+    def test_each_fact_has_amount_day_id_and_source(self) -> None:
         state = payment()
         state.apply(approved(paid("ch_1", booked_on=date(2026, 1, 15))), evidence())
         back = fact(FactKind.CHARGED_BACK, "cb_1", reason=PaymentChargebackReason.UserInitiated)
         state.apply(approved(back), NOTIFIED)
-        story = build_timeline(state, None, NOW)
-        first, second = (line for line in story.happened if "PSP id" in line.text)
+        timeline = build_timeline(state, None, NOW)
+        first, second = (entry for entry in timeline.happened if "PSP id" in entry.text)
         assert first.text == "10.00 EUR taken, booked on 2026-01-15, PSP id `ch_1`"
         assert first.said_by == "the PSP answered our call `test`"
         assert first.at == evidence().at
         assert "10.00 EUR charged back by the customer's bank, reason UserInitiated" in second.text
         assert second.said_by == "a verified notification of the PSP said so (`test`)"
 
-    def test_a_fact_of_before_it_was_kept_has_no_time(self) -> None:
+    def test_a_fact_without_a_stored_source_has_no_time(self) -> None:
         old = succeeded_payment().model_dump_json(exclude={"fact_sources", "decisions"})
-        lines = build_timeline(read_state(TransactionKind.PAYMENT, old), None, NOW).happened
-        (line,) = (line for line in lines if "taken" in line.text)
-        assert (line.at, line.said_by) == (None, "the PSP")
+        entries = build_timeline(read_state(TransactionKind.PAYMENT, old), None, NOW).happened
+        (entry,) = (entry for entry in entries if "taken" in entry.text)
+        assert (entry.at, entry.said_by) == (None, "the PSP")
 
-    def test_refunds_say_whose_they_are(self) -> None:
+    def test_refund_entries_name_their_origin(self) -> None:
         state = succeeded_payment()
-        ours = BookedRefund(amount=Decimal(4), psp_id="re_1", booked_on=date(2026, 1, 16))
-        state.close_reservation("r1", ours, NOW)
-        elsewhere = ExternalMovement(
+        own_refund = BookedRefund(amount=Decimal(4), psp_id="re_1", booked_on=date(2026, 1, 16))
+        state.close_reservation("r1", own_refund, NOW)
+        external = ExternalMovement(
             psp_id="re_9", amount=Decimal(2), currency="EUR", status=MovementStatus.BOOKED
         )
-        state.record_external_movement(elsewhere, NOW)
-        told = texts(build_timeline(state, None, NOW))
-        own = "4.00 EUR given back, booked on 2026-01-16 by the refund `r1`, PSP id `re_1`"
-        assert f"{own} | its own workflow" in told
-        assert "2.00 EUR given back by a refund made without this service, PSP id `re_9`" in told
-        assert "a read at the PSP said so (`list of movements`)" in told
+        state.record_external_movement(external, NOW)
+        text = happened_texts(build_timeline(state, None, NOW))
+        expected = "4.00 EUR given back, booked on 2026-01-16 by the refund `r1`, PSP id `re_1`"
+        assert f"{expected} | its own workflow" in text
+        assert "2.00 EUR given back by a refund made without this service, PSP id `re_9`" in text
+        assert "a read at the PSP said so (`list of movements`)" in text
 
-    def test_a_capture_says_whose_it_is(self) -> None:
-        ours = preauth(captured_by="p1", captured=True, status=Status.Succeeded)
-        assert "captured by the payment `p1` | its own workflow" in texts(
-            build_timeline(ours, None, NOW)
+    def test_a_capture_entry_names_its_origin(self) -> None:
+        own_preauth = preauth(captured_by="p1", captured=True, status=Status.Succeeded)
+        assert "captured by the payment `p1` | its own workflow" in happened_texts(
+            build_timeline(own_preauth, None, NOW)
         )
-        theirs = preauth()
-        theirs.apply(approved(held()), evidence())
-        adoption = ExternalMovement(
+        external_preauth = preauth()
+        external_preauth.apply(approved(authorized()), evidence())
+        capture = ExternalMovement(
             psp_id="ch_9", amount=Decimal(10), currency="EUR", status=MovementStatus.BOOKED
         )
-        theirs.record_external_movement(adoption, NOW)
-        told = texts(build_timeline(theirs, None, NOW))
-        assert "10.00 EUR captured without this service, PSP id `ch_9`" in told
-        assert "captured by the payment" not in told
+        external_preauth.record_external_movement(capture, NOW)
+        text = happened_texts(build_timeline(external_preauth, None, NOW))
+        assert "10.00 EUR captured without this service, PSP id `ch_9`" in text
+        assert "captured by the payment" not in text
 
-    def test_decisions_stand_where_they_were_made(self) -> None:
+    def test_decisions_are_entries_with_their_reason(self) -> None:
         state = payment()
         state.apply_decision(SUCCEEDED)
         state.flag_attention("Look at it.")
         state.apply_decision(ACKNOWLEDGED)
-        told = texts(build_timeline(state, None, NOW))
-        assert "decided that it succeeded with 10.00 EUR, PSP id `pi_1`; reason: asked" in told
-        assert "acknowledged: Look at it.; reason: asked the PSP, ticket 4711 | an operator" in told
+        text = happened_texts(build_timeline(state, None, NOW))
+        assert "decided that it succeeded with 10.00 EUR, PSP id `pi_1`; reason: asked" in text
+        assert "acknowledged: Look at it.; reason: asked the PSP, ticket 4711 | an operator" in text
 
-    def test_the_order_is_that_of_time(self) -> None:
+    def test_entries_are_ordered_by_time(self) -> None:
         state = succeeded_payment(fact(FactKind.CHARGED_BACK, "cb_1"))
         delivered = Delivery(to_announce=2, announced=2, delivered_at=NOW)
-        lines = build_timeline(state, delivered, NOW, started_at=T0).happened
-        times = [line.at for line in lines]
+        entries = build_timeline(state, delivered, NOW, started_at=T0).happened
+        times = [entry.at for entry in entries]
         assert times == sorted(times)  # type: ignore[type-var]
-        assert lines[-1].said_by == "Billwerk+"
+        assert entries[-1].said_by == "Billwerk+"
 
 
-WHY = [
+STATUS_REASONS = [
     (fold(payment(), []), "Initiated, because the PSP has not answered yet."),
     (
         fold(preauth(), [redirect()]),
@@ -152,12 +152,12 @@ WHY = [
     ),
     (fold(payment(), [Pending(psp_id="ch_1")]), "Pending, because the PSP has it"),
     (fold(payment(), [approved(paid())]), "Succeeded, because the PSP answered our call `test`."),
-    (payment(status=Status.Succeeded), "Succeeded, because so it was recorded before proofs"),
+    (payment(status=Status.Succeeded), "Succeeded, because it was recorded before evidence"),
 ]
 
 
-@pytest.mark.parametrize(("state", "words"), WHY)
-def test_why(state: AnyState, words: str) -> None:
+@pytest.mark.parametrize(("state", "words"), STATUS_REASONS)
+def test_status_reason(state: AnyState, words: str) -> None:
     assert build_timeline(state, None, NOW).status_reason.startswith(words)
 
 
@@ -170,15 +170,15 @@ def test_why(state: AnyState, words: str) -> None:
         (EvidenceKind.NOT_SENT, "nothing was sent to the PSP"),
     ],
 )
-def test_why_it_failed(kind: EvidenceKind, words: str) -> None:
+def test_status_reason_of_a_failure(kind: EvidenceKind, words: str) -> None:
     state = payment()
     state.apply(declined(), evidence(kind=kind))
-    story = build_timeline(state, None, NOW)
-    assert story.status_reason == f"Failed, because {words}."
-    assert f"Failed with InsufficientBalance, PSP code `nope` | {words}" in texts(story)
+    timeline = build_timeline(state, None, NOW)
+    assert timeline.status_reason == f"Failed, because {words}."
+    assert f"Failed with InsufficientBalance, PSP code `nope` | {words}" in happened_texts(timeline)
 
 
-def test_why_by_decision() -> None:
+def test_status_reason_by_decision() -> None:
     state = payment()
     state.apply_decision(FAILED)
     expected = "Failed, because an operator decided: asked the PSP, ticket 4711."
@@ -189,44 +189,44 @@ class TestNext:
     def test_the_next_look_up(self) -> None:
         state = fold(payment(), [Pending(psp_id="ch_1")])
         at = NOW + timedelta(minutes=5)
-        assert "The PSP is asked at 2026-01-15 11:05:00 UTC" in nexts(state, next_look_up=at)
-        assert "at growing intervals" in nexts(state)
+        assert "The PSP is asked at 2026-01-15 11:05:00 UTC" in next_texts(state, next_look_up=at)
+        assert "at growing intervals" in next_texts(state)
 
     def test_the_end_of_a_checkout_page(self) -> None:
         state = fold(preauth(), [redirect()])
-        assert "The checkout page expires at 2026-01-22 09:00:00 UTC." in nexts(state)
+        assert "The checkout page expires at 2026-01-22 09:00:00 UTC." in next_texts(state)
 
     def test_the_end_of_a_reservation(self) -> None:
         state = succeeded_preauth()
-        assert "The reservation of 10.00 EUR ends at 2026-01-22 09:00:00 UTC" in nexts(state)
+        assert "The reservation of 10.00 EUR ends at 2026-01-22 09:00:00 UTC" in next_texts(state)
         state.reserve("p1", Decimal(10), "EUR")
-        assert "held for `p1`, which is not decided" in nexts(state)
+        assert "held for `p1`, which is not decided" in next_texts(state)
 
     def test_a_stored_payment_method(self) -> None:
         state = fold(preauth(requested_amount=Decimal(0)), [approved()])
-        assert "the payment method is stored for later payments" in nexts(state)
+        assert "the payment method is stored for later payments" in next_texts(state)
 
     def test_a_void_under_way(self) -> None:
         state = succeeded_preauth()
         state.begin_void()
-        assert "A void is under way" in nexts(state)
+        assert "A void is under way" in next_texts(state)
 
     def test_the_planned_day(self) -> None:
         state = fold(payment(due_date=date(2026, 2, 19)), [Pending(psp_id="ch_1")])
-        assert "It is to be executed on 2026-02-19." in nexts(state)
+        assert "It is to be executed on 2026-02-19." in next_texts(state)
 
     def test_a_succeeded_payment(self) -> None:
         state = succeeded_payment()
         state.reserve("r1", Decimal(4), "EUR")
-        told = nexts(state)
-        assert "4.00 EUR are held for the refund `r1`" in told
-        assert "Up to 6.00 EUR can be refunded." in told
-        assert "Chargebacks are waited for until 2027-02-19 09:00:01 UTC" in told
+        text = next_texts(state)
+        assert "4.00 EUR are held for the refund `r1`" in text
+        assert "Up to 6.00 EUR can be refunded." in text
+        assert "Chargebacks are waited for until 2027-02-19 09:00:01 UTC" in text
         after = build_timeline(state, None, NOW + timedelta(days=401)).next_steps
         assert "The chargeback window ended at 2027-02-19" in "\n".join(after)
 
     def test_nothing(self) -> None:
-        assert nexts(fold(refund(), [declined()])) == (
+        assert next_texts(fold(refund(), [declined()])) == (
             "Nothing; a report of the PSP would open it again."
         )
 
@@ -255,22 +255,22 @@ class TestNext:
         ],
     )
     def test_change_notifications(self, delivery: Delivery, words: str) -> None:
-        assert words in nexts(succeeded_payment(), delivery)
+        assert words in next_texts(succeeded_payment(), delivery)
 
     def test_attention_and_what_can_be_done(self) -> None:
         state = fold(payment(), [Pending(psp_id=None)])
         state.flag_attention("The PSP has not answered.")
-        told = nexts(state)
-        assert "Needs attention: The PSP has not answered." in told
-        assert "`succeeded` with the PSP's id and the amount" in told
+        text = next_texts(state)
+        assert "Needs attention: The PSP has not answered." in text
+        assert "`succeeded` with the PSP's id and the amount" in text
         ended = fold(payment(), [declined()])
         ended.flag_attention("The PSP reports Succeeded.")
-        assert "resolve it: `acknowledge`" in nexts(ended)
+        assert "resolve it: `acknowledge`" in next_texts(ended)
 
 
 def test_markdown() -> None:
-    story = build_timeline(succeeded_payment(), None, NOW, started_at=T0)
-    assert markdown(story).splitlines()[:4] == [
+    timeline = build_timeline(succeeded_payment(), None, NOW, started_at=T0)
+    assert markdown(timeline).splitlines()[:4] == [
         "**Succeeded, because the PSP answered our call `test`.**",
         "",
         "- 2026-01-15 09:00:00 UTC: payment of 10.00 EUR requested — *Billwerk+*",
@@ -281,43 +281,47 @@ def test_markdown() -> None:
 
 @pytest.mark.parametrize("status", list(Status))
 @pytest.mark.parametrize("kind", KINDS)
-def test_there_is_a_story_for_every_kind_and_status(kind: TransactionKind, status: Status) -> None:
+def test_there_is_a_timeline_for_every_kind_and_status(
+    kind: TransactionKind, status: Status
+) -> None:
     if kind is TransactionKind.REFUND and status is Status.Expired:
         return
-    state = brought_to(kind, status)
-    story = build_timeline(state, None, NOW)
-    assert story.status_reason.startswith(f"{status.name}, because ")
-    assert story.next_steps
+    state = state_with_status(kind, status)
+    timeline = build_timeline(state, None, NOW)
+    assert timeline.status_reason.startswith(f"{status.name}, because ")
+    assert timeline.next_steps
     again = build_timeline(read_state(kind, state.model_dump_json()), None, NOW)
-    assert again == story
+    assert again == timeline
 
 
 @examples
 @given(st.sampled_from(KINDS), any_reports())
-def test_a_story_can_always_be_told(kind: TransactionKind, outcomes: list[Outcome]) -> None:
-    """A workflow tells it whenever something changes: one that cannot be told would stop it."""
-    state = fold(fresh(kind), outcomes)
-    told = markdown(build_timeline(state, Delivery(), NOW))
+def test_a_timeline_can_always_be_built(kind: TransactionKind, outcomes: list[Outcome]) -> None:
+    """A workflow builds it after every change: an error in it would stop the workflow."""
+    state = fold(new_state(kind), outcomes)
+    text = markdown(build_timeline(state, Delivery(), NOW))
     known = set(state.facts)
-    assert all(f"`{id}`" in told for id in known)
+    assert all(f"`{id}`" in text for id in known)
 
 
-def test_odd_amounts_are_told_as_they_are() -> None:
+def test_inexact_amounts_are_shown_as_they_are() -> None:
     state = fold(payment(currency="JPY"), [approved(paid(amount="10.50"))])
-    assert "10.50 JPY taken" in texts(build_timeline(state, None, NOW))
+    assert "10.50 JPY taken" in happened_texts(build_timeline(state, None, NOW))
 
 
-def test_what_the_psp_says_of_the_payer_is_not_told() -> None:
+def test_payer_data_in_the_psps_texts_is_not_shown() -> None:
     iban = "DE89370400440532013000"
-    said = fact(FactKind.CHARGED_BACK, "cb_1", description=iban, psp_reason_message=f"of {iban}")
+    chargeback = fact(
+        FactKind.CHARGED_BACK, "cb_1", description=iban, psp_reason_message=f"of {iban}"
+    )
     state = payment()
-    state.apply(approved(paid(), said), evidence())
-    refused = Declined(code=PaymentErrorCode.BearerInvalid, message=f"{iban} of Mia Kern is wrong")
-    failed = fold(payment(), [refused])
-    for one in (state, failed):
-        told = markdown(build_timeline(one, None, NOW))
-        assert iban not in told
-        assert "Mia" not in told
+    state.apply(approved(paid(), chargeback), evidence())
+    decline = Declined(code=PaymentErrorCode.BearerInvalid, message=f"{iban} of Mia Kern is wrong")
+    failed = fold(payment(), [decline])
+    for shown_state in (state, failed):
+        text = markdown(build_timeline(shown_state, None, NOW))
+        assert iban not in text
+        assert "Mia" not in text
 
 
 class TestSummary:
@@ -342,36 +346,36 @@ class TestSummary:
 
 
 async def details(harness: WorkflowHarness, kind: TransactionKind) -> str:
-    """What the Temporal UI shows as current details."""
-    found = await harness.handle(kind).query(
+    """Return the current details that the Temporal UI shows."""
+    metadata = await harness.handle(kind).query(
         "__temporal_workflow_metadata", result_type=WorkflowMetadata
     )
-    return str(found.current_details)
+    return str(metadata.current_details)
 
 
-async def test_the_workflow_keeps_its_story_current(harness: WorkflowHarness) -> None:
+async def test_the_workflow_keeps_its_timeline_current(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CHARGE.name] = [
         PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
     ]
     start = harness.payment()
     await harness.create(start)
-    told = await details(harness, TransactionKind.PAYMENT)
-    assert told.startswith("**Pending, because the PSP has it and has not decided.**")
-    assert "The PSP is asked at" in told
+    text = await details(harness, TransactionKind.PAYMENT)
+    assert text.startswith("**Pending, because the PSP has it and has not decided.**")
+    assert "The PSP is asked at" in text
     done = answer_approved("ch_1", psp_id="ch_1")
     await harness.notify(start, NotificationResult(outcome=done.outcome, event_id="evt_1"))
     await eventually(lambda: harness.webhooks)
-    told = await details(harness, TransactionKind.PAYMENT)
-    assert "a verified notification of the PSP said so (`evt_1`)" in told
-    assert "change notification of version" in told
-    assert "The PSP is asked at" not in told
+    text = await details(harness, TransactionKind.PAYMENT)
+    assert "a verified notification of the PSP said so (`evt_1`)" in text
+    assert "change notification of version" in text
+    assert "The PSP is asked at" not in text
 
 
-async def test_a_finished_workflow_tells_it_too(uncached_harness: WorkflowHarness) -> None:
+async def test_a_finished_workflow_returns_its_timeline(uncached_harness: WorkflowHarness) -> None:
     harness = uncached_harness
     done = answer_approved("re_1", kind=FactKind.REFUNDED, psp_id="re_1")
     harness.answers[activity_plans.REFUND.name] = [done.model_copy(update={"settled": True})]
     await harness.create(harness.refund())
     await harness.handle(TransactionKind.REFUND).result()
-    told = await details(harness, TransactionKind.REFUND)
-    assert "10.00 EUR given back, booked on 2026-01-15, PSP id `re_1`" in told
+    text = await details(harness, TransactionKind.REFUND)
+    assert "10.00 EUR given back, booked on 2026-01-15, PSP id `re_1`" in text

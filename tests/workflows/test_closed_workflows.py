@@ -1,4 +1,4 @@
-"""What becomes of a transaction whose workflow somebody has ended in Temporal, on a real server."""
+"""Transactions whose workflow was cancelled or terminated in Temporal, on a real server."""
 
 from uuid import uuid4
 
@@ -17,12 +17,12 @@ from workflows import activity_plans
 from workflows.messages import AnyInput, PspReply
 from workflows.state import EvidenceKind, TransactionKind
 
-NOT_THERE = PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
+ABSENT = PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
 
 
 @pytest.fixture
 def harness_without_worker(env: WorkflowEnvironment) -> WorkflowHarness:
-    """A harness that no worker has come to yet."""
+    """Harness without a worker."""
 
     async def refresh(start: AnyInput) -> AnyInput:
         return start
@@ -33,7 +33,7 @@ def harness_without_worker(env: WorkflowEnvironment) -> WorkflowHarness:
     )
 
 
-async def test_one_cancelled_before_it_ran_is_begun_again(
+async def test_a_workflow_cancelled_before_it_ran_is_started_again(
     harness_without_worker: WorkflowHarness,
 ) -> None:
     harness, start = harness_without_worker, harness_without_worker.payment()
@@ -59,11 +59,11 @@ async def test_one_cancelled_before_it_ran_is_begun_again(
         await eventually(lambda: harness.calls_of(activity_plans.CHARGE))
 
 
-async def test_of_a_terminated_one_the_psp_is_asked(harness: WorkflowHarness) -> None:
+async def test_a_terminated_transaction_is_looked_up_at_the_psp(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CHARGE.name] = [
         PspReply(outcome=Pending(psp_id=None), evidence=EvidenceKind.ANSWER)
     ]
-    harness.answers[activity_plans.FETCH_PAYMENT.name] = [NOT_THERE]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [ABSENT]
     start = harness.payment()
     state = await harness.create(start)
     await harness.handle(TransactionKind.PAYMENT).terminate("by mistake")
