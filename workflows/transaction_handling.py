@@ -284,7 +284,7 @@ class TransactionHandling(ABC, Generic[I, S]):
         if refusal is None:
             self._apply_change(lambda: self.state.apply_decision(decision))
         else:
-            # A transaction that goes on may send more, such as a void.
+            # A transaction that goes on may still have to send.
             self._sending_cancelled = self.state.ended
         await self._close_reservation(self.state)
         return refusal

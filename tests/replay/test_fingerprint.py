@@ -75,7 +75,7 @@ def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> 
             "workflows.payment",
             "activity_plans.CHARGE",
             "activity_plans.REFUND",
-            id="plan given to a call",
+            id="plan passed to a call",
         ),
     ],
 )

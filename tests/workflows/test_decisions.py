@@ -35,9 +35,9 @@ NOT_FOUND = PspReply(outcome=None, evidence=EvidenceKind.READ)
 PAID = approved("ch_1", psp_id="ch_1")
 
 
-def decision(kind: DecisionKind, **given: Any) -> Decision:
+def decision(kind: DecisionKind, **fields: Any) -> Decision:
     common = {"by": "ops-7", "reason": "asked the PSP, ticket 4711", "at": LATER}
-    return Decision(kind=kind, **(common | given))
+    return Decision(kind=kind, **(common | fields))
 
 
 FAILED = decision(DecisionKind.FAILED)

@@ -1,4 +1,4 @@
-"""Reconciliation on a real server: adoption, look-ups from outside, the run and its schedule."""
+"""Reconciliation on a real server: external movements, look-ups, runs and schedules."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -56,8 +56,8 @@ async def describe_attributes(handle: WorkflowHandle[Any, Any]) -> dict[str, Any
 
 
 class TestValues:
-    def start(self, **given: Any) -> PaymentInput:
-        return WorkflowHarness.payment(WorkflowHarness(env=None, client=None, queue="q"), **given)  # type: ignore[arg-type]
+    def start(self, **fields: Any) -> PaymentInput:
+        return WorkflowHarness.payment(WorkflowHarness(env=None, client=None, queue="q"), **fields)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
         ("amount", "currency", "minor"),
@@ -67,8 +67,8 @@ class TestValues:
         assert search_attributes.to_minor_units(Decimal(amount), currency) == minor
 
     def test_a_new_transaction(self) -> None:
-        given = search_attributes.initial_attributes(self.start(agreement_id="a1"))
-        names = {pair.key.name: pair.value for pair in given}
+        attributes = search_attributes.initial_attributes(self.start(agreement_id="a1"))
+        names = {pair.key.name: pair.value for pair in attributes}
         assert names == {
             "Merchant": "m",
             "TransactionKind": "payment",
@@ -83,14 +83,14 @@ class TestValues:
 
     def test_a_reopened_transaction_starts_with_its_known_values(self) -> None:
         state = payment(status=Status.Succeeded, psp_transaction_id="ch_1", attention="Look.")
-        given = search_attributes.initial_attributes(self.start(resume=state))
-        assert given[search_attributes.TRANSACTION_STATUS] == "Succeeded"
-        assert given[search_attributes.PSP_TRANSACTION_ID] == "ch_1"
-        assert given[search_attributes.NEEDS_ATTENTION] is True
+        attributes = search_attributes.initial_attributes(self.start(resume=state))
+        assert attributes[search_attributes.TRANSACTION_STATUS] == "Succeeded"
+        assert attributes[search_attributes.PSP_TRANSACTION_ID] == "ch_1"
+        assert attributes[search_attributes.NEEDS_ATTENTION] is True
 
     def test_values_too_long_for_the_database_are_truncated(self) -> None:
-        given = search_attributes.initial_attributes(self.start(agreement_id="a" * 300))
-        assert given[search_attributes.AGREEMENT_ID] == "a" * 255
+        attributes = search_attributes.initial_attributes(self.start(agreement_id="a" * 300))
+        assert attributes[search_attributes.AGREEMENT_ID] == "a" * 255
 
     def test_only_what_changed_is_updated(self) -> None:
         start = self.start()

@@ -64,16 +64,16 @@ def common(amount: str = "10.00") -> dict[str, Any]:
     }
 
 
-def preauth(**given: Any) -> PreauthState:
-    return PreauthState(**(common() | given))
+def preauth(**fields: Any) -> PreauthState:
+    return PreauthState(**(common() | fields))
 
 
-def payment(**given: Any) -> PaymentState:
-    return PaymentState(**(common() | given))
+def payment(**fields: Any) -> PaymentState:
+    return PaymentState(**(common() | fields))
 
 
-def refund(**given: Any) -> RefundState:
-    return RefundState(**(common() | {"payment_id": "p1"} | given))
+def refund(**fields: Any) -> RefundState:
+    return RefundState(**(common() | {"payment_id": "p1"} | fields))
 
 
 def new_state(kind: TransactionKind) -> AnyState:
@@ -86,12 +86,12 @@ def evidence(after: timedelta = SECOND, kind: EvidenceKind = EvidenceKind.ANSWER
     return Evidence(kind=kind, source="test", at=T0 + after)
 
 
-def fact(kind: FactKind, id: str = "f1", amount: str = "10.00", **given: Any) -> Fact:
-    return Fact(kind=kind, id=id, amount=Decimal(amount), **given)
+def fact(kind: FactKind, id: str = "f1", amount: str = "10.00", **fields: Any) -> Fact:
+    return Fact(kind=kind, id=id, amount=Decimal(amount), **fields)
 
 
-def paid(id: str = "ch_1", amount: str = "10.00", **given: Any) -> Fact:
-    return fact(FactKind.PAID, id, amount, **given)
+def paid(id: str = "ch_1", amount: str = "10.00", **fields: Any) -> Fact:
+    return fact(FactKind.PAID, id, amount, **fields)
 
 
 def charged_back(id: str = "cb_1", amount: str = "10.00") -> Fact:

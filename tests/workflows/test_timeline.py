@@ -63,8 +63,8 @@ def happened_texts(timeline: Timeline) -> str:
     return "\n".join(f"{entry.text} | {entry.said_by}" for entry in timeline.happened)
 
 
-def next_texts(state: AnyState, delivery: Delivery | None = None, **given: Any) -> str:
-    return "\n".join(build_timeline(state, delivery, NOW, **given).next_steps)
+def next_texts(state: AnyState, delivery: Delivery | None = None, **fields: Any) -> str:
+    return "\n".join(build_timeline(state, delivery, NOW, **fields).next_steps)
 
 
 class TestHappened:
