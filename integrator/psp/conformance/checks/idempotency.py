@@ -153,11 +153,11 @@ async def a_repeated_call_is_found_by_reference(context: CheckContext, kind: Ope
     prepared = await operations.prepare(context, kind)
     first = await prepared.execute(context)
     await _repeat(context, prepared)
-    found = await prepared.fetch_existing(context)
-    require(found is not None, "The object is not found by our reference.")
-    if found is not None and found.psp_id is not None and first.psp_id is not None:
-        require_equal(found.psp_id, first.psp_id, "the id found by reference")
-    movements = [f for f in facts_of(found) if f.kind in (FactKind.PAID, FactKind.REFUNDED)]
+    fetched = await prepared.fetch_existing(context)
+    require(fetched is not None, "The object is not found by our reference.")
+    if fetched is not None and fetched.psp_id is not None and first.psp_id is not None:
+        require_equal(fetched.psp_id, first.psp_id, "the id found by reference")
+    movements = [f for f in facts_of(fetched) if f.kind in (FactKind.PAID, FactKind.REFUNDED)]
     require(len(movements) <= 1, "The look-up shows more than one movement.")
 
 
@@ -200,8 +200,8 @@ async def _require_one_movement(context: CheckContext, prepared: PreparedCall) -
     """Require at most one movement in a look-up, where the ledger cannot be read."""
     if not context.capabilities.can_read or prepared.variant is OperationVariant.VOID:
         return
-    found = facts_of(await prepared.fetch_existing(context))
-    movements = [f for f in found if f.kind in (FactKind.PAID, FactKind.REFUNDED)]
+    facts = facts_of(await prepared.fetch_existing(context))
+    movements = [f for f in facts if f.kind in (FactKind.PAID, FactKind.REFUNDED)]
     require(len(movements) <= 1, "The look-up shows more than one movement.")
 
 
