@@ -17,8 +17,8 @@ from integrator.store.tables import (
     merchants,
     notifications,
     reconciliation,
-    strays,
     transactions,
+    unmatched_movements,
 )
 
 OPEN_NOTIFICATION_STATES = ("stored", "parked", "signalled")
@@ -122,9 +122,9 @@ _NOTIFICATIONS = (
 )
 
 _UNMATCHED_MOVEMENTS = (
-    select(merchants.c.id, func.count(), func.min(strays.c.booked_at))
-    .join(strays, strays.c.psp_settings_id == merchants.c.psp_settings_id)
-    .where(strays.c.resolved_at.is_(None))
+    select(merchants.c.id, func.count(), func.min(unmatched_movements.c.booked_at))
+    .join(unmatched_movements, unmatched_movements.c.psp_settings_id == merchants.c.psp_settings_id)
+    .where(unmatched_movements.c.resolved_at.is_(None))
     .group_by(merchants.c.id)
 )
 

@@ -13,7 +13,7 @@ from integrator.store.data_keys import KEY_COLUMNS, DataKeys, data_key_join
 from integrator.store.errors import NotFound
 from integrator.store.models import DecisionOutcome, DecisionRow, NewDecision
 from integrator.store.session import shielded_write
-from integrator.store.tables import data_keys, decisions, strays, transactions
+from integrator.store.tables import data_keys, decisions, transactions, unmatched_movements
 from integrator.store.transaction_reads import transaction_not_found
 
 _SELECT_DECISION = select(decisions, *KEY_COLUMNS).select_from(
@@ -86,11 +86,11 @@ class Decisions(DataKeys):
     async def resolve_unmatched_movement(self, psp_settings_id: str, psp_id: str) -> bool:
         """Mark a movement as resolved; return False when it is unknown or already resolved."""
         statement = (
-            update(strays)
+            update(unmatched_movements)
             .where(
-                strays.c.psp_settings_id == psp_settings_id,
-                strays.c.psp_id == psp_id,
-                strays.c.resolved_at.is_(None),
+                unmatched_movements.c.psp_settings_id == psp_settings_id,
+                unmatched_movements.c.psp_id == psp_id,
+                unmatched_movements.c.resolved_at.is_(None),
             )
             .values(resolved_at=datetime.now(UTC))
         )
@@ -111,8 +111,9 @@ class Decisions(DataKeys):
 
 async def _agreement_id(connection: AsyncConnection, new: NewDecision) -> str | None:
     id = new.transaction_id or await connection.scalar(
-        select(strays.c.owner_id).where(
-            strays.c.psp_settings_id == new.psp_settings_id, strays.c.psp_id == new.psp_id
+        select(unmatched_movements.c.owner_id).where(
+            unmatched_movements.c.psp_settings_id == new.psp_settings_id,
+            unmatched_movements.c.psp_id == new.psp_id,
         )
     )
     if id is None:

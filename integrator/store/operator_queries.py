@@ -34,8 +34,8 @@ from integrator.store.tables import (
     deliveries,
     merchants,
     notifications,
-    strays,
     transactions,
+    unmatched_movements,
 )
 from integrator.store.transaction_reads import SELECT_TRANSACTION, TransactionReads
 
@@ -160,11 +160,13 @@ class OperatorQueries(TransactionReads):
         self, merchant_id: str | None = None, limit: int = 100
     ) -> list[UnmatchedMovement]:
         """List unmatched movements that are not resolved, oldest first."""
-        statement = select(strays).where(strays.c.resolved_at.is_(None))
+        statement = select(unmatched_movements).where(unmatched_movements.c.resolved_at.is_(None))
         if merchant_id is not None:
             account = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
-            statement = statement.where(strays.c.psp_settings_id.in_(account))
-        statement = statement.order_by(strays.c.seen_at, strays.c.psp_id).limit(limit)
+            statement = statement.where(unmatched_movements.c.psp_settings_id.in_(account))
+        statement = statement.order_by(
+            unmatched_movements.c.seen_at, unmatched_movements.c.psp_id
+        ).limit(limit)
         async with self._read_connection() as connection:
             return [
                 UnmatchedMovement(**row) for row in (await connection.execute(statement)).mappings()
@@ -202,7 +204,7 @@ class OperatorQueries(TransactionReads):
             for table in (transactions, deliveries)
         }
         conditions["strays"] = (
-            [] if merchant_id is None else [strays.c.psp_settings_id.in_(account)]
+            [] if merchant_id is None else [unmatched_movements.c.psp_settings_id.in_(account)]
         )
         delivering = delivery_state(now) == "delivering"
         is_open = text(OPEN_DELIVERY)
@@ -216,7 +218,9 @@ class OperatorQueries(TransactionReads):
                 *conditions["transactions"],
             ),
             *await self._count_and_oldest(
-                strays.c.seen_at, strays.c.resolved_at.is_(None), *conditions["strays"]
+                unmatched_movements.c.seen_at,
+                unmatched_movements.c.resolved_at.is_(None),
+                *conditions["strays"],
             ),
             *await self._count_and_oldest(
                 deliveries.c.began_at,

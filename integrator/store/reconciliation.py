@@ -13,7 +13,7 @@ from integrator.store.models import (
     UnmatchedMovement,
 )
 from integrator.store.session import shielded_write
-from integrator.store.tables import reconciliation, strays, transactions
+from integrator.store.tables import reconciliation, transactions, unmatched_movements
 from integrator.store.transaction_reads import SELECT_TRANSACTION, TransactionReads
 
 
@@ -70,7 +70,7 @@ class Reconciliation(TransactionReads):
         now = _now()
         row = vars(new) | {"seen_at": now, "checked_at": now}
         async with self._write_transaction() as connection:
-            statement = self._insert(strays).values(row).on_conflict_do_nothing()
+            statement = self._insert(unmatched_movements).values(row).on_conflict_do_nothing()
             return (await connection.execute(statement)).rowcount == 1
 
     async def unmatched_movement(
@@ -78,8 +78,9 @@ class Reconciliation(TransactionReads):
     ) -> UnmatchedMovement | None:
         """Return an unmatched movement by the PSP's id."""
         movements = await self._unmatched_movements(
-            select(strays).where(
-                strays.c.psp_settings_id == psp_settings_id, strays.c.psp_id == psp_id
+            select(unmatched_movements).where(
+                unmatched_movements.c.psp_settings_id == psp_settings_id,
+                unmatched_movements.c.psp_id == psp_id,
             )
         )
         return movements[0] if movements else None
@@ -89,13 +90,16 @@ class Reconciliation(TransactionReads):
     ) -> list[UnmatchedMovement]:
         """List the unresolved movements of an account, least recently checked first."""
         statement = (
-            select(strays)
-            .where(strays.c.psp_settings_id == psp_settings_id, strays.c.resolved_at.is_(None))
-            .order_by(strays.c.checked_at, strays.c.psp_id)
+            select(unmatched_movements)
+            .where(
+                unmatched_movements.c.psp_settings_id == psp_settings_id,
+                unmatched_movements.c.resolved_at.is_(None),
+            )
+            .order_by(unmatched_movements.c.checked_at, unmatched_movements.c.psp_id)
             .limit(limit)
         )
         if checked_before is not None:
-            statement = statement.where(strays.c.checked_at < checked_before)
+            statement = statement.where(unmatched_movements.c.checked_at < checked_before)
         return await self._unmatched_movements(statement)
 
     @shielded_write
@@ -108,8 +112,11 @@ class Reconciliation(TransactionReads):
         if resolved:
             values["resolved_at"] = now
         statement = (
-            update(strays)
-            .where(strays.c.psp_settings_id == psp_settings_id, strays.c.psp_id == psp_id)
+            update(unmatched_movements)
+            .where(
+                unmatched_movements.c.psp_settings_id == psp_settings_id,
+                unmatched_movements.c.psp_id == psp_id,
+            )
             .values(values)
         )
         async with self._write_transaction() as connection:

@@ -216,7 +216,7 @@ reconciliation = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-strays = Table(
+unmatched_movements = Table(
     "strays",
     metadata,
     Column("psp_settings_id", ForeignKey("merchants.psp_settings_id"), primary_key=True),

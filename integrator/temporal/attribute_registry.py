@@ -42,8 +42,8 @@ def dev_server_options() -> list[str]:
 async def register(client: Client) -> list[str]:
     """Register missing attributes and wait until they are usable; returns the added names.
 
-    Raises `AttributesError`, when an attribute exists with another type, cannot be added, or is not
-    usable in time, and `RPCError`.
+    Raises `SearchAttributesError` when an attribute exists with another type, cannot be added, or
+    is not usable in time, and `RPCError`.
     """
     try:
         missing = await _missing_attributes(client)

@@ -1,7 +1,7 @@
-"""For every alert, figures at which it fires and similar ones at which it must not.
+"""For every alert, series for which it fires and similar series for which it must not.
 
-Series are written as promtool reads them, one value a minute: `0+6x99` counts up by six a minute.
-`now` is the minute that is looked at.
+Series are in the syntax of promtool, one value a minute: `0+6x99` counts up by six a minute. `now`
+is the minute of the evaluation.
 """
 
 from collections.abc import Mapping
@@ -24,26 +24,26 @@ TASKS = "temporal_workflow_task_schedule_to_start_latency_seconds_bucket"
 
 
 @dataclass(frozen=True)
-class Case:
-    """Two worlds that differ in what matters."""
+class AlertCase:
+    """Series for which an alert fires, and series for which it does not."""
 
-    fires: Series
-    quiet: Series
+    firing: Series
+    not_firing: Series
     now: int = 60
 
 
-def slow(name: str, labels: str, bound: str, beyond: str) -> tuple[Series, Series]:
-    """A histogram with most of its observations beyond a bound, and one with hardly any."""
-    below, above = f'{name}{{{labels},le="{bound}"}}', f'{name}{{{labels},le="{beyond}"}}'
-    every = f'{name}{{{labels},le="+Inf"}}'
+def slow_histograms(name: str, labels: str, bound: str, upper: str) -> tuple[Series, Series]:
+    """Return a histogram with most observations above a bound, and one with hardly any."""
+    below, above = f'{name}{{{labels},le="{bound}"}}', f'{name}{{{labels},le="{upper}"}}'
+    total = f'{name}{{{labels},le="+Inf"}}'
     return (
-        {below: "0+1x99", above: "0+60x99", every: "0+60x99"},
-        {below: "0+59x99", above: "0+60x99", every: "0+60x99"},
+        {below: "0+1x99", above: "0+60x99", total: "0+60x99"},
+        {below: "0+59x99", above: "0+60x99", total: "0+60x99"},
     )
 
 
-CASES: Mapping[str, Case] = {
-    "UnknownOutcomesRising": Case(
+CASES: Mapping[str, AlertCase] = {
+    "UnknownOutcomesRising": AlertCase(
         {
             f'{UNKNOWN}{{psp="p",operation="charge"}}': "0+2x99",
             f'{CALLS}{{psp="p",operation="charge",result="approved"}}': "0+10x99",
@@ -53,7 +53,7 @@ CASES: Mapping[str, Case] = {
             f'{CALLS}{{psp="p",operation="charge",result="approved"}}': "0+1000x99",
         },
     ),
-    "TransactionUndecidedTooLong": Case(
+    "TransactionUndecidedTooLong": AlertCase(
         {f'{UNDECIDED}{{kind="payment",role="CreditCard"}}': "25000x99"},
         {
             f'{UNDECIDED}{{kind="payment",role="CreditCard"}}': "3600x99",
@@ -61,31 +61,31 @@ CASES: Mapping[str, Case] = {
             f'{UNDECIDED}{{kind="preauth",role="CreditCard"}}': "100000x99",
         },
     ),
-    "SlowTransactionUndecidedTooLong": Case(
+    "SlowTransactionUndecidedTooLong": AlertCase(
         {f'{UNDECIDED}{{kind="payment",role="Debit"}}': "1300000x199"},
         {f'{UNDECIDED}{{kind="payment",role="Debit"}}': "500000x199"},
         now=120,
     ),
-    "AttentionRising": Case(
+    "AttentionRising": AlertCase(
         {'integrator_attention_raised_total{psp="p",kind="payment"}': "0+1x99"},
         {'integrator_attention_raised_total{psp="p",kind="payment"}': "0x50 1x50"},
     ),
-    "AttentionTooOld": Case(
+    "AttentionTooOld": AlertCase(
         {'integrator_transactions_needing_attention_oldest_age_seconds{kind="refund"}': "90000x99"},
         {'integrator_transactions_needing_attention_oldest_age_seconds{kind="refund"}': "8000x99"},
     ),
-    "LoginErrorTold": Case(
+    "LoginErrorTold": AlertCase(
         {'integrator_outcomes_total{psp="p",code="LoginError"}': "_x55 1x50"},
         {
             'integrator_outcomes_total{psp="p",code="LoginError"}': "1x99",
             'integrator_outcomes_total{psp="p",code="InsufficientBalance"}': "0+5x99",
         },
     ),
-    "CredentialsRejected": Case(
+    "CredentialsRejected": AlertCase(
         {'integrator_psp_credentials_rejected_total{psp="p"}': "0x55 1x50"},
         {'integrator_psp_credentials_rejected_total{psp="p"}': "0x30 1x70"},
     ),
-    "PspFailing": Case(
+    "PspFailing": AlertCase(
         {
             f'{CALLS}{{psp="p",result="approved"}}': "0+10x99",
             f'{CALLS}{{psp="p",result="unavailable"}}': "0+10x99",
@@ -96,19 +96,19 @@ CASES: Mapping[str, Case] = {
             f'{CALLS}{{psp="p",result="unavailable"}}': "0+1x99",
         },
     ),
-    "PspSlow": Case(*slow(BUCKET, 'psp="p",operation="charge"', "1.0", "10.0")),
-    "PspThrottles": Case(
+    "PspSlow": AlertCase(*slow_histograms(BUCKET, 'psp="p",operation="charge"', "1.0", "10.0")),
+    "PspThrottles": AlertCase(
         {f'{CALLS}{{psp="p",result="over_budget"}}': "0+10x99"},
         {f'{CALLS}{{psp="p",result="throttled"}}': "0+1x99"},
     ),
-    "WebhooksDelayed": Case(
+    "WebhooksDelayed": AlertCase(
         {'integrator_webhooks_open_oldest_age_seconds{state="delivering"}': "4000x99"},
         {
             'integrator_webhooks_open_oldest_age_seconds{state="delivering"}': "300x99",
             'integrator_webhooks_open_oldest_age_seconds{state="undelivered"}': "90000x99",
         },
     ),
-    "WebhookTargetFailing": Case(
+    "WebhookTargetFailing": AlertCase(
         {
             'integrator_webhook_attempts_total{result="delivered"}': "0+1x99",
             'integrator_webhook_attempts_total{result="http_5xx"}': "0+3x99",
@@ -118,18 +118,18 @@ CASES: Mapping[str, Case] = {
             'integrator_webhook_attempts_total{result="http_5xx"}': "0+3x99",
         },
     ),
-    "WebhooksUndelivered": Case(
+    "WebhooksUndelivered": AlertCase(
         {'integrator_webhooks_open{state="undelivered"}': "2x99"},
         {
             'integrator_webhooks_open{state="undelivered"}': "0x99",
             'integrator_webhooks_open{state="delivering"}': "50x99",
         },
     ),
-    "NotificationsWaiting": Case(
+    "NotificationsWaiting": AlertCase(
         {f'{WAITING}{{state="stored"}}': "700x99"},
         {f'{WAITING}{{state="stored"}}': "20x99", f'{WAITING}{{state="parked"}}': "90000x99"},
     ),
-    "NotificationsParked": Case(
+    "NotificationsParked": AlertCase(
         {
             f'{WAITING}{{state="parked"}}': "90000x99",
             'integrator_notifications_open{state="parked"}': "21x99",
@@ -139,15 +139,15 @@ CASES: Mapping[str, Case] = {
             'integrator_notifications_open{state="parked"}': "3x99",
         },
     ),
-    "NotificationsRejected": Case(
+    "NotificationsRejected": AlertCase(
         {'integrator_notifications_received_total{psp="p",result="rejected"}': "0+1x99"},
         {'integrator_notifications_received_total{psp="p",result="accepted"}': "0+9x99"},
     ),
-    "ReconciliationBehind": Case(
+    "ReconciliationBehind": AlertCase(
         {'integrator_reconciliation_age_seconds{merchant="m",psp="p"}': "4000x99"},
         {'integrator_reconciliation_age_seconds{merchant="m",psp="p"}': "400x99"},
     ),
-    "ReconciliationFailing": Case(
+    "ReconciliationFailing": AlertCase(
         {f'{STEPS}{{merchant="m",step="movements",result="failed"}}': "0+1x199"},
         {
             f'{STEPS}{{merchant="m",step="movements",result="failed"}}': "0+1x199",
@@ -155,7 +155,7 @@ CASES: Mapping[str, Case] = {
         },
         now=120,
     ),
-    "BooksDiffer": Case(
+    "BooksDiffer": AlertCase(
         {f'{FINDINGS}{{merchant="m",step="movements",finding="different"}}': "_x100 1x99"},
         {
             f'{FINDINGS}{{merchant="m",step="movements",finding="different"}}': "1x199",
@@ -163,25 +163,27 @@ CASES: Mapping[str, Case] = {
         },
         now=120,
     ),
-    "NotificationsMissed": Case(
+    "NotificationsMissed": AlertCase(
         {f'{FINDINGS}{{merchant="m",step="events",finding="repaired"}}': "0+1x99"},
         {f'{FINDINGS}{{merchant="m",step="events",finding="listed"}}': "0+9x99"},
     ),
-    "StraysOpen": Case(
+    "StraysOpen": AlertCase(
         {'integrator_strays_open{merchant="m"}': "1x199"},
         {'integrator_strays_open{merchant="m"}': "0x90 1x9 0x99"},
         now=120,
     ),
-    "ApiFailing": Case(
+    "ApiFailing": AlertCase(
         {f'{REQUESTS}{{status="200"}}': "0+10x99", f'{REQUESTS}{{status="503"}}': "0+2x99"},
         {f'{REQUESTS}{{status="200"}}': "0+10x99", f'{REQUESTS}{{status="422"}}': "0+9x99"},
     ),
-    "ApiSlow": Case(*slow("integrator_api_request_duration_seconds_bucket", POST, "1.0", "10.0")),
-    "WorkflowsDoNotAnswer": Case(
+    "ApiSlow": AlertCase(
+        *slow_histograms("integrator_api_request_duration_seconds_bucket", POST, "1.0", "10.0")
+    ),
+    "WorkflowsDoNotAnswer": AlertCase(
         {'integrator_api_query_fallbacks_total{reason="unanswered"}': "0+6x99"},
         {'integrator_api_query_fallbacks_total{reason="breaker_open"}': "0+6x99"},
     ),
-    "CertificateExpires": Case(
+    "CertificateExpires": AlertCase(
         {'integrator_api_certificate_expiry_timestamp_seconds{instance="a"}': "900000x199"},
         {
             'integrator_api_certificate_expiry_timestamp_seconds{instance="a"}': "90000000x199",
@@ -189,47 +191,47 @@ CASES: Mapping[str, Case] = {
         },
         now=120,
     ),
-    "CertificateNotReplaced": Case(
+    "CertificateNotReplaced": AlertCase(
         {'integrator_api_certificate_failures_total{instance="a"}': "0x50 1x50"},
         {'integrator_api_certificate_failures_total{instance="a"}': "0x99"},
     ),
-    "NoWorker": Case({'up{job="api"}': "1x99"}, {'up{job="worker"}': "1x99"}),
-    "WorkerNotPolling": Case(
+    "NoWorker": AlertCase({'up{job="api"}': "1x99"}, {'up{job="worker"}': "1x99"}),
+    "WorkerNotPolling": AlertCase(
         {'temporal_long_request_total{operation="PollWorkflowTaskQueue",instance="w"}': "7x99"},
         {'temporal_long_request_total{operation="PollWorkflowTaskQueue",instance="w"}': "7+1x99"},
     ),
-    "WorkflowTasksFail": Case(
+    "WorkflowTasksFail": AlertCase(
         {f'{FAILED_TASKS}{{failure_reason="NonDeterminismError"}}': "0+1x99"},
         {f'{FAILED_TASKS}{{failure_reason="NonDeterminismError"}}': "4x99"},
     ),
-    "TasksWait": Case(*slow(TASKS, 'task_queue="q"', "0.5", "10")),
-    "SlotsUsedUp": Case(
+    "TasksWait": AlertCase(*slow_histograms(TASKS, 'task_queue="q"', "0.5", "10")),
+    "SlotsUsedUp": AlertCase(
         {f'{SLOTS}{{task_queue="q",worker_type="ActivityWorker"}}': "0x99"},
         {
             f'{SLOTS}{{task_queue="q",worker_type="ActivityWorker"}}': "9x99",
             f'{SLOTS}{{task_queue="q-reconcile",worker_type="x"}}': "0x99",
         },
     ),
-    "SweepsFail": Case(
+    "SweepsFail": AlertCase(
         {'integrator_sweep_failures_total{sweep="inbox"}': "0+1x99"},
         {'integrator_sweep_failures_total{sweep="inbox"}': "0x50 1x50"},
     ),
-    "KeysDoNotOpen": Case(
+    "KeysDoNotOpen": AlertCase(
         {'integrator_decryption_failures_total{job="worker"}': "0x55 1x50"},
         {'integrator_decryption_failures_total{job="worker"}': "0x99"},
     ),
-    "StoreUnreachable": Case(
+    "StoreUnreachable": AlertCase(
         {'integrator_store_errors_total{error="unavailable",job="api"}': "0+2x99"},
         {'integrator_store_errors_total{error="refused",job="api"}': "0+2x99"},
     ),
-    "StoreSlow": Case(
-        *slow("integrator_store_duration_seconds_bucket", 'access="read"', "0.1", "2.5")
+    "StoreSlow": AlertCase(
+        *slow_histograms("integrator_store_duration_seconds_bucket", 'access="read"', "0.1", "2.5")
     ),
-    "FiguresStale": Case(
+    "FiguresStale": AlertCase(
         {"integrator_figures_read_timestamp_seconds": "0x99"},
         {"integrator_figures_read_timestamp_seconds": "0+60x99"},
     ),
-    "TargetDown": Case(
+    "TargetDown": AlertCase(
         {'up{job="api",instance="a"}': "0x99"}, {'up{job="api",instance="a"}': "1x99"}
     ),
 }

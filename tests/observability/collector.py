@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector that keeps what it is sent."""
+"""An OpenTelemetry collector that stores the spans it receives."""
 
 import gzip
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class Span:
-    """One span as it arrived; ids in hexadecimal.
+    """Span as received; ids in hexadecimal.
 
-    `linked` are the ids of other traces it points to, `text` is everything it says.
+    `linked` are the ids of other traces it links to, `text` is its complete content.
     """
 
     service: str
@@ -29,25 +29,25 @@ class Span:
 
 @dataclass
 class Collector:
-    """What has arrived, and where it is to be sent."""
+    """Received spans, and the port of the collector."""
 
     port: int
     spans: list[Span] = field(default_factory=list)
 
     @property
     def endpoint(self) -> str:
-        """For `INTEGRATOR_OTLP_ENDPOINT`."""
+        """Return the value of `INTEGRATOR_OTLP_ENDPOINT`."""
         return f"http://127.0.0.1:{self.port}"
 
-    def trace_of(self, name: str, **attributes: str) -> list[Span]:
-        """All spans of the newest trace that has one of this name with these attributes."""
+    def find_trace(self, name: str, **attributes: str) -> list[Span]:
+        """Return all spans of the newest trace with a span of this name and these attributes."""
         for span in reversed(self.spans):
             if span.name == name and attributes.items() <= span.attributes.items():
                 return [other for other in self.spans if other.trace_id == span.trace_id]
         return []
 
-    def take(self, request: ExportTraceServiceRequest) -> None:
-        """Keep the spans of one request."""
+    def add(self, request: ExportTraceServiceRequest) -> None:
+        """Store the spans of one request."""
         for resource in request.resource_spans:
             service = {a.key: a.value.string_value for a in resource.resource.attributes}
             for scope in resource.scope_spans:
@@ -71,20 +71,20 @@ class Collector:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
-    """A collector on a free port."""
+def run_collector() -> Iterator[Collector]:
+    """Run a collector on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            collector.take(ExportTraceServiceRequest.FromString(body))
+            collector.add(ExportTraceServiceRequest.FromString(body))
             self.send_response(200)
             self.end_headers()
 
         def log_message(self, _format: str, *args: object) -> None:
-            """Quiet."""
+            """Do not log requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     collector = Collector(server.server_port)

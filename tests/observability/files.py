@@ -1,4 +1,4 @@
-"""The files of deploy/ that watch over a stack, and the tools that read them."""
+"""The monitoring files of deploy/, and the tools that read them."""
 
 import re
 import shutil
@@ -18,20 +18,20 @@ _NAME = re.compile(r"\b(?:integrator|temporal|process|python)_[a-z0-9_]+\b")
 _LABELS = re.compile(r"\{[^{}]*\}|\b(?:by|without) ?\([^()]*\)")
 
 
-def tool(name: str) -> str:
-    """A program of Debian's package `prometheus`; skips where it is not installed."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"there is no `{name}` on the PATH (Debian: package `prometheus`)")
-    return found
+def find_tool(name: str) -> str:
+    """Return the path of a program of Debian's package `prometheus`; skip without it."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"`{name}` is not on the PATH (Debian: package `prometheus`)")
+    return path
 
 
-def rules() -> list[dict[str, Any]]:
-    """All alert rules."""
+def load_rules() -> list[dict[str, Any]]:
+    """Return all alert rules."""
     content = yaml.safe_load(RULES.read_text())
     return [rule for group in content["groups"] for rule in group["rules"]]
 
 
-def metrics_in(expression: str) -> set[str]:
-    """The metrics that an expression names."""
+def find_metrics(expression: str) -> set[str]:
+    """Return the metrics in an expression."""
     return set(_NAME.findall(_LABELS.sub(" ", expression)))

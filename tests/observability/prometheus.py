@@ -12,44 +12,44 @@ import httpx
 import yaml
 
 from devtools.campaign.stack import free_ports
-from tests.observability.files import PROMETHEUS, RULES, tool
+from tests.observability.files import PROMETHEUS, RULES, find_tool
 
 START_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """Its address."""
+    """Client of a running Prometheus server."""
 
     url: str
 
     def get(self, path: str, **params: str) -> Any:
-        """The `data` of an answer of its API; fails on an error."""
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=params, timeout=10)
-        content = answer.json()
+        """Return the `data` of a response of its API; fails on an error."""
+        response = httpx.get(f"{self.url}/api/v1/{path}", params=params, timeout=10)
+        content = response.json()
         assert content["status"] == "success", content
         return content["data"]
 
     def query(self, expression: str) -> list[Any]:
-        """What an expression comes to now."""
-        found: list[Any] = self.get("query", query=expression)["result"]
-        return found
+        """Return the current result of an expression."""
+        result: list[Any] = self.get("query", query=expression)["result"]
+        return result
 
     def wait_for(self, expression: str, seconds: float = START_SECONDS) -> None:
-        """Until the expression comes to anything."""
+        """Wait until the expression has a result."""
         deadline = time.monotonic() + seconds
         while not self.query(expression):
-            assert time.monotonic() < deadline, f"{expression} shows nothing"
+            assert time.monotonic() < deadline, f"{expression} has no result"
             time.sleep(0.2)
 
 
 @contextmanager
-def scraping(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus]:
-    """With the product's configuration and rules; only faster, and at other addresses.
+def run_prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus]:
+    """Run Prometheus with the configuration and rules of deploy/, faster and for other targets.
 
-    `targets` are job to `host:port`.
+    `targets` maps jobs to `host:port`.
     """
-    program = tool("prometheus")
+    program = find_tool("prometheus")
     config = yaml.safe_load(PROMETHEUS.read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(RULES)]
@@ -75,14 +75,14 @@ def scraping(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus]:
         )
         try:
             prometheus = Prometheus(f"http://127.0.0.1:{port}")
-            _until_ready(prometheus.url)
+            _wait_until_ready(prometheus.url)
             yield prometheus
         finally:
             process.terminate()
             process.wait(20)
 
 
-def _until_ready(url: str) -> None:
+def _wait_until_ready(url: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What is shown and alerted on exists, and a real Prometheus understands all of it."""
+"""All metrics in dashboards and alerts exist, and a real Prometheus evaluates them."""
 
 import json
 import re
@@ -13,19 +13,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import worker
 from api import app
-from integrator.observability.metrics import CATALOGUE, Described, table
-from tests.observability.conftest import Watched
-from tests.observability.files import DASHBOARDS, ROOT, metrics_in, rules
-from tests.observability.prometheus import Prometheus, scraping
-from workflows.metrics import METERS
+from integrator.observability.metrics import CATALOGUE, MetricDescription, markdown_table
+from tests.observability.conftest import ObservedStack
+from tests.observability.files import DASHBOARDS, ROOT, find_metrics, load_rules
+from tests.observability.prometheus import Prometheus, run_prometheus
+from workflows.metrics import COUNTERS
 
 DOCUMENT = (ROOT / "docs" / "observability.md").read_text()
-SDK = [Described(f"{m.name}_total", "counter", m.labels, m.meaning) for m in METERS]
-OURS = [*CATALOGUE, *SDK]
-PARTS = ("_bucket", "_count", "_sum")
+WORKFLOW_METRICS = [
+    MetricDescription(f"{m.name}_total", "counter", m.labels, m.description) for m in COUNTERS
+]
+ALL_METRICS = [*CATALOGUE, *WORKFLOW_METRICS]
+HISTOGRAM_SUFFIXES = ("_bucket", "_count", "_sum")
 
-SILENT = (
-    # What did not happen to this stack cannot be seen in it.
+EMPTY_EXPRESSIONS = (
+    # Events that did not occur in this stack.
     "integrator_api_query_fallbacks_total",
     "integrator_attention_raised_total",
     "integrator_orphans_total",
@@ -48,7 +50,7 @@ SILENT = (
 
 
 def panels() -> Iterator[tuple[str, dict[str, object], str]]:
-    """Title, panel and expression of everything that the dashboards show."""
+    """Yield title, panel and expression of all targets of the dashboards."""
     for file in DASHBOARDS:
         for panel in json.loads(file.read_text())["panels"]:
             for target in panel.get("targets", ()):
@@ -57,57 +59,59 @@ def panels() -> Iterator[tuple[str, dict[str, object], str]]:
 
 EXPRESSIONS = [
     *((title, expression) for title, _, expression in panels()),
-    *((rule["alert"], rule["expr"]) for rule in rules()),
+    *((rule["alert"], rule["expr"]) for rule in load_rules()),
 ]
 
 
-def filled(expression: str) -> str:
-    """As Grafana sends it."""
+def substitute_variables(expression: str) -> str:
+    """Replace Grafana's variables."""
     return expression.replace("$__rate_interval", "1m").replace("$psp", ".*")
 
 
 @pytest.fixture(scope="module")
-def prometheus(watched: Watched, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    run = watched.world.stack.run
+def prometheus(
+    observed: ObservedStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    run = observed.world.stack.run
     targets = {job: urlsplit(url).netloc for job, url in run["metrics"].items()}
-    with scraping(tmp_path_factory.mktemp("prometheus"), targets) as prometheus:
+    with run_prometheus(tmp_path_factory.mktemp("prometheus"), targets) as prometheus:
         prometheus.wait_for("count_over_time(up[1m]) >= 5")
         yield prometheus
 
 
-def families(text: str) -> dict[str, str]:
-    """Name to type; counters with their `_total`."""
+def parse_metric_types(text: str) -> dict[str, str]:
+    """Return the types of metrics by name; names of counters end in `_total`."""
     return {
         family.name + ("_total" if family.type == "counter" else ""): family.type
         for family in text_string_to_metric_families(text)
     }
 
 
-def test_the_public_port_shows_no_metrics(watched: Watched) -> None:
-    api = watched.world.stack.run["api"]
+def test_the_public_port_shows_no_metrics(observed: ObservedStack) -> None:
+    api = observed.world.stack.run["api"]
     assert httpx.get(f"{api}/metrics").status_code == 404
     assert httpx.get(f"{api}/api/metrics").status_code == 404
 
 
-def test_the_metrics_port_shows_nothing_else(watched: Watched) -> None:
-    for url in watched.world.stack.run["metrics"].values():
+def test_the_metrics_port_serves_nothing_else(observed: ObservedStack) -> None:
+    for url in observed.world.stack.run["metrics"].values():
         assert httpx.get(url.removesuffix("/metrics")).status_code == 404
         assert httpx.get(url.replace("/metrics", "/readyz")).status_code == 404
 
 
-def test_both_registries_are_in_one_answer(watched: Watched) -> None:
+def test_both_registries_are_in_one_response(observed: ObservedStack) -> None:
     for process in ("api", "worker"):
-        found = families(watched.metrics(process))
-        assert {"process_resident_memory_bytes", "temporal_request_total"} <= set(found)
+        types = parse_metric_types(observed.metrics(process))
+        assert {"process_resident_memory_bytes", "temporal_request_total"} <= set(types)
 
 
-def test_no_metric_holds_a_secret_or_an_id(watched: Watched) -> None:
-    text = watched.metrics("api") + watched.metrics("worker")
-    assert [secret for secret in watched.secrets if secret in text] == []
-    assert [id for id in watched.ids.values() if id in text] == []
+def test_no_metric_holds_a_secret_or_an_id(observed: ObservedStack) -> None:
+    text = observed.metrics("api") + observed.metrics("worker")
+    assert [secret for secret in observed.secrets if secret in text] == []
+    assert [id for id in observed.ids.values() if id in text] == []
 
 
-def test_what_was_played_was_counted(watched: Watched, prometheus: Prometheus) -> None:
+def test_the_traffic_is_counted(observed: ObservedStack, prometheus: Prometheus) -> None:
     for expression in (
         'integrator_api_requests_total{route="/api/Payment",method="POST",status="200"} > 3',
         'integrator_api_requests_total{route="/api/Payment/{transactionId}",status="404"} == 1',
@@ -129,71 +133,78 @@ def test_what_was_played_was_counted(watched: Watched, prometheus: Prometheus) -
 
 
 @pytest.mark.parametrize(("where", "expression"), EXPRESSIONS, ids=[w for w, _ in EXPRESSIONS])
-def test_every_expression_is_understood(
+def test_prometheus_evaluates_every_expression(
     prometheus: Prometheus, where: str, expression: str
 ) -> None:
-    found = prometheus.query(filled(expression))
+    result = prometheus.query(substitute_variables(expression))
     is_alert = ":" not in where
-    if not is_alert and not any(silent in expression for silent in SILENT):
-        assert found, f"{expression} shows nothing"
+    if not is_alert and not any(part in expression for part in EMPTY_EXPRESSIONS):
+        assert result, f"{expression} has no result"
 
 
-def test_the_rules_are_judged_without_errors(prometheus: Prometheus) -> None:
+def test_prometheus_evaluates_the_rules_without_errors(prometheus: Prometheus) -> None:
     prometheus.wait_for("prometheus_rule_group_last_evaluation_timestamp_seconds > 0")
     groups = prometheus.get("rules")["groups"]
-    judged = [rule for group in groups for rule in group["rules"]]
-    assert len(judged) == len(rules())
-    assert [rule["name"] for rule in judged if rule["health"] == "err"] == []
-    firing = {rule["name"] for rule in judged if rule["state"] == "firing"}
+    evaluated = [rule for group in groups for rule in group["rules"]]
+    assert len(evaluated) == len(load_rules())
+    assert [rule["name"] for rule in evaluated if rule["health"] == "err"] == []
+    firing = {rule["name"] for rule in evaluated if rule["state"] == "firing"}
     assert not {"TargetDown", "NoWorker"} & firing
 
 
-def test_every_metric_that_is_named_is_exported(watched: Watched) -> None:
-    shown = set(families(watched.metrics("api"))) | set(families(watched.metrics("worker")))
+def test_every_metric_in_an_expression_is_exported(observed: ObservedStack) -> None:
+    exported = set(parse_metric_types(observed.metrics("api"))) | set(
+        parse_metric_types(observed.metrics("worker"))
+    )
     library = Path(temporalio.bridge.__file__ or "").parent
     (native,) = library.glob("*bridge*.so")
-    known = native.read_bytes()
-    wanted = set().union(*(metrics_in(filled(expression)) for _, expression in EXPRESSIONS))
-    missing = {name for name in wanted if not {name, base(name)} & shown}
-    # The SDK shows a metric only after it has counted something.
-    unheard = {name for name in missing if name.startswith("temporal_")}
-    unheard = {n for n in unheard if n[9:].removesuffix("_total").encode() in known}
-    ours = {one.name for one in SDK}
-    assert missing - unheard - ours == set()
+    sdk_binary = native.read_bytes()
+    named = set().union(
+        *(find_metrics(substitute_variables(expression)) for _, expression in EXPRESSIONS)
+    )
+    missing = {name for name in named if not {name, histogram_name(name)} & exported}
+    # The SDK exports a metric only after its first value.
+    not_counted = {name for name in missing if name.startswith("temporal_")}
+    not_counted = {n for n in not_counted if n[9:].removesuffix("_total").encode() in sdk_binary}
+    from_workflows = {metric.name for metric in WORKFLOW_METRICS}
+    assert missing - not_counted - from_workflows == set()
 
 
-def base(name: str) -> str:
-    """The histogram that a series belongs to."""
-    return next((name.removesuffix(part) for part in PARTS if name.endswith(part)), name)
+def histogram_name(name: str) -> str:
+    """Return the histogram that a series belongs to."""
+    return next(
+        (name.removesuffix(part) for part in HISTOGRAM_SUFFIXES if name.endswith(part)), name
+    )
 
 
-def test_no_metric_is_for_nobody() -> None:
-    """Each is on a dashboard."""
-    shown = {base(name) for _, _, expression in panels() for name in metrics_in(expression)}
-    assert {one.name for one in OURS} - shown == set()
+def test_every_metric_is_on_a_dashboard() -> None:
+    shown = {
+        histogram_name(name) for _, _, expression in panels() for name in find_metrics(expression)
+    }
+    assert {metric.name for metric in ALL_METRICS} - shown == set()
 
 
-def test_every_panel_explains_itself() -> None:
+def test_every_panel_has_a_description_and_a_unit() -> None:
     for title, panel, _ in panels():
         assert len(str(panel["description"])) >= 20, title
         defaults = panel["fieldConfig"]["defaults"]  # type: ignore[index]
         assert defaults["unit"], title
 
 
-def test_the_table_of_metrics_is_the_codes_own() -> None:
+def test_the_documented_metrics_match_the_code() -> None:
     assert worker.WORKFLOWS
-    assert app.FOR_THE_PLATFORM  # imported, so everything is in the catalogue
-    shown = DOCUMENT.split("<!-- metrics -->")[1].split("<!-- /metrics -->")[0]
-    assert shown.strip() == table(OURS).strip()
+    assert app.CONTRACT_ROUTERS  # imported, so that the catalogue is complete
+    documented = DOCUMENT.split("<!-- metrics -->")[1].split("<!-- /metrics -->")[0]
+    assert documented.strip() == markdown_table(ALL_METRICS).strip()
 
 
 def test_names_follow_the_conventions() -> None:
-    for one in OURS:
-        assert re.fullmatch(r"integrator_[a-z0-9_]+", one.name)
-        assert one.name.endswith("_total") is (one.shape == "counter"), one.name
-        assert one.shape != "histogram" or one.name.endswith("_seconds"), one.name
-        assert not _ids(one.labels), one.name
+    for metric in ALL_METRICS:
+        assert re.fullmatch(r"integrator_[a-z0-9_]+", metric.name)
+        assert metric.name.endswith("_total") is (metric.type == "counter"), metric.name
+        assert metric.type != "histogram" or metric.name.endswith("_seconds"), metric.name
+        assert not id_labels(metric.labels), metric.name
 
 
-def _ids(labels: Sequence[str]) -> set[str]:
+def id_labels(labels: Sequence[str]) -> set[str]:
     return {"transaction", "transaction_id", "workflow_id", "agreement", "id"} & set(labels)

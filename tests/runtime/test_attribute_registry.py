@@ -1,4 +1,4 @@
-"""Search attributes on a Temporal server that does not know them yet."""
+"""Search attributes on a Temporal server where they are not registered yet."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -18,7 +18,7 @@ from temporalio.testing import WorkflowEnvironment
 from devtools.devstack import temporal
 from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.temporal import attribute_registry
-from integrator.temporal.attribute_registry import AttributesError
+from integrator.temporal.attribute_registry import SearchAttributesError
 from integrator.transactions.transaction_client import AttributesUnknown, TransactionClient
 from tests.support.temporal import temporal_binary
 from workflows.messages import AnyInput, PaymentInput, workflow_id
@@ -46,24 +46,26 @@ async def client() -> AsyncIterator[Client]:
     async with await WorkflowEnvironment.start_local(
         data_converter=pydantic_data_converter,
         dev_server_existing_path=temporal_binary(),
-        dev_server_extra_args=temporal.dynamic_configuration(),
+        dev_server_extra_args=temporal.dynamic_config_arguments(),
     ) as environment:
         yield environment.client
 
 
-def gateway(client: Client) -> TransactionClient:
+def transaction_client(client: Client) -> TransactionClient:
     async def refresh(start: AnyInput) -> AnyInput:
         return start
 
-    return TransactionClient(client, "nobody", refresh)
+    return TransactionClient(client, "queue", refresh)
 
 
-async def test_registering_is_done_once_and_lets_workflows_start(
+async def test_registering_adds_missing_attributes_and_lets_workflows_start(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(AttributesError, match=r"Merchant.*NeedsAttention.*integrator migrate"):
+    with pytest.raises(
+        SearchAttributesError, match=r"Merchant.*NeedsAttention.*integrator migrate"
+    ):
         await attribute_registry.require(client, NOW)
-    for start in (gateway(client).ensure_started, gateway(client).create):
+    for start in (transaction_client(client).ensure_started, transaction_client(client).create):
         with pytest.raises(AttributesUnknown):
             await start(START)
     assert "integrator migrate" in caplog.text
@@ -71,11 +73,11 @@ async def test_registering_is_done_once_and_lets_workflows_start(
     assert await attribute_registry.register(client) == NAMES
     assert await attribute_registry.register(client) == []
     await attribute_registry.require(client, NOW)
-    assert await gateway(client).ensure_started(START)
-    shown = await client.get_workflow_handle(
+    assert await transaction_client(client).ensure_started(START)
+    description = await client.get_workflow_handle(
         workflow_id("m", TransactionKind.PAYMENT, "t1")
     ).describe()
-    assert shown.typed_search_attributes[MERCHANT] == "m"
+    assert description.typed_search_attributes[MERCHANT] == "m"
 
     await client.operator_service.remove_search_attributes(
         RemoveSearchAttributesRequest(namespace="default", search_attributes=["Currency"])
@@ -83,25 +85,25 @@ async def test_registering_is_done_once_and_lets_workflows_start(
     assert await attribute_registry.register(client) == ["Currency"]
 
 
-async def test_a_name_of_another_type_is_not_ours_to_change(client: Client) -> None:
+async def test_an_attribute_of_another_type_is_an_error(client: Client) -> None:
     await client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(
             namespace="default",
             search_attributes={"Merchant": IndexedValueType.INDEXED_VALUE_TYPE_INT},
         )
     )
-    for act in (attribute_registry.register(client), attribute_registry.require(client, NOW)):
-        with pytest.raises(AttributesError, match=r"Merchant \(Int\)"):
-            await act
+    for operation in (attribute_registry.register(client), attribute_registry.require(client, NOW)):
+        with pytest.raises(SearchAttributesError, match=r"Merchant \(Int\)"):
+            await operation
 
 
-async def test_where_they_cannot_be_added_the_way_is_named(
+async def test_without_permission_the_error_names_the_remedy(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_request: object, *, retry: bool) -> None:
+    async def deny(_request: object, *, retry: bool) -> None:
         raise RPCError("not here", RPCStatusCode.PERMISSION_DENIED, b"")
 
-    monkeypatch.setattr(client.operator_service, "list_search_attributes", refuse)
-    with pytest.raises(AttributesError, match=r'tcld.*"AmountMinor=Int"'):
+    monkeypatch.setattr(client.operator_service, "list_search_attributes", deny)
+    with pytest.raises(SearchAttributesError, match=r'tcld.*"AmountMinor=Int"'):
         await attribute_registry.register(client)
-    await attribute_registry.require(client, NOW)  # cannot be checked: taken to be there
+    await attribute_registry.require(client, NOW)  # cannot be checked, assumed to exist

@@ -1,4 +1,4 @@
-"""Whom the way out leads to: judged by address, when connecting."""
+"""Outbound connections: addresses are checked when connecting."""
 
 import asyncio
 import socket
@@ -17,8 +17,8 @@ from integrator.settings import Settings
 TIMEOUT = httpx.Timeout(5.0)
 
 
-def production(**more: Any) -> Settings:
-    return Settings(profile="production", keys=SecretStr(f"k1:{generate_key()}"), **more)
+def production(**options: Any) -> Settings:
+    return Settings(profile="production", keys=SecretStr(f"k1:{generate_key()}"), **options)
 
 
 @pytest.mark.parametrize(
@@ -40,24 +40,24 @@ def production(**more: Any) -> Settings:
         "192.0.2.1",
     ],
 )
-def test_nothing_inside_is_connected_to_in_production(address: str) -> None:
+def test_production_allows_no_internal_address(address: str) -> None:
     assert not Guard(production()).allows(ip_address(address))
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
-def test_public_addresses_are(address: str) -> None:
+def test_production_allows_public_addresses(address: str) -> None:
     assert Guard(production()).allows(ip_address(address))
 
 
-def test_development_opens_loopback_and_nothing_else() -> None:
+def test_development_allows_loopback_only() -> None:
     guard = Guard(Settings())
     assert guard.allows(ip_address("127.0.0.1"))
     assert guard.allows(ip_address("::1"))
-    for inside in ("10.0.0.1", "169.254.169.254", "0.0.0.0"):  # noqa: S104 - as above
-        assert not guard.allows(ip_address(inside))
+    for internal in ("10.0.0.1", "169.254.169.254", "0.0.0.0"):  # noqa: S104 - as above
+        assert not guard.allows(ip_address(internal))
 
 
-def test_networks_can_be_opened() -> None:
+def test_configured_networks_are_allowed() -> None:
     guard = Guard(production(outbound_networks="10.1.0.0/16, fd00:1::/32"))
     assert guard.allows(ip_address("10.1.2.3"))
     assert guard.allows(ip_address("::ffff:10.1.2.3"))
@@ -69,7 +69,7 @@ def test_networks_can_be_opened() -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[int]:
-    """Answers everything with a redirect and a cookie; its port."""
+    """Run a server that responds with a redirect and a cookie; yields its port."""
     seen: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,27 +88,27 @@ async def server() -> AsyncIterator[int]:
         yield running.sockets[0].getsockname()[1]
 
 
-async def test_a_name_that_leads_inside_is_refused_when_connecting(
+async def test_a_name_that_resolves_to_an_internal_address_is_rejected(
     server: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the name said before: what is judged is what is connected to."""
-    asked: list[str] = []
+    """The address that is checked is the one that is connected to."""
+    resolved: list[str] = []
 
     async def resolve(host: str, port: int, **_: object) -> list[Any]:
-        asked.append(host)
+        resolved.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    opened = production(outbound_networks="10.0.0.0/8")
-    async with outbound_client(opened, TIMEOUT) as client:
+    settings = production(outbound_networks="10.0.0.0/8")
+    async with outbound_client(settings, TIMEOUT) as client:
         with pytest.raises(httpx.ConnectError, match="no allowed address"):
             await client.post(f"http://hooks.example:{server}/", content=b"x")
     async with outbound_client(Settings(), TIMEOUT) as client:
         assert (await client.post(f"http://hooks.example:{server}/")).status_code == 302
-    assert asked == ["hooks.example", "hooks.example"]
+    assert resolved == ["hooks.example", "hooks.example"]
 
 
-async def test_plain_http_is_not_used_in_production(server: int) -> None:
+async def test_production_rejects_plain_http(server: int) -> None:
     async with outbound_client(production(), TIMEOUT) as client:
         with pytest.raises(httpx.ConnectError, match="plain HTTP"):
             await client.get("http://psp.example/v1/charges")
@@ -121,7 +121,7 @@ async def test_redirects_and_cookies_are_not_followed(server: int) -> None:
             assert (response.status_code, response.text.strip()) == (302, "no")
 
 
-async def test_a_name_nobody_knows_is_a_connection_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_name_is_a_connection_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolve(*_: object, **__: object) -> list[Any]:
         raise socket.gaierror
 
@@ -131,7 +131,7 @@ async def test_a_name_nobody_knows_is_a_connection_error(monkeypatch: pytest.Mon
             await client.get("http://nowhere.example/")
 
 
-async def test_proxies_of_the_environment_have_no_part_in_it(
+async def test_proxies_of_the_environment_are_ignored(
     server: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")

@@ -19,7 +19,7 @@ OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 
 
 @given(plaintext=st.binary(max_size=200), context=st.binary(max_size=50))
-def test_what_is_encrypted_opens_with_its_context(plaintext: bytes, context: bytes) -> None:
+def test_decryption_needs_the_key_and_the_context(plaintext: bytes, context: bytes) -> None:
     ring = KeyRing({"k": OLD})
     blob = ring.encrypt(plaintext, context=context)
     assert ring.decrypt(blob, context=context) == plaintext
@@ -27,7 +27,7 @@ def test_what_is_encrypted_opens_with_its_context(plaintext: bytes, context: byt
         ring.decrypt(blob, context=context + b"x")
 
 
-def test_every_changed_or_missing_byte_is_noticed() -> None:
+def test_every_changed_or_missing_byte_is_detected() -> None:
     ring = KeyRing({"k1": OLD, "k3": OLD})
     blob = ring.encrypt(b"secret", context=b"c")
     for index in range(len(blob)):
@@ -41,7 +41,7 @@ def test_every_changed_or_missing_byte_is_noticed() -> None:
 
 
 @given(blob=st.binary(max_size=100))
-def test_noise_does_not_open(blob: bytes) -> None:
+def test_random_bytes_cannot_be_decrypted(blob: bytes) -> None:
     with pytest.raises(DecryptionError):
         KeyRing({"k": OLD}).decrypt(blob, context=b"")
 
@@ -86,13 +86,13 @@ SECRET = base64.b64encode(OLD).decode()
         (f"{'a' * 33}:{SECRET}", "a key id is"),
     ],
 )
-def test_unusable_keys_are_refused_without_showing_them(text: str, message: str) -> None:
+def test_unusable_keys_are_rejected_without_showing_them(text: str, message: str) -> None:
     with pytest.raises(KeyConfigurationError, match=message) as caught:
         KeyRing.parse(text)
     assert SECRET[:12] not in str(caught.value)
 
 
-def test_no_key_is_refused() -> None:
+def test_an_empty_ring_is_rejected() -> None:
     with pytest.raises(KeyConfigurationError):
         KeyRing({})
 
@@ -102,7 +102,7 @@ def test_no_representation_shows_a_key() -> None:
     assert SECRET not in repr(settings) + repr(KeyRing.from_settings(settings))
 
 
-def test_development_keeps_a_key_of_its_own(tmp_path: Path) -> None:
+def test_development_creates_and_keeps_a_key(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "new" / "data")
     blob = KeyRing.from_settings(settings).encrypt(b"x", context=b"")
     assert KeyRing.from_settings(settings).decrypt(blob, context=b"") == b"x"
@@ -128,20 +128,20 @@ def test_a_keys_file_is_read(tmp_path: Path) -> None:
         KeyRing.from_settings(settings)
 
 
-def test_production_never_makes_a_key(tmp_path: Path) -> None:
+def test_production_never_creates_a_key(tmp_path: Path) -> None:
     unchecked = Settings.model_construct(profile="production", data_dir=tmp_path)
     with pytest.raises(KeyConfigurationError, match="development"):
         KeyRing.from_settings(unchecked)
     assert os.listdir(tmp_path) == []
 
 
-def test_derived_keys_are_others_for_each_key_and_purpose() -> None:
+def test_derived_keys_differ_by_key_and_purpose() -> None:
     ring = KeyRing({"new": bytes(range(32)), "old": bytes(32)})
-    signing, sealing = ring.derive("signing"), ring.derive("sealing")
+    signing, encryption = ring.derive("signing"), ring.derive("encryption")
     assert list(signing) == ["new", "old"]
-    every = [*signing.values(), *sealing.values(), bytes(32), bytes(range(32))]
-    assert len(set(every)) == 6
-    assert all(len(key) == 32 for key in every)
+    keys = [*signing.values(), *encryption.values(), bytes(32), bytes(range(32))]
+    assert len(set(keys)) == 6
+    assert all(len(key) == 32 for key in keys)
     assert KeyRing({"old": bytes(32)}).derive("signing")["old"] == signing["old"]
     # HKDF-SHA256 (RFC 5869) without salt, made with another implementation.
     assert signing["old"] == _hkdf(bytes(32), b"signing")

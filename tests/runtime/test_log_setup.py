@@ -1,4 +1,4 @@
-"""Log lines say when, who and on whose behalf, for people or for programs."""
+"""Log lines have a time, a logger and a subject, as text or as JSON."""
 
 import io
 import json
@@ -12,16 +12,16 @@ from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
 from integrator.observability import log_setup
-from integrator.observability.log_setup import FORMAT, JsonLines, OnBehalfOf, set_up
-from integrator.observability.workflow_context import of_workflow
+from integrator.observability.log_setup import FORMAT, JsonLines, SubjectFilter, set_up
+from integrator.observability.workflow_context import workflow_subject
 
 ID = "demo/payment/20260115-aaaaaaaaaaaaaaaaaaaaaaaa"
 
 
-def logging_to(stream: io.StringIO, formatter: logging.Formatter) -> logging.Handler:
+def create_handler(stream: io.StringIO, formatter: logging.Formatter) -> logging.Handler:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    handler.addFilter(OnBehalfOf(of_workflow))
+    handler.addFilter(SubjectFilter(workflow_subject))
     return handler
 
 
@@ -29,28 +29,28 @@ def logging_to(stream: io.StringIO, formatter: logging.Formatter) -> logging.Han
 def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     stream = io.StringIO()
     form = JsonLines() if request.param == "json" else logging.Formatter(FORMAT)
-    handler = logging_to(stream, form)
+    handler = create_handler(stream, form)
     log = logging.getLogger("tests.store")
     log.addHandler(handler)
     yield stream
     log.removeHandler(handler)
 
 
-def environment(id: str = ID) -> ActivityEnvironment:
-    made = ActivityEnvironment()
-    made.info = replace(made.info, workflow_id=id)
-    return made
+def create_environment(id: str = ID) -> ActivityEnvironment:
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, workflow_id=id)
+    return environment
 
 
 @activity.defn
-async def work() -> None:
+async def log_activity() -> None:
     log_setup.bind(psp="sandbox")
     logging.getLogger("tests.store").warning("slow")
 
 
 @pytest.mark.parametrize("lines", ["text"], indirect=True)
-async def test_of_an_activity_whoever_writes_them(lines: io.StringIO) -> None:
-    await environment().run(work)
+async def test_text_lines_of_an_activity_have_its_workflow_id(lines: io.StringIO) -> None:
+    await create_environment().run(log_activity)
     logging.getLogger("tests.store").warning("idle")
     first, second = lines.getvalue().splitlines()
     assert first.endswith(f"tests.store [{ID}] slow")
@@ -58,14 +58,14 @@ async def test_of_an_activity_whoever_writes_them(lines: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("lines", ["json"], indirect=True)
-async def test_as_objects_with_everything_that_is_known(lines: io.StringIO) -> None:
-    await environment().run(work)
-    await environment("demo/reconcile-2026-01-15T12:00:00Z").run(work)
+async def test_json_lines_have_all_bound_fields(lines: io.StringIO) -> None:
+    await create_environment().run(log_activity)
+    await create_environment("demo/reconcile-2026-01-15T12:00:00Z").run(log_activity)
     logging.getLogger("tests.store").error("idle: %s", "Ü", extra={"psp": "stripe"})
     first, second, third = map(json.loads, lines.getvalue().splitlines())
-    moment = datetime.fromisoformat(first.pop("time"))
-    assert abs((datetime.now(UTC) - moment).total_seconds()) < 60
-    assert moment.tzinfo is not None
+    time = datetime.fromisoformat(first.pop("time"))
+    assert abs((datetime.now(UTC) - time).total_seconds()) < 60
+    assert time.tzinfo is not None
     assert first == {
         "level": "WARNING",
         "logger": "tests.store",
@@ -81,10 +81,10 @@ async def test_as_objects_with_everything_that_is_known(lines: io.StringIO) -> N
     assert "merchant" not in third
 
 
-def test_a_traceback_stays_in_its_line() -> None:
+def test_a_traceback_is_part_of_its_json_line() -> None:
     stream = io.StringIO()
     log = logging.getLogger("tests.tracebacks")
-    log.addHandler(logging_to(stream, JsonLines()))
+    log.addHandler(create_handler(stream, JsonLines()))
     try:
         raise ValueError("two\nlines")
     except ValueError:
@@ -93,7 +93,7 @@ def test_a_traceback_stays_in_its_line() -> None:
     assert "ValueError: two\nlines" in json.loads(line)["exc_info"]
 
 
-def test_what_is_told_of_one_piece_of_work_is_not_said_of_another() -> None:
+def test_bound_fields_do_not_leak_into_other_contexts() -> None:
     with log_setup.log_context(request_id="1"):
         log_setup.bind(merchant="demo")
         with log_setup.log_context(request_id="2"):
@@ -103,9 +103,11 @@ def test_what_is_told_of_one_piece_of_work_is_not_said_of_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "shown"), [("text", "INFO api [req-1] hello"), ("json", '"request_id": "req-1"')]
+    ("form", "expected"), [("text", "INFO api [req-1] hello"), ("json", '"request_id": "req-1"')]
 )
-def test_a_process_has_one_handler(monkeypatch: pytest.MonkeyPatch, form: str, shown: str) -> None:
+def test_a_process_has_one_handler(
+    monkeypatch: pytest.MonkeyPatch, form: str, expected: str
+) -> None:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr(root, "level", root.level)
@@ -115,4 +117,4 @@ def test_a_process_has_one_handler(monkeypatch: pytest.MonkeyPatch, form: str, s
     (handler,) = root.handlers
     record = logging.LogRecord("api", logging.INFO, "", 0, "hello", (), None)
     assert handler.filter(record)
-    assert shown in handler.format(record)
+    assert expected in handler.format(record)

@@ -1,4 +1,4 @@
-"""`/metrics` on a port of its own, which may fail without doing harm."""
+"""`/metrics` on a separate port; its failures do not stop the process."""
 
 import http.client
 import socket
@@ -10,20 +10,20 @@ from temporalio.runtime import Runtime
 
 from devtools.devstack.ports import find_free
 from integrator.observability import metrics_server
-from integrator.observability.metrics import Described, counter, table
-from integrator.observability.metrics_server import Server, sdk_text, serve
+from integrator.observability.metrics import MetricDescription, counter, markdown_table
+from integrator.observability.metrics_server import MetricsServer, read_sdk_metrics, serve
 
 
 @pytest.fixture(autouse=True)
 def runtimes(monkeypatch: pytest.MonkeyPatch) -> list[Runtime]:
-    """Those made, instead of setting the default of the whole test run."""
-    made: list[Runtime] = []
-    monkeypatch.setattr(Runtime, "set_default", lambda runtime, **_: made.append(runtime))
-    return made
+    """Collect the created runtimes, instead of setting the default of the whole test run."""
+    created: list[Runtime] = []
+    monkeypatch.setattr(Runtime, "set_default", lambda runtime, **_: created.append(runtime))
+    return created
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[MetricsServer]:
     (port,) = find_free("127.0.0.1", 1)
     server = serve("127.0.0.1", port)
     assert server is not None
@@ -32,52 +32,58 @@ def server() -> Iterator[Server]:
     server.server_close()
 
 
-def read(server: Server, path: str = "/metrics") -> tuple[int, str]:
+def read_metrics(server: MetricsServer, path: str = "/metrics") -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
     connection.request("GET", path)
-    answer = connection.getresponse()
-    text = answer.read().decode()
+    response = connection.getresponse()
+    text = response.read().decode()
     connection.close()
-    return answer.status, text
+    return response.status, text
 
 
-def test_our_figures_and_the_sdks_in_one_answer(server: Server, runtimes: list[Runtime]) -> None:
+def test_one_response_has_our_metrics_and_the_sdks(
+    server: MetricsServer, runtimes: list[Runtime]
+) -> None:
     (runtime,) = runtimes
     runtime.metric_meter.create_counter("integrator_counted_by_the_sdk").add(2, {"psp": "p"})
-    status, text = read(server)
+    status, text = read_metrics(server)
     assert status == 200
     assert 'integrator_counted_by_the_sdk_total{psp="p"} 2' in text
     assert "process_resident_memory_bytes" in text
 
 
-def test_nothing_else_is_served(server: Server) -> None:
-    assert [read(server, path)[0] for path in ("/", "/metric", "/metrics/")] == [404, 404, 404]
-    assert read(server, "/metrics?name[]=x")[0] == 200
+def test_nothing_else_is_served(server: MetricsServer) -> None:
+    assert [read_metrics(server, path)[0] for path in ("/", "/metric", "/metrics/")] == [
+        404,
+        404,
+        404,
+    ]
+    assert read_metrics(server, "/metrics?name[]=x")[0] == 200
 
 
 def test_port_0_serves_nothing(runtimes: list[Runtime]) -> None:
     assert serve("127.0.0.1", 0) is None
-    assert len(runtimes) == 1  # its log still comes to us
+    assert len(runtimes) == 1  # its log is still forwarded
 
 
-def test_a_port_that_is_taken_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_occupied_port_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         assert serve("127.0.0.1", other.getsockname()[1]) is None
-    assert "No metrics are served" in caplog.text
+    assert "Cannot serve metrics" in caplog.text
 
 
-def test_an_sdk_that_does_not_answer_costs_its_own_figures_only(
+def test_an_unresponsive_sdk_exporter_is_only_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     (free,) = find_free("127.0.0.1", 1)
-    assert sdk_text(free) == b""
-    assert sdk_text(None) == b""
-    assert "not shown" in caplog.text
+    assert read_sdk_metrics(free) == b""
+    assert read_sdk_metrics(None) == b""
+    assert "Cannot read the metrics" in caplog.text
 
 
-def test_another_port_is_tried_when_somebody_was_faster(
+def test_another_port_is_tried_when_one_is_taken(
     monkeypatch: pytest.MonkeyPatch, runtimes: list[Runtime]
 ) -> None:
     with socket.socket() as other:
@@ -85,10 +91,10 @@ def test_another_port_is_tried_when_somebody_was_faster(
         other.listen()
         ports = iter([other.getsockname()[1], *find_free("127.0.0.1", 1)])
         monkeypatch.setattr(metrics_server, "_free_port", lambda: next(ports))
-        port = metrics_server._start_sdk()
+        port = metrics_server._start_sdk_exporter()
     assert len(runtimes) == 1
-    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        assert answer.status == 200
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        assert response.status == 200
 
 
 def test_a_metric_needs_our_prefix() -> None:
@@ -98,10 +104,10 @@ def test_a_metric_needs_our_prefix() -> None:
 
 def test_the_table_is_sorted_and_shows_labels() -> None:
     metrics = [
-        Described("integrator_b", "gauge", (), "Second"),
-        Described("integrator_a_total", "counter", ("psp", "kind"), "First"),
+        MetricDescription("integrator_b", "gauge", (), "Second"),
+        MetricDescription("integrator_a_total", "counter", ("psp", "kind"), "First"),
     ]
-    assert table(metrics).splitlines()[2:] == [
+    assert markdown_table(metrics).splitlines()[2:] == [
         "| `integrator_a_total` | counter | `psp`, `kind` | First |",
         "| `integrator_b` | gauge | - | Second |",
     ]

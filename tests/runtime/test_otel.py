@@ -1,4 +1,4 @@
-"""What a span may say, and to whom."""
+"""Exported attributes of spans, and propagation of trace ids."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from api.app import create_app
-from integrator.observability.otel import EXPORT_SECONDS, DiscreetExporter, Tracer
+from integrator.observability.otel import EXPORT_TIMEOUT_S, RedactingExporter, Tracer
 from integrator.settings import Settings
 
 INCOMING = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -29,39 +29,39 @@ def spans() -> InMemorySpanExporter:
 
 @pytest.fixture
 def tracer(spans: InMemorySpanExporter) -> Iterator[Tracer]:
-    """One that keeps its spans, discreetly."""
+    """Return a tracer that exports redacted spans to memory."""
     before = propagate.get_global_textmap()
     tracer = Tracer("http://127.0.0.1:1", "test")
     tracer.flush()
     tracer._provider = TracerProvider()
-    tracer._provider.add_span_processor(SimpleSpanProcessor(DiscreetExporter(spans)))
+    tracer._provider.add_span_processor(SimpleSpanProcessor(RedactingExporter(spans)))
     yield tracer
     propagate.set_global_textmap(before)
 
 
-async def test_a_call_tells_the_psp_nothing_and_the_collector_little(
+async def test_a_call_sends_no_trace_header_and_no_secret_to_the_collector(
     tracer: Tracer, spans: InMemorySpanExporter
 ) -> None:
     sent: list[httpx.Request] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
         sent.append(request)
         return httpx.Response(402, json={"iban": "DE89"})
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(respond)) as client:
         tracer.trace_http(client)
         headers = {"Authorization": "Bearer secret-key"}
         url = "https://psp.example/v1/customers/cus_personal?reference=ref&iban=DE89"
         await client.post(url, headers=headers, json={"iban": "DE89"})
     assert not {"traceparent", "tracestate", "baggage"} & set(sent[0].headers)
     (span,) = spans.get_finished_spans()
-    told = span.to_json()
+    exported = span.to_json()
     for word in ("secret-key", "DE89", "cus_personal", "reference"):
-        assert word not in told
+        assert word not in exported
     assert dict(span.attributes or {})["http.status_code"] == 402
 
 
-async def test_a_request_chooses_no_trace_and_its_query_stays_here(
+async def test_incoming_trace_headers_are_ignored_and_queries_not_exported(
     tracer: Tracer, spans: InMemorySpanExporter
 ) -> None:
     app = FastAPI()
@@ -74,20 +74,20 @@ async def test_a_request_chooses_no_trace_and_its_query_stays_here(
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         headers = {"traceparent": INCOMING, "User-Agent": "spy", "X-Forwarded-For": "203.0.113.7"}
-        answer = await client.get("/things/t-1?token=hidden", headers=headers)
-    assert answer.status_code == 500
+        response = await client.get("/things/t-1?token=hidden", headers=headers)
+    assert response.status_code == 500
     (span,) = spans.get_finished_spans()
     assert span.name == "GET /things/{id}"
     assert span.context is not None
     assert f"{span.context.trace_id:032x}" not in INCOMING
-    told = span.to_json()
+    exported = span.to_json()
     for word in ("hidden", "quotes", "spy", "203.0.113.7", "t-1"):
-        assert word not in told
-    assert "ValueError" in told
+        assert word not in exported
+    assert "ValueError" in exported
 
 
-def test_a_collector_that_hangs_does_not_keep_a_process_from_ending() -> None:
-    """Takes the three seconds that are granted."""
+def test_an_unresponsive_collector_does_not_block_the_end_of_a_process() -> None:
+    """Takes the export timeout of three seconds."""
     before = propagate.get_global_textmap()
     with socket.socket() as collector:
         collector.bind(("127.0.0.1", 0))
@@ -95,16 +95,16 @@ def test_a_collector_that_hangs_does_not_keep_a_process_from_ending() -> None:
         tracer = Tracer(f"http://127.0.0.1:{collector.getsockname()[1]}", "test")
         with tracer._provider.get_tracer("test").start_as_current_span("work"):
             pass
-        began = time.monotonic()
+        started = time.monotonic()
         tracer.flush()
     propagate.set_global_textmap(before)
-    assert time.monotonic() - began < EXPORT_SECONDS + 2
+    assert time.monotonic() - started < EXPORT_TIMEOUT_S + 2
 
 
 TRACING = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.instrumentation")
 
 
-def test_without_an_endpoint_nothing_of_it_is_imported() -> None:
+def test_without_an_endpoint_opentelemetry_is_not_imported() -> None:
     code = (
         "import sys, worker, api.app; from integrator.observability import tracing;"
         "from integrator.settings import Settings; tracing.set_up(Settings(), 'x');"
@@ -112,12 +112,12 @@ def test_without_an_endpoint_nothing_of_it_is_imported() -> None:
         f"print([name for name in sys.modules if name.startswith({TRACING!r})])"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRATOR_")}
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert ran.stdout.strip() == "[]"
+    assert result.stdout.strip() == "[]"
 
 
 def test_the_frameworks_own_telemetry_is_off() -> None:
-    """It knows bodies, and sends them where an environment variable says."""
+    """It includes bodies and exports them to an endpoint of an environment variable."""
     assert not create_app(Settings())._native_telemetry.enabled()

@@ -1,4 +1,4 @@
-"""What Temporal is given is ciphertext, and only the keys open it."""
+"""Payloads for Temporal are ciphertext that only the keys can decrypt."""
 
 import os
 
@@ -21,40 +21,40 @@ def payload(text: bytes = b'"Mia Kern"') -> Payload:
     return Payload(metadata={"encoding": b"json/plain", "messageType": b"Person"}, data=text)
 
 
-async def test_nothing_of_a_payload_stays_readable() -> None:
-    (sealed,) = await codec(new=NEW).encode([payload()])
-    assert sealed.metadata == {"encoding": ENCODING}
-    assert b"Mia" not in sealed.SerializeToString()
-    assert b"Person" not in sealed.SerializeToString()
-    assert await codec(new=NEW).decode([sealed]) == [payload()]
+async def test_a_payload_is_encrypted_with_its_metadata() -> None:
+    (encrypted,) = await codec(new=NEW).encode([payload()])
+    assert encrypted.metadata == {"encoding": ENCODING}
+    assert b"Mia" not in encrypted.SerializeToString()
+    assert b"Person" not in encrypted.SerializeToString()
+    assert await codec(new=NEW).decode([encrypted]) == [payload()]
 
 
-async def test_equal_payloads_do_not_look_equal() -> None:
+async def test_equal_payloads_have_different_ciphertexts() -> None:
     first, second = await codec(new=NEW).encode([payload(), payload()])
     assert first.data != second.data
 
 
-async def test_old_keys_still_open_what_they_sealed() -> None:
-    (sealed,) = await codec(old=OLD).encode([payload()])
-    assert await codec(new=NEW, old=OLD).decode([sealed]) == [payload()]
+async def test_old_keys_still_decrypt() -> None:
+    (encrypted,) = await codec(old=OLD).encode([payload()])
+    assert await codec(new=NEW, old=OLD).decode([encrypted]) == [payload()]
     with pytest.raises(DecryptionError, match="unknown key id 'old'"):
-        await codec(new=NEW).decode([sealed])
+        await codec(new=NEW).decode([encrypted])
 
 
-async def test_a_changed_payload_is_not_opened() -> None:
-    (sealed,) = await codec(new=NEW).encode([payload()])
+async def test_a_changed_payload_is_rejected() -> None:
+    (encrypted,) = await codec(new=NEW).encode([payload()])
     changed = Payload(
-        metadata=sealed.metadata, data=sealed.data[:-1] + bytes([sealed.data[-1] ^ 1])
+        metadata=encrypted.metadata, data=encrypted.data[:-1] + bytes([encrypted.data[-1] ^ 1])
     )
     with pytest.raises(DecryptionError):
         await codec(new=NEW).decode([changed])
 
 
-async def test_foreign_encodings_pass() -> None:
+async def test_other_encodings_pass_unchanged() -> None:
     assert await codec(new=NEW).decode([payload()]) == [payload()]
 
 
-async def test_failures_hide_their_words() -> None:
+async def test_failure_messages_are_encrypted() -> None:
     converter = encrypting_converter(KeyRing({"new": NEW}))
     failure = Failure()
     await converter.encode_failure(ApplicationError("Mia Kern", "DE89", type="Broken"), failure)

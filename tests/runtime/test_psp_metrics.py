@@ -1,4 +1,4 @@
-"""Every call to a PSP is counted by what it came to."""
+"""Metrics of calls to PSPs by result."""
 
 import contextlib
 import inspect
@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
-from integrator.observability.psp_metrics import InstrumentedConnection, expect
+from integrator.observability.psp_metrics import InstrumentedConnection, initialize_counters
 from integrator.psp.errors import (
     CredentialsRejected,
     LocallyRateLimited,
@@ -32,8 +32,8 @@ OPERATIONS = [
 ]
 
 
-class Fake:
-    """A connection every operation of which does the same."""
+class FakeConnection:
+    """Connection whose operations all return or raise the same."""
 
     def __init__(self, answer: Callable[[], Any]) -> None:
         self._answer = answer
@@ -52,21 +52,21 @@ def raises(error: Exception) -> Callable[[], Any]:
     return answer
 
 
-def value(name: str, **labels: str) -> float:
+def metric_value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def calls(psp: str, operation: str, result: str) -> float:
+def count_calls(psp: str, operation: str, result: str) -> float:
     name = "integrator_psp_call_duration_seconds_count"
-    return value(name, psp=psp, operation=operation, result=result)
+    return metric_value(name, psp=psp, operation=operation, result=result)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_every_operation_of_the_port_is_watched(operation: str) -> None:
-    watched = InstrumentedConnection(cast(Connection, Fake(lambda: None)), "watched")
+async def test_every_operation_of_the_port_is_measured(operation: str) -> None:
+    connection = InstrumentedConnection(cast(Connection, FakeConnection(lambda: None)), "measured")
     arguments = {"verify_settings": 0, "list_events": 1, "list_movements": 3}.get(operation, 1)
-    assert await getattr(watched, operation)(*[None] * arguments) is None
-    assert calls("watched", operation, "absent") == 1
+    assert await getattr(connection, operation)(*[None] * arguments) is None
+    assert count_calls("measured", operation, "absent") == 1
 
 
 @pytest.mark.parametrize(
@@ -85,40 +85,40 @@ async def test_every_operation_of_the_port_is_watched(operation: str) -> None:
         (raises(ValueError("x")), "failed"),
     ],
 )
-async def test_by_its_result(answer: Callable[[], Any], result: str) -> None:
+async def test_calls_are_counted_by_result(answer: Callable[[], Any], result: str) -> None:
     psp = f"by-{result}"
-    expect([psp])
-    watched = InstrumentedConnection(cast(Connection, Fake(answer)), psp)
-    for operation in (watched.charge, watched.fetch_payment):
+    initialize_counters([psp])
+    connection = InstrumentedConnection(cast(Connection, FakeConnection(answer)), psp)
+    for operation in (connection.charge, connection.fetch_payment):
         with contextlib.suppress(PspError, ValueError):
             await operation(cast(Any, None))
-    assert calls(psp, "charge", result) == calls(psp, "fetch_payment", result) == 1
+    assert count_calls(psp, "charge", result) == count_calls(psp, "fetch_payment", result) == 1
     lost = result in ("timeout", "unreadable", "unknown")
     unknown = "integrator_psp_unknown_outcomes_total"
-    assert value(unknown, psp=psp, operation="charge") == lost
-    assert value(unknown, psp=psp, operation="fetch_payment") == 0  # no money is in it
-    rejected = value("integrator_psp_credentials_rejected_total", psp=psp)
+    assert metric_value(unknown, psp=psp, operation="charge") == lost
+    assert metric_value(unknown, psp=psp, operation="fetch_payment") == 0  # no money operation
+    rejected = metric_value("integrator_psp_credentials_rejected_total", psp=psp)
     assert rejected == (2 if result == "credentials" else 0)
 
 
 async def test_errors_pass_unchanged() -> None:
     error = PspTimeout("x")
-    watched = InstrumentedConnection(cast(Connection, Fake(raises(error))), "passing")
+    connection = InstrumentedConnection(cast(Connection, FakeConnection(raises(error))), "passing")
     with pytest.raises(PspTimeout) as caught:
-        await watched.refund(cast(Any, None))
+        await connection.refund(cast(Any, None))
     assert caught.value is error
 
 
-async def test_repetitions_of_an_activity_are_counted_apart() -> None:
-    watched = InstrumentedConnection(cast(Connection, Fake(lambda: None)), "again")
+async def test_repetitions_by_an_activity_are_counted() -> None:
+    connection = InstrumentedConnection(cast(Connection, FakeConnection(lambda: None)), "again")
 
     @activity.defn
-    async def work() -> None:
-        await watched.charge(cast(Any, None))
+    async def charge() -> None:
+        await connection.charge(cast(Any, None))
 
     for attempt in (1, 2, 3):
         environment = ActivityEnvironment()
         environment.info = replace(environment.info, attempt=attempt)
-        await environment.run(work)
+        await environment.run(charge)
     name = "integrator_psp_repeated_calls_total"
-    assert value(name, psp="again", operation="charge") == 2
+    assert metric_value(name, psp="again", operation="charge") == 2

@@ -1,4 +1,4 @@
-"""The settings."""
+"""Settings from environment variables."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_ports_move_the_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "resolved"),
+    ("url", "resolved"),
     [
         ("postgresql://u:p%40@h/db?x=1", "postgresql+asyncpg://u:p%40@h/db?x=1"),
         ("postgres://h/db", "postgresql+asyncpg://h/db"),
@@ -44,11 +44,11 @@ def test_ports_move_the_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sqlite+aiosqlite:////srv/x.db", "sqlite+aiosqlite:////srv/x.db"),
     ],
 )
-def test_database_urls_get_the_async_driver(given: str, resolved: str) -> None:
-    assert Settings(database_url=SecretStr(given)).resolved_database_url == resolved
+def test_database_urls_get_the_async_driver(url: str, resolved: str) -> None:
+    assert Settings(database_url=SecretStr(url)).resolved_database_url == resolved
 
 
-def test_what_is_given_wins() -> None:
+def test_explicit_addresses_override_the_defaults() -> None:
     settings = Settings(temporal_address="temporal:7233", public_url="https://pay.example/")
     assert settings.resolved_temporal_address == "temporal:7233"
     assert settings.resolved_public_url == "https://pay.example"
@@ -71,7 +71,7 @@ def test_production_needs_keys() -> None:
     assert Settings(profile="production", keys=KEYS).keys == KEYS
 
 
-def test_two_sources_of_keys_are_refused() -> None:
+def test_two_sources_of_keys_are_rejected() -> None:
     with pytest.raises(ValidationError, match="not both") as caught:
         Settings(keys=KEYS, keys_file=Path("keys"))
     assert "not-shown" not in str(caught.value)
@@ -83,7 +83,7 @@ def test_no_representation_shows_a_password() -> None:
     assert "hidden" not in repr(settings)
 
 
-def test_nonsense_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_values_are_rejected_without_showing_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTEGRATOR_API_PORT", "80800")
     monkeypatch.setenv("INTEGRATOR_KEYS", "k:not-shown")
     with pytest.raises(ValidationError) as caught:
@@ -92,7 +92,7 @@ def test_nonsense_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch)
     assert "not-shown" not in str(caught.value)
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().api_port = 1  # type: ignore[misc]
 
@@ -137,7 +137,7 @@ class TestSecretsInFiles:
         assert settings.resolved_temporal_api_key == "key"
         assert "u:p" not in repr(settings)
 
-    def test_that_cannot_be_read_are_named_at_the_start(self, tmp_path: Path) -> None:
+    def test_unreadable_files_are_reported_at_the_start(self, tmp_path: Path) -> None:
         with pytest.raises(ValidationError, match=r"DATABASE_URL_FILE \(No such file"):
             Settings(database_url_file=tmp_path / "none")
         empty = tmp_path / "empty"

@@ -1,4 +1,4 @@
-"""The sandbox is not asked what a payload is about: nothing of ours may want to know."""
+"""The sandbox returns no serialization context, so the converter must not depend on one."""
 
 from temporalio.converter import SerializationContext, WorkflowSerializationContext
 
@@ -10,7 +10,7 @@ CONTEXT: SerializationContext = WorkflowSerializationContext(
 )
 
 
-def test_our_payloads_are_treated_alike_whatever_they_are_about() -> None:
+def test_the_converter_does_not_depend_on_a_serialization_context() -> None:
     converter = encrypting_converter(KeyRing.parse(f"a:{generate_key()}"))
     assert converter.with_context(CONTEXT) is converter
     assert converter.external_storage is None

@@ -1,4 +1,4 @@
-"""Rows with sensible defaults, so that a test names only what it is about."""
+"""Builders of input rows with defaults, so that a test only sets what it is about."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -9,7 +9,9 @@ from integrator.store import Erased, Merchant, NewNotification, NewTransaction, 
 IBAN = "DE89370400440532013000"
 
 
-def new_transaction(merchant: Merchant, transaction_id: str = "t1", **given: Any) -> NewTransaction:
+def new_transaction(
+    merchant: Merchant, transaction_id: str = "t1", **overrides: Any
+) -> NewTransaction:
     defaults = NewTransaction(
         merchant_id=merchant.id,
         transaction_id=transaction_id,
@@ -23,10 +25,10 @@ def new_transaction(merchant: Merchant, transaction_id: str = "t1", **given: Any
         request={"initialBearer": {"IBAN": IBAN}},
         agreement_id="a1",
     )
-    return replace(defaults, **given)
+    return replace(defaults, **overrides)
 
 
-def change(merchant: Merchant, transaction_id: str = "t1", **given: Any) -> RecordUpdate:
+def record_update(merchant: Merchant, transaction_id: str = "t1", **overrides: Any) -> RecordUpdate:
     defaults = RecordUpdate(
         merchant_id=merchant.id,
         transaction_id=transaction_id,
@@ -34,10 +36,10 @@ def change(merchant: Merchant, transaction_id: str = "t1", **given: Any) -> Reco
         version=1,
         snapshot='{"status": "Pending"}',
     )
-    return replace(defaults, **given)
+    return replace(defaults, **overrides)
 
 
-def new_notification(merchant: Merchant, event_id: str = "e1", **given: Any) -> NewNotification:
+def new_notification(merchant: Merchant, event_id: str = "e1", **overrides: Any) -> NewNotification:
     defaults = NewNotification(
         psp_settings_id=merchant.psp_settings_id,
         event_id=event_id,
@@ -46,12 +48,12 @@ def new_notification(merchant: Merchant, event_id: str = "e1", **given: Any) -> 
         psp_ids=("pay_1", "ses_1"),
         headers={"X-Signature": "s3cret"},
     )
-    return replace(defaults, **given)
+    return replace(defaults, **overrides)
 
 
-async def kept_request(store: Store, merchant_id: str, transaction_id: str) -> dict[str, Any]:
-    """The request that opened a transaction; raises `Erased`."""
-    request = (await store.order(merchant_id, transaction_id)).request
+async def stored_request(store: Store, merchant_id: str, transaction_id: str) -> dict[str, Any]:
+    """Return the stored request of a transaction; raises `Erased`."""
+    request = (await store.psp_call_data(merchant_id, transaction_id)).request
     if request is None:
         raise Erased(transaction_id)
     return request

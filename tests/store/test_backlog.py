@@ -1,4 +1,4 @@
-"""What waits in the books, counted by statements that an index answers."""
+"""Counts of open items in the store, by statements that use an index."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,16 +8,16 @@ from sqlalchemy import Select, text
 from sqlalchemy.dialects import sqlite
 
 from integrator.store import DeliveryRow, Merchant, NewUnmatchedMovement, Store, backlog
-from integrator.store.backlog import Figures, Waiting
+from integrator.store.backlog import BacklogCounts, BacklogGroup
 from integrator.store.engine import open_engine
-from tests.store.builders import change, new_notification, new_transaction
+from tests.store.builders import new_notification, new_transaction, record_update
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=3)
 
 
-def groups(waiting: list[Waiting]) -> dict[tuple[str, ...], int]:
-    return {one.group: one.count for one in waiting}
+def counts_by_group(open_items: list[BacklogGroup]) -> dict[tuple[str, ...], int]:
+    return {item.group: item.count for item in open_items}
 
 
 def delivery(merchant: Merchant, transaction_id: str, version: int, state: str) -> DeliveryRow:
@@ -35,57 +35,66 @@ def delivery(merchant: Merchant, transaction_id: str, version: int, state: str) 
     )
 
 
-async def test_an_empty_store_waits_for_nothing(store: Store) -> None:
-    assert await store.figures() == Figures([], [], [], [], [], [])
+async def test_an_empty_store_has_no_open_items(store: Store) -> None:
+    assert await store.backlog_counts() == BacklogCounts([], [], [], [], [], [])
 
 
-async def test_transactions_without_a_decision(store: Store, merchant: Merchant) -> None:
+async def test_transactions_without_a_final_status_are_counted(
+    store: Store, merchant: Merchant
+) -> None:
     for id in ("t1", "t2", "t3"):
         await store.open_transaction(new_transaction(merchant, id))
     await store.open_transaction(new_transaction(merchant, "t4", role="CreditCard"))
-    await store.record(change(merchant, "t1", status="Succeeded", evidence="{}"))
-    await store.record(change(merchant, "t2", status="Pending"))
-    found = (await store.figures()).undecided
-    assert groups(found) == {("payment", "Debit"): 2, ("payment", "CreditCard"): 1}
-    assert all(NOW - timedelta(minutes=1) < one.since for one in found)
+    await store.record(record_update(merchant, "t1", status="Succeeded", evidence="{}"))
+    await store.record(record_update(merchant, "t2", status="Pending"))
+    undecided = (await store.backlog_counts()).undecided
+    assert counts_by_group(undecided) == {("payment", "Debit"): 2, ("payment", "CreditCard"): 1}
+    assert all(NOW - timedelta(minutes=1) < item.since for item in undecided)
 
 
-async def test_transactions_that_ask_for_a_person(store: Store, merchant: Merchant) -> None:
+async def test_transactions_that_need_attention_are_counted(
+    store: Store, merchant: Merchant
+) -> None:
     for id in ("t1", "t2"):
         await store.open_transaction(new_transaction(merchant, id))
-    await store.record(change(merchant, "t1", needs_attention=True))
-    assert groups((await store.figures()).attention) == {("payment",): 1}
+    await store.record(record_update(merchant, "t1", needs_attention=True))
+    assert counts_by_group((await store.backlog_counts()).attention) == {("payment",): 1}
 
 
-async def test_changes_that_nobody_has_heard_of(store: Store, merchant: Merchant) -> None:
+async def test_undelivered_webhooks_are_counted(store: Store, merchant: Merchant) -> None:
     for id in ("t1", "t2", "t3", "t4"):
         await store.open_transaction(new_transaction(merchant, id))
     await store.record_delivery(delivery(merchant, "t1", 1, "delivered"))
     await store.record_delivery(delivery(merchant, "t2", 1, "delivering"))
     await store.record_delivery(delivery(merchant, "t3", 1, "undelivered"))
-    # What was given up once is told by a later version.
+    # A later version replaces a delivery that was given up.
     await store.record_delivery(delivery(merchant, "t4", 1, "undelivered"))
     await store.record_delivery(delivery(merchant, "t4", 2, "delivered"))
-    found = (await store.figures()).webhooks
-    assert groups(found) == {("delivering",): 1, ("undelivered",): 1}
-    assert {one.since for one in found} == {LONG_AGO}
+    webhooks = (await store.backlog_counts()).webhooks
+    assert counts_by_group(webhooks) == {("delivering",): 1, ("undelivered",): 1}
+    assert {item.since for item in webhooks} == {LONG_AGO}
 
 
-async def test_notifications_that_nobody_has_read(store: Store, merchant: Merchant) -> None:
+async def test_notifications_not_applied_are_counted(store: Store, merchant: Merchant) -> None:
     ids = [
         (await store.store_notification(new_notification(merchant, event_id)))[0]
         for event_id in ("e1", "e2", "e3")
     ]
-    await store.set_notification(ids[1], "parked")
-    await store.set_notification(ids[2], "applied")
-    assert groups((await store.figures()).notifications) == {("stored",): 1, ("parked",): 1}
+    await store.set_notification_state(ids[1], "parked")
+    await store.set_notification_state(ids[2], "applied")
+    assert counts_by_group((await store.backlog_counts()).notifications) == {
+        ("stored",): 1,
+        ("parked",): 1,
+    }
 
 
-async def test_movements_and_how_far_they_are_compared(store: Store, merchant: Merchant) -> None:
-    own = merchant.psp_settings_id
+async def test_unmatched_movements_and_comparison_progress(
+    store: Store, merchant: Merchant
+) -> None:
+    settings_id = merchant.psp_settings_id
     for psp_id in ("ch_1", "ch_2"):
         new = NewUnmatchedMovement(
-            psp_settings_id=own,
+            psp_settings_id=settings_id,
             psp_id=psp_id,
             kind="payment",
             amount=Decimal(1),
@@ -95,13 +104,17 @@ async def test_movements_and_how_far_they_are_compared(store: Store, merchant: M
             owner_id=None,
             booked_at=LONG_AGO,
         )
-        await store.add_stray(new)
-    await store.check_stray(own, "ch_1", owner_id=None, resolved=True)
-    await store.checked_until(own, LONG_AGO)
-    found = await store.figures()
-    assert found.strays == [Waiting((merchant.id,), 1, LONG_AGO)]
-    (compared,) = found.compared
-    assert (compared.merchant, compared.psp, compared.until) == (merchant.id, "sandbox", LONG_AGO)
+        await store.add_unmatched_movement(new)
+    await store.update_unmatched_movement(settings_id, "ch_1", owner_id=None, resolved=True)
+    await store.record_checked_until(settings_id, LONG_AGO)
+    counts = await store.backlog_counts()
+    assert counts.unmatched_movements == [BacklogGroup((merchant.id,), 1, LONG_AGO)]
+    (comparison,) = counts.comparisons
+    assert (comparison.merchant, comparison.psp, comparison.until) == (
+        merchant.id,
+        "sandbox",
+        LONG_AGO,
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,10 +124,12 @@ async def test_movements_and_how_far_they_are_compared(store: Store, merchant: M
         (backlog._ATTENTION, "ix_transactions_attention"),
         (backlog._WEBHOOKS, "ix_deliveries_open"),
         (backlog._NOTIFICATIONS, "ix_notifications_state"),
-        (backlog._STRAYS, "ix_strays_psp_settings_id"),
+        (backlog._UNMATCHED_MOVEMENTS, "ix_strays_psp_settings_id"),
     ],
 )
-async def test_an_index_answers(sqlite_url: str, statement: Select[tuple[int]], index: str) -> None:
+async def test_every_count_uses_an_index(
+    sqlite_url: str, statement: Select[tuple[int]], index: str
+) -> None:
     compiled = statement.compile(
         dialect=sqlite.dialect(),
         compile_kwargs={"literal_binds": True},

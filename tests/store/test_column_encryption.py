@@ -1,4 +1,4 @@
-"""Every agreement's data has a key of its own; with the key the data is gone."""
+"""Encryption with data keys: one per agreement, destroyed by an erasure."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,19 +13,27 @@ from sqlalchemy import func, select, update
 from integrator.crypto.keys import DecryptionError, KeyRing
 from integrator.store import Erased, Merchant, NewAgreement, Store
 from integrator.store.erasure import Erasure
-from integrator.store.rotation import SEALED
+from integrator.store.rotation import ENCRYPTED_COLUMNS
 from integrator.store.tables import data_keys, transactions
-from tests.store.builders import change, kept_request
+from tests.store.builders import record_update, stored_request
 from tests.store.encryption_helpers import (
-    all_blobs,
-    as_before_data_keys,
     blob_columns,
-    by_data_key,
-    carved,
-    connected,
-    opened,
+    columns_of_data_keys,
+    decrypt_blobs,
+    read_blobs,
+    recover_blobs,
+    remove_data_keys,
+    write_connection,
 )
-from tests.store.factories import MIA, TARGET, TOM, Person, live, notify, transaction_of
+from tests.store.factories import (
+    MIA,
+    TARGET,
+    TOM,
+    Person,
+    create_agreement_data,
+    store_notification_for,
+    transaction_for,
+)
 
 PERSONAL = {
     ("transactions", "request"),
@@ -39,7 +47,7 @@ PERSONAL = {
 
 @pytest.fixture
 async def worker(url: str, cipher: KeyRing) -> AsyncIterator[Store]:
-    """A second process on the same database."""
+    """Return a second store on the same database, as another process has."""
     async with Store(url, cipher) as store:
         yield store
 
@@ -48,35 +56,39 @@ def soon() -> datetime:
     return datetime.now(UTC) + timedelta(minutes=1)
 
 
-async def readable(url: str, ring: KeyRing, person: Person) -> set[Any]:
-    """Where the person's secrets can be read by whoever has the database and the ring."""
-    plain = opened(await all_blobs(url), ring)
-    return {place for place, text in plain.items() for word in person.secrets if word in text}
+async def readable_secrets(url: str, ring: KeyRing, person: Person) -> set[Any]:
+    """Return the contexts of blobs from which the database and the ring reveal secrets."""
+    plain = decrypt_blobs(await read_blobs(url), ring)
+    return {context for context, text in plain.items() for word in person.secrets if word in text}
 
 
-# --- sealing --------------------------------------------------------------------------------------
+# --- encryption ----------------------------------------------------------------------------------
 
 
-def test_every_column_of_blobs_is_known() -> None:
-    assert {(sealed.table.name, sealed.column.name) for sealed in SEALED} == blob_columns()
+def test_every_blob_column_is_registered() -> None:
+    assert {
+        (column.table.name, column.column.name) for column in ENCRYPTED_COLUMNS
+    } == blob_columns()
 
 
-async def test_what_is_an_agreements_is_sealed_with_its_key(
+async def test_data_of_an_agreement_is_encrypted_with_its_key(
     url: str, store: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
-    blobs = await all_blobs(url)
-    assert by_data_key(blobs) == PERSONAL
-    by_ring = [place for place in blobs if place[:2] in PERSONAL and blobs[place][:1] == b"\1"]
-    # Their transaction was not known when they came.
-    assert {place[-1] for place in by_ring} == {"mia-early", "mia-parked"}
-    plain = opened(blobs, cipher)
+    await create_agreement_data(store, merchant, MIA)
+    blobs = await read_blobs(url)
+    assert columns_of_data_keys(blobs) == PERSONAL
+    by_ring = [
+        context for context in blobs if context[:2] in PERSONAL and blobs[context][:1] == b"\1"
+    ]
+    # Their transaction was not known when they arrived.
+    assert {context[-1] for context in by_ring} == {"mia-early", "mia-parked"}
+    plain = decrypt_blobs(blobs, cipher)
     assert set(plain) == set(blobs)
     assert plain["transactions", "webhook_target", "demo", "mia-1"] == TARGET.encode()
 
 
-async def test_everything_reads_back(store: Store, merchant: Merchant) -> None:
-    await live(store, merchant, MIA)
+async def test_encrypted_data_reads_back(store: Store, merchant: Merchant) -> None:
+    await create_agreement_data(store, merchant, MIA)
     row = await store.transaction("demo", "mia-1")
     agreement = await store.agreement("demo", "mia")
     assert row is not None
@@ -85,93 +97,95 @@ async def test_everything_reads_back(store: Store, merchant: Merchant) -> None:
     assert agreement is not None
     assert agreement.instrument == row.private["instrument"]
     assert (agreement.usable, agreement.erased, row.erased) == (True, False, False)
-    assert (await kept_request(store, "demo", "mia-2"))["payerData"] == {"lastName": MIA.name}
+    assert (await stored_request(store, "demo", "mia-2"))["payerData"] == {"lastName": MIA.name}
     assert await store.webhook_target("demo", "mia-2") == TARGET
-    waiting = await store.undelivered_notifications(soon())
-    assert [notice.headers for notice in waiting] == [{"X-Customer": MIA.name}] * 3
+    pending = await store.pending_notifications(soon())
+    assert [row.headers for row in pending] == [{"X-Customer": MIA.name}] * 3
 
 
-async def test_a_refund_belongs_to_its_payments_agreement(store: Store, merchant: Merchant) -> None:
-    await live(store, merchant, MIA)
+async def test_a_refund_belongs_to_the_agreement_of_its_payment(
+    store: Store, merchant: Merchant
+) -> None:
+    await create_agreement_data(store, merchant, MIA)
     refund = await store.transaction("demo", "mia-3")
     assert refund is not None
     assert refund.agreement_id == "mia"
 
 
-async def test_a_key_of_another_agreement_does_not_open(
+async def test_the_key_of_another_agreement_cannot_decrypt(
     url: str, store: Store, merchant: Merchant
 ) -> None:
-    await live(store, merchant, MIA)
-    await live(store, merchant, TOM)
+    await create_agreement_data(store, merchant, MIA)
+    await create_agreement_data(store, merchant, TOM)
     mias = select(data_keys.c.wrapped).where(data_keys.c.agreement_id == "mia").scalar_subquery()
-    async with connected(url) as connection:
+    async with write_connection(url) as connection:
         await connection.execute(update(data_keys).values(wrapped=mias))
-    assert (await kept_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
+    assert (await stored_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
     with pytest.raises(DecryptionError):
-        await kept_request(store, "demo", "tom-1")
+        await stored_request(store, "demo", "tom-1")
 
 
-async def test_a_blob_of_the_same_agreement_opens_in_its_own_place_only(
+async def test_a_blob_copied_to_another_row_cannot_be_decrypted(
     url: str, store: Store, merchant: Merchant
 ) -> None:
-    await live(store, merchant, MIA)
+    await create_agreement_data(store, merchant, MIA)
     row = transactions.alias()
     first = select(row.c.request).where(row.c.transaction_id == "mia-1").scalar_subquery()
-    async with connected(url) as connection:
+    async with write_connection(url) as connection:
         await connection.execute(update(transactions).values(request=first))
-    await kept_request(store, "demo", "mia-1")
+    await stored_request(store, "demo", "mia-1")
     with pytest.raises(DecryptionError):
-        await kept_request(store, "demo", "mia-2")
+        await stored_request(store, "demo", "mia-2")
 
 
-async def test_concurrent_first_uses_make_one_key(
+async def test_concurrent_first_uses_create_one_key(
     url: str, store: Store, worker: Store, merchant: Merchant
 ) -> None:
-    """A key that lost the race must have sealed nothing."""
+    """A key that lost the race must not have encrypted anything."""
     for person in (MIA, TOM, Person("eva", "Eva", "AT611904300234573201")):
         names = [str(n) for n in range(16)]
         await asyncio.gather(
             *(
                 (store, worker)[int(name) % 2].open_transaction(
-                    transaction_of(merchant, person, name)
+                    transaction_for(merchant, person, name)
                 )
                 for name in names
             )
         )
         for name in names:
-            request = await kept_request(store, "demo", f"{person.agreement}-{name}")
+            request = await stored_request(store, "demo", f"{person.agreement}-{name}")
             assert request["payerData"] == {"lastName": person.name}
-    async with connected(url) as connection:
+    async with write_connection(url) as connection:
         assert await connection.scalar(select(func.count()).select_from(data_keys)) == 3
 
 
 async def test_a_first_use_that_fails_leaves_no_key(
     url: str, store: Store, merchant: Merchant
 ) -> None:
-    refused = transaction_of(merchant, MIA, "1", requested_amount=Decimal("NaN"))
+    invalid = transaction_for(merchant, MIA, "1", requested_amount=Decimal("NaN"))
     with pytest.raises(Exception, match="not a finite Decimal"):
-        await store.open_transaction(refused)
-    async with connected(url) as connection:
+        await store.open_transaction(invalid)
+    async with write_connection(url) as connection:
         assert await connection.scalar(select(func.count()).select_from(data_keys)) == 0
-    await store.open_transaction(transaction_of(merchant, MIA, "1"))
-    assert (await kept_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
+    await store.open_transaction(transaction_for(merchant, MIA, "1"))
+    assert (await stored_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
 
 
 async def test_rows_older_than_data_keys_stay_readable_and_writable(
     url: str, store: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
-    await as_before_data_keys(url, cipher)
-    assert by_data_key(await all_blobs(url)) == set()
+    await create_agreement_data(store, merchant, MIA)
+    await remove_data_keys(url, cipher)
+    assert columns_of_data_keys(await read_blobs(url)) == set()
     row = await store.transaction("demo", "mia-1")
     agreement = await store.agreement("demo", "mia")
     assert row is not None
     assert agreement is not None
     assert row.private is not None
     assert agreement.instrument == row.private["instrument"]
-    assert (await kept_request(store, "demo", "mia-2"))["payerData"] == {"lastName": MIA.name}
+    assert (await stored_request(store, "demo", "mia-2"))["payerData"] == {"lastName": MIA.name}
     assert await store.webhook_target("demo", "mia-2") == TARGET
-    assert len(await store.undelivered_notifications(soon())) == 3
+    assert len(await store.pending_notifications(soon())) == 3
     await store.save_private("demo", "mia-1", redirect={"url": "https://psp.example/2"})
     row = await store.transaction("demo", "mia-1")
     assert row is not None
@@ -179,15 +193,15 @@ async def test_rows_older_than_data_keys_stay_readable_and_writable(
         "instrument": agreement.instrument,
         "redirect": {"url": "https://psp.example/2"},
     }
-    assert by_data_key(await all_blobs(url)) == {("transactions", "private")}
+    assert columns_of_data_keys(await read_blobs(url)) == {("transactions", "private")}
 
 
-async def test_a_notification_learns_its_agreement_with_its_transaction(
+async def test_a_notification_gets_the_agreement_of_its_transaction(
     store: Store, merchant: Merchant
 ) -> None:
-    await live(store, merchant, MIA)
-    id = await notify(store, merchant, MIA, "unknown")
-    await store.set_notification(id, "applied", transaction_id="mia-2")
+    await create_agreement_data(store, merchant, MIA)
+    id = await store_notification_for(store, merchant, MIA, "unknown")
+    await store.set_notification_state(id, "applied", transaction_id="mia-2")
     row = await store.notification(id)
     assert row is not None
     assert (row.agreement_id, row.headers) == ("mia", {"X-Customer": MIA.name})
@@ -199,56 +213,56 @@ async def test_a_notification_learns_its_agreement_with_its_transaction(
 async def test_nothing_personal_is_readable_after_an_erasure(
     url: str, store: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
-    await live(store, merchant, TOM)
-    before = await readable(url, cipher, TOM)
-    assert {place[:2] for place in await readable(url, cipher, MIA)} == PERSONAL
+    await create_agreement_data(store, merchant, MIA)
+    await create_agreement_data(store, merchant, TOM)
+    before = await readable_secrets(url, cipher, TOM)
+    assert {context[:2] for context in await readable_secrets(url, cipher, MIA)} == PERSONAL
     await store.erase_agreement("demo", "mia")
-    assert await readable(url, cipher, MIA) == set()
-    assert await readable(url, cipher, TOM) == before
+    assert await readable_secrets(url, cipher, MIA) == set()
+    assert await readable_secrets(url, cipher, TOM) == before
 
 
-async def test_neither_are_rows_older_than_data_keys(
+async def test_rows_older_than_data_keys_are_erased_too(
     url: str, store: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
-    await live(store, merchant, TOM)
-    await as_before_data_keys(url, cipher)
-    before = await readable(url, cipher, TOM)
+    await create_agreement_data(store, merchant, MIA)
+    await create_agreement_data(store, merchant, TOM)
+    await remove_data_keys(url, cipher)
+    before = await readable_secrets(url, cipher, TOM)
     await store.erase_agreement("demo", "mia")
-    assert await readable(url, cipher, MIA) == set()
-    assert await readable(url, cipher, TOM) == before
+    assert await readable_secrets(url, cipher, MIA) == set()
+    assert await readable_secrets(url, cipher, TOM) == before
     assert await store.webhook_target("demo", "mia-2") == TARGET
     await store.save_private("demo", "mia-2", instrument={"IBAN": MIA.iban})
-    assert await readable(url, cipher, MIA) == set()
+    assert await readable_secrets(url, cipher, MIA) == set()
 
 
-async def test_neither_are_traces_in_the_file(
+async def test_no_traces_are_left_in_the_sqlite_file(
     sqlite_url: str, tmp_path: Path, cipher: KeyRing
 ) -> None:
     async with Store(sqlite_url, cipher) as store, Store(sqlite_url, cipher) as other:
         merchant = await store.add_merchant("demo", "sandbox")
         for person in (MIA, TOM):
-            await live(store, merchant, person)
+            await create_agreement_data(store, merchant, person)
         await other.transaction("demo", "mia-1")
-        blobs = await all_blobs(sqlite_url)
-        mias = {place: len(blob) for place, blob in blobs.items() if "mia" in str(place)}
+        blobs = await read_blobs(sqlite_url)
+        mias = {context: len(blob) for context, blob in blobs.items() if "mia" in str(context)}
 
         def traces() -> set[Any]:
             content = b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir()))
-            return set(carved(content, mias, cipher))
+            return set(recover_blobs(content, mias, cipher))
 
         assert traces() == set(mias)
         await store.erase_agreement("demo", "mia")
-        # What was deleted is still in the log and in the gaps of the pages.
+        # Deleted content is still in the write-ahead log and in free parts of pages.
         assert ("data_keys", "wrapped", "demo", "mia") in traces()
         assert await store.compact() is True
-        assert {place[1] for place in traces()} == {"webhook_target", "sealed_snapshot"}
-        await live(other, merchant, Person("eva", "Eva", "AT611904300234573201"))
+        assert {context[1] for context in traces()} == {"webhook_target", "sealed_snapshot"}
+        await create_agreement_data(other, merchant, Person("eva", "Eva", "AT611904300234573201"))
 
 
-async def test_the_books_stay(store: Store, merchant: Merchant) -> None:
-    await live(store, merchant, MIA)
+async def test_an_erasure_keeps_the_ledger(store: Store, merchant: Merchant) -> None:
+    await create_agreement_data(store, merchant, MIA)
     before = await store.list_transactions("demo")
     await store.erase_agreement("demo", "mia")
     after = await store.list_transactions("demo")
@@ -259,16 +273,16 @@ async def test_the_books_stay(store: Store, merchant: Merchant) -> None:
         assert [getattr(old, name) for name in kept] == [getattr(new, name) for name in kept]
         assert await store.webhook_target("demo", new.transaction_id) == TARGET
         with pytest.raises(Erased):
-            await kept_request(store, "demo", new.transaction_id)
+            await stored_request(store, "demo", new.transaction_id)
     agreement = await store.agreement("demo", "mia")
     assert agreement is not None
     assert (agreement.erased, agreement.usable, agreement.instrument) == (True, False, None)
 
 
-async def test_an_erasure_bites_at_once_in_every_process(
+async def test_an_erasure_takes_effect_at_once_in_every_process(
     url: str, store: Store, worker: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
+    await create_agreement_data(store, merchant, MIA)
     agreement = await worker.agreement("demo", "mia")
     assert agreement is not None
     assert agreement.instrument is not None
@@ -280,69 +294,69 @@ async def test_an_erasure_bites_at_once_in_every_process(
     assert row is not None
     assert (agreement.instrument, row.private) == (None, None)
     with pytest.raises(Erased):
-        await kept_request(worker, "demo", "mia-2")
-    # What it had in its hands does not come back.
+        await stored_request(worker, "demo", "mia-2")
+    # A write of data that was read before the erasure is ignored.
     await worker.save_private("demo", "mia-1", instrument={"IBAN": MIA.iban})
-    won = change(merchant, "mia-1", version=2, status="Succeeded", evidence="e")
-    assert await worker.record(change(merchant, "mia-1", version=2, activate_agreement=True))
+    won = record_update(merchant, "mia-1", version=2, status="Succeeded", evidence="e")
+    assert await worker.record(record_update(merchant, "mia-1", version=2, activate_agreement=True))
     assert await worker.record(won)
     agreement = await worker.agreement("demo", "mia")
     assert agreement is not None
     assert (agreement.usable, agreement.instrument) == (False, None)
-    assert await readable(url, cipher, MIA) == set()
+    assert await readable_secrets(url, cipher, MIA) == set()
 
 
-async def test_an_erased_agreement_takes_no_money_but_gives_it_back(
+async def test_an_erased_agreement_accepts_refunds_only(
     url: str, store: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
+    await create_agreement_data(store, merchant, MIA)
     await store.erase_agreement("demo", "mia")
     with pytest.raises(Erased):
-        await store.open_transaction(transaction_of(merchant, MIA, "4"))
+        await store.open_transaction(transaction_for(merchant, MIA, "4"))
     again = NewAgreement("mia", "Debit")
     with pytest.raises(Erased):
         await store.open_transaction(
-            transaction_of(merchant, MIA, "5", kind="preauth", agreement=again)
+            transaction_for(merchant, MIA, "5", kind="preauth", agreement=again)
         )
     assert await store.transaction("demo", "mia-4") is None
-    repeated, created = await store.open_transaction(transaction_of(merchant, MIA, "2"))
+    repeated, created = await store.open_transaction(transaction_for(merchant, MIA, "2"))
     assert (repeated.transaction_id, created) == ("mia-2", False)
-    refund = transaction_of(
+    refund = transaction_for(
         merchant, MIA, "6", kind="refund", agreement_id=None, related_id="mia-2"
     )
     row, created = await store.open_transaction(refund)
     assert (row.erased, created) == (True, True)
     assert await store.webhook_target("demo", "mia-6") == TARGET
-    assert await readable(url, cipher, MIA) == set()
+    assert await readable_secrets(url, cipher, MIA) == set()
 
 
-async def test_a_late_notification_is_kept_until_it_is_dealt_with(
+async def test_a_late_notification_is_kept_until_it_is_processed(
     url: str, store: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
+    await create_agreement_data(store, merchant, MIA)
     await store.erase_agreement("demo", "mia")
-    id = await notify(store, merchant, MIA, "late", "mia-2", "mia")
+    id = await store_notification_for(store, merchant, MIA, "late", "mia-2", "mia")
     assert await store.erase_late_notifications(soon()) == 0
     row = await store.notification(id)
     assert row is not None
     assert MIA.name.encode() in row.raw
-    await store.set_notification(id, "applied")
+    await store.set_notification_state(id, "applied")
     assert await store.erase_late_notifications(datetime.now(UTC) - timedelta(minutes=1)) == 0
     assert await store.erase_late_notifications(soon()) == 1
     row = await store.notification(id)
     assert row is not None
     assert (row.erased, row.raw, row.headers, row.state) == (True, b"", None, "applied")
     assert await store.erase_late_notifications(soon()) == 0
-    assert await readable(url, cipher, MIA) == set()
+    assert await readable_secrets(url, cipher, MIA) == set()
 
 
 async def test_erased_notifications_are_listed_like_others(
     store: Store, merchant: Merchant
 ) -> None:
-    await live(store, merchant, MIA)
+    await create_agreement_data(store, merchant, MIA)
     await store.erase_agreement("demo", "mia")
-    waiting = await store.undelivered_notifications(soon())
-    assert [(row.erased, row.raw) for row in waiting] == [(True, b"")] * 3
+    pending = await store.pending_notifications(soon())
+    assert [(row.erased, row.raw) for row in pending] == [(True, b"")] * 3
 
 
 async def test_an_interrupted_erasure_can_be_repeated(
@@ -352,68 +366,68 @@ async def test_an_interrupted_erasure_can_be_repeated(
     cipher: KeyRing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await live(store, merchant, MIA)
-    await as_before_data_keys(url, cipher)
+    await create_agreement_data(store, merchant, MIA)
+    await remove_data_keys(url, cipher)
 
     async def crash(*_: object) -> None:
-        raise RuntimeError("the power is gone")
+        raise RuntimeError("power failure")
 
     with monkeypatch.context() as patch:
         patch.setattr(Erasure, "_erase_transaction", crash)
         with pytest.raises(RuntimeError):
             await store.erase_agreement("demo", "mia")
     with pytest.raises(Erased):
-        await kept_request(store, "demo", "mia-1")
+        await stored_request(store, "demo", "mia-1")
     assert await store.webhook_target("demo", "mia-1") == TARGET
-    assert await readable(url, cipher, MIA) != set()
+    assert await readable_secrets(url, cipher, MIA) != set()
     await store.erase_agreement("demo", "mia")
-    assert await readable(url, cipher, MIA) == set()
-    found = await store.holdings("demo", "mia")
-    assert found is not None
-    assert (found.transactions, found.notifications, found.unread) == (3, 0, 0)
+    assert await readable_secrets(url, cipher, MIA) == set()
+    scope = await store.erasure_scope("demo", "mia")
+    assert scope is not None
+    assert (scope.transactions, scope.notifications, scope.unread) == (3, 0, 0)
 
 
-async def test_keys_that_do_not_fit_destroy_nothing(
+async def test_an_erasure_with_wrong_keys_destroys_nothing(
     url: str, store: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
-    await as_before_data_keys(url, cipher)
-    async with Store(url, KeyRing({"other": bytes(32)})) as stranger:
+    await create_agreement_data(store, merchant, MIA)
+    await remove_data_keys(url, cipher)
+    async with Store(url, KeyRing({"other": bytes(32)})) as other_store:
         with pytest.raises(DecryptionError):
-            await stranger.erase_agreement("demo", "mia")
-    assert (await kept_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
+            await other_store.erase_agreement("demo", "mia")
+    assert (await stored_request(store, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
 
 
-async def test_what_is_kept_is_counted(store: Store, merchant: Merchant) -> None:
-    await live(store, merchant, MIA)
-    await live(store, merchant, TOM)
-    found = await store.holdings("demo", "mia")
-    assert found is not None
-    assert (found.transactions, found.undecided) == (3, 1)
-    assert (found.notifications, found.unread, found.erased_at) == (3, 3, None)
-    assert await store.holdings("demo", "nobody") is None
-    assert await store.holdings("nobody", "mia") is None
+async def test_the_erasure_scope_is_counted(store: Store, merchant: Merchant) -> None:
+    await create_agreement_data(store, merchant, MIA)
+    await create_agreement_data(store, merchant, TOM)
+    scope = await store.erasure_scope("demo", "mia")
+    assert scope is not None
+    assert (scope.transactions, scope.undecided) == (3, 1)
+    assert (scope.notifications, scope.unread, scope.erased_at) == (3, 3, None)
+    assert await store.erasure_scope("demo", "unknown") is None
+    assert await store.erasure_scope("unknown", "mia") is None
     await store.erase_agreement("demo", "mia")
-    found = await store.holdings("demo", "mia")
-    assert found is not None
-    assert found.erased_at is not None
+    scope = await store.erasure_scope("demo", "mia")
+    assert scope is not None
+    assert scope.erased_at is not None
 
 
-async def test_an_erasure_amid_writers_leaves_nothing_and_disturbs_nobody(
+async def test_an_erasure_with_concurrent_writers_is_complete(
     url: str, store: Store, worker: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    await live(store, merchant, MIA)
-    await live(store, merchant, TOM)
+    await create_agreement_data(store, merchant, MIA)
+    await create_agreement_data(store, merchant, TOM)
 
     async def write(writer: Store, person: Person, n: int) -> bool:
         try:
-            await writer.open_transaction(transaction_of(merchant, person, f"w{n}"))
+            await writer.open_transaction(transaction_for(merchant, person, f"w{n}"))
         except Erased:
             return False
         key = ("demo", f"{person.agreement}-w{n}")
         await writer.save_private(*key, instrument={"IBAN": person.iban})
-        await writer.record(change(merchant, key[1]))
-        await notify(writer, merchant, person, f"w{n}", key[1], person.agreement)
+        await writer.record(record_update(merchant, key[1]))
+        await store_notification_for(writer, merchant, person, f"w{n}", key[1], person.agreement)
         return True
 
     async def erase() -> None:
@@ -426,35 +440,33 @@ async def test_an_erasure_amid_writers_leaves_nothing_and_disturbs_nobody(
         for person in (MIA, TOM)
         for second, writer in enumerate((store, worker))
     ]
-    *wrote, _ = await asyncio.gather(*writes, erase())
+    *results, _ = await asyncio.gather(*writes, erase())
     await store.erase_agreement("demo", "mia")
-    left = await readable(url, cipher, MIA)
-    late = {place[-1] for place in left}
-    # They came after the key was gone, and wait for being applied.
-    assert {place[0] for place in left} <= {"notifications"}
-    for notice in await store.undelivered_notifications(soon(), 1000):
-        if notice.event_id in late:
-            await store.set_notification(notice.id, "applied")
+    left = await readable_secrets(url, cipher, MIA)
+    late = {context[-1] for context in left}
+    # They arrived after the key was destroyed and are still to be applied.
+    assert {context[0] for context in left} <= {"notifications"}
+    for row in await store.pending_notifications(soon(), 1000):
+        if row.event_id in late:
+            await store.set_notification_state(row.id, "applied")
     await store.erase_late_notifications(soon())
-    assert await readable(url, cipher, MIA) == set()
+    assert await readable_secrets(url, cipher, MIA) == set()
     for n in range(40):
-        assert (await kept_request(store, "demo", f"tom-w{n}"))["payerData"] == {
+        assert (await stored_request(store, "demo", f"tom-w{n}"))["payerData"] == {
             "lastName": TOM.name
         }
-    assert len(wrote) == 80
+    assert len(results) == 80
 
 
-async def test_no_key_is_destroyed_while_it_is_being_used(
-    postgres_url: str, cipher: KeyRing
-) -> None:
+async def test_no_key_is_destroyed_while_in_use(postgres_url: str, cipher: KeyRing) -> None:
     async with Store(postgres_url, cipher) as store:
         merchant = await store.add_merchant("demo", "sandbox")
-        await live(store, merchant, MIA)
-        async with connected(postgres_url) as writer:
-            vault = await store._vault_for(writer, "demo", "mia")
-            assert vault is not None
+        await create_agreement_data(store, merchant, MIA)
+        async with write_connection(postgres_url) as writer:
+            data_cipher = await store._cipher_for_agreement(writer, "demo", "mia")
+            assert data_cipher is not None
             erasing = asyncio.create_task(store.erase_agreement("demo", "mia"))
             await asyncio.sleep(0.2)
             assert not erasing.done()
         await erasing
-    assert await readable(postgres_url, cipher, MIA) == set()
+    assert await readable_secrets(postgres_url, cipher, MIA) == set()

@@ -1,4 +1,4 @@
-"""The audit of what people decided."""
+"""The audit log of operators' decisions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from integrator.store import (
     NotFound,
     Store,
 )
-from tests.store.factories import MIA, live
+from tests.store.factories import MIA, create_agreement_data
 
 FAILED = NewDecision(
     merchant_id="demo",
@@ -26,7 +26,7 @@ FAILED = NewDecision(
 )
 
 
-def stray(merchant: Merchant, **given: str) -> NewUnmatchedMovement:
+def unmatched_movement(merchant: Merchant, **overrides: str) -> NewUnmatchedMovement:
     return NewUnmatchedMovement(
         psp_settings_id=merchant.psp_settings_id,
         psp_id="pay_9",
@@ -35,13 +35,13 @@ def stray(merchant: Merchant, **given: str) -> NewUnmatchedMovement:
         currency="EUR",
         reference=None,
         parent_psp_id=None,
-        owner_id=given.get("owner_id"),
+        owner_id=overrides.get("owner_id"),
         booked_at=datetime.now(UTC),
     )
 
 
-async def test_a_decision_is_kept_with_what_came_of_it(store: Store, merchant: Merchant) -> None:
-    await live(store, merchant, MIA)
+async def test_a_decision_is_stored_with_its_outcome(store: Store, merchant: Merchant) -> None:
+    await create_agreement_data(store, merchant, MIA)
     id = await store.open_decision(FAILED)
     (row, *_) = await store.decisions("demo", "mia-2")
     assert (row.id, row.outcome, row.reason) == (id, "asked", FAILED.reason)
@@ -53,17 +53,17 @@ async def test_a_decision_is_kept_with_what_came_of_it(store: Store, merchant: M
     assert FAILED.reason not in repr(row) + repr(FAILED)
 
 
-async def test_only_what_exists_is_decided_on(store: Store, merchant: Merchant) -> None:
+async def test_a_decision_needs_an_existing_subject(store: Store, merchant: Merchant) -> None:
     with pytest.raises(NotFound):
         await store.open_decision(FAILED)
     with pytest.raises(NotFound):
-        await store.close_decision("nobody's", "done")
+        await store.close_decision("unknown", "done")
     with pytest.raises(ConstraintViolated):
         await store.open_decision(replace(FAILED, transaction_id=None))
 
 
 async def test_a_reason_is_erased_with_its_agreement(store: Store, merchant: Merchant) -> None:
-    await live(store, merchant, MIA)
+    await create_agreement_data(store, merchant, MIA)
     await store.open_decision(FAILED)
     await store.erase_agreement("demo", "mia")
     rows = await store.decisions("demo", "mia-2")
@@ -71,10 +71,10 @@ async def test_a_reason_is_erased_with_its_agreement(store: Store, merchant: Mer
     assert [row.decided_by for row in rows] == ["ada", "operator"]
 
 
-async def test_a_reason_given_after_the_erasure_stays_until_the_next(
+async def test_a_reason_after_the_erasure_is_kept_until_the_next_one(
     store: Store, merchant: Merchant
 ) -> None:
-    await live(store, merchant, MIA)
+    await create_agreement_data(store, merchant, MIA)
     await store.erase_agreement("demo", "mia")
     await store.open_decision(replace(FAILED, reason="the bank's letter of 3 May"))
     (row, *_) = await store.decisions("demo", "mia-2")
@@ -84,16 +84,16 @@ async def test_a_reason_given_after_the_erasure_stays_until_the_next(
     assert row.reason is None
 
 
-async def test_a_stray_is_dealt_with_once(store: Store, merchant: Merchant) -> None:
-    await live(store, merchant, MIA)
-    await store.add_stray(stray(merchant, owner_id="mia-2"))
-    assert [row.psp_id for row in await store.unplaced("demo")] == ["pay_9"]
+async def test_an_unmatched_movement_is_resolved_once(store: Store, merchant: Merchant) -> None:
+    await create_agreement_data(store, merchant, MIA)
+    await store.add_unmatched_movement(unmatched_movement(merchant, owner_id="mia-2"))
+    assert [row.psp_id for row in await store.list_unmatched_movements("demo")] == ["pay_9"]
     settings_id = merchant.psp_settings_id
-    decided = replace(FAILED, transaction_id=None, psp_settings_id=settings_id, psp_id="pay_9")
-    await store.open_decision(replace(decided, kind="acknowledge"))
-    assert await store.resolve_stray(settings_id, "pay_9")
-    assert not await store.resolve_stray(settings_id, "pay_9")
-    assert await store.unplaced() == []
-    # It was made on a transaction of hers.
+    decision = replace(FAILED, transaction_id=None, psp_settings_id=settings_id, psp_id="pay_9")
+    await store.open_decision(replace(decision, kind="acknowledge"))
+    assert await store.resolve_unmatched_movement(settings_id, "pay_9")
+    assert not await store.resolve_unmatched_movement(settings_id, "pay_9")
+    assert await store.list_unmatched_movements() == []
+    # Its parent is a transaction of the agreement.
     await store.erase_agreement("demo", "mia")
     assert [row.reason for row in await store.decisions("demo")] == [None, None]

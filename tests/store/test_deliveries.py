@@ -1,11 +1,11 @@
-"""What is kept of the announcing of a transaction's versions."""
+"""Stored deliveries of change notifications."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from integrator.store import DeliveryRow, Filter, Merchant, Store
+from integrator.store import DeliveryRow, Merchant, Store, TransactionFilter
 from integrator.store.deliveries import GIVEN_UP_AFTER
 from tests.store.builders import new_transaction
 
@@ -46,14 +46,14 @@ async def test_an_attempt_replaces_the_one_before(store: Store) -> None:
     assert await store.deliveries("demo", "t1") == [DELIVERED]
 
 
-async def test_repeats_and_overtaken_attempts_change_nothing(store: Store) -> None:
+async def test_repeated_and_superseded_attempts_change_nothing(store: Store) -> None:
     await store.record_delivery(DELIVERED)
     await store.record_delivery(FIRST)
     await store.record_delivery(replace(DELIVERED, last_status=204))
     assert await store.deliveries("demo", "t1") == [DELIVERED]
 
 
-async def test_another_round_counts_anew_and_keeps_when_it_was_delivered(store: Store) -> None:
+async def test_another_round_restarts_the_count_and_keeps_delivered_at(store: Store) -> None:
     await store.record_delivery(DELIVERED)
     again = replace(FIRST, began_at=LATER, last_attempt_at=LATER)
     await store.record_delivery(again)
@@ -66,25 +66,27 @@ async def test_the_newest_version_comes_first(store: Store) -> None:
     assert [row.version for row in await store.deliveries("demo", "t1")] == [5, 3]
 
 
-async def test_the_last_announced_version_decides_how_a_transaction_is_listed(
+async def test_a_transaction_is_listed_by_its_last_announced_version(
     store: Store,
 ) -> None:
     await store.record_delivery(replace(FIRST, state="undelivered"))
-    assert [row.webhook for row in await store.search(Filter(webhook="undelivered"))] == [
-        "undelivered"
-    ]
+    assert [
+        row.webhook for row in await store.search(TransactionFilter(webhook="undelivered"))
+    ] == ["undelivered"]
     await store.record_delivery(replace(DELIVERED, version=4))
-    assert await store.search(Filter(webhook="undelivered")) == []
-    assert [row.transaction_id for row in await store.search(Filter(webhook="delivered"))] == ["t1"]
+    assert await store.search(TransactionFilter(webhook="undelivered")) == []
+    assert [
+        row.transaction_id for row in await store.search(TransactionFilter(webhook="delivered"))
+    ] == ["t1"]
     backlog = await store.backlog()
     assert (backlog.delivering, backlog.undelivered) == (0, 0)
 
 
-async def test_a_round_whose_end_was_missed_counts_as_given_up(store: Store) -> None:
+async def test_a_round_without_an_end_counts_as_undelivered(store: Store) -> None:
     old = datetime.now(UTC) - GIVEN_UP_AFTER - timedelta(minutes=1)
     await store.record_delivery(replace(FIRST, began_at=old, last_attempt_at=old))
-    assert [row.webhook for row in await store.search(Filter())] == ["undelivered"]
-    assert await store.search(Filter(webhook="delivering")) == []
+    assert [row.webhook for row in await store.search(TransactionFilter())] == ["undelivered"]
+    assert await store.search(TransactionFilter(webhook="delivering")) == []
     backlog = await store.backlog("demo")
     assert (backlog.delivering, backlog.undelivered) == (0, 1)
     assert backlog.undelivered_since == old

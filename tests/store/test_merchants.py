@@ -16,10 +16,10 @@ async def test_a_merchant_is_found_by_id_and_by_settings(store: Store, merchant:
     assert await store.merchants() == [other, merchant]
     assert await store.merchant_by_settings("sandbox", merchant.psp_settings_id) == merchant
     assert await store.merchant_by_settings("stripe", merchant.psp_settings_id) is None
-    assert await store.merchant("nobody") is None
+    assert await store.merchant("unknown") is None
 
 
-async def test_a_merchant_id_is_taken_once(store: Store, merchant: Merchant) -> None:
+async def test_a_merchant_id_is_unique(store: Store, merchant: Merchant) -> None:
     with pytest.raises(AlreadyExists):
         await store.add_merchant("demo", "other")
     assert await store.merchant("demo") == merchant
@@ -31,7 +31,7 @@ async def test_a_merchant_id_is_a_slug(store: Store, id: str) -> None:
         await store.add_merchant(id, "sandbox")
 
 
-async def test_a_token_names_its_merchant_until_revoked(store: Store, merchant: Merchant) -> None:
+async def test_a_token_is_valid_until_revoked(store: Store, merchant: Merchant) -> None:
     token = await store.issue_token("demo", "billing")
     kept = await store.issue_token("demo", "second")
     assert token.startswith("itk_")
@@ -48,7 +48,7 @@ async def test_a_token_names_its_merchant_until_revoked(store: Store, merchant: 
     assert (await store.tokens("demo"))[0].revoked_at is not None
 
 
-async def test_a_token_ends_by_itself(store: Store, merchant: Merchant) -> None:
+async def test_a_token_expires(store: Store, merchant: Merchant) -> None:
     now = datetime.now(UTC)
     ended = await store.issue_token("demo", "old", expires_at=now - timedelta(seconds=1))
     valid = await store.issue_token("demo", "new", expires_at=now + timedelta(hours=1))
@@ -56,12 +56,12 @@ async def test_a_token_ends_by_itself(store: Store, merchant: Merchant) -> None:
     assert await store.merchant_by_token(valid) == merchant
 
 
-async def test_the_last_use_of_a_token_is_kept(store: Store, merchant: Merchant) -> None:
+async def test_the_last_use_of_a_token_is_recorded(store: Store, merchant: Merchant) -> None:
     token = await store.issue_token("demo", "billing")
-    found = await store.caller_by_token(token)
-    assert found is not None
-    assert found.merchant == merchant
-    id = found.proof
+    caller = await store.caller_by_token(token)
+    assert caller is not None
+    assert caller.merchant == merchant
+    id = caller.credential_id
     now = datetime.now(UTC)
     await store.record_token_use({id: now, "unknown": now})
     await store.record_token_use({id: now - timedelta(hours=1)})
@@ -69,9 +69,7 @@ async def test_the_last_use_of_a_token_is_kept(store: Store, merchant: Merchant)
     assert (known.id, known.last_used_at) == (id, now)
 
 
-async def test_the_hosts_of_a_merchants_webhooks_are_its_own(
-    store: Store, merchant: Merchant
-) -> None:
+async def test_webhook_hosts_belong_to_one_merchant(store: Store, merchant: Merchant) -> None:
     other = await store.add_merchant("other", "sandbox")
     await store.allow_webhook_hosts("demo", ["b.example", "a.example", "b.example"])
     changed = await store.merchant("demo")
@@ -81,10 +79,10 @@ async def test_the_hosts_of_a_merchants_webhooks_are_its_own(
     await store.allow_webhook_hosts("demo", [])
     assert await store.merchant("demo") == merchant
     with pytest.raises(NotFound):
-        await store.allow_webhook_hosts("nobody", ["a.example"])
+        await store.allow_webhook_hosts("unknown", ["a.example"])
 
 
-async def test_a_token_is_revoked_by_its_owner_only(store: Store, merchant: Merchant) -> None:
+async def test_a_token_is_revoked_by_its_merchant_only(store: Store, merchant: Merchant) -> None:
     await store.add_merchant("other", "sandbox")
     token = await store.issue_token(merchant.id, "billing")
     [known] = await store.tokens(merchant.id)
@@ -92,7 +90,7 @@ async def test_a_token_is_revoked_by_its_owner_only(store: Store, merchant: Merc
     assert await store.merchant_by_token(token) == merchant
 
 
-async def test_a_given_token_can_be_given_again(store: Store, merchant: Merchant) -> None:
+async def test_a_given_token_can_be_stored_again(store: Store, merchant: Merchant) -> None:
     await store.add_merchant("other", "sandbox")
     assert await store.issue_token("demo", "seed", token="itk_given") == "itk_given"
     assert await store.issue_token("demo", "seed", token="itk_given") == "itk_given"
@@ -104,15 +102,15 @@ async def test_a_given_token_can_be_given_again(store: Store, merchant: Merchant
         await store.issue_token("demo", "seed", token="itk_given")
 
 
-async def test_no_token_for_nobody_and_no_empty_token(store: Store, merchant: Merchant) -> None:
+async def test_a_token_needs_a_merchant_and_content(store: Store, merchant: Merchant) -> None:
     with pytest.raises(NotFound):
-        await store.issue_token("nobody", "x")
+        await store.issue_token("unknown", "x")
     with pytest.raises(ValueError, match="empty"):
         await store.issue_token("demo", "x", token="")
     assert await store.tokens("demo") == []
 
 
-async def test_the_token_itself_is_not_kept(store: Store, merchant: Merchant) -> None:
+async def test_the_token_itself_is_not_returned(store: Store, merchant: Merchant) -> None:
     token = await store.issue_token("demo", "billing")
     [known] = await store.tokens("demo")
     assert token not in repr(known)
@@ -125,24 +123,22 @@ async def test_settings_are_versioned(store: Store, merchant: Merchant) -> None:
     assert await store.save_settings("demo", {"ApiKey": "two", "Name": "Ä"}) == 2
     assert await store.settings("demo") == {"ApiKey": "two", "Name": "Ä"}
     with pytest.raises(NotFound):
-        await store.save_settings("nobody", {})
+        await store.save_settings("unknown", {})
 
 
-async def test_concurrent_settings_get_versions_of_their_own(
-    store: Store, merchant: Merchant
-) -> None:
+async def test_concurrent_settings_get_distinct_versions(store: Store, merchant: Merchant) -> None:
     saves = (store.save_settings("demo", {"n": str(n)}) for n in range(8))
     assert sorted(await asyncio.gather(*saves)) == list(range(1, 9))
 
 
-async def test_what_was_begun_on_one_account_of_a_psp_stays_there(store: Store) -> None:
+async def test_settings_are_those_of_the_account_in_use_at_the_time(store: Store) -> None:
     await store.add_merchant("demo", "sandbox")
     await store.save_settings("demo", {"ApiKey": "a1"}, "acc_a")
-    on_a = datetime.now(UTC)
+    account_a_time = datetime.now(UTC)
     await store.save_settings("demo", {"ApiKey": "a2"}, "acc_a")
     await store.save_settings("demo", {"ApiKey": "b1"}, "acc_b")
     assert await store.settings("demo") == {"ApiKey": "b1"}
-    assert await store.settings("demo", on_a) == {"ApiKey": "a2"}
+    assert await store.settings("demo", account_a_time) == {"ApiKey": "a2"}
     assert await store.settings("demo", datetime.now(UTC)) == {"ApiKey": "b1"}
 
 

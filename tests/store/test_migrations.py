@@ -1,4 +1,4 @@
-"""The migrations make the schema that the queries expect."""
+"""The migrations create the schema that the tables define."""
 
 import asyncio
 from pathlib import Path
@@ -23,20 +23,20 @@ def _differences(connection: Connection) -> list[Any]:
 def _checks(connection: Connection) -> dict[str, set[tuple[str | None, str]]]:
     inspector: Inspector = inspect(connection)
     return {
-        table: {(check["name"], check["sqltext"]) for check in found}
+        table: {(check["name"], check["sqltext"]) for check in checks}
         for table in metadata.tables
-        if (found := inspector.get_check_constraints(table))
+        if (checks := inspector.get_check_constraints(table))
     }
 
 
-async def test_the_migrated_schema_is_the_one_of_the_tables(url: str) -> None:
+async def test_the_migrated_schema_matches_the_tables(url: str) -> None:
     engine = open_engine(url)
     async with engine.connect() as connection:
         assert await connection.run_sync(_differences) == []
     await engine.dispose()
 
 
-async def test_the_checks_are_those_of_the_tables(empty_url: str) -> None:
+async def test_the_migrated_check_constraints_match_the_tables(empty_url: str) -> None:
     engine = open_engine(empty_url)
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
@@ -59,13 +59,13 @@ async def test_several_processes_may_upgrade_at_once(empty_url: str) -> None:
     await asyncio.gather(*(upgrade(empty_url) for _ in range(8)))
     engine = open_engine(empty_url)
     async with engine.connect() as connection:
-        found = await connection.execute(text("SELECT version_num FROM alembic_version"))
-        assert found.scalars().all() == ["0007"]
+        result = await connection.execute(text("SELECT version_num FROM alembic_version"))
+        assert result.scalars().all() == ["0007"]
     await engine.dispose()
 
 
-async def test_the_revisions_tell_whether_a_migration_is_due(empty_url: str) -> None:
-    engine = open_engine(empty_url)  # makes a SQLite file, as its first user would
+async def test_revisions_shows_whether_a_migration_is_due(empty_url: str) -> None:
+    engine = open_engine(empty_url)  # creates the SQLite file
     async with engine.connect():
         pass
     await engine.dispose()
@@ -92,6 +92,6 @@ async def test_sqlite_is_durable_and_checks_foreign_keys(tmp_path: Path) -> None
     }
 
 
-def test_other_databases_are_refused() -> None:
+def test_other_databases_are_rejected() -> None:
     with pytest.raises(ValueError, match="unsupported database driver: mysql"):
         open_engine("mysql://localhost/store")

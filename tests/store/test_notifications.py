@@ -1,4 +1,4 @@
-"""The inbox."""
+"""Stored notifications."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ async def test_a_notification_reads_back(store: Store, merchant: Merchant) -> No
     assert await store.notification(id + 1) is None
 
 
-async def test_an_event_is_kept_once(store: Store, merchant: Merchant) -> None:
+async def test_an_event_is_stored_once(store: Store, merchant: Merchant) -> None:
     new = new_notification(merchant)
     stored = await asyncio.gather(*(store.store_notification(new) for _ in range(10)))
     assert len({id for id, _ in stored}) == 1
@@ -47,66 +47,66 @@ async def test_event_ids_belong_to_the_psp_settings(store: Store, merchant: Merc
     assert (first[1], second[1]) == (True, True)
 
 
-async def test_what_became_of_it_is_kept(store: Store, merchant: Merchant) -> None:
+async def test_the_state_and_outcome_are_stored(store: Store, merchant: Merchant) -> None:
     id, _ = await store.store_notification(new_notification(merchant, transaction_id="t1"))
-    await store.set_notification(id, "parked", "no such transaction yet")
-    await store.set_notification(id, "signalled")
+    await store.set_notification_state(id, "parked", "no such transaction yet")
+    await store.set_notification_state(id, "signalled")
     row = await store.notification(id)
     assert row is not None
     assert (row.state, row.outcome, row.attempts) == ("signalled", None, 2)
     assert row.transaction_id == "t1"
-    await store.set_notification(id, "applied", transaction_id="t2")
+    await store.set_notification_state(id, "applied", transaction_id="t2")
     row = await store.notification(id)
     assert row is not None
     assert row.transaction_id == "t2"
     with pytest.raises(NotFound):
-        await store.set_notification(id + 1, "applied")
+        await store.set_notification_state(id + 1, "applied")
     with pytest.raises(ConstraintViolated):
-        await store.set_notification(id, "lost")  # type: ignore[arg-type]
+        await store.set_notification_state(id, "lost")  # type: ignore[arg-type]
 
 
-async def test_an_applied_one_is_not_merely_signalled_afterwards(
-    store: Store, merchant: Merchant
-) -> None:
+async def test_signalled_does_not_replace_applied(store: Store, merchant: Merchant) -> None:
     id, _ = await store.store_notification(new_notification(merchant))
-    await store.set_notification(id, "applied", transaction_id="t1")
-    await store.set_notification(id, "signalled", transaction_id="t1")
+    await store.set_notification_state(id, "applied", transaction_id="t1")
+    await store.set_notification_state(id, "signalled", transaction_id="t1")
     row = await store.notification(id)
     assert row is not None
     assert row.state == "applied"
 
 
-async def test_undelivered_ones_come_longest_waiting_first(
+async def test_pending_notifications_are_listed_oldest_first(
     store: Store, merchant: Merchant
 ) -> None:
     ids = []
     for event in ("e1", "e2", "e3", "e4"):
         id, _ = await store.store_notification(new_notification(merchant, event))
         ids.append(id)
-    await store.set_notification(ids[0], "parked")
-    await store.set_notification(ids[1], "applied")
+    await store.set_notification_state(ids[0], "parked")
+    await store.set_notification_state(ids[1], "applied")
 
-    waiting = await store.undelivered_notifications(_soon(), 10)
-    assert [row.id for row in waiting] == [ids[2], ids[3], ids[0]]
-    assert [row.id for row in await store.undelivered_notifications(_soon(), 1)] == [ids[2]]
+    pending = await store.pending_notifications(_soon(), 10)
+    assert [row.id for row in pending] == [ids[2], ids[3], ids[0]]
+    assert [row.id for row in await store.pending_notifications(_soon(), 1)] == [ids[2]]
     past = datetime.now(UTC) - timedelta(minutes=1)
-    assert await store.undelivered_notifications(past, 10) == []
+    assert await store.pending_notifications(past, 10) == []
 
 
-async def test_parked_ones_are_found_by_what_they_mention(store: Store, merchant: Merchant) -> None:
+async def test_parked_notifications_are_found_by_psp_and_transaction_ids(
+    store: Store, merchant: Merchant
+) -> None:
     other = await store.add_merchant("other", "sandbox")
     mentions = {"e1": ("pay_1", "ses_1"), "e2": ("PAY_1",), "e3": ("pay_10",), "e4": ("payx1",)}
     for event, psp_ids in mentions.items():
         new = new_notification(merchant, event, psp_ids=psp_ids, transaction_id=f"t-{event}")
         id, _ = await store.store_notification(new)
-        await store.set_notification(id, "parked")
+        await store.set_notification_state(id, "parked")
     await store.store_notification(new_notification(merchant, "not parked"))
     id, _ = await store.store_notification(new_notification(other, "of another"))
-    await store.set_notification(id, "parked")
+    await store.set_notification_state(id, "parked")
 
     async def events(*psp_ids: str, transaction_id: str | None = None) -> list[str]:
-        found = await store.parked_for(merchant.id, psp_ids, transaction_id=transaction_id)
-        return [row.event_id for row in found]
+        rows = await store.parked_notifications(merchant.id, psp_ids, transaction_id=transaction_id)
+        return [row.event_id for row in rows]
 
     assert await events("pay_1") == ["e1"]
     assert await events("ses_1", "pay_10") == ["e1", "e3"]
@@ -118,7 +118,9 @@ async def test_parked_ones_are_found_by_what_they_mention(store: Store, merchant
 
 
 @pytest.mark.parametrize("psp_id", ['a"b', "ü", "a\\b", "a%b", "a_b", "a'b"])
-async def test_odd_psp_ids_are_found_too(store: Store, merchant: Merchant, psp_id: str) -> None:
+async def test_psp_ids_with_special_characters_are_found(
+    store: Store, merchant: Merchant, psp_id: str
+) -> None:
     id, _ = await store.store_notification(new_notification(merchant, psp_ids=(psp_id,)))
-    await store.set_notification(id, "parked")
-    assert [row.id for row in await store.parked_for("demo", [psp_id])] == [id]
+    await store.set_notification_state(id, "parked")
+    assert [row.id for row in await store.parked_notifications("demo", [psp_id])] == [id]

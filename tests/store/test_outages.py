@@ -1,4 +1,4 @@
-"""A database out of reach is one error, whatever the driver says."""
+"""Every outage of the database is `StoreUnavailable`, whatever error the driver raises."""
 
 import asyncio
 
@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from integrator.crypto.keys import KeyRing
 from integrator.store import ConstraintViolated, Merchant, Store, StoreUnavailable
 from integrator.store.engine import open_engine
-from tests.store.builders import change, new_transaction
+from tests.store.builders import new_transaction, record_update
 
 
-async def test_a_database_with_schema_answers(store: Store) -> None:
+async def test_a_database_with_schema_is_available(store: Store) -> None:
     await store.ping()
 
 
@@ -26,9 +26,9 @@ async def test_a_database_without_schema_is_unavailable(empty_url: str, cipher: 
     "url",
     [
         "sqlite+aiosqlite:////nowhere/at/all/store.db",
-        "postgresql+asyncpg://nobody@127.0.0.1:1/nothing",
+        "postgresql+asyncpg://user@127.0.0.1:1/nothing",
         "postgresql+asyncpg:///nothing?host=/nowhere/at/all",
-        "postgresql+asyncpg://nobody@does-not-exist.invalid/nothing",
+        "postgresql+asyncpg://user@does-not-exist.invalid/nothing",
     ],
 )
 async def test_no_database_is_unavailable(url: str, cipher: KeyRing) -> None:
@@ -92,7 +92,7 @@ async def test_readers_do_not_wait_for_a_writer(url: str, store: Store, merchant
     await engine.dispose()
 
 
-@pytest.mark.parametrize("trusted", [0.0, 60.0], ids=["asked", "noticed by the driver"])
+@pytest.mark.parametrize("trusted", [0.0, 60.0], ids=["pinged", "noticed by the driver"])
 async def test_connections_cut_by_the_server_are_replaced(
     postgres: str,
     postgres_url: str,
@@ -100,7 +100,7 @@ async def test_connections_cut_by_the_server_are_replaced(
     monkeypatch: pytest.MonkeyPatch,
     trusted: float,
 ) -> None:
-    monkeypatch.setattr("integrator.store.engine._TRUSTED_S", trusted)
+    monkeypatch.setattr("integrator.store.engine._LIVENESS_CHECK_AFTER_S", trusted)
     cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name"
     async with Store(postgres_url, cipher) as store:
         await store.ping()
@@ -111,14 +111,14 @@ async def test_connections_cut_by_the_server_are_replaced(
         await store.ping()
 
 
-@pytest.mark.parametrize("given", [{"transaction_id": "nul\0"}, {"role": "x" * 33}])
+@pytest.mark.parametrize("overrides", [{"transaction_id": "nul\0"}, {"role": "x" * 33}])
 async def test_text_postgresql_cannot_hold_is_no_outage(
-    postgres_url: str, cipher: KeyRing, given: dict[str, str]
+    postgres_url: str, cipher: KeyRing, overrides: dict[str, str]
 ) -> None:
     async with Store(postgres_url, cipher) as store:
         merchant = await store.add_merchant("demo", "sandbox")
         with pytest.raises(ConstraintViolated):
-            await store.open_transaction(new_transaction(merchant, **given))
+            await store.open_transaction(new_transaction(merchant, **overrides))
 
 
 async def test_a_number_postgresql_cannot_hold_is_no_outage(
@@ -128,4 +128,4 @@ async def test_a_number_postgresql_cannot_hold_is_no_outage(
         merchant = await store.add_merchant("demo", "sandbox")
         await store.open_transaction(new_transaction(merchant))
         with pytest.raises(ConstraintViolated):
-            await store.record(change(merchant, version=2**40))
+            await store.record(record_update(merchant, version=2**40))

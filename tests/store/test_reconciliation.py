@@ -1,4 +1,4 @@
-"""What reconciliation remembers."""
+"""Stored progress of reconciliation and unmatched movements."""
 
 import asyncio
 from dataclasses import replace
@@ -8,10 +8,10 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from integrator.crypto.keys import KeyRing
-from integrator.store import Merchant, NewUnmatchedMovement, Progress, Store
+from integrator.store import Merchant, NewUnmatchedMovement, ReconciliationProgress, Store
 from integrator.store.engine import open_engine
 from integrator.store.migrate import upgrade
-from tests.store.builders import change, new_notification, new_transaction
+from tests.store.builders import new_notification, new_transaction, record_update
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ def soon() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=5)
 
 
-def stray(merchant: Merchant, psp_id: str = "ch_9") -> NewUnmatchedMovement:
+def unmatched_movement(merchant: Merchant, psp_id: str = "ch_9") -> NewUnmatchedMovement:
     return NewUnmatchedMovement(
         psp_settings_id=merchant.psp_settings_id,
         psp_id=psp_id,
@@ -34,77 +34,101 @@ def stray(merchant: Merchant, psp_id: str = "ch_9") -> NewUnmatchedMovement:
     )
 
 
-async def test_the_place_in_the_event_list_is_moved_by_whoever_knows_it(
+async def test_the_cursor_advances_from_its_current_value_only(
     store: Store, merchant: Merchant
 ) -> None:
-    own = merchant.psp_settings_id
-    assert await store.progress(own) == Progress()
-    assert await store.advance_cursor(own, None, "10")
-    assert not await store.advance_cursor(own, None, "5")
-    assert await store.advance_cursor(own, "10", "20")
-    assert (await store.progress(own)).cursor == "20"
+    settings_id = merchant.psp_settings_id
+    assert await store.progress(settings_id) == ReconciliationProgress()
+    assert await store.advance_cursor(settings_id, None, "10")
+    assert not await store.advance_cursor(settings_id, None, "5")
+    assert await store.advance_cursor(settings_id, "10", "20")
+    assert (await store.progress(settings_id)).cursor == "20"
 
 
-async def test_of_two_at_once_one_moves_it(store: Store, merchant: Merchant) -> None:
-    moved = await asyncio.gather(
+async def test_one_of_several_concurrent_writers_advances_the_cursor(
+    store: Store, merchant: Merchant
+) -> None:
+    results = await asyncio.gather(
         *(store.advance_cursor(merchant.psp_settings_id, None, str(n)) for n in range(8))
     )
-    assert sum(moved) == 1
+    assert sum(results) == 1
 
 
-async def test_the_time_compared_never_goes_back(store: Store, merchant: Merchant) -> None:
-    own = merchant.psp_settings_id
+async def test_checked_until_never_goes_back(store: Store, merchant: Merchant) -> None:
+    settings_id = merchant.psp_settings_id
     for until in (LONG_AGO, LONG_AGO + timedelta(hours=1), LONG_AGO):
-        await store.checked_until(own, until)
-    assert await store.progress(own) == Progress(None, LONG_AGO + timedelta(hours=1))
-    assert await store.advance_cursor(own, None, "1")
-    assert (await store.progress(own)).checked_until == LONG_AGO + timedelta(hours=1)
+        await store.record_checked_until(settings_id, until)
+    assert await store.progress(settings_id) == ReconciliationProgress(
+        None, LONG_AGO + timedelta(hours=1)
+    )
+    assert await store.advance_cursor(settings_id, None, "1")
+    assert (await store.progress(settings_id)).checked_until == LONG_AGO + timedelta(hours=1)
 
 
-async def test_a_stray_is_kept_once_and_resolved(store: Store, merchant: Merchant) -> None:
-    own = merchant.psp_settings_id
-    assert await store.add_stray(stray(merchant))
-    assert not await store.add_stray(replace(stray(merchant), amount=Decimal(1)))
-    (found,) = await store.open_strays(own)
-    assert (found.amount, found.currency, found.resolved_at) == (Decimal("20.00"), "EUR", None)
-    await store.check_stray(own, "ch_9", owner_id="t1", resolved=True)
-    assert await store.open_strays(own) == []
-    kept = await store.stray(own, "ch_9")
+async def test_an_unmatched_movement_is_stored_once_and_resolved(
+    store: Store, merchant: Merchant
+) -> None:
+    settings_id = merchant.psp_settings_id
+    assert await store.add_unmatched_movement(unmatched_movement(merchant))
+    assert not await store.add_unmatched_movement(
+        replace(unmatched_movement(merchant), amount=Decimal(1))
+    )
+    (movement,) = await store.open_unmatched_movements(settings_id)
+    assert (movement.amount, movement.currency, movement.resolved_at) == (
+        Decimal("20.00"),
+        "EUR",
+        None,
+    )
+    await store.update_unmatched_movement(settings_id, "ch_9", owner_id="t1", resolved=True)
+    assert await store.open_unmatched_movements(settings_id) == []
+    kept = await store.unmatched_movement(settings_id, "ch_9")
     assert kept is not None
     assert (kept.owner_id, kept.resolved_at is not None) == ("t1", True)
-    assert await store.stray(own, "ch_8") is None
+    assert await store.unmatched_movement(settings_id, "ch_8") is None
 
 
-async def test_strays_are_looked_at_in_turn(store: Store, merchant: Merchant) -> None:
-    own = merchant.psp_settings_id
+async def test_unmatched_movements_are_listed_least_recently_checked_first(
+    store: Store, merchant: Merchant
+) -> None:
+    settings_id = merchant.psp_settings_id
     for psp_id in ("a", "b", "c"):
-        await store.add_stray(stray(merchant, psp_id))
+        await store.add_unmatched_movement(unmatched_movement(merchant, psp_id))
     began = datetime.now(UTC)
-    await store.check_stray(own, "a", owner_id=None, resolved=False)
-    assert [one.psp_id for one in await store.open_strays(own)] == ["b", "c", "a"]
-    assert [one.psp_id for one in await store.open_strays(own, began)] == ["b", "c"]
-    assert [one.psp_id for one in await store.open_strays(own, limit=1)] == ["b"]
+    await store.update_unmatched_movement(settings_id, "a", owner_id=None, resolved=False)
+    assert [movement.psp_id for movement in await store.open_unmatched_movements(settings_id)] == [
+        "b",
+        "c",
+        "a",
+    ]
+    assert [
+        movement.psp_id for movement in await store.open_unmatched_movements(settings_id, began)
+    ] == ["b", "c"]
+    assert [
+        movement.psp_id for movement in await store.open_unmatched_movements(settings_id, limit=1)
+    ] == ["b"]
 
 
 async def test_transactions_are_found_by_any_of_their_ids(store: Store, merchant: Merchant) -> None:
     other = await store.add_merchant("other", "sandbox")
-    for owner, id in ((merchant, "t1"), (merchant, "t2"), (other, "t1")):
-        await store.open_transaction(new_transaction(owner, id))
-    await store.record(change(merchant, "t2", psp_transaction_id="ch_2"))
-    found = await store.transactions_named("demo", "sandbox", {"t1", "ch_2", "unknown"})
-    assert {(row.merchant_id, row.transaction_id) for row in found} == {
+    for of_merchant, id in ((merchant, "t1"), (merchant, "t2"), (other, "t1")):
+        await store.open_transaction(new_transaction(of_merchant, id))
+    await store.record(record_update(merchant, "t2", psp_transaction_id="ch_2"))
+    rows = await store.transactions_by_ids("demo", "sandbox", {"t1", "ch_2", "unknown"})
+    assert {(row.merchant_id, row.transaction_id) for row in rows} == {
         ("demo", "t1"),
         ("demo", "t2"),
     }
-    assert await store.transactions_named("demo", "another", {"t1"}) == []
+    assert await store.transactions_by_ids("demo", "another", {"t1"}) == []
 
 
-async def test_transactions_are_compared_in_turn(store: Store, merchant: Merchant) -> None:
+async def test_transactions_to_check_are_listed_least_recently_compared_first(
+    store: Store, merchant: Merchant
+) -> None:
     for id in ("t1", "t2", "t3", "t4"):
         await store.open_transaction(new_transaction(merchant, id))
         if id != "t4":
-            await store.record(change(merchant, id))
-    await store.transactions_checked("demo", ["t1"])
+            await store.record(record_update(merchant, id))
+    await store.mark_transactions_checked("demo", ["t1"])
 
     async def due(statuses: tuple[str, ...] = ("Pending",), limit: int = 9) -> list[str]:
         rows = await store.transactions_to_check(
@@ -129,33 +153,29 @@ async def test_transactions_are_compared_in_turn(store: Store, merchant: Merchan
     )
 
 
-async def test_events_that_are_in_the_inbox_are_known(store: Store, merchant: Merchant) -> None:
+async def test_stored_event_ids_are_returned(store: Store, merchant: Merchant) -> None:
     await store.store_notification(new_notification(merchant, "e1"))
     id, _ = await store.store_notification(
         new_notification(merchant, "e2", source="listed", headers=None)
     )
-    own = merchant.psp_settings_id
-    assert await store.known_events(own, {"e1", "e2", "e3"}) == {"e1", "e2"}
-    assert await store.known_events("0" * 24, {"e1"}) == set()
+    settings_id = merchant.psp_settings_id
+    assert await store.stored_event_ids(settings_id, {"e1", "e2", "e3"}) == {"e1", "e2"}
+    assert await store.stored_event_ids("0" * 24, {"e1"}) == set()
     kept = await store.notification(id)
     assert kept is not None
     assert (kept.source, kept.headers) == ("listed", None)
 
 
-async def test_a_notification_that_was_tried_often_waits_longer(
-    store: Store, merchant: Merchant
-) -> None:
+async def test_many_attempts_lengthen_the_retry_interval(store: Store, merchant: Merchant) -> None:
     id, _ = await store.store_notification(new_notification(merchant))
     for _ in range(60):
-        await store.set_notification(id, "parked")
-    assert await store.undelivered_notifications(soon()) == []
+        await store.set_notification_state(id, "parked")
+    assert await store.pending_notifications(soon()) == []
     later = soon() + timedelta(hours=1)
-    assert [row.id for row in await store.undelivered_notifications(later)] == [id]
+    assert [row.id for row in await store.pending_notifications(later)] == [id]
 
 
-async def test_what_was_there_before_reconciliation_is_kept(
-    empty_url: str, cipher: KeyRing
-) -> None:
+async def test_rows_older_than_reconciliation_are_migrated(empty_url: str, cipher: KeyRing) -> None:
     await upgrade(empty_url, "0001")
     engine = open_engine(empty_url)
     async with engine.execution_options(writes=True).begin() as connection:
@@ -178,4 +198,4 @@ async def test_what_was_there_before_reconciliation_is_kept(
             "demo", ("Pending",), created_after=LONG_AGO, checked_before=soon(), limit=9
         )
         assert row.checked_at == row.created_at
-        assert await store.progress("abc") == Progress()
+        assert await store.progress("abc") == ReconciliationProgress()

@@ -1,4 +1,4 @@
-"""Changing the keys of the ring while others work."""
+"""Rotation of the key ring with concurrent writers."""
 
 import asyncio
 from collections import Counter
@@ -8,24 +8,37 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from integrator.crypto.data_keys import is_sealed_by_data_key
+from integrator.crypto.data_keys import is_encrypted_by_data_key
 from integrator.crypto.keys import DecryptionError, KeyRing, blob_key_id
 from integrator.store import Merchant, Store, rotation
 from integrator.store.tables import notifications, transactions
-from tests.store.builders import change, kept_request
-from tests.store.encryption_helpers import Place, all_blobs, as_before_data_keys, connected, opened
-from tests.store.factories import MIA, TARGET, TOM, live, notify, transaction_of
+from tests.store.builders import record_update, stored_request
+from tests.store.encryption_helpers import (
+    BlobContext,
+    decrypt_blobs,
+    read_blobs,
+    remove_data_keys,
+    write_connection,
+)
+from tests.store.factories import (
+    MIA,
+    TARGET,
+    TOM,
+    create_agreement_data,
+    store_notification_for,
+    transaction_for,
+)
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
-RING_OF_OLD = KeyRing({"test": OLD})
-RING_OF_BOTH = KeyRing({"new": NEW, "test": OLD})
-RING_OF_NEW = KeyRing({"new": NEW})
+OLD_RING = KeyRing({"test": OLD})
+BOTH_RING = KeyRing({"new": NEW, "test": OLD})
+NEW_RING = KeyRing({"new": NEW})
 
 
 @pytest.fixture
 async def rotating(url: str) -> AsyncIterator[Store]:
-    """A process that has the new key first and the old one after it."""
-    async with Store(url, RING_OF_BOTH) as store:
+    """Return a store with the new key first and the old one second."""
+    async with Store(url, BOTH_RING) as store:
         yield store
 
 
@@ -37,70 +50,72 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 async def fill(store: Store, merchant: Merchant) -> None:
     await store.save_settings(merchant.id, {"ApiKey": "first"})
     await store.save_settings(merchant.id, {"ApiKey": "second"})
-    await live(store, merchant, MIA)
-    await live(store, merchant, TOM)
+    await create_agreement_data(store, merchant, MIA)
+    await create_agreement_data(store, merchant, TOM)
 
 
-async def rotate(store: Store) -> Counter[str]:
+async def run_rotation(store: Store) -> Counter[str]:
     counts: Counter[str] = Counter()
-    async for batch in store.reseal():
+    async for batch in store.reencrypt():
         counts["batches"] += 1
-        counts["resealed"] += batch.resealed
+        counts["reencrypted"] += batch.reencrypted
         counts["unreadable"] += batch.unreadable
     return counts
 
 
-def ring_keys(blobs: dict[Place, bytes]) -> Counter[str | None]:
-    return Counter(blob_key_id(blob) for blob in blobs.values() if not is_sealed_by_data_key(blob))
+def count_ring_keys(blobs: dict[BlobContext, bytes]) -> Counter[str | None]:
+    return Counter(
+        blob_key_id(blob) for blob in blobs.values() if not is_encrypted_by_data_key(blob)
+    )
 
 
-async def test_afterwards_the_old_key_is_not_needed(
+async def test_after_a_rotation_the_old_key_is_not_needed(
     url: str, store: Store, rotating: Store, merchant: Merchant
 ) -> None:
     await fill(store, merchant)
-    before = await all_blobs(url)
-    plain = opened(before, RING_OF_OLD)
-    stale = ring_keys(before)["test"]
+    before = await read_blobs(url)
+    plain = decrypt_blobs(before, OLD_RING)
+    stale = count_ring_keys(before)["test"]
     assert await rotating.stale_blobs() == stale
-    counts = await rotate(rotating)
-    assert (counts["resealed"], counts["unreadable"]) == (stale, 0)
+    counts = await run_rotation(rotating)
+    assert (counts["reencrypted"], counts["unreadable"]) == (stale, 0)
     assert await rotating.stale_blobs() == 0
-    after = await all_blobs(url)
-    assert ring_keys(after) == {"new": stale}
-    assert opened(after, RING_OF_NEW) == plain
-    async with Store(url, RING_OF_NEW) as new:
+    after = await read_blobs(url)
+    assert count_ring_keys(after) == {"new": stale}
+    assert decrypt_blobs(after, NEW_RING) == plain
+    async with Store(url, NEW_RING) as new:
         assert await new.settings("demo") == {"ApiKey": "second"}
-        assert (await kept_request(new, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
+        assert (await stored_request(new, "demo", "mia-1"))["payerData"] == {"lastName": MIA.name}
     with pytest.raises(DecryptionError):
-        await kept_request(store, "demo", "mia-1")
+        await stored_request(store, "demo", "mia-1")
 
 
-async def test_what_data_keys_have_sealed_is_not_touched(
+async def test_blobs_of_data_keys_are_not_changed(
     url: str, store: Store, rotating: Store, merchant: Merchant
 ) -> None:
     await fill(store, merchant)
 
-    async def sealed_by_data_keys() -> dict[Place, bytes]:
-        found = await all_blobs(url)
-        return {place: blob for place, blob in found.items() if is_sealed_by_data_key(blob)}
+    async def blobs_of_data_keys() -> dict[BlobContext, bytes]:
+        blobs = await read_blobs(url)
+        return {context: blob for context, blob in blobs.items() if is_encrypted_by_data_key(blob)}
 
-    before = await sealed_by_data_keys()
-    await rotate(rotating)
+    before = await blobs_of_data_keys()
+    await run_rotation(rotating)
     assert len(before) > 10
-    assert await sealed_by_data_keys() == before
+    assert await blobs_of_data_keys() == before
 
 
-async def test_rows_older_than_data_keys_and_erased_ones(
+async def test_rows_older_than_data_keys_and_erased_rows_are_reencrypted(
     url: str, store: Store, rotating: Store, merchant: Merchant
 ) -> None:
     await fill(store, merchant)
-    await as_before_data_keys(url, RING_OF_OLD)
+    await remove_data_keys(url, OLD_RING)
     await store.erase_agreement("demo", "mia")
-    plain = opened(await all_blobs(url), RING_OF_OLD)
-    await rotate(rotating)
-    after = await all_blobs(url)
-    assert set(ring_keys(after)) == {"new"}
-    assert opened(after, RING_OF_NEW) == plain
+    plain = decrypt_blobs(await read_blobs(url), OLD_RING)
+    await run_rotation(rotating)
+    after = await read_blobs(url)
+    assert set(count_ring_keys(after)) == {"new"}
+    assert decrypt_blobs(after, NEW_RING) == plain
     assert await rotating.webhook_target("demo", "mia-1") == TARGET
 
 
@@ -108,16 +123,16 @@ async def test_a_second_rotation_finds_nothing_to_do(
     store: Store, rotating: Store, merchant: Merchant
 ) -> None:
     await fill(store, merchant)
-    await rotate(rotating)
-    assert await rotate(rotating) == {}
+    await run_rotation(rotating)
+    assert await run_rotation(rotating) == {}
 
 
-async def test_nothing_is_lost_that_is_written_meanwhile(
+async def test_concurrent_writes_are_not_lost(
     url: str, store: Store, rotating: Store, merchant: Merchant
 ) -> None:
-    """Writers that have the old key first, as during a roll-out, and some that have the new."""
+    """Some writers have the old key first, as during a roll-out, others the new key."""
     await fill(store, merchant)
-    await as_before_data_keys(url, RING_OF_OLD)
+    await remove_data_keys(url, OLD_RING)
     async with Store(url, KeyRing({"test": OLD, "new": NEW})) as early:
         done = asyncio.Event()
         rounds: Counter[str] = Counter()
@@ -126,10 +141,10 @@ async def test_nothing_is_lost_that_is_written_meanwhile(
             while not done.is_set():
                 n = rounds[name] = rounds[name] + 1
                 await writer.save_private("demo", transaction_id, redirect={"url": f"{name}-{n}"})
-                await writer.open_transaction(transaction_of(merchant, MIA, f"{name}-{n}"))
-                id = await notify(writer, merchant, TOM, f"{name}-{n}")
-                await writer.set_notification(id, "parked")
-                await writer.record(change(merchant, transaction_id, version=n))
+                await writer.open_transaction(transaction_for(merchant, MIA, f"{name}-{n}"))
+                id = await store_notification_for(writer, merchant, TOM, f"{name}-{n}")
+                await writer.set_notification_state(id, "parked")
+                await writer.record(record_update(merchant, transaction_id, version=n))
                 await writer.settings("demo")
                 await asyncio.sleep(0)
 
@@ -138,13 +153,13 @@ async def test_nothing_is_lost_that_is_written_meanwhile(
             asyncio.create_task(write(rotating, "late", "tom-1")),
         ]
         while min(rounds["early"], rounds["late"]) < 5:
-            await rotate(rotating)
+            await run_rotation(rotating)
             assert not any(writer.done() for writer in writers)
         done.set()
         await asyncio.gather(*writers)
-        # What the early one has written since then.
-        await rotate(rotating)
-    async with Store(url, RING_OF_NEW) as new:
+        # Blobs that the writer with the old key first has written since then.
+        await run_rotation(rotating)
+    async with Store(url, NEW_RING) as new:
         for name, transaction_id in (("early", "mia-1"), ("late", "tom-1")):
             row = await new.transaction("demo", transaction_id)
             assert row is not None
@@ -152,33 +167,33 @@ async def test_nothing_is_lost_that_is_written_meanwhile(
             assert row.private["redirect"] == {"url": f"{name}-{rounds[name]}"}
             assert row.version == rounds[name]
             for n in range(1, rounds[name] + 1):
-                request = await kept_request(new, "demo", f"mia-{name}-{n}")
+                request = await stored_request(new, "demo", f"mia-{name}-{n}")
                 assert request["payerData"] == {"lastName": MIA.name}
-        parked = await new.parked_for("demo", ["pay_tom"])
+        parked = await new.parked_notifications("demo", ["pay_tom"])
         assert len(parked) == rounds["early"] + rounds["late"]
     assert await rotating.stale_blobs() == 0
 
 
-async def test_who_was_stopped_half_way_goes_on_there(
+async def test_an_interrupted_rotation_can_be_continued(
     url: str, store: Store, rotating: Store, merchant: Merchant
 ) -> None:
     await fill(store, merchant)
-    plain = opened(await all_blobs(url), RING_OF_OLD)
+    plain = decrypt_blobs(await read_blobs(url), OLD_RING)
     stale = await rotating.stale_blobs()
-    batches = rotating.reseal()
+    batches = rotating.reencrypt()
     done = 0
     async for batch in batches:
-        done += batch.resealed
+        done += batch.reencrypted
         if done >= 4:
             break
     await batches.aclose()  # type: ignore[attr-defined]
     assert await rotating.stale_blobs() == stale - done
-    assert opened(await all_blobs(url), RING_OF_BOTH) == plain
-    assert (await rotate(rotating))["resealed"] == stale - done
-    assert opened(await all_blobs(url), RING_OF_NEW) == plain
+    assert decrypt_blobs(await read_blobs(url), BOTH_RING) == plain
+    assert (await run_rotation(rotating))["reencrypted"] == stale - done
+    assert decrypt_blobs(await read_blobs(url), NEW_RING) == plain
 
 
-async def test_a_crash_within_a_batch_undoes_the_batch(
+async def test_a_crash_within_a_batch_rolls_it_back(
     url: str,
     store: Store,
     rotating: Store,
@@ -186,38 +201,38 @@ async def test_a_crash_within_a_batch_undoes_the_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await fill(store, merchant)
-    plain = opened(await all_blobs(url), RING_OF_OLD)
-    replace, calls = rotation._replace, Counter[str]()
+    plain = decrypt_blobs(await read_blobs(url), OLD_RING)
+    replace, calls = rotation._update_blob, Counter[str]()
 
-    async def crash(*given: Any) -> None:
+    async def crash(*arguments: Any) -> None:
         calls["all"] += 1
         if calls["all"] == 6:
-            raise RuntimeError("the power is gone")
-        await replace(*given)
+            raise RuntimeError("power failure")
+        await replace(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rotation, "_replace", crash)
+        patch.setattr(rotation, "_update_blob", crash)
         with pytest.raises(RuntimeError, match="power"):
-            await rotate(rotating)
-    half = await all_blobs(url)
-    assert 0 < ring_keys(half)["new"] < 6
-    assert opened(half, RING_OF_BOTH) == plain
-    await rotate(rotating)
-    assert opened(await all_blobs(url), RING_OF_NEW) == plain
+            await run_rotation(rotating)
+    half = await read_blobs(url)
+    assert 0 < count_ring_keys(half)["new"] < 6
+    assert decrypt_blobs(half, BOTH_RING) == plain
+    await run_rotation(rotating)
+    assert decrypt_blobs(await read_blobs(url), NEW_RING) == plain
 
 
-async def test_what_does_not_open_is_left_and_counted(
+async def test_unreadable_blobs_are_kept_and_counted(
     url: str, store: Store, rotating: Store, merchant: Merchant
 ) -> None:
     await fill(store, merchant)
-    async with Store(url, KeyRing({"lost": bytes(32)})) as stranger:
-        await stranger.save_settings("demo", {"ApiKey": "third"})
+    async with Store(url, KeyRing({"lost": bytes(32)})) as other_store:
+        await other_store.save_settings("demo", {"ApiKey": "third"})
     row = notifications.alias()
     other = select(row.c.raw).where(row.c.event_id == "mia-parked").scalar_subquery()
-    async with connected(url) as connection:
+    async with write_connection(url) as connection:
         tampered = update(notifications).where(notifications.c.event_id == "tom-parked")
         await connection.execute(tampered.values(raw=other))
-    counts = await rotate(rotating)
+    counts = await run_rotation(rotating)
     assert counts["unreadable"] == 2
     assert await rotating.stale_blobs() == 2
     (settings,) = [u for u in await rotating.key_usage() if u.column.startswith("psp_settings")]
@@ -229,26 +244,26 @@ async def test_usage_counts_every_blob(
 ) -> None:
     await fill(store, merchant)
     await store.erase_agreement("demo", "mia")
-    blobs = await all_blobs(url)
+    blobs = await read_blobs(url)
     usage = {column.column: column for column in await rotating.key_usage()}
     for name, column in usage.items():
-        own = {place: blob for place, blob in blobs.items() if f"{place[0]}.{place[1]}" == name}
-        assert Counter(column.by_key) == ring_keys(own)
-        assert column.data_key == len(own) - sum(column.by_key.values())
+        in_column = {key: blob for key, blob in blobs.items() if f"{key[0]}.{key[1]}" == name}
+        assert Counter(column.by_key) == count_ring_keys(in_column)
+        assert column.data_key == len(in_column) - sum(column.by_key.values())
     assert usage["transactions.request"].erased == 3
     assert usage["notifications.raw"].erased == 3
     assert usage["data_keys.wrapped"].by_key == {"test": 1}
 
 
-async def test_a_row_that_somebody_holds_is_visited_again(postgres_url: str) -> None:
-    async with Store(postgres_url, RING_OF_BOTH) as rotating:
-        async with Store(postgres_url, RING_OF_OLD) as store:
+async def test_a_locked_row_is_visited_again(postgres_url: str) -> None:
+    async with Store(postgres_url, BOTH_RING) as rotating:
+        async with Store(postgres_url, OLD_RING) as store:
             merchant = await store.add_merchant("demo", "sandbox")
             await fill(store, merchant)
-        async with connected(postgres_url) as holder:
+        async with write_connection(postgres_url) as holder:
             mine = update(transactions).where(transactions.c.transaction_id == "mia-1")
             await holder.execute(mine.values(status="Pending"))
-            rotate_all = asyncio.create_task(rotate(rotating))
+            rotate_all = asyncio.create_task(run_rotation(rotating))
             for _ in range(200):
                 if await rotating.stale_blobs() == 2:  # the row's webhook target and state
                     break

@@ -1,4 +1,4 @@
-"""What a thief of the database, or a writer to it, can and cannot do."""
+"""A reader or writer of the database gets no secrets and cannot move blobs."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from integrator.crypto.keys import DecryptionError, KeyRing
 from integrator.store import Merchant, NewAgreement, Store
 from integrator.store.engine import open_engine
 from integrator.store.tables import agreements, notifications, psp_settings, transactions
-from tests.store.builders import IBAN, change, new_notification, new_transaction
+from tests.store.builders import IBAN, new_notification, new_transaction, record_update
 
 API_KEY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
 
@@ -28,7 +28,9 @@ async def _fill(store: Store, merchant: Merchant) -> None:
         )
         await store.save_private(merchant.id, f"t{n}", instrument={"IBAN": IBAN})
         await store.record(
-            change(merchant, f"t{n}", status="Succeeded", evidence="e", activate_agreement=True)
+            record_update(
+                merchant, f"t{n}", status="Succeeded", evidence="e", activate_agreement=True
+            )
         )
         await store.store_notification(new_notification(merchant, f"e{n}"))
 
@@ -53,7 +55,7 @@ async def test_the_database_files_show_no_secret(
 
 
 async def _swap(url: str, table: Table, column: str, key: str) -> None:
-    """Give every row the blob of the row with the highest key."""
+    """Copy the blob of the row with the highest key to every row."""
     engine = open_engine(url)
     source = table.alias()
     highest = (
@@ -69,18 +71,18 @@ async def _swap(url: str, table: Table, column: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("column", ["request", "private"])
-async def test_a_blob_of_another_transaction_does_not_open(
+async def test_a_blob_of_another_transaction_cannot_be_decrypted(
     url: str, store: Store, merchant: Merchant, column: str
 ) -> None:
     await _fill(store, merchant)
     await _swap(url, transactions, column, "transaction_id")
-    read = store.order if column == "request" else store.transaction
+    read = store.psp_call_data if column == "request" else store.transaction
     assert await read("demo", "t2") is not None
     with pytest.raises(DecryptionError):
         await read("demo", "t1")
 
 
-async def test_a_blob_of_another_column_does_not_open(
+async def test_a_blob_of_another_column_cannot_be_decrypted(
     url: str, store: Store, merchant: Merchant
 ) -> None:
     await _fill(store, merchant)
@@ -92,7 +94,7 @@ async def test_a_blob_of_another_column_does_not_open(
         await store.transaction("demo", "t1")
 
 
-async def test_an_instrument_of_another_agreement_does_not_open(
+async def test_an_instrument_of_another_agreement_cannot_be_decrypted(
     url: str, store: Store, merchant: Merchant
 ) -> None:
     await _fill(store, merchant)
@@ -102,7 +104,7 @@ async def test_an_instrument_of_another_agreement_does_not_open(
 
 
 @pytest.mark.parametrize("column", ["raw", "headers"])
-async def test_a_body_of_another_notification_does_not_open(
+async def test_a_body_of_another_notification_cannot_be_decrypted(
     url: str, store: Store, merchant: Merchant, column: str
 ) -> None:
     await _fill(store, merchant)
@@ -112,7 +114,7 @@ async def test_a_body_of_another_notification_does_not_open(
         await store.notification(id)
 
 
-async def test_settings_of_another_merchant_do_not_open(
+async def test_settings_of_another_merchant_cannot_be_decrypted(
     url: str, store: Store, merchant: Merchant
 ) -> None:
     await store.add_merchant("zeta", "sandbox")
@@ -138,13 +140,15 @@ async def test_the_representation_of_rows_shows_no_secret(store: Store, merchant
     assert "s3cret" not in repr(rows)
 
 
-async def test_a_sample_tells_whether_the_keys_open_the_store(
+async def test_a_sample_shows_whether_the_keys_decrypt_the_store(
     url: str, store: Store, merchant: Merchant
 ) -> None:
     await _fill(store, merchant)
-    found = {sample.column: sample for sample in await store.opened(per_column=1)}
-    assert {"data_keys.wrapped", "psp_settings.sealed_values"} <= set(found)
-    assert {(sample.read, sample.unreadable) for sample in found.values()} == {(1, 0)}
-    async with Store(url, KeyRing({"other": bytes(32)})) as stranger:
-        bad = {sample.column for sample in await stranger.opened() if sample.unreadable}
-    assert {"data_keys.wrapped", "psp_settings.sealed_values"} <= bad
+    checks = {sample.column: sample for sample in await store.verify_keys(per_column=1)}
+    assert {"data_keys.wrapped", "psp_settings.sealed_values"} <= set(checks)
+    assert {(sample.read, sample.unreadable) for sample in checks.values()} == {(1, 0)}
+    async with Store(url, KeyRing({"other": bytes(32)})) as other_store:
+        unreadable = {
+            sample.column for sample in await other_store.verify_keys() if sample.unreadable
+        }
+    assert {"data_keys.wrapped", "psp_settings.sealed_values"} <= unreadable

@@ -1,4 +1,4 @@
-"""Opening, recording and finding transactions; agreements along with them."""
+"""Opening, recording and finding transactions and their agreements."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from integrator.store import (
     NotFound,
     Store,
 )
-from tests.store.builders import IBAN, change, kept_request, new_transaction
+from tests.store.builders import IBAN, new_transaction, record_update, stored_request
 
 
 async def _initial_preauth(store: Store, merchant: Merchant, id: str = "t1") -> None:
@@ -40,10 +40,10 @@ async def test_an_opened_transaction_reads_back_exactly(store: Store, merchant: 
     assert str(row.requested_amount) == "0.10"
     assert row.created_at.utcoffset() == timedelta(0)
     assert abs(datetime.now(UTC) - row.created_at) < timedelta(minutes=1)
-    assert await kept_request(store, "demo", "t1") == new.request
+    assert await stored_request(store, "demo", "t1") == new.request
     assert await store.transaction("demo", "t2") is None
     with pytest.raises(NotFound):
-        await kept_request(store, "demo", "t2")
+        await stored_request(store, "demo", "t2")
 
 
 @pytest.mark.parametrize("amount", ["0", "0.1", "1E+3", "12345678901234567890.123456789", "-1.00"])
@@ -68,7 +68,7 @@ async def test_another_request_with_the_same_id_gets_the_first(
     first, _ = await store.open_transaction(new_transaction(merchant))
     other = new_transaction(merchant, kind="refund", fingerprint="other", request={})
     assert await store.open_transaction(other) == (first, False)
-    assert await kept_request(store, "demo", "t1") == {"initialBearer": {"IBAN": IBAN}}
+    assert await stored_request(store, "demo", "t1") == {"initialBearer": {"IBAN": IBAN}}
 
 
 async def test_ids_belong_to_their_merchant(store: Store, merchant: Merchant) -> None:
@@ -78,8 +78,10 @@ async def test_ids_belong_to_their_merchant(store: Store, merchant: Merchant) ->
     assert (first, second) == (True, True)
 
 
-async def test_an_unknown_merchant_opens_nothing(store: Store, merchant: Merchant) -> None:
-    new = new_transaction(merchant, merchant_id="nobody")
+async def test_an_unknown_merchant_cannot_open_a_transaction(
+    store: Store, merchant: Merchant
+) -> None:
+    new = new_transaction(merchant, merchant_id="unknown")
     with pytest.raises(ConstraintViolated):
         await store.open_transaction(new)
 
@@ -98,9 +100,11 @@ async def test_an_initial_preauth_opens_its_agreement_once(
 
 async def test_an_older_version_never_overwrites(store: Store, merchant: Merchant) -> None:
     await store.open_transaction(new_transaction(merchant))
-    assert await store.record(change(merchant, version=3, psp_transaction_id="pay_1")) is True
-    assert await store.record(change(merchant, version=2, status="Initiated")) is False
-    assert await store.record(change(merchant, version=3, psp_session_id="ses_1")) is True
+    assert (
+        await store.record(record_update(merchant, version=3, psp_transaction_id="pay_1")) is True
+    )
+    assert await store.record(record_update(merchant, version=2, status="Initiated")) is False
+    assert await store.record(record_update(merchant, version=3, psp_session_id="ses_1")) is True
     row = await store.transaction("demo", "t1")
     assert row is not None
     assert (row.version, row.status) == (3, "Pending")
@@ -112,7 +116,7 @@ async def test_concurrent_records_end_with_the_newest(store: Store, merchant: Me
     await store.open_transaction(new_transaction(merchant))
     versions = [5, 2, 8, 1, 7, 3, 6, 4]
     await asyncio.gather(
-        *(store.record(change(merchant, version=n, snapshot=f'"{n}"')) for n in versions)
+        *(store.record(record_update(merchant, version=n, snapshot=f'"{n}"')) for n in versions)
     )
     row = await store.transaction("demo", "t1")
     assert row is not None
@@ -123,16 +127,18 @@ async def test_concurrent_records_end_with_the_newest(store: Store, merchant: Me
 async def test_a_final_status_needs_evidence(store: Store, merchant: Merchant, status: str) -> None:
     before, _ = await store.open_transaction(new_transaction(merchant))
     with pytest.raises(ConstraintViolated):
-        await store.record(change(merchant, status=status))
+        await store.record(record_update(merchant, status=status))
     assert await store.transaction("demo", "t1") == before
-    assert await store.record(change(merchant, status=status, evidence="sync_answer")) is True
+    assert (
+        await store.record(record_update(merchant, status=status, evidence="sync_answer")) is True
+    )
 
 
 async def test_recording_an_unknown_transaction_is_an_error(
     store: Store, merchant: Merchant
 ) -> None:
     with pytest.raises(NotFound):
-        await store.record(change(merchant))
+        await store.record(record_update(merchant))
     with pytest.raises(NotFound):
         await store.save_private("demo", "t1", redirect={})
 
@@ -140,7 +146,7 @@ async def test_recording_an_unknown_transaction_is_an_error(
 async def test_activation_makes_the_agreement_usable(store: Store, merchant: Merchant) -> None:
     await _initial_preauth(store, merchant)
     await store.save_private("demo", "t1", instrument={"IBAN": IBAN, "MandateId": "m1"})
-    final = change(merchant, status="Succeeded", evidence="sync", activate_agreement=True)
+    final = record_update(merchant, status="Succeeded", evidence="sync", activate_agreement=True)
     assert await store.record(final) is True
     agreement = await store.agreement("demo", "a1")
     assert agreement is not None
@@ -148,16 +154,16 @@ async def test_activation_makes_the_agreement_usable(store: Store, merchant: Mer
     assert agreement.instrument == {"IBAN": IBAN, "MandateId": "m1"}
 
 
-async def test_an_upgrade_without_instrument_keeps_the_agreements(
+async def test_an_upgrade_without_instrument_keeps_the_agreements_instrument(
     store: Store, merchant: Merchant
 ) -> None:
     await _initial_preauth(store, merchant)
     await store.save_private("demo", "t1", instrument={"IBAN": IBAN})
-    final = change(merchant, status="Succeeded", evidence="sync", activate_agreement=True)
+    final = record_update(merchant, status="Succeeded", evidence="sync", activate_agreement=True)
     await store.record(final)
     await store.open_transaction(new_transaction(merchant, "t2", kind="preauth"))
     await store.record(
-        change(merchant, "t2", status="Succeeded", evidence="sync", activate_agreement=True)
+        record_update(merchant, "t2", status="Succeeded", evidence="sync", activate_agreement=True)
     )
     agreement = await store.agreement("demo", "a1")
     assert agreement is not None
@@ -166,8 +172,8 @@ async def test_an_upgrade_without_instrument_keeps_the_agreements(
 
 async def test_an_outdated_record_activates_nothing(store: Store, merchant: Merchant) -> None:
     await _initial_preauth(store, merchant)
-    await store.record(change(merchant, version=2))
-    assert await store.record(change(merchant, version=1, activate_agreement=True)) is False
+    await store.record(record_update(merchant, version=2))
+    assert await store.record(record_update(merchant, version=1, activate_agreement=True)) is False
     agreement = await store.agreement("demo", "a1")
     assert agreement is not None
     assert not agreement.usable
@@ -176,7 +182,7 @@ async def test_an_outdated_record_activates_nothing(store: Store, merchant: Merc
 async def test_a_failed_activation_records_nothing(store: Store, merchant: Merchant) -> None:
     before, _ = await store.open_transaction(new_transaction(merchant, agreement_id="missing"))
     with pytest.raises(NotFound, match="missing"):
-        await store.record(change(merchant, activate_agreement=True))
+        await store.record(record_update(merchant, activate_agreement=True))
     assert await store.transaction("demo", "t1") == before
 
 
@@ -210,8 +216,8 @@ async def test_a_transaction_is_found_by_reference_then_by_psp_id(
 ) -> None:
     for id, psp_id in [("t1", "pay_1"), ("t2", "pay_2"), ("t3", "pay_2")]:
         await store.open_transaction(new_transaction(merchant, id))
-        await store.record(change(merchant, id, psp_transaction_id=psp_id))
-    await store.record(change(merchant, "t1", psp_session_id="ses_1"))
+        await store.record(record_update(merchant, id, psp_transaction_id=psp_id))
+    await store.record(record_update(merchant, "t1", psp_session_id="ses_1"))
 
     async def find(reference: str | None, *psp_ids: str, psp: str = "sandbox") -> str | None:
         row = await store.find_transaction("demo", psp=psp, reference=reference, psp_ids=psp_ids)
@@ -234,7 +240,7 @@ async def test_transactions_are_listed_newest_first(store: Store, merchant: Merc
     await store.open_transaction(new_transaction(merchant, "t1"))
     await store.open_transaction(new_transaction(merchant, "t2", kind="refund", related_id="t1"))
     await store.open_transaction(new_transaction(other, "t3"))
-    await store.record(change(merchant, "t1"))
+    await store.record(record_update(merchant, "t1"))
 
     async def ids(**conditions: Any) -> list[str]:
         return [row.transaction_id for row in await store.list_transactions(**conditions)]
@@ -248,10 +254,10 @@ async def test_transactions_are_listed_newest_first(store: Store, merchant: Merc
     assert await ids(merchant_id="demo", related_id="t1") == ["t2"]
 
 
-async def test_two_processes_write_without_getting_in_each_others_way(
+async def test_two_processes_write_concurrently(
     url: str, store: Store, merchant: Merchant, cipher: KeyRing
 ) -> None:
-    """A second store has connections and a queue of its own, as another process would."""
+    """A second store has its own connections and write lock, as another process has."""
     async with Store(url, cipher) as second:
         await asyncio.gather(
             *(
