@@ -1,7 +1,7 @@
-"""The stack that tests share, and how tests are shared out among processes.
+"""Shared stack of the tests, and distribution of the tests over processes.
 
-`make test` runs several processes at once. A file's tests stay together, in their order, and all
-that play on the shared stack stay with it, so that there is one. What takes longest begins first.
+`make test` runs several processes. The tests of a file run in one process in order, and all tests
+that use the shared stack run in the same process, so that there is one. The slowest start first.
 """
 
 from collections.abc import Iterator
@@ -11,20 +11,20 @@ import pytest
 
 from tests.support.stack import Stack
 
-STACK = "tests/e2e"
-WITH_IT = ("tests/docs/test_commands.py",)
-"""They play on the shared stack, too."""
-ALONE = (
+SHARED_STACK = "tests/e2e"
+SHARED_STACK_FILES = ("tests/docs/test_commands.py",)
+"""Other files that use the shared stack."""
+OWN_STACK_FILES = (
     "tests/e2e/test_kill_loop.py",
     "tests/e2e/test_localstripe.py",
     "tests/e2e/test_operators.py",
 )
-"""They have a stack of their own, or none."""
-WATCHED = "tests/observability"
-FIRST = (
+"""Files that start their own stack, or none."""
+OBSERVABILITY = "tests/observability"
+FIRST_GROUPS = (
     "tests/campaign/test_small.py",
-    STACK,
-    WATCHED,
+    SHARED_STACK,
+    OBSERVABILITY,
     "tests/conformance/test_sandbox_kit.py",
     "tests/e2e/test_kill_loop.py",
     "tests/conformance/test_mutants.py",
@@ -34,32 +34,32 @@ FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_turn)
+    items.sort(key=_sort_key)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Called where pytest-xdist runs the tests; `log` is its own."""
+    """Return the scheduler of pytest-xdist; `log` is its logger."""
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-    class Together(LoadScopeScheduling):  # type: ignore[misc]
+    class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return _group(nodeid)
 
-    return Together(config, log)
+    return GroupScheduling(config, log)
 
 
 def _group(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
-    if path.startswith(f"{WATCHED}/"):
-        return WATCHED
-    shared = path.startswith(f"{STACK}/") or path in WITH_IT
-    return STACK if shared and path not in ALONE else path
+    if path.startswith(f"{OBSERVABILITY}/"):
+        return OBSERVABILITY
+    shared = path.startswith(f"{SHARED_STACK}/") or path in SHARED_STACK_FILES
+    return SHARED_STACK if shared and path not in OWN_STACK_FILES else path
 
 
-def _turn(item: pytest.Item) -> int:
+def _sort_key(item: pytest.Item) -> int:
     group = _group(item.nodeid)
-    return FIRST.index(group) if group in FIRST else len(FIRST)
+    return FIRST_GROUPS.index(group) if group in FIRST_GROUPS else len(FIRST_GROUPS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """One of several processes hands its figures to the one that reports."""
+    """Send the figures of a worker process to the reporting process."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["figures"] = session.config.stash[FIGURES]
 
@@ -86,16 +86,16 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def figures(pytestconfig: pytest.Config) -> list[str]:
-    """Lines for the end of the report: measured, not judged."""
+    """Return the list of measured figures to print at the end of the report."""
     return pytestconfig.stash[FIGURES]
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, figures: list[str]) -> Iterator[Stack]:
-    """A running stack; only the PSP's pending results come sooner than in `make run`."""
+    """Yield a running stack; the PSP settles pending results faster than in `make run`."""
     env = {
         "SANDBOX_SETTLE_SECONDS": "1",
-        # Made-up requests come without tokens, and all from here.
+        # Generated requests come without tokens, and all from one address.
         "INTEGRATOR_RATE_LIMIT_UNAUTHENTICATED": "100000/second",
     }
     stack = Stack(tmp_path_factory.mktemp("stack"), env)

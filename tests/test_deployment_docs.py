@@ -1,4 +1,4 @@
-"""What the deployment guides name exists."""
+"""Settings, files and manifests named in the deployment guides exist."""
 
 import re
 from pathlib import Path
@@ -15,9 +15,9 @@ KNOWN = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
 class TestGuide:
     def test_settings(self, guide: Path) -> None:
-        named = set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", guide.read_text()))
-        assert named
-        assert named <= KNOWN
+        variables = set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", guide.read_text()))
+        assert variables
+        assert variables <= KNOWN
 
     def test_files(self, guide: Path) -> None:
         text = guide.read_text()
@@ -26,7 +26,7 @@ class TestGuide:
         assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
 
 
-def test_every_manifest_is_told_of() -> None:
+def test_every_manifest_is_documented() -> None:
     text = GUIDES[1].read_text()
     manifests = [file.name for file in (ROOT / "deploy/kubernetes").iterdir()]
     assert manifests

@@ -1,4 +1,4 @@
-// What a person who sees, hears or hits badly would stumble over on this page; [] if nothing.
+// Return the accessibility problems of this page; [] if there are none.
 () => {
   const found = [];
   const once = (selector) => {
@@ -14,7 +14,7 @@
   for (const attribute of ["aria-describedby", "aria-labelledby"])
     for (const e of document.querySelectorAll(`[${attribute}]`))
       for (const id of e.getAttribute(attribute).split(" "))
-        if (!ids.includes(id)) found.push(`${attribute} names ${id}, which is not there`);
+        if (!ids.includes(id)) found.push(`${attribute} names ${id}, which does not exist`);
 
   for (const input of document.querySelectorAll("input")) {
     const label = input.labels[0];
@@ -25,7 +25,7 @@
   }
   for (const e of document.querySelectorAll("input, button, a")) {
     const { width, height } = e.getBoundingClientRect();
-    if (width < 44 || height < 44) found.push(`hard to hit: ${e.id || e.textContent.trim()}`);
+    if (width < 44 || height < 44) found.push(`target smaller than 44 px: ${e.id || e.textContent.trim()}`);
   }
 
   const rgba = (text) => {
@@ -43,7 +43,7 @@
     for (; e; e = e.parentElement) {
       const colour = rgba(getComputedStyle(e).backgroundColor);
       if (colour.a === 1) return colour;
-      if (colour.a !== 0) found.push(`half-transparent ground: ${e.tagName}`);
+      if (colour.a !== 0) found.push(`semi-transparent background: ${e.tagName}`);
     }
     return { r: 255, g: 255, b: 255, a: 1 };
   };

@@ -1,4 +1,4 @@
-"""Where tests find a browser."""
+"""Path of the browser for tests."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# The sandbox needs rights that root in a container has not; the rest keeps it off the internet.
+# The sandbox needs privileges that root in a container lacks; the other flags avoid network access.
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -20,11 +20,11 @@ FLAGS = (
 
 
 def chromium() -> str:
-    """Path of the browser; skips the test where there is none."""
-    named = os.environ.get("CHROMIUM")
-    if named and os.access(named, os.X_OK):
-        return named
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
+    """Return the path of the browser; skip the test if there is none."""
+    configured = os.environ.get("CHROMIUM")
+    if configured and os.access(configured, os.X_OK):
+        return configured
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
         pytest.skip(f"no browser: install Chromium ({', '.join(NAMES)}) or set CHROMIUM")
-    return found
+    return path

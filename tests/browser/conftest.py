@@ -1,4 +1,4 @@
-"""A real stack, a real browser and a shop between them.
+"""Fixtures: a real stack, a real browser and a server of return pages.
 
 Everything here is asynchronous: Playwright's synchronous interface leaves an event loop marked as
 running, in which no asynchronous test of the same session could start.
@@ -15,13 +15,13 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.browser.chromium import FLAGS, chromium
 from tests.browser.customer import Customer
-from tests.browser.return_page_server import Shop
+from tests.browser.return_page_server import ReturnPageServer
 from tests.support.billwerk import Billwerk
 from tests.support.stack import Stack
 
-ARTIFACTS = Path(__file__).parents[2] / "artifacts"
-PATIENCE = 30_000
-expect.set_options(timeout=PATIENCE)
+ARTIFACTS_FOLDER = Path(__file__).parents[2] / "artifacts"
+TIMEOUT_MS = 30_000
+expect.set_options(timeout=TIMEOUT_MS)
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
@@ -31,19 +31,19 @@ PHONE: dict[str, Any] = {
 }
 
 OpenPage = Callable[..., Awaitable[Page]]
-Arrive = Callable[..., Awaitable[Customer]]
-Shoot = Callable[[Page, str], Awaitable[None]]
+OpenCheckout = Callable[..., Awaitable[Customer]]
+TakeScreenshot = Callable[[Page, str], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
 def executable() -> str:
-    """The browser; asked for first, so that nothing is started where there is none."""
+    """Return the browser's path; first, so that nothing is started where there is none."""
     return chromium()
 
 
 @pytest.fixture(scope="session")
 def stack(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack of `make run`; `executable` only says that it will be used."""
+    """Yield the stack of `make run`; depends on `executable` to skip before starting it."""
     stack = Stack(tmp_path_factory.mktemp("browser") / "data", {"SANDBOX_SETTLE_SECONDS": "1"})
     try:
         stack.start()
@@ -59,16 +59,16 @@ def billwerk(stack: Stack) -> Iterator[Billwerk]:
 
 
 @pytest.fixture(scope="session")
-def shop() -> Iterator[Shop]:
-    with Shop() as shop:
-        yield shop
+def return_pages() -> Iterator[ReturnPageServer]:
+    with ReturnPageServer() as return_pages:
+        yield return_pages
 
 
 @pytest.fixture(scope="session")
 async def browser(executable: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=executable, args=FLAGS, timeout=PATIENCE
+            executable_path=executable, args=FLAGS, timeout=TIMEOUT_MS
         )
         yield browser
         await browser.close()
@@ -76,57 +76,63 @@ async def browser(executable: str) -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
-    """Opens pages of fresh visitors; afterwards none may have failed or reached out of here."""
-    contexts: list[BrowserContext] = []
-    faults: list[str] = []
-    addresses: set[str] = set()
+    """Yield a function that opens a page in a new context.
 
-    async def open_(**options: Any) -> Page:
+    Afterwards no page may have had an error or requested another host.
+    """
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+    urls: set[str] = set()
+
+    async def create_page(**options: Any) -> Page:
         context = await browser.new_context(**{**DESKTOP, **options})
         contexts.append(context)
-        context.set_default_timeout(PATIENCE)
-        context.on("weberror", lambda fault: faults.append(str(fault.error)))
-        context.on("request", lambda request: addresses.add(request.url))
+        context.set_default_timeout(TIMEOUT_MS)
+        context.on("weberror", lambda error: errors.append(str(error.error)))
+        context.on("request", lambda request: urls.add(request.url))
         return await context.new_page()
 
-    yield open_
+    yield create_page
     for context in contexts:
         await context.close()
-    assert faults == []
-    hosts = {urlsplit(address).hostname for address in addresses if address.startswith("http")}
+    assert errors == []
+    hosts = {urlsplit(url).hostname for url in urls if url.startswith("http")}
     assert hosts <= {"127.0.0.1"}
 
 
 @pytest.fixture
 async def page(open_page: OpenPage) -> Page:
-    """A desktop visitor."""
+    """Open a page on a desktop."""
     return await open_page()
 
 
 @pytest.fixture
-def arrive(stack: Stack, billwerk: Billwerk, shop: Shop) -> Arrive:
-    """Brings a visitor to the checkout page of a new sign-up."""
+def open_checkout(stack: Stack, billwerk: Billwerk, return_pages: ReturnPageServer) -> OpenCheckout:
+    """Return a function that opens the checkout page of a new sign-up."""
     sandbox = stack.run["sandbox_psp"]
 
-    async def bring(page: Page, **changes: Any) -> Customer:
-        return await Customer.arrive(page, billwerk, shop, sandbox, **changes)
+    async def open_page_at_checkout(page: Page, **changes: Any) -> Customer:
+        return await Customer.open_checkout(page, billwerk, return_pages, sandbox, **changes)
 
-    return bring
-
-
-@pytest.fixture
-async def customer(page: Page, arrive: Arrive) -> Customer:
-    """A desktop visitor at the checkout page."""
-    return await arrive(page)
+    return open_page_at_checkout
 
 
 @pytest.fixture
-def shoot(tmp_path: Path) -> Shoot:
-    """Takes a picture: into the test's own folder, with SCREENSHOTS=1 into `artifacts/`."""
-    folder = ARTIFACTS if os.environ.get("SCREENSHOTS") == "1" else tmp_path
+async def customer(page: Page, open_checkout: OpenCheckout) -> Customer:
+    """Return a customer at the checkout page on a desktop."""
+    return await open_checkout(page)
+
+
+@pytest.fixture
+def take_screenshot(tmp_path: Path) -> TakeScreenshot:
+    """Return a function that saves a screenshot to a temporary folder.
+
+    With SCREENSHOTS=1, to `artifacts/`.
+    """
+    folder = ARTIFACTS_FOLDER if os.environ.get("SCREENSHOTS") == "1" else tmp_path
     folder.mkdir(exist_ok=True)
 
-    async def take(page: Page, name: str) -> None:
+    async def save(page: Page, name: str) -> None:
         await page.screenshot(path=folder / f"{name}.png", full_page=True)
 
-    return take
+    return save

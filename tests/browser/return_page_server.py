@@ -1,9 +1,9 @@
-"""The merchant's shop: the pages a customer comes back to."""
+"""Server of the merchant's return pages."""
 
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.serving import Serving
+from tests.support.http_server import HttpServer
 
 PAGES = {
     "/success": "Thank you for your order",
@@ -12,8 +12,8 @@ PAGES = {
 }
 
 
-class Shop(Serving):
-    """Serves the return pages and remembers who came back, in order."""
+class ReturnPageServer(HttpServer):
+    """Serves the return pages and records the visits in order."""
 
     def __init__(self) -> None:
         self.visits: list[str] = []
@@ -21,27 +21,27 @@ class Shop(Serving):
 
     @property
     def return_urls(self) -> dict[str, str]:
-        """The members of `paymentMeansReference` that lead back here."""
+        """Return the return URLs for `paymentMeansReference`."""
         return {
-            "successReturnUrl": f"{self.base}/success?order=a%20b",
-            "errorReturnUrl": f"{self.base}/error",
-            "abortReturnUrl": f"{self.base}/abort",
+            "successReturnUrl": f"{self.base_url}/success?order=a%20b",
+            "errorReturnUrl": f"{self.base_url}/error",
+            "abortReturnUrl": f"{self.base_url}/abort",
         }
 
-    def arrivals(self, agreement_id: str) -> list[str]:
-        """The pages visited for an agreement; see `for_agreement`."""
+    def visited_paths(self, agreement_id: str) -> list[str]:
+        """Return the paths visited for an agreement; see `return_urls_for`."""
         queries = [urlsplit(visit) for visit in self.visits]
         return [u.path for u in queries if parse_qs(u.query).get("agreement") == [agreement_id]]
 
-    def for_agreement(self, agreement_id: str) -> dict[str, str]:
-        """The return URLs, telling one customer from another."""
+    def return_urls_for(self, agreement_id: str) -> dict[str, str]:
+        """Return the return URLs with the agreement as a query parameter."""
         return {
             name: f"{url}{'&' if '?' in url else '?'}agreement={agreement_id}"
             for name, url in self.return_urls.items()
         }
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        outer = self
+        server = self
 
         class Pages(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -49,7 +49,7 @@ class Shop(Serving):
                 if text is None:
                     self.send_error(404)
                     return
-                outer.visits.append(self.path)
+                server.visits.append(self.path)
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.end_headers()
@@ -57,6 +57,6 @@ class Shop(Serving):
                 self.wfile.write(page.encode())
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Quiet."""
+                """Log nothing."""
 
         return Pages

@@ -1,4 +1,4 @@
-"""The pages serve everybody: on a phone, in German, with a screen reader, with poor sight."""
+"""Accessibility of the pages: on a phone, in German, with a screen reader, with poor sight."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, Arrive, OpenPage, Shoot
-from tests.browser.customer import THREE_D_SECURE
+from tests.browser.conftest import DESKTOP, PHONE, OpenCheckout, OpenPage, TakeScreenshot
+from tests.browser.customer import THREE_D_SECURE_CARD
 
 pytestmark = pytest.mark.browser
 
@@ -24,11 +24,11 @@ GERMAN = {
 }
 
 
-async def check(page: Page, lang: str) -> None:
-    """Nothing to stumble over, and nothing beyond the right edge."""
+async def assert_accessible(page: Page, lang: str) -> None:
+    """Assert that the audit finds nothing and that the page fits the width."""
     assert await page.evaluate(AUDIT) == []
     assert await page.evaluate("document.documentElement.lang") == lang
-    # Not innerWidth: a phone that has to zoom out to show everything makes that wider.
+    # Not innerWidth: it grows when a phone zooms out to show everything.
     assert page.viewport_size is not None
     width = await page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.viewport_size["width"]
@@ -37,58 +37,62 @@ async def check(page: Page, lang: str) -> None:
 @pytest.mark.parametrize(
     ("device", "options"), [("desktop", DESKTOP), ("phone", PHONE)], ids=["desktop", "phone"]
 )
-async def test_every_page(
-    open_page: OpenPage, arrive: Arrive, shoot: Shoot, device: str, options: dict[str, Any]
+async def test_every_page_is_accessible(
+    open_page: OpenPage,
+    open_checkout: OpenCheckout,
+    take_screenshot: TakeScreenshot,
+    device: str,
+    options: dict[str, Any],
 ) -> None:
     page = await open_page(**options)
-    customer = await arrive(page)
-    await check(page, "en")
+    customer = await open_checkout(page)
+    await assert_accessible(page, "en")
     await page.get_by_text("Test cards").click()
-    await check(page, "en")
-    await shoot(page, f"checkout-test-cards-{device}")
+    await assert_accessible(page, "en")
+    await take_screenshot(page, f"checkout-test-cards-{device}")
     await page.get_by_text("Test cards").click()
-    await shoot(page, f"checkout-{device}")
+    await take_screenshot(page, f"checkout-{device}")
     await customer.pay(card_number="1", holder="", expiry="01/20", cvc="1")
     await expect(page.get_by_role("alert")).to_have_count(4)
     await expect(page.get_by_role("alert").first).to_be_in_viewport()
-    await check(page, "en")
-    await shoot(page, f"errors-{device}")
-    await customer.pay(card_number=THREE_D_SECURE)
+    await assert_accessible(page, "en")
+    await take_screenshot(page, f"errors-{device}")
+    await customer.pay(card_number=THREE_D_SECURE_CARD)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your payment")
-    await check(page, "en")
-    await shoot(page, f"three-d-secure-{device}")
-    await customer.press("Do not confirm")
-    await customer.expect_at("/error")
+    await assert_accessible(page, "en")
+    await take_screenshot(page, f"three-d-secure-{device}")
+    await customer.click_button("Do not confirm")
+    await customer.expect_return_page("/error")
     await page.goto(customer.url)
     await expect(page.get_by_role("heading", level=1)).to_have_text("The payment did not work")
-    await check(page, "en")
-    await shoot(page, f"failed-{device}")
+    await assert_accessible(page, "en")
+    await take_screenshot(page, f"failed-{device}")
     await page.goto(f"{customer.url}-unknown")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Page not found")
-    await check(page, "en")
+    await assert_accessible(page, "en")
 
 
 async def test_storing_a_card_in_german_on_a_phone(
-    open_page: OpenPage, arrive: Arrive, shoot: Shoot
+    open_page: OpenPage, open_checkout: OpenCheckout, take_screenshot: TakeScreenshot
 ) -> None:
     page = await open_page(**PHONE)
-    customer = await arrive(page, **GERMAN)
+    customer = await open_checkout(page, **GERMAN)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Karte hinterlegen")
     await expect(page.get_by_role("note")).to_contain_text("kein echtes Geld")
     await expect(page.locator(".total")).to_contain_text("0,00\N{NO-BREAK SPACE}€")
-    await check(page, "de")
-    await shoot(page, "store-card-german-phone")
+    await assert_accessible(page, "de")
+    await take_screenshot(page, "store-card-german-phone")
     await customer.fill()
-    await customer.press("Karte speichern")
-    await customer.expect_at("/success")
+    await customer.click_button("Karte speichern")
+    await customer.expect_return_page("/success")
     assert customer.finalize()["status"] == "Succeeded"
-    assert customer.booked() == []
+    assert customer.ledger_movements() == []
 
 
-async def test_both_halves_of_a_row_stay_level_on_a_phone(
-    open_page: OpenPage, arrive: Arrive
+async def test_fields_in_a_row_are_aligned_on_a_phone(
+    open_page: OpenPage, open_checkout: OpenCheckout
 ) -> None:
     page = await open_page(**PHONE)
-    await arrive(page)
+    await open_checkout(page)
     boxes = [await page.locator(f"#{name}").bounding_box() for name in ("expiry", "cvc")]
-    assert len({found["y"] for found in boxes if found}) == 1
+    assert len({box["y"] for box in boxes if box}) == 1

@@ -1,14 +1,14 @@
-"""The checkout form: its mistakes told clearly, and usable without a mouse."""
+"""Checkout form: error messages and keyboard operation."""
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.conftest import Shoot
-from tests.browser.customer import CARD, GOOD, Customer
+from tests.browser.conftest import TakeScreenshot
+from tests.browser.customer import CARD, VALID_CARD, Customer
 
 pytestmark = pytest.mark.browser
 
-WRONG = {"card_number": "4242 4242 4242 4241", "expiry": "01/20", "cvc": ""}
+INVALID_VALUES = {"card_number": "4242 4242 4242 4241", "expiry": "01/20", "cvc": ""}
 MESSAGES = {
     "card_number": "This card number is not valid. Please check the digits.",
     "expiry": "This card has expired. Please use another card.",
@@ -16,40 +16,42 @@ MESSAGES = {
 }
 
 
-async def box(locator: Locator) -> tuple[float, float, float]:
-    """Left, top and bottom edge."""
-    found = await locator.bounding_box()
-    assert found is not None
-    return found["x"], found["y"], found["y"] + found["height"]
+async def bounding_box(locator: Locator) -> tuple[float, float, float]:
+    """Return left, top and bottom edge."""
+    rectangle = await locator.bounding_box()
+    assert rectangle is not None
+    return rectangle["x"], rectangle["y"], rectangle["y"] + rectangle["height"]
 
 
-async def focused(page: Page) -> str:
-    """What has the focus: the id, or else the words on it."""
+async def focused_element(page: Page) -> str:
+    """Return the id of the focused element, or its text if it has none."""
     script = "(e => e.id || e.textContent.trim())(document.activeElement)"
     name: str = await page.evaluate(script)
     return name
 
 
-async def test_mistakes_are_told_next_to_their_fields(customer: Customer, shoot: Shoot) -> None:
+async def test_errors_are_shown_next_to_their_fields(
+    customer: Customer, take_screenshot: TakeScreenshot
+) -> None:
     page = customer.page
-    await customer.pay(**WRONG)
+    await customer.pay(**INVALID_VALUES)
     await expect(page.get_by_role("alert")).to_have_count(len(MESSAGES))
     for name, message in MESSAGES.items():
         field, alert = page.locator(f"#{name}"), page.get_by_role("alert").get_by_text(message)
         await expect(field).to_have_attribute("aria-invalid", "true")
-        # The description, as a screen reader says it, begins with the mistake.
-        described = str(await field.get_attribute("aria-describedby")).split()
-        await expect(page.locator(f"#{described[0]}")).to_have_text(message)
-        left, _, bottom = await box(field)
-        alert_left, alert_top, _ = await box(alert)
+        # A screen reader reads the error first.
+        description_ids = str(await field.get_attribute("aria-describedby")).split()
+        await expect(page.locator(f"#{description_ids[0]}")).to_have_text(message)
+        left, _, bottom = await bounding_box(field)
+        alert_left, alert_top, _ = await bounding_box(alert)
         assert alert_left == left
         assert 0 <= alert_top - bottom < 16
     await expect(page).to_have_title("Please check the marked fields. – Checkout – Sandbox PSP")
-    assert await focused(page) == "card_number"
-    await shoot(page, "errors-desktop")
+    assert await focused_element(page) == "card_number"
+    await take_screenshot(page, "errors-desktop")
 
 
-async def test_what_was_typed_stays_but_for_the_security_code(customer: Customer) -> None:
+async def test_entered_values_are_kept_except_the_security_code(customer: Customer) -> None:
     page = customer.page
     await customer.pay(card_number="1", holder="Mia K. Kern")
     await expect(page.get_by_role("alert")).to_have_count(1)
@@ -58,29 +60,31 @@ async def test_what_was_typed_stays_but_for_the_security_code(customer: Customer
     assert customer.state()["status"] == "Initiated"
 
 
-async def test_a_mistake_can_be_put_right(customer: Customer) -> None:
+async def test_an_error_can_be_corrected(customer: Customer) -> None:
     page = customer.page
     await customer.pay(expiry="01/20")
     await expect(page.get_by_role("alert")).to_have_text(MESSAGES["expiry"])
-    assert await focused(page) == "expiry"
+    assert await focused_element(page) == "expiry"
     await page.locator("#expiry").fill("12/2040")
     await page.locator("#cvc").fill("123")
-    await customer.press("Pay")
-    await customer.expect_at("/success")
+    await customer.click_button("Pay")
+    await customer.expect_return_page("/success")
     assert customer.finalize()["status"] == "Succeeded"
 
 
 async def test_tab_stops_in_reading_order_each_with_a_ring(customer: Customer) -> None:
     page = customer.page
-    stops = []
+    focus_order = []
     for _ in range(7):
         await page.keyboard.press("Tab")
-        stops.append(await focused(page))
-        ring = "(s => [s.outlineStyle, s.outlineWidth])(getComputedStyle(document.activeElement))"
-        assert await page.evaluate(ring) == ["solid", "3px"]
-    assert stops == [*CARD, "Pay €119.00", "Cancel and return", "Test cards"]
+        focus_order.append(await focused_element(page))
+        outline = (
+            "(s => [s.outlineStyle, s.outlineWidth])(getComputedStyle(document.activeElement))"
+        )
+        assert await page.evaluate(outline) == ["solid", "3px"]
+    assert focus_order == [*CARD, "Pay €119.00", "Cancel and return", "Test cards"]
     await page.keyboard.press("Enter")
-    await expect(page.get_by_text(GOOD.replace(" ", ""))).to_be_visible()
+    await expect(page.get_by_text(VALID_CARD.replace(" ", ""))).to_be_visible()
 
 
 async def test_paying_without_a_mouse(customer: Customer) -> None:
@@ -89,20 +93,20 @@ async def test_paying_without_a_mouse(customer: Customer) -> None:
     await page.keyboard.type("4242")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert")).to_have_count(3)
-    assert await focused(page) == "card_number"
+    assert await focused_element(page) == "card_number"
     for value in CARD.values():
         await page.keyboard.press("Control+A")
         await page.keyboard.type(value)
         await page.keyboard.press("Tab")
-    assert await focused(page) == "Pay €119.00"
+    assert await focused_element(page) == "Pay €119.00"
     await page.keyboard.press("Enter")
-    await customer.expect_at("/success")
+    await customer.expect_return_page("/success")
 
 
 async def test_enter_in_the_last_field_pays(customer: Customer) -> None:
     await customer.fill()
     await customer.page.locator("#cvc").press("Enter")
-    await customer.expect_at("/success")
+    await customer.expect_return_page("/success")
 
 
 async def test_cancelling_without_a_mouse(customer: Customer) -> None:
@@ -110,4 +114,4 @@ async def test_cancelling_without_a_mouse(customer: Customer) -> None:
     await page.get_by_role("button", name="Pay").focus()
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
-    await customer.expect_at("/abort")
+    await customer.expect_return_page("/abort")

@@ -1,4 +1,4 @@
-"""A stand-in for the billing platform: calls the API and receives change notifications."""
+"""Simulated Billwerk+ for tests: calls the API and receives change notifications."""
 
 import json
 import secrets
@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
-from tests.support.serving import Serving
+from tests.support.http_server import HttpServer
 
-TYPES = {"preauth": 1, "payment": 2, "refund": 3}
+WEBHOOK_TYPES = {"preauth": 1, "payment": 2, "refund": 3}
 RETURN_URLS = {
     "successReturnUrl": "https://shop.example/ok?from=checkout",
     "errorReturnUrl": "https://shop.example/error",
@@ -22,29 +22,29 @@ RETURN_URLS = {
 }
 
 
-Reply = int | tuple[int, Mapping[str, str]]
-"""A status, or a status with headers."""
+WebhookResponse = int | tuple[int, Mapping[str, str]]
+"""Status, or status and headers."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A notification that came in, `at` on the monotonic clock, and what it was answered."""
+    """Received notification and its response status; `received_at` on the monotonic clock."""
 
-    at: float
+    received_at: float
     body: dict[str, Any]
     status: int
 
 
 def new_id() -> str:
-    """A transaction id as the platform makes them."""
+    """Return a new transaction id in Billwerk+'s format."""
     return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(12)}"
 
 
-class Billwerk(Serving):
-    """One merchant's view: `client` is authorised, `webhooks` is what was accepted, in order.
+class Billwerk(HttpServer):
+    """Client and webhook receiver of one merchant.
 
-    `answer` decides how each notification is answered; it may be replaced while running.
-    `attempts` holds the refused ones as well.
+    `webhooks` are the accepted notifications in order; `attempts` includes the rejected ones.
+    `respond` returns the response to each notification; it may be replaced while running.
     """
 
     def __init__(self, api: str, token: str) -> None:
@@ -53,13 +53,13 @@ class Billwerk(Serving):
         )
         self.webhooks: list[dict[str, Any]] = []
         self.attempts: list[Attempt] = []
-        self.answer: Callable[[dict[str, Any]], Reply] = lambda body: 200
+        self.respond: Callable[[dict[str, Any]], WebhookResponse] = lambda body: 200
         super().__init__()
 
     @property
     def webhook_target(self) -> str:
-        """Where notifications are to be sent."""
-        return f"{self.base}/hook"
+        """Return the webhook URL."""
+        return f"{self.base_url}/hook"
 
     def __exit__(
         self,
@@ -73,9 +73,9 @@ class Billwerk(Serving):
     # --- request bodies -------------------------------------------------------------------
 
     def preauth(self, agreement_id: str, **changes: Any) -> dict[str, Any]:
-        """A card sign-up through the checkout page, unless changed."""
+        """Return the body of a card sign-up through the checkout page, unless changed."""
         return {
-            **self._common("119.00"),
+            **self._common_fields("119.00"),
             "paymentMeansReference": {"role": "CreditCard", **RETURN_URLS},
             "agreementId": agreement_id,
             "isInitial": True,
@@ -83,28 +83,28 @@ class Billwerk(Serving):
         }
 
     def debit_preauth(self, agreement_id: str, iban: str, **changes: Any) -> dict[str, Any]:
-        """A direct-debit sign-up."""
-        means = {"role": "Debit", "initialBearer": {"Holder": "Mia Kern", "IBAN": iban}}
-        return self.preauth(agreement_id, **{"paymentMeansReference": means, **changes})
+        """Return the body of a direct-debit sign-up."""
+        payment_means = {"role": "Debit", "initialBearer": {"Holder": "Mia Kern", "IBAN": iban}}
+        return self.preauth(agreement_id, **{"paymentMeansReference": payment_means, **changes})
 
     def payment(self, agreement_id: str, amount: str, **changes: Any) -> dict[str, Any]:
-        """A recurring card payment."""
+        """Return the body of a recurring card payment."""
         return {
-            **self._common(amount),
+            **self._common_fields(amount),
             "paymentMeansReference": {"role": "CreditCard"},
             "agreementId": agreement_id,
             **changes,
         }
 
     def debit(self, agreement_id: str, amount: str, **changes: Any) -> dict[str, Any]:
-        """A recurring direct debit."""
-        means = {"role": "Debit"}
+        """Return the body of a recurring direct debit."""
+        payment_means = {"role": "Debit"}
         due = f"{datetime.now(UTC):%Y-%m-%d}"
-        body = {"paymentMeansReference": means, "plannedExecutionDate": due, **changes}
+        body = {"paymentMeansReference": payment_means, "plannedExecutionDate": due, **changes}
         return self.payment(agreement_id, amount, **body)
 
     def refund(self, payment_id: str, amount: str, **changes: Any) -> dict[str, Any]:
-        """A refund."""
+        """Return the body of a refund."""
         return {
             "transactionId": new_id(),
             "requestedAmount": amount,
@@ -114,7 +114,7 @@ class Billwerk(Serving):
             **changes,
         }
 
-    def _common(self, amount: str) -> dict[str, Any]:
+    def _common_fields(self, amount: str) -> dict[str, Any]:
         id = new_id()
         return {
             "transactionId": id,
@@ -137,38 +137,38 @@ class Billwerk(Serving):
         return self.client.post(f"/api/{resource}", json=body)
 
     def get(self, resource: str, id: str) -> httpx.Response:
-        """The present state."""
+        """GET the current state."""
         return self.client.get(f"/api/{resource}/{id}")
 
     def finalize(self, id: str) -> httpx.Response:
-        """The customer came back."""
+        """Finalize a preauth after the customer's return."""
         return self.post("Preauth/Finalize", {"transactionId": id, "finalizationData": {}})
 
     def sign_up_card(
         self, agreement_id: str, card: str = "4242424242424242", **changes: Any
     ) -> dict[str, Any]:
-        """A whole card sign-up through the checkout page; returns the request."""
+        """Sign up with a card through the checkout page; return the request body."""
         body = self.preauth(agreement_id, **changes)
-        opened = self.post("Preauth", body)
-        opened.raise_for_status()
-        pay_at_checkout(opened.json()["redirectUrl"], card)
+        response = self.post("Preauth", body)
+        response.raise_for_status()
+        submit_checkout(response.json()["redirectUrl"], card)
         self.finalize(body["transactionId"]).raise_for_status()
         return body
 
     def sign_up_debit(self, agreement_id: str, iban: str) -> dict[str, Any]:
-        """A whole direct-debit sign-up; returns the request."""
+        """Sign up by direct debit; return the request body."""
         body = self.debit_preauth(agreement_id, iban)
         self.post("Preauth", body).raise_for_status()
         return body
 
     # --- notifications --------------------------------------------------------------------
 
-    def received(self, id: str) -> list[dict[str, Any]]:
-        """The notifications about one transaction."""
+    def webhooks_of(self, id: str) -> list[dict[str, Any]]:
+        """Return the accepted notifications of one transaction."""
         return [webhook for webhook in self.webhooks if webhook["TransactionId"] == id]
 
     def wait_for(self, resource: str, id: str, status: str, seconds: float = 20) -> dict[str, Any]:
-        """GET until the transaction has `status`; returns its last body."""
+        """GET until the transaction has `status`; return the last body."""
         deadline = time.monotonic() + seconds
         while True:
             body: dict[str, Any] = self.get(resource, id).json()
@@ -179,36 +179,38 @@ class Billwerk(Serving):
             time.sleep(0.1)
 
     def wait_for_webhook(self, id: str, count: int = 1, seconds: float = 20) -> None:
-        """Wait until at least `count` notifications about the transaction came."""
+        """Wait until at least `count` notifications of the transaction were received."""
         deadline = time.monotonic() + seconds
-        while len(self.received(id)) < count:
+        while len(self.webhooks_of(id)) < count:
             if time.monotonic() > deadline:
-                raise AssertionError(f"{id}: {len(self.received(id))} notifications, not {count}")
+                raise AssertionError(
+                    f"{id}: {len(self.webhooks_of(id))} notifications, not {count}"
+                )
             time.sleep(0.05)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        outer = self
+        billwerk = self
 
         class Receiver(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                reply = outer.answer(body)
+                reply = billwerk.respond(body)
                 status, headers = (reply, {}) if isinstance(reply, int) else reply
-                outer.attempts.append(Attempt(time.monotonic(), body, status))
+                billwerk.attempts.append(Attempt(time.monotonic(), body, status))
                 if 200 <= status < 300:
-                    outer.webhooks.append(body)
+                    billwerk.webhooks.append(body)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                """Quiet."""
+                """Log nothing."""
 
         return Receiver
 
 
-def pay_at_checkout(url: str, card: str, action: str = "pay", **fields: str) -> httpx.Response:
-    """Fill in the checkout form as a browser would; the answer is not followed."""
+def submit_checkout(url: str, card: str, action: str = "pay", **fields: str) -> httpx.Response:
+    """Submit the checkout form as a browser would; return the response without redirecting."""
     form = {"card_number": card, "holder": "Mia Kern", "expiry": "12/34", "cvc": "123"}
     return httpx.post(url, data={**form, **fields, "action": action}, follow_redirects=False)

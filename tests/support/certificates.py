@@ -1,4 +1,4 @@
-"""An authority of a test's own, and certificates that it has signed."""
+"""Certificate authority for tests."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,19 +9,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-class Authority:
-    """Writes `ca.pem` into the folder, and a certificate with its key for whoever asks."""
+class CertificateAuthority:
+    """Certificate authority that writes `ca.pem` and issued certificates into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
         certificate = self._certificate(self._name, self._key.public_key(), ca=True)
-        self.file = folder / "ca.pem"
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        self.certificate_file = folder / "ca.pem"
+        self.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, *, password: bytes | None = None) -> tuple[Path, Path]:
-        """The files of a new certificate for a DNS name and of its key."""
+        """Issue a certificate for a DNS name; return the files of certificate and key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._certificate(subject, key.public_key(), ca=False)

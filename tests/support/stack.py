@@ -1,4 +1,4 @@
-"""The whole stack of `make run`, for tests."""
+"""Stack of `make run` for tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.support.temporal import temporal_binary
 
 
 class Stack(RunningStack):
-    """As everywhere; skips the test where there is no Temporal server to start."""
+    """Stack that skips the test if there is no Temporal program."""
 
     def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None) -> None:
         temporal_binary()

