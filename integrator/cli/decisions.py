@@ -89,9 +89,11 @@ def resolve(
         Decimal | None,
         typer.Option(parser=_parse_amount, metavar="AMOUNT", help="Its amount, if succeeded."),
     ] = None,
-    stray: Annotated[
+    unmatched: Annotated[
         str | None,
-        typer.Option(help="Instead of a transaction: the PSP's id of an unmatched movement."),
+        typer.Option(
+            "--stray", help="Instead of a transaction: the PSP's id of an unmatched movement."
+        ),
     ] = None,
     by: Annotated[
         str | None, typer.Option(help="Name of the operator; by default the user's name.")
@@ -102,9 +104,9 @@ def resolve(
     """Decide an outcome that the PSP does not report, or acknowledge the attention."""
     if not reason.strip():
         raise typer.BadParameter("a decision needs a --reason")
-    if (stray is None) is (transaction is None) or (stray is None) is (kind is None):
+    if (unmatched is None) is (transaction is None) or (unmatched is None) is (kind is None):
         raise typer.BadParameter("name a transaction and a decision, or a --stray")
-    if stray is not None and merchant is None:
+    if unmatched is not None and merchant is None:
         raise typer.BadParameter("--stray needs --merchant")
     if as_json and not yes:
         raise typer.BadParameter("--json cannot ask for confirmation: add --yes")
@@ -118,11 +120,11 @@ def resolve(
             kind or "acknowledge", _operator_name(by), reason, psp_id, amount
         )
         async with open_operator_context(command_runner.load_settings()) as context:
-            if stray is not None and merchant is not None:
+            if unmatched is not None and merchant is not None:
                 merchant_row = await find_merchant(context.store, merchant)
-                _confirm(f"unmatched movement {stray} of {merchant}", request, yes=yes)
+                _confirm(f"unmatched movement {unmatched} of {merchant}", request, yes=yes)
                 result = await decision_commands.resolve_unmatched(
-                    context.store, merchant_row, stray, request
+                    context.store, merchant_row, unmatched, request
                 )
             else:
                 row = await find_transaction(context.store, transaction or "", merchant)

@@ -125,7 +125,9 @@ class BacklogCollector(Collector):
         yield from self._count_and_age("attention", ATTENTION, figures.attention)
         yield from self._count_and_age("webhooks", WEBHOOKS, figures.webhooks)
         yield from self._count_and_age("notifications", NOTIFICATIONS, figures.notifications)
-        yield from self._count_and_age("strays", UNMATCHED_MOVEMENTS, figures.unmatched_movements)
+        yield from self._count_and_age(
+            "unmatched", UNMATCHED_MOVEMENTS, figures.unmatched_movements
+        )
         compared = COMPARED()
         for account in figures.comparisons:
             compared.add_metric([account.merchant, account.psp], self._age(account.until))

@@ -112,9 +112,9 @@ async def _redeliver_batch(
             return result.failed
         return result.asked if started else result.skipped
 
-    results = await asyncio.gather(*(announce(row) for row in rows))
-    for row, result in zip(rows, results, strict=True):
-        result.append(f"{row.merchant_id}/{row.transaction_id}")
+    id_lists = await asyncio.gather(*(announce(row) for row in rows))
+    for row, ids in zip(rows, id_lists, strict=True):
+        ids.append(f"{row.merchant_id}/{row.transaction_id}")
 
 
 async def _pages(

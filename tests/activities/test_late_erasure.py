@@ -24,9 +24,9 @@ from tests.activities.conftest import (
     PREAUTH,
     PRIVATE,
     REFUND,
-    TransactionFactory,
     FakePsp,
     FakeTransactionClient,
+    TransactionFactory,
     call,
 )
 from workflows.messages import NotificationRead, PspFailure, PspReply, WebhookCall

@@ -20,7 +20,7 @@ from integrator.store import (
     Store,
     StoreUnavailable,
 )
-from tests.activities.conftest import CHARGE, PREAUTH, TransactionFactory, FakeTransactionClient
+from tests.activities.conftest import CHARGE, PREAUTH, FakeTransactionClient, TransactionFactory
 from workflows.messages import NotificationSignal, PaymentInput
 
 UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")

@@ -42,10 +42,10 @@ from tests.activities.conftest import (
     PREAUTH,
     PRIVATE,
     REFUND,
-    TransactionFactory,
     FakePsp,
     FakeSettings,
     FakeTransactionClient,
+    TransactionFactory,
     call,
 )
 from workflows.messages import (

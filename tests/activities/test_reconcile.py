@@ -49,9 +49,9 @@ from tests.activities.conftest import (
     CAPTURE,
     CHARGE,
     PREAUTH,
-    TransactionFactory,
     FakePsp,
     FakeTransactionClient,
+    TransactionFactory,
     call,
 )
 from workflows.messages import NotificationRead, ReconcileInput, ReserveReply

@@ -190,13 +190,15 @@ async def test_a_card_from_reservation_to_refund(local: LocalStripe) -> None:
     found = await local.connection.fetch_authorization(builders.lookup(call.reference, held.psp_id))
     assert found == held
 
-    captured = await local.connection.capture(builders.capture("6.00", of=held.psp_id or ""))
+    captured = await local.connection.capture(
+        builders.capture("6.00", authorization_id=held.psp_id or "")
+    )
     assert moved(captured) == [(FactKind.PAID, Decimal("6.00"))]
     assert isinstance(captured, Approved)
     charge = await local.get(f"v1/charges/{captured.psp_id}")
     assert (charge["captured"], charge["amount"] - charge["amount_refunded"]) == (True, 600)
 
-    given = await local.connection.refund(builders.refund("2.00", of=captured.psp_id or ""))
+    given = await local.connection.refund(builders.refund("2.00", payment_id=captured.psp_id or ""))
     assert moved(given) == [(FactKind.REFUNDED, Decimal("2.00"))]
     charge = await local.get(f"v1/charges/{captured.psp_id}")
     assert charge["amount_refunded"] == 600  # 400 were released, 200 refunded
@@ -208,7 +210,7 @@ async def test_a_payment_and_its_refund(local: LocalStripe) -> None:
     assert moved(paid) == [(FactKind.PAID, Decimal("19.90"))]
     found = await local.connection.fetch_payment(builders.lookup(call.reference, paid.psp_id))
     assert found == paid
-    refund = builders.refund("19.90", of=paid.psp_id or "")
+    refund = builders.refund("19.90", payment_id=paid.psp_id or "")
     given = await local.connection.refund(refund)
     again = await local.connection.fetch_refund(builders.lookup(refund.reference, given.psp_id))
     assert again == given

@@ -18,7 +18,7 @@ def test_a_refused_webhook_is_retried(background: Background, refusal: str) -> N
 
 def test_the_receivers_retry_after_is_honoured(background: Background) -> None:
     _, (refused, accepted) = background.deliveries["503 with Retry-After"].result(TIMEOUT_SECONDS)
-    assert taken.received_at - refused.received_at >= RETRY_AFTER_SECONDS
+    assert accepted.received_at - refused.received_at >= RETRY_AFTER_SECONDS
 
 
 def test_changes_while_billwerk_is_unavailable_are_merged_and_the_last_is_announced(

@@ -115,7 +115,7 @@ class TransactionScenarios:
         row = await self.factory.charge()
         state = read_state(row.kind, row.snapshot)
         state.apply(Pending(psp_id=None), PROOF)
-        state.flag_attention("The PSP has not decided for a long time; somebody should ask it why.")
+        state.flag_attention("The PSP has not decided for a long time.")
         return await self.record(row, state)
 
     async def record(self, row: TransactionRow, state: AnyState) -> TransactionRow:

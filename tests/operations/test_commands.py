@@ -79,7 +79,8 @@ def document(*arguments: str, code: int = 0) -> Any:
 
 def test_help_imports_no_heavy_modules() -> None:
     code = (
-        "import integrator.cli.main, sys; heavy = {'temporalio', 'sqlalchemy', 'pydantic', 'httpx', 'fastapi'};"
+        "import integrator.cli.main, sys;"
+        "heavy = {'temporalio', 'sqlalchemy', 'pydantic', 'httpx', 'fastapi'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -12,7 +12,7 @@ from integrator.operations import attention, decisions
 from integrator.operations.decisions import DecisionRequest
 from integrator.store import Merchant, Store
 from integrator.transactions.workflow_inputs import read_state
-from tests.operations.conftest import TransactionScenarios, FakeTransactionClient
+from tests.operations.conftest import FakeTransactionClient, TransactionScenarios
 from tests.store.test_decisions import unmatched_movement
 from workflows.messages import ResolveReply
 from workflows.state import Refusal

@@ -15,7 +15,7 @@ from integrator.psp.types import Approved, Fact, FactKind
 from integrator.store import DeliveryRow, NewDecision, Store, TransactionRow
 from integrator.transactions.workflow_inputs import read_state
 from tests.activities.conftest import NOW
-from tests.operations.conftest import PROOF, TransactionScenarios, FakeTransactionClient, reload
+from tests.operations.conftest import PROOF, FakeTransactionClient, TransactionScenarios, reload
 from tests.store.builders import new_notification
 from workflows.messages import Delivery, DeliveryState
 

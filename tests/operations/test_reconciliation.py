@@ -12,7 +12,7 @@ from integrator.operations.time_parsing import parse_time
 from integrator.psp.types import Approved, Fact, FactKind
 from integrator.store import Store
 from integrator.transactions.workflow_inputs import read_state
-from tests.operations.conftest import PROOF, TransactionScenarios, FakeTransactionClient
+from tests.operations.conftest import PROOF, FakeTransactionClient, TransactionScenarios
 from workflows.messages import ReconcileReport
 from workflows.state import AnyState
 

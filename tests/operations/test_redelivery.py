@@ -9,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.operations import redelivery
 from integrator.store import Store, TransactionFilter, TransactionRow
 from tests.activities.conftest import NOW
-from tests.operations.conftest import TransactionScenarios, FakeTransactionClient
+from tests.operations.conftest import FakeTransactionClient, TransactionScenarios
 from tests.operations.test_explain import delivery
 
 UNDELIVERED = TransactionFilter(webhook="undelivered")

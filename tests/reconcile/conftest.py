@@ -70,7 +70,7 @@ class ReconcileEnvironment:
         await self.create(row)
         opened = await self.row(row)
         assert opened.private is not None
-        await self.account.visit(opened.private["redirect"]["url"])
+        await self.account.visit_page(opened.private["redirect"]["url"])
         return row
 
     async def row(self, row: TransactionRow) -> TransactionRow:
@@ -139,6 +139,6 @@ async def live(
 @pytest.fixture
 def until() -> Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]:
     """Return a function that waits until an awaitable check returns a value."""
-    from tests.psp.test_sandbox_live import eventually
+    from tests.psp.test_sandbox_live import wait_for
 
-    return eventually
+    return wait_for

@@ -50,7 +50,7 @@ async def test_a_missed_event_is_imported_from_the_list(
     assert report.counts["repaired"] >= 1
 
     async def announced() -> bool | None:
-        return live.notified(row) > 0 or None
+        return live.count_notifications(row) > 0 or None
 
     await until(announced)
     assert (await live.state(row)).status is Status.Succeeded
@@ -62,12 +62,14 @@ async def test_an_external_refund_reaches_its_payment(
     live: ReconcileEnvironment, until: Until
 ) -> None:
     row, state = await captured(live, until)
-    created = await live.account.control("refunds", charge=state.psp_transaction_id, amount=1900)
+    created = await live.account.call_control(
+        "refunds", charge=state.psp_transaction_id, amount=1900
+    )
     report = await live.activities.sweep_movements(live.start)
     assert report.counts["to_adopt"] == 1
 
     async def announced() -> bool | None:
-        return live.notified(row) > 0 or None
+        return live.count_notifications(row) > 0 or None
 
     await until(announced)
     state = await live.state(row)
@@ -81,24 +83,24 @@ async def test_an_external_refund_reaches_its_payment(
     assert (await live.create(refund)).status is Status.Succeeded
     await live.activities.sweep_movements(live.start)
     assert (await live.state(row)).refunded == Decimal("38.00")
-    assert live.notified(row) == 1
+    assert live.count_notifications(row) == 1
 
 
 async def test_a_later_payment_is_answered_from_an_external_capture(
     live: ReconcileEnvironment, until: Until
 ) -> None:
-    others = await live.account.booked(CAPTURE)  # other accounts use this reference too
+    others = await live.account.list_bookings(CAPTURE)  # other accounts use this reference too
     preauth = await authorized(live, until)
     authorization = (await live.state(preauth)).authorization_id
-    notified = live.notified(preauth)
-    external = await live.account.control("captures", authorization=authorization)
+    notified = live.count_notifications(preauth)
+    external = await live.account.call_control("captures", authorization=authorization)
     await live.activities.sweep_movements(live.start)
 
     async def external_recorded() -> bool | None:
         return (await live.state(preauth)).captured_by == f"psp:{external['id']}" or None
 
     async def announced() -> bool | None:
-        return live.notified(preauth) > notified or None
+        return live.count_notifications(preauth) > notified or None
 
     await until(external_recorded)
     await until(announced)
@@ -107,8 +109,8 @@ async def test_a_later_payment_is_answered_from_an_external_capture(
     state = await live.create(payment)
     assert (state.status, state.psp_transaction_id) == (Status.Succeeded, external["id"])
     assert state.paid == FULL
-    assert await live.account.booked(CAPTURE) == others
-    assert await live.account.booked(external["reference"]) == [("capture", "119.00")]
+    assert await live.account.list_bookings(CAPTURE) == others
+    assert await live.account.list_bookings(external["reference"]) == [("capture", "119.00")]
 
     async def capture_recorded() -> bool | None:
         recorded = (await live.state(payment)).status is Status.Succeeded
@@ -119,7 +121,7 @@ async def test_a_later_payment_is_answered_from_an_external_capture(
     assert (await live.activities.sample_final(live.start)).counts == {"matched": 2}
     counts = (await live.activities.sweep_movements(live.start)).counts
     assert "stray" not in counts
-    await live.account.control("chargebacks", charge=external["id"], amount=1900)
+    await live.account.call_control("chargebacks", charge=external["id"], amount=1900)
     await live.activities.repair_events(live.start)
 
     async def charged_back() -> bool | None:
@@ -131,10 +133,10 @@ async def test_a_later_payment_is_answered_from_an_external_capture(
 async def test_a_payment_of_another_amount_captures_nothing(
     live: ReconcileEnvironment, until: Until
 ) -> None:
-    others = await live.account.booked(CAPTURE)  # other accounts use this reference too
+    others = await live.account.list_bookings(CAPTURE)  # other accounts use this reference too
     preauth = await authorized(live, until)
     authorization = (await live.state(preauth)).authorization_id
-    await live.account.control("captures", authorization=authorization, amount=5000)
+    await live.account.call_control("captures", authorization=authorization, amount=5000)
     await live.activities.sweep_movements(live.start)
 
     async def external_recorded() -> bool | None:
@@ -144,13 +146,13 @@ async def test_a_payment_of_another_amount_captures_nothing(
     state = await live.create(await live.factory.capture())
     assert state.status is Status.Failed
     assert state.failure.code is PaymentErrorCode.InvalidPreconditions
-    assert await live.account.booked(CAPTURE) == others
+    assert await live.account.list_bookings(CAPTURE) == others
 
 
 async def test_an_unmatched_payment_is_logged_and_stored(
     live: ReconcileEnvironment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    card = await live.account.stored_card()
+    card = await live.account.create_stored_card()
     reference = f"shop-{uuid4().hex}"
     outcome = await live.account.connection.charge(
         builders.charge("20.00", ref=reference, instrument=card)
@@ -174,7 +176,7 @@ async def test_a_second_charge_of_a_payment_is_recorded(
     live: ReconcileEnvironment, until: Until
 ) -> None:
     row, _ = await captured(live, until)
-    card = await live.account.stored_card()
+    card = await live.account.create_stored_card()
     second_charge = builders.charge("119.00", ref=CAPTURE, instrument=card, key=uuid4().hex)
     await live.account.connection.charge(second_charge)
     await live.activities.sweep_movements(live.start)

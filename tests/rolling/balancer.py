@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 
 import httpx
 
-from tests.support.serving import HttpServer
+from tests.support.http_server import HttpServer
 
 HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding"}
 
