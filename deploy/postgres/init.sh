@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs once, when the data volume is new: one role and its rights for each user of the server.
+# Runs once, when the data volume is new: creates a role with its permissions for each application.
 set -eu
 integrator_password="$(cat /run/secrets/integrator_db_password)"
 temporal_password="$(cat /run/secrets/temporal_db_password)"
@@ -9,6 +9,6 @@ psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
 CREATE ROLE integrator LOGIN PASSWORD :'integrator_password';
 CREATE DATABASE integrator OWNER integrator;
 REVOKE CONNECT ON DATABASE integrator FROM PUBLIC;
--- Temporal's set-up makes its own two databases.
+-- Temporal's set-up creates its own two databases.
 CREATE ROLE temporal LOGIN CREATEDB PASSWORD :'temporal_password';
 SQL

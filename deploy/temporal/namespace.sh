@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the namespace TEMPORAL_NAMESPACE with the retention TEMPORAL_RETENTION at the server
-# TEMPORAL_ADDRESS, or gives it that retention. May be repeated.
+# Creates the namespace TEMPORAL_NAMESPACE with the retention TEMPORAL_RETENTION on the server
+# TEMPORAL_ADDRESS, or updates its retention. Can be run repeatedly.
 set -eu
 attempts=60
 until temporal operator cluster health >/dev/null 2>&1; do
@@ -11,7 +11,7 @@ until temporal operator cluster health >/dev/null 2>&1; do
     fi
     sleep 1
 done
-# Named each time: not every one of these commands takes the namespace from the environment.
+# The namespace is given explicitly: not all of these commands read it from the environment.
 if temporal operator namespace describe --namespace "$TEMPORAL_NAMESPACE" >/dev/null 2>&1; then
     change=update
 else

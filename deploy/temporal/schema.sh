@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates Temporal's two databases and brings their schemas to the version of this image. May be
-# repeated; what is up to date stays as it is. Run it before a newer server starts, never after.
+# Creates Temporal's two databases and migrates their schemas to the version of this image. Can be
+# run repeatedly. Run it before a newer server starts, never after.
 set -eu
 for database in temporal temporal_visibility; do
     case "$database" in

@@ -82,7 +82,7 @@ def test_the_runbook_has_an_entry_for_every_alert_and_for_no_other() -> None:
     assert entries == [rule["alert"] for rule in load_rules()]
 
 
-@pytest.mark.parametrize("part", ["**Money.**", "**Look at.**", "**Do.**", "**Wake.**"])
+@pytest.mark.parametrize("part", ["**Impact.**", "**Check.**", "**Action.**", "**Escalation.**"])
 def test_every_runbook_entry_has_the_same_parts(part: str) -> None:
     entries = re.split(r"^### ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
     assert [entry.split()[0] for entry in entries if part not in entry] == []
