@@ -210,17 +210,6 @@ class TransactionClient:
             "search_attributes": search_attributes.initial_attributes(start),
         }
 
-    def _operation(
-        self, start: AnyInput, reuse: WorkflowIDReusePolicy
-    ) -> WithStartWorkflowOperation[Any, Any]:
-        return WithStartWorkflowOperation(
-            WORKFLOW_NAMES[kind_of(start)],
-            start,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=reuse,
-            **self._options(start),
-        )
-
     async def _update(
         self,
         start: AnyInput,
@@ -257,7 +246,13 @@ class TransactionClient:
         reply: type[Reply],
         update_id: str | None = None,
     ) -> Reply:
-        operation = self._operation(start, reuse)
+        operation = WithStartWorkflowOperation[Any, Any](
+            WORKFLOW_NAMES[kind_of(start)],
+            start,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=reuse,
+            **self._options(start),
+        )
         try:
             with _report_missing_attributes():
                 response: Reply = await self._client.execute_update_with_start_workflow(

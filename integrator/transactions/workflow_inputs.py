@@ -1,9 +1,8 @@
 """Convert stored transactions to workflow inputs and workflow states to store records."""
 
 from collections.abc import Awaitable, Callable
-from datetime import date
 from decimal import Decimal
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.psp import registry
@@ -29,12 +28,12 @@ class _CommonFields(TypedDict):
 
 def initial_input(row: TransactionRow) -> AnyInput:
     """Build the input of a transaction that has not started."""
-    return _build_from_row(row, None)
+    return _build_input(row, None)
 
 
 def resume_input(row: TransactionRow, state: AnyState | None = None) -> AnyInput:
     """Build the input that continues from `state`, or from the stored snapshot."""
-    return _build_from_row(row, state.model_dump_json() if state else row.snapshot)
+    return _build_input(row, state or read_state(row.kind, row.snapshot))
 
 
 def input_refresher(store: Store) -> Callable[[AnyInput], Awaitable[AnyInput]]:
@@ -65,79 +64,36 @@ def build_record(
     )
 
 
-def _build_from_row(row: TransactionRow, snapshot: str | None) -> AnyInput:
-    first = read_state(row.kind, row.snapshot)
-    return build_input(
-        merchant_id=row.merchant_id,
-        psp=row.psp,
-        psp_settings_id=row.psp_settings_id,
-        transaction_id=row.transaction_id,
-        external_id=row.external_id,
-        kind=row.kind,
-        role=row.role,
-        currency=row.currency,
-        requested_amount=row.requested_amount,
-        key_window_seconds=registry.get_adapter(row.psp).capabilities.idempotency.window_seconds,
-        related_id=row.related_id,
-        snapshot=snapshot,
-        execute_on=first.due_date if isinstance(first, PaymentState) else None,
-        agreement_id=row.agreement_id,
-    )
-
-
 def read_state(kind: TransactionKind | str, snapshot: str) -> AnyState:
     """Parse a stored snapshot."""
     return STATE_TYPES[TransactionKind(kind)].model_validate_json(snapshot)
 
 
-def build_input(
-    *,
-    merchant_id: str,
-    psp: str,
-    psp_settings_id: str,
-    transaction_id: str,
-    external_id: str | None,
-    kind: TransactionKind | str,
-    role: PublicPaymentProviderRole | str,
-    currency: str,
-    requested_amount: Decimal,
-    key_window_seconds: int,
-    related_id: str | None,
-    snapshot: str | None,
-    execute_on: date | None = None,
-    agreement_id: str | None = None,
-) -> AnyInput:
-    """Build the input of a new transaction (`snapshot` None) or of one continued from a snapshot.
-
-    `related_id` is the preauth a payment captures or the payment a refund refunds. `execute_on`
-    applies to a new payment only; a continued one has it in its snapshot.
-    """
+def _build_input(row: TransactionRow, resume: AnyState | None) -> AnyInput:
+    """Build the input that continues from `resume`, or that of a new transaction if it is None."""
     common = _CommonFields(
-        merchant_id=merchant_id,
-        psp=psp,
-        psp_settings_id=psp_settings_id,
-        transaction_id=transaction_id,
-        external_id=external_id or "",
-        role=PublicPaymentProviderRole.parse(role),
-        currency=currency,
-        requested_amount=requested_amount,
-        key_window_seconds=key_window_seconds,
-        agreement_id=agreement_id,
+        merchant_id=row.merchant_id,
+        psp=row.psp,
+        psp_settings_id=row.psp_settings_id,
+        transaction_id=row.transaction_id,
+        external_id=row.external_id or "",
+        role=PublicPaymentProviderRole.parse(row.role),
+        currency=row.currency,
+        requested_amount=row.requested_amount,
+        key_window_seconds=registry.get_adapter(row.psp).capabilities.idempotency.window_seconds,
+        agreement_id=row.agreement_id,
     )
-    match TransactionKind(kind):
+    match TransactionKind(row.kind):
         case TransactionKind.PREAUTH:
-            preauth = PreauthState.model_validate_json(snapshot) if snapshot else None
-            return PreauthInput(**common, resume=preauth)
+            return PreauthInput(**common, resume=cast(PreauthState | None, resume))
         case TransactionKind.PAYMENT:
-            payment = PaymentState.model_validate_json(snapshot) if snapshot else None
+            payment = cast(PaymentState | None, resume)
+            first = payment or PaymentState.model_validate_json(row.snapshot)
             return PaymentInput(
-                **common,
-                preauth_id=related_id,
-                execute_on=payment.due_date if payment else execute_on,
-                resume=payment,
+                **common, preauth_id=row.related_id, execute_on=first.due_date, resume=payment
             )
         case TransactionKind.REFUND:
-            if related_id is None:
+            if row.related_id is None:
                 raise ValueError("A refund needs the id of its payment: `related_id` is missing.")
-            refund = RefundState.model_validate_json(snapshot) if snapshot else None
-            return RefundInput(**common, payment_id=related_id, resume=refund)
+            refund = cast(RefundState | None, resume)
+            return RefundInput(**common, payment_id=row.related_id, resume=refund)
