@@ -14,8 +14,8 @@ from api import metrics
 from api.auth.access_tokens import AccessTokens
 from api.auth.rate_limits import FailedAuthLimit, RateLimit
 from api.auth.token_usage import TokenUsage
-from api.circuit_breaker import CircuitBreaker
 from api.transactions.response_log import ResponseLog
+from api.transactions.state_reader import StateReader
 from integrator.crypto.keys import KeyRing
 from integrator.egress import outbound_client
 from integrator.observability import tracing
@@ -68,6 +68,7 @@ class Context:
     settings: Settings
     store: Store
     transaction_client: TransactionClient
+    state_reader: StateReader = field(repr=False)
     http: httpx.AsyncClient = field(repr=False)
     temporal_ready: Callable[[], Awaitable[bool]]
     access_tokens: AccessTokens = field(repr=False)
@@ -76,7 +77,6 @@ class Context:
     caller_limit: RateLimit = field(repr=False)
     notification_limit: RateLimit = field(repr=False)
     failed_auth_limit: FailedAuthLimit = field(repr=False)
-    query_breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     background_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     rejected_notifications: Counter[str] = field(default_factory=Counter)
 
@@ -91,17 +91,18 @@ def build_context(
 ) -> Context:
     """Build a context from open connections."""
     return Context(
-        settings,
-        store,
-        transaction_client,
-        http,
-        temporal_ready,
-        AccessTokens(keys, settings.resolved_public_url),
-        TokenUsage(store),
-        ResponseLog(store),
-        RateLimit(settings.rate_limit_per_token),
-        RateLimit(settings.rate_limit_per_notification_route),
-        FailedAuthLimit(settings.rate_limit_unauthenticated),
+        settings=settings,
+        store=store,
+        transaction_client=transaction_client,
+        state_reader=StateReader(store, transaction_client, settings.query_timeout_seconds),
+        http=http,
+        temporal_ready=temporal_ready,
+        access_tokens=AccessTokens(keys, settings.resolved_public_url),
+        token_usage=TokenUsage(store),
+        response_log=ResponseLog(store),
+        caller_limit=RateLimit(settings.rate_limit_per_token),
+        notification_limit=RateLimit(settings.rate_limit_per_notification_route),
+        failed_auth_limit=FailedAuthLimit(settings.rate_limit_unauthenticated),
     )
 
 
@@ -121,7 +122,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         tracing.trace_http(http)
         transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
         context = build_context(settings, keys, store, transaction_client, http, ready)
-        metrics.BREAKER_OPEN.set_function(lambda: context.query_breaker.is_open)
+        metrics.BREAKER_OPEN.set_function(lambda: context.state_reader.breaker.is_open)
         tasks = [
             asyncio.create_task(context.token_usage.run()),
             asyncio.create_task(context.response_log.run()),

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from integrator.contract import InvalidField, PaymentErrorCode, WireError, http_status
+from integrator.contract import PaymentErrorCode, http_status
 from workflows.state import Refusal
 
 RETRY_AFTER_SECONDS = 2
@@ -186,17 +186,6 @@ def raise_if_refused(refusal: Refusal | None) -> None:
     """Raise a state's refusal as an API error."""
     if refusal is not None:
         raise RequestRejected(refusal.code, refusal.message)
-
-
-@contextmanager
-def map_contract_errors() -> Iterator[None]:
-    """Raise errors of reading the contract as API errors."""
-    try:
-        yield
-    except WireError as error:
-        raise MalformedBody(error.message) from error
-    except InvalidField as error:
-        raise RequestRejected(error.code, error.message) from error
 
 
 @contextmanager

@@ -6,8 +6,14 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from api.errors import BodyTooLarge, RequestTimeout, UnsupportedBody, map_contract_errors
-from integrator.contract import json_codec
+from api.errors import (
+    BodyTooLarge,
+    MalformedBody,
+    RequestRejected,
+    RequestTimeout,
+    UnsupportedBody,
+)
+from integrator.contract import InvalidField, WireError, json_codec
 from integrator.contract.base import WireModel
 
 MAX_BODY_BYTES = 256 * 1024
@@ -23,8 +29,12 @@ async def read_model(request: Request, model_type: type[_Model]) -> _Model:
     if not _JSON_TYPE.fullmatch(content_type):
         raise UnsupportedBody
     raw = await read_raw(request)
-    with map_contract_errors():
+    try:
         return json_codec.parse(model_type, raw)
+    except WireError as error:
+        raise MalformedBody(error.message) from error
+    except InvalidField as error:
+        raise RequestRejected(error.code, error.message) from error
 
 
 async def read_raw(request: Request) -> bytes:
@@ -32,17 +42,13 @@ async def read_raw(request: Request) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise BodyTooLarge(MAX_BODY_BYTES)
+    body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-            return await _read_limited(request)
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise BodyTooLarge(MAX_BODY_BYTES)
     except TimeoutError:
         raise RequestTimeout from None
-
-
-async def _read_limited(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge(MAX_BODY_BYTES)
     return bytes(body)

@@ -7,7 +7,8 @@ from api.deps import AdapterDep, CallerDep, ContextDep, RequestedTransactionDep
 from api.openapi import answers, body
 from api.request_body import read_model
 from api.transactions.create import create_transaction
-from api.transactions.responses import get_response
+from api.transactions.create_request import CreateRequest
+from api.transactions.get import get_transaction
 from integrator.contract import PaymentRequest, PaymentResponse
 from workflows.state import TransactionKind
 
@@ -29,11 +30,11 @@ async def post_payment(
     A direct debit is executed on `plannedExecutionDate` and stays Pending until it settles.
     Repeating a request returns its current state and moves no money.
     """
-    payment_request = await read_model(request, PaymentRequest)
-    creation = create_transaction(
-        context, caller.merchant, adapter, payment_request, request.is_disconnected
+    body = await read_model(request, PaymentRequest)
+    create_request = await CreateRequest.load(
+        context, caller.merchant, adapter, body, request.is_disconnected
     )
-    return await context.background_tasks.run_shielded(creation)
+    return await context.background_tasks.run_shielded(create_transaction(create_request))
 
 
 @router.get(
@@ -44,4 +45,4 @@ async def post_payment(
 )
 async def get_payment(context: ContextDep, requested: RequestedTransactionDep) -> Response:
     """The current state of a payment with its refunds and chargebacks; an error if it failed."""
-    return await get_response(context, requested, TransactionKind.PAYMENT)
+    return await get_transaction(context, requested, TransactionKind.PAYMENT)

@@ -8,7 +8,8 @@ from api.openapi import answers, any_body, body
 from api.request_body import read_model, read_raw
 from api.transactions import preauth_actions
 from api.transactions.create import create_transaction
-from api.transactions.responses import get_response
+from api.transactions.create_request import CreateRequest
+from api.transactions.get import get_transaction
 from integrator.contract import (
     FinalizePreauthRequest,
     PaymentCancellationRequest,
@@ -37,11 +38,11 @@ async def post_preauth(
     status is Initiated and `redirectUrl` is where the customer must go. Without it, the stored
     payment data of the agreement is used. Repeating a request returns its current state.
     """
-    preauth_request = await read_model(request, PreauthRequest)
-    creation = create_transaction(
-        context, caller.merchant, adapter, preauth_request, request.is_disconnected
+    body = await read_model(request, PreauthRequest)
+    create_request = await CreateRequest.load(
+        context, caller.merchant, adapter, body, request.is_disconnected
     )
-    return await context.background_tasks.run_shielded(creation)
+    return await context.background_tasks.run_shielded(create_transaction(create_request))
 
 
 @router.post(
@@ -74,7 +75,7 @@ async def finalize_preauth(
 )
 async def get_preauth(context: ContextDep, requested: RequestedTransactionDep) -> Response:
     """The current state of a preauth; an error if it failed."""
-    return await get_response(context, requested, TransactionKind.PREAUTH)
+    return await get_transaction(context, requested, TransactionKind.PREAUTH)
 
 
 @router.post(

@@ -7,7 +7,8 @@ from api.deps import AdapterDep, CallerDep, ContextDep, RequestedTransactionDep
 from api.openapi import answers, body
 from api.request_body import read_model
 from api.transactions.create import create_transaction
-from api.transactions.responses import get_response
+from api.transactions.create_request import CreateRequest
+from api.transactions.get import get_transaction
 from integrator.contract import RefundRequest, RefundResponse
 from workflows.state import TransactionKind
 
@@ -29,11 +30,11 @@ async def post_refund(
     Several refunds of one payment never exceed what it brought in. Repeating a request returns
     its current state and moves no money.
     """
-    refund_request = await read_model(request, RefundRequest)
-    creation = create_transaction(
-        context, caller.merchant, adapter, refund_request, request.is_disconnected
+    body = await read_model(request, RefundRequest)
+    create_request = await CreateRequest.load(
+        context, caller.merchant, adapter, body, request.is_disconnected
     )
-    return await context.background_tasks.run_shielded(creation)
+    return await context.background_tasks.run_shielded(create_transaction(create_request))
 
 
 @router.get(
@@ -44,4 +45,4 @@ async def post_refund(
 )
 async def get_refund(context: ContextDep, requested: RequestedTransactionDep) -> Response:
     """The current state of a refund; an error if it failed."""
-    return await get_response(context, requested, TransactionKind.REFUND)
+    return await get_transaction(context, requested, TransactionKind.REFUND)

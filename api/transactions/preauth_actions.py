@@ -17,7 +17,7 @@ from api.errors import (
     raise_if_refused,
 )
 from api.transactions.responses import build_response
-from api.transactions.state_reader import Reading, read_current, read_transaction
+from api.transactions.state_reader import Reading
 from integrator.contract import (
     PaymentCancellationResponse,
     PaymentCancellationStatus,
@@ -37,7 +37,7 @@ async def cancel(
     context: Context, merchant: Merchant, adapter: Adapter, transaction_id: str
 ) -> Response:
     """Cancel the reservation."""
-    reading = await read_transaction(context, merchant.id, TransactionKind.PREAUTH, transaction_id)
+    reading = await context.state_reader.find(merchant.id, TransactionKind.PREAUTH, transaction_id)
     if reading is None or not isinstance(reading.state, PreauthState):
         raise NotFound("No preauth with this id.")
     if not _method_capability(adapter, reading).cancel:
@@ -52,14 +52,14 @@ async def finalize(
     context: Context, merchant: Merchant, adapter: Adapter, transaction_id: str
 ) -> Response:
     """Ask the PSP for the outcome of the redirect, unless it is known already."""
-    reading = await read_transaction(context, merchant.id, TransactionKind.PREAUTH, transaction_id)
+    reading = await context.state_reader.find(merchant.id, TransactionKind.PREAUTH, transaction_id)
     if reading is None or not isinstance(reading.state, PreauthState):
         raise invalid_data("transactionId does not name a preauth.")
-    if not reading.state.undecided:
-        return await build_response(context, reading)
-    if not _method_capability(adapter, reading).redirect:
-        raise invalid_precondition("The preauth was not made with a redirect.")
-    return await build_response(context, await _finalize(context, reading))
+    if reading.state.undecided:
+        if not _method_capability(adapter, reading).redirect:
+            raise invalid_precondition("The preauth was not made with a redirect.")
+        reading = await _finalize(context, reading)
+    return build_response(reading, await context.state_reader.read_instrument(reading))
 
 
 def _method_capability(adapter: Adapter, reading: Reading) -> MethodCapability:
@@ -96,7 +96,7 @@ async def _resolve_cancel_timeout(context: Context, earlier: Reading) -> Cancell
     Temporal keeps an update in memory until a worker accepts it: before that it may be lost, and
     the caller must repeat the request.
     """
-    reading = await read_current(context, earlier.row)
+    reading = await context.state_reader.read(earlier.row)
     if reading.state.status is PaymentTransactionStatus.Cancelled:
         return Cancellation.Succeeded
     if (
@@ -117,6 +117,5 @@ async def _finalize(context: Context, reading: Reading) -> Reading:
             async with asyncio.timeout(context.settings.sync_budget_seconds):
                 state = await context.transaction_client.finalize(_resume_input(reading))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-        return await read_current(context, row)
-    current_row = await context.store.transaction(row.merchant_id, row.transaction_id)
-    return Reading(current_row or row, state)
+        return await context.state_reader.read(row)
+    return Reading(await context.state_reader.reload(row), state)

@@ -1,17 +1,13 @@
 """Responses of the contract, built from a transaction's state."""
 
-import asyncio
-from collections.abc import Coroutine
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 from starlette.responses import Response
 
-from api.context import Context
 from api.contract_response import contract_response
-from api.errors import NotFound
-from api.transactions.state_reader import Reading, read_current
+from api.transactions.state_reader import Reading
 from integrator.contract import (
     PaymentChargebackItem,
     PaymentChargebackReason,
@@ -26,14 +22,13 @@ from integrator.contract import (
 )
 from integrator.contract.money import InexactAmountError, UnknownCurrencyError, quantize
 from integrator.psp.types import Fact, FactKind
-from integrator.store import Agreement, RequestedTransaction, TransactionRow
+from integrator.store import TransactionRow
 from workflows.state import (
     AnyState,
     Failure,
     PaymentState,
     PreauthState,
     RefundState,
-    TransactionKind,
     TransactionState,
 )
 
@@ -41,68 +36,16 @@ Role = PublicPaymentProviderRole
 ROLES_WITH_DUE_DATE = frozenset({Role.Debit, Role.MobilePay, Role.AmazonPay})
 
 
-async def build_response(context: Context, reading: Reading) -> Response:
-    """Build the response to a POST or GET; a failed transaction is an error each time."""
-    is_failed = reading.state.status is PaymentTransactionStatus.Failed
-    needs_instrument = not is_failed and not isinstance(reading.state, RefundState)
-    return _to_response(
-        reading, await _read_instrument(context, reading.row) if needs_instrument else None
-    )
+def build_response(reading: Reading, instrument: dict[str, Any] | None) -> Response:
+    """Build the response to a POST or GET; a failed transaction is an error each time.
 
-
-async def build_response_from(
-    context: Context,
-    row: TransactionRow,
-    reading: Coroutine[Any, Any, Reading],
-    agreement: Agreement | None = None,
-) -> Response:
-    """Build the response when `reading` is done.
-
-    The agreement of a payment is read meanwhile, unless given: a payment's outcome does not change
-    the agreement, a preauth's does.
+    `instrument` is the payment instrument of the transaction's agreement.
     """
-    if row.kind != TransactionKind.PAYMENT.value:
-        return await build_response(context, await reading)
-    if agreement is not None and agreement.usable:
-        return _to_response(await reading, agreement.instrument)
-    both = asyncio.gather(reading, _read_instrument(context, row), return_exceptions=True)
-    result, instrument = await both  # the start must complete even if the store fails
-    if isinstance(result, BaseException):
-        raise result
-    if isinstance(instrument, BaseException):
-        raise instrument
-    return _to_response(result, instrument)
-
-
-async def get_response(
-    context: Context, requested: RequestedTransaction | None, kind: TransactionKind
-) -> Response:
-    """Build the response to a GET.
-
-    Raises `NotFound` for a malformed id, another kind, or another merchant's transaction.
-    """
-    if requested is None or requested.transaction.kind != kind.value:
-        raise NotFound(f"No {kind.value} with this id.")
-    reading = await read_current(context, requested.transaction)
-    if kind is TransactionKind.PREAUTH:  # its outcome may have changed the agreement
-        return await build_response(context, reading)
-    return _to_response(reading, requested.instrument)
-
-
-def _to_response(reading: Reading, instrument: dict[str, Any] | None) -> Response:
     state = reading.state
     if state.status is PaymentTransactionStatus.Failed:
         error = build_error(state.failure, state.last_updated)
         return contract_response(error, http_status(error.error_code))
     return contract_response(build_body(state, reading.row, instrument))
-
-
-async def _read_instrument(context: Context, row: TransactionRow) -> dict[str, Any] | None:
-    """Return the payment instrument of the transaction's agreement."""
-    if row.agreement_id is None:
-        return None
-    agreement = await context.store.agreement(row.merchant_id, row.agreement_id)
-    return agreement.instrument if agreement else None
 
 
 def build_error(failure: Failure | None, since: datetime) -> PaymentError:

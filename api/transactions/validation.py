@@ -5,10 +5,12 @@ then the transactions it refers to.
 """
 
 import secrets
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
 
 from api import merchant_settings
-from api.context import Context
 from api.errors import (
     RequestRejected,
     ServiceUnavailable,
@@ -16,8 +18,8 @@ from api.errors import (
     invalid_precondition,
     raise_if_refused,
 )
-from api.transactions.state_reader import Reading, read_transaction
-from api.webhook_targets import check_webhook_target
+from api.transactions.create_request import CreateRequest, RequestBody
+from api.transactions.state_reader import Reading
 from integrator.contract import (
     PaymentErrorCode,
     PaymentRequest,
@@ -30,137 +32,109 @@ from integrator.contract import (
 from integrator.psp.errors import BearerRefused
 from integrator.psp.port import Adapter
 from integrator.psp.types import MethodCapability
-from integrator.store import (
-    Agreement,
-    Erased,
-    Merchant,
-    NewAgreement,
-    NewTransaction,
-    RequestLookup,
-)
+from integrator.settings import Settings
+from integrator.store import Erased, Merchant, NewAgreement, NewTransaction
 from workflows.state import PaymentState, PreauthState, RefundState, Refusal, TransactionKind
 
 Role = PublicPaymentProviderRole
-AnyRequest = PreauthRequest | PaymentRequest | RefundRequest
 
 
-async def validate_new(
-    context: Context,
-    merchant: Merchant,
-    adapter: Adapter,
-    request: AnyRequest,
-    lookup: RequestLookup,
-) -> NewTransaction:
+async def validate_new(request: CreateRequest) -> NewTransaction:
     """Validate a new transaction and return its row.
 
     Raises `RequestRejected`, `ServiceUnavailable` and `Erased`.
     """
-    check_webhook_target(request.webhook_target, merchant, context.settings)
-    match request:
-        case PreauthRequest():
-            return await _new_preauth(
-                context, merchant, adapter, _drop_blank_token(request), lookup
-            )
-        case PaymentRequest():
-            return await _new_payment(context, merchant, adapter, request, lookup)
-        case RefundRequest():
-            return await _new_refund(context, merchant, adapter, request, lookup)
+    check_webhook_target(request.body.webhook_target, request.merchant, request.context.settings)
+    match request.body:
+        case PreauthRequest() as body:
+            return await _new_preauth(request, _drop_blank_token(body))
+        case PaymentRequest() as body:
+            return await _new_payment(request, body)
+        case RefundRequest() as body:
+            return await _new_refund(request, body)
 
 
-async def _new_preauth(
-    context: Context,
-    merchant: Merchant,
-    adapter: Adapter,
-    request: PreauthRequest,
-    lookup: RequestLookup,
-) -> NewTransaction:
-    role = request.payment_means_reference.role
-    method = _require_method(adapter, role)
-    if request.is_initial:
-        _check_initial_preauth(adapter, method, request)
-    merchant_settings.parse_saved_settings(adapter, lookup.settings)
-    if not request.is_initial:
-        await _check_agreement(context, merchant, request, lookup.agreement)
-    state = PreauthState(
-        transaction_id=request.transaction_id,
-        external_id=_new_external_id(),
-        role=role,
-        currency=request.currency,
-        requested_amount=request.requested_amount,
-        last_updated=datetime.now(UTC),
-    )
-    agreement = NewAgreement(request.agreement_id, role.name) if request.is_initial else None
+def check_webhook_target(target: str, merchant: Merchant, settings: Settings) -> None:
+    """Refuse an address that could reach into the internal network (SSRF).
+
+    With an allow-list, the merchant's or the global one, the host must be on it. Production
+    accepts only https, and without a list no internal address. The address that a name resolves
+    to is checked when connecting.
+    """
+    parts = urlsplit(target)
+    host = (parts.hostname or "").rstrip(".")
+    allowed = merchant.webhook_hosts or settings.webhook_allowed_hosts
+    if allowed and host not in allowed:
+        raise invalid_data("webhookTarget is not on a host that is allowed.")
+    if settings.profile != "production":
+        return
+    if parts.scheme != "https":
+        raise invalid_data("webhookTarget must be an https URL.")
+    if not allowed and _is_internal(host):
+        raise invalid_data("webhookTarget must be on a public host.")
+
+
+def _is_internal(host: str) -> bool:
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+async def _new_preauth(request: CreateRequest, body: PreauthRequest) -> NewTransaction:
+    role = body.payment_means_reference.role
+    method = _require_method(request.adapter, role)
+    if body.is_initial:
+        _check_initial_preauth(request.adapter, method, body)
+    merchant_settings.parse_saved_settings(request.adapter, request.lookup.settings)
+    if not body.is_initial:
+        await _check_agreement(request, body)
     return _new_transaction(
-        merchant, request, state, agreement_id=request.agreement_id, agreement=agreement
-    )
-
-
-async def _new_payment(
-    context: Context,
-    merchant: Merchant,
-    adapter: Adapter,
-    request: PaymentRequest,
-    lookup: RequestLookup,
-) -> NewTransaction:
-    role = request.payment_means_reference.role
-    method = _require_method(adapter, role)
-    merchant_settings.parse_saved_settings(adapter, lookup.settings)
-    if request.preauth_transaction_id is None:
-        await _check_agreement(context, merchant, request, lookup.agreement)
-    else:
-        await _check_capture(context, merchant, method, request, request.preauth_transaction_id)
-    state = PaymentState(
-        transaction_id=request.transaction_id,
-        external_id=_new_external_id(),
-        role=role,
-        currency=request.currency,
-        requested_amount=request.requested_amount,
-        due_date=_due_date(request),
-        last_updated=datetime.now(UTC),
-    )
-    return _new_transaction(
-        merchant,
         request,
-        state,
-        agreement_id=request.agreement_id,
-        related_id=request.preauth_transaction_id,
+        body,
+        PreauthState(**_state_members(body, role)),
+        agreement_id=body.agreement_id,
+        new_agreement=NewAgreement(body.agreement_id, role.name) if body.is_initial else None,
     )
 
 
-async def _new_refund(
-    context: Context,
-    merchant: Merchant,
-    adapter: Adapter,
-    request: RefundRequest,
-    lookup: RequestLookup,
-) -> NewTransaction:
-    merchant_settings.parse_saved_settings(adapter, lookup.settings)
-    payment_id = request.payment_transaction_id
-    reading = await read_transaction(
-        context, merchant.id, TransactionKind.PAYMENT, payment_id, require_authoritative=True
+async def _new_payment(request: CreateRequest, body: PaymentRequest) -> NewTransaction:
+    role = body.payment_means_reference.role
+    method = _require_method(request.adapter, role)
+    merchant_settings.parse_saved_settings(request.adapter, request.lookup.settings)
+    if body.preauth_transaction_id is None:
+        await _check_agreement(request, body)
+    else:
+        await _check_capture(request, body, method, body.preauth_transaction_id)
+    has_due_date = role is Role.Debit and not body.is_capture
+    due_date = body.planned_execution_date if has_due_date else None
+    return _new_transaction(
+        request,
+        body,
+        PaymentState(**_state_members(body, role), due_date=due_date),
+        agreement_id=body.agreement_id,
+        related_id=body.preauth_transaction_id,
     )
-    if reading is None or not isinstance(reading.state, PaymentState):
+
+
+async def _new_refund(request: CreateRequest, body: RefundRequest) -> NewTransaction:
+    merchant_settings.parse_saved_settings(request.adapter, request.lookup.settings)
+    payment_id = body.payment_transaction_id
+    payment = await _read_related(request, TransactionKind.PAYMENT, payment_id)
+    if payment is None or not isinstance(payment.state, PaymentState):
         raise invalid_data("paymentTransactionId does not name a payment.")
-    if not adapter.capabilities.refunds:
+    if not request.adapter.capabilities.refunds:
         raise invalid_precondition("The PSP does not support refunds.")
     _raise_if_authoritative(
-        reading,
-        reading.state.check_refund(
-            request.requested_amount, request.currency, request.transaction_id
-        ),
+        payment,
+        payment.state.check_refund(body.requested_amount, body.currency, body.transaction_id),
     )
-    state = RefundState(
-        transaction_id=request.transaction_id,
-        external_id=_new_external_id(),
-        role=reading.state.role,
-        currency=request.currency,
-        requested_amount=request.requested_amount,
-        payment_id=payment_id,
-        last_updated=datetime.now(UTC),
-    )
-    agreement_id = reading.row.agreement_id
     return _new_transaction(
-        merchant, request, state, agreement_id=agreement_id, related_id=payment_id
+        request,
+        body,
+        RefundState(**_state_members(body, payment.state.role), payment_id=payment_id),
+        agreement_id=payment.row.agreement_id,
+        related_id=payment_id,
     )
 
 
@@ -204,26 +178,16 @@ def _check_initial_preauth(
             raise invalid_data(f"paymentMeansReference.{name} is required.")
 
 
-async def _check_agreement(
-    context: Context,
-    merchant: Merchant,
-    request: PreauthRequest | PaymentRequest,
-    agreement: Agreement | None,
-) -> None:
+async def _check_agreement(request: CreateRequest, body: PreauthRequest | PaymentRequest) -> None:
+    agreement = request.lookup.agreement
     if agreement is None:
         raise invalid_data("agreementId does not name an agreement.")
-    if agreement.role != request.payment_means_reference.role.name:
+    if agreement.role != body.payment_means_reference.role.name:
         raise invalid_data(f"The agreement is for {agreement.role}.")
     if agreement.erased:
         raise Erased(agreement.agreement_id)
     if not agreement.usable:
-        preauth = await read_transaction(
-            context,
-            merchant.id,
-            TransactionKind.PREAUTH,
-            agreement.transaction_id,
-            require_authoritative=True,
-        )
+        preauth = await _read_related(request, TransactionKind.PREAUTH, agreement.transaction_id)
         if preauth is not None and preauth.state.status is PaymentTransactionStatus.Succeeded:
             raise ServiceUnavailable  # the store is updated in a moment
         message = "No preauth of the agreement has succeeded."
@@ -232,30 +196,34 @@ async def _check_agreement(
 
 
 async def _check_capture(
-    context: Context,
-    merchant: Merchant,
-    method: MethodCapability,
-    request: PaymentRequest,
-    preauth_id: str,
+    request: CreateRequest, body: PaymentRequest, method: MethodCapability, preauth_id: str
 ) -> None:
-    reading = await read_transaction(
-        context, merchant.id, TransactionKind.PREAUTH, preauth_id, require_authoritative=True
-    )
-    if reading is None or not isinstance(reading.state, PreauthState):
+    preauth = await _read_related(request, TransactionKind.PREAUTH, preauth_id)
+    if preauth is None or not isinstance(preauth.state, PreauthState):
         raise invalid_data("preauthTransactionId does not name a preauth.")
-    if reading.state.role is not request.payment_means_reference.role:
-        raise invalid_data(f"The preauth is for {reading.state.role.name}.")
-    if reading.row.agreement_id != request.agreement_id:
+    if preauth.state.role is not body.payment_means_reference.role:
+        raise invalid_data(f"The preauth is for {preauth.state.role.name}.")
+    if preauth.row.agreement_id != body.agreement_id:
         raise invalid_precondition("The preauth belongs to another agreement.")
-    if reading.row.erased:
-        raise Erased(request.agreement_id)
+    if preauth.row.erased:
+        raise Erased(body.agreement_id)
     if not method.capture:
-        raise invalid_precondition(f"There is nothing to capture for {reading.state.role.name}.")
+        raise invalid_precondition(f"There is nothing to capture for {preauth.state.role.name}.")
     _raise_if_authoritative(
-        reading,
-        reading.state.check_capture(
-            request.requested_amount, request.currency, request.transaction_id
-        ),
+        preauth,
+        preauth.state.check_capture(body.requested_amount, body.currency, body.transaction_id),
+    )
+
+
+async def _read_related(
+    request: CreateRequest, kind: TransactionKind, transaction_id: str
+) -> Reading | None:
+    """Return the state of a transaction that the request refers to, from its workflow if possible.
+
+    A refusal is permanent, so the store's state alone does not do.
+    """
+    return await request.context.state_reader.find(
+        request.merchant.id, kind, transaction_id, require_authoritative=True
     )
 
 
@@ -270,38 +238,41 @@ def _raise_if_authoritative(reading: Reading | None, refusal: Refusal | None) ->
     raise_if_refused(refusal)
 
 
-def _due_date(request: PaymentRequest) -> date | None:
-    is_debit = request.payment_means_reference.role is Role.Debit
-    return request.planned_execution_date if is_debit and not request.is_capture else None
-
-
-def _new_external_id() -> str:
-    return secrets.token_hex(12)
+def _state_members(body: RequestBody, role: Role) -> dict[str, Any]:
+    """Return the members that the first state of every kind of transaction has."""
+    return {
+        "transaction_id": body.transaction_id,
+        "external_id": secrets.token_hex(12),
+        "role": role,
+        "currency": body.currency,
+        "requested_amount": body.requested_amount,
+        "last_updated": datetime.now(UTC),
+    }
 
 
 def _new_transaction(
-    merchant: Merchant,
-    request: AnyRequest,
+    request: CreateRequest,
+    body: RequestBody,
     state: PreauthState | PaymentState | RefundState,
     *,
     agreement_id: str | None,
     related_id: str | None = None,
-    agreement: NewAgreement | None = None,
+    new_agreement: NewAgreement | None = None,
 ) -> NewTransaction:
     return NewTransaction(
-        merchant_id=merchant.id,
+        merchant_id=request.merchant.id,
         transaction_id=state.transaction_id,
         kind=state.kind.value,
-        fingerprint=json_codec.fingerprint(request),
-        psp=merchant.psp,
-        psp_settings_id=merchant.psp_settings_id,
+        fingerprint=json_codec.fingerprint(body),
+        psp=request.merchant.psp,
+        psp_settings_id=request.merchant.psp_settings_id,
         role=state.role.name,
         currency=state.currency,
         requested_amount=state.requested_amount,
-        request=request.model_dump(mode="json", by_alias=True, exclude_none=True),
+        request=body.model_dump(mode="json", by_alias=True, exclude_none=True),
         external_id=state.external_id,
         agreement_id=agreement_id,
         related_id=related_id,
         snapshot=state.model_dump_json(),
-        agreement=agreement,
+        agreement=new_agreement,
     )

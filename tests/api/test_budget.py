@@ -11,6 +11,7 @@ from temporalio.service import RPCStatusCode
 
 from api.context import Context
 from api.transactions.create import create_transaction
+from api.transactions.create_request import CreateRequest
 from integrator.contract import PreauthRequest, json_codec
 from integrator.psp.types import RedirectRequired
 from integrator.settings import Settings
@@ -244,8 +245,9 @@ async def test_the_outcome_for_a_disconnected_caller_is_notified(
     async def is_disconnected() -> bool:
         return True
 
-    request = json_codec.validate(PreauthRequest, preauth(requestedAmount="119.00"))
-    response = await create_transaction(context, merchant, adapter, request, is_disconnected)
+    body = json_codec.validate(PreauthRequest, preauth(requestedAmount="119.00"))
+    request = await CreateRequest.load(context, merchant, adapter, body, is_disconnected)
+    response = await create_transaction(request)
     assert response.status_code == 200
     assert transaction_client.calls == ["create", "caller_detached"]
 
@@ -297,7 +299,7 @@ class TestReads:
             response = await client.get(path)
             assert response.json()["status"] == "Succeeded"
         assert transaction_client.calls == ["state"]
-        assert context.query_breaker.is_open
+        assert context.state_reader.breaker.is_open
 
     @pytest.mark.parametrize(
         ("error", "trips"),
@@ -325,7 +327,7 @@ class TestReads:
         transaction_client.before["state"] = fail
         response = await client.get(f"/api/Payment/{body['transactionId']}")
         assert response.json()["status"] == "Succeeded"
-        assert context.query_breaker.is_open is trips
+        assert context.state_reader.breaker.is_open is trips
 
     async def test_a_final_state_is_not_queried(
         self, client: httpx.AsyncClient, transaction_client: FakeTransactionClient

@@ -52,7 +52,7 @@ async def test_a_refusal_queries_the_workflow_even_if_the_breaker_is_open(
     context: Context,
 ) -> None:
     payment_id = await _create_pending_payment(client, transaction_client, factory)
-    context.query_breaker.trip()
+    context.state_reader.breaker.trip()
     response = await client.post("/api/Refund", json=refund(payment_id))
     assert_error(response, 500, "InvalidPreconditions")
 
