@@ -22,6 +22,7 @@ from integrator.observability import tracing
 from integrator.settings import Settings
 from integrator.store import Store
 from integrator.temporal.client import connect, watch_api_key_file
+from integrator.transactions.notification_delivery import NotificationDelivery
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import input_refresher
 
@@ -69,6 +70,7 @@ class Context:
     store: Store
     transaction_client: TransactionClient
     state_reader: StateReader = field(repr=False)
+    notification_delivery: NotificationDelivery = field(repr=False)
     http: httpx.AsyncClient = field(repr=False)
     temporal_ready: Callable[[], Awaitable[bool]]
     access_tokens: AccessTokens = field(repr=False)
@@ -95,6 +97,7 @@ def build_context(
         store=store,
         transaction_client=transaction_client,
         state_reader=StateReader(store, transaction_client, settings.query_timeout_seconds),
+        notification_delivery=NotificationDelivery(store, transaction_client),
         http=http,
         temporal_ready=temporal_ready,
         access_tokens=AccessTokens(keys, settings.resolved_public_url),

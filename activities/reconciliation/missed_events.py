@@ -7,7 +7,7 @@ from activities.reconciliation.psp_account import PspAccount
 from activities.reconciliation.time_slice import TimeSlice
 from integrator.psp.types import ListedEvent, NotificationEvent
 from integrator.store.database import Store
-from integrator.transactions import notification_inbox
+from integrator.transactions.notification_delivery import NotificationDelivery, NotificationMessage
 from integrator.transactions.transaction_client import TransactionClient
 from workflows.messages import StepReport
 
@@ -19,7 +19,7 @@ class MissedEventImport:
 
     def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
         self._store = store
-        self._transaction_client = transaction_client
+        self._delivery = NotificationDelivery(store, transaction_client)
 
     async def run(self, account: PspAccount, time_slice: TimeSlice) -> StepReport:
         """Continue where the last run stopped; the cursor is stored after every page."""
@@ -63,12 +63,10 @@ class MissedEventImport:
     async def _store_and_deliver(
         self, account: PspAccount, event: ListedEvent, notification_event: NotificationEvent
     ) -> None:
-        message = notification_inbox.NotificationMessage(account.merchant, "listed", event.raw)
-        stored = await notification_inbox.store_event(self._store, message, notification_event)
-        # Its notification may have arrived meanwhile.
-        if await notification_inbox.is_undelivered(self._store, stored.id):
-            try:
-                await notification_inbox.deliver(self._store, self._transaction_client, stored)
-            except (ValueError, LookupError) as error:
-                # Only this event is at fault, no outage: it stays stored and blocks no other.
-                log.error("Event %d cannot be delivered: %s", stored.id, type(error).__name__)
+        message = NotificationMessage(account.merchant, "listed", event.raw)
+        stored = await self._delivery.store(message, notification_event)
+        try:
+            await self._delivery.deliver(stored)
+        except (ValueError, LookupError) as error:
+            # Only this event is at fault, no outage: it stays stored and blocks no other.
+            log.error("Event %d cannot be delivered: %s", stored.id, type(error).__name__)

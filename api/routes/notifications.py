@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from api import notifications
 from api.auth.rate_limits import client_address
 from api.deps import ContextDep
 from api.errors import InvalidSignature, NotFound
 from api.openapi import failures
 from api.request_body import read_raw
+from api.transactions import notifications
 
 router = APIRouter(tags=["Notifications"])
 

@@ -96,6 +96,21 @@ async def test_a_notification_is_stored_and_signalled(
     assert start.resume.status.name == "Pending"
 
 
+async def test_the_settings_are_read_once(
+    psp: NotificationSender, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_settings = store.settings
+    merchant_ids: list[str] = []
+
+    async def count(merchant_id: str) -> dict[str, str] | None:
+        merchant_ids.append(merchant_id)
+        return await read_settings(merchant_id)
+
+    monkeypatch.setattr(store, "settings", count)
+    assert (await psp.send(event())).status_code == 200
+    assert merchant_ids == [MERCHANT]
+
+
 @pytest.mark.parametrize("path", ["/NOTIFICATIONS", "/api/Notifications"])
 async def test_the_path_is_case_insensitive(psp: NotificationSender, path: str) -> None:
     psp.path = psp.path.replace("/api/notifications", path)
@@ -125,7 +140,8 @@ async def test_an_invalid_signature_is_only_counted(
     assert rows.count() == stored
     assert transaction_client.calls == []
     assert context.rejected_notifications == {"fake": 1}
-    assert [r.levelno for r in caplog.records if r.name == "api.notifications"] == [logging.WARNING]
+    (record,) = [r for r in caplog.records if r.name == "api.transactions.notifications"]
+    assert record.levelno == logging.WARNING
     assert "secret-reference" not in caplog.text
 
 
@@ -247,7 +263,7 @@ async def test_a_notification_stays_stored_while_temporal_is_unavailable(
     failure: str,
 ) -> None:
     await create_open_preauth(factory, transaction_client)
-    monkeypatch.setattr("api.notifications.SIGNAL_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("api.transactions.notifications.SIGNAL_TIMEOUT_SECONDS", 0.05)
 
     async def fail() -> None:
         if failure == "slow":

@@ -126,7 +126,7 @@ def change_not_announced() -> None:
 @bug
 def notification_dropped() -> None:
     """Respond to a PSP notification with 200 and discard it."""
-    from api import notifications
+    from api.transactions import notifications
 
     async def discard(*_: Any) -> None:
         return

@@ -21,8 +21,7 @@ from integrator.psp.errors import NotificationRejected
 from integrator.psp.port import Adapter
 from integrator.psp.types import NotificationEvent
 from integrator.store import Merchant
-from integrator.transactions import notification_inbox
-from integrator.transactions.notification_inbox import StoredEvent
+from integrator.transactions.notification_delivery import NotificationMessage
 
 log = logging.getLogger(__name__)
 
@@ -38,44 +37,52 @@ async def receive(
     context: Context, psp: str, psp_settings_id: str, headers: Mapping[str, str], raw: bytes
 ) -> None:
     """Verify, store and deliver a notification. Once this returns it is stored."""
-    merchant, adapter = await _resolve_account(context, psp, psp_settings_id)
+    merchant, adapter, settings = await _find_account(context, psp, psp_settings_id)
     await context.notification_limit.acquire(merchant.psp_settings_id)
-    events = await _parse_events(context, merchant, adapter, headers, raw)
-    message = notification_inbox.NotificationMessage(merchant, "notification", raw, headers)
-    NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(events))
-    stored_events = [
-        await notification_inbox.store_event(context.store, message, event)
-        for event in events
-        if event.relevant
-    ]
+    events = _verify(context, merchant, adapter, settings, headers, raw)
+    message = NotificationMessage(merchant, "notification", raw, headers)
+    delivery = context.notification_delivery
+    stored_events = [await delivery.store(message, event) for event in events if event.relevant]
     for stored_event in stored_events:
-        if not await notification_inbox.is_undelivered(context.store, stored_event.id):
-            continue
-        if not await _deliver(context, stored_event):
+        try:
+            async with asyncio.timeout(SIGNAL_TIMEOUT_SECONDS):
+                await delivery.deliver(stored_event)
+        except (TimeoutError, RuntimeError, RPCError) as error:
+            log.warning(
+                "Notification %d was not delivered and will be retried: %s",
+                stored_event.id,
+                type(error).__name__,
+            )
             return  # Temporal is unavailable: the remaining ones would time out as well
 
 
-async def _resolve_account(
+async def _find_account(
     context: Context, psp: str, psp_settings_id: str
-) -> tuple[Merchant, Adapter]:
+) -> tuple[Merchant, Adapter, Mapping[str, str]]:
+    """Return the merchant that the address belongs to, with its adapter and PSP settings."""
     if not (_PSP_NAME.fullmatch(psp) and _SETTINGS_ID.fullmatch(psp_settings_id)):
         raise NotFound("No such notification address.")
     merchant = await context.store.merchant_by_settings(psp, psp_settings_id)
-    if merchant is None or await context.store.settings(merchant.id) is None:
+    settings = await context.store.settings(merchant.id) if merchant is not None else None
+    if merchant is None or settings is None:
         raise NotFound("No such notification address.")
     log_setup.bind(merchant=merchant.id, psp=merchant.psp)
-    return merchant, registry.get_adapter(psp)
+    return merchant, registry.get_adapter(psp), settings
 
 
-async def _parse_events(
-    context: Context, merchant: Merchant, adapter: Adapter, headers: Mapping[str, str], raw: bytes
+def _verify(
+    context: Context,
+    merchant: Merchant,
+    adapter: Adapter,
+    settings: Mapping[str, str],
+    headers: Mapping[str, str],
+    raw: bytes,
 ) -> list[NotificationEvent]:
-    settings = merchant_settings.parse_saved_settings(
-        adapter, await context.store.settings(merchant.id)
-    )
+    """Return the events of a notification whose signature is valid; raise `InvalidSignature`."""
+    parsed_settings = merchant_settings.parse_saved_settings(adapter, settings)
     try:
-        events = adapter.parse_notification(settings, headers, raw, datetime.now(UTC))
-        return [_require_storable(event) for event in events]
+        events = adapter.parse_notification(parsed_settings, headers, raw, datetime.now(UTC))
+        accepted = [_require_storable(event) for event in events]
     except NotificationRejected as error:
         context.rejected_notifications[merchant.psp] += 1
         NOTIFICATIONS.labels(merchant.psp, "rejected").inc()
@@ -87,6 +94,8 @@ async def _parse_events(
             error,
         )
         raise InvalidSignature from error
+    NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(accepted))
+    return accepted
 
 
 def _require_storable(event: NotificationEvent) -> NotificationEvent:
@@ -96,20 +105,3 @@ def _require_storable(event: NotificationEvent) -> NotificationEvent:
     ):
         raise NotificationRejected("An id contains characters that cannot be stored")
     return event
-
-
-async def _deliver(context: Context, stored_event: StoredEvent) -> bool:
-    """Deliver to the transaction; False if Temporal is unavailable (the event stays stored)."""
-    try:
-        async with asyncio.timeout(SIGNAL_TIMEOUT_SECONDS):
-            await notification_inbox.deliver(
-                context.store, context.transaction_client, stored_event
-            )
-    except (TimeoutError, RuntimeError, RPCError) as error:
-        log.warning(
-            "Notification %d was not delivered and will be retried: %s",
-            stored_event.id,
-            type(error).__name__,
-        )
-        return False
-    return True

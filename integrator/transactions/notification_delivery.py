@@ -1,0 +1,106 @@
+"""Store a PSP's events and deliver them to their transactions.
+
+The same for events sent by the PSP and for events read from its list of events.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from integrator.contract import PaymentTransactionStatus
+from integrator.contract.ids import is_transaction_id
+from integrator.psp.types import Approved, NotificationEvent
+from integrator.store import Merchant, NewNotification, NotificationSource, Store, TransactionRow
+from integrator.transactions.transaction_client import TransactionClient
+from integrator.transactions.workflow_inputs import read_state, resume_input
+from workflows.messages import NotificationSignal
+
+
+@dataclass(frozen=True)
+class NotificationMessage:
+    """A received message: the transaction's workflow parses `raw` again, according to `source`."""
+
+    merchant: Merchant
+    source: NotificationSource
+    raw: bytes = field(repr=False)
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event stored under `id` and its transaction, if known; a repeated one is not new."""
+
+    id: int
+    is_new: bool
+    event: NotificationEvent
+    transaction: TransactionRow | None
+
+
+class NotificationDelivery:
+    """Stores events and signals their transactions."""
+
+    def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
+        self._store = store
+        self._transaction_client = transaction_client
+
+    async def store(self, message: NotificationMessage, event: NotificationEvent) -> StoredEvent:
+        """Store one event of a message; an existing one stays unchanged."""
+        merchant = message.merchant
+        transaction = await self._store.find_transaction(
+            merchant.id, psp=merchant.psp, reference=event.reference, psp_ids=event.psp_ids
+        )
+        id, is_new = await self._store.store_notification(
+            NewNotification(
+                psp_settings_id=merchant.psp_settings_id,
+                event_id=event.event_id,
+                merchant_id=merchant.id,
+                raw=message.raw,
+                psp_ids=event.psp_ids,
+                headers=message.headers,
+                transaction_id=transaction.transaction_id if transaction else _own_reference(event),
+                source=message.source,
+                agreement_id=transaction.agreement_id if transaction else None,
+            )
+        )
+        return StoredEvent(id, is_new, event, transaction)
+
+    async def deliver(self, stored: StoredEvent) -> None:
+        """Signal the transaction unless it received the event before or its state includes it.
+
+        Raises what the transaction client raises; then the event stays undelivered.
+        """
+        if not stored.is_new and not await self._is_undelivered(stored.id):
+            return
+        if stored.transaction is None:
+            await self._store.set_notification_state(stored.id, "parked")
+            return
+        transaction_id = stored.transaction.transaction_id
+        if _state_includes(stored.event, stored.transaction):
+            await self._store.set_notification_state(
+                stored.id, "known", transaction_id=transaction_id
+            )
+            return
+        signal = NotificationSignal(notification_id=stored.id, event_id=stored.event.event_id)
+        await self._transaction_client.notify(resume_input(stored.transaction), signal)
+        await self._store.set_notification_state(
+            stored.id, "signalled", transaction_id=transaction_id
+        )
+
+    async def _is_undelivered(self, id: int) -> bool:
+        row = await self._store.notification(id)
+        return row is not None and row.state in ("stored", "parked")
+
+
+def _own_reference(event: NotificationEvent) -> str | None:
+    """Return the reference if it has our format: the event may precede its transaction's row."""
+    return event.reference if event.reference and is_transaction_id(event.reference) else None
+
+
+def _state_includes(event: NotificationEvent, transaction: TransactionRow) -> bool:
+    """Check whether the stored state includes the event; facts only grow: an old state will do."""
+    if event.result is None:
+        return False
+    state = read_state(transaction.kind, transaction.snapshot)
+    brings_instrument = isinstance(event.result, Approved) and event.result.instrument is not None
+    if brings_instrument and state.status is not PaymentTransactionStatus.Succeeded:
+        return False
+    return state.already_includes(event.result)
