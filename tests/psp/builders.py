@@ -1,4 +1,4 @@
-"""Calls of the port and objects of the sandbox PSP, with defaults that fit together."""
+"""Builders of port calls and sandbox PSP objects, with matching defaults."""
 
 import hashlib
 import hmac
@@ -28,7 +28,7 @@ def reference() -> str:
     return f"20260115-{uuid4().hex[:24]}"
 
 
-def _call(ref: str | None, amount: str, currency: str, role: Role, key: str | None) -> Any:
+def _call_fields(ref: str | None, amount: str, currency: str, role: Role, key: str | None) -> Any:
     ref = ref or reference()
     return {
         "reference": ref,
@@ -55,7 +55,7 @@ def authorize(
         "abort_url": "https://shop.example/abort",
         "payer": Payer(name="Mia Kern", email="mia.kern@example.org", language="DE"),
     }
-    common = _call(ref, amount, currency, role, key)
+    common = _call_fields(ref, amount, currency, role, key)
     return Authorize(**common, initial=initial, **{**urls, **values})
 
 
@@ -74,34 +74,41 @@ def charge(
     instrument: Instrument = CARD,
     **values: Any,
 ) -> Charge:
-    return Charge(**_call(ref, amount, currency, role, key), instrument=instrument, **values)
+    return Charge(**_call_fields(ref, amount, currency, role, key), instrument=instrument, **values)
 
 
 def capture(
     amount: str = "119.00",
     *,
-    of: str = "auth_1",
+    authorization_id: str = "auth_1",
     ref: str | None = None,
     key: str | None = None,
 ) -> Capture:
-    return Capture(**_call(ref, amount, "EUR", Role.CreditCard, key), authorization_id=of)
+    return Capture(
+        **_call_fields(ref, amount, "EUR", Role.CreditCard, key), authorization_id=authorization_id
+    )
 
 
-def void(of: str = "auth_1", *, ref: str | None = None, key: str | None = None) -> Void:
-    return Void(**_call(ref, "119.00", "EUR", Role.CreditCard, key), authorization_id=of)
+def void(
+    authorization_id: str = "auth_1", *, ref: str | None = None, key: str | None = None
+) -> Void:
+    return Void(
+        **_call_fields(ref, "119.00", "EUR", Role.CreditCard, key),
+        authorization_id=authorization_id,
+    )
 
 
 def refund(
     amount: str = "19.00",
     *,
-    of: str = "ch_1",
+    payment_id: str = "ch_1",
     ref: str | None = None,
     currency: str = "EUR",
     key: str | None = None,
     text: str | None = None,
 ) -> Refund:
-    common = _call(ref, amount, currency, Role.CreditCard, key)
-    return Refund(**common, payment_psp_id=of, text=text)
+    common = _call_fields(ref, amount, currency, Role.CreditCard, key)
+    return Refund(**common, payment_psp_id=payment_id, text=text)
 
 
 def lookup(
@@ -213,16 +220,18 @@ def mandate_json(status: str = "active", **values: Any) -> dict[str, Any]:
     }
 
 
-def failure(code: str, message: str = "No.") -> dict[str, str]:
+def failure_json(code: str, message: str = "No.") -> dict[str, str]:
     return {"code": code, "message": message}
 
 
-def event(kind: str, data: dict[str, Any], **values: Any) -> bytes:
+def event_json(kind: str, data: dict[str, Any], **values: Any) -> bytes:
     body = {"id": "evt_1", "type": kind, "created_at": EXPIRES, "sequence": 7, "data": data}
     return json.dumps({**body, **values}).encode()
 
 
-def signed(body: bytes, *, at: datetime = NOW, secret: str = SETTINGS["WebhookSecret"]) -> str:
+def build_signature(
+    body: bytes, *, at: datetime = NOW, secret: str = SETTINGS["WebhookSecret"]
+) -> str:
     seconds = int(at.timestamp())
     message = f"{seconds}.".encode() + body
     digest = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()

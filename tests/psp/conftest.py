@@ -1,4 +1,4 @@
-"""The sandbox PSP as a process of its own, and a merchant with an account there."""
+"""Fixtures: a running sandbox PSP, and a merchant with an account there."""
 
 import os
 import socket
@@ -30,7 +30,7 @@ START_SECONDS = 60
 
 @dataclass
 class Merchant:
-    """One account at the PSP, and the levers to play its customers."""
+    """Account at the PSP, with the actions of its customers."""
 
     url: str
     http: httpx.AsyncClient
@@ -38,32 +38,32 @@ class Merchant:
     connection: Connection
     adapter: SandboxAdapter
 
-    async def control(self, path: str, **body: Any) -> Any:
-        """Pull one of the PSP's levers."""
+    async def call_control(self, path: str, **body: Any) -> Any:
+        """Call the PSP's control API."""
         response = await self.http.post(f"{self.url}/_control/{path}", json=body)
         response.raise_for_status()
         return response.json() if response.content else None
 
-    async def register(self, webhook_url: str) -> None:
-        """Have webhooks sent to this address."""
-        await put_account(self.http, self.url, self.settings, webhook_url)
+    async def register_webhook(self, webhook_url: str) -> None:
+        """Set the URL of the account's webhooks."""
+        await create_account(self.http, self.url, self.settings, webhook_url)
 
-    async def stored_card(self, number: str = "4242424242424242") -> Instrument:
-        """A card the customer has entered some time ago."""
+    async def create_stored_card(self, number: str = "4242424242424242") -> Instrument:
+        """Store a card for a customer."""
         key = self.settings.api_key.get_secret_value()
-        stored = await self.control("payment_methods", api_key=key, card=number)
+        stored = await self.call_control("payment_methods", api_key=key, card=number)
         token = {"payment_method": stored["id"], "customer": stored["customer"]}
         return Instrument(token=token, bearer={})
 
-    async def visit(self, url: str, number: str | None = "4242424242424242") -> None:
-        """Pay on the hosted page, or cancel."""
+    async def visit_page(self, url: str, number: str | None = "4242424242424242") -> None:
+        """Pay on the hosted page, or cancel if `number` is None."""
         card = {"card_number": number, "holder": "Mia Kern", "expiry": "12/30", "cvc": "123"}
         form = {"action": "cancel"} if number is None else {"action": "pay", **card}
         response = await self.http.post(url, data=form)
         assert response.is_redirect
 
-    async def booked(self, reference: str) -> list[tuple[str, str]]:
-        """(kind, amount) of every movement in the PSP's ledger."""
+    async def list_bookings(self, reference: str) -> list[tuple[str, str]]:
+        """Return kind and amount of every movement in the PSP's ledger."""
         params = {"reference": reference}
         response = await self.http.get(f"{self.url}/_control/ledger", params=params)
         return [(entry["kind"], f"{entry['amount']:.2f}") for entry in response.json()["entries"]]
@@ -71,7 +71,7 @@ class Merchant:
 
 @pytest.fixture(scope="session")
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of a running sandbox PSP."""
+    """Start a sandbox PSP and return its base URL."""
     folder = tmp_path_factory.mktemp("sandbox")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -91,7 +91,7 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            _await_health(url, process, log)
+            _wait_until_healthy(url, process, log)
             yield url
         finally:
             process.terminate()
@@ -100,23 +100,23 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    """A client as the worker has one."""
+    """Return an HTTP client configured like the worker's."""
     async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture
 async def merchant(sandbox_url: str, http: httpx.AsyncClient) -> Merchant:
-    """A merchant of the sandbox PSP, all by itself."""
+    """Return a new merchant of the sandbox PSP."""
     name = uuid4().hex
     settings = builders.settings(ApiKey=f"sk_sandbox_{name}", WebhookSecret=f"whsec_{name}")
-    await put_account(http, sandbox_url, settings, None)
+    await create_account(http, sandbox_url, settings, None)
     config = SandboxConfig.model_construct(url=HttpUrl(sandbox_url), port=0)
     adapter = SandboxAdapter(config)
     return Merchant(sandbox_url, http, settings, adapter.connect(settings, http), adapter)
 
 
-async def put_account(
+async def create_account(
     http: httpx.AsyncClient, url: str, settings: SandboxSettings, webhook_url: str | None
 ) -> None:
     account = {
@@ -127,7 +127,7 @@ async def put_account(
     (await http.put(f"{url}/_control/accounts", json=account)).raise_for_status()
 
 
-def _await_health(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:

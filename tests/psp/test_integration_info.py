@@ -1,4 +1,4 @@
-"""The declared capability sheet and settings model in the words of the contract."""
+"""IntegrationInfo and settings form, derived from an adapter's declarations."""
 
 import json
 from decimal import Decimal
@@ -12,9 +12,9 @@ from integrator.psp import registry
 from integrator.psp.integration_info import (
     SettingsRefused,
     build_integration_info,
+    build_settings_response,
     parse_settings,
     setting_keys,
-    build_settings_response,
 )
 from integrator.psp.port import Adapter
 from integrator.psp.sandbox import ADAPTER, SandboxAdapter
@@ -33,7 +33,7 @@ class OtherSettings(BaseModel):
 
 
 class OtherAdapter(SandboxAdapter):
-    """Everything the sandbox does not have."""
+    """Adapter with the capabilities that the sandbox lacks."""
 
     settings_model: type[BaseModel] = OtherSettings
     capabilities = Capabilities(
@@ -54,13 +54,13 @@ class OtherAdapter(SandboxAdapter):
 OTHER = OtherAdapter()
 
 
-def as_json(model: BaseModel) -> dict[str, object]:
+def to_json(model: BaseModel) -> dict[str, object]:
     wire = json.loads(model.model_dump_json(by_alias=True, exclude_none=True))
     return cast(dict[str, object], wire)
 
 
 def test_integration_info_of_the_sandbox() -> None:
-    info = as_json(build_integration_info(ADAPTER))
+    info = to_json(build_integration_info(ADAPTER))
     info["creditCardMethodInfo"] = {
         **cast(dict[str, object], info["creditCardMethodInfo"]),
         "defaultPreauthAmount": "read below",
@@ -107,7 +107,7 @@ def test_integration_info_of_the_sandbox() -> None:
     }
 
 
-def test_a_minimum_of_zero_is_not_the_same_as_none() -> None:
+def test_a_default_preauth_amount_of_zero_is_kept() -> None:
     card = build_integration_info(ADAPTER).credit_card_method_info
     assert card is not None
     assert card.default_preauth_amount == Decimal(0)
@@ -121,11 +121,11 @@ def test_integration_info_of_other_roles() -> None:
     assert info.black_label_method_info.use_capture_preauth
     assert info.autogiro_method_info is not None
     assert info.autogiro_method_info.use_cancel_preauth
-    slip = info.betalingsservice_method_info
-    assert slip is not None
-    assert slip.support_external_mandate_reference
-    assert slip.supported_external_mandate_reference_size == 35
-    assert slip.unconfirmed_ledger_for_refund
+    betalingsservice = info.betalingsservice_method_info
+    assert betalingsservice is not None
+    assert betalingsservice.support_external_mandate_reference
+    assert betalingsservice.supported_external_mandate_reference_size == 35
+    assert betalingsservice.unconfirmed_ledger_for_refund
     assert not info.requires_return_url
     assert not info.has_support_initial_bearer
     assert not info.support_refunds
@@ -145,7 +145,7 @@ def test_setting_keys_keep_the_order_of_the_form() -> None:
     assert setting_keys(ADAPTER) == ["ApiKey", "WebhookSecret"]
 
 
-def test_parse_settings_trims_and_ignores_what_it_does_not_know() -> None:
+def test_parse_settings_trims_values_and_ignores_unknown_keys() -> None:
     parsed = parse_settings(ADAPTER, {**SETTINGS, "ApiKey": "  sk_1\n", "Extra": "x"})
     assert isinstance(parsed, SandboxSettings)
     assert parsed.api_key.get_secret_value() == "sk_1"
@@ -171,7 +171,7 @@ def test_optional_settings_may_stay_blank() -> None:
         (OTHER, {"MerchantId": "m", "Mode": "live", "count": "geheim"}, "'count' is not valid."),
     ],
 )
-def test_refused_settings_name_the_key_and_no_value(
+def test_invalid_settings_name_the_key_and_no_value(
     adapter: Adapter, values: dict[str, str], message: str
 ) -> None:
     with pytest.raises(SettingsRefused) as refusal:
@@ -194,13 +194,13 @@ def test_refused_settings_name_the_key_and_no_value(
     ],
 )
 def test_settings_response(roles: tuple[Role, ...], flags: set[str]) -> None:
-    body = as_json(build_settings_response(SettingsCheck(roles=frozenset(roles))))
+    body = to_json(build_settings_response(SettingsCheck(roles=frozenset(roles))))
     assert len(body) == 7
     assert {name for name, valid in body.items() if valid} == flags
 
 
-def test_the_registry_finds_the_sandbox() -> None:
+def test_the_registry_returns_the_sandbox() -> None:
     assert registry.get_adapter("sandbox") is ADAPTER
     assert "sandbox" in registry.adapter_names()
     with pytest.raises(LookupError):
-        registry.get_adapter("nobody")
+        registry.get_adapter("unknown")

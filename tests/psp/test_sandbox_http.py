@@ -1,4 +1,4 @@
-"""Answers that are none: what the sandbox adapter makes of broken connections and wrong bodies."""
+"""Connection errors, error responses and unreadable bodies in the sandbox adapter."""
 
 import json
 from collections.abc import Callable
@@ -32,21 +32,21 @@ HTML = "<html>please sign in sk_sandbox_unit</html>"
 
 
 def connect(handler: Handler) -> Connection:
-    # A careless client: the adapter itself must not follow a redirect with the API key.
+    # The client would follow redirects: the adapter itself must not send the API key along.
     http = httpx.AsyncClient(transport=httpx.MockTransport(handler), follow_redirects=True)
     return SandboxAdapter(CONFIG).connect(settings(), http)
 
 
-def answering(status: int, body: Any = None, **headers: str) -> Connection:
+def connect_with_response(status: int, body: Any = None, **headers: str) -> Connection:
     content = body if isinstance(body, str) else json.dumps(body)
     return connect(lambda _: httpx.Response(status, text=content, headers=headers))
 
 
-def error(kind: str, code: str, **more: Any) -> dict[str, Any]:
+def error_body(kind: str, code: str, **more: Any) -> dict[str, Any]:
     return {"error": {"type": kind, "code": code, "message": "No."}, **more}
 
 
-def failing(cause: type[httpx.RequestError]) -> Connection:
+def connect_with_failure(cause: type[httpx.RequestError]) -> Connection:
     def handler(request: httpx.Request) -> httpx.Response:
         raise cause(f"about {request.headers['authorization']}", request=request)
 
@@ -68,11 +68,9 @@ def failing(cause: type[httpx.RequestError]) -> Connection:
         (httpx.DecodingError, OutcomeUnknown),
     ],
 )
-async def test_broken_connections(
-    cause: type[httpx.RequestError], expected: type[PspError]
-) -> None:
+async def test_connection_errors(cause: type[httpx.RequestError], expected: type[PspError]) -> None:
     with pytest.raises(expected) as raised:
-        await failing(cause).charge(builders.charge())
+        await connect_with_failure(cause).charge(builders.charge())
     assert type(raised.value) is expected
     assert cause.__name__ in str(raised.value)
     assert "sk_sandbox" not in str(raised.value)
@@ -88,37 +86,37 @@ async def test_broken_connections(
         (201, {"id": "ch_1"}, ProtocolError),
         (201, charge_json(amount=119.0), ProtocolError),
         (201, charge_json(amount="11900"), ProtocolError),
-        (201, charge_json(reference="somebody-elses"), ProtocolError),
+        (201, charge_json(reference="another-transaction"), ProtocolError),
         (201, charge_json(currency="USD"), ProtocolError),
         (302, "", ProtocolError),
         (400, HTML, ProtocolError),
         (400, {"detail": "no"}, ProtocolError),
-        (400, error("new_kind_of_error", "x"), ProtocolError),
-        (400, error("invalid_request", "Not A Code!"), ProtocolError),
-        (400, error("api_error", "internal_error"), ProtocolError),
+        (400, error_body("new_kind_of_error", "x"), ProtocolError),
+        (400, error_body("invalid_request", "Not A Code!"), ProtocolError),
+        (400, error_body("api_error", "internal_error"), ProtocolError),
         (401, HTML, ProtocolError),
-        (401, error("invalid_request", "invalid_api_key"), ProtocolError),
-        (403, error("authentication_error", "invalid_api_key"), ProtocolError),
-        (403, error("invalid_request", "blocked"), ProtocolError),
+        (401, error_body("invalid_request", "invalid_api_key"), ProtocolError),
+        (403, error_body("authentication_error", "invalid_api_key"), ProtocolError),
+        (403, error_body("invalid_request", "blocked"), ProtocolError),
         (404, HTML, ProtocolError),
-        (408, error("invalid_request", "too_slow"), ProtocolError),
-        (425, error("invalid_request", "too_early"), ProtocolError),
+        (408, error_body("invalid_request", "too_slow"), ProtocolError),
+        (425, error_body("invalid_request", "too_early"), ProtocolError),
         (429, HTML, ProtocolError),
-        (409, error("conflict", "idempotency_key_in_use"), OutcomeUnknown),
-        (409, error("conflict", "idempotency_key_reused"), OutcomeUnknown),
-        (409, error("conflict", "never_heard_of"), ProtocolError),
-        (500, error("api_error", "internal_error"), OutcomeUnknown),
+        (409, error_body("conflict", "idempotency_key_in_use"), OutcomeUnknown),
+        (409, error_body("conflict", "idempotency_key_reused"), OutcomeUnknown),
+        (409, error_body("conflict", "never_heard_of"), ProtocolError),
+        (500, error_body("api_error", "internal_error"), OutcomeUnknown),
         (502, HTML, OutcomeUnknown),
-        (503, error("invalid_request", "not_found"), OutcomeUnknown),
-        (402, error("card_error", "card_declined"), None),
-        (404, error("invalid_request", "not_found"), None),
-        (401, error("authentication_error", "invalid_api_key"), CredentialsRejected),
+        (503, error_body("invalid_request", "not_found"), OutcomeUnknown),
+        (402, error_body("card_error", "card_declined"), None),
+        (404, error_body("invalid_request", "not_found"), None),
+        (401, error_body("authentication_error", "invalid_api_key"), CredentialsRejected),
     ],
 )
-async def test_only_the_psps_own_words_are_definite(
+async def test_only_the_psps_own_error_bodies_are_definite(
     status: int, body: Any, expected: type[PspError] | None
 ) -> None:
-    connection = answering(status, body)
+    connection = connect_with_response(status, body)
     call = builders.charge(ref=REFERENCE)
     if expected is None:
         assert isinstance(await connection.charge(call), Declined)
@@ -130,7 +128,7 @@ async def test_only_the_psps_own_words_are_definite(
 
 
 @pytest.mark.parametrize(
-    ("header", "wish"),
+    ("header", "requested_delay"),
     [
         ({"Retry-After": "2"}, 2.0),
         ({"Retry-After": "0.5"}, 0.5),
@@ -139,17 +137,19 @@ async def test_only_the_psps_own_words_are_definite(
         ({}, None),
     ],
 )
-async def test_throttling(header: dict[str, str], wish: float | None) -> None:
-    connection = answering(429, error("rate_limit", "too_many_requests"), **header)
+async def test_a_rate_limit_carries_the_requested_delay(
+    header: dict[str, str], requested_delay: float | None
+) -> None:
+    connection = connect_with_response(429, error_body("rate_limit", "too_many_requests"), **header)
     with pytest.raises(RateLimited) as raised:
         await connection.charge(builders.charge())
-    assert raised.value.retry_after == wish
+    assert raised.value.retry_after == requested_delay
     assert raised.value.psp_code == "too_many_requests"
 
 
 async def test_a_decline_keeps_the_psps_record_and_reason() -> None:
-    body = error("card_error", "insufficient_funds", object=charge_json("declined"))
-    assert await answering(402, body).charge(builders.charge()) == Declined(
+    body = error_body("card_error", "insufficient_funds", object=charge_json("declined"))
+    assert await connect_with_response(402, body).charge(builders.charge()) == Declined(
         psp_id="ch_1",
         code=Code.InsufficientBalance,
         psp_code="insufficient_funds",
@@ -168,14 +168,18 @@ async def test_a_decline_keeps_the_psps_record_and_reason() -> None:
         (404, "invalid_request", "not_found", Code.InvalidData),
     ],
 )
-async def test_refused_captures(status: int, kind: str, psp_code: str, code: Code) -> None:
-    outcome = await answering(status, error(kind, psp_code)).capture(builders.capture())
+async def test_refused_captures_are_declined(
+    status: int, kind: str, psp_code: str, code: Code
+) -> None:
+    outcome = await connect_with_response(status, error_body(kind, psp_code)).capture(
+        builders.capture()
+    )
     assert isinstance(outcome, Declined)
     assert (outcome.code, outcome.psp_code) == (code, psp_code)
 
 
-async def test_a_vanished_payment_method_is_an_invalid_bearer() -> None:
-    connection = answering(404, error("invalid_request", "not_found"))
+async def test_a_missing_payment_method_is_an_invalid_bearer() -> None:
+    connection = connect_with_response(404, error_body("invalid_request", "not_found"))
     upgrade = builders.authorize(initial=False, instrument=builders.CARD)
     for outcome in (
         await connection.charge(builders.charge()),
@@ -185,7 +189,7 @@ async def test_a_vanished_payment_method_is_an_invalid_bearer() -> None:
         assert outcome.code is Code.BearerInvalid
 
 
-async def test_the_request_carries_key_and_credentials() -> None:
+async def test_a_request_contains_key_and_credentials() -> None:
     seen: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -206,19 +210,19 @@ async def test_the_request_carries_key_and_credentials() -> None:
     }
 
 
-async def test_ids_cannot_leave_their_place_in_the_address() -> None:
+async def test_ids_are_escaped_in_the_path() -> None:
     paths: list[bytes] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
         paths.append(request.url.raw_path)
-        return httpx.Response(404, json=error("invalid_request", "not_found"))
+        return httpx.Response(404, json=error_body("invalid_request", "not_found"))
 
-    await connect(handler).capture(builders.capture(of="auth_1/../../x?y=z"))
+    await connect(handler).capture(builders.capture(authorization_id="auth_1/../../x?y=z"))
     assert paths == [b"/v1/authorizations/auth_1%2F..%2F..%2Fx%3Fy%3Dz/capture"]
 
 
 @pytest.mark.parametrize("token", ["", "..", "../account", "pm_1?x=1", "pm_", "pm_1\n"])
-async def test_a_migration_token_that_cannot_be_one_is_not_sent(token: str) -> None:
+async def test_a_malformed_migration_token_is_not_sent(token: str) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         raise AssertionError("nothing to send")
 
@@ -242,7 +246,7 @@ async def test_a_migration_token_that_cannot_be_one_is_not_sent(token: str) -> N
         (builders.debit(currency="SEK"), Code.InvalidCurrency),
     ],
 )
-async def test_what_the_psp_can_never_do_is_not_sent(call: Authorize, code: Code) -> None:
+async def test_an_unsupported_authorization_is_not_sent(call: Authorize, code: Code) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         raise AssertionError("nothing to send")
 
@@ -251,14 +255,14 @@ async def test_what_the_psp_can_never_do_is_not_sent(call: Authorize, code: Code
     assert outcome.code is code
 
 
-async def test_other_calls_that_are_not_sent() -> None:
+async def test_other_unsupported_calls_are_not_sent() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         raise AssertionError("nothing to send")
 
     connection = connect(handler)
     empty = Instrument(token={}, bearer={})
     for outcome in (
-        await connection.capture(builders.capture(of="mdt_1")),
+        await connection.capture(builders.capture(authorization_id="mdt_1")),
         await connection.void(builders.void("mdt_1")),
         await connection.charge(builders.charge(instrument=empty)),
         await connection.refund(builders.refund("1.001")),
@@ -266,7 +270,7 @@ async def test_other_calls_that_are_not_sent() -> None:
         assert isinstance(outcome, Declined)
 
 
-async def test_closing_an_open_checkout() -> None:
+async def test_a_void_closes_an_open_checkout() -> None:
     paths: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -278,18 +282,18 @@ async def test_closing_an_open_checkout() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-async def test_a_read_that_is_refused_proves_nothing(status: int) -> None:
-    connection = answering(status, error("invalid_request", "parameter_invalid"))
-    for look in (builders.lookup(), builders.lookup(psp_id="ch_1")):
+async def test_a_refused_read_is_a_protocol_error(status: int) -> None:
+    connection = connect_with_response(status, error_body("invalid_request", "parameter_invalid"))
+    for request in (builders.lookup(), builders.lookup(psp_id="ch_1")):
         with pytest.raises(ProtocolError):
-            await connection.fetch_payment(look)
+            await connection.fetch_payment(request)
 
 
-async def test_an_id_that_is_refused_is_not_an_unknown_one() -> None:
+async def test_a_refused_id_is_not_treated_as_unknown() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/charges":
             return httpx.Response(200, json={"data": []})
-        return httpx.Response(400, json=error("invalid_request", "parameter_invalid"))
+        return httpx.Response(400, json=error_body("invalid_request", "parameter_invalid"))
 
     with pytest.raises(ProtocolError):
         await connect(handler).fetch_payment(builders.lookup(psp_id="ch_1"))
@@ -307,29 +311,31 @@ async def test_a_redirect_is_not_followed() -> None:
     assert hosts == ["psp.example"]
 
 
-async def test_a_read_without_the_list_proves_nothing() -> None:
+async def test_a_search_without_a_list_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError):
-        await answering(200, {}).fetch_refund(builders.lookup())
+        await connect_with_response(200, {}).fetch_refund(builders.lookup())
 
 
-async def test_rejected_credentials_are_no_verdict_on_the_other_settings() -> None:
-    connection = answering(401, error("authentication_error", "invalid_api_key"))
+async def test_rejected_credentials_are_raised_by_the_settings_check() -> None:
+    connection = connect_with_response(401, error_body("authentication_error", "invalid_api_key"))
     with pytest.raises(CredentialsRejected):
         await connection.verify_settings()
 
 
 @pytest.mark.parametrize("body", [{"id": "acc_1"}, {"id": "acc_1", "webhook_secret_sha256": "é"}])
-async def test_an_account_without_our_secret_is_an_empty_check(body: dict[str, str]) -> None:
-    assert await answering(200, body).verify_settings() == SettingsCheck()
+async def test_an_account_with_another_secret_is_an_empty_check(body: dict[str, str]) -> None:
+    assert await connect_with_response(200, body).verify_settings() == SettingsCheck()
 
 
-async def test_an_account_behind_a_gateway_is_no_verdict_on_the_credentials() -> None:
+async def test_a_proxys_error_does_not_reject_the_credentials() -> None:
     for status in (401, 403, 404):
         with pytest.raises(ProtocolError):
-            await answering(status, HTML).verify_settings()
+            await connect_with_response(status, HTML).verify_settings()
     with pytest.raises(ProtocolError):
-        await answering(404, error("invalid_request", "not_found")).verify_settings()
+        await connect_with_response(
+            404, error_body("invalid_request", "not_found")
+        ).verify_settings()
     with pytest.raises(PspUnavailable):
-        await failing(httpx.ConnectError).verify_settings()
+        await connect_with_failure(httpx.ConnectError).verify_settings()
     with pytest.raises(PspTimeout):
-        await failing(httpx.ReadTimeout).verify_settings()
+        await connect_with_failure(httpx.ReadTimeout).verify_settings()

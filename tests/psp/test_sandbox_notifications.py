@@ -1,4 +1,4 @@
-"""Webhooks of the sandbox PSP: whose they are, and what they say."""
+"""Verification and reading of the sandbox PSP's webhooks."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,43 +15,47 @@ from tests.psp.builders import (
     NOW,
     REFERENCE,
     authorization_json,
+    build_signature,
     card_json,
     charge_json,
-    event,
-    failure,
+    event_json,
+    failure_json,
     mandate_json,
     refund_json,
     session_json,
     settings,
-    signed,
 )
 
-BODY = event("charge.succeeded", charge_json())
+BODY = event_json("charge.succeeded", charge_json())
 
 
 def parse(
     body: bytes, signature: str | None = None, *, header: str = "Sandbox-Signature"
 ) -> NotificationEvent:
-    headers = {"content-type": "application/json", header: signature or signed(body)}
-    (notice,) = ADAPTER.parse_notification(settings(), headers, body, NOW)
-    return notice
+    headers = {"content-type": "application/json", header: signature or build_signature(body)}
+    (notification,) = ADAPTER.parse_notification(settings(), headers, body, NOW)
+    return notification
 
 
-def test_a_signed_event_is_believed() -> None:
-    notice = parse(BODY)
-    assert (notice.event_id, notice.relevant, notice.reference) == ("evt_1", True, REFERENCE)
-    assert notice.psp_ids == ("ch_1",)
-    assert isinstance(notice.result, Approved)
+def test_a_signed_event_is_trusted() -> None:
+    notification = parse(BODY)
+    assert (notification.event_id, notification.relevant, notification.reference) == (
+        "evt_1",
+        True,
+        REFERENCE,
+    )
+    assert notification.psp_ids == ("ch_1",)
+    assert isinstance(notification.result, Approved)
 
 
 @pytest.mark.parametrize("header", ["sandbox-signature", "SANDBOX-SIGNATURE"])
-def test_header_names_have_no_case(header: str) -> None:
+def test_header_names_are_case_insensitive(header: str) -> None:
     assert parse(BODY, header=header).relevant
 
 
 def test_one_of_several_signatures_is_enough() -> None:
-    time, right = signed(BODY).split(",")
-    _, wrong = signed(BODY, secret="old").split(",")
+    time, right = build_signature(BODY).split(",")
+    _, wrong = build_signature(BODY, secret="old").split(",")
     assert parse(BODY, f"{time},{wrong},{right}").relevant
     assert parse(BODY, f"{time}, {right}, {wrong}, v0=x").relevant
 
@@ -59,15 +63,15 @@ def test_one_of_several_signatures_is_enough() -> None:
 @pytest.mark.parametrize(
     "signature",
     [
-        signed(BODY, secret="another"),
-        signed(BODY + b" "),
-        signed(BODY).replace("t=1", "t=2"),
-        signed(BODY).replace("v1=", "v0="),
-        signed(BODY).replace("t=", "at="),
-        signed(BODY).split(",")[0],
-        signed(BODY).split(",")[1],
-        signed(BODY) + ",t=5",
-        signed(BODY).upper(),
+        build_signature(BODY, secret="another"),
+        build_signature(BODY + b" "),
+        build_signature(BODY).replace("t=1", "t=2"),
+        build_signature(BODY).replace("v1=", "v0="),
+        build_signature(BODY).replace("t=", "at="),
+        build_signature(BODY).split(",")[0],
+        build_signature(BODY).split(",")[1],
+        build_signature(BODY) + ",t=5",
+        build_signature(BODY).upper(),
         "t=٣,v1=" + "0" * 64,
         "t=" + "9" * 5000 + ",v1=" + "0" * 64,
         "t=1768467600,v1=" + "é" * 64,
@@ -75,46 +79,48 @@ def test_one_of_several_signatures_is_enough() -> None:
         ",=,",
     ],
 )
-def test_wrong_signatures(signature: str) -> None:
+def test_wrong_signatures_are_rejected(signature: str) -> None:
     with pytest.raises(NotificationRejected):
         parse(BODY, signature)
 
 
-def test_an_unsigned_notification() -> None:
+def test_an_unsigned_notification_is_rejected() -> None:
     with pytest.raises(NotificationRejected):
         ADAPTER.parse_notification(settings(), {}, BODY, NOW)
 
 
 @given(st.binary(max_size=60), st.text(max_size=60))
-def test_no_rubbish_gets_through(body: bytes, signature: str) -> None:
+def test_arbitrary_bodies_are_rejected(body: bytes, signature: str) -> None:
     with pytest.raises(NotificationRejected):
         ADAPTER.parse_notification(settings(), {"Sandbox-Signature": signature}, body, NOW)
 
 
 @pytest.mark.parametrize("seconds", [-300, 300])
-def test_five_minutes_either_way_are_fine(seconds: int) -> None:
-    assert parse(BODY, signed(BODY, at=NOW + timedelta(seconds=seconds))).relevant
+def test_times_within_five_minutes_are_accepted(seconds: int) -> None:
+    assert parse(BODY, build_signature(BODY, at=NOW + timedelta(seconds=seconds))).relevant
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
-def test_older_and_later_ones_are_not(seconds: int) -> None:
+def test_times_beyond_five_minutes_are_rejected(seconds: int) -> None:
     with pytest.raises(NotificationRejected):
-        parse(BODY, signed(BODY, at=NOW + timedelta(seconds=seconds)))
+        parse(BODY, build_signature(BODY, at=NOW + timedelta(seconds=seconds)))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"id": "evt_1"}', b"\xff"])
-def test_a_signed_body_that_is_no_event(body: bytes) -> None:
+def test_a_signed_body_that_is_not_an_event_is_rejected(body: bytes) -> None:
     with pytest.raises(NotificationRejected):
         parse(body)
 
 
-def test_an_object_without_id_is_no_event() -> None:
+def test_an_event_whose_object_lacks_an_id_is_rejected() -> None:
     with pytest.raises(NotificationRejected):
-        parse(event("charge.succeeded", {"reference": REFERENCE}))
+        parse(event_json("charge.succeeded", {"reference": REFERENCE}))
 
 
-def test_unknown_events_are_of_no_interest() -> None:
-    assert parse(event("payout.paid", {})) == NotificationEvent(event_id="evt_1", relevant=False)
+def test_unknown_event_types_are_ignored() -> None:
+    assert parse(event_json("payout.paid", {})) == NotificationEvent(
+        event_id="evt_1", relevant=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,13 +131,11 @@ def test_unknown_events_are_of_no_interest() -> None:
         ("checkout_session.completed", session_json("completed")),
     ],
 )
-def test_what_is_signed_but_not_understood_has_to_be_fetched(
-    kind: str, data: dict[str, Any]
-) -> None:
-    notice = parse(event(kind, data))
-    assert notice.relevant
-    assert notice.reference == REFERENCE
-    assert notice.result is None
+def test_an_unreadable_object_has_to_be_fetched(kind: str, data: dict[str, Any]) -> None:
+    notification = parse(event_json(kind, data))
+    assert notification.relevant
+    assert notification.reference == REFERENCE
+    assert notification.result is None
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,7 @@ def test_what_is_signed_but_not_understood_has_to_be_fetched(
         ),
         (
             "checkout_session.failed",
-            session_json("failed", failure=failure("card_declined")),
+            session_json("failed", failure=failure_json("card_declined")),
             "declined",
             ("cs_1",),
         ),
@@ -169,22 +173,22 @@ def test_what_is_signed_but_not_understood_has_to_be_fetched(
         ("mandate.active", mandate_json(), "approved", ("mdt_1",)),
     ],
 )
-def test_every_event(
+def test_every_event_type(
     kind: str, data: dict[str, Any], outcome: str, psp_ids: tuple[str, ...]
 ) -> None:
-    notice = parse(event(kind, data))
-    assert notice.result is not None
-    assert notice.result.outcome == outcome
-    assert notice.psp_ids == psp_ids
-    assert notice.reference == REFERENCE
+    notification = parse(event_json(kind, data))
+    assert notification.result is not None
+    assert notification.result.outcome == outcome
+    assert notification.psp_ids == psp_ids
+    assert notification.reference == REFERENCE
 
 
-def test_an_expired_checkout_says_so() -> None:
-    result = parse(event("checkout_session.expired", session_json("expired"))).result
+def test_an_expired_checkout_is_expired() -> None:
+    result = parse(event_json("checkout_session.expired", session_json("expired"))).result
     assert isinstance(result, Declined)
     assert result.status is Status.Expired
 
 
-def test_settings_of_another_adapter() -> None:
+def test_settings_of_another_adapter_are_rejected() -> None:
     with pytest.raises(TypeError):
         ADAPTER.parse_notification(SettingsCheck(), {}, BODY, NOW)

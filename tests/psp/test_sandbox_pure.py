@@ -1,4 +1,4 @@
-"""Money, payment data, codes and sentences of the sandbox adapter; nothing is sent."""
+"""Amounts, payment data, codes and redaction of the sandbox adapter, without a PSP."""
 
 import contextlib
 from decimal import Decimal
@@ -36,7 +36,7 @@ def test_minor_units(amount: str, currency: str, minor: int) -> None:
 
 
 @given(st.integers(0, 10**15), st.sampled_from(["EUR", "JPY", "KWD", "CLF", "USD"]))
-def test_minor_units_survive_the_way_there_and_back(minor: int, currency: str) -> None:
+def test_minor_units_round_trip(minor: int, currency: str) -> None:
     assert to_minor(to_major(minor, currency), currency) == minor
 
 
@@ -60,7 +60,7 @@ def test_amounts_are_never_rounded(amount: str, currency: str, code: Code) -> No
     assert refusal.value.code is code
 
 
-def test_an_unknown_currency_of_the_psp_is_unreadable() -> None:
+def test_an_unknown_currency_of_the_psp_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError):
         to_major(1, "???")
 
@@ -78,9 +78,7 @@ def test_an_unknown_currency_of_the_psp_is_unreadable() -> None:
         ({"Holder": "Mia Kern", "IBAN": "ZZ89370400440532013000"}, Code.InvalidIBAN),
     ],
 )
-def test_debit_bearers_are_checked_without_the_psp(
-    bearer: dict[str, str] | None, code: Code
-) -> None:
+def test_invalid_debit_bearers_are_refused(bearer: dict[str, str] | None, code: Code) -> None:
     with pytest.raises(BearerRefused) as refusal:
         ADAPTER.check_initial_bearer(Role.Debit, bearer)
     assert refusal.value.code is code
@@ -90,7 +88,7 @@ def test_debit_bearers_are_checked_without_the_psp(
 @pytest.mark.parametrize(
     "iban", [GOOD_IBAN, "de89 3704 0044 0532 0130 00", " GB82WEST12345698765432"]
 )
-def test_good_debit_bearers(iban: str) -> None:
+def test_valid_debit_bearers_are_accepted(iban: str) -> None:
     ADAPTER.check_initial_bearer(Role.Debit, {"Holder": "Mia Kern", "IBAN": iban})
 
 
@@ -143,7 +141,7 @@ def test_chargeback_reasons(psp_code: str | None, reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "redacted"),
     [
         ("The card has expired.", "The card has expired."),
         ("AM04 ACCOUNT NOT COVERED", "AM04 ACCOUNT NOT COVERED"),
@@ -157,8 +155,8 @@ def test_chargeback_reasons(psp_code: str | None, reason: Reason) -> None:
         (None, None),
     ],
 )
-def test_sentences_carry_no_payment_data(text: str | None, shown: str | None) -> None:
-    assert redact(text) == shown
+def test_payment_data_is_redacted(text: str | None, redacted: str | None) -> None:
+    assert redact(text) == redacted
 
 
 @pytest.mark.parametrize(
@@ -170,7 +168,7 @@ def test_sentences_carry_no_payment_data(text: str | None, shown: str | None) ->
         ({"INTEGRATOR_SANDBOX_URL": "", "INTEGRATOR_SANDBOX_PORT": "9"}, "http://127.0.0.1:9"),
     ],
 )
-def test_where_the_psp_is(
+def test_base_url_from_the_environment(
     environment: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("INTEGRATOR_SANDBOX_PORT", "INTEGRATOR_SANDBOX_URL"):

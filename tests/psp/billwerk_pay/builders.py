@@ -1,4 +1,4 @@
-"""Calls of the port and objects of Billwerk+ Pay, with defaults that fit together."""
+"""Builders of Billwerk+ Pay objects, and a fake PSP with canned responses."""
 
 import hashlib
 import hmac
@@ -26,47 +26,47 @@ def settings(**values: str) -> BillwerkPaySettings:
     return BillwerkPaySettings.model_validate({**SETTINGS, **values})
 
 
-def data(name: str, **changes: Any) -> dict[str, Any]:
-    """One of the bodies under `data`, members changed; None removes one."""
+def load_body(name: str, **changes: Any) -> dict[str, Any]:
+    """Load a body from `data` with changed members; None removes a member."""
     body: dict[str, Any] = json.loads((DATA / f"{name}.json").read_text())
     return {k: v for k, v in {**body, **changes}.items() if v is not None}
 
 
-def error(code: int, status: int = 400, **values: Any) -> tuple[int, dict[str, Any]]:
-    return status, data("error", **{"code": code, "http_status": status, **values})
+def error_response(code: int, status: int = 400, **values: Any) -> tuple[int, dict[str, Any]]:
+    return status, load_body("error", **{"code": code, "http_status": status, **values})
 
 
-def webhook(secret: str = SECRET, **changes: Any) -> bytes:
-    body = data("webhook", **changes)
+def webhook_body(secret: str = SECRET, **changes: Any) -> bytes:
+    body = load_body("webhook", **changes)
     signed = f"{body['timestamp']}{body['id']}".encode()
     digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
     return json.dumps({"signature": digest, **body}).encode()
 
 
-class Psp:
-    """Answers by method and path, and remembers what it was asked."""
+class FakePsp:
+    """Fake PSP with responses by method and path; keeps the requests."""
 
     def __init__(self) -> None:
-        self.answers: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+        self.responses: dict[tuple[str, str], list[tuple[int, Any]]] = {}
         self.requests: list[httpx.Request] = []
 
-    def on(self, method: str, path: str, *answers: tuple[int, Any] | Any) -> "Psp":
-        """Answer so; the last answer is repeated. An object alone is an HTTP 200."""
-        self.answers[(method, path)] = [a if isinstance(a, tuple) else (200, a) for a in answers]
+    def respond_to(self, method: str, path: str, *answers: tuple[int, Any] | Any) -> "FakePsp":
+        """Set the responses; the last one is repeated. A body alone is an HTTP 200."""
+        self.responses[(method, path)] = [a if isinstance(a, tuple) else (200, a) for a in answers]
         return self
 
     def connect(self, **form: str) -> Connection:
-        http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
-        # A key of its own, and with it a budget.
-        own = settings(**{"PrivateKey": f"priv_{uuid4().hex}", **form})
-        return BillwerkPayAdapter().connect(own, http)
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self._respond))
+        # A separate key has a separate rate limiter.
+        account_settings = settings(**{"PrivateKey": f"priv_{uuid4().hex}", **form})
+        return BillwerkPayAdapter().connect(account_settings, http)
 
-    def sent(self, method: str, path: str) -> list[dict[str, Any]]:
-        """The bodies sent there."""
-        found = [r for r in self.requests if (r.method, self._path(r)) == (method, path)]
-        return [json.loads(r.content) if r.content else {} for r in found]
+    def request_bodies(self, method: str, path: str) -> list[dict[str, Any]]:
+        """Return the bodies sent to a path."""
+        requests = [r for r in self.requests if (r.method, self._path(r)) == (method, path)]
+        return [json.loads(r.content) if r.content else {} for r in requests]
 
-    def asked(self) -> list[str]:
+    def request_lines(self) -> list[str]:
         return [f"{r.method} {self._path(r)}" for r in self.requests]
 
     @staticmethod
@@ -74,11 +74,11 @@ class Psp:
         checkout = "checkout" if request.url.host.startswith("checkout-api") else ""
         return checkout + request.url.path.removeprefix("/v1")
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def _respond(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        known = self.answers.get((request.method, self._path(request)))
+        known = self.responses.get((request.method, self._path(request)))
         if known is None:
-            status, body = error(8, 404)
+            status, body = error_response(8, 404)
         else:
             status, body = known.pop(0) if len(known) > 1 else known[0]
         if isinstance(body, str):

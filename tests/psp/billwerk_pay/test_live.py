@@ -1,4 +1,4 @@
-"""The adapter against its stand-in, a process of its own."""
+"""The Billwerk+ Pay adapter against the running emulator."""
 
 import asyncio
 import time
@@ -26,46 +26,46 @@ from integrator.psp.types import (
 )
 from tests.psp import builders
 from tests.psp.billwerk_pay.builders import settings
-from tests.psp.billwerk_pay.conftest import EXPIRED, POOR, Merchant
+from tests.psp.billwerk_pay.conftest import CARD_WITHOUT_FUNDS, EXPIRED_CARD, Merchant
 from tests.psp.builders import lookup
 
 T = TypeVar("T")
-Sums = list[tuple[FactKind, Decimal]]
+FactAmounts = list[tuple[FactKind, Decimal]]
 
 
-async def eventually(look: Callable[[], Awaitable[T | None]]) -> T:
+async def wait_for(read: Callable[[], Awaitable[T | None]]) -> T:
     deadline = time.monotonic() + 8
     while time.monotonic() < deadline:
-        found = await look()
-        if found is not None:
-            return found
+        result = await read()
+        if result is not None:
+            return result
         await asyncio.sleep(0.05)
     raise AssertionError("did not happen in time")
 
 
-def approved(outcome: Outcome | None) -> Approved:
+def assert_approved(outcome: Outcome | None) -> Approved:
     assert isinstance(outcome, Approved), outcome
     return outcome
 
 
-def declined(outcome: Outcome | None) -> Declined:
+def assert_declined(outcome: Outcome | None) -> Declined:
     assert isinstance(outcome, Declined), outcome
     return outcome
 
 
-def sums(outcome: Outcome | None) -> Sums:
-    return [(fact.kind, fact.amount) for fact in approved(outcome).facts]
+def fact_amounts(outcome: Outcome | None) -> FactAmounts:
+    return [(fact.kind, fact.amount) for fact in assert_approved(outcome).facts]
 
 
-async def held(merchant: Merchant, amount: str = "119.00") -> tuple[str, Approved]:
-    card = await merchant.stored_card()
+async def create_reservation(merchant: Merchant, amount: str = "119.00") -> tuple[str, Approved]:
+    card = await merchant.create_stored_card()
     call = builders.authorize(amount, initial=False, instrument=card)
-    return call.reference, approved(await merchant.connection.authorize(call))
+    return call.reference, assert_approved(await merchant.connection.authorize(call))
 
 
-async def paid(merchant: Merchant, amount: str = "119.00") -> tuple[str, Approved]:
-    call = builders.charge(amount, instrument=await merchant.stored_card())
-    return call.reference, approved(await merchant.connection.charge(call))
+async def create_payment(merchant: Merchant, amount: str = "119.00") -> tuple[str, Approved]:
+    call = builders.charge(amount, instrument=await merchant.create_stored_card())
+    return call.reference, assert_approved(await merchant.connection.charge(call))
 
 
 class TestCheckout:
@@ -83,21 +83,21 @@ class TestCheckout:
 
     async def test_reserves_and_stores_the_card(self, merchant: Merchant) -> None:
         reference, opened = await self.open(merchant, "119.00")
-        query = await merchant.visit(opened.url or "")
+        query = await merchant.visit_page(opened.url or "")
         assert query["invoice"] == reference
         assert query["id"] == opened.psp_id
-        find = lookup(reference, opened.psp_id)
-        found = approved(await merchant.connection.fetch_authorization(find))
-        assert found.psp_id == reference
-        assert sums(found) == [(FactKind.AUTHORIZED, Decimal("119.00"))]
-        assert found.facts[0].id == reference
-        assert found.facts[0].expires_at is not None
-        assert found.instrument is not None
-        assert found.instrument.token == {
+        lookup_request = lookup(reference, opened.psp_id)
+        outcome = assert_approved(await merchant.connection.fetch_authorization(lookup_request))
+        assert outcome.psp_id == reference
+        assert fact_amounts(outcome) == [(FactKind.AUTHORIZED, Decimal("119.00"))]
+        assert outcome.facts[0].id == reference
+        assert outcome.facts[0].expires_at is not None
+        assert outcome.instrument is not None
+        assert outcome.instrument.token == {
             "payment_method": query["payment_method"],
             "customer": reference,
         }
-        assert found.instrument.bearer == {
+        assert outcome.instrument.bearer == {
             "CardType": "visa",
             "Country": "DE",
             "ExpiryMonth": "12",
@@ -105,52 +105,57 @@ class TestCheckout:
             "Last4": "4242",
             "MaskedCardPan": "424242XXXXXX4242",
         }
-        later = builders.charge("20.00", instrument=found.instrument)
-        assert sums(await merchant.connection.charge(later)) == [(FactKind.PAID, Decimal("20.00"))]
+        later = builders.charge("20.00", instrument=outcome.instrument)
+        assert fact_amounts(await merchant.connection.charge(later)) == [
+            (FactKind.PAID, Decimal("20.00"))
+        ]
 
-    async def test_stores_the_card_alone_for_nothing(self, merchant: Merchant) -> None:
+    async def test_stores_the_card_for_amount_zero(self, merchant: Merchant) -> None:
         reference, opened = await self.open(merchant, "0")
-        query = await merchant.visit(opened.url or "")
-        find = lookup(reference, opened.psp_id)
-        found = approved(await merchant.connection.fetch_authorization(find))
-        assert found.psp_id is None
-        assert found.facts == ()
-        assert found.instrument is not None
-        assert found.instrument.token["payment_method"] == query["payment_method"]
-        again = builders.authorize("0", initial=False, instrument=found.instrument)
-        assert approved(await merchant.connection.authorize(again)).facts == ()
+        query = await merchant.visit_page(opened.url or "")
+        lookup_request = lookup(reference, opened.psp_id)
+        outcome = assert_approved(await merchant.connection.fetch_authorization(lookup_request))
+        assert outcome.psp_id is None
+        assert outcome.facts == ()
+        assert outcome.instrument is not None
+        assert outcome.instrument.token["payment_method"] == query["payment_method"]
+        again = builders.authorize("0", initial=False, instrument=outcome.instrument)
+        assert assert_approved(await merchant.connection.authorize(again)).facts == ()
 
-    async def test_a_declined_card_ends_as_its_issuer_says(self, merchant: Merchant) -> None:
+    async def test_a_declined_card_has_the_issuers_code(self, merchant: Merchant) -> None:
         reference, opened = await self.open(merchant, "119.00")
-        await merchant.visit(opened.url or "", POOR)
-        find = lookup(reference, opened.psp_id)
-        found = declined(await merchant.connection.fetch_authorization(find))
-        assert (found.code, found.psp_code) == (Code.InsufficientBalance, "insufficient_funds")
+        await merchant.visit_page(opened.url or "", CARD_WITHOUT_FUNDS)
+        lookup_request = lookup(reference, opened.psp_id)
+        outcome = assert_declined(await merchant.connection.fetch_authorization(lookup_request))
+        assert (outcome.code, outcome.psp_code) == (Code.InsufficientBalance, "insufficient_funds")
 
     @pytest.mark.parametrize("amount", ["119.00", "0"])
-    async def test_runs_out(self, merchant: Merchant, amount: str) -> None:
+    async def test_expires(self, merchant: Merchant, amount: str) -> None:
         reference, opened = await self.open(merchant, amount)
-        await merchant.control("expirations", id=opened.psp_id)
-        find = lookup(reference, opened.psp_id)
-        found = declined(await merchant.connection.fetch_authorization(find))
-        assert found.status is Status.Expired
+        await merchant.call_control("expirations", id=opened.psp_id)
+        lookup_request = lookup(reference, opened.psp_id)
+        outcome = assert_declined(await merchant.connection.fetch_authorization(lookup_request))
+        assert outcome.status is Status.Expired
 
     async def test_is_closed_by_a_void(self, merchant: Merchant) -> None:
         reference, opened = await self.open(merchant, "119.00")
         closing = builders.void(opened.psp_id, ref=reference)
-        assert approved(await merchant.connection.void(closing)).psp_id == opened.psp_id
-        back = await merchant.http.post(opened.url or "", data={"action": "pay"})
-        assert back.is_redirect
-        assert await merchant.booked(reference) == []
+        assert assert_approved(await merchant.connection.void(closing)).psp_id == opened.psp_id
+        response = await merchant.http.post(opened.url or "", data={"action": "pay"})
+        assert response.is_redirect
+        assert await merchant.list_bookings(reference) == []
 
-    async def test_a_void_cancels_what_the_page_has_reserved(self, merchant: Merchant) -> None:
+    async def test_a_void_cancels_the_reservation_of_the_page(self, merchant: Merchant) -> None:
         reference, opened = await self.open(merchant, "119.00")
-        await merchant.visit(opened.url or "")
+        await merchant.visit_page(opened.url or "")
         closing = builders.void(opened.psp_id, ref=reference)
-        assert approved(await merchant.connection.void(closing)).psp_id == reference
-        assert [kind for kind, _, _ in await merchant.booked(reference)] == ["authorize", "void"]
+        assert assert_approved(await merchant.connection.void(closing)).psp_id == reference
+        assert [kind for kind, _, _ in await merchant.list_bookings(reference)] == [
+            "authorize",
+            "void",
+        ]
 
-    async def test_the_same_page_comes_again(self, merchant: Merchant) -> None:
+    async def test_a_repetition_returns_the_same_page(self, merchant: Merchant) -> None:
         call = builders.authorize("119.00")
         first = await merchant.connection.authorize(call)
         second = await merchant.connection.authorize(call)
@@ -160,65 +165,76 @@ class TestCheckout:
 
     async def test_needs_the_return_urls(self, merchant: Merchant) -> None:
         call = builders.authorize("119.00", success_url=None)
-        assert declined(await merchant.connection.authorize(call)).code is Code.InvalidData
+        assert assert_declined(await merchant.connection.authorize(call)).code is Code.InvalidData
 
-    async def test_a_paid_handle_decides_a_refused_page(self, merchant: Merchant) -> None:
+    async def test_an_existing_reservation_is_returned_for_a_refused_page(
+        self, merchant: Merchant
+    ) -> None:
         reference, opened = await self.open(merchant, "119.00")
-        await merchant.visit(opened.url or "")
+        await merchant.visit_page(opened.url or "")
         again = builders.authorize("119.00", ref=reference, key="another key")
-        assert approved(await merchant.connection.authorize(again)).psp_id == reference
+        assert assert_approved(await merchant.connection.authorize(again)).psp_id == reference
 
 
 class TestReservation:
     async def test_on_a_stored_card(self, merchant: Merchant) -> None:
-        reference, outcome = await held(merchant)
+        reference, outcome = await create_reservation(merchant)
         assert outcome.psp_id == reference
-        assert sums(outcome) == [(FactKind.AUTHORIZED, Decimal("119.00"))]
-        assert approved(await merchant.connection.fetch_authorization(lookup(reference))) == outcome
+        assert fact_amounts(outcome) == [(FactKind.AUTHORIZED, Decimal("119.00"))]
+        assert (
+            assert_approved(await merchant.connection.fetch_authorization(lookup(reference)))
+            == outcome
+        )
 
     @pytest.mark.parametrize(
-        ("number", "code"), [(POOR, Code.InsufficientBalance), (EXPIRED, Code.BearerExpired)]
+        ("number", "code"),
+        [(CARD_WITHOUT_FUNDS, Code.InsufficientBalance), (EXPIRED_CARD, Code.BearerExpired)],
     )
     async def test_declined(self, merchant: Merchant, number: str, code: Code) -> None:
-        card = await merchant.stored_card(number)
+        card = await merchant.create_stored_card(number)
         call = builders.authorize("119.00", initial=False, instrument=card)
-        outcome = declined(await merchant.connection.authorize(call))
+        outcome = assert_declined(await merchant.connection.authorize(call))
         assert (outcome.code, outcome.psp_id) == (code, call.reference)
 
     async def test_a_repetition_reserves_once(self, merchant: Merchant) -> None:
-        card = await merchant.stored_card()
+        card = await merchant.create_stored_card()
         call = builders.authorize("119.00", initial=False, instrument=card)
         outcomes = [await merchant.connection.authorize(call) for _ in range(2)]
         other_key = call.model_copy(update={"idempotency_key": "forgotten"})
         outcomes.append(await merchant.connection.authorize(other_key))
         assert outcomes[0] == outcomes[1] == outcomes[2]
-        assert len(await merchant.booked(call.reference)) == 1
+        assert len(await merchant.list_bookings(call.reference)) == 1
 
     async def test_is_cancelled_once(self, merchant: Merchant) -> None:
-        reference, _ = await held(merchant)
+        reference, _ = await create_reservation(merchant)
         for _ in range(2):
             outcome = await merchant.connection.void(builders.void(reference, ref=reference))
-            assert approved(outcome).psp_id == reference
-        found = declined(
+            assert assert_approved(outcome).psp_id == reference
+        fetched_outcome = assert_declined(
             await merchant.connection.fetch_authorization(lookup(reference, reference))
         )
-        assert found.status is Status.Cancelled
-        assert [kind for kind, _, _ in await merchant.booked(reference)] == ["authorize", "void"]
+        assert fetched_outcome.status is Status.Cancelled
+        assert [kind for kind, _, _ in await merchant.list_bookings(reference)] == [
+            "authorize",
+            "void",
+        ]
 
     async def test_a_captured_one_is_not_cancelled(self, merchant: Merchant) -> None:
-        reference, _ = await held(merchant)
-        await merchant.connection.capture(builders.capture("119.00", of=reference))
-        outcome = declined(await merchant.connection.void(builders.void(reference, ref=reference)))
+        reference, _ = await create_reservation(merchant)
+        await merchant.connection.capture(builders.capture("119.00", authorization_id=reference))
+        outcome = assert_declined(
+            await merchant.connection.void(builders.void(reference, ref=reference))
+        )
         assert (outcome.code, outcome.psp_code) == (Code.InvalidPreconditions, "79")
 
-    async def test_lapses(self, merchant: Merchant) -> None:
-        reference, _ = await held(merchant)
-        shown = (await merchant.raw("GET", f"v1/charge/{reference}")).json()
-        await merchant.control("expirations", id=shown["transaction"])
-        found = declined(
+    async def test_expires(self, merchant: Merchant) -> None:
+        reference, _ = await create_reservation(merchant)
+        response_body = (await merchant.call_api("GET", f"v1/charge/{reference}")).json()
+        await merchant.call_control("expirations", id=response_body["transaction"])
+        outcome = assert_declined(
             await merchant.connection.fetch_authorization(lookup(reference, reference))
         )
-        assert found.status is Status.Expired
+        assert outcome.status is Status.Expired
 
     async def test_an_unknown_card(self, merchant: Merchant) -> None:
         call = builders.authorize(
@@ -226,111 +242,121 @@ class TestReservation:
             initial=False,
             instrument=builders.CARD.model_copy(update={"token": {"payment_method": "ca_none"}}),
         )
-        outcome = declined(await merchant.connection.authorize(call))
+        outcome = assert_declined(await merchant.connection.authorize(call))
         assert (outcome.code, outcome.psp_code) == (Code.BearerInvalid, "40")
 
-    async def test_a_card_is_taken_over(self, merchant: Merchant) -> None:
-        card = await merchant.stored_card()
+    async def test_a_card_is_migrated(self, merchant: Merchant) -> None:
+        card = await merchant.create_stored_card()
         token = card.token["payment_method"]
-        taken = approved(
+        authorization = assert_approved(
             await merchant.connection.authorize(builders.authorize("0", migration_token=token))
         )
-        assert taken.instrument is not None
-        assert taken.instrument.token == card.token
+        assert authorization.instrument is not None
+        assert authorization.instrument.token == card.token
         unknown = builders.authorize("0", migration_token="ca_none")
-        assert declined(await merchant.connection.authorize(unknown)).code is Code.InvalidData
+        assert (
+            assert_declined(await merchant.connection.authorize(unknown)).code is Code.InvalidData
+        )
 
 
 class TestCapture:
-    async def test_of_a_part_once(self, merchant: Merchant) -> None:
-        handle, _ = await held(merchant)
-        call = builders.capture("100.00", of=handle)
-        first = approved(await merchant.connection.capture(call))
+    async def test_partial_capture_is_booked_once(self, merchant: Merchant) -> None:
+        handle, _ = await create_reservation(merchant)
+        call = builders.capture("100.00", authorization_id=handle)
+        first = assert_approved(await merchant.connection.capture(call))
         assert first.psp_id is not None
         assert first.psp_id.startswith(f"{handle}/")
-        assert sums(first) == [(FactKind.PAID, Decimal("100.00"))]
+        assert fact_amounts(first) == [(FactKind.PAID, Decimal("100.00"))]
         assert await merchant.connection.capture(call) == first
         forgotten = call.model_copy(update={"idempotency_key": "forgotten"})
         assert await merchant.connection.capture(forgotten) == first
-        assert await merchant.booked(call.reference) == [
+        assert await merchant.list_bookings(call.reference) == [
             ("capture", Decimal("100.00"), call.idempotency_key)
         ]
 
     async def test_is_found_by_id_and_by_reference(self, merchant: Merchant) -> None:
-        handle, _ = await held(merchant)
-        call = builders.capture("119.00", of=handle)
-        made = approved(await merchant.connection.capture(call))
-        for psp_id in (made.psp_id, None):
-            find = lookup(call.reference, psp_id)
-            assert await merchant.connection.fetch_payment(find) == made
+        handle, _ = await create_reservation(merchant)
+        call = builders.capture("119.00", authorization_id=handle)
+        capture_outcome = assert_approved(await merchant.connection.capture(call))
+        for psp_id in (capture_outcome.psp_id, None):
+            lookup_request = lookup(call.reference, psp_id)
+            assert await merchant.connection.fetch_payment(lookup_request) == capture_outcome
         kept = await merchant.connection.fetch_authorization(lookup(handle, handle))
-        assert sums(kept) == [(FactKind.AUTHORIZED, Decimal("119.00"))]
+        assert fact_amounts(kept) == [(FactKind.AUTHORIZED, Decimal("119.00"))]
 
-    async def test_somebody_elses_is_none_of_ours(self, merchant: Merchant) -> None:
-        handle, _ = await held(merchant)
-        await merchant.control("captures", reference=handle)
-        call = builders.capture("119.00", of=handle)
-        outcome = declined(await merchant.connection.capture(call))
+    async def test_a_capture_made_elsewhere_is_not_returned(self, merchant: Merchant) -> None:
+        handle, _ = await create_reservation(merchant)
+        await merchant.call_control("captures", reference=handle)
+        call = builders.capture("119.00", authorization_id=handle)
+        outcome = assert_declined(await merchant.connection.capture(call))
         assert (outcome.code, outcome.psp_code) == (Code.InvalidPreconditions, "79")
 
     async def test_declined_leaves_the_reservation(self, merchant: Merchant) -> None:
-        handle, _ = await held(merchant)
-        outcome = await merchant.connection.capture(builders.capture("100.01", of=handle))
-        assert declined(outcome).code is Code.InsufficientBalance
+        handle, _ = await create_reservation(merchant)
+        outcome = await merchant.connection.capture(
+            builders.capture("100.01", authorization_id=handle)
+        )
+        assert assert_declined(outcome).code is Code.InsufficientBalance
         assert isinstance(
             await merchant.connection.fetch_authorization(lookup(handle, handle)), Approved
         )
-        retried = await merchant.connection.capture(builders.capture("100.00", of=handle))
-        assert sums(retried) == [(FactKind.PAID, Decimal("100.00"))]
+        retried = await merchant.connection.capture(
+            builders.capture("100.00", authorization_id=handle)
+        )
+        assert fact_amounts(retried) == [(FactKind.PAID, Decimal("100.00"))]
 
-    async def test_beyond_what_is_held(self, merchant: Merchant) -> None:
-        handle, _ = await held(merchant, "50.00")
-        outcome = declined(await merchant.connection.capture(builders.capture("50.50", of=handle)))
+    async def test_beyond_the_reserved_amount(self, merchant: Merchant) -> None:
+        handle, _ = await create_reservation(merchant, "50.00")
+        outcome = assert_declined(
+            await merchant.connection.capture(builders.capture("50.50", authorization_id=handle))
+        )
         assert (outcome.code, outcome.psp_code) == (Code.InvalidAmount, "102")
 
     @pytest.mark.parametrize(("amount", "done"), [("100.05", True), ("100.06", False)])
     async def test_decided_later(self, merchant: Merchant, amount: str, done: bool) -> None:
-        handle, _ = await held(merchant)
-        call = builders.capture(amount, of=handle)
+        handle, _ = await create_reservation(merchant)
+        call = builders.capture(amount, authorization_id=handle)
         first = await merchant.connection.capture(call)
         assert isinstance(first, Pending)
         assert first.psp_id is not None
 
-        async def look() -> Outcome | None:
-            found = await merchant.connection.fetch_payment(lookup(call.reference, first.psp_id))
-            return None if isinstance(found, Pending) else found
+        async def read() -> Outcome | None:
+            outcome = await merchant.connection.fetch_payment(lookup(call.reference, first.psp_id))
+            return None if isinstance(outcome, Pending) else outcome
 
-        assert isinstance(await eventually(look), Approved if done else Declined)
+        assert isinstance(await wait_for(read), Approved if done else Declined)
 
 
 class TestCharge:
-    async def test_takes_money_once(self, merchant: Merchant) -> None:
-        call = builders.charge("119.00", instrument=await merchant.stored_card())
-        first = approved(await merchant.connection.charge(call))
-        assert sums(first) == [(FactKind.PAID, Decimal("119.00"))]
+    async def test_is_booked_once(self, merchant: Merchant) -> None:
+        call = builders.charge("119.00", instrument=await merchant.create_stored_card())
+        first = assert_approved(await merchant.connection.charge(call))
+        assert fact_amounts(first) == [(FactKind.PAID, Decimal("119.00"))]
         assert first.facts[0].booked_on == datetime.now(UTC).date()
         forgotten = call.model_copy(update={"idempotency_key": "forgotten"})
         for repeated in (call, forgotten):
             assert await merchant.connection.charge(repeated) == first
-        assert await merchant.booked(call.reference) == [
+        assert await merchant.list_bookings(call.reference) == [
             ("charge", Decimal("119.00"), call.idempotency_key)
         ]
         for psp_id in (first.psp_id, None):
-            found = await merchant.connection.fetch_payment(lookup(call.reference, psp_id))
-            assert found == first
+            outcome = await merchant.connection.fetch_payment(lookup(call.reference, psp_id))
+            assert outcome == first
 
     @pytest.mark.parametrize(
         ("amount", "code"), [("100.01", Code.InsufficientBalance), ("100.02", Code.BearerExpired)]
     )
     async def test_declined(self, merchant: Merchant, amount: str, code: Code) -> None:
-        call = builders.charge(amount, instrument=await merchant.stored_card())
-        outcome = declined(await merchant.connection.charge(call))
+        call = builders.charge(amount, instrument=await merchant.create_stored_card())
+        outcome = assert_declined(await merchant.connection.charge(call))
         assert outcome.code is code
         assert await merchant.connection.fetch_payment(lookup(call.reference)) == outcome
 
     @pytest.mark.parametrize("amount", ["100.03", "100.04", "100.09", "100.10"])
-    async def test_troubles_on_the_way(self, merchant: Merchant, amount: str) -> None:
-        call = builders.charge(amount, instrument=await merchant.stored_card())
+    async def test_retries_after_errors_move_no_money_twice(
+        self, merchant: Merchant, amount: str
+    ) -> None:
+        call = builders.charge(amount, instrument=await merchant.create_stored_card())
         outcome: Outcome | None = None
         for _ in range(4):
             try:
@@ -338,8 +364,8 @@ class TestCharge:
                 break
             except (OutcomeUnknown, RateLimited):
                 continue
-        assert sums(outcome) == [(FactKind.PAID, Decimal(amount))]
-        assert len(await merchant.booked(call.reference)) == 1
+        assert fact_amounts(outcome) == [(FactKind.PAID, Decimal(amount))]
+        assert len(await merchant.list_bookings(call.reference)) == 1
 
     @pytest.mark.parametrize(
         ("currency", "amount", "units"), [("JPY", "4990", 499000), ("BHD", "49.905", 49905)]
@@ -347,27 +373,29 @@ class TestCharge:
     async def test_other_units(
         self, merchant: Merchant, currency: str, amount: str, units: int
     ) -> None:
-        card = await merchant.stored_card()
+        card = await merchant.create_stored_card()
         call = builders.charge(amount, currency=currency, instrument=card)
-        assert sums(await merchant.connection.charge(call)) == [(FactKind.PAID, Decimal(amount))]
-        shown = (await merchant.raw("GET", f"v1/charge/{call.reference}")).json()
-        assert shown["amount"] == units
-        found = await merchant.connection.fetch_payment(lookup(call.reference, currency=currency))
-        assert sums(found) == [(FactKind.PAID, Decimal(amount))]
+        assert fact_amounts(await merchant.connection.charge(call)) == [
+            (FactKind.PAID, Decimal(amount))
+        ]
+        response_body = (await merchant.call_api("GET", f"v1/charge/{call.reference}")).json()
+        assert response_body["amount"] == units
+        outcome = await merchant.connection.fetch_payment(lookup(call.reference, currency=currency))
+        assert fact_amounts(outcome) == [(FactKind.PAID, Decimal(amount))]
 
     async def test_is_charged_back(self, merchant: Merchant) -> None:
-        reference, made = await paid(merchant, "100.07")
+        reference, payment = await create_payment(merchant, "100.07")
 
-        async def look() -> Outcome | None:
-            found = await merchant.connection.fetch_payment(lookup(reference, made.psp_id))
-            return found if len(approved(found).facts) == 2 else None
+        async def read() -> Outcome | None:
+            outcome = await merchant.connection.fetch_payment(lookup(reference, payment.psp_id))
+            return outcome if len(assert_approved(outcome).facts) == 2 else None
 
-        found = approved(await eventually(look))
-        assert sums(found)[1] == (FactKind.CHARGED_BACK, Decimal("100.07"))
-        assert found.facts[1].reason is Reason.UserInitiated
-        assert found.facts[1].psp_reason_code == "unauthorised"
+        outcome = assert_approved(await wait_for(read))
+        assert fact_amounts(outcome)[1] == (FactKind.CHARGED_BACK, Decimal("100.07"))
+        assert outcome.facts[1].reason is Reason.UserInitiated
+        assert outcome.facts[1].psp_reason_code == "unauthorised"
 
-    async def test_nothing_is_known_of_others(self, merchant: Merchant) -> None:
+    async def test_an_unknown_reference_is_not_found(self, merchant: Merchant) -> None:
         other = builders.reference()
         assert await merchant.connection.fetch_payment(lookup(other)) is None
         assert await merchant.connection.fetch_refund(lookup(other)) is None
@@ -375,51 +403,57 @@ class TestCharge:
 
 
 class TestRefund:
-    async def test_of_a_captured_payment_in_parts(self, merchant: Merchant) -> None:
-        handle, _ = await held(merchant)
-        capture = builders.capture("119.00", of=handle)
-        made = approved(await merchant.connection.capture(capture))
+    async def test_partial_refunds_of_a_captured_payment(self, merchant: Merchant) -> None:
+        handle, _ = await create_reservation(merchant)
+        capture = builders.capture("119.00", authorization_id=handle)
+        capture_outcome = assert_approved(await merchant.connection.capture(capture))
         for amount in ("19.00", "100.00"):
-            call = builders.refund(amount, of=made.psp_id or "", text="Sorry")
-            given = approved(await merchant.connection.refund(call))
-            assert sums(given) == [(FactKind.REFUNDED, Decimal(amount))]
-            assert await merchant.connection.refund(call) == given
-            for psp_id in (given.psp_id, None):
-                find = lookup(call.reference, psp_id)
-                assert await merchant.connection.fetch_refund(find) == given
-            assert await merchant.booked(call.reference) == [
+            call = builders.refund(amount, payment_id=capture_outcome.psp_id or "", text="Sorry")
+            refund_outcome = assert_approved(await merchant.connection.refund(call))
+            assert fact_amounts(refund_outcome) == [(FactKind.REFUNDED, Decimal(amount))]
+            assert await merchant.connection.refund(call) == refund_outcome
+            for psp_id in (refund_outcome.psp_id, None):
+                lookup_request = lookup(call.reference, psp_id)
+                assert await merchant.connection.fetch_refund(lookup_request) == refund_outcome
+            assert await merchant.list_bookings(call.reference) == [
                 ("refund", Decimal(amount), call.idempotency_key)
             ]
-        beyond = declined(
-            await merchant.connection.refund(builders.refund("1.00", of=made.psp_id or ""))
+        beyond = assert_declined(
+            await merchant.connection.refund(
+                builders.refund("1.00", payment_id=capture_outcome.psp_id or "")
+            )
         )
         assert (beyond.code, beyond.psp_code) == (Code.InvalidAmount, "65")
 
-    async def test_a_forgotten_key_is_told_by_the_credit_note(self, merchant: Merchant) -> None:
-        _, made = await paid(merchant)
-        call = builders.refund("119.00", of=made.psp_id or "")
-        given = await merchant.connection.refund(call)
+    async def test_a_repetition_with_another_key_is_found_by_the_credit_note(
+        self, merchant: Merchant
+    ) -> None:
+        _, payment = await create_payment(merchant)
+        call = builders.refund("119.00", payment_id=payment.psp_id or "")
+        refund_outcome = await merchant.connection.refund(call)
         forgotten = call.model_copy(update={"idempotency_key": "forgotten"})
-        assert await merchant.connection.refund(forgotten) == given
-        assert len(await merchant.booked(call.reference)) == 1
+        assert await merchant.connection.refund(forgotten) == refund_outcome
+        assert len(await merchant.list_bookings(call.reference)) == 1
 
     async def test_declined(self, merchant: Merchant) -> None:
-        _, made = await paid(merchant)
-        outcome = await merchant.connection.refund(builders.refund("50.01", of=made.psp_id or ""))
-        assert declined(outcome).code is Code.InsufficientBalance
+        _, payment = await create_payment(merchant)
+        outcome = await merchant.connection.refund(
+            builders.refund("50.01", payment_id=payment.psp_id or "")
+        )
+        assert assert_declined(outcome).code is Code.InsufficientBalance
 
     @pytest.mark.parametrize(("amount", "done"), [("50.05", True), ("50.06", False)])
     async def test_decided_later(self, merchant: Merchant, amount: str, done: bool) -> None:
-        _, made = await paid(merchant)
-        call = builders.refund(amount, of=made.psp_id or "")
+        _, payment = await create_payment(merchant)
+        call = builders.refund(amount, payment_id=payment.psp_id or "")
         first = await merchant.connection.refund(call)
         assert isinstance(first, Pending)
 
-        async def look() -> Outcome | None:
-            found = await merchant.connection.fetch_refund(lookup(call.reference, first.psp_id))
-            return None if isinstance(found, Pending) else found
+        async def read() -> Outcome | None:
+            outcome = await merchant.connection.fetch_refund(lookup(call.reference, first.psp_id))
+            return None if isinstance(outcome, Pending) else outcome
 
-        assert isinstance(await eventually(look), Approved if done else Declined)
+        assert isinstance(await wait_for(read), Approved if done else Declined)
 
 
 class TestAccount:
@@ -434,8 +468,8 @@ class TestAccount:
         assert (await connection.verify_settings()).roles == frozenset()
 
     async def test_one_of_several_secrets(self, merchant: Merchant) -> None:
-        own = merchant.settings.webhook_secret.get_secret_value()
-        several = settings(PrivateKey=merchant.key, WebhookSecret=f"old, {own}")
+        secret = merchant.settings.webhook_secret.get_secret_value()
+        several = settings(PrivateKey=merchant.key, WebhookSecret=f"old, {secret}")
         connection = merchant.adapter.connect(several, merchant.http)
         assert (await connection.verify_settings()).roles == {Role.CreditCard}
 
@@ -448,43 +482,53 @@ class TestAccount:
 
 
 class TestMovements:
-    async def all(self, merchant: Merchant, since: datetime, until: datetime) -> list[Movement]:
-        found: list[Movement] = []
+    async def list_all_movements(
+        self, merchant: Merchant, since: datetime, until: datetime
+    ) -> list[Movement]:
+        movements: list[Movement] = []
         cursor: str | None = None
         while True:
             page = await merchant.connection.list_movements(since, until, cursor)
-            found += page.movements
+            movements += page.movements
             cursor = page.cursor
             if cursor is None:
-                return found
+                return movements
 
     async def test_everything_in_a_window(self, merchant: Merchant) -> None:
         since = datetime.now(UTC)
-        handle, _ = await held(merchant)
-        capture = builders.capture("119.00", of=handle)
-        taken = approved(await merchant.connection.capture(capture))
-        refund = builders.refund("19.00", of=taken.psp_id or "")
-        given = approved(await merchant.connection.refund(refund))
-        reference, made = await paid(merchant)
+        handle, _ = await create_reservation(merchant)
+        capture = builders.capture("119.00", authorization_id=handle)
+        capture_outcome = assert_approved(await merchant.connection.capture(capture))
+        refund = builders.refund("19.00", payment_id=capture_outcome.psp_id or "")
+        refund_outcome = assert_approved(await merchant.connection.refund(refund))
+        reference, payment = await create_payment(merchant)
         await merchant.connection.charge(
-            builders.charge("100.01", instrument=await merchant.stored_card())
+            builders.charge("100.01", instrument=await merchant.create_stored_card())
         )
         until = datetime.now(UTC) + timedelta(seconds=1)
-        found = {m.psp_id: m for m in await self.all(merchant, since, until)}
-        assert set(found) == {handle, taken.psp_id, given.psp_id, made.psp_id}
-        assert found[handle].kind is MovementKind.AUTHORIZATION
-        own = found[taken.psp_id or ""]
-        assert (own.kind, own.parent_psp_id) == (MovementKind.PAYMENT, handle)
-        assert own.outcome == taken
-        assert found[made.psp_id or ""].reference == reference
-        back = found[given.psp_id or ""]
-        assert (back.kind, back.parent_psp_id) == (MovementKind.REFUND, taken.psp_id)
-        assert back.outcome == given
-        assert await self.all(merchant, until, until + timedelta(hours=1)) == []
+        movements = {m.psp_id: m for m in await self.list_all_movements(merchant, since, until)}
+        assert set(movements) == {
+            handle,
+            capture_outcome.psp_id,
+            refund_outcome.psp_id,
+            payment.psp_id,
+        }
+        assert movements[handle].kind is MovementKind.AUTHORIZATION
+        captured = movements[capture_outcome.psp_id or ""]
+        assert (captured.kind, captured.parent_psp_id) == (MovementKind.PAYMENT, handle)
+        assert captured.outcome == capture_outcome
+        assert movements[payment.psp_id or ""].reference == reference
+        refunded = movements[refund_outcome.psp_id or ""]
+        assert (refunded.kind, refunded.parent_psp_id) == (
+            MovementKind.REFUND,
+            capture_outcome.psp_id,
+        )
+        assert refunded.outcome == refund_outcome
+        assert await self.list_all_movements(merchant, until, until + timedelta(hours=1)) == []
 
     async def test_in_pages(self, merchant: Merchant) -> None:
         since = datetime.now(UTC)
-        card = await merchant.stored_card()
+        card = await merchant.create_stored_card()
         calls = [builders.charge(f"{n}.50", instrument=card) for n in range(1, 13)]
         bodies = [
             {
@@ -497,24 +541,28 @@ class TestMovements:
             for call in calls
         ]
         for body in bodies:
-            (await merchant.raw("POST", "v1/charge", json=body)).raise_for_status()
+            (await merchant.call_api("POST", "v1/charge", json=body)).raise_for_status()
         page = (
-            await merchant.raw("GET", "v1/list/transaction", params={"size": 10, "type": "settle"})
+            await merchant.call_api(
+                "GET", "v1/list/transaction", params={"size": 10, "type": "settle"}
+            )
         ).json()
         assert len(page["content"]) == 10
         assert page["next_page_token"] == "10"
-        found = await self.all(merchant, since, datetime.now(UTC) + timedelta(seconds=1))
-        assert {m.reference for m in found} == {call.reference for call in calls}
+        movements = await self.list_all_movements(
+            merchant, since, datetime.now(UTC) + timedelta(seconds=1)
+        )
+        assert {m.reference for m in movements} == {call.reference for call in calls}
 
-    async def test_a_chargeback_brings_its_payment_back(self, merchant: Merchant) -> None:
-        reference, made = await paid(merchant)
+    async def test_a_chargeback_lists_its_payment_again(self, merchant: Merchant) -> None:
+        reference, payment = await create_payment(merchant)
         await asyncio.sleep(0.01)
         since = datetime.now(UTC)
-        await merchant.control("chargebacks", reference=reference)
+        await merchant.call_control("chargebacks", reference=reference)
         until = datetime.now(UTC) + timedelta(seconds=1)
-        [found] = await self.all(merchant, since, until)
-        assert (found.kind, found.psp_id) == (MovementKind.PAYMENT, made.psp_id)
-        assert sums(found.outcome) == [
+        [movements] = await self.list_all_movements(merchant, since, until)
+        assert (movements.kind, movements.psp_id) == (MovementKind.PAYMENT, payment.psp_id)
+        assert fact_amounts(movements.outcome) == [
             (FactKind.PAID, Decimal("119.00")),
             (FactKind.CHARGED_BACK, Decimal("119.00")),
         ]

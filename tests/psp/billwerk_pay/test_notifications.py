@@ -1,4 +1,4 @@
-"""The PSP's webhooks: what is accepted, and whom it leads to."""
+"""Verification of the PSP's webhooks, and the transaction that each identifies."""
 
 import json
 from datetime import timedelta
@@ -9,15 +9,15 @@ import pytest
 from integrator.psp.billwerk_pay import ADAPTER
 from integrator.psp.errors import NotificationRejected
 from integrator.psp.types import NotificationEvent
-from tests.psp.billwerk_pay.builders import NOW, SECRET, data, settings, webhook
+from tests.psp.billwerk_pay.builders import NOW, SECRET, load_body, settings, webhook_body
 
-INVOICE, TRANSACTION = data("webhook")["invoice"], data("webhook")["transaction"]
+INVOICE, TRANSACTION = load_body("webhook")["invoice"], load_body("webhook")["transaction"]
 MOVEMENT = (f"{INVOICE}/{TRANSACTION}",)
 
 
-def read(body: bytes, **form: str) -> NotificationEvent:
-    [notice] = ADAPTER.parse_notification(settings(**form), {}, body, NOW)
-    return notice
+def read_notification(body: bytes, **form: str) -> NotificationEvent:
+    [notification] = ADAPTER.parse_notification(settings(**form), {}, body, NOW)
+    return notification
 
 
 @pytest.mark.parametrize(
@@ -32,30 +32,30 @@ def read(body: bytes, **form: str) -> NotificationEvent:
         ("customer_payment_method_added", INVOICE, ()),
     ],
 )
-def test_leads_to_its_transaction(
+def test_an_event_identifies_its_transaction(
     event: str, reference: str | None, psp_ids: tuple[str, ...]
 ) -> None:
-    notice = read(webhook(event_type=event))
-    assert notice == NotificationEvent(
-        event_id=data("webhook")["id"], reference=reference, psp_ids=psp_ids, result=None
+    notification = read_notification(webhook_body(event_type=event))
+    assert notification == NotificationEvent(
+        event_id=load_body("webhook")["id"], reference=reference, psp_ids=psp_ids, result=None
     )
 
 
 @pytest.mark.parametrize("event", ["invoice_created", "subscription_renewal", "comet_seen", ""])
-def test_other_events_are_let_be(event: str) -> None:
-    assert not read(webhook(event_type=event)).relevant
+def test_other_event_types_are_ignored(event: str) -> None:
+    assert not read_notification(webhook_body(event_type=event)).relevant
 
 
-def test_a_settle_without_a_transaction_leads_to_its_handle() -> None:
-    assert read(webhook(transaction=None)).reference == INVOICE
+def test_a_settle_without_a_transaction_identifies_its_handle() -> None:
+    assert read_notification(webhook_body(transaction=None)).reference == INVOICE
 
 
 def test_only_id_and_time_are_signed() -> None:
-    """Which is why nothing else may decide anything."""
-    body = json.loads(webhook())
+    """So no other field may decide an outcome."""
+    body = json.loads(webhook_body())
     forged = json.dumps({**body, "event_type": "invoice_failed", "invoice": "x"}).encode()
-    notice = read(forged)
-    assert (notice.reference, notice.result) == ("x", None)
+    notification = read_notification(forged)
+    assert (notification.reference, notification.result) == ("x", None)
 
 
 @pytest.mark.parametrize(
@@ -67,41 +67,43 @@ def test_only_id_and_time_are_signed() -> None:
         {"timestamp": "2026-01-15T08:59:00.640Z"},
     ],
 )
-def test_anything_signed_that_is_changed_is_rejected(changes: dict[str, Any]) -> None:
-    body = json.loads(webhook())
+def test_a_change_of_a_signed_field_is_rejected(changes: dict[str, Any]) -> None:
+    body = json.loads(webhook_body())
     with pytest.raises(NotificationRejected):
-        read(json.dumps({**body, **changes}).encode())
+        read_notification(json.dumps({**body, **changes}).encode())
 
 
 @pytest.mark.parametrize("age", [timedelta(0), timedelta(days=3), timedelta(seconds=-200)])
-def test_repetitions_are_as_old_as_their_event(age: timedelta) -> None:
-    assert read(webhook(timestamp=(NOW - age).isoformat())).relevant
+def test_an_old_timestamp_is_accepted(age: timedelta) -> None:
+    assert read_notification(webhook_body(timestamp=(NOW - age).isoformat())).relevant
 
 
-def test_the_future_is_rejected() -> None:
+def test_a_timestamp_in_the_future_is_rejected() -> None:
     with pytest.raises(NotificationRejected):
-        read(webhook(timestamp=(NOW + timedelta(hours=1)).isoformat()))
+        read_notification(webhook_body(timestamp=(NOW + timedelta(hours=1)).isoformat()))
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "0"])
-def test_an_unreadable_time_is_rejected(text: str) -> None:
+def test_an_unreadable_timestamp_is_rejected(text: str) -> None:
     with pytest.raises(NotificationRejected):
-        read(webhook(timestamp=text))
+        read_notification(webhook_body(timestamp=text))
 
 
-def test_either_secret_is_good_during_a_rotation() -> None:
+def test_both_secrets_are_accepted_during_a_rotation() -> None:
     for secret in (SECRET, "the_new_one"):
-        assert read(webhook(secret), WebhookSecret=f"the_new_one, {SECRET}").relevant
+        assert read_notification(
+            webhook_body(secret), WebhookSecret=f"the_new_one, {SECRET}"
+        ).relevant
     with pytest.raises(NotificationRejected):
-        read(webhook("a_third"), WebhookSecret=f"the_new_one, {SECRET}")
+        read_notification(webhook_body("a_third"), WebhookSecret=f"the_new_one, {SECRET}")
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"id":1}'])
-def test_nonsense_is_rejected(body: bytes) -> None:
+def test_malformed_bodies_are_rejected(body: bytes) -> None:
     with pytest.raises(NotificationRejected):
-        read(body)
+        read_notification(body)
 
 
-def test_there_is_no_list_of_events() -> None:
+def test_listed_events_are_not_supported() -> None:
     with pytest.raises(NotificationRejected):
-        ADAPTER.read_event(webhook())
+        ADAPTER.read_event(webhook_body())

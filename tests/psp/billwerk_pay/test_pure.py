@@ -1,4 +1,4 @@
-"""Amounts, words and settings."""
+"""Amounts, locales, texts and settings of the adapter, without a PSP."""
 
 from decimal import Decimal
 
@@ -41,15 +41,15 @@ def test_units(amount: str, currency: str, units: int) -> None:
         ("1", "ZZZ", Code.InvalidCurrency),
     ],
 )
-def test_what_no_request_can_carry(amount: str, currency: str, code: Code) -> None:
+def test_unsupported_amounts_are_refused(amount: str, currency: str, code: Code) -> None:
     with pytest.raises(UnsupportedAmountError) as caught:
         money.to_minor(Decimal(amount), currency)
     assert caught.value.code is code
 
 
 @pytest.mark.parametrize(("units", "currency"), [(150, "JPY"), (1, "VND"), (1, "ZZZ")])
-def test_amounts_no_currency_has(units: int, currency: str) -> None:
-    """Should the PSP count in other units after all, it shows."""
+def test_unreadable_amounts_are_a_protocol_error(units: int, currency: str) -> None:
+    """If the PSP used other units than assumed, these amounts would reveal it."""
     with pytest.raises(ProtocolError):
         money.to_major(units, currency)
 
@@ -63,7 +63,7 @@ def test_locales(language: str | None, locale: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "reference"),
     [
         ("Pro plan [20260115-a]", "20260115-a"),
         ("Plan [big] [20260115-a]", "20260115-a"),
@@ -73,8 +73,8 @@ def test_locales(language: str | None, locale: str) -> None:
         (None, None),
     ],
 )
-def test_marks(text: str | None, found: str | None) -> None:
-    assert extract_reference(text) == found
+def test_references_in_texts(text: str | None, reference: str | None) -> None:
+    assert extract_reference(text) == reference
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_all_cards_unless_some_are_named() -> None:
     assert settings().payment_methods == ["card"]
 
 
-def test_the_form() -> None:
+def test_settings_form() -> None:
     assert setting_keys(ADAPTER) == ["PrivateKey", "WebhookSecret", "CardTypes"]
     with pytest.raises(SettingsRefused, match="CardTypes") as caught:
         parse_settings(ADAPTER, {**SETTINGS, "CardTypes": "Visa, Chequebook"})
@@ -103,7 +103,7 @@ def test_the_form() -> None:
         parse_settings(ADAPTER, {"WebhookSecret": "x"})
 
 
-def test_secrets_do_not_show() -> None:
+def test_secrets_are_not_shown_by_repr() -> None:
     assert SETTINGS["PrivateKey"] not in repr(settings())
     assert SETTINGS["WebhookSecret"] not in repr(settings())
 

@@ -1,4 +1,4 @@
-"""A merchant with an account at the stand-in, which speaks GoCardless' dialect."""
+"""Fixture: a merchant with an account at the GoCardless emulator."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from integrator.psp.port import Connection
 
 @dataclass
 class GoCardlessMerchant:
-    """One account, and the levers to play its customers and their banks."""
+    """Account at the emulator, with the actions of its customers and their banks."""
 
     url: str
     http: httpx.AsyncClient
@@ -27,8 +27,8 @@ class GoCardlessMerchant:
     adapter: GoCardlessAdapter
     connection: Connection
 
-    async def register(self, webhook_url: str | None = None) -> None:
-        """Open the account, or have its webhooks sent to this address."""
+    async def register_webhook(self, webhook_url: str | None = None) -> None:
+        """Create the account, or set the URL of its webhooks."""
         account = {
             "api_key": self.token,
             "webhook_secret": self.secret,
@@ -37,39 +37,41 @@ class GoCardlessMerchant:
         }
         (await self.http.put(f"{self.url}/_control/accounts", json=account)).raise_for_status()
 
-    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """Call the API past the adapter."""
-        own = {"Authorization": f"Bearer {self.token}", "GoCardless-Version": "2015-07-06"}
+    async def call_api(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """Call the emulator's API without the adapter."""
+        credentials = {"Authorization": f"Bearer {self.token}", "GoCardless-Version": "2015-07-06"}
         url = f"{self.url}/gocardless{path}"
-        answer = await self.http.request(method, url, json=body, headers={**own, **headers})
-        return answer.raise_for_status().json()
+        response = await self.http.request(
+            method, url, json=body, headers={**credentials, **headers}
+        )
+        return response.raise_for_status().json()
 
-    async def simulate(self, scenario: str, resource: str) -> None:
-        """Run one of the sandbox's scenario simulators."""
+    async def run_scenario(self, scenario: str, resource: str) -> None:
+        """Run a scenario simulator."""
         body = {"data": {"links": {"resource": resource}}}
-        await self.call("POST", f"/scenario_simulators/{scenario}/actions/run", body)
+        await self.call_api("POST", f"/scenario_simulators/{scenario}/actions/run", body)
 
-    async def visit(self, url: str, **form: str) -> httpx.Response:
-        """Fill in the hosted page."""
+    async def visit_page(self, url: str, **form: str) -> httpx.Response:
+        """Submit the hosted page."""
         return await self.http.post(url, data=form)
 
-    async def fault(self, kind: str, **more: Any) -> None:
-        """Have something go wrong at the PSP."""
+    async def inject_fault(self, kind: str, **more: Any) -> None:
+        """Inject a fault at the emulator."""
         url = f"{self.url}/_control/faults"
         (await self.http.post(url, json={"kind": kind, **more})).raise_for_status()
 
-    async def booked(self, reference: str) -> list[tuple[str, str]]:
-        """(kind, amount) of every movement in the PSP's ledger."""
+    async def list_bookings(self, reference: str) -> list[tuple[str, str]]:
+        """Return kind and amount of every movement in the emulator's ledger."""
         params = {"reference": reference}
-        answer = await self.http.get(f"{self.url}/_control/ledger", params=params)
-        return [(entry["kind"], f"{entry['amount']:.2f}") for entry in answer.json()["entries"]]
+        response = await self.http.get(f"{self.url}/_control/ledger", params=params)
+        return [(entry["kind"], f"{entry['amount']:.2f}") for entry in response.json()["entries"]]
 
 
 @pytest.fixture
 async def gocardless(
     sandbox_url: str, http: httpx.AsyncClient
 ) -> AsyncIterator[GoCardlessMerchant]:
-    """A merchant of the stand-in, all by itself; faults end with the test."""
+    """Yield a new merchant of the emulator; faults are removed after the test."""
     name = uuid4().hex
     form = {"AccessToken": f"sandbox_{name}", "WebhookSecret": f"secret_{name}"}
     settings = GoCardlessSettings.model_validate(form)
@@ -84,6 +86,6 @@ async def gocardless(
         adapter,
         adapter.connect(settings, http),
     )
-    await merchant.register()
+    await merchant.register_webhook()
     yield merchant
     (await http.delete(f"{sandbox_url}/_control/faults")).raise_for_status()

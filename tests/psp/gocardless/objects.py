@@ -1,4 +1,4 @@
-"""GoCardless' objects as its API shows them, with the official fixtures as the ground."""
+"""Builders of GoCardless' JSON objects, based on the official fixtures."""
 
 import hashlib
 import hmac
@@ -15,53 +15,53 @@ SECRET = "secret_unit"
 METADATA = {"transaction_id": REFERENCE}
 
 
-def _of(name: str, envelope: str, **values: Any) -> dict[str, Any]:
+def _from_fixture(name: str, envelope: str, **values: Any) -> dict[str, Any]:
     return {**deepcopy(FIXTURES[name][envelope]), "metadata": METADATA, **values}
 
 
 def payment(status: str = "confirmed", **values: Any) -> dict[str, Any]:
-    return _of("payment", "payments", status=status, **values)
+    return _from_fixture("payment", "payments", status=status, **values)
 
 
 def refund(status: str = "paid", **values: Any) -> dict[str, Any]:
-    return _of("refund", "refunds", status=status, **values)
+    return _from_fixture("refund", "refunds", status=status, **values)
 
 
 def mandate(status: str = "active", **values: Any) -> dict[str, Any]:
-    return _of("mandate", "mandates", status=status, scheme="sepa_core", **values)
+    return _from_fixture("mandate", "mandates", status=status, scheme="sepa_core", **values)
 
 
 def billing_request(status: str = "fulfilled", **values: Any) -> dict[str, Any]:
-    return _of("billing_request", "billing_requests", status=status, **values)
+    return _from_fixture("billing_request", "billing_requests", status=status, **values)
 
 
 def event(action: str, kind: str = "payments", **values: Any) -> dict[str, Any]:
     links = {"payments": "payment", "refunds": "refund", "billing_requests": "billing_request"}
     ids = {"payments": "PM123", "refunds": "RF123", "billing_requests": "BRQ123"}
-    found = deepcopy(FIXTURES["event_list"]["events"][0])
-    own = {"links": {links[kind]: ids[kind]} if kind in links else {}}
+    fixture = deepcopy(FIXTURES["event_list"]["events"][0])
+    linked = {"links": {links[kind]: ids[kind]} if kind in links else {}}
     return {
-        **found,
+        **fixture,
         "action": action,
         "resource_type": kind,
         "resource_metadata": METADATA,
-        **own,
+        **linked,
         **values,
     }
 
 
-def failure(cause: str, action: str = "failed", *, again: bool = False) -> dict[str, Any]:
+def failure(cause: str, action: str = "failed", *, will_retry: bool = False) -> dict[str, Any]:
     details = {
         "origin": "bank",
         "cause": cause,
         "description": "No.",
         "reason_code": "XX99",
-        "will_attempt_retry": again,
+        "will_attempt_retry": will_retry,
     }
     return event(action, details=details)
 
 
-def listed(kind: str, *items: dict[str, Any], after: str | None = None) -> dict[str, Any]:
+def list_page(kind: str, *items: dict[str, Any], after: str | None = None) -> dict[str, Any]:
     return {kind: list(items), "meta": {"cursors": {"before": None, "after": after}, "limit": 500}}
 
 

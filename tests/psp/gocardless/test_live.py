@@ -1,4 +1,4 @@
-"""The adapter against the stand-in, a process of its own."""
+"""The GoCardless adapter against the running emulator."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ from tests.psp.builders import GOOD_IBAN, lookup
 from tests.psp.conftest import SETTLE_SECONDS
 from tests.psp.gocardless.conftest import GoCardlessMerchant
 
-PATIENCE_SECONDS = 8.0
+TIMEOUT_SECONDS = 8.0
 FAILING_IBAN = "DE62370400440532013001"
 RETURNED_IBAN = "DE35370400440532013002"
 
@@ -42,64 +42,66 @@ T = TypeVar("T")
 Merchant = GoCardlessMerchant
 
 
-async def eventually(look: Callable[[], Awaitable[T | None]]) -> T:
-    """What `look` finds, once it finds something."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+async def wait_for(read: Callable[[], Awaitable[T | None]]) -> T:
+    """Call `read` until it returns something."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
-        found = await look()
-        if found is not None:
-            return found
+        result = await read()
+        if result is not None:
+            return result
         await asyncio.sleep(SETTLE_SECONDS / 4)
     raise AssertionError("did not happen in time")
 
 
-def approved(outcome: Outcome | None) -> Approved:
+def assert_approved(outcome: Outcome | None) -> Approved:
     assert isinstance(outcome, Approved), outcome
     return outcome
 
 
-def declined(outcome: Outcome | None) -> Declined:
+def assert_declined(outcome: Outcome | None) -> Declined:
     assert isinstance(outcome, Declined), outcome
     return outcome
 
 
-def facts(outcome: Outcome | None) -> list[tuple[FactKind, Decimal]]:
-    return [(fact.kind, fact.amount) for fact in approved(outcome).facts]
+def fact_amounts(outcome: Outcome | None) -> list[tuple[FactKind, Decimal]]:
+    return [(fact.kind, fact.amount) for fact in assert_approved(outcome).facts]
 
 
-async def mandate(merchant: Merchant, iban: str = GOOD_IBAN) -> Instrument:
-    signed = approved(await merchant.connection.authorize(builders.debit(iban=iban)))
+async def create_mandate(merchant: Merchant, iban: str = GOOD_IBAN) -> Instrument:
+    signed = assert_approved(await merchant.connection.authorize(builders.debit(iban=iban)))
     assert signed.instrument is not None
     return signed.instrument
 
 
-async def charged(merchant: Merchant, amount: str = "49.90", **values: Any) -> Charge:
-    instrument = values.pop("instrument", None) or await mandate(merchant)
+async def build_charge(merchant: Merchant, amount: str = "49.90", **values: Any) -> Charge:
+    instrument = values.pop("instrument", None) or await create_mandate(merchant)
     return builders.charge(amount, role=Role.Debit, instrument=instrument, **values)
 
 
-async def decided(merchant: Merchant, psp_id: str | None, reference: str) -> Outcome:
-    """The payment's outcome once it is no longer pending."""
+async def wait_for_decision(merchant: Merchant, psp_id: str | None, reference: str) -> Outcome:
+    """Return the payment's outcome once it is no longer pending."""
 
-    async def look() -> Outcome | None:
-        found = await merchant.connection.fetch_payment(lookup(reference, psp_id))
-        return None if isinstance(found, Pending) else found
+    async def read() -> Outcome | None:
+        outcome = await merchant.connection.fetch_payment(lookup(reference, psp_id))
+        return None if isinstance(outcome, Pending) else outcome
 
-    return await eventually(look)
-
-
-async def paid(merchant: Merchant, amount: str = "49.90") -> tuple[str, str]:
-    """(reference, PSP id) of a payment that was collected."""
-    call = await charged(merchant, amount)
-    made = await merchant.connection.charge(call)
-    assert isinstance(made, Pending)
-    assert made.psp_id is not None
-    approved(await decided(merchant, made.psp_id, call.reference))
-    return call.reference, made.psp_id
+    return await wait_for(read)
 
 
-async def persistently(merchant: Merchant, call: Charge | Refund) -> tuple[Outcome, list[type]]:
-    """Repeat a call with its key as a worker would; also what went wrong on the way."""
+async def create_paid_payment(merchant: Merchant, amount: str = "49.90") -> tuple[str, str]:
+    """Return reference and PSP id of a collected payment."""
+    call = await build_charge(merchant, amount)
+    payment = await merchant.connection.charge(call)
+    assert isinstance(payment, Pending)
+    assert payment.psp_id is not None
+    assert_approved(await wait_for_decision(merchant, payment.psp_id, call.reference))
+    return call.reference, payment.psp_id
+
+
+async def call_with_retries(
+    merchant: Merchant, call: Charge | Refund
+) -> tuple[Outcome, list[type]]:
+    """Retry a call with its key as a worker would; also return the errors met."""
     troubles: list[type] = []
     act: Any = (
         merchant.connection.charge if isinstance(call, Charge) else merchant.connection.refund
@@ -115,42 +117,42 @@ async def persistently(merchant: Merchant, call: Charge | Refund) -> tuple[Outco
 class TestSignUpByIban:
     async def test_a_mandate(self, gocardless: Merchant) -> None:
         call = builders.debit()
-        outcome = approved(await gocardless.connection.authorize(call))
+        outcome = assert_approved(await gocardless.connection.authorize(call))
         assert outcome.psp_id is not None
         assert outcome.psp_id.startswith("BRQ")
         assert outcome.facts == ()
         assert outcome.instrument is not None
         bearer = outcome.instrument.bearer
         assert (bearer["Holder"], bearer["IBAN"]) == ("Mia Kern", GOOD_IBAN)
-        made = await gocardless.call("GET", f"/mandates/{outcome.instrument.token['mandate']}")
-        assert bearer["MandateId"] == made["mandates"]["reference"]
+        response_body = await gocardless.call_api(
+            "GET", f"/mandates/{outcome.instrument.token['mandate']}"
+        )
+        assert bearer["MandateId"] == response_body["mandates"]["reference"]
 
-    async def test_found_again_by_its_id_and_by_our_reference(self, gocardless: Merchant) -> None:
+    async def test_is_found_by_id_and_by_our_reference(self, gocardless: Merchant) -> None:
         call = builders.debit()
-        made = approved(await gocardless.connection.authorize(call))
-        for psp_id in (made.psp_id, None):
-            look = lookup(call.reference, psp_id, role=Role.Debit)
-            found = approved(await gocardless.connection.fetch_authorization(look))
-            assert found.psp_id == made.psp_id
-            assert found.instrument is not None
-            assert made.instrument is not None
-            assert found.instrument.token == made.instrument.token
-            assert found.instrument.bearer["Last4"] == GOOD_IBAN[-4:]
-            assert "IBAN" not in found.instrument.bearer
+        authorization = assert_approved(await gocardless.connection.authorize(call))
+        for psp_id in (authorization.psp_id, None):
+            request = lookup(call.reference, psp_id, role=Role.Debit)
+            outcome = assert_approved(await gocardless.connection.fetch_authorization(request))
+            assert outcome.psp_id == authorization.psp_id
+            assert outcome.instrument is not None
+            assert authorization.instrument is not None
+            assert outcome.instrument.token == authorization.instrument.token
+            assert outcome.instrument.bearer["Last4"] == GOOD_IBAN[-4:]
+            assert "IBAN" not in outcome.instrument.bearer
 
     @pytest.mark.parametrize("step", range(5))
-    async def test_goes_on_where_a_lost_attempt_stopped(
-        self, gocardless: Merchant, step: int
-    ) -> None:
-        """The request, its three steps and the fulfilment: any answer may get lost."""
+    async def test_continues_after_a_lost_response(self, gocardless: Merchant, step: int) -> None:
+        """The response to the request, to a step or to the fulfilment may be lost."""
         call = builders.debit()
-        lost = _LosesAnswer(gocardless, step)
+        lost = _LostResponseConnection(gocardless, step)
         with pytest.raises(OutcomeUnknown):
             await lost.connection.authorize(call)
-        outcome = approved(await gocardless.connection.authorize(call))
-        again = approved(await gocardless.connection.authorize(call))
+        outcome = assert_approved(await gocardless.connection.authorize(call))
+        again = assert_approved(await gocardless.connection.authorize(call))
         assert again == outcome
-        listed = await gocardless.call("GET", "/mandates")
+        listed = await gocardless.call_api("GET", "/mandates")
         assert len(listed["mandates"]) == 1
 
     @pytest.mark.parametrize(
@@ -160,24 +162,27 @@ class TestSignUpByIban:
             ({"Holder": "", "IBAN": GOOD_IBAN}, Code.BearerInvalid),
         ],
     )
-    async def test_typed_wrongly(
+    async def test_invalid_payment_data_is_declined(
         self, gocardless: Merchant, bearer: dict[str, str], code: Code
     ) -> None:
         call = builders.authorize(role=Role.Debit, initial_bearer=bearer)
-        assert declined(await gocardless.connection.authorize(call)).code is code
+        assert assert_declined(await gocardless.connection.authorize(call)).code is code
 
     async def test_without_an_email(self, gocardless: Merchant) -> None:
         call = builders.debit(payer=Payer(name="Mia Kern"))
-        refused = declined(await gocardless.connection.authorize(call))
+        refused = assert_declined(await gocardless.connection.authorize(call))
         assert (refused.code, refused.psp_code) == (Code.InvalidData, "validation_failed")
 
     async def test_another_currency(self, gocardless: Merchant) -> None:
         call = builders.debit(currency="SEK")
-        assert declined(await gocardless.connection.authorize(call)).code is Code.InvalidCurrency
+        assert (
+            assert_declined(await gocardless.connection.authorize(call)).code
+            is Code.InvalidCurrency
+        )
 
 
-class _LosesAnswer:
-    """A connection whose n-th write is carried out and not answered."""
+class _LostResponseConnection:
+    """Connection that loses the response to the n-th write."""
 
     def __init__(self, merchant: Merchant, step: int) -> None:
         seen = 0
@@ -185,9 +190,12 @@ class _LosesAnswer:
         class Losing(httpx.AsyncBaseTransport):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 nonlocal seen
-                own = {k: v for k, v in request.headers.items() if k not in ("host",)}
+                forwarded_headers = {k: v for k, v in request.headers.items() if k not in ("host",)}
                 answer = await merchant.http.request(
-                    request.method, str(request.url), headers=own, content=await request.aread()
+                    request.method,
+                    str(request.url),
+                    headers=forwarded_headers,
+                    content=await request.aread(),
                 )
                 if request.method == "POST":
                     seen += 1
@@ -222,216 +230,245 @@ class TestHostedPage:
         self, gocardless: Merchant, role: Role, currency: str, identity: dict[str, str]
     ) -> None:
         reference, opened = await self.open(gocardless, role, currency)
-        look = lookup(reference, opened.psp_id, role=role, currency=currency)
-        waiting = await gocardless.connection.fetch_authorization(look)
+        request = lookup(reference, opened.psp_id, role=role, currency=currency)
+        waiting = await gocardless.connection.fetch_authorization(request)
         assert isinstance(waiting, RedirectRequired)
         assert waiting.psp_id == opened.psp_id
         form = {"holder": "Mia Kern", "iban": GOOD_IBAN, "email": "mia.kern@example.org"}
         if identity:
-            refused = await gocardless.visit(opened.url or "", action="confirm", **form)
+            refused = await gocardless.visit_page(opened.url or "", action="confirm", **form)
             assert refused.status_code == 422
-        back = await gocardless.visit(opened.url or "", action="confirm", **form, **identity)
-        assert back.headers["location"].startswith("https://shop.example/ok")
-        signed = approved(await gocardless.connection.fetch_authorization(look))
+        response = await gocardless.visit_page(
+            opened.url or "", action="confirm", **form, **identity
+        )
+        assert response.headers["location"].startswith("https://shop.example/ok")
+        signed = assert_approved(await gocardless.connection.fetch_authorization(request))
         assert signed.psp_id == opened.psp_id
         assert signed.instrument is not None
         assert signed.instrument.bearer["Holder"] == "Mia Kern"
         call = builders.charge(
             "19.00", role=role, currency=currency, instrument=signed.instrument, text="Pro plan"
         )
-        made = await gocardless.connection.charge(call)
-        assert isinstance(made, Pending)
-        outcome = await decided_in(gocardless, made.psp_id, call.reference, currency)
-        assert facts(outcome) == [(FactKind.PAID, Decimal("19.00"))]
+        payment = await gocardless.connection.charge(call)
+        assert isinstance(payment, Pending)
+        outcome = await wait_for_decision_in(gocardless, payment.psp_id, call.reference, currency)
+        assert fact_amounts(outcome) == [(FactKind.PAID, Decimal("19.00"))]
 
-    async def test_going_back_leaves_it_open(self, gocardless: Merchant) -> None:
+    async def test_exiting_the_page_leaves_it_open(self, gocardless: Merchant) -> None:
         reference, opened = await self.open(gocardless)
-        back = await gocardless.visit(opened.url or "", action="exit")
-        assert back.headers["location"].startswith("https://shop.example/abort")
-        look = lookup(reference, opened.psp_id)
-        found = await gocardless.connection.fetch_authorization(look)
-        assert isinstance(found, RedirectRequired)
+        response = await gocardless.visit_page(opened.url or "", action="exit")
+        assert response.headers["location"].startswith("https://shop.example/abort")
+        request = lookup(reference, opened.psp_id)
+        outcome = await gocardless.connection.fetch_authorization(request)
+        assert isinstance(outcome, RedirectRequired)
 
-    async def test_called_off(self, gocardless: Merchant) -> None:
+    async def test_an_open_sign_up_is_cancelled(self, gocardless: Merchant) -> None:
         reference, opened = await self.open(gocardless)
         call = builders.void(opened.psp_id, ref=reference)
         for _ in range(2):
-            assert approved(await gocardless.connection.void(call)).psp_id == opened.psp_id
-        look = lookup(reference, opened.psp_id)
-        ended = declined(await gocardless.connection.fetch_authorization(look))
+            assert assert_approved(await gocardless.connection.void(call)).psp_id == opened.psp_id
+        request = lookup(reference, opened.psp_id)
+        ended = assert_declined(await gocardless.connection.fetch_authorization(request))
         assert (ended.code, ended.status) == (Code.Canceled, Status.Cancelled)
 
-    async def test_a_mandate_once_given_is_not_called_off(self, gocardless: Merchant) -> None:
+    async def test_a_signed_mandate_is_not_cancelled(self, gocardless: Merchant) -> None:
         call = builders.debit()
-        made = approved(await gocardless.connection.authorize(call))
-        void = builders.void(made.psp_id or "", ref=call.reference)
-        assert declined(await gocardless.connection.void(void)).code is Code.InvalidPreconditions
-        look = lookup(call.reference, made.psp_id)
-        approved(await gocardless.connection.fetch_authorization(look))
+        authorization = assert_approved(await gocardless.connection.authorize(call))
+        void = builders.void(authorization.psp_id or "", ref=call.reference)
+        assert (
+            assert_declined(await gocardless.connection.void(void)).code
+            is Code.InvalidPreconditions
+        )
+        request = lookup(call.reference, authorization.psp_id)
+        assert_approved(await gocardless.connection.fetch_authorization(request))
 
-    async def test_the_page_is_made_again_after_a_lost_answer(self, gocardless: Merchant) -> None:
+    async def test_a_new_page_is_created_after_a_lost_response(self, gocardless: Merchant) -> None:
         call = builders.authorize("0", role=Role.Debit)
-        await gocardless.fault("drop", when="after", count=1, operations=["checkout_session"])
+        await gocardless.inject_fault(
+            "drop", when="after", count=1, operations=["checkout_session"]
+        )
         with pytest.raises(OutcomeUnknown):
             await gocardless.connection.authorize(call)
         opened = await gocardless.connection.authorize(call)
         assert isinstance(opened, RedirectRequired)
-        assert len((await gocardless.call("GET", "/billing_requests"))["billing_requests"]) == 1
+        assert len((await gocardless.call_api("GET", "/billing_requests"))["billing_requests"]) == 1
 
-    async def test_without_a_way_back(self, gocardless: Merchant) -> None:
+    async def test_without_return_urls(self, gocardless: Merchant) -> None:
         call = builders.authorize("0", role=Role.Debit, success_url=None)
-        assert declined(await gocardless.connection.authorize(call)).code is Code.InvalidData
+        assert assert_declined(await gocardless.connection.authorize(call)).code is Code.InvalidData
 
 
-async def decided_in(
+async def wait_for_decision_in(
     merchant: Merchant, psp_id: str | None, reference: str, currency: str
 ) -> Outcome:
-    async def look() -> Outcome | None:
+    async def read() -> Outcome | None:
         asked = lookup(reference, psp_id, currency=currency)
-        found = await merchant.connection.fetch_payment(asked)
-        return None if isinstance(found, Pending) else found
+        outcome = await merchant.connection.fetch_payment(asked)
+        return None if isinstance(outcome, Pending) else outcome
 
-    return await eventually(look)
+    return await wait_for(read)
 
 
-class TestUseOfAMandate:
-    async def test_an_upgrade_keeps_what_is_stored(self, gocardless: Merchant) -> None:
-        stored = await mandate(gocardless)
+class TestStoredMandate:
+    async def test_an_upgrade_keeps_the_instrument(self, gocardless: Merchant) -> None:
+        stored = await create_mandate(gocardless)
         call = builders.authorize("30.00", role=Role.Debit, initial=False, instrument=stored)
-        outcome = approved(await gocardless.connection.authorize(call))
+        outcome = assert_approved(await gocardless.connection.authorize(call))
         assert outcome.instrument == stored
-        look = lookup(call.reference, outcome.psp_id)
-        assert approved(await gocardless.connection.fetch_authorization(look)).instrument is None
+        request = lookup(call.reference, outcome.psp_id)
+        assert (
+            assert_approved(await gocardless.connection.fetch_authorization(request)).instrument
+            is None
+        )
 
     @pytest.mark.parametrize("how", ["mandate_cancelled", "mandate_expired", "mandate_failed"])
     async def test_an_ended_mandate(self, gocardless: Merchant, how: str) -> None:
-        stored = await mandate(gocardless)
-        await gocardless.simulate(how, stored.token["mandate"])
+        stored = await create_mandate(gocardless)
+        await gocardless.run_scenario(how, stored.token["mandate"])
         upgrade = builders.authorize("30.00", role=Role.Debit, initial=False, instrument=stored)
-        assert declined(await gocardless.connection.authorize(upgrade)).code is Code.BearerInvalid
-        call = await charged(gocardless, instrument=stored)
-        refused = declined(await gocardless.connection.charge(call))
+        assert (
+            assert_declined(await gocardless.connection.authorize(upgrade)).code
+            is Code.BearerInvalid
+        )
+        call = await build_charge(gocardless, instrument=stored)
+        refused = assert_declined(await gocardless.connection.charge(call))
         assert (refused.code, refused.psp_code) == (Code.BearerInvalid, "mandate_is_inactive")
 
-    async def test_an_existing_mandate_is_taken_over(self, gocardless: Merchant) -> None:
-        token = (await mandate(gocardless)).token["mandate"]
+    async def test_an_existing_mandate_is_migrated(self, gocardless: Merchant) -> None:
+        token = (await create_mandate(gocardless)).token["mandate"]
         call = builders.authorize("0", role=Role.Debit, migration_token=token)
-        outcome = approved(await gocardless.connection.authorize(call))
+        outcome = assert_approved(await gocardless.connection.authorize(call))
         assert outcome.instrument is not None
         assert outcome.instrument.token == {"mandate": token}
         assert outcome.instrument.bearer["Holder"] == "Mia Kern"
 
     @pytest.mark.parametrize("token", ["MD000", "../creditors", "PM1"])
-    async def test_a_mandate_that_is_none(self, gocardless: Merchant, token: str) -> None:
+    async def test_an_unknown_migration_token_is_declined(
+        self, gocardless: Merchant, token: str
+    ) -> None:
         call = builders.authorize("0", role=Role.Debit, migration_token=token)
-        assert declined(await gocardless.connection.authorize(call)).code is Code.InvalidData
+        assert assert_declined(await gocardless.connection.authorize(call)).code is Code.InvalidData
 
     async def test_a_mandate_of_another_scheme(self, gocardless: Merchant) -> None:
-        token = (await mandate(gocardless)).token["mandate"]
+        token = (await create_mandate(gocardless)).token["mandate"]
         call = builders.authorize("0", role=Role.Autogiro, currency="SEK", migration_token=token)
-        assert declined(await gocardless.connection.authorize(call)).code is Code.InvalidData
+        assert assert_declined(await gocardless.connection.authorize(call)).code is Code.InvalidData
 
 
 class TestPayments:
     async def test_collected(self, gocardless: Merchant) -> None:
-        reference, psp_id = await paid(gocardless)
-        assert await gocardless.booked(reference) == [("charge", "49.90")]
+        reference, psp_id = await create_paid_payment(gocardless)
+        assert await gocardless.list_bookings(reference) == [("charge", "49.90")]
         for known in (psp_id, None):
-            found = approved(await gocardless.connection.fetch_payment(lookup(reference, known)))
-            assert facts(found) == [(FactKind.PAID, Decimal("49.90"))]
-            assert found.psp_id == found.facts[0].id == psp_id
+            outcome = assert_approved(
+                await gocardless.connection.fetch_payment(lookup(reference, known))
+            )
+            assert fact_amounts(outcome) == [(FactKind.PAID, Decimal("49.90"))]
+            assert outcome.psp_id == outcome.facts[0].id == psp_id
 
     async def test_paid_out(self, gocardless: Merchant) -> None:
-        reference, psp_id = await paid(gocardless)
+        reference, psp_id = await create_paid_payment(gocardless)
         before = await gocardless.connection.fetch_payment(lookup(reference, psp_id))
-        await gocardless.simulate("payment_paid_out", psp_id)
+        await gocardless.run_scenario("payment_paid_out", psp_id)
         assert await gocardless.connection.fetch_payment(lookup(reference, psp_id)) == before
 
     async def test_not_collected(self, gocardless: Merchant) -> None:
-        call = await charged(gocardless, instrument=await mandate(gocardless, FAILING_IBAN))
-        made = await gocardless.connection.charge(call)
-        assert isinstance(made, Pending)
-        failed = declined(await decided(gocardless, made.psp_id, call.reference))
+        call = await build_charge(
+            gocardless, instrument=await create_mandate(gocardless, FAILING_IBAN)
+        )
+        payment = await gocardless.connection.charge(call)
+        assert isinstance(payment, Pending)
+        failed = assert_declined(
+            await wait_for_decision(gocardless, payment.psp_id, call.reference)
+        )
         assert (failed.code, failed.psp_code) == (Code.InsufficientBalance, "insufficient_funds")
-        assert failed.psp_id == made.psp_id
-        assert await gocardless.booked(call.reference) == []
+        assert failed.psp_id == payment.psp_id
+        assert await gocardless.list_bookings(call.reference) == []
 
     async def test_charged_back(self, gocardless: Merchant) -> None:
-        call = await charged(gocardless, instrument=await mandate(gocardless, RETURNED_IBAN))
-        made = await gocardless.connection.charge(call)
-        assert isinstance(made, Pending)
+        call = await build_charge(
+            gocardless, instrument=await create_mandate(gocardless, RETURNED_IBAN)
+        )
+        payment = await gocardless.connection.charge(call)
+        assert isinstance(payment, Pending)
 
-        async def look() -> Approved | None:
-            look = lookup(call.reference, made.psp_id)
-            found = await gocardless.connection.fetch_payment(look)
-            is_back = isinstance(found, Approved) and len(found.facts) == 2
-            return found if is_back and isinstance(found, Approved) else None
+        async def read() -> Approved | None:
+            request = lookup(call.reference, payment.psp_id)
+            fetched_outcome = await gocardless.connection.fetch_payment(request)
+            is_back = isinstance(fetched_outcome, Approved) and len(fetched_outcome.facts) == 2
+            return fetched_outcome if is_back and isinstance(fetched_outcome, Approved) else None
 
-        outcome = await eventually(look)
+        outcome = await wait_for(read)
         amount = Decimal("49.90")
-        assert facts(outcome) == [(FactKind.PAID, amount), (FactKind.CHARGED_BACK, amount)]
+        assert fact_amounts(outcome) == [(FactKind.PAID, amount), (FactKind.CHARGED_BACK, amount)]
         assert outcome.facts[1].reason is Reason.InsufficientBalance
         assert outcome.facts[1].psp_reason_code == "insufficient_funds"
 
     async def test_a_late_failure_is_a_chargeback(self, gocardless: Merchant) -> None:
-        reference, psp_id = await paid(gocardless)
-        await gocardless.simulate("payment_late_failure", psp_id)
-        shown = await gocardless.call("GET", f"/payments/{psp_id}")
-        assert shown["payments"]["status"] == "failed"
+        reference, psp_id = await create_paid_payment(gocardless)
+        await gocardless.run_scenario("payment_late_failure", psp_id)
+        response_body = await gocardless.call_api("GET", f"/payments/{psp_id}")
+        assert response_body["payments"]["status"] == "failed"
         outcome = await gocardless.connection.fetch_payment(lookup(reference, psp_id))
         amount = Decimal("49.90")
-        assert facts(outcome) == [(FactKind.PAID, amount), (FactKind.CHARGED_BACK, amount)]
+        assert fact_amounts(outcome) == [(FactKind.PAID, amount), (FactKind.CHARGED_BACK, amount)]
 
     async def test_a_cancelled_chargeback(self, gocardless: Merchant) -> None:
-        reference, psp_id = await paid(gocardless)
-        await gocardless.simulate("payment_charged_back", psp_id)
-        look = lookup(reference, psp_id)
-        back = approved(await gocardless.connection.fetch_payment(look))
-        assert [fact.kind for fact in back.facts] == [FactKind.PAID, FactKind.CHARGED_BACK]
-        await gocardless.simulate("payment_chargeback_cancelled", psp_id)
-        kept = approved(await gocardless.connection.fetch_payment(look))
-        assert kept.facts == back.facts[:1]
+        reference, psp_id = await create_paid_payment(gocardless)
+        await gocardless.run_scenario("payment_charged_back", psp_id)
+        request = lookup(reference, psp_id)
+        outcome = assert_approved(await gocardless.connection.fetch_payment(request))
+        assert [fact.kind for fact in outcome.facts] == [FactKind.PAID, FactKind.CHARGED_BACK]
+        await gocardless.run_scenario("payment_chargeback_cancelled", psp_id)
+        kept = assert_approved(await gocardless.connection.fetch_payment(request))
+        assert kept.facts == outcome.facts[:1]
 
     async def test_cancelled_in_the_dashboard(self, gocardless: Merchant) -> None:
-        call = await charged(gocardless)
-        made = await gocardless.connection.charge(call)
-        assert isinstance(made, Pending)
-        await gocardless.call("POST", f"/payments/{made.psp_id}/actions/cancel", {"data": {}})
-        ended = declined(
-            await gocardless.connection.fetch_payment(lookup(call.reference, made.psp_id))
+        call = await build_charge(gocardless)
+        payment = await gocardless.connection.charge(call)
+        assert isinstance(payment, Pending)
+        await gocardless.call_api(
+            "POST", f"/payments/{payment.psp_id}/actions/cancel", {"data": {}}
+        )
+        ended = assert_declined(
+            await gocardless.connection.fetch_payment(lookup(call.reference, payment.psp_id))
         )
         assert (ended.code, ended.status) == (Code.Canceled, Status.Cancelled)
 
     @pytest.mark.parametrize("days", [-3, 0, 30])
-    async def test_a_day_that_is_too_early_is_moved(self, gocardless: Merchant, days: int) -> None:
-        wanted = datetime.now(UTC).date() + timedelta(days=days)
-        call = await charged(gocardless, execute_on=wanted)
-        made = await gocardless.connection.charge(call)
-        assert isinstance(made, Pending)
-        shown = await gocardless.call("GET", f"/payments/{made.psp_id}")
-        first = await gocardless.call("GET", f"/mandates/{call.instrument.token['mandate']}")
+    async def test_a_charge_date_before_the_first_possible_is_moved(
+        self, gocardless: Merchant, days: int
+    ) -> None:
+        requested_date = datetime.now(UTC).date() + timedelta(days=days)
+        call = await build_charge(gocardless, execute_on=requested_date)
+        payment = await gocardless.connection.charge(call)
+        assert isinstance(payment, Pending)
+        response_body = await gocardless.call_api("GET", f"/payments/{payment.psp_id}")
+        first = await gocardless.call_api("GET", f"/mandates/{call.instrument.token['mandate']}")
         earliest = date.fromisoformat(first["mandates"]["next_possible_charge_date"])
-        assert date.fromisoformat(shown["payments"]["charge_date"]) == max(wanted, earliest)
+        assert date.fromisoformat(response_body["payments"]["charge_date"]) == max(
+            requested_date, earliest
+        )
 
-    async def test_a_repetition_gets_the_payment(self, gocardless: Merchant) -> None:
-        call = await charged(gocardless)
+    async def test_a_repetition_returns_the_payment(self, gocardless: Merchant) -> None:
+        call = await build_charge(gocardless)
         first = await gocardless.connection.charge(call)
         again = await gocardless.connection.charge(call)
         assert isinstance(first, Pending)
         assert getattr(again, "psp_id", None) == first.psp_id
-        await decided(gocardless, first.psp_id, call.reference)
-        settled = approved(await gocardless.connection.charge(call))
+        await wait_for_decision(gocardless, first.psp_id, call.reference)
+        settled = assert_approved(await gocardless.connection.charge(call))
         assert settled.psp_id == first.psp_id
-        assert await gocardless.booked(call.reference) == [("charge", "49.90")]
+        assert await gocardless.list_bookings(call.reference) == [("charge", "49.90")]
 
-    async def test_a_repetition_refused_for_another_reason_gets_the_payment(
+    async def test_a_repetition_refused_for_another_reason_returns_the_payment(
         self, gocardless: Merchant
     ) -> None:
-        """Whether GoCardless looks at the key before the mandate is unconfirmed."""
-        call = await charged(gocardless)
+        """It is unconfirmed whether GoCardless checks the key before the mandate."""
+        call = await build_charge(gocardless)
         first = await gocardless.connection.charge(call)
         assert isinstance(first, Pending)
-        await gocardless.simulate("mandate_cancelled", call.instrument.token["mandate"])
+        await gocardless.run_scenario("mandate_cancelled", call.instrument.token["mandate"])
         other_key = call.model_copy(update={"idempotency_key": "expired"})
         again = await gocardless.connection.charge(other_key)
         assert getattr(again, "psp_id", None) == first.psp_id
@@ -445,169 +482,183 @@ class TestPayments:
             ("10", [OutcomeUnknown, OutcomeUnknown]),
         ],
     )
-    async def test_troubles_on_the_way(
+    async def test_retries_after_errors_move_no_money_twice(
         self, gocardless: Merchant, ending: str, troubles: list[type]
     ) -> None:
-        call = await charged(gocardless, f"12.{ending}")
-        outcome, met = await persistently(gocardless, call)
+        call = await build_charge(gocardless, f"12.{ending}")
+        outcome, met = await call_with_retries(gocardless, call)
         assert met == troubles
-        await decided(gocardless, getattr(outcome, "psp_id", None), call.reference)
-        assert await gocardless.booked(call.reference) == [("charge", f"12.{ending}")]
+        await wait_for_decision(gocardless, getattr(outcome, "psp_id", None), call.reference)
+        assert await gocardless.list_bookings(call.reference) == [("charge", f"12.{ending}")]
 
     async def test_metadata_and_texts(self, gocardless: Merchant) -> None:
         text = "20260115-65a7f1c2 Grundgebühr „Pro“ für März"
-        call = await charged(gocardless, text=text)
-        made = await gocardless.connection.charge(call)
-        assert isinstance(made, Pending)
-        shown = (await gocardless.call("GET", f"/payments/{made.psp_id}"))["payments"]
-        assert shown["metadata"] == {"transaction_id": call.reference}
-        assert shown["reference"] == "20260115-65a7f1c2 Grundgebuhr Pro fur Marz"
-        assert shown["description"] == text
-        assert shown["retry_if_possible"] is False
+        call = await build_charge(gocardless, text=text)
+        payment = await gocardless.connection.charge(call)
+        assert isinstance(payment, Pending)
+        response_body = (await gocardless.call_api("GET", f"/payments/{payment.psp_id}"))[
+            "payments"
+        ]
+        assert response_body["metadata"] == {"transaction_id": call.reference}
+        assert response_body["reference"] == "20260115-65a7f1c2 Grundgebuhr Pro fur Marz"
+        assert response_body["description"] == text
+        assert response_body["retry_if_possible"] is False
 
     async def test_without_a_mandate(self, gocardless: Merchant) -> None:
         call = builders.charge(role=Role.Debit, instrument=Instrument(token={}, bearer={}))
-        assert declined(await gocardless.connection.charge(call)).code is Code.BearerInvalid
+        assert assert_declined(await gocardless.connection.charge(call)).code is Code.BearerInvalid
 
-    async def test_an_amount_no_request_can_carry(self, gocardless: Merchant) -> None:
-        call = await charged(gocardless, "1.001")
-        assert declined(await gocardless.connection.charge(call)).code is Code.InvalidAmount
+    async def test_an_unsupported_amount_is_declined(self, gocardless: Merchant) -> None:
+        call = await build_charge(gocardless, "1.001")
+        assert assert_declined(await gocardless.connection.charge(call)).code is Code.InvalidAmount
 
     async def test_nothing_to_capture(self, gocardless: Merchant) -> None:
-        refused = declined(await gocardless.connection.capture(builders.capture(of="BRQ1")))
+        refused = assert_declined(
+            await gocardless.connection.capture(builders.capture(authorization_id="BRQ1"))
+        )
         assert refused.code is Code.InvalidPreconditions
 
-    async def test_somebody_elses_payment(self, gocardless: Merchant) -> None:
+    async def test_an_unknown_payment_is_not_found(self, gocardless: Merchant) -> None:
         assert await gocardless.connection.fetch_payment(lookup(psp_id="PM000")) is None
 
 
 class TestRefunds:
-    async def given(self, merchant: Merchant, call: Refund, psp_id: str | None) -> Outcome:
-        async def look() -> Outcome | None:
-            found = await merchant.connection.fetch_refund(lookup(call.reference, psp_id))
-            return None if isinstance(found, Pending) else found
+    async def wait_for_refund(
+        self, merchant: Merchant, call: Refund, psp_id: str | None
+    ) -> Outcome:
+        async def read() -> Outcome | None:
+            outcome = await merchant.connection.fetch_refund(lookup(call.reference, psp_id))
+            return None if isinstance(outcome, Pending) else outcome
 
-        return await eventually(look)
+        return await wait_for(read)
 
     async def test_several_parts(self, gocardless: Merchant) -> None:
-        _, payment = await paid(gocardless)
+        _, payment = await create_paid_payment(gocardless)
         for amount in ("19.00", "30.90"):
-            call = builders.refund(amount, of=payment)
-            made = await gocardless.connection.refund(call)
-            assert isinstance(made, Pending)
-            done = await self.given(gocardless, call, made.psp_id)
-            assert facts(done) == [(FactKind.REFUNDED, Decimal(amount))]
-            assert await gocardless.booked(call.reference) == [("refund", amount)]
+            call = builders.refund(amount, payment_id=payment)
+            refund_outcome = await gocardless.connection.refund(call)
+            assert isinstance(refund_outcome, Pending)
+            done = await self.wait_for_refund(gocardless, call, refund_outcome.psp_id)
+            assert fact_amounts(done) == [(FactKind.REFUNDED, Decimal(amount))]
+            assert await gocardless.list_bookings(call.reference) == [("refund", amount)]
             named = await gocardless.connection.fetch_refund(lookup(call.reference))
             assert named == done
 
     async def test_more_than_is_left(self, gocardless: Merchant) -> None:
-        _, payment = await paid(gocardless)
-        await gocardless.connection.refund(builders.refund("40.00", of=payment))
-        refused = declined(await gocardless.connection.refund(builders.refund("10.00", of=payment)))
+        _, payment = await create_paid_payment(gocardless)
+        await gocardless.connection.refund(builders.refund("40.00", payment_id=payment))
+        refused = assert_declined(
+            await gocardless.connection.refund(builders.refund("10.00", payment_id=payment))
+        )
         assert refused.code is Code.InvalidAmount
 
-    async def test_a_balance_that_is_too_small(self, gocardless: Merchant) -> None:
-        _, payment = await paid(gocardless)
-        call = builders.refund("10.01", of=payment)
-        refused = declined(await gocardless.connection.refund(call))
+    async def test_an_insufficient_balance(self, gocardless: Merchant) -> None:
+        _, payment = await create_paid_payment(gocardless)
+        call = builders.refund("10.01", payment_id=payment)
+        refused = assert_declined(await gocardless.connection.refund(call))
         assert refused.code is Code.InsufficientBalance
         assert refused.psp_code == "available_refund_amount_insufficient"
 
-    async def test_a_payment_that_is_not_there_yet(self, gocardless: Merchant) -> None:
-        made = await gocardless.connection.charge(await charged(gocardless))
-        assert isinstance(made, Pending)
-        call = builders.refund("10.00", of=made.psp_id or "")
-        refused = declined(await gocardless.connection.refund(call))
+    async def test_a_payment_that_is_not_collected_yet(self, gocardless: Merchant) -> None:
+        payment = await gocardless.connection.charge(await build_charge(gocardless))
+        assert isinstance(payment, Pending)
+        call = builders.refund("10.00", payment_id=payment.psp_id or "")
+        refused = assert_declined(await gocardless.connection.refund(call))
         assert refused.psp_code == "refund_payment_invalid_state"
 
     async def test_a_payment_that_does_not_exist(self, gocardless: Merchant) -> None:
-        refused = declined(await gocardless.connection.refund(builders.refund(of="PM000")))
+        refused = assert_declined(
+            await gocardless.connection.refund(builders.refund(payment_id="PM000"))
+        )
         assert refused.code is Code.InvalidData
 
     @pytest.mark.parametrize("how", ["refund_bounced", "refund_returned"])
-    async def test_one_that_comes_back(self, gocardless: Merchant, how: str) -> None:
-        _, payment = await paid(gocardless)
-        call = builders.refund("19.00", of=payment)
-        made = await gocardless.connection.refund(call)
-        assert isinstance(made, Pending)
-        approved(await self.given(gocardless, call, made.psp_id))
-        await gocardless.simulate(how, made.psp_id or "")
-        back = declined(
-            await gocardless.connection.fetch_refund(lookup(call.reference, made.psp_id))
+    async def test_a_returned_refund_has_failed(self, gocardless: Merchant, how: str) -> None:
+        _, payment = await create_paid_payment(gocardless)
+        call = builders.refund("19.00", payment_id=payment)
+        refund_outcome = await gocardless.connection.refund(call)
+        assert isinstance(refund_outcome, Pending)
+        assert_approved(await self.wait_for_refund(gocardless, call, refund_outcome.psp_id))
+        await gocardless.run_scenario(how, refund_outcome.psp_id or "")
+        outcome = assert_declined(
+            await gocardless.connection.fetch_refund(lookup(call.reference, refund_outcome.psp_id))
         )
-        assert back.status is Status.Failed
-        assert back.psp_code == {"refund_bounced": "bounced"}.get(how, "funds_returned")
-        # What came back can be given again.
-        approved_again = await gocardless.connection.refund(builders.refund("49.90", of=payment))
+        assert outcome.status is Status.Failed
+        assert outcome.psp_code == {"refund_bounced": "bounced"}.get(how, "funds_returned")
+        # A returned amount can be refunded again.
+        approved_again = await gocardless.connection.refund(
+            builders.refund("49.90", payment_id=payment)
+        )
         assert isinstance(approved_again, Pending)
 
-    async def test_a_repetition_gets_the_refund_though_its_total_differs(
+    async def test_a_repetition_returns_the_refund_though_its_total_differs(
         self, gocardless: Merchant
     ) -> None:
-        _, payment = await paid(gocardless)
-        call = builders.refund("49.90", of=payment)
-        await gocardless.fault("drop", when="after", count=1, operations=["refund"])
-        outcome, met = await persistently(gocardless, call)
+        _, payment = await create_paid_payment(gocardless)
+        call = builders.refund("49.90", payment_id=payment)
+        await gocardless.inject_fault("drop", when="after", count=1, operations=["refund"])
+        outcome, met = await call_with_retries(gocardless, call)
         assert met == [OutcomeUnknown]
-        await self.given(gocardless, call, getattr(outcome, "psp_id", None))
-        assert await gocardless.booked(call.reference) == [("refund", "49.90")]
+        await self.wait_for_refund(gocardless, call, getattr(outcome, "psp_id", None))
+        assert await gocardless.list_bookings(call.reference) == [("refund", "49.90")]
 
-    async def test_two_at_once_know_of_each_other(self, gocardless: Merchant) -> None:
-        _, payment = await paid(gocardless)
-        calls = [builders.refund("10.00", of=payment) for _ in range(4)]
-        done = await asyncio.gather(*(persistently(gocardless, call) for call in calls))
+    async def test_concurrent_refunds_confirm_each_other(self, gocardless: Merchant) -> None:
+        _, payment = await create_paid_payment(gocardless)
+        calls = [builders.refund("10.00", payment_id=payment) for _ in range(4)]
+        done = await asyncio.gather(*(call_with_retries(gocardless, call) for call in calls))
         assert all(isinstance(outcome, Pending | Approved) for outcome, _ in done)
         for call in calls:
-            await self.given(gocardless, call, None)
-            assert await gocardless.booked(call.reference) == [("refund", "10.00")]
+            await self.wait_for_refund(gocardless, call, None)
+            assert await gocardless.list_bookings(call.reference) == [("refund", "10.00")]
 
 
 class TestLists:
-    async def events(self, merchant: Merchant, cursor: str | None) -> tuple[list[Any], str | None]:
-        found: list[ListedEvent] = []
+    async def list_all_events(
+        self, merchant: Merchant, cursor: str | None
+    ) -> tuple[list[Any], str | None]:
+        events: list[ListedEvent] = []
         while True:
             page = await merchant.connection.list_events(cursor)
-            found += page.events
+            events += page.events
             cursor = page.cursor
             if not page.more:
-                return found, cursor
+                return events, cursor
 
     async def test_events_oldest_first(self, gocardless: Merchant) -> None:
-        reference, psp_id = await paid(gocardless)
+        reference, psp_id = await create_paid_payment(gocardless)
         await asyncio.sleep(5.2)  # the list is read up to a moment that surely is complete
-        found, cursor = await self.events(gocardless, None)
-        notices = [notice for event in found for notice in event.notices]
-        told = [notice for notice in notices if psp_id in notice.psp_ids]
-        assert [notice.reference for notice in told] == [reference]
+        events, cursor = await self.list_all_events(gocardless, None)
+        notices = [notice for event in events for notice in event.notices]
+        payment_events = [notice for notice in notices if psp_id in notice.psp_ids]
+        assert [notice.reference for notice in payment_events] == [reference]
         assert all(notice.result is None for notice in notices)
-        assert [tuple(gocardless.adapter.read_event(event.raw)) for event in found] == [
-            event.notices for event in found
+        assert [tuple(gocardless.adapter.read_event(event.raw)) for event in events] == [
+            event.notices for event in events
         ]
-        stored = await gocardless.call("GET", "/events")
+        stored = await gocardless.call_api("GET", "/events")
         assert [n.event_id for n in notices] == [e["id"] for e in stored["events"]][::-1]
-        # Nothing new: the cursor stays.
-        assert await self.events(gocardless, cursor) == ([], cursor)
+        # Without new events the cursor is unchanged.
+        assert await self.list_all_events(gocardless, cursor) == ([], cursor)
 
     async def test_movements_of_a_window(self, gocardless: Merchant) -> None:
         since = datetime.now(UTC)
-        reference, payment = await paid(gocardless)
-        call = builders.refund("19.00", of=payment)
+        reference, payment = await create_paid_payment(gocardless)
+        call = builders.refund("19.00", payment_id=payment)
         await gocardless.connection.refund(call)
         until = datetime.now(UTC) + timedelta(seconds=1)
-        found: list[Movement] = []
+        movements: list[Movement] = []
         cursor: str | None = None
         while True:
             page = await gocardless.connection.list_movements(since, until, cursor)
-            found += page.movements
+            movements += page.movements
             cursor = page.cursor
             if cursor is None:
                 break
-        assert [(m.reference, m.amount, m.parent_psp_id) for m in found] == [
+        assert [(m.reference, m.amount, m.parent_psp_id) for m in movements] == [
             (reference, Decimal("49.90"), None),
             (call.reference, Decimal("19.00"), payment),
         ]
-        assert found[0].outcome == await gocardless.connection.fetch_payment(
+        assert movements[0].outcome == await gocardless.connection.fetch_payment(
             lookup(reference, payment)
         )
         before = await gocardless.connection.list_movements(since - timedelta(hours=1), since, None)
@@ -615,7 +666,7 @@ class TestLists:
 
 
 class TestSettings:
-    async def test_right_ones(self, gocardless: Merchant) -> None:
+    async def test_good_settings(self, gocardless: Merchant) -> None:
         check = await gocardless.connection.verify_settings()
         assert check.roles == {Role.Debit, Role.Autogiro, Role.Betalingsservice}
         assert check.account is not None
@@ -629,4 +680,4 @@ class TestSettings:
         with pytest.raises(CredentialsRejected):
             await connection.verify_settings()
         with pytest.raises(CredentialsRejected):
-            await connection.charge(await charged(gocardless))
+            await connection.charge(await build_charge(gocardless))

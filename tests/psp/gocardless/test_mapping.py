@@ -1,4 +1,4 @@
-"""What GoCardless' objects mean, decided on the shapes of the official fixtures."""
+"""Mapping of GoCardless' objects to outcomes, with the official fixtures."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -40,12 +40,12 @@ from tests.psp.gocardless.objects import FIXTURES
 TEN = Decimal("10.00")
 
 
-def payment_of(status: str, *events: dict[str, Any]) -> Outcome:
+def payment_outcome(status: str, *events: dict[str, Any]) -> Outcome:
     read = [Event.model_validate(event) for event in events]
     return mapping.payment_outcome(Payment.model_validate(objects.payment(status)), read)
 
 
-def kinds(outcome: Outcome) -> list[tuple[FactKind, Decimal]]:
+def fact_amounts(outcome: Outcome) -> list[tuple[FactKind, Decimal]]:
     assert isinstance(outcome, Approved)
     return [(fact.kind, fact.amount) for fact in outcome.facts]
 
@@ -63,18 +63,18 @@ class TestOfficialFixtures:
             ("creditor_in_events", Creditor),
         ],
     )
-    def test_are_read(self, name: str, model: type[Resource]) -> None:
+    def test_fixtures_are_parsed(self, name: str, model: type[Resource]) -> None:
         (envelope,) = FIXTURES[name]
         assert envelope == model.kind
         read = model.model_validate(FIXTURES[name][envelope])
         assert read.id == FIXTURES[name][envelope]["id"]
 
-    def test_an_event(self) -> None:
+    def test_an_event_is_parsed(self) -> None:
         read = Event.model_validate(FIXTURES["event_list"]["events"][0])
         assert (read.resource_type, read.action) == ("mandates", "cancelled")
         assert read.details.cause == "bank_account_disabled"
 
-    def test_show_nothing_private(self) -> None:
+    def test_repr_shows_only_the_id(self) -> None:
         read = BillingRequest.model_validate(FIXTURES["billing_request"]["billing_requests"])
         assert repr(read) == "BillingRequest(id='BRQ123')"
 
@@ -85,37 +85,37 @@ class TestPayments:
         ["pending_customer_approval", "pending_submission", "submitted", "tomorrows_status"],
     )
     def test_undecided(self, status: str) -> None:
-        assert payment_of(status) == Pending(psp_id="PM123")
+        assert payment_outcome(status) == Pending(psp_id="PM123")
 
     @pytest.mark.parametrize("status", ["confirmed", "paid_out"])
     def test_collected(self, status: str) -> None:
-        outcome = payment_of(status)
+        outcome = payment_outcome(status)
         assert isinstance(outcome, Approved)
         (fact,) = outcome.facts
         assert (fact.kind, fact.id, fact.amount) == (FactKind.PAID, "PM123", TEN)
         assert fact.booked_on == date(2014, 5, 21)
 
     def test_failed(self) -> None:
-        outcome = payment_of("failed", objects.failure("insufficient_funds"))
+        outcome = payment_outcome("failed", objects.failure("insufficient_funds"))
         assert isinstance(outcome, Declined)
         assert (outcome.code, outcome.psp_code) == (Code.InsufficientBalance, "insufficient_funds")
         assert (outcome.status, outcome.facts) == (Status.Failed, ())
 
     @pytest.mark.parametrize("seen", ["confirmed", "paid_out", "late_failure_settled"])
     def test_failed_after_it_was_collected(self, seen: str) -> None:
-        outcome = payment_of("failed", objects.failure("refer_to_payer"), objects.event(seen))
-        assert kinds(outcome) == [(FactKind.PAID, TEN), (FactKind.CHARGED_BACK, TEN)]
+        outcome = payment_outcome("failed", objects.failure("refer_to_payer"), objects.event(seen))
+        assert fact_amounts(outcome) == [(FactKind.PAID, TEN), (FactKind.CHARGED_BACK, TEN)]
         assert isinstance(outcome, Approved)
-        taken_back = outcome.facts[1]
-        assert taken_back.id == "PM123/charged_back"
-        assert taken_back.booked_on == date(2014, 1, 1)
-        assert (taken_back.reason, taken_back.psp_reason_code) == (
+        chargeback = outcome.facts[1]
+        assert chargeback.id == "PM123/charged_back"
+        assert chargeback.booked_on == date(2014, 1, 1)
+        assert (chargeback.reason, chargeback.psp_reason_code) == (
             Reason.Rejected,
             "refer_to_payer",
         )
 
     def test_the_newest_failure_is_the_reason(self) -> None:
-        outcome = payment_of(
+        outcome = payment_outcome(
             "failed",
             objects.failure("bank_account_closed"),
             objects.event("resubmission_requested"),
@@ -124,8 +124,8 @@ class TestPayments:
         assert isinstance(outcome, Declined)
         assert outcome.code is Code.BearerInvalid
 
-    def test_failed_and_collected_again_soon(self) -> None:
-        outcome = payment_of("failed", objects.failure("insufficient_funds", again=True))
+    def test_failed_with_a_retry_is_pending(self) -> None:
+        outcome = payment_outcome("failed", objects.failure("insufficient_funds", will_retry=True))
         assert outcome == Pending(psp_id="PM123")
 
     @pytest.mark.parametrize(
@@ -137,24 +137,26 @@ class TestPayments:
         ],
     )
     def test_cancelled(self, cause: str, code: Code, status: Status) -> None:
-        outcome = payment_of("cancelled", objects.failure(cause, "cancelled"))
+        outcome = payment_outcome("cancelled", objects.failure(cause, "cancelled"))
         assert isinstance(outcome, Declined)
         assert (outcome.code, outcome.status, outcome.psp_code) == (code, status, cause)
 
     @pytest.mark.parametrize("events", [(), (objects.event("confirmed"),)])
-    def test_failed_without_saying_so(self, events: tuple[dict[str, Any], ...]) -> None:
+    def test_failed_without_its_event_is_a_protocol_error(
+        self, events: tuple[dict[str, Any], ...]
+    ) -> None:
         with pytest.raises(ProtocolError):
-            payment_of("failed", *events)
+            payment_outcome("failed", *events)
 
-    def test_charged_back_though_its_event_is_gone(self) -> None:
-        outcome = payment_of("charged_back")
-        assert kinds(outcome) == [(FactKind.PAID, TEN), (FactKind.CHARGED_BACK, TEN)]
+    def test_charged_back_without_its_event(self) -> None:
+        outcome = payment_outcome("charged_back")
+        assert fact_amounts(outcome) == [(FactKind.PAID, TEN), (FactKind.CHARGED_BACK, TEN)]
         assert isinstance(outcome, Approved)
         assert outcome.facts[1].reason is Reason.Unknown
 
     def test_charged_back_keeps_its_id(self) -> None:
-        known = payment_of("charged_back", objects.failure("refund_requested", "charged_back"))
-        gone = payment_of("charged_back")
+        known = payment_outcome("charged_back", objects.failure("refund_requested", "charged_back"))
+        gone = payment_outcome("charged_back")
         assert isinstance(known, Approved)
         assert isinstance(gone, Approved)
         assert [fact.id for fact in known.facts] == [fact.id for fact in gone.facts]
@@ -168,7 +170,7 @@ class TestPayments:
         ],
     )
     def test_never_collected(self, status: str, code: Code, ended: Status) -> None:
-        outcome = payment_of(status)
+        outcome = payment_outcome(status)
         assert isinstance(outcome, Declined)
         assert (outcome.code, outcome.status, outcome.facts) == (code, ended, ())
 
@@ -183,7 +185,7 @@ class TestPayments:
         ],
     )
     def test_causes(self, cause: str, code: Code) -> None:
-        outcome = payment_of("failed", objects.failure(cause))
+        outcome = payment_outcome("failed", objects.failure(cause))
         assert isinstance(outcome, Declined)
         assert outcome.code is code
 
@@ -196,7 +198,7 @@ class TestRefunds:
 
     def test_paid(self) -> None:
         outcome = mapping.refund_outcome(Refund.model_validate(objects.refund()))
-        assert kinds(outcome) == [(FactKind.REFUNDED, Decimal("1.50"))]
+        assert fact_amounts(outcome) == [(FactKind.REFUNDED, Decimal("1.50"))]
 
     @pytest.mark.parametrize(
         ("status", "ended"),
@@ -206,7 +208,7 @@ class TestRefunds:
             ("cancelled", Status.Cancelled),
         ],
     )
-    def test_not_given(self, status: str, ended: Status) -> None:
+    def test_failed_refunds(self, status: str, ended: Status) -> None:
         outcome = mapping.refund_outcome(Refund.model_validate(objects.refund(status)))
         assert isinstance(outcome, Declined)
         assert (outcome.status, outcome.psp_code, outcome.facts) == (ended, status, ())
@@ -220,10 +222,10 @@ class TestSignUps:
     def test_open(self, status: str) -> None:
         outcome = mapping.sign_up_outcome(self.request(status))
         assert isinstance(outcome, RedirectRequired)
-        made = datetime(2015, 1, 1, 12, tzinfo=UTC)
-        assert (outcome.url, outcome.expires_at) == (None, made + timedelta(days=7))
+        created_at = datetime(2015, 1, 1, 12, tzinfo=UTC)
+        assert (outcome.url, outcome.expires_at) == (None, created_at + timedelta(days=7))
 
-    def test_called_off(self) -> None:
+    def test_cancelled_sign_up(self) -> None:
         outcome = mapping.sign_up_outcome(self.request("cancelled"))
         assert isinstance(outcome, Declined)
         assert outcome.status is Status.Cancelled
@@ -232,7 +234,7 @@ class TestSignUps:
     def test_undecided(self, status: str) -> None:
         assert mapping.sign_up_outcome(self.request(status)) == Pending(psp_id="BRQ123")
 
-    def test_signed(self) -> None:
+    def test_fulfilled_sign_up(self) -> None:
         mandate = Mandate.model_validate(objects.mandate())
         outcome = mapping.fulfilled_outcome(self.request("fulfilled"), mandate, None)
         assert isinstance(outcome, Approved)
@@ -245,7 +247,7 @@ class TestSignUps:
             "MandateId": "REF-123",
         }
 
-    def test_the_mandate_is_missing(self) -> None:
+    def test_fulfilled_without_a_mandate_is_a_protocol_error(self) -> None:
         with pytest.raises(ProtocolError):
             mapping.fulfilled_outcome(self.request("fulfilled"), None, None)
 
@@ -285,14 +287,14 @@ class TestBodies:
         prefilled = request_bodies.flow_body(call, "BRQ1")["prefilled_customer"]
         assert (prefilled or {}) == names
 
-    def test_a_language_nobody_speaks_is_left_out(self) -> None:
+    def test_an_unsupported_language_is_left_out(self) -> None:
         call = builders.authorize(role=Role.Debit, payer=Payer(language="fi", country="FI"))
         body = request_bodies.flow_body(call, "BRQ1")
         assert body["language"] is None
         assert body["prefilled_customer"] == {"country_code": "FI"}
 
     @pytest.mark.parametrize(
-        ("role", "text", "shown"),
+        ("role", "text", "expected"),
         [
             (Role.Debit, "Pro plan März", "Pro plan Marz"),
             (Role.Debit, None, "20260115-65a7f1c2c2d3e4f506172a02"),
@@ -302,12 +304,12 @@ class TestBodies:
             (Role.Autogiro, "INV-2026-0042", "4f506172a02"),
         ],
     )
-    def test_the_bank_statement(self, role: Role, text: str | None, shown: str) -> None:
+    def test_statement_text(self, role: Role, text: str | None, expected: str) -> None:
         call = builders.charge(ref=objects.REFERENCE, role=role, text=text)
-        assert request_bodies.statement_text(call) == shown
+        assert request_bodies.statement_text(call) == expected
 
     def test_a_refund_confirms_the_total(self) -> None:
-        call = builders.refund("19.00", of="PM1", ref=objects.REFERENCE)
+        call = builders.refund("19.00", payment_id="PM1", ref=objects.REFERENCE)
         assert request_bodies.refund_body(call, 1900, 3000) == {
             "amount": 1900,
             "total_amount_confirmation": 4900,
@@ -315,12 +317,12 @@ class TestBodies:
             "links": {"payment": "PM1"},
         }
 
-    def test_somebody_elses_object(self) -> None:
-        found = Payment.model_validate(objects.payment())
-        assert verify_reference(found, builders.lookup(objects.REFERENCE)) is found
-        for look in (
+    def test_an_object_of_another_transaction_is_rejected(self) -> None:
+        psp_object = Payment.model_validate(objects.payment())
+        assert verify_reference(psp_object, builders.lookup(objects.REFERENCE)) is psp_object
+        for lookup in (
             builders.lookup("20260115-000000000000000000000000"),
             builders.lookup(objects.REFERENCE, currency="SEK"),
         ):
             with pytest.raises(ProtocolError):
-                verify_reference(found, look)
+                verify_reference(psp_object, lookup)

@@ -1,4 +1,4 @@
-"""GoCardless' webhooks: signed over the body, several events each."""
+"""Verification and reading of GoCardless' webhooks."""
 
 import json
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ def parse(body: bytes, headers: dict[str, str], secrets: str = SECRET) -> list[N
     return list(ADAPTER.parse_notification(settings(secrets), headers, body, NOW))
 
 
-def test_one_notice_for_each_event() -> None:
+def test_a_webhook_yields_one_event_per_entry() -> None:
     body = webhook(
         event("confirmed", id="EV1"),
         event("paid", "refunds", id="EV2"),
@@ -56,21 +56,21 @@ def test_one_notice_for_each_event() -> None:
         ("paid", "payouts", False),
     ],
 )
-def test_what_matters(action: str, kind: str, relevant: bool) -> None:
+def test_relevant_and_ignored_actions(action: str, kind: str, relevant: bool) -> None:
     body = webhook(event(action, kind))
-    (notice,) = parse(body, signature(body))
-    assert notice.relevant is relevant
-    assert notice.result is None
+    (notification,) = parse(body, signature(body))
+    assert notification.relevant is relevant
+    assert notification.result is None
 
 
-def test_an_object_that_is_not_ours() -> None:
+def test_an_event_of_an_object_without_our_reference() -> None:
     body = webhook(event("confirmed", resource_metadata={"order": "7"}))
     assert parse(body, signature(body))[0].reference is None
     body = webhook({k: v for k, v in event("confirmed").items() if k != "resource_metadata"})
     assert parse(body, signature(body))[0].psp_ids == ("PM123",)
 
 
-def test_either_secret_is_good_during_a_rotation() -> None:
+def test_both_secrets_are_accepted_during_a_rotation() -> None:
     body = webhook(event("confirmed"))
     for secret in ("new_one", SECRET):
         assert parse(body, signature(body, secret), f"new_one,{SECRET}")
@@ -80,7 +80,7 @@ def test_either_secret_is_good_during_a_rotation() -> None:
     "headers",
     [{}, {"Webhook-Signature": ""}, {"Webhook-Signature": "é"}, signature(b"{}", "other")],
 )
-def test_a_wrong_signature(headers: dict[str, str]) -> None:
+def test_a_wrong_signature_is_rejected(headers: dict[str, str]) -> None:
     with pytest.raises(NotificationRejected):
         parse(webhook(event("confirmed")), headers)
 
@@ -98,12 +98,12 @@ def test_a_wrong_signature(headers: dict[str, str]) -> None:
         b'{"events": [{"id": "EV1"}]}',
     ],
 )
-def test_signed_nonsense(body: bytes) -> None:
+def test_a_signed_body_that_is_malformed_is_rejected(body: bytes) -> None:
     with pytest.raises(NotificationRejected):
         parse(body, signature(body))
 
 
-def test_an_entry_of_the_list_is_read_alike() -> None:
+def test_a_listed_event_is_read_like_a_notified_one() -> None:
     entry: dict[str, Any] = event("confirmed")
     body = webhook(entry)
     assert list(ADAPTER.read_event(json.dumps(entry).encode())) == parse(body, signature(body))

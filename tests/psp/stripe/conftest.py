@@ -1,4 +1,4 @@
-"""A merchant with an account at the stand-in, whose every request is held against the contract."""
+"""Fixture: a merchant at the Stripe emulator, with validation of every request and response."""
 
 import importlib.util
 import json
@@ -19,53 +19,53 @@ from integrator.psp.stripe.settings import StripeSettings
 from integrator.psp.types import Instrument
 from tests.psp.stripe import contract
 
-HAVE_ORACLE = importlib.util.find_spec("stripe") is not None
+HAS_STRIPE_PACKAGE = importlib.util.find_spec("stripe") is not None
 
 
 class CheckedTransport(httpx.AsyncHTTPTransport):
-    """Fails on a request or an answer that is not as Stripe describes it; keeps both."""
+    """Transport that validates and keeps requests and responses."""
 
     def __init__(self) -> None:
         super().__init__(trust_env=False)
         self.requests: list[httpx.Request] = []
-        self.answers: list[Any] = []
+        self.responses: list[Any] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
         self.requests.append(request)
         assert request.headers["Stripe-Version"] == VERSION
-        assert contract.route(request) in contract.PARAMETERS, contract.route(request)
-        if HAVE_ORACLE:
-            assert contract.misfits(request) == []
+        assert contract.get_route(request) in contract.PARAMETERS, contract.get_route(request)
+        if HAS_STRIPE_PACKAGE:
+            assert contract.find_request_errors(request) == []
         response = await super().handle_async_request(request)
         body = json.loads(await response.aread())
-        self.answers.append(body)
+        self.responses.append(body)
         if response.is_success:
-            assert contract.shape_misfits(body) == []
+            assert contract.find_shape_errors(body) == []
         return response
 
 
 @dataclass
 class StripeMerchant:
-    """One account, and the levers to play its customers and their banks."""
+    """Account at the emulator, with the actions of its customers and their banks."""
 
     url: str
     http: httpx.AsyncClient
-    wire: CheckedTransport
+    transport: CheckedTransport
     key: str
     secret: str
     settings: StripeSettings
     adapter: StripeAdapter
     connection: Connection
 
-    async def control(self, path: str, **body: Any) -> Any:
-        """Pull one of the stand-in's levers."""
+    async def call_control(self, path: str, **body: Any) -> Any:
+        """Call the emulator's control API."""
         response = await self.http.post(f"{self.url}/_control/{path}", json=body)
         response.raise_for_status()
         return response.json() if response.content else None
 
-    async def register(self, webhook_url: str | None = None) -> None:
-        """Open the account, or have its webhooks sent to this address."""
+    async def register_webhook(self, webhook_url: str | None = None) -> None:
+        """Create the account, or set the URL of its webhooks."""
         account = {
             "api_key": self.key,
             "webhook_secret": self.secret,
@@ -74,22 +74,22 @@ class StripeMerchant:
         }
         (await self.http.put(f"{self.url}/_control/accounts", json=account)).raise_for_status()
 
-    async def stored_card(self, number: str = "4242424242424242") -> Instrument:
-        """A card the customer has entered some time ago."""
-        stored = await self.control("payment_methods", api_key=self.key, card=number)
+    async def create_stored_card(self, number: str = "4242424242424242") -> Instrument:
+        """Store a card for a customer."""
+        stored = await self.call_control("payment_methods", api_key=self.key, card=number)
         token = {"payment_method": stored["id"], "customer": stored["customer"]}
         return Instrument(token=token, bearer={})
 
-    async def visit(self, url: str | None, number: str | None = "4242424242424242") -> str:
-        """Pay on the hosted page, or cancel; where the customer is sent then."""
+    async def visit_page(self, url: str | None, number: str | None = "4242424242424242") -> str:
+        """Pay on the hosted page, or cancel; return the URL of the redirect."""
         card = {"card_number": number, "holder": "Mia Kern", "expiry": "12/30", "cvc": "123"}
         form = {"action": "cancel"} if number is None else {"action": "pay", **card}
         response = await self.http.post(url or "", data=form)
         assert response.is_redirect
         return response.headers["Location"]
 
-    async def booked(self, reference: str) -> list[tuple[str, str]]:
-        """(kind, amount) of every movement in the stand-in's ledger."""
+    async def list_bookings(self, reference: str) -> list[tuple[str, str]]:
+        """Return kind and amount of every movement in the emulator's ledger."""
         params = {"reference": reference}
         response = await self.http.get(f"{self.url}/_control/ledger", params=params)
         entries = json.loads(response.text, parse_float=str)["entries"]
@@ -97,8 +97,10 @@ class StripeMerchant:
 
 
 @pytest.fixture
-async def stripe_shop(sandbox_url: str, http: httpx.AsyncClient) -> AsyncIterator[StripeMerchant]:
-    """A merchant of the stand-in, all by itself; faults end with the test."""
+async def stripe_merchant(
+    sandbox_url: str, http: httpx.AsyncClient
+) -> AsyncIterator[StripeMerchant]:
+    """Yield a new merchant of the emulator; faults are removed after the test."""
     name = uuid4().hex
     form = {"ApiKey": f"sk_test_{name}", "WebhookSecret": f"whsec_{name}"}
     settings = StripeSettings.model_validate(form)
@@ -116,6 +118,6 @@ async def stripe_shop(sandbox_url: str, http: httpx.AsyncClient) -> AsyncIterato
             adapter,
             adapter.connect(settings, client),
         )
-        await merchant.register()
+        await merchant.register_webhook()
         yield merchant
     await http.delete(f"{sandbox_url}/_control/faults")

@@ -1,8 +1,8 @@
-"""Stripe's own descriptions of its API, held against every request and answer on the wire.
+"""Validation of every request and response against Stripe's own descriptions of its API.
 
-Requests: the typed parameters of the official `stripe` package (a development dependency, and
-pinned to the API version the adapter sends), with closed enumerations. Answers: names and types of
-the members in Stripe's published example objects (`data/shapes.json`).
+Requests: the typed parameters of the official `stripe` package (a development dependency, pinned to
+the API version that the adapter sends), with closed enumerations. Responses: names and types of the
+members in Stripe's published example objects (`data/shapes.json`).
 """
 
 import importlib
@@ -49,7 +49,7 @@ PARAMETERS = {
     "GET account": "_account_retrieve_current_params.AccountRetrieveCurrentParams",
 }
 _ID = re.compile(r"(?<=/)(?:ch|cs|evt|pi|pm|py|re|seti)_\w+(?=/|$)")
-# Names that the library's types use without defining them at run time.
+# Names used in the library's types without a definition at run time.
 _NAMESPACE = {"Mapping": Mapping, "StripeContext": Any}
 _NAMES = {
     int: "integer",
@@ -61,108 +61,111 @@ _NAMES = {
 }
 
 
-def route(request: httpx.Request) -> str:
-    """`POST payment_intents/*/confirm`."""
+def get_route(request: httpx.Request) -> str:
+    """Return the route of a request: `POST payment_intents/*/confirm`."""
     path = request.url.path.partition("/v1/")[2]
     return f"{request.method} {_ID.sub('*', '/' + path)[1:]}"
 
 
-def asked(request: httpx.Request) -> dict[str, Any]:
-    """The decoded parameters."""
+def decode_parameters(request: httpx.Request) -> dict[str, Any]:
+    """Return the decoded parameters of a request."""
     text = request.url.query.decode() if request.method == "GET" else request.content.decode()
     return decode(parse_qsl(text, keep_blank_values=True))
 
 
-def misfits(request: httpx.Request) -> list[str]:
-    """What the official types do not allow; one line each."""
-    module, _, name = PARAMETERS[route(request)].rpartition(".")
-    return parameter_misfits(module, name, asked(request))
+def find_request_errors(request: httpx.Request) -> list[str]:
+    """Return what the official types do not allow; one line each."""
+    module, _, name = PARAMETERS[get_route(request)].rpartition(".")
+    return find_parameter_errors(module, name, decode_parameters(request))
 
 
-def parameter_misfits(module: str, name: str, given: dict[str, Any]) -> list[str]:
-    """As `misfits`, for the class `name` of `stripe.params.<module>`."""
-    wanted = getattr(importlib.import_module(f"stripe.params.{module}"), name)
-    return list(_of_hash(wanted, given, ""))
+def find_parameter_errors(module: str, name: str, parameters: dict[str, Any]) -> list[str]:
+    """Return what is wrong with parameters, for the class `name` of `stripe.params.<module>`."""
+    expected = getattr(importlib.import_module(f"stripe.params.{module}"), name)
+    return list(_hash_errors(expected, parameters, ""))
 
 
-def shape_misfits(answer: Any) -> list[str]:
-    """Members of Stripe's objects that its examples have with another type; one line each."""
-    if isinstance(answer, list):
-        return [line for one in answer for line in shape_misfits(one)]
-    if not isinstance(answer, dict):
+def find_shape_errors(response: Any) -> list[str]:
+    """Return members whose type differs from Stripe's examples; one line each."""
+    if isinstance(response, list):
+        return [line for item in response for line in find_shape_errors(item)]
+    if not isinstance(response, dict):
         return []
-    kind = answer.get("object")
-    known = SHAPES.get(kind, {}) if isinstance(kind, str) else {}
-    wrong = [
-        f"{kind}.{name}: {known[name]} there, {_NAMES[type(value)]} here"
-        for name, value in answer.items()
-        if name in known and not _same(name, value, known[name])
+    kind = response.get("object")
+    shape = SHAPES.get(kind, {}) if isinstance(kind, str) else {}
+    errors = [
+        f"{kind}.{name}: {shape[name]} there, {_NAMES[type(value)]} here"
+        for name, value in response.items()
+        if name in shape and not _has_documented_type(name, value, shape[name])
     ]
-    return [*wrong, *(line for value in answer.values() for line in shape_misfits(value))]
+    return [*errors, *(line for value in response.values() for line in find_shape_errors(value))]
 
 
-def _same(name: str, value: Any, kind: str) -> bool:
+def _has_documented_type(name: str, value: Any, kind: str) -> bool:
     if value is None or kind == "null":
         return True
     expanded = isinstance(value, dict) and "object" in value
     return expanded or _NAMES[type(value)] == kind
 
 
-def _options() -> frozenset[str]:
-    """What the library takes beside the parameters, and does not send among them."""
+def _request_options() -> frozenset[str]:
+    """Return the library's options, which are not sent as parameters."""
     module = importlib.import_module("stripe._request_options")
     return frozenset(module.RequestOptions.__annotations__)
 
 
-def _of_hash(wanted: Any, given: Any, place: str) -> typing.Iterator[str]:
-    if not isinstance(given, dict):
-        yield f"{place}: a hash is needed"
+def _hash_errors(expected: Any, value: Any, path: str) -> typing.Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{path}: a hash is needed"
         return
-    hints = typing.get_type_hints(wanted, localns=_NAMESPACE)
-    for name in wanted.__required_keys__ - set(given):
-        yield f"{place}[{name}] is missing"
-    for name, value in given.items():
-        if name not in hints or name in _options():
-            yield f"{place}[{name}] is unknown"
+    hints = typing.get_type_hints(expected, localns=_NAMESPACE)
+    for name in expected.__required_keys__ - set(value):
+        yield f"{path}[{name}] is missing"
+    for name, member in value.items():
+        if name not in hints or name in _request_options():
+            yield f"{path}[{name}] is unknown"
         else:
-            yield from _of(hints[name], value, f"{place}[{name}]")
+            yield from _value_errors(hints[name], member, f"{path}[{name}]")
 
 
-def _of(wanted: Any, given: Any, place: str) -> typing.Iterator[str]:
-    origin, args = typing.get_origin(wanted), typing.get_args(wanted)
-    if typing.is_typeddict(wanted) or hasattr(wanted, "__required_keys__"):
-        yield from _of_hash(wanted, given, place)
+def _value_errors(expected: Any, value: Any, path: str) -> typing.Iterator[str]:
+    origin, args = typing.get_origin(expected), typing.get_args(expected)
+    if typing.is_typeddict(expected) or hasattr(expected, "__required_keys__"):
+        yield from _hash_errors(expected, value, path)
     elif origin is typing.Literal or getattr(origin, "_name", "") == "Literal":
-        if given not in args:
-            yield f"{place}: {given} is none of the known values"
+        if value not in args:
+            yield f"{path}: {value} is none of the known values"
     elif origin is list:
-        for number, one in enumerate(given if isinstance(given, list) else [None]):
-            yield from _of(args[0], one, f"{place}[{number}]")
+        for number, item in enumerate(value if isinstance(value, list) else [None]):
+            yield from _value_errors(args[0], item, f"{path}[{number}]")
     elif origin is dict:
-        if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
-            yield f"{place}: a map of texts is needed"
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            yield f"{path}: a map of texts is needed"
     elif origin in (typing.Union, types.UnionType):
-        yield from _of_union(args, given, place)
-    elif not _fits(wanted, given):
-        yield f"{place}: {given!r} is no {getattr(wanted, '__name__', wanted)}"
+        yield from _union_errors(args, value, path)
+    elif not _has_type(expected, value):
+        yield f"{path}: {value!r} is no {getattr(expected, '__name__', expected)}"
 
 
-def _of_union(args: tuple[Any, ...], given: Any, place: str) -> typing.Iterator[str]:
-    """The library adds `str` to every enumeration, to be ready for new values: left out here."""
+def _union_errors(args: tuple[Any, ...], value: Any, path: str) -> typing.Iterator[str]:
+    """Yield the errors of the closest choice.
+
+    The library adds `str` to every enumeration to allow new values; it is ignored here.
+    """
     closed = [a for a in args if typing.get_args(a) not in ((), ("",)) and typing.get_origin(a)]
-    enumerated = any("Literal" in str(typing.get_origin(one)) for one in closed)
-    choices = [one for one in args if not (enumerated and one is str)]
-    hashes = [one for one in choices if hasattr(one, "__required_keys__")]
-    if isinstance(given, dict) and hashes:
+    enumerated = any("Literal" in str(typing.get_origin(item)) for item in closed)
+    choices = [item for item in args if not (enumerated and item is str)]
+    hashes = [item for item in choices if hasattr(item, "__required_keys__")]
+    if isinstance(value, dict) and hashes:
         choices = hashes
-    found = [list(_of(one, given, place)) for one in choices]
-    if all(found):
-        yield from min(found, key=len)
+    errors_by_choice = [list(_value_errors(item, value, path)) for item in choices]
+    if all(errors_by_choice):
+        yield from min(errors_by_choice, key=len)
 
 
-def _fits(wanted: Any, given: Any) -> bool:
-    if wanted is int:
-        return isinstance(given, str) and given.isdigit()
-    if wanted is bool:
-        return given in ("true", "false")
-    return wanted is str and isinstance(given, str)
+def _has_type(expected: Any, value: Any) -> bool:
+    if expected is int:
+        return isinstance(value, str) and value.isdigit()
+    if expected is bool:
+        return value in ("true", "false")
+    return expected is str and isinstance(value, str)

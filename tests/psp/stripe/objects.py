@@ -1,4 +1,4 @@
-"""Stripe's objects as its API shows them, with defaults that fit together."""
+"""Builders of Stripe's JSON objects, with matching defaults."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def intent(status: str = "succeeded", **values: Any) -> dict[str, Any]:
     }
 
 
-def problem(code: str = "card_declined", **values: Any) -> dict[str, Any]:
+def error_detail(code: str = "card_declined", **values: Any) -> dict[str, Any]:
     return {"type": "card_error", "code": code, "message": "No.", **values}
 
 
@@ -78,12 +78,12 @@ def refund(status: str = "succeeded", **values: Any) -> dict[str, Any]:
     }
 
 
-def moved(amount: int, **values: Any) -> dict[str, Any]:
-    known = {"id": f"txn_{amount}", "object": "balance_transaction", "amount": amount}
-    return {**known, "fee": 0, "currency": "eur", "created": CREATED + 86_400, **values}
+def balance_transaction(amount: int, **values: Any) -> dict[str, Any]:
+    defaults = {"id": f"txn_{amount}", "object": "balance_transaction", "amount": amount}
+    return {**defaults, "fee": 0, "currency": "eur", "created": CREATED + 86_400, **values}
 
 
-def dispute(status: str, *moves: dict[str, Any], **values: Any) -> dict[str, Any]:
+def dispute(status: str, *transactions: dict[str, Any], **values: Any) -> dict[str, Any]:
     return {
         "id": "dp_1",
         "object": "dispute",
@@ -94,18 +94,18 @@ def dispute(status: str, *moves: dict[str, Any], **values: Any) -> dict[str, Any
         "reason": "fraudulent",
         "charge": "ch_1",
         "payment_intent": "pi_1",
-        "balance_transactions": list(moves),
+        "balance_transactions": list(transactions),
         **values,
     }
 
 
-def event(kind: str, about: dict[str, Any], **values: Any) -> dict[str, Any]:
+def event(kind: str, psp_object: dict[str, Any], **values: Any) -> dict[str, Any]:
     return {
         "id": "evt_1",
         "object": "event",
         "api_version": "2026-10-28.endive",
         "created": CREATED,
         "type": kind,
-        "data": {"object": about},
+        "data": {"object": psp_object},
         **values,
     }

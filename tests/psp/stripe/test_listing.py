@@ -1,4 +1,4 @@
-"""Which of the entries of Stripe's lists are movements."""
+"""Movements in Stripe's lists."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,14 +8,14 @@ import pytest
 from integrator.psp.errors import ProtocolError
 from integrator.psp.types import Approved, Declined, Movement
 from tests.psp.stripe import objects
-from tests.psp.stripe.test_client import Stripe, connected, error
+from tests.psp.stripe.test_client import FakeStripe, connect, error_body
 
 AT = datetime.fromtimestamp(objects.CREATED, UTC)
 
 
-async def listed(path: str, *entries: dict[str, Any]) -> tuple[Movement, ...]:
-    stripe = Stripe({f"GET {path}": [(200, {"data": list(entries)})]})
-    page = await connected(stripe).list_movements(AT, AT + timedelta(minutes=10), path)
+async def list_movements(path: str, *entries: dict[str, Any]) -> tuple[Movement, ...]:
+    stripe = FakeStripe({f"GET {path}": [(200, {"data": list(entries)})]})
+    page = await connect(stripe).list_movements(AT, AT + timedelta(minutes=10), path)
     return page.movements
 
 
@@ -35,20 +35,22 @@ MANUAL = objects.intent(capture_method="manual", metadata={"capture": objects.CA
         ({"status": "requires_capture", "latest_charge": HELD}, Approved),
     ],
 )
-async def test_only_what_held_money_is_a_reservation(
+async def test_only_an_intent_that_reserved_money_is_listed(
     values: dict[str, Any], outcome: type[Approved | Declined] | None
 ) -> None:
     intent = objects.intent(capture_method="manual", **values)
-    found = await listed("payment_intents", intent)
-    assert [type(movement.outcome) for movement in found] == ([outcome] if outcome else [])
+    movements = await list_movements("payment_intents", intent)
+    assert [type(movement.outcome) for movement in movements] == ([outcome] if outcome else [])
 
 
-async def test_a_capture_is_listed_by_its_balance() -> None:
-    taken = objects.charge(payment_intent=MANUAL, amount_captured=10000)
-    moved = objects.moved(11900, source=taken)
-    at_once = objects.moved(500, source=objects.charge(payment_intent=objects.intent()))
-    legacy = objects.moved(600, source=objects.charge(payment_intent=None))
-    [movement] = await listed("balance_transactions", moved, at_once, legacy)
+async def test_a_capture_is_listed_by_its_balance_transaction() -> None:
+    charge = objects.charge(payment_intent=MANUAL, amount_captured=10000)
+    transaction = objects.balance_transaction(11900, source=charge)
+    uncaptured = objects.balance_transaction(
+        500, source=objects.charge(payment_intent=objects.intent())
+    )
+    legacy = objects.balance_transaction(600, source=objects.charge(payment_intent=None))
+    [movement] = await list_movements("balance_transactions", transaction, uncaptured, legacy)
     assert (movement.psp_id, movement.parent_psp_id) == ("ch_1", "pi_1")
     assert movement.reference == objects.CAPTURE
     assert (str(movement.amount), movement.booked_at) == ("100.00", AT + timedelta(days=1))
@@ -58,30 +60,30 @@ async def test_a_capture_is_listed_by_its_balance() -> None:
     ("intent", "parent"),
     [(MANUAL, "ch_1"), (objects.intent(), "pi_1"), (None, "ch_1")],
 )
-async def test_a_refund_belongs_to_what_we_call_the_payment(
+async def test_the_parent_of_a_refund_is_the_payments_psp_id(
     intent: dict[str, Any] | None, parent: str
 ) -> None:
-    moved = objects.moved(-1900, reporting_category="refund")
-    refund = objects.refund(payment_intent=intent, metadata={}, balance_transaction=moved)
-    [movement] = await listed("refunds", refund)
+    transaction = objects.balance_transaction(-1900, reporting_category="refund")
+    refund = objects.refund(payment_intent=intent, metadata={}, balance_transaction=transaction)
+    [movement] = await list_movements("refunds", refund)
     assert (movement.reference, movement.parent_psp_id) == (None, parent)
 
 
-async def test_a_refund_whose_payment_is_not_shown_is_not_understood() -> None:
+async def test_a_refund_without_its_payment_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError):
-        await listed("refunds", objects.refund())
+        await list_movements("refunds", objects.refund())
 
 
-async def test_one_list_leads_to_the_next() -> None:
+async def test_lists_are_read_one_after_the_other() -> None:
     more = {"has_more": True, "data": [objects.intent(latest_charge=objects.charge())]}
-    stripe = Stripe(
+    stripe = FakeStripe(
         {
             "GET payment_intents": [(200, more), (200, {"data": []})],
             "GET balance_transactions": [(200, {"data": []})],
             "GET refunds": [(200, {"data": []})],
         }
     )
-    connection = connected(stripe)
+    connection = connect(stripe)
     cursors: list[str | None] = [None]
     while True:
         page = await connection.list_movements(AT, AT + timedelta(seconds=90.5), cursors[-1])
@@ -89,15 +91,15 @@ async def test_one_list_leads_to_the_next() -> None:
             break
         cursors.append(page.cursor)
     assert cursors == [None, "payment_intents:pi_1", "balance_transactions", "refunds"]
-    for request in stripe.seen:
-        asked = request.url.params
-        assert int(asked["created[gte]"]) == objects.CREATED
-        assert int(asked["created[lt]"]) == objects.CREATED + 91
-    assert stripe.seen[1].url.params["starting_after"] == "pi_1"
-    assert stripe.seen[2].url.params["type"] == "charge"
+    for request in stripe.requests:
+        params = request.url.params
+        assert int(params["created[gte]"]) == objects.CREATED
+        assert int(params["created[lt]"]) == objects.CREATED + 91
+    assert stripe.requests[1].url.params["starting_after"] == "pi_1"
+    assert stripe.requests[2].url.params["type"] == "charge"
 
 
-async def test_a_list_that_is_refused_is_no_empty_one() -> None:
-    stripe = Stripe({"GET payment_intents": [(403, error("more_permissions_required"))]})
+async def test_a_refused_list_is_a_protocol_error() -> None:
+    stripe = FakeStripe({"GET payment_intents": [(403, error_body("more_permissions_required"))]})
     with pytest.raises(ProtocolError):
-        await connected(stripe).list_movements(AT, AT, None)
+        await connect(stripe).list_movements(AT, AT, None)

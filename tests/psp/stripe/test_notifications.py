@@ -1,4 +1,4 @@
-"""Webhooks: whom they are believed, and what each event says."""
+"""Verification and reading of Stripe's webhooks."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ SETTINGS = StripeSettings.model_validate(
 )
 
 
-def signed(body: bytes, *secrets: str, at: datetime = NOW) -> dict[str, str]:
+def build_signature_header(body: bytes, *secrets: str, at: datetime = NOW) -> dict[str, str]:
     seconds = int(at.timestamp())
     digests = [
         hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
@@ -31,29 +31,35 @@ def signed(body: bytes, *secrets: str, at: datetime = NOW) -> dict[str, str]:
     return {"stripe-signature": ",".join([f"t={seconds}", *(f"v1={d}" for d in digests)])}
 
 
-def read(kind: str, about: dict[str, Any]) -> NotificationEvent:
-    body = json.dumps(objects.event(kind, about)).encode()
-    [notice] = ADAPTER.parse_notification(SETTINGS, signed(body, SECRETS[0]), body, NOW)
-    assert ADAPTER.read_event(body) == [notice]
-    return notice
+def read_notification(event_type: str, psp_object: dict[str, Any]) -> NotificationEvent:
+    body = json.dumps(objects.event(event_type, psp_object)).encode()
+    [notification] = ADAPTER.parse_notification(
+        SETTINGS, build_signature_header(body, SECRETS[0]), body, NOW
+    )
+    assert ADAPTER.read_event(body) == [notification]
+    return notification
 
 
-def test_a_payment_is_believed() -> None:
-    notice = read("payment_intent.succeeded", objects.intent())
-    assert (notice.reference, notice.psp_ids) == (REFERENCE, ("pi_1", "ch_1"))
-    assert isinstance(notice.result, Approved)
-    assert [fact.id for fact in notice.result.facts] == ["ch_1"]
+def test_a_successful_payment_is_trusted() -> None:
+    notification = read_notification("payment_intent.succeeded", objects.intent())
+    assert (notification.reference, notification.psp_ids) == (REFERENCE, ("pi_1", "ch_1"))
+    assert isinstance(notification.result, Approved)
+    assert [fact.id for fact in notification.result.facts] == ["ch_1"]
 
 
-def test_a_capture_is_asked_for_under_its_own_reference() -> None:
+def test_a_capture_has_to_be_fetched_by_its_own_reference() -> None:
     metadata = {"reference": REFERENCE, "capture": CAPTURE}
-    taken = objects.intent(capture_method="manual", metadata=metadata)
-    notice = read("payment_intent.succeeded", taken)
-    assert (notice.reference, notice.psp_ids, notice.result) == (CAPTURE, ("pi_1", "ch_1"), None)
+    intent = objects.intent(capture_method="manual", metadata=metadata)
+    notification = read_notification("payment_intent.succeeded", intent)
+    assert (notification.reference, notification.psp_ids, notification.result) == (
+        CAPTURE,
+        ("pi_1", "ch_1"),
+        None,
+    )
 
 
 @pytest.mark.parametrize(
-    ("kind", "about", "reference", "ids", "result"),
+    ("event_type", "psp_object", "reference", "ids", "result"),
     [
         (
             "payment_intent.amount_capturable_updated",
@@ -101,25 +107,29 @@ def test_a_capture_is_asked_for_under_its_own_reference() -> None:
         ),
     ],
 )
-def test_what_is_asked_for(
-    kind: str,
-    about: dict[str, Any],
+def test_events_that_have_to_be_fetched(
+    event_type: str,
+    psp_object: dict[str, Any],
     reference: str | None,
     ids: tuple[str, ...],
     result: Outcome | None,
 ) -> None:
-    notice = read(kind, about)
-    assert (notice.reference, notice.psp_ids, notice.result) == (reference, ids, result)
-    assert notice.relevant
+    notification = read_notification(event_type, psp_object)
+    assert (notification.reference, notification.psp_ids, notification.result) == (
+        reference,
+        ids,
+        result,
+    )
+    assert notification.relevant
 
 
-@pytest.mark.parametrize("kind", ["charge.succeeded", "payment_intent.created", "comet.seen"])
-def test_what_is_of_no_interest(kind: str) -> None:
-    assert not read(kind, objects.charge()).relevant
+@pytest.mark.parametrize("event_type", ["charge.succeeded", "payment_intent.created", "comet.seen"])
+def test_other_event_types_are_ignored(event_type: str) -> None:
+    assert not read_notification(event_type, objects.charge()).relevant
 
 
-def test_a_refund_without_our_reference_is_for_the_list() -> None:
-    assert not read("refund.created", objects.refund(metadata={})).relevant
+def test_a_refund_without_our_reference_is_ignored() -> None:
+    assert not read_notification("refund.created", objects.refund(metadata={})).relevant
 
 
 @pytest.mark.parametrize(
@@ -131,9 +141,9 @@ def test_a_refund_without_our_reference_is_for_the_list() -> None:
         {"amount_received": "11900"},
     ],
 )
-def test_another_api_version_is_asked_for(older: dict[str, Any]) -> None:
-    notice = read("payment_intent.succeeded", objects.intent(**older))
-    assert (notice.reference, notice.result) == (REFERENCE, None)
+def test_objects_of_another_api_version_have_to_be_fetched(older: dict[str, Any]) -> None:
+    notification = read_notification("payment_intent.succeeded", objects.intent(**older))
+    assert (notification.reference, notification.result) == (REFERENCE, None)
 
 
 @pytest.mark.parametrize(
@@ -148,20 +158,20 @@ def test_another_api_version_is_asked_for(older: dict[str, Any]) -> None:
         b'{"id": "evt_1", "type": "refund.created", "data": {"object": []}}',
     ],
 )
-def test_what_is_no_event(body: bytes) -> None:
+def test_malformed_events_are_rejected(body: bytes) -> None:
     with pytest.raises(NotificationRejected):
         ADAPTER.read_event(body)
 
 
 @pytest.mark.parametrize("secrets", [("whsec_old",), ("whsec_other", "whsec_new")])
-def test_any_signature_with_any_secret_will_do(secrets: tuple[str, ...]) -> None:
+def test_one_valid_signature_is_enough(secrets: tuple[str, ...]) -> None:
     body = json.dumps(objects.event("payment_intent.succeeded", objects.intent())).encode()
-    assert ADAPTER.parse_notification(SETTINGS, signed(body, *secrets), body, NOW)
+    assert ADAPTER.parse_notification(SETTINGS, build_signature_header(body, *secrets), body, NOW)
 
 
-@pytest.mark.parametrize("off", [-301, 301])
-def test_the_time_counts_on_both_sides(off: int) -> None:
+@pytest.mark.parametrize("offset", [-301, 301])
+def test_times_too_far_from_now_are_rejected(offset: int) -> None:
     body = json.dumps(objects.event("payment_intent.succeeded", objects.intent())).encode()
-    headers = signed(body, SECRETS[0], at=NOW + timedelta(seconds=off))
+    headers = build_signature_header(body, SECRETS[0], at=NOW + timedelta(seconds=offset))
     with pytest.raises(NotificationRejected):
         ADAPTER.parse_notification(SETTINGS, headers, body, NOW)

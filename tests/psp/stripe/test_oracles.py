@@ -1,4 +1,4 @@
-"""Stripe's official library against both ends: the adapter and its stand-in.
+"""Stripe's official library against the adapter and the emulator.
 
 Needs the `stripe` package of the development dependencies; see also `contract.py`.
 """
@@ -25,31 +25,31 @@ SETTINGS = StripeSettings.model_validate({"ApiKey": "sk_test_unit", "WebhookSecr
 BODY = json.dumps(objects.event("payment_intent.succeeded", objects.intent()))
 
 
-def notified(header: str, body: str = BODY) -> str:
+def parse_event_id(header: str, body: str = BODY) -> str:
     raw, now = body.encode(), datetime.now(UTC)
     [notice] = ADAPTER.parse_notification(SETTINGS, {"Stripe-Signature": header}, raw, now)
     return notice.event_id
 
 
-def test_the_library_is_of_the_version_we_send() -> None:
+def test_the_library_has_the_api_version_of_the_adapter() -> None:
     assert stripe.api_version == VERSION
 
 
-def test_we_accept_what_the_library_signs() -> None:
+def test_the_adapter_accepts_signatures_of_the_library() -> None:
     header = stripe.WebhookSignature.generate_signature_header(BODY, SECRET)
-    assert notified(header) == "evt_1"
+    assert parse_event_id(header) == "evt_1"
     with pytest.raises(NotificationRejected):
-        notified(header, BODY.replace("11900", "1"))
+        parse_event_id(header, BODY.replace("11900", "1"))
     with pytest.raises(NotificationRejected):
-        notified(stripe.WebhookSignature.generate_signature_header(BODY, "whsec_other"))
+        parse_event_id(stripe.WebhookSignature.generate_signature_header(BODY, "whsec_other"))
     for off in (-301, 301):
         at = int(time.time()) + off
         late = stripe.WebhookSignature.generate_signature_header(BODY, SECRET, timestamp=at)
         with pytest.raises(NotificationRejected):
-            notified(late)
+            parse_event_id(late)
 
 
-def test_the_library_accepts_what_the_stand_in_signs() -> None:
+def test_the_library_accepts_signatures_of_the_emulator() -> None:
     header = signature(SECRET, BODY.encode())
     event = stripe.Webhook.construct_event(BODY, header, SECRET)
     assert (event.id, event.data.object.id) == ("evt_1", "pi_1")
@@ -57,11 +57,11 @@ def test_the_library_accepts_what_the_stand_in_signs() -> None:
         stripe.Webhook.construct_event(BODY + " ", header, SECRET)
 
 
-GOOD = {"amount": "100", "currency": "eur", "capture_method": "manual"}
+VALID_PARAMETERS = {"amount": "100", "currency": "eur", "capture_method": "manual"}
 
 
 @pytest.mark.parametrize(
-    ("change", "misfit"),
+    ("change", "error"),
     [
         ({}, None),
         ({"currency": None}, "[currency] is missing"),
@@ -80,62 +80,70 @@ GOOD = {"amount": "100", "currency": "eur", "capture_method": "manual"}
         ),
     ],
 )
-def test_the_contract_notices_what_is_wrong(change: dict[str, Any], misfit: str | None) -> None:
-    given = {name: value for name, value in {**GOOD, **change}.items() if value is not None}
-    found = contract.parameter_misfits(
-        "_payment_intent_create_params", "PaymentIntentCreateParams", given
+def test_wrong_parameters_are_found(change: dict[str, Any], error: str | None) -> None:
+    parameters = {
+        name: value for name, value in {**VALID_PARAMETERS, **change}.items() if value is not None
+    }
+    errors = contract.find_parameter_errors(
+        "_payment_intent_create_params", "PaymentIntentCreateParams", parameters
     )
-    assert found == ([misfit] if misfit else [])
+    assert errors == ([error] if error else [])
 
 
-def test_shapes_notice_what_is_wrong() -> None:
-    assert contract.shape_misfits(objects.intent(amount="11900")) == [
+def test_wrong_shapes_are_found() -> None:
+    assert contract.find_shape_errors(objects.intent(amount="11900")) == [
         "payment_intent.amount: integer there, string here"
     ]
-    assert contract.shape_misfits({"data": [objects.refund(created=1.5)]}) == [
+    assert contract.find_shape_errors({"data": [objects.refund(created=1.5)]}) == [
         "refund.created: integer there, number here"
     ]
 
 
-async def test_the_official_client_finds_its_way_around_the_stand_in(
-    stripe_shop: StripeMerchant,
+async def test_the_official_client_works_with_the_emulator(
+    stripe_merchant: StripeMerchant,
 ) -> None:
-    """What the library sends is understood, and what it gets is what it knows."""
-    shop = stripe_shop
-    card = (await shop.stored_card()).token
+    """The emulator reads the library's requests, and the library its responses."""
+    merchant = stripe_merchant
+    card = (await merchant.create_stored_card()).token
     client = stripe.StripeClient(
-        shop.key, base_addresses={"api": f"{shop.url}/stripe"}, max_network_retries=0
+        merchant.key, base_addresses={"api": f"{merchant.url}/stripe"}, max_network_retries=0
     )
     body = {"amount": 1990, "currency": "eur", "customer": card["customer"]}
     body |= {"payment_method": card["payment_method"], "capture_method": "manual"}
-    made = client.v1.payment_intents.create({**body, "metadata": {"reference": "sdk"}})
-    held = client.v1.payment_intents.confirm(made.id, {"off_session": True})
-    assert held.status == "requires_capture"
-    taken = client.v1.payment_intents.capture(made.id, {"amount_to_capture": 1500})
-    assert (taken.status, taken.amount_received) == ("succeeded", 1500)
-    given = client.v1.refunds.create({"payment_intent": made.id, "amount": 500})
-    assert given.status == "succeeded"
-    again = {"params": body, "options": {"idempotency_key": "sdk-1"}}
-    first = client.v1.payment_intents.create(**again)
-    assert client.v1.payment_intents.create(**again).id == first.id
+    intent = client.v1.payment_intents.create({**body, "metadata": {"reference": "sdk"}})
+    confirmed = client.v1.payment_intents.confirm(intent.id, {"off_session": True})
+    assert confirmed.status == "requires_capture"
+    captured = client.v1.payment_intents.capture(intent.id, {"amount_to_capture": 1500})
+    assert (captured.status, captured.amount_received) == ("succeeded", 1500)
+    refund = client.v1.refunds.create({"payment_intent": intent.id, "amount": 500})
+    assert refund.status == "succeeded"
+    repeated_call = {"params": body, "options": {"idempotency_key": "sdk-1"}}
+    first = client.v1.payment_intents.create(**repeated_call)
+    assert client.v1.payment_intents.create(**repeated_call).id == first.id
     with pytest.raises(stripe.IdempotencyError):
         client.v1.payment_intents.create(
             {**body, "amount": 1}, options={"idempotency_key": "sdk-1"}
         )
-    with pytest.raises(stripe.InvalidRequestError) as gone:
+    with pytest.raises(stripe.InvalidRequestError) as unsupported:
         client.v1.payment_intents.create({**body, "payment_method_types": ["card"]})
-    assert gone.value.code == "payment_method_types_no_longer_supported"
-    broke = (await shop.stored_card("4000000000009995")).token
-    poor = client.v1.payment_intents.create(
-        {**body, "customer": broke["customer"], "payment_method": broke["payment_method"]}
+    assert unsupported.value.code == "payment_method_types_no_longer_supported"
+    token = (await merchant.create_stored_card("4000000000009995")).token
+    unpaid_intent = client.v1.payment_intents.create(
+        {**body, "customer": token["customer"], "payment_method": token["payment_method"]}
     )
     with pytest.raises(stripe.CardError) as declined:
-        client.v1.payment_intents.confirm(poor.id, {"off_session": True})
+        client.v1.payment_intents.confirm(unpaid_intent.id, {"off_session": True})
     assert declined.value.error.decline_code == "insufficient_funds"
     listed = client.v1.payment_intents.list({"limit": 2})
-    assert [one.id for one in listed.auto_paging_iter()] == [poor.id, first.id, made.id]
+    assert [intent.id for intent in listed.auto_paging_iter()] == [
+        unpaid_intent.id,
+        first.id,
+        intent.id,
+    ]
     kinds = [event.type for event in client.v1.events.list({"limit": 100}).data]
     assert kinds[-2:] == ["payment_intent.succeeded", "payment_intent.amount_capturable_updated"]
-    wrong = stripe.StripeClient("sk_test_no", base_addresses={"api": f"{shop.url}/stripe"})
+    unauthorized = stripe.StripeClient(
+        "sk_test_no", base_addresses={"api": f"{merchant.url}/stripe"}
+    )
     with pytest.raises(stripe.AuthenticationError):
-        wrong.v1.accounts.retrieve_current()
+        unauthorized.v1.accounts.retrieve_current()
