@@ -14,7 +14,7 @@ make() {
     if [ ! -e "$folder/$1" ]; then
         printf '%s\n' "$2" >"$folder/.$1"
         mv "$folder/.$1" "$folder/$1"
-        echo "made $folder/$1"
+        echo "created $folder/$1"
     fi
 }
 

@@ -116,4 +116,4 @@ async def test_a_payment_is_found_by_search_attributes_and_shows_its_timeline(
     await expect(reason.first).to_be_visible()
     await expect(details.get_by_text("49.90 EUR taken, booked on")).to_be_visible()
     await expect(details.get_by_text("Up to 49.90 EUR can be refunded.")).to_be_visible()
-    await take_screenshot(page, "temporal-story")
+    await take_screenshot(page, "temporal-timeline")

@@ -63,7 +63,7 @@ def imports() -> str:
         files = [path] if path.is_file() else path.rglob("*.py")
         imported = {_module_of(name) for file in files for name in _imported_names(file)}
         cells = [f"`{name}`" for name in MODULES if name in imported and name != module]
-        rows.append([f"`{module}`", ", ".join(cells) or "nothing of ours"])
+        rows.append([f"`{module}`", ", ".join(cells) or "no other module"])
     return _format_table(["Module", "Imports"], rows)
 
 
