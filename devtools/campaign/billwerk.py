@@ -51,7 +51,7 @@ class BillwerkSimulator:
 
     async def close(self) -> None:
         """Stop the receiver, wait for reads in progress and close the HTTP client."""
-        await self.receiver.stop()
+        await self.receiver.close()
         await asyncio.gather(*self._reads, return_exceptions=True)
         await self._http.aclose()
 

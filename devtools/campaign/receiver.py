@@ -33,6 +33,7 @@ class WebhookReceiver:
         self._on_accepted = on_accepted
         self._mode: ReceiverMode = "fine"
         self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._port = 0
 
     @property
@@ -51,6 +52,20 @@ class WebhookReceiver:
             self._server.close()
             self._server = None
 
+    async def close(self) -> None:
+        """Stop listening and abort every open connection.
+
+        A connection that outlives its event loop is reported as unclosed by whatever runs later.
+        """
+        await self.stop()
+        # A connection that was just accepted reaches `_serve` in one of the next iterations.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for writer in self._connections.values():
+            writer.transport.abort()
+        if self._connections:
+            await asyncio.wait(self._connections)
+
     async def set_mode(self, mode: ReceiverMode) -> None:
         """Switch to another mode."""
         self._mode = mode
@@ -60,6 +75,10 @@ class WebhookReceiver:
             await self.start()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection is served by a task of its own")
+        self._connections[task] = writer
         try:
             body = await _read_request(reader)
             await self._respond(body, writer)
@@ -69,6 +88,7 @@ class WebhookReceiver:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+            del self._connections[task]
 
     async def _respond(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         mode, self.last_received = self._mode, time.monotonic()

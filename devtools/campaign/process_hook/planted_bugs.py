@@ -118,9 +118,9 @@ def webhook_sent_once() -> None:
 @bug
 def change_not_announced() -> None:
     """Record what the PSP reports later without notifying Billwerk+."""
-    from workflows.transaction_workflow import TransactionWorkflow
+    from workflows.transaction_context import TransactionContext
 
-    swap(TransactionWorkflow, "_apply_change", lambda self, change_state: change_state())
+    swap(TransactionContext, "announce_change", lambda self, change: None)
 
 
 @bug
