@@ -7,7 +7,6 @@ import warnings
 from typing import Any
 
 import httpx
-import pytest
 
 from devtools.campaign.receiver import WebhookReceiver
 
@@ -26,8 +25,8 @@ def test_open_connections_end_with_the_receiver() -> None:
         late = await asyncio.open_connection("127.0.0.1", port)
         await receiver.close()
         for reader, writer in (silent, half, late):
-            with pytest.raises(ConnectionResetError):
-                await asyncio.wait_for(reader.read(), 5)
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.wait_for(reader.read(), 5) == b""
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
