@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from api.app import create_app
 from api.server.https import ConfigurationError, list_relaxations
-from api.server.uvicorn_config import create_server, load_certificate
+from api.server.tls import load_certificate
+from api.server.uvicorn_config import create_server
 from integrator import gc_tuning
 from integrator.crypto.keys import KeyConfigurationError, KeyRing
 from integrator.observability import log_setup, metrics_server, tracing

@@ -9,12 +9,12 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import docs_page, exception_handlers
+from api import exception_handlers
 from api.context import open_context
 from api.deps import authenticate_caller
-from api.metrics import RouteRecorder
 from api.openapi import document
 from api.routes import (
+    docs_page,
     health,
     integration,
     notifications,
@@ -26,6 +26,7 @@ from api.routes import (
 )
 from api.server.https import HttpsOnly, require_https
 from api.server.path_normalization import API_PREFIX, PathNormalization
+from api.server.request_metrics import RouteRecorder
 from api.server.request_middleware import RequestMiddleware
 from integrator.settings import Settings
 

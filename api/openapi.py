@@ -94,46 +94,46 @@ and by every later GET.
 
 
 def body(model: type[WireModel]) -> dict[str, Any]:
-    """`openapi_extra` of an endpoint that reads `model`."""
+    """Return the `openapi_extra` of an endpoint that reads `model`."""
     return {"requestBody": {"required": True, "content": _content(model)}}
 
 
 def any_body(model: type[WireModel]) -> dict[str, Any]:
-    """`openapi_extra` of an endpoint that ignores its body, though callers send `model`."""
-    named = _content(model)["application/json"]["schema"]
-    content = {"application/json": {"schema": {"anyOf": [named, {}]}}}
+    """Return the `openapi_extra` of an endpoint that ignores its body; callers send `model`."""
+    schema = _content(model)["application/json"]["schema"]
+    content = {"application/json": {"schema": {"anyOf": [schema, {}]}}}
     return {"requestBody": {"required": False, "content": content}}
 
 
 def answers(model: type[WireModel], *errors: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of an endpoint that answers with `model` or one of the errors."""
-    found: dict[int | str, dict[str, Any]] = {
+    """Return the `responses` of an endpoint: `model`, or one of the errors."""
+    success: dict[int | str, dict[str, Any]] = {
         200: {"description": "Success", "content": _content(model)}
     }
-    return found | failures(*errors)
+    return success | failures(*errors)
 
 
 def failures(*errors: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` for the given error statuses, and for those that any endpoint may have."""
+    """Return `responses` for the error statuses, and for those that any endpoint may have."""
     return {
         status: {"description": ERRORS[status], "content": _content(PaymentError)}
-        for status in _all(errors)
+        for status in _add_common_errors(errors)
     }
 
 
 def token_errors() -> dict[int | str, dict[str, Any]]:
-    """`responses` of the token endpoint: errors in the words of RFC 6749, section 5.2."""
+    """Return the `responses` of the token endpoint: errors of RFC 6749, section 5.2."""
     content = {"application/json": {"schema": _TOKEN_ERROR}}
-    refusals: dict[int | str, dict[str, Any]] = {
+    responses: dict[int | str, dict[str, Any]] = {
         status: {"description": text, "content": content} for status, text in TOKEN_ERRORS.items()
     }
-    return failures() | refusals
+    return failures() | responses
 
 
 def document(app: FastAPI, public_url: str) -> dict[str, Any]:
-    """The document, made once."""
+    """Return the OpenAPI document, built on first use."""
     if app.openapi_schema is None:
-        made = get_openapi(
+        openapi = get_openapi(
             title=app.title,
             version=app.version,
             description=_DESCRIPTION,
@@ -142,33 +142,33 @@ def document(app: FastAPI, public_url: str) -> dict[str, Any]:
             servers=[{"url": public_url}],
             contact=CONTACT,
         )
-        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        schemas = openapi.setdefault("components", {}).setdefault("schemas", {})
         for generated in ("HTTPValidationError", "ValidationError"):
             schemas.pop(generated, None)
         _, contract = models_json_schema(
             [(model, "validation") for model in MODELS], ref_template=_REF
         )
         schemas.update(contract["$defs"])
-        _offer_client_credentials(made, public_url)
-        app.openapi_schema = made
+        _add_client_credentials(openapi, public_url)
+        app.openapi_schema = openapi
     return app.openapi_schema
 
 
-def _all(errors: Iterable[int]) -> list[int]:
-    """Plain HTTP and haste may be refused everywhere, slowness wherever a body is read."""
-    found = {403, 429, *errors}
-    if 413 in found:
-        found.add(408)
-    return sorted(found)
+def _add_common_errors(errors: Iterable[int]) -> list[int]:
+    """Add plain HTTP and the rate limit, and a timeout for endpoints that read a body."""
+    statuses = {403, 429, *errors}
+    if 413 in statuses:
+        statuses.add(408)
+    return sorted(statuses)
 
 
-def _offer_client_credentials(made: dict[str, Any], public_url: str) -> None:
-    """Wherever a bearer token is asked for, one of the token endpoint will do."""
-    made["components"]["securitySchemes"]["OAuth2"] = {
+def _add_client_credentials(openapi: dict[str, Any], public_url: str) -> None:
+    """Add the token endpoint to every operation that requires a bearer token."""
+    openapi["components"]["securitySchemes"]["OAuth2"] = {
         "type": "oauth2",
         "flows": {"clientCredentials": {"tokenUrl": f"{public_url}/oauth/token", "scopes": {}}},
     }
-    for operations in made["paths"].values():
+    for operations in openapi["paths"].values():
         for operation in operations.values():
             if operation.get("security"):
                 operation["security"].append({"OAuth2": []})

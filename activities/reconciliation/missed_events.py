@@ -64,7 +64,7 @@ class MissedEventImport:
         self, account: PspAccount, event: ListedEvent, notification_event: NotificationEvent
     ) -> None:
         message = NotificationMessage(account.merchant, "listed", event.raw)
-        stored = await self._delivery.store(message, notification_event)
+        stored = await self._delivery.store_event(message, notification_event)
         try:
             await self._delivery.deliver(stored)
         except (ValueError, LookupError) as error:

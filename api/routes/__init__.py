@@ -1,1 +1,1 @@
-"""One router per resource."""
+"""One router per resource, and the page of the API's documentation."""

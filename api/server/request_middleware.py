@@ -8,9 +8,8 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import metrics
 from api.contract_response import internal_error_response
-from api.metrics import RequestMetrics
+from api.server.request_metrics import RequestMetrics, measure_request
 from integrator.observability import log_setup
 
 log = logging.getLogger("api.access")
@@ -40,7 +39,7 @@ class RequestMiddleware:
             request_id = _resolve_request_id(scope)
             with (
                 log_setup.log_context(request_id=request_id),
-                metrics.measure_request(scope) as request_metrics,
+                measure_request(scope) as request_metrics,
             ):
                 await self._serve(scope, receive, send, request_id, request_metrics)
         else:

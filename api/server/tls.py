@@ -9,6 +9,7 @@ from cryptography import x509
 
 from api import metrics
 from api.server.https import ConfigurationError
+from integrator.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,13 @@ class Certificate:
         expires = x509.load_pem_x509_certificate(self._files[0].read_bytes()).not_valid_after_utc
         metrics.CERTIFICATE_EXPIRES.set(expires.timestamp())
         return context
+
+
+def load_certificate(settings: Settings) -> Certificate | None:
+    """Load the certificate if the API serves HTTPS itself. Raises `ConfigurationError`."""
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        return None
+    return Certificate(settings.tls_cert_file, settings.tls_key_file)
 
 
 def _no_password() -> NoReturn:

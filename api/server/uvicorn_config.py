@@ -16,13 +16,6 @@ MAX_HEADER_BYTES = 16 * 1024
 """Limit of a request line with its headers."""
 
 
-def load_certificate(settings: Settings) -> Certificate | None:
-    """Load the certificate if the API serves HTTPS itself. Raises `ConfigurationError`."""
-    if settings.tls_cert_file is None or settings.tls_key_file is None:
-        return None
-    return Certificate(settings.tls_cert_file, settings.tls_key_file)
-
-
 def create_server(
     app: ASGIApp, settings: Settings, certificate: Certificate | None
 ) -> DrainingServer:

@@ -42,7 +42,9 @@ async def receive(
     events = _verify(context, merchant, adapter, settings, headers, raw)
     message = NotificationMessage(merchant, "notification", raw, headers)
     delivery = context.notification_delivery
-    stored_events = [await delivery.store(message, event) for event in events if event.relevant]
+    stored_events = [
+        await delivery.store_event(message, event) for event in events if event.relevant
+    ]
     for stored_event in stored_events:
         try:
             async with asyncio.timeout(SIGNAL_TIMEOUT_SECONDS):

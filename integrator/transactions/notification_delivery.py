@@ -42,7 +42,9 @@ class NotificationDelivery:
         self._store = store
         self._transaction_client = transaction_client
 
-    async def store(self, message: NotificationMessage, event: NotificationEvent) -> StoredEvent:
+    async def store_event(
+        self, message: NotificationMessage, event: NotificationEvent
+    ) -> StoredEvent:
         """Store one event of a message; an existing one stays unchanged."""
         merchant = message.merchant
         transaction = await self._store.find_transaction(

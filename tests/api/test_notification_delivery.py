@@ -49,7 +49,7 @@ async def test_a_new_event_is_signalled_without_reading_it_back(
     async def never(_: int) -> None:
         raise AssertionError("the notification was read")
 
-    stored = await delivery.store(message, event)
+    stored = await delivery.store_event(message, event)
     assert stored.is_new
     with monkeypatch.context() as patch:
         patch.setattr(store, "notification", never)
@@ -64,9 +64,9 @@ async def test_a_delivered_event_is_not_signalled_again(
     event: NotificationEvent,
     transaction_client: FakeTransactionClient,
 ) -> None:
-    first = await delivery.store(message, event)
+    first = await delivery.store_event(message, event)
     await delivery.deliver(first)
-    second = await delivery.store(message, event)
+    second = await delivery.store_event(message, event)
     assert (second.id, second.is_new) == (first.id, False)
     await delivery.deliver(second)
     assert len(transaction_client.signals) == 1
@@ -83,12 +83,12 @@ async def test_a_repeat_of_an_undelivered_event_is_signalled(
         raise rpc_error()
 
     transaction_client.before["notify"] = fail
-    first = await delivery.store(message, event)
+    first = await delivery.store_event(message, event)
     with pytest.raises(type(rpc_error())):
         await delivery.deliver(first)
     assert await _state(store, first.id) == "stored"
     transaction_client.before.clear()
-    await delivery.deliver(await delivery.store(message, event))
+    await delivery.deliver(await delivery.store_event(message, event))
     assert await _state(store, first.id) == "signalled"
 
 
@@ -98,7 +98,9 @@ async def test_an_event_without_a_transaction_is_parked(
     store: Store,
     transaction_client: FakeTransactionClient,
 ) -> None:
-    stored = await delivery.store(message, NotificationEvent(event_id="evt_2", reference=UNKNOWN))
+    stored = await delivery.store_event(
+        message, NotificationEvent(event_id="evt_2", reference=UNKNOWN)
+    )
     assert stored.transaction is None
     await delivery.deliver(stored)
     assert await _state(store, stored.id) == "parked"
