@@ -7,7 +7,6 @@ stay in the store; activities read them from there by transaction id.
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -347,8 +346,3 @@ class PspFailure(StrEnum):
     TIMEOUT = "PspTimeout"
     CREDENTIALS = "CredentialsRejected"
     CONFIGURATION = "InvalidConfiguration"
-
-
-def reopened(start: AnyInput, snapshot: dict[str, Any]) -> AnyInput:
-    """The same start, continuing from a stored snapshot."""
-    return type(start).model_validate(start.model_dump() | {"resume": snapshot})

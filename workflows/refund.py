@@ -4,13 +4,18 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows import activity_plans
-    from workflows.messages import RefundInput, ReservationResult
+    from workflows.deadlines import Deadline
+    from workflows.lookup import Lookup
+    from workflows.messages import RefundInput
+    from workflows.psp_operation import PspOperation
+    from workflows.reservation_client import ReservationClient
     from workflows.state import RefundState, TransactionKind
+    from workflows.transaction_context import TransactionContext
     from workflows.transaction_workflow import TransactionWorkflow
 
 
 @workflow.defn(name="RefundWorkflow")
-class RefundWorkflow(TransactionWorkflow[RefundInput, RefundState]):
+class RefundWorkflow(TransactionWorkflow):
     """Has the common messages only; its payment holds its reservation."""
 
     @workflow.init
@@ -24,24 +29,13 @@ class RefundWorkflow(TransactionWorkflow[RefundInput, RefundState]):
             payment_id=start.payment_id,
             last_updated=workflow.now(),
         )
-        self._prepare(start, state, activity_plans.FETCH_REFUND)
+        context = TransactionContext(start, state)
+        reservation = ReservationClient(context, TransactionKind.PAYMENT, start.payment_id)
+        operation = PspOperation(context, reservation, activity_plans.REFUND)
+        lookup = Lookup(context, operation, activity_plans.FETCH_REFUND)
+        super().__init__(context, operation, lookup, Deadline())
 
     @workflow.run
     async def run(self, start: RefundInput) -> str:
         """Run until the refund succeeded or failed; return the last status."""
-        await self._run()
-        return self.state.status.name
-
-    async def _run_operation(self) -> None:
-        await self._call(
-            activity_plans.REFUND, self._psp_call("refund", owner_id=self._start.payment_id)
-        )
-
-    def _parent_transaction(self) -> tuple[TransactionKind, str] | None:
-        return TransactionKind.PAYMENT, self._start.payment_id
-
-    def _reservation_result(self, state: RefundState) -> ReservationResult:
-        refund = state.booked_refund()
-        return ReservationResult(
-            by=self._start.transaction_id, booked=refund is not None, refund=refund
-        )
+        return await self._run()

@@ -1,57 +1,53 @@
 """Recorder of a transaction's snapshots in the store."""
 
-from collections.abc import Callable
-
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
+from integrator.contract.enums import PaymentTransactionStatus
 from workflows import activity_plans
-from workflows.messages import Record, TransactionInput
+from workflows.messages import Record
+from workflows.metrics import StateMetrics
 from workflows.state import TransactionState
+from workflows.temporal_ui import TemporalUi
+from workflows.transaction_context import TransactionContext
 
 
 class SnapshotRecorder:
-    """Writes the newest version, one write at a time; `version` is the one the store holds.
+    """Writes the newest version, one write at a time, after counting and showing what is new.
 
-    `activates` returns whether the next record activates the agreement; `before_write` is called
-    before each write, `after_write` after it with whether it activated the agreement.
+    With `activates_agreement` the first record of the success activates the agreement; a later one
+    could undo a newer sign-up.
     """
 
     def __init__(
         self,
-        start: TransactionInput,
-        state: Callable[[], TransactionState],
-        activates: Callable[[], bool],
-        before_write: Callable[[], None],
-        after_write: Callable[[bool], None],
+        context: TransactionContext,
+        metrics: StateMetrics,
+        temporal_ui: TemporalUi,
+        *,
+        activates_agreement: bool,
     ) -> None:
-        self._start = start
-        self._state = state
-        self._activates = activates
-        self._before_write = before_write
-        self._after_write = after_write
-        self.version = state().version
-
-    @property
-    def has_unrecorded_version(self) -> bool:
-        """Return whether the store does not hold the newest version yet."""
-        return self.version < self._state().version
+        self._context = context
+        self._metrics = metrics
+        self._temporal_ui = temporal_ui
+        self._activation_due = activates_agreement and not _succeeded(context.state)
 
     async def run(self) -> None:
         """Record each new version until cancelled."""
         while True:
-            await workflow.wait_condition(lambda: self.has_unrecorded_version)
-            self._before_write()
-            await self._write(self._state())
+            await workflow.wait_condition(lambda: self._context.has_unrecorded_version)
+            self._metrics.observe(self._context.state)
+            self._temporal_ui.update_search_attributes()
+            await self._write(self._context.state)
 
     async def _write(self, state: TransactionState) -> None:
         version = state.version
         record = Record(
-            merchant_id=self._start.merchant_id,
+            merchant_id=self._context.start.merchant_id,
             kind=state.kind,
-            transaction_id=self._start.transaction_id,
+            transaction_id=self._context.start.transaction_id,
             snapshot=state.model_dump_json(),
-            activate_agreement=self._activates(),
+            activate_agreement=self._activation_due and _succeeded(state),
         )
         try:
             await activity_plans.RECORD(record, summary=f"record version {version}")
@@ -61,5 +57,9 @@ class SnapshotRecorder:
             await activity_plans.RECORD_FALLBACK(
                 record, summary=f"record version {version}, the store was slow"
             )
-        self.version = version
-        self._after_write(record.activate_agreement)
+        self._context.recorded_version = version
+        self._activation_due = self._activation_due and not record.activate_agreement
+
+
+def _succeeded(state: TransactionState) -> bool:
+    return state.status is PaymentTransactionStatus.Succeeded

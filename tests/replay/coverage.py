@@ -20,21 +20,27 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
 MODULES = (
-    "deadline_timer",
-    "search_attributes",
-    "transaction_handling",
-    "temporal_ui",
+    "transaction_workflow",
+    "preauth",
+    "payment",
+    "refund",
+    "reconcile",
+    "transaction_context",
+    "reservation_client",
+    "psp_operation",
+    "psp_retry",
+    "activity_errors",
+    "lookup",
     "lookup_schedule",
+    "notification_reader",
+    "preauth_void",
+    "deadlines",
+    "deadline_timer",
+    "timeouts",
     "snapshot_recorder",
     "change_notifier",
-    "transaction_workflow",
-    "activity_errors",
-    "payment",
-    "preauth",
-    "reconcile",
-    "refund",
-    "psp_retry",
-    "timeouts",
+    "temporal_ui",
+    "search_attributes",
 )
 """The modules that issue commands; the pure state is tested without replay."""
 
@@ -52,16 +58,16 @@ _INITIAL_ATTRIBUTES = (
 
 UNREACHED = {
     "change_notifier ChangeNotifier._deliver: raise": _NEVER_CANCELLED,
-    "transaction_handling TransactionHandling._read_notification: raise": _NEVER_CANCELLED,
-    "transaction_handling TransactionHandling._look_up_by_id: raise": _NEVER_CANCELLED,
+    "notification_reader NotificationReader._read: raise": _NEVER_CANCELLED,
+    "lookup Lookup._ask: raise": _NEVER_CANCELLED,
     "snapshot_recorder SnapshotRecorder._write: raise": _NEVER_CANCELLED,
-    "transaction_workflow TransactionWorkflow.current_state: return self.state": _NO_QUERIES,
-    "transaction_workflow TransactionWorkflow.delivery: "
-    "return self._notifier.delivery": _NO_QUERIES,
+    "transaction_workflow TransactionWorkflow.current_state: "
+    "return self._context.state": _NO_QUERIES,
+    "transaction_workflow TransactionWorkflow.delivery: return self._context.delivery": _NO_QUERIES,
     f"transaction_workflow TransactionWorkflow._run: {_STOP}": (
         "it fails the workflow task, so the history does not go on"
     ),
-    "transaction_handling TransactionHandling._call: elif reply.outcome is not None: -> (leaves)": (
+    "psp_operation PspOperation._fold_reply: elif reply.outcome is not None: -> (leaves)": (
         "only look-ups return no outcome"
     ),
     'reconcile reconcile_workflow_id: return f"{merchant_id}/reconcile"': _OUTSIDE,
@@ -70,7 +76,7 @@ UNREACHED = {
 }
 """Lines and branches that are not covered, with the reason why no history can take them."""
 
-UNRELIABLE = {"transaction_handling TransactionHandling._look_up: return None"}
+UNRELIABLE = {"lookup Lookup.run: return None"}
 """Covered by payment-looked-up-by-id, which not every version of the tracer detects."""
 
 

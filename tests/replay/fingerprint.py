@@ -23,17 +23,23 @@ FILE = Path(__file__).with_name("fingerprint.txt")
 
 MODULES = (
     "workflows.activity_plans",
-    "workflows.deadline_timer",
-    "workflows.change_notifier",
     "workflows.transaction_workflow",
-    "workflows.transaction_handling",
-    "workflows.temporal_ui",
-    "workflows.payment",
     "workflows.preauth",
-    "workflows.reconcile",
-    "workflows.snapshot_recorder",
+    "workflows.payment",
     "workflows.refund",
+    "workflows.reconcile",
+    "workflows.transaction_context",
+    "workflows.reservation_client",
+    "workflows.psp_operation",
     "workflows.psp_retry",
+    "workflows.lookup",
+    "workflows.notification_reader",
+    "workflows.preauth_void",
+    "workflows.deadlines",
+    "workflows.deadline_timer",
+    "workflows.snapshot_recorder",
+    "workflows.change_notifier",
+    "workflows.temporal_ui",
 )
 """The modules that issue commands."""
 
@@ -154,7 +160,8 @@ class Outline:
         if owner == "asyncio" and name in TASKS:
             return [*nested, f"asyncio.{name}"]
         if name in self._leading:
-            return [*nested, f"-> {name}"]
+            part = owner.removeprefix("self.") if owner.startswith("self.") else ""
+            return [*nested, f"-> {part}.{name}" if part else f"-> {name}"]
         return nested
 
     def _command(self, name: str, node: ast.Call) -> str:

@@ -8,7 +8,7 @@ from tests.replay.fingerprint import describe_changes, fingerprint, sources
 
 SLEEP = "await workflow.sleep(at - workflow.now(), summary=summary)"
 CANCEL_SENDING = "            await self._cancel_sending()\n"
-CLOSE_RESERVATION = f"{CANCEL_SENDING}            await self._close_reservation(next_state)\n"
+CLOSE_RESERVATION = f"{CANCEL_SENDING}            await self._reservation.close(next_state)\n"
 
 
 def fingerprint_with(module: str, old: str, new: str) -> str:
@@ -27,8 +27,8 @@ def test_comments_docstrings_and_formatting_do_not_count() -> None:
     bare = {name: ast.unparse(ast.parse(source)) for name, source in sources().items()}
     assert fingerprint(bare) == fingerprint(sources())
     changed = fingerprint_with(
-        "workflows.transaction_handling",
-        '"""Handle a written record."""',
+        "workflows.change_notifier",
+        '"""Deliver requested notifications until cancelled."""',
         '"""Something else."""',
     )
     assert changed == fingerprint(sources())
@@ -37,8 +37,8 @@ def test_comments_docstrings_and_formatting_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("workflows.transaction_handling", "sending", "under_way"),
-        ("workflows.transaction_handling", "reply", "answer"),
+        ("workflows.psp_operation", "sending", "under_way"),
+        ("workflows.lookup", "reply", "answer"),
         ("workflows.psp_retry", "rejections", "times"),
     ],
 )
@@ -53,7 +53,7 @@ def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> 
             "workflows.deadline_timer", SLEEP, f"{SLEEP}\n        {SLEEP}", id="additional timer"
         ),
         pytest.param(
-            "workflows.transaction_handling", CLOSE_RESERVATION, CANCEL_SENDING, id="missing call"
+            "workflows.psp_operation", CLOSE_RESERVATION, CANCEL_SENDING, id="missing call"
         ),
         pytest.param(
             "workflows.snapshot_recorder",

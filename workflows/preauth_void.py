@@ -1,0 +1,97 @@
+"""Void of a preauth: the cancellation of its reservation at the PSP."""
+
+import asyncio
+
+from temporalio import workflow
+
+from integrator.contract.enums import (
+    PaymentCancellationStatus,
+    PaymentErrorCode,
+    PaymentTransactionStatus,
+)
+from integrator.psp.types import Approved, Declined, Pending
+from workflows import activity_plans, timeouts
+from workflows.messages import CancelReply, PspReply
+from workflows.psp_retry import send_until_known
+from workflows.state import EvidenceKind, PreauthState, Refusal
+from workflows.transaction_context import TransactionContext
+
+Status = PaymentTransactionStatus
+CancelStatus = PaymentCancellationStatus
+
+
+class PreauthVoid:
+    """Voids a preauth; an outcome that the PSP does not answer with comes from a look-up.
+
+    `lock` is held while a caller waits for an answer of the PSP: look-ups do not interfere then.
+    """
+
+    def __init__(
+        self, context: TransactionContext, state: PreauthState, lock: asyncio.Lock
+    ) -> None:
+        self._context = context
+        self._state = state
+        self._lock = lock
+
+    @property
+    def needs_lookup(self) -> bool:
+        """Return whether the outcome of a void is unknown."""
+        void_is_open = self._state.cancelling and not self._state.ended
+        return void_is_open and not self._lock.locked()
+
+    async def cancel(self) -> CancelReply:
+        """Void the preauth, unless its state forbids it; to be called with the lock."""
+        if self._state.status is Status.Cancelled:
+            return CancelReply(status=CancelStatus.Succeeded)
+        refusal = self._state.check_cancel()
+        if refusal is not None:
+            return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)
+        target = self._state.void_target
+        if target is None:
+            self._apply_cancellation(EvidenceKind.NOT_SENT)
+            return CancelReply(status=CancelStatus.Succeeded)
+        # Captures are refused while this is set.
+        self._state.begin_void()
+        call = self._context.psp_call(f"void/{self._state.voids}", psp_id=target)
+        window = self._context.start.key_window_seconds
+        return self._fold(await send_until_known(activity_plans.VOID, call, window))
+
+    def check_lookup(self, reply: PspReply) -> None:
+        """End a void that failed: a look-up shows that the money is still held."""
+        still_held = isinstance(reply.outcome, Approved)
+        if not self._state.cancelling or not still_held or self._lock.locked():
+            return
+        accepted_at = self._state.void_accepted_at
+        if accepted_at is None:
+            self._state.end_void()
+        elif workflow.now() - accepted_at > timeouts.VOID_GRACE:
+            self._state.flag_attention("The PSP accepted a cancellation and never carried it out.")
+            self._state.end_void()
+
+    def _fold(self, reply: PspReply | None) -> CancelReply:
+        match reply.outcome if reply is not None else None:
+            case Approved() | Declined(status=Status.Cancelled):
+                self._apply_cancellation(EvidenceKind.VOID)
+                return CancelReply(status=CancelStatus.Succeeded)
+            case Declined() as declined:
+                self._state.end_void()
+                return cancel_refusal_reply(declined)
+            case Pending():
+                self._state.accept_void(workflow.now())
+                return CancelReply(status=CancelStatus.Pending)
+            case _:
+                return CancelReply(status=CancelStatus.Pending)
+
+    def _apply_cancellation(self, evidence: EvidenceKind) -> None:
+        cancelled = Declined(
+            code=PaymentErrorCode.Canceled, message="Cancelled.", status=Status.Cancelled
+        )
+        self._context.apply(cancelled, evidence, "void")
+
+
+def cancel_refusal_reply(declined: Declined) -> CancelReply:
+    """Return the reply to a cancellation that the PSP declined."""
+    if declined.code is PaymentErrorCode.LoginError:
+        refusal = Refusal(code=declined.code, message=declined.message or "")
+        return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)
+    return CancelReply(status=CancelStatus.Failed)

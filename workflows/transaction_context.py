@@ -1,0 +1,71 @@
+"""What the parts of one transaction's workflow share."""
+
+from temporalio import workflow
+
+from integrator.psp.types import Outcome
+from workflows.lookup_schedule import LookupSchedule
+from workflows.messages import AnyInput, Delivery, PspCall
+from workflows.state import Change, Evidence, EvidenceKind, TransactionState
+
+
+class TransactionContext:
+    """Input, state and progress of one transaction; it knows none of the parts that use it.
+
+    * `released`: the operation may be sent;
+    * `operation_running`: its outcome is still awaited;
+    * `caller_waiting`: a caller gets the next change as its result, so it is not announced;
+    * `recorded_version`, `announced_version`: what the store holds, what Billwerk+ was notified of;
+    * `version_to_announce`: the version whose notification was requested last.
+    """
+
+    def __init__(self, start: AnyInput, state: TransactionState) -> None:
+        self.start = start
+        self.state = state
+        self.lookup_schedule = LookupSchedule()
+        self.released = start.resume is not None
+        self.operation_running = False
+        self.caller_waiting = False
+        self.recorded_version = state.version
+        self.announced_version = state.version
+        self.version_to_announce = state.version
+        self.delivery = Delivery(to_announce=state.version, announced=state.version)
+
+    @property
+    def has_unrecorded_version(self) -> bool:
+        """Return whether the store does not hold the newest version yet."""
+        return self.recorded_version < self.state.version
+
+    @property
+    def has_unannounced_version(self) -> bool:
+        """Return whether a requested notification has not been delivered yet."""
+        return self.announced_version < self.version_to_announce
+
+    def apply(self, outcome: Outcome, kind: EvidenceKind, source: str) -> None:
+        """Fold an outcome into the state and announce the change."""
+        evidence = Evidence(kind=kind, source=source, at=workflow.now())
+        self.announce_change(self.state.apply(outcome, evidence))
+
+    def announce_change(self, change: Change) -> None:
+        """Announce a visible change, unless the waiting caller gets it as a result."""
+        if change is Change.VISIBLE and not self.caller_waiting:
+            self.announce()
+
+    def announce(self) -> None:
+        """Request a notification of the current version."""
+        self.version_to_announce = self.state.version
+
+    def request_lookup(self) -> None:
+        """Request a look-up now, repeated until the PSP answers."""
+        self.lookup_schedule.request(workflow.now())
+
+    def psp_call(
+        self, step: str, *, psp_id: str | None = None, owner_id: str | None = None
+    ) -> PspCall:
+        """Return a call whose key is derived from workflow id and step: equal in repetitions."""
+        return PspCall(
+            merchant_id=self.start.merchant_id,
+            transaction_id=self.start.transaction_id,
+            idempotency_key=f"{workflow.info().workflow_id}/{step}",
+            psp_id=psp_id,
+            owner_id=owner_id,
+        )
