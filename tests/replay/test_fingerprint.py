@@ -8,6 +8,8 @@ from tests.replay.fingerprint import describe_changes, fingerprint, sources
 
 SLEEP = "await workflow.sleep(at - workflow.now(), summary=summary)"
 CANCEL_SENDING = "            await self._cancel_sending()\n"
+RUN_RECORDER = "        self._spawn(self._recorder.run())\n"
+RUN_NOTIFIER = "        self._spawn(self._notifier.run())\n"
 CLOSE_RESERVATION = f"{CANCEL_SENDING}            await self._reservation.close(next_state)\n"
 
 
@@ -69,6 +71,12 @@ def test_the_name_of_a_local_does_not_count(module: str, old: str, new: str) -> 
             "update(name=CREATE)",
             "update(name=NOTIFY)",
             id="name",
+        ),
+        pytest.param(
+            "workflows.transaction_workflow",
+            f"{RUN_RECORDER}{RUN_NOTIFIER}",
+            f"{RUN_NOTIFIER}{RUN_RECORDER}",
+            id="order of tasks",
         ),
         pytest.param("workflows.psp_retry", "await plan(\n", "await plans(\n", id="callee"),
         pytest.param(

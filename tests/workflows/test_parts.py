@@ -487,7 +487,7 @@ class TestDeadlines:
         runtime.results["fetch_payment"] = [held, held]
         runtime.time = EXPIRES
         await expiry.handle()
-        assert state.status is Status.Succeeded
+        assert not state.ended
         assert expiry.at == EXPIRES + timeouts.EXPIRY_RETRY
         runtime.time = EXPIRES + timeouts.EXPIRY_GRACE
         await expiry.handle()
@@ -584,8 +584,7 @@ class TestChangeNotifier:
         self, runtime: WorkflowRuntime
     ) -> None:
         context = self.changed()
-        ui = TemporalUi(context)
-        notifier = ChangeNotifier(context, ui)
+        notifier = ChangeNotifier(context, TemporalUi(context))
         delivered = WebhookReply(delivered_at=NOW, attempt=1)
         runtime.results["deliver_webhook"] = [activity_failure(), delivered]
         running = asyncio.create_task(notifier.run())
@@ -593,11 +592,11 @@ class TestChangeNotifier:
             await asyncio.sleep(0)
         assert context.state.attention is not None
         assert context.delivery.last_error == "out of order"
-        assert ui.webhook_state is WebhookState.UNDELIVERED
+        assert TemporalUi(context).webhook_state is WebhookState.UNDELIVERED
         notifier.redeliver()
         context.recorded_version = context.state.version
         await run_until(running, lambda: not context.has_unannounced_version)
-        assert ui.webhook_state is WebhookState.DELIVERED
+        assert TemporalUi(context).webhook_state is WebhookState.DELIVERED
 
 
 class TestTemporalUi:
