@@ -189,3 +189,10 @@ def test_network_policies_select_existing_components() -> None:
         for expression in policy["podSelector"].get("matchExpressions", ()):
             assert expression["key"] == key
             assert set(expression["values"]) <= components
+
+
+def test_every_manifest_is_documented() -> None:
+    text = (ROOT / "docs" / "kubernetes.md").read_text()
+    manifests = [file.name for file in (ROOT / "deploy" / "kubernetes").iterdir()]
+    assert manifests
+    assert [name for name in manifests if f"`{name}`" not in text] == []

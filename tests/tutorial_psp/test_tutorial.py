@@ -82,3 +82,11 @@ def count_code_lines(source: str) -> int:
             body = getattr(node, "body", None)
             lines |= set(range(first, body[0].lineno if body else last + 1))
     return len(lines)
+
+
+def test_every_toolkit_module_is_documented() -> None:
+    section = DOCUMENT.read_text().partition("## The toolkit")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    toolkit = ROOT / "integrator" / "psp" / "toolkit"
+    assert documented == {path.stem for path in toolkit.glob("*.py")} - {"__init__"}

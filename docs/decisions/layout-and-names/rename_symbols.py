@@ -1,240 +1,245 @@
-"""Rename symbols across the workspace with basedpyright's language server.
+"""Rename symbols across the repository with the language server of basedpyright.
 
-    python rename_symbols.py TABLE.tsv
+    python docs/decisions/layout-and-names/rename_symbols.py TABLE.tsv
 
-Each row of the table: a file, the qualified name in it (`Class.method`, `function.local`, `CONSTANT`), the new
-name; separated by tabs. Rows are applied in order. Needs `pip install basedpyright`.
+Run in the root of the repository, with an interpreter that has `basedpyright` installed. Each row
+of the table: a file, the qualified name in it (`Class.method`, `function.parameter`, `CONSTANT`)
+and the new name, separated by tabs. Rows are applied in order. Names inside strings and keyword
+arguments of `dataclasses.replace` are not found: search for the old name afterwards.
 """
 
 import ast
-import fcntl
 import json
-import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
-ROOT = pathlib.Path.cwd()
-SERVER = pathlib.Path(sys.executable).with_name("basedpyright-langserver")
+ROOT = Path.cwd()
+SERVER = Path(sys.executable).with_name("basedpyright-langserver")
+EXCLUDED = ["**/__pycache__", ".venv", "build", ".data"]
 
 
 class LanguageServer:
+    """A running language server, spoken to over its standard streams."""
+
     def __init__(self) -> None:
-        self.process = subprocess.Popen([SERVER, "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.next_id = 0
-        self.warm = False
-        self.versions: dict[str, int] = {}
-        self.request("initialize", {
-            "processId": None, "rootUri": ROOT.as_uri(),
-            "workspaceFolders": [{"uri": ROOT.as_uri(), "name": "root"}],
-            "capabilities": {"workspace": {"configuration": True, "workspaceEdit": {"documentChanges": False},
-                "didChangeWatchedFiles": {"dynamicRegistration": True}}},
-        })
-        self.notify("initialized", {})
-        self.request("workspace/symbol", {"query": "zzzz"});
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen([SERVER, "--stdio"], stdin=pipe, stdout=pipe)
+        self._last_id = 0
+        self._versions: dict[str, int] = {}
+        self._is_warm = False
+        self._request(
+            "initialize",
+            {
+                "processId": None,
+                "rootUri": ROOT.as_uri(),
+                "workspaceFolders": [{"uri": ROOT.as_uri(), "name": "root"}],
+                "capabilities": {"workspace": {"configuration": True}},
+            },
+        )
+        self._notify("initialized", {})
 
-    def send(self, message):
-        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
-        self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        self.process.stdin.flush()
+    def rename(self, path: Path, line: int, column: int, name: str) -> dict[Path, list[Any]]:
+        """Return the edits by file.
 
-    def notify(self, method, params):
-        self.send({"method": method, "params": params})
+        The first responses come before all files are indexed: ask until they no longer change.
+        """
+        self.show(path)
+        params = {
+            "textDocument": {"uri": path.as_uri()},
+            "position": {"line": line, "character": column},
+            "newName": name,
+        }
+        result, unchanged = None, 0
+        while unchanged < (2 if self._is_warm else 5):
+            response = self._request("textDocument/rename", params)
+            unchanged = unchanged + 1 if response == result else 0
+            result = response
+            if not self._is_warm:
+                time.sleep(0.5)
+        self._is_warm = True
+        edits: dict[Path, list[Any]] = {}
+        for change in (result or {}).get("documentChanges") or []:
+            file = Path(unquote(urlparse(change["textDocument"]["uri"]).path))
+            if ROOT in file.parents and ".venv" not in file.parts:
+                edits.setdefault(file, []).extend(change["edits"])
+        return edits
 
-    def read(self):
-        length = 0
-        while (line := self.process.stdout.readline().strip()):
-            if line.lower().startswith(b"content-length"):
-                length = int(line.split(b":")[1])
-        return json.loads(self.process.stdout.read(length))
-
-    def request(self, method, params):
-        self.next_id += 1
-        id = self.next_id
-        self.send({"id": id, "method": method, "params": params})
-        while True:
-            m = self.read()
-            if "method" in m:
-                if "id" in m:
-                    result = None
-                    if m["method"] == "workspace/configuration":
-                        result = [self.config(i.get("section")) for i in m["params"]["items"]]
-                    self.send({"id": m["id"], "result": result})
-                continue
-            if m.get("id") == id:
-                if "error" in m:
-                    raise RuntimeError(m["error"])
-                return m.get("result")
-
-    def config(self, section):
-        analysis = {"diagnosticMode": "openFilesOnly", "autoSearchPaths": True, "indexing": False, "typeCheckingMode": "off",
-                    "extraPaths": [str(ROOT), str(ROOT / "examples/tutorial-psp")],
-                    "exclude": ["**/node_modules", "**/__pycache__", ".venv", "build", ".data", ".localstripe"]}
-        if section == "basedpyright.analysis":
-            return analysis
-        if section == "python":
-            return {"pythonPath": str(ROOT / ".venv/bin/python"), "analysis": analysis}
-        if section == "basedpyright":
-            return {"analysis": analysis}
-        return None
-
-    def show(self, path):
-        """Open the file, or send what it holds now."""
+    def show(self, path: Path) -> None:
+        """Open the file on the server, or send its present content."""
         uri, text = path.as_uri(), path.read_text()
-        version = self.versions.get(uri, 0) + 1
-        self.versions[uri] = version
+        version = self._versions[uri] = self._versions.get(uri, 0) + 1
+        document = {"uri": uri, "version": version}
         if version == 1:
-            self.notify("textDocument/didOpen", {"textDocument": {"uri": uri, "languageId": "python", "version": 1, "text": text}})
+            opened = {**document, "languageId": "python", "text": text}
+            self._notify("textDocument/didOpen", {"textDocument": opened})
         else:
-            self.notify("textDocument/didChange", {"textDocument": {"uri": uri, "version": version}, "contentChanges": [{"text": text}]})
+            changes = [{"text": text}]
+            params = {"textDocument": document, "contentChanges": changes}
+            self._notify("textDocument/didChange", params)
 
-    def stop(self):
-        self.process.kill()
+    def stop(self) -> None:
+        """End the server."""
+        self._process.kill()
+        self._process.wait()
+
+    def _request(self, method: str, params: Any) -> Any:
+        self._last_id += 1
+        self._send({"id": self._last_id, "method": method, "params": params})
+        while True:
+            message = self._receive()
+            if "method" in message:
+                if "id" in message:
+                    self._send({"id": message["id"], "result": _configuration(message)})
+            elif message.get("id") == self._last_id:
+                if "error" in message:
+                    raise RuntimeError(message["error"])
+                return message.get("result")
+
+    def _notify(self, method: str, params: Any) -> None:
+        self._send({"method": method, "params": params})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        self._process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self._process.stdin.flush()
+
+    def _receive(self) -> Any:
+        assert self._process.stdout is not None
+        length = 0
+        while header := self._process.stdout.readline().strip():
+            if header.lower().startswith(b"content-length"):
+                length = int(header.split(b":")[1])
+        return json.loads(self._process.stdout.read(length))
 
 
-def nodes_named(body, name):
-    for node in body:
-        for child in walk_shallow(node):
-            yield from match(child, name)
-
-
-def walk_shallow(node):
-    """Nodes below, without entering nested classes and functions."""
-    yield node
-    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from walk_shallow(child)
-
-
-def match(node, name):
-    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
-        yield node, None
-    elif isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
-        yield node, (node.lineno, node.col_offset)
-    elif isinstance(node, ast.alias) and (node.asname or node.name) == name and node.asname:
-        yield node, (node.end_lineno, node.end_col_offset - len(name))
-
-
-def self_attribute(cls, name):
-    for node in ast.walk(cls):
-        if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Store) \
-                and isinstance(node.value, ast.Name) and node.value.id == "self":
-            return (node.end_lineno, node.end_col_offset - len(name))
-    return None
-
-
-def parameter(fn, name):
-    if not isinstance(fn, (ast.FunctionDef, ast.AsyncFunctionDef)):
+def _configuration(message: Any) -> Any:
+    if message["method"] != "workspace/configuration":
         return None
-    a = fn.args
-    for arg in [*a.posonlyargs, *a.args, *a.kwonlyargs, *([a.vararg] if a.vararg else []), *([a.kwarg] if a.kwarg else [])]:
-        if arg.arg == name:
-            return (arg.lineno, arg.col_offset)
-    return None
+    analysis = {
+        "diagnosticMode": "openFilesOnly",
+        "typeCheckingMode": "off",
+        "extraPaths": [str(ROOT), str(ROOT / "examples/tutorial-psp")],
+        "exclude": EXCLUDED,
+    }
+    sections = {
+        "basedpyright.analysis": analysis,
+        "basedpyright": {"analysis": analysis},
+        "python": {"pythonPath": str(ROOT / ".venv/bin/python"), "analysis": analysis},
+    }
+    return [sections.get(item.get("section")) for item in message["params"]["items"]]
 
 
-def locate(source, qualname):
+def locate(source: str, qualified_name: str) -> tuple[int, int]:
+    """Return line and column (UTF-16) of a definition, from 0; raises `LookupError`."""
     tree = ast.parse(source)
     lines = source.split("\n")
-    scope, body, position = None, tree.body, None
-    for part in qualname.split("."):
-        found = next(nodes_named(body, part), None)
-        if found is None:
-            position = parameter(scope, part) if scope else None
-            if position is None and isinstance(scope, ast.ClassDef):
-                position = self_attribute(scope, part)
-            if position is None:
-                raise LookupError(f"{qualname}: no {part}")
-            scope = None
-            continue
-        node, position = found
+    scope: Any = None
+    body: list[ast.stmt] = tree.body
+    position = None
+    for part in qualified_name.split("."):
+        node, position = next(_definitions(body, part), (None, None))
+        if node is None:
+            position = _parameter(scope, part) or _self_attribute(scope, part)
+            scope, body = None, []
+        elif position is None:
+            column = lines[node.lineno - 1].encode().find(f" {part}".encode(), node.col_offset) + 1
+            position, scope, body = (node.lineno, column), node, node.body
         if position is None:
-            line = node.lineno - 1
-            column = lines[line].encode().find(b" " + part.encode(), node.col_offset) + 1
-            position = (node.lineno, column)
-            scope, body = node, node.body
-    line, col = position
-    text = lines[line - 1].encode()[:col].decode()
-    return line - 1, len(text.encode("utf-16-le")) // 2
+            raise LookupError(f"{qualified_name}: no {part}")
+    if position is None:
+        raise LookupError(qualified_name)
+    line, offset = position
+    prefix = lines[line - 1].encode()[:offset].decode()
+    return line - 1, len(prefix.encode("utf-16-le")) // 2
 
 
-def apply(path, edits, old, new):
-    source = path.read_text()
-    lines = source.split("\n")
-    def key(e):
-        return (e["range"]["start"]["line"], e["range"]["start"]["character"])
-    for e in sorted(edits, key=key, reverse=True):
-        start, end = e["range"]["start"], e["range"]["end"]
-        assert start["line"] == end["line"], (path, e)
-        raw = lines[start["line"]].encode("utf-16-le")
-        before, middle, after = raw[: start["character"] * 2].decode("utf-16-le"), raw[start["character"] * 2 : end["character"] * 2].decode("utf-16-le"), raw[end["character"] * 2 :].decode("utf-16-le")
-        if middle != old:
-            raise RuntimeError(f"{path}:{start['line'] + 1}: {middle!r} is not {old!r}")
-        lines[start["line"]] = before + e["newText"] + after
+def _definitions(body: list[ast.stmt], name: str) -> Iterator[tuple[Any, tuple[int, int] | None]]:
+    for statement in body:
+        for node in _without_nested_scopes(statement):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if node.name == name:
+                    yield node, None
+            elif _is_assigned(node, name):
+                yield node, (node.lineno, node.col_offset)
+
+
+def _is_assigned(node: Any, name: str) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
+
+
+def _without_nested_scopes(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        for child in ast.iter_child_nodes(node):
+            yield from _without_nested_scopes(child)
+
+
+def _parameter(scope: Any, name: str) -> tuple[int, int] | None:
+    if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    arguments = scope.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return next(((one.lineno, one.col_offset) for one in every if one.arg == name), None)
+
+
+def _self_attribute(scope: Any, name: str) -> tuple[int, int] | None:
+    if not isinstance(scope, ast.ClassDef):
+        return None
+    for node in ast.walk(scope):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store):
+            continue
+        if node.attr == name and ast.unparse(node.value) == "self":
+            return node.end_lineno or 0, (node.end_col_offset or 0) - len(name.encode())
+    return None
+
+
+def apply(path: Path, edits: list[Any], old: str) -> str:
+    """Return the file's text with the edits; raises `RuntimeError` if it changed meanwhile."""
+    lines = path.read_text().split("\n")
+    for edit in sorted(edits, key=lambda one: _position(one["range"]["start"]), reverse=True):
+        number, begin = _position(edit["range"]["start"])
+        _, end = _position(edit["range"]["end"])
+        raw = lines[number].encode("utf-16-le")
+        if raw[2 * begin : 2 * end].decode("utf-16-le") != old:
+            raise RuntimeError(f"{path}:{number + 1} has changed: {old!r} is not where it was")
+        new = edit["newText"].encode("utf-16-le")
+        lines[number] = (raw[: 2 * begin] + new + raw[2 * end :]).decode("utf-16-le")
     return "\n".join(lines)
 
 
-def rename(server, file, qualname, new):
-    path = ROOT / file
-    old = qualname.rsplit(".", 1)[-1]
-    line, character = locate(path.read_text(), qualname)
-    uri = path.as_uri()
-    server.show(path)
-    asked = {"textDocument": {"uri": uri}, "position": {"line": line, "character": character}, "newName": new}
-    result, same = None, 0
-    while same < (2 if server.warm else 5):
-        again = server.request("textDocument/rename", asked)
-        same = same + 1 if again == result else 0
-        result = again
-        if not server.warm:
-            time.sleep(0.5)
-    server.warm = True
-    changes = dict((result or {}).get("changes") or {})
-    for change in (result or {}).get("documentChanges") or []:
-        changes.setdefault(change["textDocument"]["uri"], []).extend(change["edits"])
-    if not changes:
-        raise LookupError(f"{file} {qualname}: the server finds nothing to rename")
-    files = {pathlib.Path(unquote(urlparse(u).path)): e for u, e in changes.items()}
-    files = {p: e for p, e in files.items() if ROOT in p.parents and ".venv" not in p.parts}
-    texts = {p: apply(p, e, old, new) for p, e in files.items()}
-    for p, text in texts.items():
-        p.write_text(text)
-    for p in texts:
-        server.show(p)
-    return sum(len(e) for e in files.values()), len(files)
+def _position(position: Any) -> tuple[int, int]:
+    return position["line"], position["character"]
 
 
-def main():
-    rows = [r.rstrip("\n").split("\t") for r in open(sys.argv[1]) if r.strip() and not r.startswith("#")]
-    lock = open("/tmp/rn/lock", "w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    server = LanguageServer()
-    failed = []
-    t0 = time.time()
+def main() -> int:
+    """Apply the table; returns 1 if a row could not be applied."""
+    rows = [line.split("\t") for line in Path(sys.argv[1]).read_text().splitlines() if line]
+    server, failures = LanguageServer(), 0
     try:
-        for row in rows:
-            file, qualname, new = row[:3]
-            for attempt in range(3):
-                try:
-                    n, f = rename(server, file, qualname, new)
-                    print(f"{time.time()-t0:6.1f}s {file} {qualname} -> {new}: {n} places in {f} files", flush=True)
-                    with open("/tmp/rn/applied.tsv", "a") as out:
-                        out.write("\t".join(row[:3]) + "\n")
-                    break
-                except RuntimeError as error:
-                    # another process edited meanwhile
-                    server.stop(); server = LanguageServer()
-                    last = error
-                except (LookupError, OSError, SyntaxError) as error:
-                    failed.append((row, error)); print("FAILED", row, error, flush=True)
-                    break
-            else:
-                failed.append((row, last)); print("FAILED", row, last, flush=True)
+        for file, qualified_name, name in rows:
+            path, old = ROOT / file, qualified_name.rpartition(".")[2]
+            try:
+                edits = server.rename(path, *locate(path.read_text(), qualified_name), name)
+                texts = {one: apply(one, changes, old) for one, changes in edits.items()}
+            except (LookupError, OSError, RuntimeError, SyntaxError) as error:
+                failures += 1
+                sys.stderr.write(f"{file} {qualified_name}: {error}\n")
+                continue
+            for one, text in texts.items():
+                one.write_text(text)
+                server.show(one)
+            places = sum(map(len, edits.values()))
+            sys.stdout.write(f"{qualified_name} -> {name}: {places} places in {len(edits)} files\n")
     finally:
         server.stop()
-    sys.exit(1 if failed else 0)
+    return 1 if failures else 0
 
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())
