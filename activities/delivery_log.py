@@ -65,7 +65,7 @@ class DeliveryLog:
             last_error=error,
         )
         try:
-            await asyncio.wait_for(self._store.record_delivery(row), TIMEOUT.total_seconds())
+            await asyncio.wait_for(self._store.deliveries.record(row), TIMEOUT.total_seconds())
         except (StoreError, TimeoutError) as error:
             log.warning(
                 "Attempt %d of a change notification was not recorded: %s",

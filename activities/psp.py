@@ -198,13 +198,13 @@ class PspActivities:
         later notifications.
         """
         row = await self._load_transaction(read.merchant_id, read.transaction_id)
-        stored = await self._store.notification(read.notification_id)
+        stored = await self._store.notifications.get(read.notification_id)
         if stored is None or stored.merchant_id != row.merchant_id:
             return NotificationResult(outcome=None, event_id="", fetch=True)
         event = await self._parse_stored(row, stored)
         if stored.state != "applied":
             worker_metrics.observe_notification_lag(row.psp, stored.received_at)
-        await self._store.set_notification_state(
+        await self._store.notifications.set_state(
             stored.id, "applied", transaction_id=row.transaction_id
         )
         if event is None or event.result is None:
@@ -232,7 +232,7 @@ class PspActivities:
         if stored.erased:
             return None
         adapter = registry.get_adapter(row.psp)
-        values = await self._store.settings(row.merchant_id, row.created_at)
+        values = await self._store.merchants.get_settings(row.merchant_id, row.created_at)
         try:
             if stored.source == "listed":
                 events = adapter.read_event(stored.raw)
@@ -264,7 +264,9 @@ class PspActivities:
 
     async def _load_and_connect(self, call: PspCall) -> tuple[PspCallData, Connection]:
         try:
-            call_data = await self._store.psp_call_data(call.merchant_id, call.transaction_id)
+            call_data = await self._store.transactions.get_psp_call_data(
+                call.merchant_id, call.transaction_id
+            )
         except NotFound:
             raise _unknown_transaction() from None
         psp = call_data.transaction.psp
@@ -282,7 +284,7 @@ class PspActivities:
         return call_data, InstrumentedConnection(adapter.connect(settings, self._http), psp)
 
     async def _load_transaction(self, merchant_id: str, transaction_id: str) -> TransactionRow:
-        row = await self._store.transaction(merchant_id, transaction_id)
+        row = await self._store.transactions.get(merchant_id, transaction_id)
         if row is None:
             raise _unknown_transaction()
         return row
@@ -297,12 +299,14 @@ class PspActivities:
         key = (row.merchant_id, row.transaction_id)
         match outcome:
             case Approved(instrument=Instrument() as instrument):
-                await self._store.save_private(*key, instrument=instrument.model_dump())
+                await self._store.transactions.save_private(
+                    *key, instrument=instrument.model_dump()
+                )
                 return outcome.model_copy(update={"instrument": None})
             case RedirectRequired():
                 if outcome.url is not None:
                     redirect = {"url": outcome.url, "data": outcome.data}
-                    await self._store.save_private(*key, redirect=redirect)
+                    await self._store.transactions.save_private(*key, redirect=redirect)
                 return outcome.model_copy(update={"url": None, "data": None})
             case _:
                 return outcome

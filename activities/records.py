@@ -19,7 +19,7 @@ class RecordActivities:
     async def record(self, record: Record) -> bool:
         """Store the snapshot; return False if the store already has a newer one."""
         state = read_state(record.kind, record.snapshot)
-        written = await self._store.record(
+        written = await self._store.transactions.record(
             build_record(
                 record.merchant_id,
                 state,

@@ -83,7 +83,7 @@ class Reservations:
     async def _load_parent(
         self, merchant_id: str, kind: TransactionKind, owner_id: str
     ) -> PreauthInput | PaymentInput:
-        row = await self._store.transaction(merchant_id, owner_id)
+        row = await self._store.transactions.get(merchant_id, owner_id)
         if row is None or row.kind != kind.value:
             raise ApplicationError("The parent transaction is not in the store.", type="NotFound")
         start = resume_input(row)

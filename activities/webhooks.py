@@ -47,10 +47,12 @@ class WebhookActivities:
     @activity.defn(name=activity_plans.DELIVER_WEBHOOK.name)
     async def deliver_webhook(self, call: WebhookCall) -> WebhookReply:
         """Notify Billwerk+ to read the transaction again; any 2xx is success."""
-        row = await self._store.transaction(call.merchant_id, call.transaction_id)
+        row = await self._store.transactions.get(call.merchant_id, call.transaction_id)
         if row is None:
             raise ApplicationError("The transaction is not in the store.", type="NotFound")
-        target = await self._store.webhook_target(call.merchant_id, call.transaction_id)
+        target = await self._store.transactions.get_webhook_target(
+            call.merchant_id, call.transaction_id
+        )
         notification = ChangeNotification(
             transaction_id=call.transaction_id, type=WEBHOOK_TYPES[TransactionKind(row.kind)]
         )

@@ -52,7 +52,7 @@ async def get_masked_settings(
 
     Secrets are masked.
     """
-    values = await context.store.settings(merchant.id) or {}
+    values = await context.store.merchants.get_settings(merchant.id) or {}
     values |= {key: MASK for key in secret_keys(adapter) if key in values}
     entries = tuple(
         MerchantSettingValue(key_name=key, key_value=values.get(key))
@@ -73,7 +73,7 @@ async def verify_and_save(
     }
     masked = {key for key in secret_keys(adapter) if form_values.get(key) == MASK}
     if masked:
-        saved = await context.store.settings(merchant.id) or {}
+        saved = await context.store.merchants.get_settings(merchant.id) or {}
         form_values |= {key: saved.get(key, "") for key in masked}
     try:
         settings = parse_settings(adapter, form_values)
@@ -82,7 +82,7 @@ async def verify_and_save(
     check = await _verify(context, adapter, settings)
     if check.roles:
         values = {key: form_values[key] for key in setting_keys(adapter) if form_values.get(key)}
-        await context.store.save_settings(merchant.id, values, check.account)
+        await context.store.merchants.save_settings(merchant.id, values, check.account)
     return build_settings_response(check)
 
 

@@ -24,7 +24,7 @@ class MissedEventImport:
     async def run(self, account: PspAccount, time_slice: TimeSlice) -> StepReport:
         """Continue where the last run stopped; the cursor is stored after every page."""
         settings_id = account.merchant.psp_settings_id
-        cursor = (await self._store.progress(settings_id)).cursor
+        cursor = (await self._store.reconciliation.get_progress(settings_id)).cursor
         listed = repaired = 0
         while True:
             page = await account.connection.list_events(cursor)
@@ -33,7 +33,9 @@ class MissedEventImport:
             counts = {"listed": listed, "repaired": repaired}
             if page.cursor is None or page.cursor == cursor:
                 return StepReport(counts=counts)
-            if not await self._store.advance_cursor(settings_id, cursor, page.cursor):
+            if not await self._store.reconciliation.advance_cursor(
+                settings_id, cursor, page.cursor
+            ):
                 # Another worker has advanced further.
                 return StepReport(counts=counts)
             cursor = page.cursor
@@ -47,7 +49,7 @@ class MissedEventImport:
             for notification_event in event.notices
             if notification_event.relevant
         ]
-        known_ids = await self._store.stored_event_ids(
+        known_ids = await self._store.notifications.list_event_ids(
             account.merchant.psp_settings_id,
             {notification_event.event_id for _, notification_event in relevant},
         )

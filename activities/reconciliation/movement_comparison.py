@@ -44,14 +44,14 @@ class MovementComparison:
     async def run(self, account: PspAccount, time_slice: TimeSlice) -> StepReport:
         """Compare from where the last run stopped until shortly before now."""
         settings_id, now = account.merchant.psp_settings_id, datetime.now(UTC)
-        checked_until = (await self._store.progress(settings_id)).checked_until
+        checked_until = (await self._store.reconciliation.get_progress(settings_id)).checked_until
         reached = checked_until or max(account.merchant.created_at, now - HISTORY)
         since, end, length = reached - OVERLAP, now - self._lag, WINDOW
         counts: Counter[str] = Counter()
         while reached < end:
             until = min(reached + length, end)
             counted = await self._compare_window(account, since, until)
-            await self._store.record_checked_until(settings_id, until)
+            await self._store.reconciliation.record_checked_until(settings_id, until)
             since = reached = until
             length = next_length(length, counted.total())
             counts += counted
@@ -91,7 +91,7 @@ class MovementComparison:
             return Counter()
         merchant = account.merchant
         ids = set().union(*(movement_ids(movement) for movement in movements))
-        rows = await self._store.transactions_by_ids(merchant.id, merchant.psp, ids)
+        rows = await self._store.transaction_search.list_by_ids(merchant.id, merchant.psp, ids)
         counts: Counter[str] = Counter()
         for movement in movements:
             candidates = [row for row in rows if movement_ids(movement) & _transaction_ids(row)]

@@ -27,7 +27,7 @@ class PspAccount:
 
     async def connection_for(self, row: TransactionRow) -> Connection:
         """Connect with the settings of when the transaction was created: the account may differ."""
-        values = await self.store.settings(self.merchant.id, row.created_at)
+        values = await self.store.merchants.get_settings(self.merchant.id, row.created_at)
         return _connect(self.adapter, values or {}, self.http)
 
 
@@ -35,8 +35,8 @@ async def open_account(
     store: Store, http: httpx.AsyncClient, merchant_id: str
 ) -> PspAccount | None:
     """Return the merchant's account; None while it has no settings."""
-    merchant = await store.merchant(merchant_id)
-    values = await store.settings(merchant_id)
+    merchant = await store.merchants.get(merchant_id)
+    values = await store.merchants.get_settings(merchant_id)
     if merchant is None or values is None:
         return None
     adapter = registry.get_adapter(merchant.psp)
@@ -48,7 +48,7 @@ async def psp_reference(store: Store, row: TransactionRow, psp_id: str | None) -
     """Return the object's reference at the PSP: our id, unless the object is external."""
     if psp_id is None:
         return row.transaction_id
-    unmatched = await store.unmatched_movement(row.psp_settings_id, psp_id)
+    unmatched = await store.unmatched_movements.get(row.psp_settings_id, psp_id)
     return (unmatched.reference if unmatched else None) or row.transaction_id
 
 

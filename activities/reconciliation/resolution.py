@@ -48,7 +48,7 @@ class MovementResolver:
         self, account: PspAccount, movement: Movement, parent: TransactionRow | None
     ) -> None:
         """Store the movement before anything else, so that a crash cannot lose it."""
-        new = await self._store.add_unmatched_movement(
+        new = await self._store.unmatched_movements.add(
             NewUnmatchedMovement(
                 psp_settings_id=account.merchant.psp_settings_id,
                 psp_id=movement.psp_id,

@@ -53,19 +53,19 @@ class SpotCheck:
                 if time_slice.expired:
                     break
         finally:
-            await self._store.mark_transactions_checked(account.merchant.id, checked)
+            await self._store.transactions.mark_checked(account.merchant.id, checked)
         return StepReport(counts=dict(counts))
 
     async def _select_due(self, account: PspAccount) -> list[TransactionRow]:
         merchant_id, now = account.merchant.id, datetime.now(UTC)
-        open_rows = await self._store.transactions_to_check(
+        open_rows = await self._store.transaction_search.list_to_check(
             merchant_id,
             OPEN_STATUSES,
             created_after=datetime.min.replace(tzinfo=UTC),
             checked_before=now - self._open_every,
             limit=OPEN_BATCH_SIZE,
         )
-        final_rows = await self._store.transactions_to_check(
+        final_rows = await self._store.transaction_search.list_to_check(
             merchant_id,
             FINAL_STATUSES,
             created_after=now - FINAL_AGE,

@@ -37,7 +37,7 @@ class UnmatchedCheck:
         """Run one round; resolved movements are stored as such and not checked any more."""
         counts: Counter[str] = Counter()
         settings_id = account.merchant.psp_settings_id
-        for unmatched in await self._store.open_unmatched_movements(
+        for unmatched in await self._store.unmatched_movements.list_open_by_account(
             settings_id, seen_before, BATCH_SIZE
         ):
             match = await self._match_again(account, unmatched)
@@ -49,7 +49,7 @@ class UnmatchedCheck:
     async def _match_again(self, account: PspAccount, unmatched: UnmatchedMovement) -> Match:
         merchant = account.merchant
         known_movement = _build_movement(unmatched, Pending(psp_id=unmatched.psp_id))
-        rows = await self._store.transactions_by_ids(
+        rows = await self._store.transaction_search.list_by_ids(
             merchant.id, merchant.psp, movement_ids(known_movement)
         )
         match = match_movement(known_movement, rows)
@@ -95,15 +95,15 @@ class UnmatchedCheck:
         resolved: bool,
     ) -> None:
         parent_id = parent.transaction_id if parent else None
-        await self._store.update_unmatched_movement(
+        await self._store.unmatched_movements.record_check(
             unmatched.psp_settings_id, unmatched.psp_id, owner_id=parent_id, resolved=resolved
         )
         if resolved:
             # Its parked notifications waited for a transaction that will never exist.
-            for parked in await self._store.parked_notifications(
+            for parked in await self._store.notifications.list_parked(
                 account.merchant.id, [unmatched.psp_id]
             ):
-                await self._store.set_notification_state(
+                await self._store.notifications.set_state(
                     parked.id, "known", transaction_id=parent_id
                 )
 

@@ -42,8 +42,8 @@ async def _look_up_caller(
 ) -> Caller | None:
     """Look up the caller; one query for either kind of token, so a revocation counts at once."""
     if client_id is not None:
-        return await context.store.caller_by_client(client_id, requested_id)
-    return await context.store.caller_by_token(token, requested_id) if token else None
+        return await context.store.callers.find_by_client(client_id, requested_id)
+    return await context.store.callers.find_by_token(token, requested_id) if token else None
 
 
 def _read_requested_id(request: Request) -> str | None:

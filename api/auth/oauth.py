@@ -80,7 +80,7 @@ async def _grant_token(context: Context, request: Request) -> str:
 async def _authenticate(context: Context, request: Request, client: Credentials) -> None:
     address = client_address(request)
     await context.failed_auth_limit.check(address, client.digest)
-    if await context.store.authenticate_client(client.client_id, client.secret) is None:
+    if await context.store.oauth_clients.authenticate(client.client_id, client.secret) is None:
         await context.failed_auth_limit.record_failure(address)
         raise _invalid_client("The client is unknown or revoked, or its secret is wrong.")
     context.failed_auth_limit.trust(client.digest)

@@ -39,8 +39,8 @@ class TokenUsage:
     """Last uses of static tokens and of OAuth clients."""
 
     def __init__(self, store: Store) -> None:
-        self.tokens = LastUses(store.record_token_use)
-        self.clients = LastUses(store.record_client_use)
+        self.tokens = LastUses(store.api_tokens.record_use)
+        self.clients = LastUses(store.oauth_clients.record_use)
 
     async def run(self) -> None:
         """Write periodically until cancelled."""

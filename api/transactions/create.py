@@ -35,7 +35,7 @@ async def create_transaction(request: CreateRequest) -> Response:
     context, agreement = request.context, request.lookup.agreement
     row, created = request.lookup.transaction, False
     if row is None:
-        row, created = await context.store.open_transaction(await validate_new(request))
+        row, created = await context.store.transactions.add(await validate_new(request))
     if not created:
         _require_same_request(row, request)
     if row.version > 0:
@@ -118,4 +118,6 @@ async def _record_pending(context: Context, row: TransactionRow, state: AnyState
     if state.mark_pending(state.last_updated) is Change.NONE:
         return
     state.version = version
-    await context.store.record(build_record(row.merchant_id, state, state.model_dump_json()))
+    await context.store.transactions.record(
+        build_record(row.merchant_id, state, state.model_dump_json())
+    )

@@ -48,7 +48,9 @@ class CreateRequest:
         """Build the request from its body, with one read of the store."""
         log_setup.bind(transaction_id=body.transaction_id)
         agreement_id = None if isinstance(body, RefundRequest) else body.agreement_id
-        lookup = await context.store.request_lookup(merchant.id, body.transaction_id, agreement_id)
+        lookup = await context.store.transactions.look_up_request(
+            merchant.id, body.transaction_id, agreement_id
+        )
         return cls(context, merchant, adapter, body, lookup, is_disconnected)
 
     @property

@@ -64,8 +64,10 @@ async def _find_account(
     """Return the merchant that the address belongs to, with its adapter and PSP settings."""
     if not (_PSP_NAME.fullmatch(psp) and _SETTINGS_ID.fullmatch(psp_settings_id)):
         raise NotFound("No such notification address.")
-    merchant = await context.store.merchant_by_settings(psp, psp_settings_id)
-    settings = await context.store.settings(merchant.id) if merchant is not None else None
+    merchant = await context.store.merchants.find_by_settings_id(psp, psp_settings_id)
+    settings = (
+        await context.store.merchants.get_settings(merchant.id) if merchant is not None else None
+    )
     if merchant is None or settings is None:
         raise NotFound("No such notification address.")
     log_setup.bind(merchant=merchant.id, psp=merchant.psp)

@@ -40,7 +40,7 @@ class ResponseLog:
         if not pending:
             return
         try:
-            await self._store.mark_responded(*pending)
+            await self._store.transactions.mark_responded(*pending)
         except StoreError as error:
             log.warning(
                 "%d response(s) not recorded; their changes will also be notified: %s",

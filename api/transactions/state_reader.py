@@ -86,7 +86,7 @@ class StateReader:
         if not is_transaction_id(transaction_id):
             return None
         log_setup.bind(transaction_id=transaction_id)
-        row = await self._store.transaction(merchant_id, transaction_id)
+        row = await self._store.transactions.get(merchant_id, transaction_id)
         if row is None or row.kind != kind.value:
             return None
         return await self.read(row, require_authoritative=require_authoritative)
@@ -122,7 +122,7 @@ class StateReader:
 
     async def reload(self, row: TransactionRow) -> TransactionRow:
         """Return the row as it is stored now."""
-        return await self._store.transaction(row.merchant_id, row.transaction_id) or row
+        return await self._store.transactions.get(row.merchant_id, row.transaction_id) or row
 
     async def read_instrument(self, reading: Reading) -> dict[str, Any] | None:
         """Return the payment instrument of the transaction's agreement.
@@ -133,7 +133,7 @@ class StateReader:
         is_failed = state.status is PaymentTransactionStatus.Failed
         if is_failed or isinstance(state, RefundState) or row.agreement_id is None:
             return None
-        agreement = await self._store.agreement(row.merchant_id, row.agreement_id)
+        agreement = await self._store.agreements.get(row.merchant_id, row.agreement_id)
         return agreement.instrument if agreement else None
 
     async def _query_workflow(self, row: TransactionRow) -> AnyState | None:

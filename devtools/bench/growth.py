@@ -88,7 +88,7 @@ async def _add_open_payments(sides: Sides, count: int) -> None:
     async with Store(
         stack.settings.resolved_database_url, KeyRing.from_settings(stack.settings)
     ) as store:
-        row = await store.transaction(MERCHANT, sample)
+        row = await store.transactions.get(MERCHANT, sample)
         assert row is not None  # noqa: S101 - it has just been created
         copies = list(_copies(row, count))
         await _insert_rows(stack, row, copies)

@@ -174,10 +174,10 @@ async def _connected(settings: Settings) -> Client:
 async def _seed(settings: Settings) -> tuple[str, str]:
     keys = KeyRing.from_settings(settings)
     async with Store(settings.resolved_database_url, keys) as store:
-        merchant = await store.add_merchant(MERCHANT, "sandbox")
+        merchant = await store.merchants.add(MERCHANT, "sandbox")
         values = {"ApiKey": instant_psp.API_KEY, "WebhookSecret": instant_psp.WEBHOOK_SECRET}
-        await store.save_settings(merchant.id, values, "acc_bench")
-        return await store.issue_token(merchant.id, "bench"), merchant.psp_settings_id
+        await store.merchants.save_settings(merchant.id, values, "acc_bench")
+        return await store.api_tokens.issue(merchant.id, "bench"), merchant.psp_settings_id
 
 
 async def _wait_until_ready(stack: Stack, parts: dict[str, str]) -> None:

@@ -71,13 +71,13 @@ class IntegratorView:
 
     async def rows(self) -> dict[str, StoredTransaction]:
         """Return every transaction in the store by id."""
-        rows = await self._store.list_transactions(limit=_NO_LIMIT)
+        rows = await self._store.transaction_search.list_newest(limit=_NO_LIMIT)
         return {row.transaction_id: _row(row) for row in rows}
 
     async def undelivered(self) -> int:
         """Return the number of PSP notifications not delivered to their transactions."""
         now = datetime.now(UTC)
-        return len(await self._store.pending_notifications(older_than=now))
+        return len(await self._store.notifications.list_pending(older_than=now))
 
     async def pending_work(self, transaction: Transaction) -> tuple[str, ...]:
         """Return the pending activities and workflow task of a transaction's workflow."""

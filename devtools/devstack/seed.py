@@ -49,7 +49,7 @@ async def seed_merchant(settings: Settings, keys: KeyRing, demo: DemoSecrets) ->
     async with Store(settings.resolved_database_url, keys) as store:
         merchant = await _get_or_add_merchant(store, settings.demo_psp)
         try:
-            await store.issue_token(MERCHANT, "local run", token=demo.token)
+            await store.api_tokens.issue(MERCHANT, "local run", token=demo.token)
         except AlreadyExists:
             raise DevStackError(
                 f"The demo token was revoked; delete {settings.data_dir / 'demo.json'} for a new "
@@ -88,9 +88,9 @@ async def seed_psp(
 
 
 async def _get_or_add_merchant(store: Store, psp: str) -> Merchant:
-    merchant = await store.merchant(MERCHANT)
+    merchant = await store.merchants.get(MERCHANT)
     if merchant is None:
-        return await store.add_merchant(MERCHANT, psp)
+        return await store.merchants.add(MERCHANT, psp)
     if merchant.psp != psp:
         raise DevStackError(
             f"The merchant {MERCHANT!r} of this data folder uses the PSP {merchant.psp!r}; "

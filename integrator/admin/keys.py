@@ -63,9 +63,9 @@ def generate_entry() -> str:
 async def find_merchant(settings: Settings, agreement: str) -> str:
     """Return the only merchant with the agreement; raises `OperatorError` for none or several."""
     async with _store(settings) as store:
-        merchant_ids = [merchant.id for merchant in await store.merchants()]
+        merchant_ids = [merchant.id for merchant in await store.merchants.list_all()]
         matches = [
-            id for id in merchant_ids if await store.erasure_scope(id, agreement) is not None
+            id for id in merchant_ids if await store.erasure.get_scope(id, agreement) is not None
         ]
     if len(matches) == 1:
         return matches[0]
@@ -77,7 +77,7 @@ async def find_merchant(settings: Settings, agreement: str) -> str:
 async def erasure_scope(settings: Settings, merchant: str, agreement: str) -> ErasureScope:
     """Return what is stored for an agreement; raises `OperatorError` if missing."""
     async with _store(settings) as store:
-        scope = await store.erasure_scope(merchant, agreement)
+        scope = await store.erasure.get_scope(merchant, agreement)
     if scope is None:
         raise OperatorError(f"Merchant {merchant!r} has no agreement {agreement!r}.")
     return scope
@@ -89,9 +89,9 @@ async def erase(settings: Settings, merchant: str, agreement: str) -> bool:
     Returns False if the database's file may still contain traces readable with the keys.
     """
     async with _store(settings) as store:
-        await store.erase_agreement(merchant, agreement)
+        await store.erasure.erase_agreement(merchant, agreement)
         try:
-            return await store.compact()
+            return await store.erasure.compact()
         except StoreUnavailable:  # other processes keep writing
             return False
 
@@ -100,19 +100,19 @@ async def rotate(settings: Settings, progress: Progress) -> RotationResult:
     """Re-encrypt with the active key what other keys of the ring have encrypted in the store."""
     keys = KeyRing.from_settings(settings)
     async with Store(settings.resolved_database_url, keys) as store:
-        total, done = await store.stale_blobs(), 0
+        total, done = await store.keys.count_stale_blobs(), 0
         progress(done, total)
-        async for batch in store.reencrypt():
+        async for batch in store.keys.reencrypt():
             done += batch.reencrypted
             progress(done, max(total, done))
-        return RotationResult(keys.ids[0], done, await store.stale_blobs())
+        return RotationResult(keys.ids[0], done, await store.keys.count_stale_blobs())
 
 
 async def usage(settings: Settings, limit: int | None, progress: Progress) -> KeyUsageReport:
     """Count keys in all columns and in the newest `limit` histories; raises `OperatorError`."""
     keys = KeyRing.from_settings(settings)
     async with Store(settings.resolved_database_url, keys) as store:
-        columns = await store.key_usage()
+        columns = await store.keys.list_usage()
     return KeyUsageReport(keys.ids, columns, await _read_histories(settings, limit, progress))
 
 

@@ -29,7 +29,7 @@ async def add(settings: Settings, name: str, psp: str) -> Merchant:
     try:
         registry.get_adapter(psp)
         async with _store(settings) as store:
-            return await store.add_merchant(name, psp)
+            return await store.merchants.add(name, psp)
     except registry.UnknownPsp as error:
         raise OperatorError(str(error)) from None
     except AlreadyExists:
@@ -43,7 +43,7 @@ async def add(settings: Settings, name: str, psp: str) -> Merchant:
 async def list_all(settings: Settings) -> list[Merchant]:
     """Return all merchants by name."""
     async with _store(settings) as store:
-        return await store.merchants()
+        return await store.merchants.list_all()
 
 
 async def issue_token(
@@ -53,7 +53,7 @@ async def issue_token(
     expires_at = datetime.now(UTC) + valid_for if valid_for is not None else None
     try:
         async with _store(settings) as store:
-            return await store.issue_token(name, label, expires_at=expires_at)
+            return await store.api_tokens.issue(name, label, expires_at=expires_at)
     except NotFound:
         raise _unknown_merchant(name) from None
 
@@ -61,15 +61,15 @@ async def issue_token(
 async def tokens(settings: Settings, name: str) -> list[ApiToken]:
     """Return the merchant's tokens, oldest first; raises `OperatorError`."""
     async with _store(settings) as store:
-        if await store.merchant(name) is None:
+        if await store.merchants.get(name) is None:
             raise _unknown_merchant(name)
-        return await store.tokens(name)
+        return await store.api_tokens.list_by_merchant(name)
 
 
 async def revoke_token(settings: Settings, name: str, token_id: str) -> None:
     """Revoke a token; raises `OperatorError`."""
     async with _store(settings) as store:
-        if not await store.revoke_token(name, token_id):
+        if not await store.api_tokens.revoke(name, token_id):
             raise OperatorError(
                 f"Merchant {name!r} has no valid token {token_id!r}; "
                 f"`integrator token list {name}` shows all."
@@ -83,7 +83,7 @@ async def allow_webhook_hosts(settings: Settings, name: str, hosts: list[str]) -
             raise OperatorError(f"Invalid host name {host!r}: use one such as `hooks.example.com`.")
     try:
         async with _store(settings) as store:
-            await store.allow_webhook_hosts(name, [host.lower() for host in hosts])
+            await store.merchants.set_webhook_hosts(name, [host.lower() for host in hosts])
     except NotFound:
         raise _unknown_merchant(name) from None
 
@@ -91,10 +91,10 @@ async def allow_webhook_hosts(settings: Settings, name: str, hosts: list[str]) -
 async def setting_states(settings: Settings, name: str) -> list[SettingState]:
     """Return the keys of the merchant's settings form; raises `OperatorError`."""
     async with _store(settings) as store:
-        merchant = await store.merchant(name)
+        merchant = await store.merchants.get(name)
         if merchant is None:
             raise _unknown_merchant(name)
-        values = await store.settings(name) or {}
+        values = await store.merchants.get_settings(name) or {}
     try:
         keys = setting_keys(registry.get_adapter(merchant.psp))
     except registry.UnknownPsp as error:

@@ -12,19 +12,19 @@ from integrator.store import OAuthClient, Store
 async def add(settings: Settings, merchant: str, label: str) -> tuple[str, str]:
     """Create a client; return its id and secret; raises `OperatorError`."""
     async with _store(settings, merchant) as store:
-        return await store.add_client(merchant, label)
+        return await store.oauth_clients.add(merchant, label)
 
 
 async def list_all(settings: Settings, merchant: str) -> list[OAuthClient]:
     """Return the merchant's clients, oldest first; raises `OperatorError`."""
     async with _store(settings, merchant) as store:
-        return await store.clients(merchant)
+        return await store.oauth_clients.list_by_merchant(merchant)
 
 
 async def revoke(settings: Settings, merchant: str, client_id: str) -> None:
     """Revoke a client and its access tokens; raises `OperatorError`."""
     async with _store(settings, merchant) as store:
-        if not await store.revoke_client(merchant, client_id):
+        if not await store.oauth_clients.revoke(merchant, client_id):
             raise OperatorError(
                 f"Merchant {merchant!r} has no valid client {client_id!r}; "
                 f"`integrator client list {merchant}` shows all."
@@ -35,7 +35,7 @@ async def revoke(settings: Settings, merchant: str, client_id: str) -> None:
 async def _store(settings: Settings, merchant: str) -> AsyncIterator[Store]:
     """Open the store; raise `OperatorError` if the merchant does not exist."""
     async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
-        if await store.merchant(merchant) is None:
+        if await store.merchants.get(merchant) is None:
             raise OperatorError(
                 f"Merchant {merchant!r} does not exist; `integrator merchant list` shows all."
             )

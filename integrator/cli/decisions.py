@@ -53,7 +53,7 @@ def attention(
             if scan:
                 with output.progress_bar("reading states", quiet=as_json) as progress:
                     corrected = await attention_commands.correct_marks(
-                        store, await store.count(TransactionFilter()), progress
+                        store, await store.transaction_search.count(TransactionFilter()), progress
                     )
                 typer.echo(f"{corrected} marks were corrected.", err=True)
             items = await attention_commands.list_items(store, merchant, limit)
@@ -144,7 +144,7 @@ def decisions(merchant: Merchant = None, limit: Limit = 50, as_json: AsJson = Fa
 
     async def show() -> None:
         async with command_runner.open_store() as store:
-            rows = await store.decisions(merchant, limit=limit)
+            rows = await store.decisions.list_newest(merchant, limit=limit)
         if as_json:
             output.print_json({"decisions": rows})
             return

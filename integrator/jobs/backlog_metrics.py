@@ -9,8 +9,9 @@ from prometheus_client.registry import Collector
 
 from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.observability.metrics import collected_gauge
-from integrator.store.backlog import OPEN_NOTIFICATION_STATES, BacklogCounts, BacklogGroup
+from integrator.store.backlog import OPEN_NOTIFICATION_STATES
 from integrator.store.database import Store
+from integrator.store.models import BacklogCounts, BacklogGroup
 from workflows.state import TransactionKind
 
 INTERVAL = timedelta(seconds=15)
@@ -163,4 +164,4 @@ class BacklogReader:
 
     async def run(self) -> None:
         """Read the backlog once; raises `StoreUnavailable`."""
-        self._collector.update(await self._store.backlog_counts())
+        self._collector.update(await self._store.backlog.get_counts())

@@ -23,7 +23,7 @@ class LateErasure:
 
     async def run(self, grace_period: timedelta = GRACE_PERIOD) -> int:
         """Erase what was applied more than `grace_period` ago; return how many were erased."""
-        count = await self._store.erase_late_notifications(datetime.now(UTC) - grace_period)
+        count = await self._store.erasure.erase_late_notifications(datetime.now(UTC) - grace_period)
         if count:
             log.info("%d notifications of erased agreements were erased", count)
         return count

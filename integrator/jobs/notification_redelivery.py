@@ -33,32 +33,32 @@ class NotificationRedelivery:
         """Deliver notifications unchanged for `grace_period`; return how many were delivered."""
         older_than = datetime.now(UTC) - grace_period
         delivered = 0
-        for row in await self._store.pending_notifications(older_than=older_than):
+        for row in await self._store.notifications.list_pending(older_than=older_than):
             try:
                 delivered += await self._deliver(row)
             except (ValueError, LookupError) as error:
                 # Only this row is at fault, no outage: move it to the end so it blocks no other.
                 log.error("Notification %d cannot be delivered: %s", row.id, type(error).__name__)
-                await self._store.set_notification_state(row.id, row.state, type(error).__name__)
+                await self._store.notifications.set_state(row.id, row.state, type(error).__name__)
         return delivered
 
     async def _deliver(self, row: NotificationRow) -> bool:
         transaction = await self._find_transaction(row)
         if transaction is None:
-            await self._store.set_notification_state(row.id, "parked")
+            await self._store.notifications.set_state(row.id, "parked")
             return False
         signal = NotificationSignal(notification_id=row.id, event_id=row.event_id)
         await self._transaction_client.notify(resume_input(transaction), signal)
-        await self._store.set_notification_state(
+        await self._store.notifications.set_state(
             row.id, "signalled", transaction_id=transaction.transaction_id
         )
         worker_metrics.NOTIFICATIONS_RECOVERED.inc()
         return True
 
     async def _find_transaction(self, row: NotificationRow) -> TransactionRow | None:
-        merchant = await self._store.merchant(row.merchant_id)
+        merchant = await self._store.merchants.get(row.merchant_id)
         if merchant is None:
             return None
-        return await self._store.find_transaction(
+        return await self._store.transactions.find(
             row.merchant_id, psp=merchant.psp, reference=row.transaction_id, psp_ids=row.psp_ids
         )

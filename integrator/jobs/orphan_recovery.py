@@ -41,7 +41,7 @@ class OrphanRecovery:
 
     async def start_unstarted(self, grace_period: timedelta = START_AFTER) -> int:
         """Start workflows of rows older than `grace_period`; return the number of rows."""
-        rows = await self._store.unstarted_transactions(datetime.now(UTC) - grace_period)
+        rows = await self._store.transaction_search.list_unstarted(datetime.now(UTC) - grace_period)
         for row in rows:
             if await self._transaction_client.ensure_started(initial_input(row)):
                 worker_metrics.ORPHANS.labels("begun").inc()
@@ -71,10 +71,12 @@ class OrphanRecovery:
 
     async def announce_unanswered(self, grace_period: timedelta = ANNOUNCE_AFTER) -> int:
         """Announce rows older than `grace_period` without a response; return their number."""
-        rows = await self._store.unanswered_transactions(datetime.now(UTC) - grace_period)
+        rows = await self._store.transaction_search.list_unanswered(
+            datetime.now(UTC) - grace_period
+        )
         for row in rows:
             worker_metrics.ORPHANS.labels("announced").inc()
             log.warning("%s %s never got a response; announced", row.kind, row.transaction_id)
             await self._transaction_client.redeliver(resume_input(row))
-            await self._store.mark_responded((row.merchant_id, row.transaction_id))
+            await self._store.transactions.mark_responded((row.merchant_id, row.transaction_id))
         return len(rows)

@@ -47,7 +47,9 @@ class ReconciliationSchedules:
 
     async def run(self) -> int:
         """Handle merchants that this process has not handled yet; return how many."""
-        names = {merchant.id for merchant in await self._store.merchants()} - self._up_to_date
+        names = {
+            merchant.id for merchant in await self._store.merchants.list_all()
+        } - self._up_to_date
         for name in sorted(names):
             await self._create_or_update(name)
             self._up_to_date.add(name)

@@ -31,11 +31,14 @@ class AttentionItem:
 
 async def list_items(store: Store, merchant: str | None, limit: int) -> list[AttentionItem]:
     """Return transactions and unmatched movements that need attention, oldest first."""
-    accounts = {m.psp_settings_id: m.id for m in await store.merchants()}
-    items = [_transaction_item(row) for row in await store.needing_attention(merchant, limit)]
+    accounts = {m.psp_settings_id: m.id for m in await store.merchants.list_all()}
+    items = [
+        _transaction_item(row)
+        for row in await store.transaction_search.list_needing_attention(merchant, limit)
+    ]
     items += [
         _movement_item(row, accounts[row.psp_settings_id])
-        for row in await store.list_unmatched_movements(merchant, limit)
+        for row in await store.unmatched_movements.list_open(merchant, limit)
     ]
     return sorted(items, key=lambda item: item.since)[:limit]
 
@@ -61,11 +64,11 @@ def _render_item(item: AttentionItem) -> Iterator[str]:
 async def correct_marks(store: Store, total: int, progress: Progress) -> int:
     """Read every state and correct its attention mark; return how many marks were wrong."""
     after, corrected, seen = None, 0, 0
-    while rows := await store.page(after):
+    while rows := await store.transaction_search.list_page(after):
         for row in rows:
             needed = read_state(row.kind, row.snapshot).attention is not None
             if needed is not row.needs_attention:
-                await store.set_attention(row, needed=needed)
+                await store.transactions.set_attention(row, needed=needed)
                 corrected += 1
         after = rows[-1].cursor
         seen += len(rows)

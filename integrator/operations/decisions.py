@@ -91,7 +91,7 @@ async def resolve(
     Raises `OperatorError` if no worker responds, and what the transaction client raises; then the
     audit says "asked", and the transaction's state shows whether the decision was applied.
     """
-    id = await store.open_decision(
+    id = await store.decisions.add(
         NewDecision(
             merchant_id=row.merchant_id,
             kind=request.kind,
@@ -121,7 +121,7 @@ async def resolve(
         ) from None
     refusal = reply.refusal.message if reply.refusal else None
     status_after = reply.status.name
-    await store.close_decision(
+    await store.decisions.record_outcome(
         id, "refused" if refusal else "done", status_after=status_after, refusal=refusal
     )
     return DecisionResult(id, row.status, status_after, refusal)
@@ -131,11 +131,11 @@ async def resolve_unmatched(
     store: Store, merchant: Merchant, psp_id: str, request: DecisionRequest
 ) -> DecisionResult:
     """Mark an unmatched movement as resolved by an operator; raises `OperatorError`."""
-    movement = await store.unmatched_movement(merchant.psp_settings_id, psp_id)
+    movement = await store.unmatched_movements.get(merchant.psp_settings_id, psp_id)
     if movement is None or movement.resolved_at is not None:
         problem = "was resolved before" if movement is not None else "is unknown"
         raise OperatorError(f"The unmatched movement {psp_id!r} of {merchant.id} {problem}.")
-    id = await store.open_decision(
+    id = await store.decisions.add(
         NewDecision(
             merchant_id=merchant.id,
             kind="acknowledge",
@@ -145,9 +145,9 @@ async def resolve_unmatched(
             psp_id=psp_id,
         )
     )
-    resolved = await store.resolve_unmatched_movement(merchant.psp_settings_id, psp_id)
+    resolved = await store.unmatched_movements.resolve(merchant.psp_settings_id, psp_id)
     refusal = None if resolved else "It was resolved meanwhile."
-    await store.close_decision(id, "done" if resolved else "refused", refusal=refusal)
+    await store.decisions.record_outcome(id, "done" if resolved else "refused", refusal=refusal)
     return DecisionResult(id, None, None, refusal)
 
 

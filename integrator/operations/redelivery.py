@@ -80,7 +80,7 @@ async def redeliver_matching(
 ) -> RedeliveryResult:
     """Redeliver all matching transactions, oldest first; `dry_run` only selects them."""
     result = RedeliveryResult()
-    total = await store.count(conditions)
+    total = await store.transaction_search.count(conditions)
     progress(0, total)
     seen = 0
     async for rows in _pages(store, conditions):
@@ -105,7 +105,7 @@ async def _redeliver_batch(
             return result.skipped
         if dry_run:
             return result.asked
-        row = await store.transaction(summary.merchant_id, summary.transaction_id)
+        row = await store.transactions.get(summary.merchant_id, summary.transaction_id)
         try:
             started = row is not None and await redeliver(transaction_client, row)
         except (RPCError, RuntimeError):
@@ -122,6 +122,8 @@ async def _pages(
 ) -> AsyncIterator[list[TransactionSummary]]:
     """Yield pages; announced transactions may drop out meanwhile, the cursor stays valid."""
     after = None
-    while rows := await store.search(conditions, after=after, limit=_PAGE_SIZE, oldest_first=True):
+    while rows := await store.transaction_search.list_summaries(
+        conditions, after=after, limit=_PAGE_SIZE, oldest_first=True
+    ):
         yield rows
         after = rows[-1].cursor

@@ -18,7 +18,7 @@ async def read_page(
 ) -> tuple[list[TransactionSummary], str | None]:
     """Return the newest matching transactions and the next page's cursor, None on the last page."""
     after = decode_cursor(cursor) if cursor else None
-    rows = await store.search(conditions, after=after, limit=limit + 1)
+    rows = await store.transaction_search.list_summaries(conditions, after=after, limit=limit + 1)
     next_place = rows[limit - 1].cursor if len(rows) > limit else None
     return rows[:limit], encode_cursor(next_place) if next_place else None
 

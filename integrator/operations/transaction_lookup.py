@@ -10,7 +10,7 @@ async def find_transaction(store: Store, name: str, merchant: str | None) -> Tra
 
     Raises `OperatorError` for none and for several.
     """
-    matches = await store.find_by_any_id(name, merchant)
+    matches = await store.transaction_search.list_by_any_id(name, merchant)
     # Our own id takes precedence over the PSP's and the external one.
     rows = [row for row in matches if row.transaction_id == name] or matches
     if len(rows) == 1:
@@ -29,7 +29,7 @@ async def find_transaction(store: Store, name: str, merchant: str | None) -> Tra
 
 async def find_merchant(store: Store, name: str) -> Merchant:
     """Find the merchant; raises `OperatorError` if it does not exist."""
-    merchant = await store.merchant(name)
+    merchant = await store.merchants.get(name)
     if merchant is None:
         raise OperatorError(
             f"Merchant {name!r} does not exist; `integrator merchant list` shows all."

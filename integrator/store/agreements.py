@@ -1,6 +1,5 @@
 """Agreements, opened by initial preauths and charged by payments, each with its instrument."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from integrator.store.data_keys import KEY_COLUMNS, DataKeys, data_key_join
 from integrator.store.errors import NotFound
 from integrator.store.models import Agreement, NewTransaction, RecordUpdate
+from integrator.store.repository import Repository
+from integrator.store.session import Session
 from integrator.store.tables import agreements, data_keys
 
 # Built once: building a statement and finding its compiled form costs as much as running it.
@@ -21,43 +22,40 @@ _SELECT_BY_KEY = (
         agreements.c.agreement_id == bindparam("agreement"),
     )
 )
-_HIDDEN_COLUMNS = ("wrapped", "erased_at", "sealed_snapshot", "request", "instrument")
 
 
-class Agreements(DataKeys):
-    """One row per (merchant, agreement id); written together with transactions."""
+class Agreements(Repository):
+    """One row per (merchant, agreement id); written together with transactions.
 
-    async def agreement(self, merchant_id: str, agreement_id: str) -> Agreement | None:
-        async with self._read_connection() as connection:
-            return await self._read_agreement(connection, merchant_id, agreement_id)
+    The methods with a `connection` are part of reads and writes of transactions.
+    """
 
-    async def _read_agreement(
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._data_keys = DataKeys(session)
+
+    async def get(self, merchant_id: str, agreement_id: str) -> Agreement | None:
+        """Return an agreement."""
+        async with self._session.read_connection() as connection:
+            return await self.read(connection, merchant_id, agreement_id)
+
+    async def read(
         self, connection: AsyncConnection, merchant_id: str, agreement_id: str
     ) -> Agreement | None:
+        """Return an agreement, read on this connection."""
         parameters = {"merchant": merchant_id, "agreement": agreement_id}
         row = (await connection.execute(_SELECT_BY_KEY, parameters)).mappings().one_or_none()
         if row is None:
             return None
-        values = self._row_values(row, "instrument", instrument_context(merchant_id, agreement_id))
+        values = {column.name: row[column.name] for column in agreements.c}
+        context = instrument_context(merchant_id, agreement_id)
+        values["instrument"] = self._data_keys.decrypt_column(row, "instrument", context)
+        values["erased"] = row["erased_at"] is not None
         values["usable"] = row["usable"] and not values["erased"]
         return Agreement(**values)
 
-    def _row_values(
-        self, row: Mapping[Any, Any], column: str, context: tuple[str, ...]
-    ) -> dict[str, Any]:
-        """Return the values of a row that was read with its key, with one column decrypted."""
-        values = {name: row[name] for name in row if name not in _HIDDEN_COLUMNS}
-        erased = row["erased_at"] is not None
-        return values | {column: self._decrypt_column(row, column, context), "erased": erased}
-
-    def _decrypt_column(
-        self, row: Mapping[Any, Any], column: str, context: tuple[str, ...]
-    ) -> dict[str, Any] | None:
-        """Decrypt a column of a row that was read with its key; None once it was erased."""
-        cipher = self._cipher_for_row(row) if row[column] else None
-        return cipher.decrypt_json(row[column], *context) if cipher is not None else None
-
-    async def _insert_agreement(self, connection: AsyncConnection, new: NewTransaction) -> None:
+    async def insert(self, connection: AsyncConnection, new: NewTransaction) -> None:
+        """Insert the agreement that a preauth opens, not yet usable, unless it exists."""
         assert new.agreement is not None  # noqa: S101 - narrows the type
         row = {
             "merchant_id": new.merchant_id,
@@ -67,13 +65,19 @@ class Agreements(DataKeys):
             "updated_at": datetime.now(UTC),
             "transaction_id": new.transaction_id,
         }
-        await connection.execute(self._insert(agreements).values(row).on_conflict_do_nothing())
+        await connection.execute(
+            self._session.insert(agreements).values(row).on_conflict_do_nothing()
+        )
 
-    async def _activate_agreement(
+    async def activate(
         self, connection: AsyncConnection, change: RecordUpdate, row: RowMapping
     ) -> None:
+        """Make the agreement of a transaction usable, with the instrument in its `row`.
+
+        Does nothing once its data was erased; raises `NotFound`.
+        """
         merchant_id, agreement_id = change.merchant_id, row["agreement_id"]
-        cipher = await self._cipher_for_agreement(connection, merchant_id, agreement_id)
+        cipher = await self._data_keys.cipher_for_agreement(connection, merchant_id, agreement_id)
         if cipher is None:
             return
         values: dict[str, Any] = {

@@ -12,7 +12,8 @@ from sqlalchemy import and_, bindparam, or_, select, update
 from integrator.store.errors import AlreadyExists, NotFound
 from integrator.store.merchants import Merchants, merchant_from_row
 from integrator.store.models import ApiToken, Merchant
-from integrator.store.session import shielded_write
+from integrator.store.repository import Repository, shielded_write
+from integrator.store.session import Session
 from integrator.store.tables import api_tokens, merchants
 
 VALID_TOKEN = and_(
@@ -26,12 +27,16 @@ _MERCHANT_BY_TOKEN = (
 )
 
 
-class ApiTokens(Merchants):
+class ApiTokens(Repository):
     """A merchant may have several valid tokens, so that one can be replaced without downtime."""
 
-    async def merchant_by_token(self, token: str) -> Merchant | None:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._merchants = Merchants(session)
+
+    async def find_merchant(self, token: str) -> Merchant | None:
         """Return the merchant of a bearer token; None when it is unknown, revoked or expired."""
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             result = await connection.execute(_MERCHANT_BY_TOKEN, token_parameters(token))
             row = result.mappings().one_or_none()
         if row is None or not matches_hash(row["token_sha256"], token):
@@ -39,7 +44,7 @@ class ApiTokens(Merchants):
         return merchant_from_row(row)
 
     @shielded_write
-    async def issue_token(
+    async def issue(
         self,
         merchant_id: str,
         label: str,
@@ -63,19 +68,19 @@ class ApiTokens(Merchants):
             "created_at": _now(),
             "expires_at": expires_at,
         }
-        if await self.merchant(merchant_id) is None:
+        if await self._merchants.get(merchant_id) is None:
             raise NotFound(f"no merchant {merchant_id}")
-        async with self._write_transaction() as connection:
-            statement = self._insert(api_tokens).values(row).on_conflict_do_nothing()
+        async with self._session.write_transaction() as connection:
+            statement = self._session.insert(api_tokens).values(row).on_conflict_do_nothing()
             created = (await connection.execute(statement)).rowcount == 1
         if not created:
-            existing = await self.merchant_by_token(token)
+            existing = await self.find_merchant(token)
             if existing is None or existing.id != merchant_id:
                 raise AlreadyExists("the token is revoked or belongs to another merchant")
         return token
 
     @shielded_write
-    async def revoke_token(self, merchant_id: str, token_id: str) -> bool:
+    async def revoke(self, merchant_id: str, token_id: str) -> bool:
         """Revoke a token; return False when the merchant has no such valid token."""
         statement = (
             update(api_tokens)
@@ -86,26 +91,26 @@ class ApiTokens(Merchants):
             )
             .values(revoked_at=_now())
         )
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             return (await connection.execute(statement)).rowcount == 1
 
-    async def tokens(self, merchant_id: str) -> list[ApiToken]:
+    async def list_by_merchant(self, merchant_id: str) -> list[ApiToken]:
         """List the merchant's tokens, including revoked ones, oldest first."""
         statement = (
             select(api_tokens)
             .where(api_tokens.c.merchant_id == merchant_id)
             .order_by(api_tokens.c.created_at, api_tokens.c.id)
         )
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             rows = (await connection.execute(statement)).mappings()
             return [
                 ApiToken(**{key: row[key] for key in row if key != "token_sha256"}) for row in rows
             ]
 
     @shielded_write
-    async def record_token_use(self, last_used: Mapping[str, datetime]) -> None:
+    async def record_use(self, last_used: Mapping[str, datetime]) -> None:
         """Record when each token (by id) was last used; an older time changes nothing."""
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             for id, at in last_used.items():
                 older = or_(api_tokens.c.last_used_at.is_(None), api_tokens.c.last_used_at < at)
                 statement = update(api_tokens).where(api_tokens.c.id == id, older)

@@ -1,15 +1,16 @@
-"""Counts of open items in the store, for gauges that are read every few seconds.
+"""Counts of open items in the store, for operators and for gauges that are read every few seconds.
 
 Each count is one statement that uses an index, so its cost does not grow with the closed items.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, select, text
+from sqlalchemy import ColumnElement, Select, exists, func, select, text
 
-from integrator.store.session import Session
+from integrator.store.deliveries import delivery_state
+from integrator.store.models import BacklogCounts, BacklogGroup, BacklogTotals, ComparisonProgress
+from integrator.store.repository import Repository
 from integrator.store.tables import (
     OPEN_DELIVERY,
     UNDECIDED,
@@ -24,60 +25,14 @@ from integrator.store.tables import (
 OPEN_NOTIFICATION_STATES = ("stored", "parked", "signalled")
 
 
-@dataclass(frozen=True)
-class BacklogGroup:
-    """Number of open items in a group, and the time of the oldest."""
-
-    group: tuple[str, ...]
-    count: int
-    since: datetime
-
-
-@dataclass(frozen=True)
-class ComparisonProgress:
-    """Time until which a merchant's transactions were compared with the PSP's."""
-
-    merchant: str
-    psp: str
-    until: datetime
-
-
-@dataclass(frozen=True)
-class BacklogCounts:
-    """Open items by group; groups without any are left out.
-
-    `undecided` by kind and role, `attention` by kind since the last change, `webhooks` by state of
-    the last delivery, `notifications` by state, `unmatched_movements` by merchant.
-    """
-
-    undecided: list[BacklogGroup]
-    attention: list[BacklogGroup]
-    webhooks: list[BacklogGroup]
-    notifications: list[BacklogGroup]
-    unmatched_movements: list[BacklogGroup]
-    comparisons: list[ComparisonProgress]
-
-
-class BacklogReads(Session):
-    """Reads the counts of open items."""
-
-    async def backlog_counts(self) -> BacklogCounts:
-        """Return the current counts."""
-        async with self._read_connection() as connection:
-
-            async def groups(statement: Select[Any]) -> list[BacklogGroup]:
-                rows = await connection.execute(statement)
-                return [BacklogGroup(tuple(row[:-2]), row[-2], row[-1]) for row in rows]
-
-            comparisons = await connection.execute(_COMPARISONS)
-            return BacklogCounts(
-                undecided=await groups(_UNDECIDED),
-                attention=await groups(_ATTENTION),
-                webhooks=await groups(_WEBHOOKS),
-                notifications=await groups(_NOTIFICATIONS),
-                unmatched_movements=await groups(_UNMATCHED_MOVEMENTS),
-                comparisons=[ComparisonProgress(*row) for row in comparisons],
-            )
+def _is_last_version() -> ColumnElement[bool]:
+    # A later version replaces the notification of an earlier one.
+    later = deliveries.alias()
+    return ~exists().where(
+        later.c.merchant_id == deliveries.c.merchant_id,
+        later.c.transaction_id == deliveries.c.transaction_id,
+        later.c.version > deliveries.c.version,
+    )
 
 
 _UNDECIDED = (
@@ -97,20 +52,11 @@ _ATTENTION = (
     .group_by(transactions.c.kind)
 )
 
-_later = deliveries.alias("later")
-
 _WEBHOOKS = (
     select(deliveries.c.state, func.count(), func.min(deliveries.c.began_at))
     .where(
         text(f"deliveries.{OPEN_DELIVERY}"),
-        # A later version replaces the notification of an earlier one.
-        ~exists().where(
-            and_(
-                _later.c.merchant_id == deliveries.c.merchant_id,
-                _later.c.transaction_id == deliveries.c.transaction_id,
-                _later.c.version > deliveries.c.version,
-            )
-        ),
+        _is_last_version(),
     )
     .group_by(deliveries.c.state)
 )
@@ -133,3 +79,76 @@ _COMPARISONS = (
     .join(reconciliation, reconciliation.c.psp_settings_id == merchants.c.psp_settings_id)
     .where(reconciliation.c.checked_until.is_not(None))
 )
+
+
+class Backlog(Repository):
+    """Counts of open items, in groups or for one merchant."""
+
+    async def get_counts(self) -> BacklogCounts:
+        """Count the open items of all merchants, in groups."""
+        async with self._session.read_connection() as connection:
+
+            async def groups(statement: Select[Any]) -> list[BacklogGroup]:
+                rows = await connection.execute(statement)
+                return [BacklogGroup(tuple(row[:-2]), row[-2], row[-1]) for row in rows]
+
+            comparisons = await connection.execute(_COMPARISONS)
+            return BacklogCounts(
+                undecided=await groups(_UNDECIDED),
+                attention=await groups(_ATTENTION),
+                webhooks=await groups(_WEBHOOKS),
+                notifications=await groups(_NOTIFICATIONS),
+                unmatched_movements=await groups(_UNMATCHED_MOVEMENTS),
+                comparisons=[ComparisonProgress(*row) for row in comparisons],
+            )
+
+    async def get_totals(self, merchant_id: str | None = None) -> BacklogTotals:
+        """Count the open items of one merchant or of all."""
+        now = datetime.now(UTC)
+        account = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
+        conditions = {
+            table.name: [] if merchant_id is None else [table.c.merchant_id == merchant_id]
+            for table in (transactions, deliveries)
+        }
+        conditions["strays"] = (
+            [] if merchant_id is None else [unmatched_movements.c.psp_settings_id.in_(account)]
+        )
+        delivering = delivery_state(now) == "delivering"
+        is_open = text(OPEN_DELIVERY)
+        return BacklogTotals(
+            *await self._count_and_oldest(
+                transactions.c.created_at, text(UNDECIDED), *conditions["transactions"]
+            ),
+            *await self._count_and_oldest(
+                transactions.c.created_at,
+                transactions.c.needs_attention,
+                *conditions["transactions"],
+            ),
+            *await self._count_and_oldest(
+                unmatched_movements.c.seen_at,
+                unmatched_movements.c.resolved_at.is_(None),
+                *conditions["strays"],
+            ),
+            *await self._count_and_oldest(
+                deliveries.c.began_at,
+                is_open,
+                delivering,
+                _is_last_version(),
+                *conditions["deliveries"],
+            ),
+            *await self._count_and_oldest(
+                deliveries.c.began_at,
+                is_open,
+                ~delivering,
+                _is_last_version(),
+                *conditions["deliveries"],
+            ),
+        )
+
+    async def _count_and_oldest(
+        self, since: ColumnElement[datetime], *conditions: Any
+    ) -> tuple[int, datetime | None]:
+        statement = select(func.count(), func.min(since)).where(*conditions)
+        async with self._session.read_connection() as connection:
+            count, oldest = (await connection.execute(statement)).one()
+        return count, oldest

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.crypto.data_keys import generate_data_key
 from integrator.store.column_encryption import ColumnCipher
-from integrator.store.session import Session
+from integrator.store.repository import Repository
 from integrator.store.tables import data_keys
 
 KEY_COLUMNS = (data_keys.c.wrapped, data_keys.c.erased_at)
@@ -31,10 +31,10 @@ _SELECT_FOR_SHARE = (
 )
 
 
-class DataKeys(Session):
+class DataKeys(Repository):
     """Ciphers for the data of agreements; None for an agreement whose data was erased."""
 
-    def _cipher_for_row(self, row: Mapping[Any, Any]) -> ColumnCipher | None:
+    def cipher_for_row(self, row: Mapping[Any, Any]) -> ColumnCipher | None:
         """Return the cipher for a row that was read with `KEY_COLUMNS`."""
         if row["erased_at"] is not None:
             return None
@@ -42,7 +42,7 @@ class DataKeys(Session):
             return self._cipher
         return self._unwrap(row["wrapped"], row["merchant_id"], row["agreement_id"])
 
-    async def _cipher_for_agreement(
+    async def cipher_for_agreement(
         self, connection: AsyncConnection, merchant_id: str, agreement_id: str | None
     ) -> ColumnCipher | None:
         """Return the cipher for values written on this connection; creates a missing data key.
@@ -62,6 +62,13 @@ class DataKeys(Session):
             return None
         return self._unwrap(row.wrapped, merchant_id, agreement_id)
 
+    def decrypt_column(
+        self, row: Mapping[Any, Any], column: str, context: tuple[str, ...]
+    ) -> dict[str, Any] | None:
+        """Decrypt a column of a row that was read with `KEY_COLUMNS`; None once it was erased."""
+        cipher = self.cipher_for_row(row) if row[column] else None
+        return cipher.decrypt_json(row[column], *context) if cipher is not None else None
+
     async def _create_key(
         self, connection: AsyncConnection, merchant_id: str, agreement_id: str
     ) -> ColumnCipher | None:
@@ -73,7 +80,7 @@ class DataKeys(Session):
             "wrapped": self._cipher.encrypt(key, *_context(merchant_id, agreement_id)),
             "created_at": datetime.now(UTC),
         }
-        statement = self._insert(data_keys).values(row).on_conflict_do_nothing()
+        statement = self._session.insert(data_keys).values(row).on_conflict_do_nothing()
         created = (await connection.execute(statement)).rowcount == 1
         return self._cipher.with_data_key(key) if created else None
 

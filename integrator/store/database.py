@@ -5,46 +5,61 @@ from typing import Self
 
 from sqlalchemy import select
 
-from integrator.store.backlog import BacklogReads
-from integrator.store.credential_lookup import CredentialLookup
+from integrator.store.agreements import Agreements
+from integrator.store.api_tokens import ApiTokens
+from integrator.store.backlog import Backlog
+from integrator.store.callers import Callers
+from integrator.store.column_encryption import NamedCipher
 from integrator.store.decisions import Decisions
 from integrator.store.deliveries import Deliveries
 from integrator.store.erasure import Erasure
-from integrator.store.key_verification import KeyVerification
+from integrator.store.keys import Keys
+from integrator.store.merchants import Merchants
 from integrator.store.notifications import Notifications
-from integrator.store.operator_queries import OperatorQueries
+from integrator.store.oauth_clients import OAuthClients
 from integrator.store.reconciliation import Reconciliation
-from integrator.store.request_reads import RequestReads
-from integrator.store.rotation import Rotation
+from integrator.store.session import Session
 from integrator.store.tables import merchants
-from integrator.store.transaction_writes import TransactionWrites
+from integrator.store.transaction_search import TransactionSearch
+from integrator.store.transactions import Transactions
+from integrator.store.unmatched_movements import UnmatchedMovements
 
 
-class Store(
-    CredentialLookup,
-    RequestReads,
-    TransactionWrites,
-    Reconciliation,
-    Notifications,
-    OperatorQueries,
-    Deliveries,
-    Decisions,
-    BacklogReads,
-    Erasure,
-    Rotation,
-    KeyVerification,
-):
+class Store:
     """One pool of connections to the database, shared by all callers of a process.
 
-    Connects on first use. `integrator.store.migrate.upgrade` creates the schema. Every method
-    raises `StoreUnavailable` when the database is out of reach, and lets the cipher's own error
-    pass when a stored value cannot be decrypted. Cancelling a call does not stop its write.
+    Connects on first use. `integrator.store.migrate.upgrade` creates the schema. Every method of a
+    repository raises `StoreUnavailable` when the database is out of reach, and lets the cipher's
+    own error pass when a stored value cannot be decrypted. Cancelling a call does not stop its
+    write.
     """
+
+    def __init__(self, database_url: str, cipher: NamedCipher) -> None:
+        self._session = session = Session(database_url, cipher)
+        self.merchants = Merchants(session)
+        self.api_tokens = ApiTokens(session)
+        self.oauth_clients = OAuthClients(session)
+        self.callers = Callers(session)
+        self.agreements = Agreements(session)
+        self.transactions = Transactions(session)
+        self.transaction_search = TransactionSearch(session)
+        self.notifications = Notifications(session)
+        self.deliveries = Deliveries(session)
+        self.decisions = Decisions(session)
+        self.reconciliation = Reconciliation(session)
+        self.unmatched_movements = UnmatchedMovements(session)
+        self.backlog = Backlog(session)
+        self.erasure = Erasure(session)
+        self.keys = Keys(session)
 
     async def ping(self) -> None:
         """Check that the database answers and has its schema; raises `StoreUnavailable`."""
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             await connection.execute(select(merchants.c.id).limit(1))
+
+    async def close(self) -> None:
+        """Wait for the writes in progress, then close all connections."""
+        await self._session.close()
 
     async def __aenter__(self) -> Self:
         return self

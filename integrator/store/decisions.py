@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, RowMapping, and_, select, update
+from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.crypto.data_keys import is_encrypted_by_data_key
@@ -12,30 +12,37 @@ from integrator.store.column_encryption import ERASED
 from integrator.store.data_keys import KEY_COLUMNS, DataKeys, data_key_join
 from integrator.store.errors import NotFound
 from integrator.store.models import DecisionOutcome, DecisionRow, NewDecision
-from integrator.store.session import shielded_write
+from integrator.store.repository import Repository, shielded_write
+from integrator.store.session import Session
 from integrator.store.tables import data_keys, decisions, transactions, unmatched_movements
-from integrator.store.transaction_reads import transaction_not_found
+from integrator.store.transaction_decoder import is_transaction, transaction_not_found
 
 _SELECT_DECISION = select(decisions, *KEY_COLUMNS).select_from(
     decisions.outerjoin(data_keys, data_key_join(decisions))
 )
 
 
-class Decisions(DataKeys):
+class Decisions(Repository):
     """One row per decision, never deleted; the reason is erased with the agreement's data."""
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._data_keys = DataKeys(session)
+
     @shielded_write
-    async def open_decision(self, new: NewDecision) -> str:
+    async def add(self, new: NewDecision) -> str:
         """Store a decision before it is carried out; returns its id.
 
         Once the agreement's data was erased, the key ring encrypts the reason, and a repeated
         erasure erases it. Raises `NotFound` for an unknown transaction.
         """
         id = secrets.token_hex(12)
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             agreement_id = await _agreement_id(connection, new)
             cipher = (
-                await self._cipher_for_agreement(connection, new.merchant_id, agreement_id)
+                await self._data_keys.cipher_for_agreement(
+                    connection, new.merchant_id, agreement_id
+                )
                 or self._cipher
             )
             row = vars(new) | {
@@ -45,11 +52,11 @@ class Decisions(DataKeys):
                 "reason": cipher.encrypt(new.reason.encode(), *_context(id)),
                 "outcome": "asked",
             }
-            await connection.execute(self._insert(decisions).values(row))
+            await connection.execute(self._session.insert(decisions).values(row))
         return id
 
     @shielded_write
-    async def close_decision(
+    async def record_outcome(
         self,
         id: str,
         outcome: DecisionOutcome,
@@ -63,11 +70,11 @@ class Decisions(DataKeys):
             .where(decisions.c.id == id)
             .values(outcome=outcome, status_after=status_after, refusal=refusal)
         )
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             if (await connection.execute(statement)).rowcount == 0:
                 raise NotFound(f"no decision {id}")
 
-    async def decisions(
+    async def list_newest(
         self, merchant_id: str | None = None, transaction_id: str | None = None, limit: int = 100
     ) -> list[DecisionRow]:
         """List the newest decisions that match the conditions, newest first."""
@@ -78,26 +85,11 @@ class Decisions(DataKeys):
             statement = statement.where(decisions.c.merchant_id == merchant_id)
         if transaction_id is not None:
             statement = statement.where(decisions.c.transaction_id == transaction_id)
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
-        return [self._decision_row(row) for row in rows]
+        return [self._decode(row) for row in rows]
 
-    @shielded_write
-    async def resolve_unmatched_movement(self, psp_settings_id: str, psp_id: str) -> bool:
-        """Mark a movement as resolved; return False when it is unknown or already resolved."""
-        statement = (
-            update(unmatched_movements)
-            .where(
-                unmatched_movements.c.psp_settings_id == psp_settings_id,
-                unmatched_movements.c.psp_id == psp_id,
-                unmatched_movements.c.resolved_at.is_(None),
-            )
-            .values(resolved_at=datetime.now(UTC))
-        )
-        async with self._write_transaction() as connection:
-            return (await connection.execute(statement)).rowcount == 1
-
-    def _decision_row(self, row: RowMapping) -> DecisionRow:
+    def _decode(self, row: RowMapping) -> DecisionRow:
         values = {name: row[name] for name in row if name not in ("wrapped", "erased_at")}
         return DecisionRow(**values | {"reason": self._decrypt_reason(row)})
 
@@ -105,7 +97,9 @@ class Decisions(DataKeys):
         blob = row["reason"]
         if blob == ERASED:
             return None
-        cipher = self._cipher_for_row(row) if is_encrypted_by_data_key(blob) else self._cipher
+        cipher = (
+            self._data_keys.cipher_for_row(row) if is_encrypted_by_data_key(blob) else self._cipher
+        )
         return cipher.decrypt(blob, *_context(row["id"])).decode() if cipher is not None else None
 
 
@@ -118,18 +112,12 @@ async def _agreement_id(connection: AsyncConnection, new: NewDecision) -> str | 
     )
     if id is None:
         return None
-    statement = select(transactions.c.agreement_id).where(_is_transaction(new.merchant_id, id))
+    statement = select(transactions.c.agreement_id).where(is_transaction(new.merchant_id, id))
     row = (await connection.execute(statement)).one_or_none()
     if row is None:
         raise transaction_not_found(new.merchant_id, id)
     agreement_id: str | None = row.agreement_id
     return agreement_id
-
-
-def _is_transaction(merchant_id: str, transaction_id: str) -> ColumnElement[bool]:
-    return and_(
-        transactions.c.merchant_id == merchant_id, transactions.c.transaction_id == transaction_id
-    )
 
 
 def _context(id: str) -> tuple[str, ...]:

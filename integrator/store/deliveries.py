@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, case, literal, or_, select
 
 from integrator.store.models import DeliveryRow
-from integrator.store.session import Session, shielded_write
+from integrator.store.repository import Repository, shielded_write
 from integrator.store.tables import deliveries
 
 GIVEN_UP_AFTER = timedelta(hours=96)
@@ -23,17 +23,17 @@ def delivery_state(now: datetime) -> ColumnElement[str]:
     )
 
 
-class Deliveries(Session):
+class Deliveries(Repository):
     """One row per announced version."""
 
     @shielded_write
-    async def record_delivery(self, row: DeliveryRow) -> None:
+    async def record(self, row: DeliveryRow) -> None:
         """Store the result of the last attempt.
 
         A repeated or superseded report (of an earlier attempt or round) changes nothing.
         """
         table = deliveries
-        statement = self._insert(table).values(vars(row))
+        statement = self._session.insert(table).values(vars(row))
         new = statement.excluded
         later = or_(
             table.c.began_at < new.began_at,
@@ -46,14 +46,14 @@ class Deliveries(Session):
         changes["delivered_at"] = case(
             (new.delivered_at.is_not(None), new.delivered_at), else_=table.c.delivered_at
         )
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             await connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=list(table.primary_key.columns), set_=changes, where=later
                 )
             )
 
-    async def deliveries(
+    async def list_by_transaction(
         self, merchant_id: str, transaction_id: str, limit: int = 100
     ) -> list[DeliveryRow]:
         """List the deliveries of a transaction's versions, newest first, as stored."""
@@ -66,5 +66,5 @@ class Deliveries(Session):
             .order_by(deliveries.c.version.desc())
             .limit(limit)
         )
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             return [DeliveryRow(**row) for row in (await connection.execute(statement)).mappings()]

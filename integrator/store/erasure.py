@@ -9,10 +9,11 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from integrator.crypto.data_keys import is_encrypted_by_data_key
 from integrator.store.column_encryption import ERASED
-from integrator.store.data_keys import DataKeys, data_key_join, is_data_key_of
+from integrator.store.data_keys import data_key_join, is_data_key_of
 from integrator.store.models import ErasureScope
-from integrator.store.session import shielded_write
+from integrator.store.repository import Repository, shielded_write
 from integrator.store.tables import agreements, data_keys, decisions, notifications, transactions
+from integrator.store.transaction_decoder import is_transaction
 
 _UNDECIDED = ("Initiated", "Pending")
 _UNREAD = ("stored", "signalled", "parked")
@@ -22,10 +23,10 @@ _CHECKPOINT_ATTEMPTS = 50
 _CHECKPOINT_PAUSE_S = 0.1
 
 
-class Erasure(DataKeys):
+class Erasure(Repository):
     """Destroys an agreement's data key and overwrites what the key and the key ring encrypted."""
 
-    async def erasure_scope(self, merchant_id: str, agreement_id: str) -> ErasureScope | None:
+    async def get_scope(self, merchant_id: str, agreement_id: str) -> ErasureScope | None:
         """Return what is stored of an agreement; None when the merchant has no such agreement."""
         of_agreement = _belongs_to_agreement(merchant_id, agreement_id)
         counts = select(
@@ -35,7 +36,7 @@ class Erasure(DataKeys):
             agreements.c.merchant_id == merchant_id, agreements.c.agreement_id == agreement_id
         )
         key = select(data_keys.c.erased_at).where(is_data_key_of(merchant_id, agreement_id))
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             total, undecided = (await connection.execute(counts)).one()
             exists = await connection.scalar(agreement) is not None
             erased_at = await connection.scalar(key)
@@ -85,7 +86,7 @@ class Erasure(DataKeys):
                 notifications.c.updated_at < older_than,
             )
         )
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             ids = (await connection.execute(statement)).scalars().all()
         await self._erase_notifications(ids)
         return len(ids)
@@ -96,9 +97,9 @@ class Erasure(DataKeys):
 
         Writers wait until it is done. PostgreSQL needs no such step.
         """
-        if not self._sqlite:
+        if not self._session.sqlite:
             return True
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             await connection.exec_driver_sql("VACUUM")
             for _ in range(_CHECKPOINT_ATTEMPTS):
                 result = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -112,17 +113,15 @@ class Erasure(DataKeys):
     ) -> Sequence[str]:
         of_agreement = _belongs_to_agreement(merchant_id, agreement_id)
         statement = select(transactions.c.transaction_id).where(of_agreement, condition)
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             return (await connection.execute(statement)).scalars().all()
 
     @shielded_write
     async def _preserve_webhook_target(self, merchant_id: str, transaction_id: str) -> None:
         """Copy the webhook target of a row older than data keys out of its request."""
-        row = (transactions.c.merchant_id == merchant_id) & (
-            transactions.c.transaction_id == transaction_id
-        )
+        row = is_transaction(merchant_id, transaction_id)
         context = ("transactions", "webhook_target", merchant_id, transaction_id)
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             statement = select(transactions.c.request).where(row).with_for_update()
             request: bytes = (await connection.execute(statement)).scalar_one()
             if request == ERASED or is_encrypted_by_data_key(request):
@@ -146,9 +145,9 @@ class Erasure(DataKeys):
             "created_at": now,
             "erased_at": now,
         }
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             await connection.execute(
-                self._insert(data_keys).values(tombstone).on_conflict_do_nothing()
+                self._session.insert(data_keys).values(tombstone).on_conflict_do_nothing()
             )
             # Waits for the writers that use the key.
             await connection.execute(select(data_keys.c.erased_at).where(key).with_for_update())
@@ -172,13 +171,10 @@ class Erasure(DataKeys):
         # order.
         statement = (
             update(transactions)
-            .where(
-                transactions.c.merchant_id == merchant_id,
-                transactions.c.transaction_id == transaction_id,
-            )
+            .where(is_transaction(merchant_id, transaction_id))
             .values(request=ERASED, private=None)
         )
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             await connection.execute(statement)
 
     @shielded_write
@@ -190,7 +186,7 @@ class Erasure(DataKeys):
                 .where(notifications.c.id.in_(batch))
                 .values(raw=ERASED, headers=None)
             )
-            async with self._write_transaction() as connection:
+            async with self._session.write_transaction() as connection:
                 await connection.execute(statement)
 
     @shielded_write
@@ -212,7 +208,7 @@ class Erasure(DataKeys):
             )
             .values(reason=ERASED)
         )
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             await connection.execute(statement)
 
     async def _agreement_notifications(
@@ -237,7 +233,7 @@ class Erasure(DataKeys):
         )
         last = 0
         while True:
-            async with self._read_connection() as connection:
+            async with self._session.read_connection() as connection:
                 rows = (await connection.execute(statement.where(table.c.id > last))).all()
             for row in rows:
                 refers_to_agreement = row.transaction_id in transaction_ids or (
@@ -258,7 +254,7 @@ class Erasure(DataKeys):
             transactions.c.psp_transaction_id,
             transactions.c.psp_session_id,
         ).where(_belongs_to_agreement(merchant_id, agreement_id))
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             rows = (await connection.execute(statement)).all()
         psp_ids = {id for row in rows for id in row[1:] if id is not None}
         return {row.transaction_id for row in rows}, psp_ids

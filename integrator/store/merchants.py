@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.store.errors import AlreadyExists, NotFound
 from integrator.store.models import Merchant
-from integrator.store.session import Session, shielded_write
+from integrator.store.repository import Repository, shielded_write
 from integrator.store.tables import merchants, psp_settings
 
 # It is a part of workflow ids and of URLs.
@@ -26,11 +26,11 @@ _SELECT_SETTINGS_VERSIONS = (
 )
 
 
-class Merchants(Session):
+class Merchants(Repository):
     """Merchants, each with one PSP and its versioned settings."""
 
     @shielded_write
-    async def add_merchant(self, id: str, psp: str) -> Merchant:
+    async def add(self, id: str, psp: str) -> Merchant:
         """Create a merchant with a random PSP settings id of 24 hex digits.
 
         `id`: 1 to 63 lower-case letters, digits, `-` or `_`, else `ValueError`. An existing id
@@ -40,29 +40,30 @@ class Merchants(Session):
             raise ValueError(f"not a merchant id: {id!r}")
         merchant = Merchant(id, psp, secrets.token_hex(12), _now())
         row = {name: value for name, value in vars(merchant).items() if name != "webhook_hosts"}
-        async with self._write_transaction() as connection:
-            statement = self._insert(merchants).values(row).on_conflict_do_nothing()
+        async with self._session.write_transaction() as connection:
+            statement = self._session.insert(merchants).values(row).on_conflict_do_nothing()
             if (await connection.execute(statement)).rowcount == 0:
                 raise AlreadyExists(f"merchant {id} exists")
         return merchant
 
-    async def merchant(self, id: str) -> Merchant | None:
-        return await self._find_merchant(merchants.c.id == id)
+    async def get(self, id: str) -> Merchant | None:
+        """Return a merchant."""
+        return await self._find(merchants.c.id == id)
 
-    async def merchants(self) -> list[Merchant]:
+    async def list_all(self) -> list[Merchant]:
         """List all merchants, ordered by id."""
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             result = await connection.execute(select(merchants).order_by(merchants.c.id))
             return [merchant_from_row(row) for row in result.mappings()]
 
-    async def merchant_by_settings(self, psp: str, psp_settings_id: str) -> Merchant | None:
+    async def find_by_settings_id(self, psp: str, psp_settings_id: str) -> Merchant | None:
         """Return the merchant with the PSP and settings id of a notification route."""
-        return await self._find_merchant(
+        return await self._find(
             merchants.c.psp == psp, merchants.c.psp_settings_id == psp_settings_id
         )
 
     @shielded_write
-    async def allow_webhook_hosts(self, merchant_id: str, hosts: Sequence[str]) -> None:
+    async def set_webhook_hosts(self, merchant_id: str, hosts: Sequence[str]) -> None:
         """Replace the hosts for the merchant's change webhooks; empty: the hosts allowed for all.
 
         Raises `NotFound`.
@@ -72,7 +73,7 @@ class Merchants(Session):
             .where(merchants.c.id == merchant_id)
             .values(webhook_hosts=",".join(sorted(set(hosts))) or None)
         )
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             if (await connection.execute(statement)).rowcount == 0:
                 raise NotFound(f"no merchant {merchant_id}")
 
@@ -85,7 +86,7 @@ class Merchants(Session):
         `account` is the PSP's id of the account. Earlier versions are kept. Raises
         `NotFound` for an unknown merchant.
         """
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             # Locked, so that two writers cannot choose the same version on PostgreSQL.
             current = select(merchants.c.psp_settings_id).where(merchants.c.id == merchant_id)
             settings_id = await connection.scalar(current.with_for_update())
@@ -99,7 +100,7 @@ class Merchants(Session):
             version: int = (latest or 0) + 1
             context = _settings_context(settings_id, version)
             await connection.execute(
-                self._insert(psp_settings).values(
+                self._session.insert(psp_settings).values(
                     psp_settings_id=settings_id,
                     version=version,
                     merchant_id=merchant_id,
@@ -110,7 +111,7 @@ class Merchants(Session):
             )
         return version
 
-    async def settings(
+    async def get_settings(
         self, merchant_id: str, begun_at: datetime | None = None
     ) -> dict[str, str] | None:
         """Return the latest PSP settings of the merchant, None when there are none.
@@ -118,12 +119,13 @@ class Merchants(Session):
         With `begun_at` the latest for the account that was in use then: an operation begun on one
         account of a PSP must not be repeated on another.
         """
-        async with self._read_connection() as connection:
-            return await self._read_settings(connection, merchant_id, begun_at)
+        async with self._session.read_connection() as connection:
+            return await self.read_settings(connection, merchant_id, begun_at)
 
-    async def _read_settings(
+    async def read_settings(
         self, connection: AsyncConnection, merchant_id: str, begun_at: datetime | None = None
     ) -> dict[str, str] | None:
+        """Return what `get_settings` does, read on this connection."""
         result = await connection.execute(_SELECT_SETTINGS_VERSIONS, {"merchant": merchant_id})
         rows = result.mappings().all()
         if not rows:
@@ -132,8 +134,8 @@ class Merchants(Session):
         context = _settings_context(row["psp_settings_id"], row["version"])
         return self._cipher.decrypt_json(row["sealed_values"], *context)
 
-    async def _find_merchant(self, *conditions: ColumnElement[bool]) -> Merchant | None:
-        async with self._read_connection() as connection:
+    async def _find(self, *conditions: ColumnElement[bool]) -> Merchant | None:
+        async with self._session.read_connection() as connection:
             result = await connection.execute(select(merchants).where(*conditions))
             row = result.mappings().one_or_none()
         return merchant_from_row(row) if row is not None else None

@@ -23,8 +23,14 @@ from integrator.crypto.data_keys import is_encrypted_by_data_key
 from integrator.store.column_encryption import ERASED, ColumnCipher
 from integrator.store.data_keys import KEY_COLUMNS, DataKeys, data_key_join
 from integrator.store.errors import NotFound
-from integrator.store.models import NewNotification, NotificationRow, NotificationState
-from integrator.store.session import shielded_write
+from integrator.store.models import (
+    NewNotification,
+    NotificationRow,
+    NotificationState,
+    NotificationSummary,
+)
+from integrator.store.repository import Repository, shielded_write
+from integrator.store.session import Session
 from integrator.store.tables import data_keys, notifications, transactions
 
 _MANY_ATTEMPTS = 60
@@ -36,42 +42,49 @@ _SELECT_NOTIFICATION = select(notifications, *KEY_COLUMNS).select_from(
 )
 
 
-class Notifications(DataKeys):
+class Notifications(Repository):
     """One row per event a PSP sent; event ids are unique within PSP settings."""
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._data_keys = DataKeys(session)
+
     @shielded_write
-    async def store_notification(self, new: NewNotification) -> tuple[int, bool]:
+    async def add(self, new: NewNotification) -> tuple[int, bool]:
         """Store a notification in state `stored`; return its id and whether it is new.
 
         For an event id already stored for these PSP settings, return the existing row's id and
         False.
         """
-        async with self._write_transaction() as connection:
-            cipher = await self._cipher_for_agreement(connection, new.merchant_id, new.agreement_id)
+        async with self._session.write_transaction() as connection:
+            cipher = await self._data_keys.cipher_for_agreement(
+                connection, new.merchant_id, new.agreement_id
+            )
             # A notification after the erasure has to be applied first; then it is erased, too.
-            values = self._new_notification_row(new, cipher or self._cipher)
-            statement = self._insert(notifications).values(values)
+            values = self._new_row(new, cipher or self._cipher)
+            statement = self._session.insert(notifications).values(values)
             created = await connection.scalar(
                 statement.on_conflict_do_nothing().returning(notifications.c.id)
             )
             id = created if created is not None else await _existing_id(connection, new)
         return id, created is not None
 
-    async def stored_event_ids(self, psp_settings_id: str, event_ids: Collection[str]) -> set[str]:
-        """Return the event ids that are stored already, in any state."""
+    async def list_event_ids(self, psp_settings_id: str, event_ids: Collection[str]) -> set[str]:
+        """Return those of the event ids that are stored already, in any state."""
         statement = select(notifications.c.event_id).where(
             notifications.c.psp_settings_id == psp_settings_id,
             notifications.c.event_id.in_(event_ids),
         )
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             return set((await connection.execute(statement)).scalars())
 
-    async def notification(self, id: int) -> NotificationRow | None:
-        rows = await self._list_notifications(_SELECT_NOTIFICATION.where(notifications.c.id == id))
+    async def get(self, id: int) -> NotificationRow | None:
+        """Return a notification."""
+        rows = await self._rows(_SELECT_NOTIFICATION.where(notifications.c.id == id))
         return rows[0] if rows else None
 
     @shielded_write
-    async def set_notification_state(
+    async def set_state(
         self,
         id: int,
         state: NotificationState,
@@ -97,13 +110,11 @@ class Notifications(DataKeys):
                 "agreement_id": _agreement_id(transaction_id),
             }
         statement = update(notifications).where(notifications.c.id == id).values(values)
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             if (await connection.execute(statement)).rowcount == 0:
                 raise NotFound(f"no notification {id}")
 
-    async def pending_notifications(
-        self, older_than: datetime, limit: int = 100
-    ) -> list[NotificationRow]:
+    async def list_pending(self, older_than: datetime, limit: int = 100) -> list[NotificationRow]:
         """List stored or parked notifications last updated before `older_than`, oldest first.
 
         Includes notifications that were signalled some time ago and never applied: their workflow
@@ -113,7 +124,7 @@ class Notifications(DataKeys):
         many attempts the interval is longer: other users of the same PSP account cause
         notifications that never match.
         """
-        return await self._list_notifications(
+        return await self._rows(
             _SELECT_NOTIFICATION.where(
                 or_(
                     notifications.c.state.in_(_PENDING),
@@ -132,7 +143,7 @@ class Notifications(DataKeys):
             .limit(limit)
         )
 
-    async def parked_notifications(
+    async def list_parked(
         self, merchant_id: str, psp_ids: Sequence[str], *, transaction_id: str | None = None
     ) -> list[NotificationRow]:
         """List the merchant's parked notifications about any of the PSP ids, oldest first.
@@ -146,7 +157,7 @@ class Notifications(DataKeys):
             mentions.append(notifications.c.transaction_id == transaction_id)
         if not mentions:
             return []
-        candidates = await self._list_notifications(
+        candidates = await self._rows(
             _SELECT_NOTIFICATION.where(
                 notifications.c.state == "parked",
                 notifications.c.merchant_id == merchant_id,
@@ -162,16 +173,33 @@ class Notifications(DataKeys):
             or (transaction_id is not None and row.transaction_id == transaction_id)
         ]
 
-    async def _list_notifications(self, statement: Select[Any]) -> list[NotificationRow]:
-        async with self._read_connection() as connection:
+    async def list_summaries(
+        self, merchant_id: str, transaction_id: str, limit: int = 100
+    ) -> list[NotificationSummary]:
+        """List the PSP's notifications about a transaction, newest first."""
+        columns = [notifications.c[name] for name in NotificationSummary.__dataclass_fields__]
+        statement = (
+            select(*columns)
+            .where(
+                notifications.c.merchant_id == merchant_id,
+                notifications.c.transaction_id == transaction_id,
+            )
+            .order_by(notifications.c.received_at.desc(), notifications.c.id.desc())
+            .limit(limit)
+        )
+        async with self._session.read_connection() as connection:
             return [
-                self._notification_row(row)
+                NotificationSummary(**row)
                 for row in (await connection.execute(statement)).mappings()
             ]
 
-    def _notification_row(self, row: RowMapping) -> NotificationRow:
+    async def _rows(self, statement: Select[Any]) -> list[NotificationRow]:
+        async with self._session.read_connection() as connection:
+            return [self._decode(row) for row in (await connection.execute(statement)).mappings()]
+
+    def _decode(self, row: RowMapping) -> NotificationRow:
         key = (row["psp_settings_id"], row["event_id"])
-        cipher = self._notification_cipher(row)
+        cipher = self._cipher_for(row)
         headers = row["headers"]
         values = {name: row[name] for name in row if name not in ("wrapped", "erased_at")}
         decrypted = {
@@ -186,16 +214,20 @@ class Notifications(DataKeys):
         }
         return NotificationRow(**values | decrypted)
 
-    def _notification_cipher(self, row: RowMapping) -> ColumnCipher | None:
+    def _cipher_for(self, row: RowMapping) -> ColumnCipher | None:
         """Return the cipher of a row, None once it was erased.
 
         The key ring encrypts notifications that arrive after the erasure of their agreement.
         """
         if row["raw"] == ERASED:
             return None
-        return self._cipher_for_row(row) if is_encrypted_by_data_key(row["raw"]) else self._cipher
+        return (
+            self._data_keys.cipher_for_row(row)
+            if is_encrypted_by_data_key(row["raw"])
+            else self._cipher
+        )
 
-    def _new_notification_row(self, new: NewNotification, cipher: ColumnCipher) -> dict[str, Any]:
+    def _new_row(self, new: NewNotification, cipher: ColumnCipher) -> dict[str, Any]:
         key = (new.psp_settings_id, new.event_id)
         headers = new.headers
         now = _now()

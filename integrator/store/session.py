@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -35,13 +34,9 @@ ERRORS = counter(
 )
 _ERROR_LABELS = {StoreUnavailable: "unavailable", ConstraintViolated: "refused"}
 
-P = ParamSpec("P")
-R = TypeVar("R")
-S = TypeVar("S", bound="Session")
-
 
 class Session:
-    """Base of every group of queries: an engine and a cipher for columns.
+    """Connections to the database and the cipher for its columns, shared by all repositories.
 
     Both kinds of connection raise `StoreUnavailable` when the database is out of reach, and
     `ConstraintViolated` when it refuses a row.
@@ -49,68 +44,51 @@ class Session:
 
     def __init__(self, database_url: str, cipher: NamedCipher) -> None:
         engine = open_engine(database_url)
-        self._sqlite = engine.dialect.name == "sqlite"
+        self.sqlite = engine.dialect.name == "sqlite"
+        self.key_ids = cipher.ids
+        self.cipher = ColumnCipher(cipher)
+        self.pending_writes: set[asyncio.Task[Any]] = set()
         self._engine = engine
         self._writer = engine.execution_options(writes=True)
         # A read is a single statement, so it needs no transaction and saves two round trips.
         self._reader = (
-            engine if self._sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+            engine if self.sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         )
         # Writers of this process queue here in order; SQLite itself polls for its lock, unfairly.
         self._write_lock: AbstractAsyncContextManager[Any] = (
-            asyncio.Lock() if self._sqlite else nullcontext()
+            asyncio.Lock() if self.sqlite else nullcontext()
         )
-        self._key_ids = cipher.ids
-        self._cipher = ColumnCipher(cipher)
-        self._pending_writes: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """Wait for the writes in progress, then close all connections."""
-        while self._pending_writes:
-            await asyncio.wait(self._pending_writes)
+        while self.pending_writes:
+            await asyncio.wait(self.pending_writes)
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _read_connection(self) -> AsyncIterator[AsyncConnection]:
+    async def read_connection(self) -> AsyncIterator[AsyncConnection]:
+        """Connect for reading: each statement sees what is committed when it begins."""
         with _AccessTimer("read"):
             async with _translate_errors(), self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
-    async def _write_transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def write_transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction that is committed at the end, or rolled back after an error."""
         with _AccessTimer("write"):
             async with _translate_errors(), self._write_lock, self._writer.begin() as connection:
                 yield connection
 
-    def _insert(self, table: Table) -> Any:
+    def insert(self, table: Table) -> Any:
         """Build an INSERT that supports ON CONFLICT in the SQL dialect in use."""
         # Import only the dialect in use.
-        if self._sqlite:
+        if self.sqlite:
             from sqlalchemy.dialects import sqlite
 
             return sqlite.insert(table)
         from sqlalchemy.dialects import postgresql
 
         return postgresql.insert(table)
-
-
-def shielded_write(
-    method: Callable[Concatenate[S, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """Let a write finish even when its caller is cancelled meanwhile.
-
-    The traceback of a cancelled statement keeps its cursor alive. SQLite does not really close a
-    connection with such a cursor, and keeps its write lock until garbage collection.
-    """
-
-    @wraps(method)
-    async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        task = asyncio.create_task(method(self, *args, **kwargs))
-        self._pending_writes.add(task)
-        task.add_done_callback(self._pending_writes.discard)
-        return await asyncio.shield(task)
-
-    return run
 
 
 class _AccessTimer:

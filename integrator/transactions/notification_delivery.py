@@ -47,10 +47,10 @@ class NotificationDelivery:
     ) -> StoredEvent:
         """Store one event of a message; an existing one stays unchanged."""
         merchant = message.merchant
-        transaction = await self._store.find_transaction(
+        transaction = await self._store.transactions.find(
             merchant.id, psp=merchant.psp, reference=event.reference, psp_ids=event.psp_ids
         )
-        id, is_new = await self._store.store_notification(
+        id, is_new = await self._store.notifications.add(
             NewNotification(
                 psp_settings_id=merchant.psp_settings_id,
                 event_id=event.event_id,
@@ -73,22 +73,22 @@ class NotificationDelivery:
         if not stored.is_new and not await self._is_undelivered(stored.id):
             return
         if stored.transaction is None:
-            await self._store.set_notification_state(stored.id, "parked")
+            await self._store.notifications.set_state(stored.id, "parked")
             return
         transaction_id = stored.transaction.transaction_id
         if _state_includes(stored.event, stored.transaction):
-            await self._store.set_notification_state(
+            await self._store.notifications.set_state(
                 stored.id, "known", transaction_id=transaction_id
             )
             return
         signal = NotificationSignal(notification_id=stored.id, event_id=stored.event.event_id)
         await self._transaction_client.notify(resume_input(stored.transaction), signal)
-        await self._store.set_notification_state(
+        await self._store.notifications.set_state(
             stored.id, "signalled", transaction_id=transaction_id
         )
 
     async def _is_undelivered(self, id: int) -> bool:
-        row = await self._store.notification(id)
+        row = await self._store.notifications.get(id)
         return row is not None and row.state in ("stored", "parked")
 
 

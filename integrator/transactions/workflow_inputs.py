@@ -40,7 +40,7 @@ def input_refresher(store: Store) -> Callable[[AnyInput], Awaitable[AnyInput]]:
     """Return a function that updates an input's state from the store, for a closed workflow."""
 
     async def refresh(start: AnyInput) -> AnyInput:
-        row = await store.transaction(start.merchant_id, start.transaction_id)
+        row = await store.transactions.get(start.merchant_id, start.transaction_id)
         return resume_input(row) if row is not None else start
 
     return refresh

@@ -50,6 +50,7 @@ from integrator.store import (
     TransactionRow,
 )
 from integrator.store.migrate import upgrade
+from integrator.store.repository import Repository
 from integrator.transactions.transaction_client import TransactionClient
 from workflows.messages import (
     AnyInput,
@@ -277,8 +278,8 @@ async def store(tmp_path: Path, empty_database: bytes) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def merchant(store: Store) -> Merchant:
-    merchant = await store.add_merchant("demo", "fake")
-    await store.save_settings("demo", {"ApiKey": API_KEY})
+    merchant = await store.merchants.add("demo", "fake")
+    await store.merchants.save_settings("demo", {"ApiKey": API_KEY})
     return merchant
 
 
@@ -353,8 +354,8 @@ class TransactionFactory:
         agreement = NewAgreement(agreement_id, _role(request))
         row = await self._create(PreauthState, request, agreement=agreement)
         key = (row.merchant_id, row.transaction_id)
-        await self.store.save_private(*key, instrument=instrument)
-        await self.store.record(
+        await self.store.transactions.save_private(*key, instrument=instrument)
+        await self.store.transactions.record(
             RecordUpdate(
                 *key,
                 status="Succeeded",
@@ -400,7 +401,7 @@ class TransactionFactory:
             snapshot=state.model_dump_json(),
             agreement=agreement,
         )
-        row, _ = await self.store.open_transaction(new)
+        row, _ = await self.store.transactions.add(new)
         return row
 
 
@@ -415,16 +416,16 @@ def factory(store: Store, merchant: Merchant) -> TransactionFactory:
 
 
 @pytest.fixture
-def break_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[Store, str, Exception], None]:
+def break_store(monkeypatch: pytest.MonkeyPatch) -> Callable[[Repository, str, Exception], None]:
     """Return a function that makes the next call of a store method fail."""
 
-    def broken(store: Store, method: str, error: Exception) -> None:
-        working = getattr(store, method)
+    def broken(repository: Repository, method: str, error: Exception) -> None:
+        working = getattr(repository, method)
 
         async def fail(*args: Any, **kwargs: Any) -> Any:
-            monkeypatch.setattr(store, method, working)
+            monkeypatch.setattr(repository, method, working)
             raise error
 
-        monkeypatch.setattr(store, method, fail)
+        monkeypatch.setattr(repository, method, fail)
 
     return broken

@@ -47,7 +47,7 @@ async def attempt(
 
 
 async def load(store: Store) -> DeliveryRow:
-    (row,) = await store.deliveries("demo", CHARGE)
+    (row,) = await store.deliveries.list_by_transaction("demo", CHARGE)
     return row
 
 
@@ -94,7 +94,7 @@ async def test_a_failed_write_does_not_fail_the_delivery(
         raise StoreUnavailable("locked")
 
     await factory.charge()
-    monkeypatch.setattr(store, "record_delivery", fail)
+    monkeypatch.setattr(store.deliveries, "record", fail)
     async with answering(200) as http:
         await attempt(store, http, 1)
     assert "was not recorded: StoreUnavailable" in caplog.text

@@ -36,10 +36,10 @@ TARGET = "https://transform.example/hooks/psp"
 
 async def erase(store: Store, transaction_id: str) -> None:
     """Erase the agreement of a transaction."""
-    row = await store.transaction("demo", transaction_id)
+    row = await store.transactions.get("demo", transaction_id)
     assert row is not None
     assert row.agreement_id is not None
-    await store.erase_agreement("demo", row.agreement_id)
+    await store.erasure.erase_agreement("demo", row.agreement_id)
 
 
 async def attempt(number: int, activity: Any, argument: Any) -> Any:
@@ -112,9 +112,9 @@ async def test_a_psp_response_does_not_restore_payment_data(
         evidence="{}",
         activate_agreement=True,
     )
-    assert await store.record(success)
-    after = await store.transaction("demo", PREAUTH)
-    agreement = await store.agreement("demo", row.agreement_id or "")
+    assert await store.transactions.record(success)
+    after = await store.transactions.get("demo", PREAUTH)
+    agreement = await store.agreements.get("demo", row.agreement_id or "")
     assert after is not None
     assert agreement is not None
     assert (after.private, agreement.usable) == (None, False)
@@ -140,7 +140,7 @@ async def test_changes_are_still_announced_after_erasure(
 
 
 async def add_notification(store: Store, merchant: Merchant, agreement_id: str | None) -> int:
-    id, _ = await store.store_notification(
+    id, _ = await store.notifications.add(
         NewNotification(
             psp_settings_id=merchant.psp_settings_id,
             event_id="evt_1",
@@ -191,6 +191,6 @@ async def test_a_notification_after_the_erasure_is_applied_and_then_erased(
     # An activity whose answer was lost is repeated.
     assert (await activities.read_notification(read)).outcome == charged_back
     assert await LateErasure(store).run(timedelta(seconds=-1)) == 1
-    stored = await store.notification(id)
+    stored = await store.notifications.get(id)
     assert stored is not None
     assert stored.erased

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from integrator.jobs.backlog_metrics import BacklogCollector
 from integrator.observability import worker_metrics
-from integrator.store.backlog import BacklogCounts, BacklogGroup, ComparisonProgress
+from integrator.store.models import BacklogCounts, BacklogGroup, ComparisonProgress
 from workflows.messages import StepReport
 
 NOW = 1_800_000_000.0

@@ -20,11 +20,12 @@ from integrator.store import (
     Store,
     StoreUnavailable,
 )
+from integrator.store.repository import Repository
 from tests.activities.conftest import CHARGE, PREAUTH, FakeTransactionClient, TransactionFactory
 from workflows.messages import NotificationSignal, PaymentInput
 
 UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
-BreakStore = Callable[[Store, str, Exception], None]
+BreakStore = Callable[[Repository, str, Exception], None]
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def add_notification(
     transaction_id: str | None = None,
     psp_ids: tuple[str, ...] = (),
 ) -> int:
-    id, _ = await store.store_notification(
+    id, _ = await store.notifications.add(
         NewNotification(
             psp_settings_id=merchant.psp_settings_id,
             event_id=event_id,
@@ -58,7 +59,7 @@ async def run_now(redelivery: NotificationRedelivery) -> int:
 
 
 async def load(store: Store, id: int) -> NotificationRow:
-    row = await store.notification(id)
+    row = await store.notifications.get(id)
     assert row is not None
     return row
 
@@ -144,7 +145,7 @@ async def test_a_parked_notification_is_matched_once_the_psps_id_is_known(
     id = await add_notification(store, merchant, psp_ids=("ch_1",))
     await run_now(redelivery)
     row = await factory.charge()
-    await store.record(
+    await store.transactions.record(
         RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot, psp_transaction_id="ch_1")
     )
     assert await run_now(redelivery) == 1
@@ -191,7 +192,7 @@ async def test_a_signal_whose_record_was_lost_is_sent_again(
 ) -> None:
     await factory.charge()
     await add_notification(store, merchant, transaction_id=CHARGE)
-    break_store(store, "set_notification_state", StoreUnavailable("locked"))
+    break_store(store.notifications, "set_state", StoreUnavailable("locked"))
     with pytest.raises(StoreUnavailable):
         await run_now(redelivery)
     assert await run_now(redelivery) == 1
@@ -282,7 +283,7 @@ async def test_a_transaction_with_a_recorded_state_is_not_an_orphan(
     store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     row = await factory.charge()
-    await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
+    await store.transactions.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
     assert (
         await OrphanRecovery(store, transaction_client).start_unstarted(timedelta(seconds=-1)) == 0
     )
@@ -292,7 +293,7 @@ async def test_an_outcome_without_a_response_is_announced_once(
     store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     row = await factory.charge()
-    await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
+    await store.transactions.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
     orphans = OrphanRecovery(store, transaction_client)
     assert await orphans.announce_unanswered() == 0
     assert await orphans.announce_unanswered(timedelta(seconds=-1)) == 1
@@ -305,8 +306,8 @@ async def test_an_outcome_with_a_response_is_not_announced(
     store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
 ) -> None:
     row = await factory.charge()
-    await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
-    await store.mark_responded(("demo", CHARGE))
+    await store.transactions.record(RecordUpdate("demo", CHARGE, "Pending", 1, row.snapshot))
+    await store.transactions.mark_responded(("demo", CHARGE))
     assert (
         await OrphanRecovery(store, transaction_client).announce_unanswered(timedelta(seconds=-1))
         == 0

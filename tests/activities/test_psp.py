@@ -34,6 +34,7 @@ from integrator.psp.types import (
     RedirectRequired,
 )
 from integrator.store import Merchant, NewNotification, Store, StoreUnavailable
+from integrator.store.repository import Repository
 from tests.activities.conftest import (
     API_KEY,
     CAPTURE,
@@ -70,7 +71,7 @@ ENDS = datetime(2026, 1, 16, tzinfo=UTC)
 UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
 NO = Declined(code=PaymentErrorCode.InsufficientBalance, message="No.")
 REFUSED = ReserveReply(refusal=Refusal(code=PaymentErrorCode.InvalidAmount, message="Too much."))
-BreakStore = Callable[[Store, str, Exception], None]
+BreakStore = Callable[[Repository, str, Exception], None]
 
 
 def fact(kind: FactKind, amount: str, id: str = "f1") -> Fact:
@@ -100,7 +101,7 @@ async def catch_error(running: Coroutine[Any, Any, Any]) -> ApplicationError:
 
 
 async def read_private(store: Store, transaction_id: str) -> dict[str, Any]:
-    row = await store.transaction("demo", transaction_id)
+    row = await store.transactions.get("demo", transaction_id)
     assert row is not None
     return row.private or {}
 
@@ -181,7 +182,7 @@ async def test_after_a_failure_of_the_store_the_same_key_is_sent_again(
 ) -> None:
     await factory.preauth()
     psp.answers = [authorized()]
-    break_store(store, "save_private", StoreUnavailable("locked"))
+    break_store(store.transactions, "save_private", StoreUnavailable("locked"))
     with pytest.raises(StoreUnavailable):
         await activities.authorize(call(PREAUTH))
     reply = await activities.authorize(call(PREAUTH))
@@ -297,7 +298,7 @@ STEPS = ["authorize", "charge", "capture", "refund", "void", "fetch_payment", "c
 async def test_without_settings_nothing_is_sent(
     store: Store, psp: FakePsp, activities: PspActivities, step: str
 ) -> None:
-    await TransactionFactory(store, await store.add_merchant("demo", "fake")).charge()
+    await TransactionFactory(store, await store.merchants.add("demo", "fake")).charge()
     error = await catch_error(getattr(activities, step)(call(CHARGE)))
     assert (error.type, error.non_retryable) == (PspFailure.CONFIGURATION, True)
     assert psp.calls == []
@@ -308,7 +309,7 @@ async def test_unusable_settings_are_named_without_their_values(
     store: Store, factory: TransactionFactory, activities: PspActivities
 ) -> None:
     await factory.charge()
-    await store.save_settings("demo", {"ApiKey": "  ", "apikey": API_KEY})
+    await store.merchants.save_settings("demo", {"ApiKey": "  ", "apikey": API_KEY})
     error = await catch_error(activities.charge(call(CHARGE)))
     assert error.message == "Setting 'ApiKey' is required."
     assert error.__cause__ is None
@@ -670,7 +671,7 @@ async def test_an_outage_does_not_decide_about_credentials(
 async def add_notification(
     store: Store, merchant: Merchant, event_id: str = "evt_1"
 ) -> NotificationRead:
-    id, _ = await store.store_notification(
+    id, _ = await store.notifications.add(
         NewNotification(
             psp_settings_id=merchant.psp_settings_id,
             event_id=event_id,
@@ -722,7 +723,7 @@ async def test_a_read_notification_is_applied_to_its_transaction(
     psp.parsed_events = [NotificationEvent(event_id="evt_1", result=Pending(psp_id="x"))]
     read = await add_notification(store, merchant)
     await activities.read_notification(read)
-    row = await store.notification(read.notification_id)
+    row = await store.notifications.get(read.notification_id)
     assert row is not None
     assert (row.state, row.transaction_id) == ("applied", PREAUTH)
 
@@ -783,7 +784,7 @@ async def test_an_unreadable_notification_triggers_a_look_up(
 async def test_a_notification_read_without_settings_triggers_a_look_up(
     store: Store, psp: FakePsp, activities: PspActivities
 ) -> None:
-    merchant = await store.add_merchant("demo", "fake")
+    merchant = await store.merchants.add("demo", "fake")
     await TransactionFactory(store, merchant).preauth()
     result = await activities.read_notification(await add_notification(store, merchant))
     assert (result.outcome, result.fetch) == (None, True)
@@ -793,10 +794,10 @@ async def test_another_merchants_notification_is_not_read(
     store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
 ) -> None:
     await factory.preauth()
-    read = await add_notification(store, await store.add_merchant("other", "fake"))
+    read = await add_notification(store, await store.merchants.add("other", "fake"))
     result = await activities.read_notification(read)
     assert (result.outcome, result.fetch, psp.calls) == (None, True, [])
-    row = await store.notification(read.notification_id)
+    row = await store.notifications.get(read.notification_id)
     assert row is not None
     assert (row.state, row.transaction_id) == ("stored", None)
 

@@ -89,7 +89,7 @@ async def record_outcome(store: Store, row: TransactionRow, outcome: Outcome) ->
 
 
 async def record_state(store: Store, state: Any) -> None:
-    await store.record(
+    await store.transactions.record(
         RecordUpdate(
             "demo",
             state.transaction_id,
@@ -142,7 +142,7 @@ def dashboard_capture(**changes: Any) -> Movement:
 
 class TestEvents:
     async def load(self, store: Store, id: int) -> NotificationRow:
-        row = await store.notification(id)
+        row = await store.notifications.get(id)
         assert row is not None
         return row
 
@@ -218,7 +218,7 @@ class TestEvents:
         ]
         await steps.repair_events(START)
         assert (await self.load(store, 1)).state == "parked"
-        assert await store.notification(2) is None
+        assert await store.notifications.get(2) is None
 
     async def test_the_cursor_is_stored_between_pages_and_runs(
         self,
@@ -233,7 +233,7 @@ class TestEvents:
                 await ReconcileActivities(store, http, transaction_client).repair_events(START)
         ranges = [cursor for name, cursor in psp.calls if name == "list_events"]
         assert ranges == [None, "2", "4", "5"]
-        assert (await store.progress(merchant.psp_settings_id)).cursor == "5"
+        assert (await store.reconciliation.get_progress(merchant.psp_settings_id)).cursor == "5"
         psp.events.append((b"5", NotificationEvent(event_id="evt_5")))
         async with httpx.AsyncClient() as http:
             report = await ReconcileActivities(store, http, transaction_client).repair_events(START)
@@ -261,8 +261,8 @@ class TestEvents:
         await steps.repair_events(START)
         signalled = {signal.event_id for signal in transaction_client.calls_of("notify")}
         assert signalled == {f"evt_{i}" for i in range(6)}
-        assert await store.notification(7) is None
-        assert (await store.progress(row.psp_settings_id)).cursor == "6"
+        assert await store.notifications.get(7) is None
+        assert (await store.reconciliation.get_progress(row.psp_settings_id)).cursor == "6"
 
     async def test_the_cursor_stays_while_temporal_is_unavailable(
         self,
@@ -278,24 +278,24 @@ class TestEvents:
         transaction_client.failures = [UNAVAILABLE]
         with pytest.raises(RPCError):
             await steps.repair_events(START)
-        assert (await store.progress(row.psp_settings_id)).cursor is None
+        assert (await store.reconciliation.get_progress(row.psp_settings_id)).cursor is None
         assert (await self.load(store, 1)).state == "stored"
         await steps.repair_events(START)
-        assert (await store.progress(row.psp_settings_id)).cursor == "1"
+        assert (await store.reconciliation.get_progress(row.psp_settings_id)).cursor == "1"
 
 
 class TestAccounts:
     async def test_a_merchant_without_settings_is_skipped(
         self, store: Store, psp: FakePsp, steps: Any
     ) -> None:
-        await store.add_merchant("other", "fake")
+        await store.merchants.add("other", "fake")
         for step in (steps.repair_events, steps.sweep_movements, steps.sample_final):
             report = await step(ReconcileInput(merchant_id="other"))
             assert report.counts == {}
         assert psp.calls == []
 
     async def test_unusable_settings_are_not_retried(self, store: Store, steps: Any) -> None:
-        await store.save_settings("demo", {})
+        await store.merchants.save_settings("demo", {})
         with pytest.raises(ApplicationError) as raised:
             await steps.repair_events(START)
         assert raised.value.non_retryable
@@ -357,7 +357,7 @@ class TestMovements:
     ) -> None:
         await self.paid(factory, store)
         now = datetime.now(UTC)
-        before = await store.progress(merchant.psp_settings_id)
+        before = await store.reconciliation.get_progress(merchant.psp_settings_id)
         span = START.model_copy(update={"since": now - timedelta(days=3), "until": now})
         report = await steps.sweep_movements(span)
         assert (report.counts, report.more) == ({}, False)
@@ -365,7 +365,7 @@ class TestMovements:
         assert ranges[0][0] == now - timedelta(days=3)
         assert ranges[-1][1] == report.reached <= now
         assert all(first[1] == second[0] for first, second in itertools.pairwise(ranges))
-        assert await store.progress(merchant.psp_settings_id) == before
+        assert await store.reconciliation.get_progress(merchant.psp_settings_id) == before
 
     async def test_another_amount_is_looked_up(
         self,
@@ -426,7 +426,7 @@ class TestMovements:
         psp.answers = [ProtocolError("another currency")]
         assert await self.compare(steps) == {"waiting": 1}
         assert await self.compare(steps) == {"waiting": 1, "unresolved": 1}
-        (unmatched,) = await store.open_unmatched_movements(row.psp_settings_id)
+        (unmatched,) = await store.unmatched_movements.list_open_by_account(row.psp_settings_id)
         assert (unmatched.currency, unmatched.owner_id) == ("DKK", CHARGE)
         assert transaction_client.starts == []
 
@@ -452,16 +452,16 @@ class TestMovements:
         assert transaction_client.calls_of("record_external_movement") == [
             (CHARGE, external_movement)
         ]
-        (unmatched,) = await store.open_unmatched_movements(row.psp_settings_id)
+        (unmatched,) = await store.unmatched_movements.list_open_by_account(row.psp_settings_id)
         assert (unmatched.psp_id, unmatched.owner_id) == ("re_9", CHARGE)
 
-        now = await store.transaction("demo", CHARGE)
+        now = await store.transactions.get("demo", CHARGE)
         assert now is not None
         state = PaymentState.model_validate_json(now.snapshot)
         state.record_external_movement(external_movement, datetime.now(UTC))
         await record_state(store, state)
         assert await self.compare(steps) == {"adopted": 1, "resolved": 1}
-        assert await store.open_unmatched_movements(row.psp_settings_id) == []
+        assert await store.unmatched_movements.list_open_by_account(row.psp_settings_id) == []
         assert await self.compare(steps) == {"adopted": 1}
         assert len(transaction_client.calls_of("record_external_movement")) == 1
 
@@ -476,7 +476,7 @@ class TestMovements:
         row = await self.paid(factory, store)
         psp.events = [(b"one", NotificationEvent(event_id="evt_1", psp_ids=("re_9",)))]
         await steps.repair_events(START)
-        now = await store.transaction("demo", CHARGE)
+        now = await store.transactions.get("demo", CHARGE)
         assert now is not None
         state = PaymentState.model_validate_json(now.snapshot)
         psp.movements, psp.answers = [dashboard_refund()], [dashboard_refund().outcome]
@@ -485,7 +485,7 @@ class TestMovements:
         state.record_external_movement(external_movement, datetime.now(UTC))
         await record_state(store, state)
         await self.compare(steps)
-        stored = await store.notification(1)
+        stored = await store.notifications.get(1)
         assert stored is not None
         assert (stored.state, stored.transaction_id) == ("known", row.transaction_id)
 
@@ -515,7 +515,7 @@ class TestMovements:
         )
         psp.answers = [Declined(psp_id="re_9")]
         assert await self.compare(steps) == {"resolved": 1}
-        assert await store.open_unmatched_movements(row.psp_settings_id) == []
+        assert await store.unmatched_movements.list_open_by_account(row.psp_settings_id) == []
 
     async def test_an_external_capture_is_reported_to_its_preauth(
         self,
@@ -567,7 +567,9 @@ class TestMovements:
         assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
         assert "ch_9" in caplog.text
         assert "dashboard_1" not in caplog.text
-        unmatched_movements = await store.open_unmatched_movements(merchant.psp_settings_id)
+        unmatched_movements = await store.unmatched_movements.list_open_by_account(
+            merchant.psp_settings_id
+        )
         assert {(s.psp_id, s.kind, s.amount, s.owner_id) for s in unmatched_movements} == {
             ("ch_9", "payment", Decimal("4.00"), None),
             ("re_9", "refund", Decimal("4.00"), None),
@@ -580,7 +582,7 @@ class TestMovements:
     ) -> None:
         psp.movements = [movement("ch_8", MovementKind.PAYMENT, Declined(psp_id="ch_8"))]
         assert await self.compare(steps) == {"void": 1}
-        assert await store.open_unmatched_movements(merchant.psp_settings_id) == []
+        assert await store.unmatched_movements.list_open_by_account(merchant.psp_settings_id) == []
 
     async def test_an_unmatched_movement_matched_later_is_resolved(
         self,
@@ -596,7 +598,7 @@ class TestMovements:
         row = await self.paid(factory, store)
         psp.movements, psp.answers = [], [approved(row, "ch_1")]
         assert await self.compare(steps) == {"resolved": 1}
-        unmatched = await store.unmatched_movement(merchant.psp_settings_id, "ch_1")
+        unmatched = await store.unmatched_movements.get(merchant.psp_settings_id, "ch_1")
         assert unmatched is not None
         assert (unmatched.owner_id, unmatched.resolved_at is not None) == (CHARGE, True)
 
@@ -610,7 +612,7 @@ class TestMovements:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         row = await factory.charge()
-        await store.record(RecordUpdate("demo", CHARGE, "Pending", 1, "{}"))
+        await store.transactions.record(RecordUpdate("demo", CHARGE, "Pending", 1, "{}"))
         held = await self.held(factory, store)
         psp.movements = [
             movement("ch_1", MovementKind.PAYMENT, approved(row, "ch_1"), reference=CHARGE),
@@ -626,13 +628,15 @@ class TestMovements:
         psp.outage = PspUnavailable("away")
         with pytest.raises(ApplicationError):
             await steps.sweep_movements(START)
-        assert (await store.progress(merchant.psp_settings_id)).checked_until is None
+        assert (
+            await store.reconciliation.get_progress(merchant.psp_settings_id)
+        ).checked_until is None
         psp.outage = None
         await self.compare(steps)
-        first = (await store.progress(merchant.psp_settings_id)).checked_until
+        first = (await store.reconciliation.get_progress(merchant.psp_settings_id)).checked_until
         assert first is not None
         await self.compare(steps)
-        second = (await store.progress(merchant.psp_settings_id)).checked_until
+        second = (await store.reconciliation.get_progress(merchant.psp_settings_id)).checked_until
         assert second is not None
         assert second > first
         since, until = [span for name, span in psp.calls if name == "list_movements"][-1]
@@ -770,7 +774,7 @@ class TestSpotCheck:
     ) -> None:
         for row in (await factory.charge(), await factory.preauth()):
             await record_outcome(store, row, approved(row, f"{row.kind}_1"))
-        refused = await store.transaction("demo", PREAUTH)
+        refused = await store.transactions.get("demo", PREAUTH)
         assert refused is not None
         psp.answers = [ProtocolError("what?"), approved(refused, "preauth_1")]
         assert (await steps.sample_final(START)).counts == {"unreadable": 1, "matched": 1}
@@ -785,18 +789,18 @@ class TestSpotCheck:
     ) -> None:
         for row in (await factory.charge(), await factory.preauth()):
             await record_outcome(store, row, approved(row, f"{row.kind}_1"))
-        first = await store.transaction("demo", CHARGE)
+        first = await store.transactions.get("demo", CHARGE)
         assert first is not None
         psp.answers = [approved(first, "payment_1"), PspUnavailable("away")]
         with pytest.raises(ApplicationError):
             await steps.sample_final(START)
         before = first.checked_at
-        after = await store.transaction("demo", CHARGE)
+        after = await store.transactions.get("demo", CHARGE)
         assert after is not None
         assert before is not None
         assert after.checked_at is not None
         assert after.checked_at > before
-        still = await store.transaction("demo", PREAUTH)
+        still = await store.transactions.get("demo", PREAUTH)
         assert still is not None
         assert still.checked_at is not None
         assert still.checked_at < after.checked_at

@@ -31,7 +31,7 @@ def approved(row: TransactionRow) -> AnyState:
 
 
 async def load(store: Store, row: TransactionRow) -> TransactionRow:
-    found = await store.transaction(row.merchant_id, row.transaction_id)
+    found = await store.transactions.get(row.merchant_id, row.transaction_id)
     assert found is not None
     return found
 
@@ -101,9 +101,9 @@ async def test_the_record_of_a_success_makes_its_agreement_usable(
     store: Store, factory: TransactionFactory
 ) -> None:
     row = await factory.preauth()
-    await store.save_private(row.merchant_id, row.transaction_id, instrument=PRIVATE)
+    await store.transactions.save_private(row.merchant_id, row.transaction_id, instrument=PRIVATE)
     await RecordActivities(store).record(record(approved(row), activate=True))
-    agreement = await store.agreement("demo", row.agreement_id or "")
+    agreement = await store.agreements.get("demo", row.agreement_id or "")
     assert agreement is not None
     assert (agreement.usable, agreement.instrument) == (True, PRIVATE)
 
@@ -113,7 +113,7 @@ async def test_other_records_do_not_change_the_agreement(
 ) -> None:
     row = await factory.preauth()
     await RecordActivities(store).record(record(approved(row)))
-    agreement = await store.agreement("demo", row.agreement_id or "")
+    agreement = await store.agreements.get("demo", row.agreement_id or "")
     assert agreement is not None
     assert not agreement.usable
 

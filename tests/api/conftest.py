@@ -43,9 +43,9 @@ async def seeded_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     await upgrade(url)
     async with Store(url, KEYS) as store:
         for merchant, token in ((MERCHANT, TOKEN), (OTHER_MERCHANT, OTHER_TOKEN)):
-            await store.add_merchant(merchant, "fake")
-            await store.issue_token(merchant, "test", token=token)
-            await store.save_settings(merchant, SETTINGS)
+            await store.merchants.add(merchant, "fake")
+            await store.api_tokens.issue(merchant, "test", token=token)
+            await store.merchants.save_settings(merchant, SETTINGS)
     return file
 
 

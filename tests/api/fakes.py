@@ -198,7 +198,7 @@ class FakeTransactionClient:
 
     async def record(self, merchant_id: str, state: AnyState) -> None:
         """Record the state like the workflow."""
-        await self._store.record(
+        await self._store.transactions.record(
             RecordUpdate(
                 merchant_id=merchant_id,
                 transaction_id=state.transaction_id,

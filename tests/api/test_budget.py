@@ -60,7 +60,7 @@ async def test_pending_is_stored_when_no_worker_answers(
     assert first["status"] == "Pending"
     result = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
     assert result == first
-    row = await store.transaction(MERCHANT, body["transactionId"])
+    row = await store.transactions.get(MERCHANT, body["transactionId"])
     assert row is not None
     assert row.status == "Pending"
     # Version 0: any state recorded by the workflow replaces it.
@@ -76,10 +76,10 @@ async def test_pending_never_overwrites_a_state_recorded_by_the_workflow(
     """The PSP answers between the last read of the store and the record."""
     started_but_slow(transaction_client)
     transaction_client.before["state"] = never
-    record = store.record
+    record = store.transactions.record
 
     async def record_after_workflow(change: RecordUpdate) -> bool:
-        monkeypatch.setattr(store, "record", record)
+        monkeypatch.setattr(store.transactions, "record", record)
         start = transaction_client.starts[-1]
         state = initial_state(start)
         evidence = Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC))
@@ -87,7 +87,7 @@ async def test_pending_never_overwrites_a_state_recorded_by_the_workflow(
         await transaction_client.record(MERCHANT, state)
         return await record(change)
 
-    monkeypatch.setattr(store, "record", record_after_workflow)
+    monkeypatch.setattr(store.transactions, "record", record_after_workflow)
     body = preauth()
     assert (await client.post("/api/Preauth", json=body)).json()["status"] == "Pending"
     result = await client.get(f"/api/Preauth/{body['transactionId']}")
@@ -132,7 +132,7 @@ async def test_an_open_redirect_stays_initiated(
         transaction_client.states[
             (start.merchant_id, TransactionKind.PREAUTH, start.transaction_id)
         ] = state
-        await store.save_private(
+        await store.transactions.save_private(
             MERCHANT, start.transaction_id, redirect={"url": "https://psp.example/1", "data": None}
         )
         await never()
@@ -239,7 +239,7 @@ async def test_the_outcome_for_a_disconnected_caller_is_notified(
     context: Context, store: Store, adapter: FakeAdapter, transaction_client: FakeTransactionClient
 ) -> None:
     """The caller disconnected before the response: the workflow must send a webhook."""
-    merchant = await store.merchant(MERCHANT)
+    merchant = await store.merchants.get(MERCHANT)
     assert merchant is not None
 
     async def is_disconnected() -> bool:

@@ -86,10 +86,10 @@ async def target(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Target]:
     monkeypatch.setattr(registry, "get_adapter", lambda _: ADAPTER)
-    merchant = await store.add_merchant("fuzzed", "sandbox")
-    await store.issue_token("fuzzed", "test", token="token-of-fuzzed")
-    await store.save_settings("fuzzed", {"ApiKey": "sk_fuzz", "WebhookSecret": SECRET})
-    settings = await store.settings("fuzzed")
+    merchant = await store.merchants.add("fuzzed", "sandbox")
+    await store.api_tokens.issue("fuzzed", "test", token="token-of-fuzzed")
+    await store.merchants.save_settings("fuzzed", {"ApiKey": "sk_fuzz", "WebhookSecret": SECRET})
+    settings = await store.merchants.get_settings("fuzzed")
 
     async def same_merchant(*_: str) -> Merchant:
         return merchant
@@ -98,8 +98,8 @@ async def target(
         return settings
 
     # The two queries of every notification are answered from memory, for speed.
-    monkeypatch.setattr(store, "merchant_by_settings", same_merchant)
-    monkeypatch.setattr(store, "settings", same_settings)
+    monkeypatch.setattr(store.merchants, "find_by_settings_id", same_merchant)
+    monkeypatch.setattr(store.merchants, "get_settings", same_settings)
     unlimited = FailedAuthLimit(UNLIMITED)
     app.state.context = replace(
         context, failed_auth_limit=unlimited, notification_limit=RateLimit(UNLIMITED)

@@ -130,14 +130,14 @@ class TestLog:
             await both.wait()
             logging.getLogger("integrator.transactions.transaction_client").info("working")
 
-        caller_by_token = store.caller_by_token
+        caller_by_token = store.callers.find_by_token
 
         async def log_and_look_up(token: str, asked_id: str | None) -> object:
             logging.getLogger("integrator.store.api_tokens").info("looking")
             return await caller_by_token(token, asked_id)
 
         transaction_client.before["create"] = log_create
-        monkeypatch.setattr(store, "caller_by_token", log_and_look_up)
+        monkeypatch.setattr(store.callers, "find_by_token", log_and_look_up)
         await asyncio.gather(
             *(
                 client.post("/api/Preauth", json=preauth(), headers={"X-Request-Id": id})

@@ -272,9 +272,9 @@ class TestFailures:
         async def unavailable(*_: object) -> None:
             raise StoreUnavailable("locked")
 
-        monkeypatch.setattr(store, "transaction", unavailable)
+        monkeypatch.setattr(store.transactions, "get", unavailable)
         answers = [await client.post("/api/Preauth", json=preauth())]
-        monkeypatch.setattr(store, "caller_by_token", unavailable)
+        monkeypatch.setattr(store.callers, "find_by_token", unavailable)
         answers += [await client.get(f"/api/{path}") for path in (f"Preauth/{UNKNOWN}", "Settings")]
         for response in answers:
             assert_error(response, 503, "InternalError")

@@ -54,7 +54,7 @@ async def merchant_ids(
     assert (await client.post("/api/Refund", json=refund_body)).status_code == 200
     transaction_client.psp = lambda _: Pending(psp_id="psp_open", session_id="session_open")
     open_preauth = await factory.create_preauth(agreementId="agr-2")
-    merchant = await store.merchant(MERCHANT)
+    merchant = await store.merchants.get(MERCHANT)
     assert merchant is not None
     ids = {
         "preauth": preauth_body["transactionId"],
@@ -72,9 +72,9 @@ async def merchant_ids(
             for name in response
             if name.endswith("ransactionId")
         }
-    [token] = await store.tokens(MERCHANT)
+    [token] = await store.api_tokens.list_by_merchant(MERCHANT)
     ids["token"] = token.id
-    ids["client"], _ = await store.add_client(MERCHANT, "platform")
+    ids["client"], _ = await store.oauth_clients.add(MERCHANT, "platform")
     return ids
 
 
@@ -142,7 +142,7 @@ async def test_an_id_used_by_another_merchant_can_be_used(
         headers = auth(token) if token else {}
         response = await client.get(f"/api/Preauth/{merchant_ids['preauth']}", headers=headers)
         assert response.json()["requestedAmount"] == amount
-    theirs = await store.transaction(OTHER_MERCHANT, merchant_ids["preauth"])
+    theirs = await store.transactions.get(OTHER_MERCHANT, merchant_ids["preauth"])
     assert theirs is not None
     assert theirs.merchant_id == OTHER_MERCHANT
 
@@ -154,10 +154,10 @@ async def test_settings_are_those_of_the_token(
     form["merchantSettings"].append({"keyName": "Secret", "keyValue": "theirs"})
     response = await client.put("/api/Settings", json=form, headers=auth(OTHER_TOKEN))
     assert response.status_code == 200
-    saved = await store.settings(MERCHANT)
+    saved = await store.merchants.get_settings(MERCHANT)
     assert saved is not None
     assert "theirs" not in saved.values()
-    assert (await store.settings(OTHER_MERCHANT) or {})["Key"] == "theirs"
+    assert (await store.merchants.get_settings(OTHER_MERCHANT) or {})["Key"] == "theirs"
 
 
 async def test_notifications_are_those_of_the_signature(
@@ -167,7 +167,7 @@ async def test_notifications_are_those_of_the_signature(
     transaction_client: FakeTransactionClient,
 ) -> None:
     """The PSP account of one merchant reports on another's objects, by every known id."""
-    other = await store.merchant(OTHER_MERCHANT)
+    other = await store.merchants.get(OTHER_MERCHANT)
     assert other is not None
     called = list(transaction_client.calls)
     for id in merchant_ids.values():
@@ -181,6 +181,6 @@ async def test_notifications_are_those_of_the_signature(
     assert transaction_client.calls == called
     assert transaction_client.signals == []
     for number in range(1, len(set(merchant_ids.values())) + 1):
-        row = await store.notification(number)
+        row = await store.notifications.get(number)
         assert row is not None
         assert (row.merchant_id, row.state) == (OTHER_MERCHANT, "parked")

@@ -249,7 +249,7 @@ class TestRateLimits:
     async def test_notifications_are_limited_per_route(
         self, client: httpx.AsyncClient, set_limits: SetLimits, store: Store, rows: Rows
     ) -> None:
-        merchant = await store.merchant(MERCHANT)
+        merchant = await store.merchants.get(MERCHANT)
         assert merchant is not None
         set_limits(notification_limit=RateLimit("2/day"))
         stored = rows.count()
@@ -290,7 +290,7 @@ class TestRateLimits:
     async def test_invalid_signatures_are_limited(
         self, client: httpx.AsyncClient, set_limits: SetLimits, store: Store
     ) -> None:
-        merchant = await store.merchant(MERCHANT)
+        merchant = await store.merchants.get(MERCHANT)
         assert merchant is not None
         set_limits(failed_auth_limit=FailedAuthLimit("2/day"))
         path = f"/api/notifications/fake/{merchant.psp_settings_id}"
@@ -301,7 +301,7 @@ class TestRateLimits:
         self, client: httpx.AsyncClient, set_limits: SetLimits, store: Store
     ) -> None:
         """Billwerk+ calls for all merchants from the same address, and so does each PSP."""
-        merchant = await store.merchant(MERCHANT)
+        merchant = await store.merchants.get(MERCHANT)
         assert merchant is not None
         set_limits(failed_auth_limit=FailedAuthLimit("2/day"))
         path = f"/api/notifications/fake/{merchant.psp_settings_id}"
@@ -329,7 +329,7 @@ class TestRateLimits:
         async def never(*_: object) -> None:
             raise AssertionError("the store was queried")
 
-        monkeypatch.setattr(store, "caller_by_token", never)
+        monkeypatch.setattr(store.callers, "find_by_token", never)
         response = await client.get("/api/Settings", headers=auth("wrong"))
         assert response.status_code == 429
 

@@ -17,7 +17,7 @@ def delivery(store: Store, transaction_client: FakeTransactionClient) -> Notific
 
 @pytest.fixture
 async def message(store: Store) -> NotificationMessage:
-    merchant = await store.merchant(MERCHANT)
+    merchant = await store.merchants.get(MERCHANT)
     assert isinstance(merchant, Merchant)
     return NotificationMessage(merchant, "notification", b"{}", {})
 
@@ -33,7 +33,7 @@ async def event(
 
 
 async def _state(store: Store, id: int) -> str:
-    row = await store.notification(id)
+    row = await store.notifications.get(id)
     assert row is not None
     return row.state
 
@@ -52,7 +52,7 @@ async def test_a_new_event_is_signalled_without_reading_it_back(
     stored = await delivery.store_event(message, event)
     assert stored.is_new
     with monkeypatch.context() as patch:
-        patch.setattr(store, "notification", never)
+        patch.setattr(store.notifications, "get", never)
         await delivery.deliver(stored)
     assert await _state(store, stored.id) == "signalled"
     assert len(transaction_client.signals) == 1

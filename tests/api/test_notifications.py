@@ -54,14 +54,14 @@ class NotificationSender:
         return await self._client.send(request)
 
     async def row(self, number: int = 1) -> NotificationRow:
-        row = await self._store.notification(number)
+        row = await self._store.notifications.get(number)
         assert row is not None
         return row
 
 
 @pytest.fixture
 async def psp(client: httpx.AsyncClient, store: Store) -> NotificationSender:
-    merchant = await store.merchant(MERCHANT)
+    merchant = await store.merchants.get(MERCHANT)
     assert merchant is not None
     return NotificationSender(client, merchant, store)
 
@@ -99,14 +99,14 @@ async def test_a_notification_is_stored_and_signalled(
 async def test_the_settings_are_read_once(
     psp: NotificationSender, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_settings = store.settings
+    read_settings = store.merchants.get_settings
     merchant_ids: list[str] = []
 
     async def count(merchant_id: str) -> dict[str, str] | None:
         merchant_ids.append(merchant_id)
         return await read_settings(merchant_id)
 
-    monkeypatch.setattr(store, "settings", count)
+    monkeypatch.setattr(store.merchants, "get_settings", count)
     assert (await psp.send(event())).status_code == 200
     assert merchant_ids == [MERCHANT]
 
@@ -148,7 +148,7 @@ async def test_an_invalid_signature_is_only_counted(
 async def test_an_unknown_address_is_not_found(
     psp: NotificationSender, rows: Rows, store: Store
 ) -> None:
-    new_merchant = await store.add_merchant("new_merchant", "fake")
+    new_merchant = await store.merchants.add("new_merchant", "fake")
     stored = rows.count()
     settings_id = psp.path.rsplit("/", 1)[1]
     for path in (
@@ -223,7 +223,7 @@ async def test_a_notification_for_another_merchants_transaction_is_parked(
     store: Store,
 ) -> None:
     id = await create_open_preauth(factory, transaction_client)
-    other = await store.merchant(OTHER_MERCHANT)
+    other = await store.merchants.get(OTHER_MERCHANT)
     assert other is not None
     psp.path = f"/api/notifications/fake/{other.psp_settings_id}"
     await psp.send(event(reference=id, psp_ids=["auth_1"]))
@@ -291,7 +291,7 @@ async def test_a_notification_that_cannot_be_stored_is_not_accepted(
     async def unavailable(*_: object) -> None:
         raise StoreUnavailable("locked")
 
-    monkeypatch.setattr(store, "store_notification", unavailable)
+    monkeypatch.setattr(store.notifications, "add", unavailable)
     response = await psp.send(event())
     assert_error(response, 503, "InternalError")
     assert transaction_client.calls == []

@@ -56,7 +56,7 @@ class Client:
 @pytest.fixture
 async def oauth(client: httpx.AsyncClient, store: Store) -> Client:
     del client.headers["authorization"]
-    return Client(client, *await store.add_client(MERCHANT, "platform"))
+    return Client(client, *await store.oauth_clients.add(MERCHANT, "platform"))
 
 
 def basic(client_id: str, secret: str) -> dict[str, str]:
@@ -188,7 +188,7 @@ class TestGrant:
         async def unavailable(*_: object) -> None:
             raise StoreUnavailable("locked")
 
-        monkeypatch.setattr(store, "authenticate_client", unavailable)
+        monkeypatch.setattr(store.oauth_clients, "authenticate", unavailable)
         response = await oauth.request_token()
         assert "locked" not in assert_oauth_error(response, 503, "temporarily_unavailable")
         assert response.headers["retry-after"] == "2"
@@ -220,10 +220,10 @@ class TestAccessTokens:
 
     async def test_revoking_a_client_ends_its_tokens(self, oauth: Client, store: Store) -> None:
         token = await oauth.token()
-        other = Client(oauth.http, *await store.add_client(MERCHANT, "second"))
+        other = Client(oauth.http, *await store.oauth_clients.add(MERCHANT, "second"))
         other_token = await other.token()
         assert (await oauth.call(token)).status_code == 200
-        assert await store.revoke_client(MERCHANT, oauth.id)
+        assert await store.oauth_clients.revoke(MERCHANT, oauth.id)
         assert_error(await oauth.call(token), 401, "UnmappedError")
         assert_oauth_error(await oauth.request_token(), 401, "invalid_client")
         assert (await other.call(other_token)).status_code == 200
@@ -231,8 +231,8 @@ class TestAccessTokens:
     async def test_a_token_belongs_to_its_clients_merchant(
         self, oauth: Client, store: Store, context: Context
     ) -> None:
-        id, _ = await store.add_client(OTHER_MERCHANT, "theirs")
-        caller = await store.caller_by_client(
+        id, _ = await store.oauth_clients.add(OTHER_MERCHANT, "theirs")
+        caller = await store.callers.find_by_client(
             context.access_tokens.verify(context.access_tokens.issue(id)) or ""
         )
         assert caller is not None
@@ -299,7 +299,7 @@ class TestAccessTokens:
         async def never(*_: object) -> None:
             raise AssertionError("queried twice")
 
-        monkeypatch.setattr(store, "caller_by_token", never)
+        monkeypatch.setattr(store.callers, "find_by_token", never)
         assert (await oauth.http.get("/api/IntegrationInfo", headers=auth(token))).is_success
 
 
@@ -310,7 +310,7 @@ class TestClients:
         content += await asyncio.to_thread(wal.read_bytes) if wal.exists() else b""
         assert oauth.id.encode() in content
         assert oauth.secret.encode() not in content
-        [client] = await store.clients(MERCHANT)
+        [client] = await store.oauth_clients.list_by_merchant(MERCHANT)
         assert (client.id, client.label) == (oauth.id, "platform")
         assert oauth.secret not in repr(client)
 
@@ -319,15 +319,15 @@ class TestClients:
     ) -> None:
         token = await oauth.token()
         await context.token_usage.write()
-        assert (await store.clients(MERCHANT))[0].last_used_at is None
+        assert (await store.oauth_clients.list_by_merchant(MERCHANT))[0].last_used_at is None
         await oauth.call(token)
         await context.token_usage.write()
-        assert (await store.clients(MERCHANT))[0].last_used_at is not None
+        assert (await store.oauth_clients.list_by_merchant(MERCHANT))[0].last_used_at is not None
 
     async def test_clients_belong_to_their_merchant(self, oauth: Client, store: Store) -> None:
-        assert await store.clients(OTHER_MERCHANT) == []
-        assert not await store.revoke_client(OTHER_MERCHANT, oauth.id)
-        assert await store.revoke_client(MERCHANT, oauth.id)
-        assert not await store.revoke_client(MERCHANT, oauth.id)
+        assert await store.oauth_clients.list_by_merchant(OTHER_MERCHANT) == []
+        assert not await store.oauth_clients.revoke(OTHER_MERCHANT, oauth.id)
+        assert await store.oauth_clients.revoke(MERCHANT, oauth.id)
+        assert not await store.oauth_clients.revoke(MERCHANT, oauth.id)
         with pytest.raises(NotFound):
-            await store.add_client("unknown", "x")
+            await store.oauth_clients.add("unknown", "x")

@@ -126,8 +126,8 @@ async def test_requests_without_saved_settings_are_refused(
     rows: Rows,
     path: str,
 ) -> None:
-    await store.add_merchant("fresh", "fake")
-    await store.issue_token("fresh", "test", token="token-of-fresh")
+    await store.merchants.add("fresh", "fake")
+    await store.api_tokens.issue("fresh", "test", token="token-of-fresh")
     before = rows.count()
     bodies = {"Preauth": preauth(), "Payment": payment(), "Refund": refund(UNKNOWN)}
     headers = auth("token-of-fresh")
@@ -384,7 +384,7 @@ class TestWebhookTargets:
         self, context: Context, settings: Settings
     ) -> None:
         listed = settings.model_copy(update={"webhook_allowed_hosts": ("hooks.example",)})
-        await context.store.allow_webhook_hosts(MERCHANT, ["own.example"])
+        await context.store.merchants.set_webhook_hosts(MERCHANT, ["own.example"])
         for host, status in (("own.example", 200), ("hooks.example", 422)):
             response = await self._post(context, listed, f"https://{host}/x")
             assert response.status_code == status

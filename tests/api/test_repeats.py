@@ -159,12 +159,12 @@ async def test_a_lost_insert_race_is_treated_as_a_repeat(
     client: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another request inserts the row between the look-up and the insert."""
-    open_transaction = store.open_transaction
+    open_transaction = store.transactions.add
 
     async def insert_twice(new: NewTransaction) -> Any:
         await open_transaction(NewTransaction(**{**vars(new), "fingerprint": "0" * 64}))
         return await open_transaction(new)
 
-    monkeypatch.setattr(store, "open_transaction", insert_twice)
+    monkeypatch.setattr(store.transactions, "add", insert_twice)
     response = await client.post("/api/Preauth", json=preauth())
     assert_error(response, 500, "AlreadyExecuted")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from tests.api.conftest import TransactionFactory
 
 
 async def _is_responded(store: Store, id: str) -> bool:
-    row = await store.transaction(MERCHANT, id)
+    row = await store.transactions.get(MERCHANT, id)
     assert row is not None
     return row.told_at is not None
 
@@ -49,11 +50,12 @@ async def test_a_refused_request_is_not_recorded(
 async def test_an_unavailable_store_costs_only_a_notification(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class UnavailableStore:
+    class UnavailableTransactions:
         async def mark_responded(self, *_keys: tuple[str, str]) -> None:
             raise StoreUnavailable("unavailable")
 
-    response_log = ResponseLog(UnavailableStore())  # type: ignore[arg-type]
+    store = SimpleNamespace(transactions=UnavailableTransactions())
+    response_log = ResponseLog(store)  # type: ignore[arg-type]
     await response_log.record(MERCHANT, "t1")
     with caplog.at_level(logging.WARNING):
         await response_log.write()

@@ -29,7 +29,7 @@ def form(**values: str | None) -> Body:
 async def test_settings_are_returned_in_order_with_secrets_masked(
     client: httpx.AsyncClient, store: Store
 ) -> None:
-    await store.save_settings(MERCHANT, {"Key": "k_1", "Secret": "s_1", "Mode": "live"})
+    await store.merchants.save_settings(MERCHANT, {"Key": "k_1", "Secret": "s_1", "Mode": "live"})
     response = await client.get("/api/Settings")
     assert response.json() == {
         "merchantSettings": [
@@ -46,15 +46,15 @@ async def test_a_masked_secret_is_kept(
     settings_form = (await client.get("/api/Settings")).json()
     settings_form["merchantSettings"][1]["keyValue"] = "s_2"
     assert (await client.put("/api/Settings", json=settings_form)).status_code == 200
-    assert await store.settings(MERCHANT) == SETTINGS | {"Secret": "s_2"}
+    assert await store.merchants.get_settings(MERCHANT) == SETTINGS | {"Secret": "s_2"}
     assert adapter.calls == ["verify_settings"]
 
 
 async def test_a_mask_without_a_saved_secret_is_a_missing_value(
     client: httpx.AsyncClient, store: Store, adapter: FakeAdapter
 ) -> None:
-    await store.add_merchant("fresh", "fake")
-    await store.issue_token("fresh", "test", token="token-of-fresh")
+    await store.merchants.add("fresh", "fake")
+    await store.api_tokens.issue("fresh", "test", token="token-of-fresh")
     response = await client.put(
         "/api/Settings", json=form(Key="********", Secret="s"), headers=auth("token-of-fresh")
     )
@@ -66,8 +66,8 @@ async def test_a_mask_without_a_saved_secret_is_a_missing_value(
 async def test_unsaved_settings_are_returned_without_values(
     client: httpx.AsyncClient, store: Store
 ) -> None:
-    await store.add_merchant("fresh", "fake")
-    await store.issue_token("fresh", "test", token="token-of-fresh")
+    await store.merchants.add("fresh", "fake")
+    await store.api_tokens.issue("fresh", "test", token="token-of-fresh")
     headers = auth("token-of-fresh")
     response = await client.get("/api/Settings", headers=headers)
     keys = [{"keyName": "Key"}, {"keyName": "Secret"}, {"keyName": "Mode"}]
@@ -88,7 +88,7 @@ async def test_settings_are_verified_and_saved(
     expected = dict.fromkeys(FLAGS, False) | {"isCreditCardValid": True, "isDebitValid": True}
     assert response.json() == expected
     assert adapter.calls == ["verify_settings"]
-    assert await store.settings(MERCHANT) == {"Key": "k_2", "Secret": "s_2"}
+    assert await store.merchants.get_settings(MERCHANT) == {"Key": "k_2", "Secret": "s_2"}
 
 
 @pytest.mark.parametrize("check_result", [SettingsCheck(), CredentialsRejected("no")])
@@ -99,7 +99,7 @@ async def test_settings_rejected_by_the_psp_are_not_saved(
     response = await client.put("/api/Settings", json=form(Key="bad", Secret="bad"))
     assert response.status_code == 200
     assert response.json() == dict.fromkeys(FLAGS, False)
-    assert await store.settings(MERCHANT) == SETTINGS
+    assert await store.merchants.get_settings(MERCHANT) == SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_unverified_settings_are_not_saved(
     adapter.verification = error
     response = await client.put("/api/Settings", json=form(Key="k_2", Secret="s_2"))
     assert_error(response, 500, code)
-    assert await store.settings(MERCHANT) == SETTINGS
+    assert await store.merchants.get_settings(MERCHANT) == SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ async def test_saved_settings_that_became_invalid_are_a_configuration_error(
     client: httpx.AsyncClient, store: Store
 ) -> None:
 
-    await store.save_settings(MERCHANT, {"Key": "k_1"})
+    await store.merchants.save_settings(MERCHANT, {"Key": "k_1"})
     response = await client.post("/api/Preauth", json=preauth())
     assert_error(response, 500, "InvalidConfiguration")
 
@@ -153,7 +153,7 @@ async def test_saved_settings_that_became_invalid_are_a_configuration_error(
 async def test_a_psp_that_is_not_installed_is_a_configuration_error(
     client: httpx.AsyncClient, store: Store
 ) -> None:
-    await store.add_merchant("uninstalled", "unknown-psp")
-    await store.issue_token("uninstalled", "test", token="token-of-uninstalled")
+    await store.merchants.add("uninstalled", "unknown-psp")
+    await store.api_tokens.issue("uninstalled", "test", token="token-of-uninstalled")
     response = await client.get("/api/IntegrationInfo", headers=auth("token-of-uninstalled"))
     assert_error(response, 500, "InvalidConfiguration")

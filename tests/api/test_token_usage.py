@@ -16,10 +16,10 @@ async def test_uses_are_collected_and_written_together(
 ) -> None:
     for _ in range(3):
         assert (await client.get("/api/IntegrationInfo")).status_code == 200
-    [token] = await store.tokens(MERCHANT)
+    [token] = await store.api_tokens.list_by_merchant(MERCHANT)
     assert token.last_used_at is None
     await context.token_usage.write()
-    [token] = await store.tokens(MERCHANT)
+    [token] = await store.api_tokens.list_by_merchant(MERCHANT)
     assert token.last_used_at is not None
 
 
@@ -29,24 +29,24 @@ async def test_a_refused_token_does_not_count_as_used(
     headers = {"Authorization": "Bearer wrong"}
     assert (await client.get("/api/IntegrationInfo", headers=headers)).status_code == 401
     await context.token_usage.write()
-    [token] = await store.tokens(MERCHANT)
+    [token] = await store.api_tokens.list_by_merchant(MERCHANT)
     assert token.last_used_at is None
 
 
 async def test_uses_that_could_not_be_written_are_written_later(store: Store) -> None:
-    [token] = await store.tokens(MERCHANT)
+    [token] = await store.api_tokens.list_by_merchant(MERCHANT)
     outages = [StoreUnavailable("locked")]
 
     async def write(uses: Mapping[str, datetime]) -> None:
         if outages:
             raise outages.pop()
-        await store.record_token_use(uses)
+        await store.api_tokens.record_use(uses)
 
     use = LastUses(write)
     use.record(token.id)
     await use.write()
-    [token] = await store.tokens(MERCHANT)
+    [token] = await store.api_tokens.list_by_merchant(MERCHANT)
     assert token.last_used_at is None
     await use.write()
-    [token] = await store.tokens(MERCHANT)
+    [token] = await store.api_tokens.list_by_merchant(MERCHANT)
     assert token.last_used_at is not None

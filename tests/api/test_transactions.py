@@ -59,7 +59,7 @@ async def test_a_redirect_is_returned_while_it_is_open(
     key = (MERCHANT, body["transactionId"])
 
     async def open_session() -> None:
-        await store.save_private(
+        await store.transactions.save_private(
             *key, redirect={"url": "https://psp.example/s/1", "data": {"a": "b"}}
         )
 
@@ -77,7 +77,9 @@ async def test_a_redirect_is_returned_while_it_is_open(
     state = transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
     evidence = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
     state.apply(Approved(psp_id="auth_1"), evidence)
-    await store.save_private(*key, instrument={"token": {"t": "x"}, "bearer": {"Last4": "4242"}})
+    await store.transactions.save_private(
+        *key, instrument={"token": {"t": "x"}, "bearer": {"Last4": "4242"}}
+    )
     await transaction_client.record(MERCHANT, state)
     later = (await client.get(f"/api/Preauth/{body['transactionId']}")).json()
     assert later["status"] == "Succeeded"
@@ -94,7 +96,9 @@ async def test_a_redirect_opened_after_pending_is_returned(
     await client.post("/api/Preauth", json=body)
     state = transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, body["transactionId"])]
     state.mark_pending(datetime.now(UTC))
-    await store.save_private(*key, redirect={"url": "https://psp.example/s/1", "data": None})
+    await store.transactions.save_private(
+        *key, redirect={"url": "https://psp.example/s/1", "data": None}
+    )
     session = RedirectRequired(psp_id="ses_1", expires_at=datetime(2099, 1, 1, tzinfo=UTC))
     state.apply(session, Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC)))
     await transaction_client.record(MERCHANT, state)
@@ -110,7 +114,9 @@ async def test_an_upgrade_uses_the_agreement(
 ) -> None:
     first = await factory.create_preauth()
     key = (MERCHANT, first["transactionId"])
-    await store.save_private(*key, instrument={"token": {}, "bearer": {"Last4": "4242"}})
+    await store.transactions.save_private(
+        *key, instrument={"token": {}, "bearer": {"Last4": "4242"}}
+    )
     await transaction_client.record(
         MERCHANT, transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, key[1])]
     )

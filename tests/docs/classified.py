@@ -88,7 +88,7 @@ INTEGRATOR_CHECKED_ONLY = {
     ("codec-server",): "runs until it is stopped; the stack has one",
     ("demo",): "takes seconds: run in parallel with the others, see test_the_demo_succeeds",
     ("erase",): "tests/local/test_keys_cli.py and tests/api/test_erased.py erase",
-    ("keys", "rotate"): "tests/local/test_keys_cli.py and tests/store/test_rotation.py rotate",
+    ("keys", "rotate"): "tests/local/test_keys_cli.py and tests/store/test_keys.py rotate",
     ("run",): "runs until it is stopped; it started the stack",
     ("token", "revoke"): "tests/local/test_cli.py revokes one",
     ("worker", "promote"): "without versions; tests/rolling/test_versions.py promotes some",

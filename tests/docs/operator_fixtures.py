@@ -75,10 +75,10 @@ def _create_psp_account(stack: Stack, values: dict[str, str]) -> None:
 async def _save_settings(stack: Stack, merchant: str, values: dict[str, str]) -> str:
     """Save the merchant's PSP settings; return a new token."""
     async with _store(stack) as store:
-        merchant_row = await store.merchant(merchant)
+        merchant_row = await store.merchants.get(merchant)
         assert merchant_row is not None
-        await store.save_settings(merchant_row.id, values, f"acc_{merchant}")
-        return await store.issue_token(merchant_row.id, "guides")
+        await store.merchants.save_settings(merchant_row.id, values, f"acc_{merchant}")
+        return await store.api_tokens.issue(merchant_row.id, "guides")
 
 
 async def _wait_for_attention(stack: Stack, merchant: str, id: str) -> None:
@@ -88,7 +88,7 @@ async def _wait_for_attention(stack: Stack, merchant: str, id: str) -> None:
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     async with _store(stack) as store:
         while True:
-            row = await store.transaction(merchant, id)
+            row = await store.transactions.get(merchant, id)
             if row is not None and row.needs_attention:
                 return
             assert time.monotonic() < deadline, f"{id} does not need attention"

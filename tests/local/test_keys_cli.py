@@ -56,8 +56,8 @@ async def add_transaction(url: str) -> None:
     """Add a merchant with one agreement and its first transaction."""
     await upgrade(url)
     async with Store(url, KeyRing.parse(OLD)) as store:
-        merchant = await store.add_merchant("acme", "sandbox")
-        await store.open_transaction(
+        merchant = await store.merchants.add("acme", "sandbox")
+        await store.transactions.add(
             NewTransaction(
                 merchant_id="acme",
                 transaction_id="t1",
@@ -266,9 +266,9 @@ def test_the_merchant_is_optional_for_an_unambiguous_agreement() -> None:
 
 async def test_an_ambiguous_agreement_requires_the_merchant(url: str) -> None:
     async with Store(url, KeyRing.parse(OLD)) as store:
-        other = await store.add_merchant("other", "sandbox")
-        [transaction] = await store.list_transactions("acme")
-        await store.open_transaction(
+        other = await store.merchants.add("other", "sandbox")
+        [transaction] = await store.transaction_search.list_newest("acme")
+        await store.transactions.add(
             NewTransaction(
                 merchant_id=other.id,
                 transaction_id="elsewhere",

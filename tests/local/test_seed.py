@@ -101,12 +101,12 @@ async def test_the_merchant_is_created_once(layout: Layout) -> None:
     first = await seed_merchant(settings, KEYS, DEMO)
     assert await seed_merchant(settings, KEYS, DEMO) == first
     async with Store(settings.resolved_database_url, KEYS) as store:
-        merchant = await store.merchant_by_token("token")
+        merchant = await store.api_tokens.find_merchant("token")
         assert merchant is not None
         assert (merchant.id, merchant.psp_settings_id) == ("demo", first.psp_settings_id)
-        assert len(await store.tokens("demo")) == 1
-        (token,) = await store.tokens("demo")
-        await store.revoke_token("demo", token.id)
+        assert len(await store.api_tokens.list_by_merchant("demo")) == 1
+        (token,) = await store.api_tokens.list_by_merchant("demo")
+        await store.api_tokens.revoke("demo", token.id)
     with pytest.raises(DevStackError, match="revoked"):
         await seed_merchant(settings, KEYS, DEMO)
 

@@ -90,7 +90,7 @@ def transaction_client() -> FakeTransactionClient:
 
 
 async def reload(store: Store, row: TransactionRow) -> TransactionRow:  # noqa: F811
-    stored = await store.transaction(row.merchant_id, row.transaction_id)
+    stored = await store.transactions.get(row.merchant_id, row.transaction_id)
     assert stored is not None
     return stored
 

@@ -55,14 +55,14 @@ def filled(folder: Path) -> None:
         settings = Settings()
         keys = KeyRing.from_settings(settings)
         async with Store(settings.resolved_database_url, keys) as store:
-            merchant = await store.add_merchant("demo", "sandbox")
+            merchant = await store.merchants.add("demo", "sandbox")
             for number in range(5):
-                await store.open_transaction(new_transaction(merchant, f"t{number}"))
-            await store.record(RecordUpdate("demo", "t1", "Pending", 1, PENDING))
-            id = await store.open_decision(
+                await store.transactions.add(new_transaction(merchant, f"t{number}"))
+            await store.transactions.record(RecordUpdate("demo", "t1", "Pending", 1, PENDING))
+            id = await store.decisions.add(
                 NewDecision("demo", "acknowledge", "ada", "looked", transaction_id="t1")
             )
-            await store.close_decision(id, "done", status_after="Pending")
+            await store.decisions.record_outcome(id, "done", status_after="Pending")
 
     asyncio.run(fill())
 

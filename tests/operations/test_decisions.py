@@ -32,7 +32,7 @@ async def test_a_decision_is_audited_with_its_outcome(
         "Failed",
         None,
     )
-    (audit,) = await store.decisions("demo", row.transaction_id)
+    (audit,) = await store.decisions.list_newest("demo", row.transaction_id)
     assert (audit.outcome, audit.decided_by, audit.reason) == ("done", "ada", "the bank says so")
     assert (audit.status_before, audit.status_after) == ("Pending", "Failed")
 
@@ -49,7 +49,7 @@ async def test_a_refusal_is_audited(
     )
     result = await decisions.resolve(store, transaction_client, row, FAILED)
     assert result.refusal == "It is Succeeded already."
-    (audit,) = await store.decisions("demo")
+    (audit,) = await store.decisions.list_newest("demo")
     assert (audit.outcome, audit.refusal) == ("refused", "It is Succeeded already.")
 
 
@@ -68,7 +68,7 @@ async def test_without_a_worker_the_audit_outcome_is_asked(
     monkeypatch.setattr(decisions, "TIMEOUT", timedelta(milliseconds=10))
     with pytest.raises(OperatorError, match="not known whether the decision was applied"):
         await decisions.resolve(store, transaction_client, row, FAILED)
-    (audit,) = await store.decisions("demo")
+    (audit,) = await store.decisions.list_newest("demo")
     assert (audit.outcome, audit.status_after) == ("asked", None)
 
 
@@ -91,11 +91,11 @@ def test_an_incomplete_decision_is_refused(
 async def test_an_unmatched_movement_is_resolved(
     store: Store, merchant: Merchant, scenarios: TransactionScenarios
 ) -> None:
-    await store.add_unmatched_movement(unmatched_movement(merchant))
+    await store.unmatched_movements.add(unmatched_movement(merchant))
     seen = DecisionRequest("acknowledge", "ada", "paid back by hand")
     result = await decisions.resolve_unmatched(store, merchant, "pay_9", seen)
     assert result.refusal is None
-    (audit,) = await store.decisions("demo")
+    (audit,) = await store.decisions.list_newest("demo")
     assert (audit.psp_id, audit.transaction_id, audit.outcome) == ("pay_9", None, "done")
     with pytest.raises(OperatorError, match="was resolved before"):
         await decisions.resolve_unmatched(store, merchant, "pay_9", seen)
@@ -107,7 +107,7 @@ async def test_attention_items_are_rendered_with_their_commands(
     store: Store, merchant: Merchant, scenarios: TransactionScenarios
 ) -> None:
     row = await scenarios.undecided()
-    await store.add_unmatched_movement(unmatched_movement(merchant))
+    await store.unmatched_movements.add(unmatched_movement(merchant))
     items = await attention.list_items(store, None, 10)
     assert [item.id for item in items] == [row.transaction_id, "pay_9"]
     transaction, movement = items
@@ -125,9 +125,11 @@ async def test_a_scan_corrects_attention_marks(
 ) -> None:
     row = await scenarios.undecided()
     await scenarios.factory.refund()
-    await store.set_attention(row, needed=False)
+    await store.transactions.set_attention(row, needed=False)
     seen: list[int] = []
     assert await attention.correct_marks(store, 4, lambda done, total: seen.append(done)) == 1
     assert seen == [4]
-    assert [row.transaction_id for row in await store.needing_attention()] == [row.transaction_id]
+    assert [
+        row.transaction_id for row in await store.transaction_search.list_needing_attention()
+    ] == [row.transaction_id]
     assert await attention.correct_marks(store, 4, lambda done, total: None) == 0

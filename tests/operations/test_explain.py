@@ -39,13 +39,13 @@ def delivery(row: TransactionRow, **changes: Any) -> DeliveryRow:
 
 async def add_related_records(store: Store, row: TransactionRow) -> None:
     """Add a delivery, a notification and a decision of the transaction."""
-    merchant = await store.merchant(row.merchant_id)
+    merchant = await store.merchants.get(row.merchant_id)
     assert merchant is not None
-    await store.record_delivery(delivery(row))
-    await store.store_notification(
+    await store.deliveries.record(delivery(row))
+    await store.notifications.add(
         new_notification(merchant, "evt_1", transaction_id=row.transaction_id)
     )
-    await store.open_decision(
+    await store.decisions.add(
         NewDecision(
             merchant_id=row.merchant_id,
             kind="acknowledge",
@@ -113,7 +113,7 @@ async def test_a_delivery_interrupted_by_the_workflows_end_counts_as_given_up(
 ) -> None:
     row = await scenarios.paid()
     delivering = delivery(row, state="delivering", delivered_at=None, last_status=503)
-    await store.record_delivery(delivering)
+    await store.deliveries.record(delivering)
     assert any(
         "given up" in line
         for line in (await explain(store, transaction_client, row)).timeline.next_steps
@@ -129,7 +129,7 @@ async def test_a_reopened_run_does_not_hide_earlier_deliveries(
     store: Store, scenarios: TransactionScenarios, transaction_client: FakeTransactionClient
 ) -> None:
     row = await scenarios.paid()
-    await store.record_delivery(delivery(row))
+    await store.deliveries.record(delivery(row))
     transaction_client.add_workflow(row, read_state(row.kind, row.snapshot))
     transaction_client.deliveries[f"demo/payment/{row.transaction_id}"] = Delivery(
         state=DeliveryState.IDLE, to_announce=row.version, announced=row.version
@@ -148,11 +148,11 @@ async def test_a_long_timeline_fits_on_the_screen(
         state.apply(Approved(psp_id="ch_1", facts=(fact,)), PROOF)
         state.flag_attention(f"Look at number {number}.")
     row = await scenarios.record(row, state)
-    merchant = await store.merchant("demo")
+    merchant = await store.merchants.get("demo")
     assert merchant is not None
     for number in range(30):
-        await store.record_delivery(delivery(row, version=number))
-        await store.store_notification(
+        await store.deliveries.record(delivery(row, version=number))
+        await store.notifications.add(
             new_notification(merchant, f"evt_{number}", transaction_id=row.transaction_id)
         )
         await add_related_records(store, row)
@@ -183,7 +183,7 @@ async def test_a_transaction_is_found_by_each_of_its_ids(
         assert (await find_transaction(store, name, None)).transaction_id == row.transaction_id
     with pytest.raises(OperatorError, match="Transaction 'ch_2' does not exist"):
         await find_transaction(store, "ch_2", None)
-    other = await store.add_merchant("zeta", "fake")
+    other = await store.merchants.add("zeta", "fake")
     await add_charge_of(store, scenarios, other.id)
     with pytest.raises(OperatorError, match=r"--merchant demo\|zeta"):
         await find_transaction(store, row.transaction_id, None)
@@ -192,7 +192,7 @@ async def test_a_transaction_is_found_by_each_of_its_ids(
 
 async def add_charge_of(store: Store, scenarios: TransactionScenarios, name: str) -> None:
     """Create the same transaction for another merchant."""
-    merchant = await store.merchant(name)
+    merchant = await store.merchants.get(name)
     assert merchant is not None
     row = await replace(scenarios.factory, merchant=merchant).charge()
     assert (await reload(store, row)).merchant_id == name

@@ -22,7 +22,7 @@ def ignore_progress(done: int, total: int) -> None:
 @pytest.fixture
 async def undelivered(store: Store, scenarios: TransactionScenarios) -> TransactionRow:
     row = await scenarios.paid()
-    await store.record_delivery(delivery(row, state="undelivered", delivered_at=None))
+    await store.deliveries.record(delivery(row, state="undelivered", delivered_at=None))
     return row
 
 
@@ -85,6 +85,6 @@ async def test_times_are_those_of_the_last_attempt(
     conditions = replace(
         UNDELIVERED, attempted_since=NOW, attempted_until=NOW + timedelta(minutes=1)
     )
-    assert await store.count(conditions) == 1
+    assert await store.transaction_search.count(conditions) == 1
     later = replace(UNDELIVERED, attempted_since=NOW + timedelta(minutes=1))
-    assert await store.count(later) == 0
+    assert await store.transaction_search.count(later) == 0

@@ -74,7 +74,7 @@ class ReconcileEnvironment:
         return row
 
     async def row(self, row: TransactionRow) -> TransactionRow:
-        stored = await self.store.transaction(row.merchant_id, row.transaction_id)
+        stored = await self.store.transactions.get(row.merchant_id, row.transaction_id)
         assert stored is not None
         return stored
 
@@ -113,12 +113,12 @@ async def live(
         worker.build_worker(temporal, settings, store, http, webhooks),
         worker.build_reconciliation_worker(temporal, settings, store, http),
     ):
-        stored_merchant = await store.add_merchant(f"m{uuid4().hex[:12]}", "sandbox")
+        stored_merchant = await store.merchants.add(f"m{uuid4().hex[:12]}", "sandbox")
         secrets = {
             "ApiKey": merchant.settings.api_key.get_secret_value(),
             "WebhookSecret": merchant.settings.webhook_secret.get_secret_value(),
         }
-        await store.save_settings(stored_merchant.id, secrets)
+        await store.merchants.save_settings(stored_merchant.id, secrets)
         transaction_client = TransactionClient(
             temporal, settings.task_queue, input_refresher(store)
         )

@@ -160,7 +160,9 @@ async def test_an_unmatched_payment_is_logged_and_stored(
     assert isinstance(outcome, Approved)
     for counts in ({"stray": 1}, {"stray": 1, "unresolved": 1}):
         assert (await live.activities.sweep_movements(live.start)).counts == counts
-    (unmatched,) = await live.store.open_unmatched_movements(live.factory.merchant.psp_settings_id)
+    (unmatched,) = await live.store.unmatched_movements.list_open_by_account(
+        live.factory.merchant.psp_settings_id
+    )
     assert (unmatched.psp_id, unmatched.amount, unmatched.reference) == (
         outcome.psp_id,
         Decimal("20.00"),

@@ -53,7 +53,7 @@ def new_notification(merchant: Merchant, event_id: str = "e1", **overrides: Any)
 
 async def stored_request(store: Store, merchant_id: str, transaction_id: str) -> dict[str, Any]:
     """Return the stored request of a transaction; raises `Erased`."""
-    request = (await store.psp_call_data(merchant_id, transaction_id)).request
+    request = (await store.transactions.get_psp_call_data(merchant_id, transaction_id)).request
     if request is None:
         raise Erased(transaction_id)
     return request

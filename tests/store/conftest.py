@@ -106,4 +106,4 @@ async def store(url: str, cipher: KeyRing) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def merchant(store: Store) -> Merchant:
-    return await store.add_merchant("demo", "sandbox")
+    return await store.merchants.add("demo", "sandbox")

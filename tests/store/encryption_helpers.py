@@ -11,7 +11,7 @@ from integrator.crypto.data_keys import DataKey, is_encrypted_by_data_key
 from integrator.crypto.keys import DecryptionError, KeyRing, blob_header
 from integrator.store.column_encryption import ColumnCipher
 from integrator.store.engine import open_engine
-from integrator.store.rotation import ENCRYPTED_COLUMNS
+from integrator.store.keys import ENCRYPTED_COLUMNS
 from integrator.store.tables import agreements, data_keys, decisions, notifications, transactions
 
 BlobContext = tuple[str | int, ...]

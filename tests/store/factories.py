@@ -45,14 +45,14 @@ async def create_agreement_data(store: Store, merchant: Merchant, person: Person
     """Store a preauth, a payment, a refund, notifications (some too early) and a decision."""
     agreement = NewAgreement(person.agreement, "Debit")
     preauth = transaction_for(merchant, person, "1", kind="preauth", agreement=agreement)
-    await store.open_transaction(preauth)
-    await store.save_private(
+    await store.transactions.add(preauth)
+    await store.transactions.save_private(
         merchant.id,
         preauth.transaction_id,
         instrument={"bearer": {"IBAN": person.iban, "Holder": person.name}},
         redirect={"url": f"https://psp.example/{person.name}"},
     )
-    await store.record(
+    await store.transactions.record(
         record_update(
             merchant,
             preauth.transaction_id,
@@ -62,8 +62,8 @@ async def create_agreement_data(store: Store, merchant: Merchant, person: Person
         )
     )
     payment = transaction_for(merchant, person, "2")
-    await store.open_transaction(payment)
-    await store.record(
+    await store.transactions.add(payment)
+    await store.transactions.record(
         record_update(
             merchant,
             payment.transaction_id,
@@ -75,13 +75,13 @@ async def create_agreement_data(store: Store, merchant: Merchant, person: Person
     refund = transaction_for(
         merchant, person, "3", kind="refund", agreement_id=None, related_id=payment.transaction_id
     )
-    await store.open_transaction(refund)
+    await store.transactions.add(refund)
     await store_notification_for(
         store, merchant, person, "known", payment.transaction_id, person.agreement
     )
     await store_notification_for(store, merchant, person, "early", refund.transaction_id)
     await store_notification_for(store, merchant, person, "parked")
-    await store.open_decision(
+    await store.decisions.add(
         NewDecision(
             merchant_id=merchant.id,
             kind="acknowledge",
@@ -101,7 +101,7 @@ async def store_notification_for(
     agreement_id: str | None = None,
 ) -> int:
     """Store a notification about the customer's payment; returns its id."""
-    id, _ = await store.store_notification(
+    id, _ = await store.notifications.add(
         new_notification(
             merchant,
             f"{person.agreement}-{event}",

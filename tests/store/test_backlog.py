@@ -7,8 +7,15 @@ import pytest
 from sqlalchemy import Select, text
 from sqlalchemy.dialects import sqlite
 
-from integrator.store import DeliveryRow, Merchant, NewUnmatchedMovement, Store, backlog
-from integrator.store.backlog import BacklogCounts, BacklogGroup
+from integrator.store import (
+    BacklogCounts,
+    BacklogGroup,
+    DeliveryRow,
+    Merchant,
+    NewUnmatchedMovement,
+    Store,
+    backlog,
+)
 from integrator.store.engine import open_engine
 from tests.store.builders import new_notification, new_transaction, record_update
 
@@ -36,18 +43,20 @@ def delivery(merchant: Merchant, transaction_id: str, version: int, state: str) 
 
 
 async def test_an_empty_store_has_no_open_items(store: Store) -> None:
-    assert await store.backlog_counts() == BacklogCounts([], [], [], [], [], [])
+    assert await store.backlog.get_counts() == BacklogCounts([], [], [], [], [], [])
 
 
 async def test_transactions_without_a_final_status_are_counted(
     store: Store, merchant: Merchant
 ) -> None:
     for id in ("t1", "t2", "t3"):
-        await store.open_transaction(new_transaction(merchant, id))
-    await store.open_transaction(new_transaction(merchant, "t4", role="CreditCard"))
-    await store.record(record_update(merchant, "t1", status="Succeeded", evidence="{}"))
-    await store.record(record_update(merchant, "t2", status="Pending"))
-    undecided = (await store.backlog_counts()).undecided
+        await store.transactions.add(new_transaction(merchant, id))
+    await store.transactions.add(new_transaction(merchant, "t4", role="CreditCard"))
+    await store.transactions.record(
+        record_update(merchant, "t1", status="Succeeded", evidence="{}")
+    )
+    await store.transactions.record(record_update(merchant, "t2", status="Pending"))
+    undecided = (await store.backlog.get_counts()).undecided
     assert counts_by_group(undecided) == {("payment", "Debit"): 2, ("payment", "CreditCard"): 1}
     assert all(NOW - timedelta(minutes=1) < item.since for item in undecided)
 
@@ -56,33 +65,33 @@ async def test_transactions_that_need_attention_are_counted(
     store: Store, merchant: Merchant
 ) -> None:
     for id in ("t1", "t2"):
-        await store.open_transaction(new_transaction(merchant, id))
-    await store.record(record_update(merchant, "t1", needs_attention=True))
-    assert counts_by_group((await store.backlog_counts()).attention) == {("payment",): 1}
+        await store.transactions.add(new_transaction(merchant, id))
+    await store.transactions.record(record_update(merchant, "t1", needs_attention=True))
+    assert counts_by_group((await store.backlog.get_counts()).attention) == {("payment",): 1}
 
 
 async def test_undelivered_webhooks_are_counted(store: Store, merchant: Merchant) -> None:
     for id in ("t1", "t2", "t3", "t4"):
-        await store.open_transaction(new_transaction(merchant, id))
-    await store.record_delivery(delivery(merchant, "t1", 1, "delivered"))
-    await store.record_delivery(delivery(merchant, "t2", 1, "delivering"))
-    await store.record_delivery(delivery(merchant, "t3", 1, "undelivered"))
+        await store.transactions.add(new_transaction(merchant, id))
+    await store.deliveries.record(delivery(merchant, "t1", 1, "delivered"))
+    await store.deliveries.record(delivery(merchant, "t2", 1, "delivering"))
+    await store.deliveries.record(delivery(merchant, "t3", 1, "undelivered"))
     # A later version replaces a delivery that was given up.
-    await store.record_delivery(delivery(merchant, "t4", 1, "undelivered"))
-    await store.record_delivery(delivery(merchant, "t4", 2, "delivered"))
-    webhooks = (await store.backlog_counts()).webhooks
+    await store.deliveries.record(delivery(merchant, "t4", 1, "undelivered"))
+    await store.deliveries.record(delivery(merchant, "t4", 2, "delivered"))
+    webhooks = (await store.backlog.get_counts()).webhooks
     assert counts_by_group(webhooks) == {("delivering",): 1, ("undelivered",): 1}
     assert {item.since for item in webhooks} == {LONG_AGO}
 
 
 async def test_notifications_not_applied_are_counted(store: Store, merchant: Merchant) -> None:
     ids = [
-        (await store.store_notification(new_notification(merchant, event_id)))[0]
+        (await store.notifications.add(new_notification(merchant, event_id)))[0]
         for event_id in ("e1", "e2", "e3")
     ]
-    await store.set_notification_state(ids[1], "parked")
-    await store.set_notification_state(ids[2], "applied")
-    assert counts_by_group((await store.backlog_counts()).notifications) == {
+    await store.notifications.set_state(ids[1], "parked")
+    await store.notifications.set_state(ids[2], "applied")
+    assert counts_by_group((await store.backlog.get_counts()).notifications) == {
         ("stored",): 1,
         ("parked",): 1,
     }
@@ -104,10 +113,10 @@ async def test_unmatched_movements_and_comparison_progress(
             owner_id=None,
             booked_at=LONG_AGO,
         )
-        await store.add_unmatched_movement(new)
-    await store.update_unmatched_movement(settings_id, "ch_1", owner_id=None, resolved=True)
-    await store.record_checked_until(settings_id, LONG_AGO)
-    counts = await store.backlog_counts()
+        await store.unmatched_movements.add(new)
+    await store.unmatched_movements.record_check(settings_id, "ch_1", owner_id=None, resolved=True)
+    await store.reconciliation.record_checked_until(settings_id, LONG_AGO)
+    counts = await store.backlog.get_counts()
     assert counts.unmatched_movements == [BacklogGroup((merchant.id,), 1, LONG_AGO)]
     (comparison,) = counts.comparisons
     assert (comparison.merchant, comparison.psp, comparison.until) == (

@@ -42,11 +42,13 @@ def unmatched_movement(merchant: Merchant, **overrides: str) -> NewUnmatchedMove
 
 async def test_a_decision_is_stored_with_its_outcome(store: Store, merchant: Merchant) -> None:
     await create_agreement_data(store, merchant, MIA)
-    id = await store.open_decision(FAILED)
-    (row, *_) = await store.decisions("demo", "mia-2")
+    id = await store.decisions.add(FAILED)
+    (row, *_) = await store.decisions.list_newest("demo", "mia-2")
     assert (row.id, row.outcome, row.reason) == (id, "asked", FAILED.reason)
-    await store.close_decision(id, "refused", status_after="Succeeded", refusal="It succeeded.")
-    (row, earlier) = await store.decisions("demo", "mia-2")
+    await store.decisions.record_outcome(
+        id, "refused", status_after="Succeeded", refusal="It succeeded."
+    )
+    (row, earlier) = await store.decisions.list_newest("demo", "mia-2")
     assert (row.outcome, row.refusal) == ("refused", "It succeeded.")
     assert (row.status_before, row.status_after) == ("Pending", "Succeeded")
     assert earlier.decided_at <= row.decided_at
@@ -55,18 +57,18 @@ async def test_a_decision_is_stored_with_its_outcome(store: Store, merchant: Mer
 
 async def test_a_decision_needs_an_existing_subject(store: Store, merchant: Merchant) -> None:
     with pytest.raises(NotFound):
-        await store.open_decision(FAILED)
+        await store.decisions.add(FAILED)
     with pytest.raises(NotFound):
-        await store.close_decision("unknown", "done")
+        await store.decisions.record_outcome("unknown", "done")
     with pytest.raises(ConstraintViolated):
-        await store.open_decision(replace(FAILED, transaction_id=None))
+        await store.decisions.add(replace(FAILED, transaction_id=None))
 
 
 async def test_a_reason_is_erased_with_its_agreement(store: Store, merchant: Merchant) -> None:
     await create_agreement_data(store, merchant, MIA)
-    await store.open_decision(FAILED)
-    await store.erase_agreement("demo", "mia")
-    rows = await store.decisions("demo", "mia-2")
+    await store.decisions.add(FAILED)
+    await store.erasure.erase_agreement("demo", "mia")
+    rows = await store.decisions.list_newest("demo", "mia-2")
     assert [row.reason for row in rows] == [None, None]
     assert [row.decided_by for row in rows] == ["ada", "operator"]
 
@@ -75,25 +77,25 @@ async def test_a_reason_after_the_erasure_is_kept_until_the_next_one(
     store: Store, merchant: Merchant
 ) -> None:
     await create_agreement_data(store, merchant, MIA)
-    await store.erase_agreement("demo", "mia")
-    await store.open_decision(replace(FAILED, reason="the bank's letter of 3 May"))
-    (row, *_) = await store.decisions("demo", "mia-2")
+    await store.erasure.erase_agreement("demo", "mia")
+    await store.decisions.add(replace(FAILED, reason="the bank's letter of 3 May"))
+    (row, *_) = await store.decisions.list_newest("demo", "mia-2")
     assert row.reason == "the bank's letter of 3 May"
-    await store.erase_agreement("demo", "mia")
-    (row, *_) = await store.decisions("demo", "mia-2")
+    await store.erasure.erase_agreement("demo", "mia")
+    (row, *_) = await store.decisions.list_newest("demo", "mia-2")
     assert row.reason is None
 
 
 async def test_an_unmatched_movement_is_resolved_once(store: Store, merchant: Merchant) -> None:
     await create_agreement_data(store, merchant, MIA)
-    await store.add_unmatched_movement(unmatched_movement(merchant, owner_id="mia-2"))
-    assert [row.psp_id for row in await store.list_unmatched_movements("demo")] == ["pay_9"]
+    await store.unmatched_movements.add(unmatched_movement(merchant, owner_id="mia-2"))
+    assert [row.psp_id for row in await store.unmatched_movements.list_open("demo")] == ["pay_9"]
     settings_id = merchant.psp_settings_id
     decision = replace(FAILED, transaction_id=None, psp_settings_id=settings_id, psp_id="pay_9")
-    await store.open_decision(replace(decision, kind="acknowledge"))
-    assert await store.resolve_unmatched_movement(settings_id, "pay_9")
-    assert not await store.resolve_unmatched_movement(settings_id, "pay_9")
-    assert await store.list_unmatched_movements() == []
+    await store.decisions.add(replace(decision, kind="acknowledge"))
+    assert await store.unmatched_movements.resolve(settings_id, "pay_9")
+    assert not await store.unmatched_movements.resolve(settings_id, "pay_9")
+    assert await store.unmatched_movements.list_open() == []
     # Its parent is a transaction of the agreement.
-    await store.erase_agreement("demo", "mia")
-    assert [row.reason for row in await store.decisions("demo")] == [None, None]
+    await store.erasure.erase_agreement("demo", "mia")
+    assert [row.reason for row in await store.decisions.list_newest("demo")] == [None, None]

@@ -36,13 +36,13 @@ async def test_no_database_is_unavailable(url: str, cipher: KeyRing) -> None:
         with pytest.raises(StoreUnavailable):
             await store.ping()
         with pytest.raises(StoreUnavailable):
-            await store.add_merchant("demo", "sandbox")
+            await store.merchants.add("demo", "sandbox")
 
 
 async def test_the_message_shows_no_parameter(empty_url: str, cipher: KeyRing) -> None:
     async with Store(empty_url, cipher) as store:
         with pytest.raises(StoreUnavailable) as caught:
-            await store.merchant("secret-name")
+            await store.merchants.get("secret-name")
     assert "secret-name" not in str(caught.value)
 
 
@@ -53,42 +53,42 @@ async def test_a_lock_held_for_too_long_is_unavailable(
     engine = open_engine(sqlite_empty)
     async with Store(sqlite_empty, cipher) as store, engine.execution_options(writes=True).begin():
         with pytest.raises(StoreUnavailable, match="locked"):
-            await store.add_merchant("demo", "sandbox")
+            await store.merchants.add("demo", "sandbox")
     await engine.dispose()
 
 
 async def test_cancelled_callers_leave_nothing_locked(store: Store, merchant: Merchant) -> None:
     for moment in range(8):
         tasks = [
-            asyncio.create_task(store.open_transaction(new_transaction(merchant, f"{moment}-{n}")))
+            asyncio.create_task(store.transactions.add(new_transaction(merchant, f"{moment}-{n}")))
             for n in range(4)
         ]
         await asyncio.sleep(moment / 1000)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    _, created = await store.open_transaction(new_transaction(merchant))
+    _, created = await store.transactions.add(new_transaction(merchant))
     assert created
 
 
 async def test_a_cancelled_caller_does_not_stop_its_write(sqlite_url: str, cipher: KeyRing) -> None:
     engine = open_engine(sqlite_url)
     async with Store(sqlite_url, cipher) as store, engine.execution_options(writes=True).begin():
-        write = asyncio.create_task(store.add_merchant("demo", "sandbox"))
+        write = asyncio.create_task(store.merchants.add("demo", "sandbox"))
         await asyncio.sleep(0.05)
         write.cancel()
         with pytest.raises(asyncio.CancelledError):
             await write
     await engine.dispose()
     async with Store(sqlite_url, cipher) as store:
-        assert await store.merchant("demo") is not None
+        assert await store.merchants.get("demo") is not None
 
 
 async def test_readers_do_not_wait_for_a_writer(url: str, store: Store, merchant: Merchant) -> None:
     engine = open_engine(url)
     async with engine.execution_options(writes=True).begin() as connection:
         await connection.execute(text("UPDATE merchants SET psp = 'changed'"))
-        assert await store.merchant("demo") == merchant
+        assert await store.merchants.get("demo") == merchant
     await engine.dispose()
 
 
@@ -116,16 +116,16 @@ async def test_text_postgresql_cannot_hold_is_no_outage(
     postgres_url: str, cipher: KeyRing, overrides: dict[str, str]
 ) -> None:
     async with Store(postgres_url, cipher) as store:
-        merchant = await store.add_merchant("demo", "sandbox")
+        merchant = await store.merchants.add("demo", "sandbox")
         with pytest.raises(ConstraintViolated):
-            await store.open_transaction(new_transaction(merchant, **overrides))
+            await store.transactions.add(new_transaction(merchant, **overrides))
 
 
 async def test_a_number_postgresql_cannot_hold_is_no_outage(
     postgres_url: str, cipher: KeyRing
 ) -> None:
     async with Store(postgres_url, cipher) as store:
-        merchant = await store.add_merchant("demo", "sandbox")
-        await store.open_transaction(new_transaction(merchant))
+        merchant = await store.merchants.add("demo", "sandbox")
+        await store.transactions.add(new_transaction(merchant))
         with pytest.raises(ConstraintViolated):
-            await store.record(record_update(merchant, version=2**40))
+            await store.transactions.record(record_update(merchant, version=2**40))

@@ -15,9 +15,9 @@ API_KEY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
 
 
 async def _fill(store: Store, merchant: Merchant) -> None:
-    await store.save_settings(merchant.id, {"ApiKey": API_KEY})
+    await store.merchants.save_settings(merchant.id, {"ApiKey": API_KEY})
     for n in ("1", "2"):
-        await store.open_transaction(
+        await store.transactions.add(
             new_transaction(
                 merchant,
                 f"t{n}",
@@ -26,13 +26,13 @@ async def _fill(store: Store, merchant: Merchant) -> None:
                 agreement=NewAgreement(f"a{n}", "Debit"),
             )
         )
-        await store.save_private(merchant.id, f"t{n}", instrument={"IBAN": IBAN})
-        await store.record(
+        await store.transactions.save_private(merchant.id, f"t{n}", instrument={"IBAN": IBAN})
+        await store.transactions.record(
             record_update(
                 merchant, f"t{n}", status="Succeeded", evidence="e", activate_agreement=True
             )
         )
-        await store.store_notification(new_notification(merchant, f"e{n}"))
+        await store.notifications.add(new_notification(merchant, f"e{n}"))
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -43,8 +43,8 @@ async def test_the_database_files_show_no_secret(
     sqlite_url: str, tmp_path: Path, cipher: KeyRing
 ) -> None:
     async with Store(sqlite_url, cipher) as store:
-        merchant = await store.add_merchant("demo", "sandbox")
-        token = await store.issue_token("demo", "billing")
+        merchant = await store.merchants.add("demo", "sandbox")
+        token = await store.api_tokens.issue("demo", "billing")
         await _fill(store, merchant)
         files = _files(tmp_path)
     content = b"".join(files.values())
@@ -76,7 +76,7 @@ async def test_a_blob_of_another_transaction_cannot_be_decrypted(
 ) -> None:
     await _fill(store, merchant)
     await _swap(url, transactions, column, "transaction_id")
-    read = store.psp_call_data if column == "request" else store.transaction
+    read = store.transactions.get_psp_call_data if column == "request" else store.transactions.get
     assert await read("demo", "t2") is not None
     with pytest.raises(DecryptionError):
         await read("demo", "t1")
@@ -91,7 +91,7 @@ async def test_a_blob_of_another_column_cannot_be_decrypted(
         await connection.execute(update(transactions).values(private=transactions.c.request))
     await engine.dispose()
     with pytest.raises(DecryptionError):
-        await store.transaction("demo", "t1")
+        await store.transactions.get("demo", "t1")
 
 
 async def test_an_instrument_of_another_agreement_cannot_be_decrypted(
@@ -100,7 +100,7 @@ async def test_an_instrument_of_another_agreement_cannot_be_decrypted(
     await _fill(store, merchant)
     await _swap(url, agreements, "instrument", "agreement_id")
     with pytest.raises(DecryptionError):
-        await store.agreement("demo", "a1")
+        await store.agreements.get("demo", "a1")
 
 
 @pytest.mark.parametrize("column", ["raw", "headers"])
@@ -109,32 +109,32 @@ async def test_a_body_of_another_notification_cannot_be_decrypted(
 ) -> None:
     await _fill(store, merchant)
     await _swap(url, notifications, column, "id")
-    id, _ = await store.store_notification(new_notification(merchant, "e1"))
+    id, _ = await store.notifications.add(new_notification(merchant, "e1"))
     with pytest.raises(DecryptionError):
-        await store.notification(id)
+        await store.notifications.get(id)
 
 
 async def test_settings_of_another_merchant_cannot_be_decrypted(
     url: str, store: Store, merchant: Merchant
 ) -> None:
-    await store.add_merchant("zeta", "sandbox")
-    await store.save_settings("demo", {"ApiKey": "demo's"})
-    await store.save_settings("zeta", {"ApiKey": "zeta's"})
+    await store.merchants.add("zeta", "sandbox")
+    await store.merchants.save_settings("demo", {"ApiKey": "demo's"})
+    await store.merchants.save_settings("zeta", {"ApiKey": "zeta's"})
     await _swap(url, psp_settings, "sealed_values", "merchant_id")
-    assert await store.settings("zeta") == {"ApiKey": "zeta's"}
+    assert await store.merchants.get_settings("zeta") == {"ApiKey": "zeta's"}
     with pytest.raises(DecryptionError):
-        await store.settings("demo")
+        await store.merchants.get_settings("demo")
 
 
 async def test_the_representation_of_rows_shows_no_secret(store: Store, merchant: Merchant) -> None:
     await _fill(store, merchant)
-    id, _ = await store.store_notification(new_notification(merchant, "e1"))
+    id, _ = await store.notifications.add(new_notification(merchant, "e1"))
     rows = [
         new_transaction(merchant),
         new_notification(merchant),
-        await store.transaction("demo", "t1"),
-        await store.agreement("demo", "a1"),
-        await store.notification(id),
+        await store.transactions.get("demo", "t1"),
+        await store.agreements.get("demo", "a1"),
+        await store.notifications.get(id),
     ]
     assert IBAN not in repr(rows)
     assert "s3cret" not in repr(rows)
@@ -144,11 +144,11 @@ async def test_a_sample_shows_whether_the_keys_decrypt_the_store(
     url: str, store: Store, merchant: Merchant
 ) -> None:
     await _fill(store, merchant)
-    checks = {sample.column: sample for sample in await store.verify_keys(per_column=1)}
+    checks = {sample.column: sample for sample in await store.keys.verify(per_column=1)}
     assert {"data_keys.wrapped", "psp_settings.sealed_values"} <= set(checks)
     assert {(sample.read, sample.unreadable) for sample in checks.values()} == {(1, 0)}
     async with Store(url, KeyRing({"other": bytes(32)})) as other_store:
         unreadable = {
-            sample.column for sample in await other_store.verify_keys() if sample.unreadable
+            sample.column for sample in await other_store.keys.verify() if sample.unreadable
         }
     assert {"data_keys.wrapped", "psp_settings.sealed_values"} <= unreadable

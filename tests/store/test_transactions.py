@@ -21,35 +21,35 @@ from tests.store.builders import IBAN, new_transaction, record_update, stored_re
 
 async def _initial_preauth(store: Store, merchant: Merchant, id: str = "t1") -> None:
     agreement = NewAgreement("a1", "Debit")
-    await store.open_transaction(new_transaction(merchant, id, kind="preauth", agreement=agreement))
+    await store.transactions.add(new_transaction(merchant, id, kind="preauth", agreement=agreement))
 
 
 async def test_ten_concurrent_openings_insert_once(store: Store, merchant: Merchant) -> None:
     new = new_transaction(merchant)
-    opened = await asyncio.gather(*(store.open_transaction(new) for _ in range(10)))
+    opened = await asyncio.gather(*(store.transactions.add(new) for _ in range(10)))
     assert sorted(created for _, created in opened) == [False] * 9 + [True]
     assert all(row == opened[0][0] for row, _ in opened)
 
 
 async def test_an_opened_transaction_reads_back_exactly(store: Store, merchant: Merchant) -> None:
     new = new_transaction(merchant, requested_amount=Decimal("0.10"), related_id="p1")
-    row, created = await store.open_transaction(new)
+    row, created = await store.transactions.add(new)
     assert created
-    assert row == await store.transaction("demo", "t1")
+    assert row == await store.transactions.get("demo", "t1")
     assert (row.version, row.status, row.private, row.evidence) == (0, "Initiated", None, None)
     assert str(row.requested_amount) == "0.10"
     assert row.created_at.utcoffset() == timedelta(0)
     assert abs(datetime.now(UTC) - row.created_at) < timedelta(minutes=1)
     assert await stored_request(store, "demo", "t1") == new.request
-    assert await store.transaction("demo", "t2") is None
+    assert await store.transactions.get("demo", "t2") is None
     with pytest.raises(NotFound):
         await stored_request(store, "demo", "t2")
 
 
 @pytest.mark.parametrize("amount", ["0", "0.1", "1E+3", "12345678901234567890.123456789", "-1.00"])
 async def test_amounts_are_exact(store: Store, merchant: Merchant, amount: str) -> None:
-    await store.open_transaction(new_transaction(merchant, requested_amount=Decimal(amount)))
-    row = await store.transaction("demo", "t1")
+    await store.transactions.add(new_transaction(merchant, requested_amount=Decimal(amount)))
+    row = await store.transactions.get("demo", "t1")
     assert row is not None
     assert format(row.requested_amount, "f") == format(Decimal(amount), "f")
 
@@ -59,22 +59,22 @@ async def test_only_finite_decimals_are_amounts(
     store: Store, merchant: Merchant, amount: Any
 ) -> None:
     with pytest.raises(Exception, match="not a finite Decimal"):
-        await store.open_transaction(new_transaction(merchant, requested_amount=amount))
+        await store.transactions.add(new_transaction(merchant, requested_amount=amount))
 
 
 async def test_another_request_with_the_same_id_gets_the_first(
     store: Store, merchant: Merchant
 ) -> None:
-    first, _ = await store.open_transaction(new_transaction(merchant))
+    first, _ = await store.transactions.add(new_transaction(merchant))
     other = new_transaction(merchant, kind="refund", fingerprint="other", request={})
-    assert await store.open_transaction(other) == (first, False)
+    assert await store.transactions.add(other) == (first, False)
     assert await stored_request(store, "demo", "t1") == {"initialBearer": {"IBAN": IBAN}}
 
 
 async def test_ids_belong_to_their_merchant(store: Store, merchant: Merchant) -> None:
-    other = await store.add_merchant("other", "sandbox")
-    _, first = await store.open_transaction(new_transaction(merchant))
-    _, second = await store.open_transaction(new_transaction(other))
+    other = await store.merchants.add("other", "sandbox")
+    _, first = await store.transactions.add(new_transaction(merchant))
+    _, second = await store.transactions.add(new_transaction(other))
     assert (first, second) == (True, True)
 
 
@@ -83,29 +83,38 @@ async def test_an_unknown_merchant_cannot_open_a_transaction(
 ) -> None:
     new = new_transaction(merchant, merchant_id="unknown")
     with pytest.raises(ConstraintViolated):
-        await store.open_transaction(new)
+        await store.transactions.add(new)
 
 
 async def test_an_initial_preauth_opens_its_agreement_once(
     store: Store, merchant: Merchant
 ) -> None:
     await _initial_preauth(store, merchant)
-    agreement = await store.agreement("demo", "a1")
+    agreement = await store.agreements.get("demo", "a1")
     assert agreement is not None
     assert (agreement.usable, agreement.instrument, agreement.transaction_id) == (False, None, "t1")
     await _initial_preauth(store, merchant, "t2")
-    assert await store.agreement("demo", "a1") == agreement
-    assert await store.agreement("demo", "a2") is None
+    assert await store.agreements.get("demo", "a1") == agreement
+    assert await store.agreements.get("demo", "a2") is None
 
 
 async def test_an_older_version_never_overwrites(store: Store, merchant: Merchant) -> None:
-    await store.open_transaction(new_transaction(merchant))
+    await store.transactions.add(new_transaction(merchant))
     assert (
-        await store.record(record_update(merchant, version=3, psp_transaction_id="pay_1")) is True
+        await store.transactions.record(
+            record_update(merchant, version=3, psp_transaction_id="pay_1")
+        )
+        is True
     )
-    assert await store.record(record_update(merchant, version=2, status="Initiated")) is False
-    assert await store.record(record_update(merchant, version=3, psp_session_id="ses_1")) is True
-    row = await store.transaction("demo", "t1")
+    assert (
+        await store.transactions.record(record_update(merchant, version=2, status="Initiated"))
+        is False
+    )
+    assert (
+        await store.transactions.record(record_update(merchant, version=3, psp_session_id="ses_1"))
+        is True
+    )
+    row = await store.transactions.get("demo", "t1")
     assert row is not None
     assert (row.version, row.status) == (3, "Pending")
     assert (row.psp_transaction_id, row.psp_session_id) == ("pay_1", "ses_1")
@@ -113,24 +122,30 @@ async def test_an_older_version_never_overwrites(store: Store, merchant: Merchan
 
 
 async def test_concurrent_records_end_with_the_newest(store: Store, merchant: Merchant) -> None:
-    await store.open_transaction(new_transaction(merchant))
+    await store.transactions.add(new_transaction(merchant))
     versions = [5, 2, 8, 1, 7, 3, 6, 4]
     await asyncio.gather(
-        *(store.record(record_update(merchant, version=n, snapshot=f'"{n}"')) for n in versions)
+        *(
+            store.transactions.record(record_update(merchant, version=n, snapshot=f'"{n}"'))
+            for n in versions
+        )
     )
-    row = await store.transaction("demo", "t1")
+    row = await store.transactions.get("demo", "t1")
     assert row is not None
     assert (row.version, row.snapshot) == (8, '"8"')
 
 
 @pytest.mark.parametrize("status", FINAL_STATUSES)
 async def test_a_final_status_needs_evidence(store: Store, merchant: Merchant, status: str) -> None:
-    before, _ = await store.open_transaction(new_transaction(merchant))
+    before, _ = await store.transactions.add(new_transaction(merchant))
     with pytest.raises(ConstraintViolated):
-        await store.record(record_update(merchant, status=status))
-    assert await store.transaction("demo", "t1") == before
+        await store.transactions.record(record_update(merchant, status=status))
+    assert await store.transactions.get("demo", "t1") == before
     assert (
-        await store.record(record_update(merchant, status=status, evidence="sync_answer")) is True
+        await store.transactions.record(
+            record_update(merchant, status=status, evidence="sync_answer")
+        )
+        is True
     )
 
 
@@ -138,17 +153,19 @@ async def test_recording_an_unknown_transaction_is_an_error(
     store: Store, merchant: Merchant
 ) -> None:
     with pytest.raises(NotFound):
-        await store.record(record_update(merchant))
+        await store.transactions.record(record_update(merchant))
     with pytest.raises(NotFound):
-        await store.save_private("demo", "t1", redirect={})
+        await store.transactions.save_private("demo", "t1", redirect={})
 
 
 async def test_activation_makes_the_agreement_usable(store: Store, merchant: Merchant) -> None:
     await _initial_preauth(store, merchant)
-    await store.save_private("demo", "t1", instrument={"IBAN": IBAN, "MandateId": "m1"})
+    await store.transactions.save_private(
+        "demo", "t1", instrument={"IBAN": IBAN, "MandateId": "m1"}
+    )
     final = record_update(merchant, status="Succeeded", evidence="sync", activate_agreement=True)
-    assert await store.record(final) is True
-    agreement = await store.agreement("demo", "a1")
+    assert await store.transactions.record(final) is True
+    agreement = await store.agreements.get("demo", "a1")
     assert agreement is not None
     assert agreement.usable
     assert agreement.instrument == {"IBAN": IBAN, "MandateId": "m1"}
@@ -158,40 +175,43 @@ async def test_an_upgrade_without_instrument_keeps_the_agreements_instrument(
     store: Store, merchant: Merchant
 ) -> None:
     await _initial_preauth(store, merchant)
-    await store.save_private("demo", "t1", instrument={"IBAN": IBAN})
+    await store.transactions.save_private("demo", "t1", instrument={"IBAN": IBAN})
     final = record_update(merchant, status="Succeeded", evidence="sync", activate_agreement=True)
-    await store.record(final)
-    await store.open_transaction(new_transaction(merchant, "t2", kind="preauth"))
-    await store.record(
+    await store.transactions.record(final)
+    await store.transactions.add(new_transaction(merchant, "t2", kind="preauth"))
+    await store.transactions.record(
         record_update(merchant, "t2", status="Succeeded", evidence="sync", activate_agreement=True)
     )
-    agreement = await store.agreement("demo", "a1")
+    agreement = await store.agreements.get("demo", "a1")
     assert agreement is not None
     assert (agreement.instrument, agreement.transaction_id) == ({"IBAN": IBAN}, "t2")
 
 
 async def test_an_outdated_record_activates_nothing(store: Store, merchant: Merchant) -> None:
     await _initial_preauth(store, merchant)
-    await store.record(record_update(merchant, version=2))
-    assert await store.record(record_update(merchant, version=1, activate_agreement=True)) is False
-    agreement = await store.agreement("demo", "a1")
+    await store.transactions.record(record_update(merchant, version=2))
+    assert (
+        await store.transactions.record(record_update(merchant, version=1, activate_agreement=True))
+        is False
+    )
+    agreement = await store.agreements.get("demo", "a1")
     assert agreement is not None
     assert not agreement.usable
 
 
 async def test_a_failed_activation_records_nothing(store: Store, merchant: Merchant) -> None:
-    before, _ = await store.open_transaction(new_transaction(merchant, agreement_id="missing"))
+    before, _ = await store.transactions.add(new_transaction(merchant, agreement_id="missing"))
     with pytest.raises(NotFound, match="missing"):
-        await store.record(record_update(merchant, activate_agreement=True))
-    assert await store.transaction("demo", "t1") == before
+        await store.transactions.record(record_update(merchant, activate_agreement=True))
+    assert await store.transactions.get("demo", "t1") == before
 
 
 async def test_private_parts_are_merged(store: Store, merchant: Merchant) -> None:
-    await store.open_transaction(new_transaction(merchant))
-    await store.save_private("demo", "t1", redirect={"url": "https://psp.example/1"})
-    await store.save_private("demo", "t1", instrument={"IBAN": IBAN})
-    await store.save_private("demo", "t1", redirect={"url": "https://psp.example/2"})
-    row = await store.transaction("demo", "t1")
+    await store.transactions.add(new_transaction(merchant))
+    await store.transactions.save_private("demo", "t1", redirect={"url": "https://psp.example/1"})
+    await store.transactions.save_private("demo", "t1", instrument={"IBAN": IBAN})
+    await store.transactions.save_private("demo", "t1", redirect={"url": "https://psp.example/2"})
+    row = await store.transactions.get("demo", "t1")
     assert row is not None
     assert row.private == {
         "instrument": {"IBAN": IBAN},
@@ -201,13 +221,13 @@ async def test_private_parts_are_merged(store: Store, merchant: Merchant) -> Non
 
 async def test_concurrent_private_parts_are_both_kept(store: Store, merchant: Merchant) -> None:
     ids = [f"t{n}" for n in range(8)]
-    await asyncio.gather(*(store.open_transaction(new_transaction(merchant, id)) for id in ids))
+    await asyncio.gather(*(store.transactions.add(new_transaction(merchant, id)) for id in ids))
     for id in ids:
         await asyncio.gather(
-            store.save_private("demo", id, redirect={"url": "https://psp.example"}),
-            store.save_private("demo", id, instrument={"IBAN": IBAN}),
+            store.transactions.save_private("demo", id, redirect={"url": "https://psp.example"}),
+            store.transactions.save_private("demo", id, instrument={"IBAN": IBAN}),
         )
-    rows = await store.list_transactions()
+    rows = await store.transaction_search.list_newest()
     assert [sorted(row.private or {}) for row in rows] == [["instrument", "redirect"]] * len(ids)
 
 
@@ -215,12 +235,12 @@ async def test_a_transaction_is_found_by_reference_then_by_psp_id(
     store: Store, merchant: Merchant
 ) -> None:
     for id, psp_id in [("t1", "pay_1"), ("t2", "pay_2"), ("t3", "pay_2")]:
-        await store.open_transaction(new_transaction(merchant, id))
-        await store.record(record_update(merchant, id, psp_transaction_id=psp_id))
-    await store.record(record_update(merchant, "t1", psp_session_id="ses_1"))
+        await store.transactions.add(new_transaction(merchant, id))
+        await store.transactions.record(record_update(merchant, id, psp_transaction_id=psp_id))
+    await store.transactions.record(record_update(merchant, "t1", psp_session_id="ses_1"))
 
     async def find(reference: str | None, *psp_ids: str, psp: str = "sandbox") -> str | None:
-        row = await store.find_transaction("demo", psp=psp, reference=reference, psp_ids=psp_ids)
+        row = await store.transactions.find("demo", psp=psp, reference=reference, psp_ids=psp_ids)
         return row.transaction_id if row is not None else None
 
     assert await find("t1", "pay_2") == "t1"
@@ -231,19 +251,21 @@ async def test_a_transaction_is_found_by_reference_then_by_psp_id(
     assert await find(None, "unknown") is None
     assert await find("t1", "pay_1", psp="other") is None
     assert (
-        await store.find_transaction("other", psp="sandbox", reference="t1", psp_ids=["pay_1"])
+        await store.transactions.find("other", psp="sandbox", reference="t1", psp_ids=["pay_1"])
     ) is None
 
 
 async def test_transactions_are_listed_newest_first(store: Store, merchant: Merchant) -> None:
-    other = await store.add_merchant("other", "sandbox")
-    await store.open_transaction(new_transaction(merchant, "t1"))
-    await store.open_transaction(new_transaction(merchant, "t2", kind="refund", related_id="t1"))
-    await store.open_transaction(new_transaction(other, "t3"))
-    await store.record(record_update(merchant, "t1"))
+    other = await store.merchants.add("other", "sandbox")
+    await store.transactions.add(new_transaction(merchant, "t1"))
+    await store.transactions.add(new_transaction(merchant, "t2", kind="refund", related_id="t1"))
+    await store.transactions.add(new_transaction(other, "t3"))
+    await store.transactions.record(record_update(merchant, "t1"))
 
     async def ids(**conditions: Any) -> list[str]:
-        return [row.transaction_id for row in await store.list_transactions(**conditions)]
+        return [
+            row.transaction_id for row in await store.transaction_search.list_newest(**conditions)
+        ]
 
     assert await ids() == ["t3", "t2", "t1"]
     assert await ids(limit=1) == ["t3"]
@@ -261,9 +283,9 @@ async def test_two_processes_write_concurrently(
     async with Store(url, cipher) as second:
         await asyncio.gather(
             *(
-                writer.open_transaction(new_transaction(merchant, f"t{n}"))
+                writer.transactions.add(new_transaction(merchant, f"t{n}"))
                 for n in range(30)
                 for writer in (store, second)
             )
         )
-    assert len(await store.list_transactions()) == 30
+    assert len(await store.transaction_search.list_newest()) == 30

@@ -137,20 +137,20 @@ def notification_dropped() -> None:
 @bug
 def older_snapshot_wins() -> None:
     """Let a late write of an older version overwrite a newer one."""
-    from integrator.store.transaction_writes import TransactionWrites
+    from integrator.store.transactions import Transactions
 
-    writes: Any = importlib.import_module("integrator.store.transaction_writes")
+    writes: Any = importlib.import_module("integrator.store.transactions")
 
-    original = TransactionWrites.record
+    original = Transactions.record
     tasks: set[asyncio.Task[None]] = set()
 
     async def overwrite(self: Any, change: Any) -> None:
         await asyncio.sleep(1.5)
-        where = writes._is_transaction(change.merchant_id, change.transaction_id)
+        where = writes.is_transaction(change.merchant_id, change.transaction_id)
         statement = writes.update(writes.transactions).where(where)
         key = (change.merchant_id, change.transaction_id)
         values = writes._change_values(change) | self._encrypt_snapshot(change.snapshot, *key)
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             await connection.execute(statement.values(values))
 
     async def record(self: Any, change: Any) -> bool:
@@ -160,7 +160,7 @@ def older_snapshot_wins() -> None:
             task.add_done_callback(tasks.discard)
         return await original(self, change)
 
-    swap(TransactionWrites, "record", record)
+    swap(Transactions, "record", record)
 
 
 @bug

@@ -11,7 +11,7 @@ from integrator.settings import Settings
 from integrator.store.database import Store
 from integrator.store.errors import StoreError
 from integrator.store.migrate import revisions
-from integrator.store.models import Backlog
+from integrator.store.models import BacklogTotals
 
 LONG_UNDELIVERED = timedelta(hours=1)
 LONG_UNDECIDED = timedelta(days=14)
@@ -35,7 +35,7 @@ async def check_schema(settings: Settings) -> CheckResult:
 
 async def check_encryption(store: Store) -> CheckResult:
     """Check that the keys decrypt a sample of every encrypted column."""
-    samples = await store.verify_keys()
+    samples = await store.keys.verify()
     unreadable = [sample for sample in samples if sample.unreadable]
     if unreadable:
         names = ", ".join(sample.column for sample in unreadable)
@@ -48,12 +48,12 @@ async def check_encryption(store: Store) -> CheckResult:
 async def check_backlog(store: Store) -> list[CheckResult]:
     """Check for what has waited too long or needs an operator."""
     try:
-        return list(_check_backlog(await store.backlog(), datetime.now(UTC)))
+        return list(_check_backlog(await store.backlog.get_totals(), datetime.now(UTC)))
     except StoreError as error:
         return [problem("backlog", f"cannot be read ({type(error).__name__})", "See above.")]
 
 
-def _check_backlog(backlog: Backlog, now: datetime) -> Iterator[CheckResult]:
+def _check_backlog(backlog: BacklogTotals, now: datetime) -> Iterator[CheckResult]:
     yield _check_undelivered(backlog)
     since = backlog.delivering_since
     if since is not None and since < now - LONG_UNDELIVERED:
@@ -81,7 +81,7 @@ def _check_backlog(backlog: Backlog, now: datetime) -> Iterator[CheckResult]:
         yield ok("attention", "nothing needs attention")
 
 
-def _check_undelivered(backlog: Backlog) -> CheckResult:
+def _check_undelivered(backlog: BacklogTotals) -> CheckResult:
     if not backlog.undelivered:
         return ok("webhooks", f"none was given up, {backlog.delivering} are on their way")
     since = format_minute(backlog.undelivered_since)

@@ -26,7 +26,7 @@ def check_adapters() -> CheckResult:
 
 async def check_merchants(store: Store) -> AsyncIterator[CheckResult]:
     """Check that each merchant's PSP settings are complete."""
-    all_merchants = await store.merchants()
+    all_merchants = await store.merchants.list_all()
     if not all_merchants:
         yield warning("merchants", "none exists", "Add one: `integrator merchant add`.")
     for merchant in all_merchants:
@@ -39,7 +39,7 @@ async def _check_merchant(store: Store, merchant: Merchant) -> CheckResult:
         adapter = registry.get_adapter(merchant.psp)
     except registry.UnknownPsp as error:
         return problem(name, str(error), "Install the adapter's package.")
-    values = await store.settings(merchant.id)
+    values = await store.merchants.get_settings(merchant.id)
     if values is None:
         text = f"has no settings for {merchant.psp} yet"
         return warning(name, text, "Fill in the PSP's settings in Billwerk+.")

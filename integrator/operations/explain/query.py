@@ -67,10 +67,10 @@ async def explain(
     key = (row.merchant_id, row.transaction_id)
     queried, deliveries, notifications, decisions, related = await asyncio.gather(
         _query_workflow(transaction_client, row),
-        store.deliveries(*key),
-        store.notification_summaries(*key),
-        store.decisions(*key),
-        store.related(row),
+        store.deliveries.list_by_transaction(*key),
+        store.notifications.list_summaries(*key),
+        store.decisions.list_newest(*key),
+        store.transaction_search.list_related(row),
     )
     source, state, delivery = queried
     if state is None or state.version < row.version:

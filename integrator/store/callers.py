@@ -5,11 +5,13 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, RowMapping, Select, and_, bindparam, select
 
-from integrator.store.api_tokens import VALID_TOKEN, ApiTokens, matches_hash, token_parameters
+from integrator.store.api_tokens import VALID_TOKEN, matches_hash, token_parameters
 from integrator.store.data_keys import KEY_COLUMNS, data_key_join
 from integrator.store.merchants import merchant_from_row
 from integrator.store.models import Caller, RequestedTransaction
-from integrator.store.oauth_clients import CLIENT_ID, VALID_CLIENT, OAuthClients
+from integrator.store.oauth_clients import CLIENT_ID, VALID_CLIENT
+from integrator.store.repository import Repository
+from integrator.store.session import Session
 from integrator.store.tables import (
     agreements,
     api_tokens,
@@ -18,7 +20,7 @@ from integrator.store.tables import (
     oauth_clients,
     transactions,
 )
-from integrator.store.transaction_reads import AGREEMENT_JOIN, COLUMNS, TransactionReads
+from integrator.store.transaction_decoder import AGREEMENT_JOIN, COLUMNS, TransactionDecoder
 
 _MERCHANT_PREFIX = "caller_"
 """Prefix of the merchant's columns, because a transaction has some of the same names."""
@@ -31,20 +33,24 @@ _REQUESTED_TRANSACTION = and_(
 )
 
 
-class CredentialLookup(TransactionReads, ApiTokens, OAuthClients):
+class Callers(Repository):
     """Merchants by their credentials; None when these are unknown, revoked or expired.
 
     With `transaction_id` the result includes the merchant's transaction of that id.
     """
 
-    async def caller_by_token(self, token: str, transaction_id: str | None = None) -> Caller | None:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._decoder = TransactionDecoder(session)
+
+    async def find_by_token(self, token: str, transaction_id: str | None = None) -> Caller | None:
         """Return the caller of a bearer token."""
         row = await self._find_row(_BY_TOKEN, token_parameters(token), transaction_id)
         if row is None or not matches_hash(row["secret"], token):
             return None
         return self._caller(row)
 
-    async def caller_by_client(
+    async def find_by_client(
         self, client_id: str, transaction_id: str | None = None
     ) -> Caller | None:
         """Return the caller of an OAuth client."""
@@ -62,7 +68,7 @@ class CredentialLookup(TransactionReads, ApiTokens, OAuthClients):
         if transaction_id is not None:
             statement = with_transaction
             parameters["requested_id"] = transaction_id
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             result = await connection.execute(statement, parameters)
             return result.mappings().one_or_none()
 
@@ -80,7 +86,7 @@ class CredentialLookup(TransactionReads, ApiTokens, OAuthClients):
     def _requested_transaction(self, row: dict[str, Any]) -> RequestedTransaction | None:
         if row.get("transaction_id") is None:
             return None
-        return RequestedTransaction(self._transaction_row(row), self._decrypt_instrument(row))
+        return RequestedTransaction(self._decoder.transaction(row), self._decoder.instrument(row))
 
 
 def _statements(secret: Column[str], valid: ColumnElement[bool]) -> _Statements:

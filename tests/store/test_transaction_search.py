@@ -18,18 +18,18 @@ async def transactions(store: Store, merchant: Merchant) -> None:
     """Store a preauth, its capture and a refund of that, a payment of another agreement, and a
     payment of another merchant with the same id.
     """
-    await store.open_transaction(
+    await store.transactions.add(
         new_transaction(merchant, "p1", kind="preauth", external_id="x-p1")
     )
-    await store.open_transaction(new_transaction(merchant, "c1", related_id="p1"))
-    await store.open_transaction(
+    await store.transactions.add(new_transaction(merchant, "c1", related_id="p1"))
+    await store.transactions.add(
         new_transaction(merchant, "r1", kind="refund", related_id="c1", agreement_id=None)
     )
-    await store.open_transaction(new_transaction(merchant, "d1", agreement_id="a2"))
-    other = await store.add_merchant("zeta", "sandbox")
-    await store.open_transaction(new_transaction(other, "d1"))
-    await store.record(record_update(merchant, "p1", psp_session_id="cs_1"))
-    await store.record(
+    await store.transactions.add(new_transaction(merchant, "d1", agreement_id="a2"))
+    other = await store.merchants.add("zeta", "sandbox")
+    await store.transactions.add(new_transaction(other, "d1"))
+    await store.transactions.record(record_update(merchant, "p1", psp_session_id="cs_1"))
+    await store.transactions.record(
         record_update(merchant, "c1", psp_transaction_id="pay_1", needs_attention=True)
     )
 
@@ -53,9 +53,11 @@ def ids(rows: list[TransactionSummary]) -> list[str]:
 async def test_a_transaction_is_found_by_every_id(
     store: Store, name: str, expected: list[str]
 ) -> None:
-    rows = await store.find_by_any_id(name)
+    rows = await store.transaction_search.list_by_any_id(name)
     assert sorted(f"{row.merchant_id}/{row.transaction_id}" for row in rows) == expected
-    assert {row.merchant_id for row in await store.find_by_any_id(name, "zeta")} <= {"zeta"}
+    assert {
+        row.merchant_id for row in await store.transaction_search.list_by_any_id(name, "zeta")
+    } <= {"zeta"}
 
 
 @pytest.mark.usefixtures("transactions")
@@ -77,18 +79,22 @@ async def test_a_transaction_is_found_by_every_id(
 async def test_a_list_matches_all_conditions(
     store: Store, criteria: TransactionFilter, expected: list[str]
 ) -> None:
-    rows = await store.search(criteria)
+    rows = await store.transaction_search.list_summaries(criteria)
     assert ids(rows) == expected
-    assert await store.count(criteria) == len(expected)
+    assert await store.transaction_search.count(criteria) == len(expected)
 
 
 @pytest.mark.usefixtures("transactions")
 @pytest.mark.parametrize("oldest_first", [False, True])
 async def test_pages_join_without_gaps(store: Store, *, oldest_first: bool) -> None:
-    whole = ids(await store.search(TransactionFilter(), oldest_first=oldest_first))
+    whole = ids(
+        await store.transaction_search.list_summaries(
+            TransactionFilter(), oldest_first=oldest_first
+        )
+    )
     pages: list[str] = []
     cursor = None
-    while page := await store.search(
+    while page := await store.transaction_search.list_summaries(
         TransactionFilter(), after=cursor, limit=2, oldest_first=oldest_first
     ):
         pages += ids(page)
@@ -111,17 +117,17 @@ async def test_pages_join_without_gaps(store: Store, *, oldest_first: bool) -> N
 async def test_related_transactions_are_found_from_each_of_them(
     store: Store, id: str, expected: list[str]
 ) -> None:
-    (row,) = await store.find_by_any_id(id, "demo")
-    assert ids(await store.related(row)) == expected
+    (row,) = await store.transaction_search.list_by_any_id(id, "demo")
+    assert ids(await store.transaction_search.list_related(row)) == expected
 
 
 @pytest.mark.usefixtures("transactions")
 async def test_notifications_are_listed_without_their_content(
     store: Store, merchant: Merchant
 ) -> None:
-    await store.store_notification(new_notification(merchant, "e1", transaction_id="c1"))
-    await store.store_notification(new_notification(merchant, "e2", transaction_id="d1"))
-    (notification,) = await store.notification_summaries("demo", "c1")
+    await store.notifications.add(new_notification(merchant, "e1", transaction_id="c1"))
+    await store.notifications.add(new_notification(merchant, "e2", transaction_id="d1"))
+    (notification,) = await store.notifications.list_summaries("demo", "c1")
     assert (notification.event_id, notification.state, notification.source) == (
         "e1",
         "stored",
@@ -131,31 +137,33 @@ async def test_notifications_are_listed_without_their_content(
 
 @pytest.mark.usefixtures("transactions")
 async def test_the_backlog_counts_open_items(store: Store) -> None:
-    backlog = await store.backlog("demo")
+    backlog = await store.backlog.get_totals("demo")
     assert (backlog.undecided, backlog.attention) == (4, 1)
-    (oldest,) = await store.find_by_any_id("p1")
+    (oldest,) = await store.transaction_search.list_by_any_id("p1")
     assert backlog.undecided_since == oldest.created_at
     assert (backlog.strays, backlog.strays_since) == (0, None)
-    assert (await store.backlog()).undecided == 5
+    assert (await store.backlog.get_totals()).undecided == 5
 
 
 @pytest.mark.usefixtures("transactions")
 async def test_the_attention_mark_is_corrected_unless_a_newer_state_exists(
     store: Store, merchant: Merchant
 ) -> None:
-    (row,) = await store.needing_attention("demo")
+    (row,) = await store.transaction_search.list_needing_attention("demo")
     assert row.transaction_id == "c1"
-    await store.set_attention(row, needed=False)
-    assert await store.needing_attention() == []
-    await store.record(record_update(merchant, "c1", version=2, needs_attention=True))
-    await store.set_attention(row, needed=False)
-    assert [row.transaction_id for row in await store.needing_attention()] == ["c1"]
+    await store.transactions.set_attention(row, needed=False)
+    assert await store.transaction_search.list_needing_attention() == []
+    await store.transactions.record(record_update(merchant, "c1", version=2, needs_attention=True))
+    await store.transactions.set_attention(row, needed=False)
+    assert [
+        row.transaction_id for row in await store.transaction_search.list_needing_attention()
+    ] == ["c1"]
 
 
 @pytest.mark.usefixtures("transactions")
 async def test_all_transactions_are_read_page_by_page(store: Store) -> None:
-    first = await store.page(None, limit=3)
-    rest = await store.page(first[-1].cursor, limit=3)
+    first = await store.transaction_search.list_page(None, limit=3)
+    rest = await store.transaction_search.list_page(first[-1].cursor, limit=3)
     assert [row.transaction_id for row in (*first, *rest)] == ["p1", "c1", "r1", "d1", "d1"]
     assert all(row.requested_amount == Decimal("10.50") for row in first)
 
@@ -165,15 +173,15 @@ async def test_queries_use_the_partial_indexes(sqlite_url: str, cipher: KeyRing)
     statements: list[tuple[str, Any]] = []
     async with Store(sqlite_url, cipher) as store:
         event.listen(
-            store._engine.sync_engine,  # the only place that sees all statements
+            store._session._engine.sync_engine,  # the only place that sees all statements
             "before_cursor_execute",
             lambda connection, cursor, statement, parameters, context, many: statements.append(
                 (statement, parameters)
             ),
         )
-        await store.backlog()
-        await store.needing_attention()
-        await store.search(TransactionFilter(webhook="undelivered"))
+        await store.backlog.get_totals()
+        await store.transaction_search.list_needing_attention()
+        await store.transaction_search.list_summaries(TransactionFilter(webhook="undelivered"))
     plans = []
     async with write_connection(sqlite_url) as connection:
         for statement, parameters in statements:

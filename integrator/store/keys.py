@@ -1,4 +1,4 @@
-"""Usage of the key ring's keys, and re-encryption of all blobs with the active key."""
+"""Keys of the key ring: their usage, a check that they decrypt, and re-encryption of all blobs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -9,10 +9,11 @@ from sqlalchemy import Column, ColumnElement, Row, Table, and_, func, or_, selec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.crypto.data_keys import VERSION as DATA_KEY_VERSION
+from integrator.crypto.data_keys import is_encrypted_by_data_key
 from integrator.crypto.keys import DecryptionError, blob_header, blob_key_id
 from integrator.store.column_encryption import ERASED
-from integrator.store.models import KeyUsage, ReencryptedBatch
-from integrator.store.session import Session, shielded_write
+from integrator.store.models import KeyCheck, KeyUsage, ReencryptedBatch
+from integrator.store.repository import Repository, shielded_write
 from integrator.store.tables import (
     agreements,
     data_keys,
@@ -73,16 +74,34 @@ ENCRYPTED_COLUMNS = [
 """All encrypted columns."""
 
 
-class Rotation(Session):
-    """Long-running operations that do not block concurrent readers and writers."""
+class Keys(Repository):
+    """Operations on all encrypted columns that do not block concurrent readers and writers."""
 
-    async def key_usage(self) -> list[KeyUsage]:
+    async def list_usage(self) -> list[KeyUsage]:
         """Return the number of blobs of each key, per column."""
         return [await self._column_usage(column) for column in ENCRYPTED_COLUMNS]
 
-    async def stale_blobs(self) -> int:
+    async def count_stale_blobs(self) -> int:
         """Count the blobs that the key ring encrypted with another key than the active one."""
         return sum([await self._count_stale(column) for column in ENCRYPTED_COLUMNS])
+
+    async def verify(self, per_column: int = 5) -> list[KeyCheck]:
+        """Decrypt a sample of each column that is not empty; `unreadable` counts the failures."""
+        checks = []
+        for column in ENCRYPTED_COLUMNS:
+            statement = (
+                select(*column.identity, column.column)
+                .where(column.column.is_not(None), column.column != ERASED)
+                .limit(per_column)
+            )
+            async with self._session.read_connection() as connection:
+                rows = (await connection.execute(statement)).all()
+            unreadable = [
+                row for row in rows if not self._can_decrypt(column.context(row[:-1]), row)
+            ]
+            if rows:
+                checks.append(KeyCheck(column.name, len(rows), len(unreadable)))
+        return checks
 
     async def reencrypt(self) -> AsyncIterator[ReencryptedBatch]:
         """Re-encrypt the blobs of other keys of the ring with the active key, in batches.
@@ -102,6 +121,17 @@ class Rotation(Session):
                 return
             await asyncio.sleep(_PASS_PAUSE_S)
 
+    def _can_decrypt(self, context: tuple[str | int, ...], row: Sequence[Any]) -> bool:
+        blob: bytes = row[-1]
+        if is_encrypted_by_data_key(blob):
+            # Its key is a blob of `data_keys.wrapped`, which is sampled, too.
+            return True
+        try:
+            self._cipher.decrypt(blob, *context)
+        except DecryptionError:
+            return False
+        return True
+
     async def _reencrypt_column(self, column: _EncryptedColumn) -> AsyncIterator[ReencryptedBatch]:
         last: Sequence[Any] | None = None
         # Only the rows that exist now: others may add more, and faster than we are.
@@ -119,7 +149,7 @@ class Rotation(Session):
 
     async def _count_stale(self, column: _EncryptedColumn) -> int:
         statement = select(func.count()).where(self._is_stale(column.column))
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             return (await connection.execute(statement)).scalar_one()
 
     async def _stale_rows(
@@ -134,7 +164,7 @@ class Rotation(Session):
         )
         if after is not None:
             statement = statement.where(tuple_(*column.identity) > tuple_(*after))
-        async with self._read_connection() as connection:
+        async with self._session.read_connection() as connection:
             return list(await connection.execute(statement))
 
     @shielded_write
@@ -152,7 +182,7 @@ class Rotation(Session):
             .with_for_update(key_share=True, skip_locked=True)
         )
         unreadable = 0
-        async with self._write_transaction() as connection:
+        async with self._session.write_transaction() as connection:
             locked = list(await connection.execute(statement))
             for *identity, blob in locked:
                 context = column.context(identity)
@@ -167,8 +197,8 @@ class Rotation(Session):
         return len(locked) - unreadable, unreadable
 
     async def _column_usage(self, column: _EncryptedColumn) -> KeyUsage:
-        ids = list(self._key_ids)
-        async with self._read_connection() as connection:
+        ids = list(self._session.key_ids)
+        async with self._session.read_connection() as connection:
             while (
                 other := await connection.scalar(_blob_of_other_key(column.column, ids))
             ) is not None:
@@ -187,7 +217,8 @@ class Rotation(Session):
 
     def _is_stale(self, column: Column[Any]) -> ColumnElement[bool]:
         return and_(
-            _is_encrypted_by_key_ring(column), ~_starts_with(column, blob_header(self._key_ids[0]))
+            _is_encrypted_by_key_ring(column),
+            ~_starts_with(column, blob_header(self._session.key_ids[0])),
         )
 
 

@@ -1,0 +1,385 @@
+"""Transactions: inserted once, then read by their ids, and updated."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, and_, bindparam, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from integrator.store.agreements import Agreements
+from integrator.store.column_encryption import ERASED, ColumnCipher
+from integrator.store.data_keys import KEY_COLUMNS, DataKeys
+from integrator.store.errors import Erased
+from integrator.store.merchants import Merchants
+from integrator.store.models import (
+    NewTransaction,
+    PspCallData,
+    RecordUpdate,
+    RequestLookup,
+    TransactionRow,
+)
+from integrator.store.repository import Repository, shielded_write
+from integrator.store.session import Session
+from integrator.store.tables import agreements, transactions
+from integrator.store.transaction_decoder import (
+    AGREEMENT_JOIN,
+    BY_KEY,
+    COLUMNS,
+    NEWEST_FIRST,
+    SELECT_TRANSACTION,
+    WITH_DATA_KEY,
+    TransactionDecoder,
+    column_context,
+    is_transaction,
+    key_parameters,
+    transaction_not_found,
+)
+
+# Built once: building a statement and finding its compiled form costs as much as running it.
+_SELECT_BY_KEY = SELECT_TRANSACTION.where(BY_KEY)
+_SELECT_WITH_REQUEST = (
+    select(*COLUMNS, transactions.c.request, agreements.c.instrument, *KEY_COLUMNS)
+    .select_from(WITH_DATA_KEY.outerjoin(agreements, AGREEMENT_JOIN))
+    .where(BY_KEY)
+)
+_SELECT_WEBHOOK_TARGET = (
+    select(
+        *(transactions.c.merchant_id, transactions.c.transaction_id),
+        *(transactions.c.agreement_id, transactions.c.request, transactions.c.webhook_target),
+        *KEY_COLUMNS,
+    )
+    .select_from(WITH_DATA_KEY)
+    .where(BY_KEY)
+)
+_MARK_RESPONDED = update(transactions).where(BY_KEY).values(told_at=bindparam("at"))
+_RECORD = (
+    update(transactions)
+    .where(BY_KEY, transactions.c.version <= bindparam("new_version"))
+    .values(
+        {
+            column: bindparam(f"new_{column}")
+            for column in (
+                *("status", "version", "evidence", "needs_attention", "updated_at"),
+                *("snapshot", "sealed_snapshot"),
+            )
+        }
+        | {
+            # A PSP id of None keeps the stored one.
+            column: func.coalesce(bindparam(f"new_{column}", type_=String), transactions.c[column])
+            for column in ("psp_transaction_id", "psp_session_id")
+        }
+    )
+    .returning(transactions.c.agreement_id, transactions.c.role, transactions.c.private)
+)
+
+
+class Transactions(Repository):
+    """One row per (merchant, transaction id), never deleted."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._agreements = Agreements(session)
+        self._data_keys = DataKeys(session)
+        self._decoder = TransactionDecoder(session)
+        self._merchants = Merchants(session)
+        self._insert_statement = session.insert(transactions).on_conflict_do_nothing()
+
+    async def get(self, merchant_id: str, transaction_id: str) -> TransactionRow | None:
+        """Return a transaction."""
+        async with self._session.read_connection() as connection:
+            return await self._read(connection, merchant_id, transaction_id)
+
+    async def get_webhook_target(self, merchant_id: str, transaction_id: str) -> str:
+        """Return the request's `webhookTarget`, which is kept after an erasure.
+
+        Raises `NotFound`, and `Erased` for an erased row of an earlier version, which stored the
+        target in the request only.
+        """
+        async with self._session.read_connection() as connection:
+            result = await connection.execute(
+                _SELECT_WEBHOOK_TARGET, key_parameters(merchant_id, transaction_id)
+            )
+            row = result.mappings().one_or_none()
+        if row is None:
+            raise transaction_not_found(merchant_id, transaction_id)
+        if row["webhook_target"] is not None:
+            context = column_context("webhook_target", merchant_id, transaction_id)
+            return self._cipher.decrypt(row["webhook_target"], *context).decode()
+        request = self._decoder.request(row)
+        if request is None:
+            raise Erased(f"the request of {transaction_id} was erased")
+        target: str = request["webhookTarget"]
+        return target
+
+    async def find(
+        self, merchant_id: str, *, psp: str, reference: str | None, psp_ids: Sequence[str]
+    ) -> TransactionRow | None:
+        """Find the transaction of a PSP's object: by our own id first, then by the PSP's ids.
+
+        Returns the newest of several with one of the PSP's ids (transaction or session).
+        """
+        of_merchant = and_(transactions.c.merchant_id == merchant_id, transactions.c.psp == psp)
+        if reference is not None:
+            transaction = await self._first(of_merchant, transactions.c.transaction_id == reference)
+            if transaction is not None:
+                return transaction
+        if not psp_ids:
+            return None
+        return await self._first(
+            of_merchant,
+            or_(
+                transactions.c.psp_transaction_id.in_(psp_ids),
+                transactions.c.psp_session_id.in_(psp_ids),
+            ),
+        )
+
+    async def look_up_request(
+        self, merchant_id: str, transaction_id: str, agreement_id: str | None
+    ) -> RequestLookup:
+        """Return the data to validate a request; for a repeated one its transaction alone."""
+        async with self._session.read_connection() as connection:
+            row = await self._read(connection, merchant_id, transaction_id)
+            if row is not None:
+                return RequestLookup(row)
+            agreement = None
+            if agreement_id is not None:
+                agreement = await self._agreements.read(connection, merchant_id, agreement_id)
+            return RequestLookup(
+                None, await self._merchants.read_settings(connection, merchant_id), agreement
+            )
+
+    async def get_psp_call_data(self, merchant_id: str, transaction_id: str) -> PspCallData:
+        """Return the data of a PSP call; raises `NotFound`."""
+        key = key_parameters(merchant_id, transaction_id)
+        async with self._session.read_connection() as connection:
+            row = (await connection.execute(_SELECT_WITH_REQUEST, key)).mappings().one_or_none()
+            if row is None:
+                raise transaction_not_found(merchant_id, transaction_id)
+            transaction = self._decoder.transaction(row)
+            settings = await self._merchants.read_settings(
+                connection, merchant_id, transaction.created_at
+            )
+        return PspCallData(
+            transaction, self._decoder.request(row), settings, self._decoder.instrument(row)
+        )
+
+    @shielded_write
+    async def add(self, new: NewTransaction) -> tuple[TransactionRow, bool]:
+        """Insert the transaction with version 0, or return the existing one.
+
+        The flag says whether this call inserted it: of concurrent callers exactly one does. An
+        existing row is returned unchanged; the caller compares its kind and fingerprint.
+        `new.agreement` is inserted too, not yet usable, unless it exists.
+
+        Raises `Erased` for an agreement whose data was erased, except for a refund: that is
+        inserted, with the webhook target as the only stored part of its request.
+        """
+        key = (new.merchant_id, new.transaction_id)
+        values: dict[str, Any] = {}
+        async with self._session.write_transaction() as connection:
+            agreement_id = await _agreement_id(connection, new)
+            cipher = await self._data_keys.cipher_for_agreement(
+                connection, new.merchant_id, agreement_id
+            )
+            created = False
+            if cipher is not None or new.kind == "refund":
+                values = self._new_row(new, agreement_id, cipher)
+                created = (await connection.execute(self._insert_statement, values)).rowcount == 1
+            if created and new.agreement is not None:
+                await self._agreements.insert(connection, new)
+            if created:
+                return _inserted_row(new, values, erased=cipher is None), True
+            row = await self._read(connection, *key)
+        if row is None:
+            raise Erased(f"the data of agreement {agreement_id} was erased")
+        return row, False
+
+    @shielded_write
+    async def mark_responded(self, *keys: tuple[str, str]) -> None:
+        """Record that the callers got a response, or were promised a change notification.
+
+        `keys`: merchant and transaction id of each transaction.
+        """
+        at = _now()
+        async with self._session.write_transaction() as connection:
+            await connection.execute(
+                _MARK_RESPONDED, [key_parameters(*key) | {"at": at} for key in keys]
+            )
+
+    @shielded_write
+    async def record(self, change: RecordUpdate) -> bool:
+        """Write a transaction's state unless a newer version is stored; return whether it was.
+
+        The same version is written again, so a repetition is harmless. `activate_agreement` makes
+        the transaction's agreement usable in the same database transaction, with the transaction's
+        instrument if it has one, but not after an erasure of its data. Raises `NotFound` for an
+        unknown transaction or agreement, and `ConstraintViolated` for a final status without
+        evidence.
+        """
+        key = (change.merchant_id, change.transaction_id)
+        changes = _change_values(change) | self._encrypt_snapshot(change.snapshot, *key)
+        values = {f"new_{column}": value for column, value in changes.items()}
+        async with self._session.write_transaction() as connection:
+            result = await connection.execute(_RECORD, key_parameters(*key) | values)
+            row = result.mappings().one_or_none()
+            if row is None:
+                await _require_transaction(connection, *key)
+                return False
+            if change.activate_agreement:
+                await self._agreements.activate(connection, change, row)
+        return True
+
+    @shielded_write
+    async def save_private(
+        self,
+        merchant_id: str,
+        transaction_id: str,
+        *,
+        instrument: Mapping[str, Any] | None = None,
+        redirect: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Replace the given parts of the transaction's private data; None leaves a part as it is.
+
+        Stores nothing once the data of its agreement was erased. Raises `NotFound`.
+        """
+        context = column_context("private", merchant_id, transaction_id)
+        parts = {"instrument": instrument, "redirect": redirect}
+        async with self._session.write_transaction() as connection:
+            # Locked, so that on PostgreSQL concurrent writers do not overwrite each other's part.
+            current = select(transactions.c.agreement_id, transactions.c.private).where(
+                is_transaction(merchant_id, transaction_id)
+            )
+            row = (await connection.execute(current.with_for_update())).one_or_none()
+            if row is None:
+                raise transaction_not_found(merchant_id, transaction_id)
+            cipher = await self._data_keys.cipher_for_agreement(
+                connection, merchant_id, row.agreement_id
+            )
+            if cipher is None:
+                return
+            private = cipher.decrypt_json(row.private, *context) if row.private else {}
+            private |= {part: dict(value) for part, value in parts.items() if value is not None}
+            await connection.execute(
+                update(transactions)
+                .where(is_transaction(merchant_id, transaction_id))
+                .values(private=cipher.encrypt_json(private, *context), updated_at=_now())
+            )
+
+    @shielded_write
+    async def mark_checked(self, merchant_id: str, transaction_ids: Collection[str]) -> None:
+        """Record that these transactions were compared with the PSP now."""
+        statement = (
+            update(transactions)
+            .where(
+                transactions.c.merchant_id == merchant_id,
+                transactions.c.transaction_id.in_(transaction_ids),
+            )
+            .values(checked_at=_now())
+        )
+        async with self._session.write_transaction() as connection:
+            await connection.execute(statement)
+
+    @shielded_write
+    async def set_attention(self, row: TransactionRow, *, needed: bool) -> None:
+        """Correct the attention mark of a transaction, unless a newer state was recorded."""
+        statement = (
+            update(transactions)
+            .where(
+                is_transaction(row.merchant_id, row.transaction_id),
+                transactions.c.version == row.version,
+            )
+            .values(needs_attention=needed)
+        )
+        async with self._session.write_transaction() as connection:
+            await connection.execute(statement)
+
+    async def _read(
+        self, connection: AsyncConnection, merchant_id: str, transaction_id: str
+    ) -> TransactionRow | None:
+        key = key_parameters(merchant_id, transaction_id)
+        row = (await connection.execute(_SELECT_BY_KEY, key)).mappings().one_or_none()
+        return self._decoder.transaction(row) if row is not None else None
+
+    async def _first(self, *conditions: ColumnElement[bool]) -> TransactionRow | None:
+        statement = SELECT_TRANSACTION.where(*conditions).order_by(*NEWEST_FIRST).limit(1)
+        async with self._session.read_connection() as connection:
+            row = (await connection.execute(statement)).mappings().one_or_none()
+        return self._decoder.transaction(row) if row is not None else None
+
+    def _encrypt_snapshot(self, snapshot: str, *key: str) -> dict[str, Any]:
+        encrypted = self._cipher.encrypt(
+            snapshot.encode(), *column_context("sealed_snapshot", *key)
+        )
+        return {"snapshot": "", "sealed_snapshot": encrypted}
+
+    def _new_row(
+        self, new: NewTransaction, agreement_id: str | None, cipher: ColumnCipher | None
+    ) -> dict[str, Any]:
+        key = (new.merchant_id, new.transaction_id)
+        now = _now()
+        target = new.request.get("webhookTarget")
+        fields = {key: value for key, value in vars(new).items() if key != "agreement"}
+        return fields | {
+            "agreement_id": agreement_id,
+            "request": (
+                cipher.encrypt_json(new.request, *column_context("request", *key))
+                if cipher
+                else ERASED
+            ),
+            "webhook_target": (
+                self._cipher.encrypt(target.encode(), *column_context("webhook_target", *key))
+                if target is not None
+                else None
+            ),
+            **self._encrypt_snapshot(new.snapshot, *key),
+            "version": 0,
+            "needs_attention": False,
+            "created_at": now,
+            "updated_at": now,
+            "checked_at": now,
+        }
+
+
+def _change_values(change: RecordUpdate) -> dict[str, Any]:
+    return {
+        "status": change.status,
+        "version": change.version,
+        "evidence": change.evidence,
+        "needs_attention": change.needs_attention,
+        "updated_at": _now(),
+        "psp_transaction_id": change.psp_transaction_id,
+        "psp_session_id": change.psp_session_id,
+    }
+
+
+async def _agreement_id(connection: AsyncConnection, new: NewTransaction) -> str | None:
+    if new.agreement_id is not None or new.related_id is None:
+        return new.agreement_id
+    related = select(transactions.c.agreement_id).where(
+        is_transaction(new.merchant_id, new.related_id)
+    )
+    agreement_id: str | None = await connection.scalar(related)
+    return agreement_id
+
+
+async def _require_transaction(
+    connection: AsyncConnection, merchant_id: str, transaction_id: str
+) -> None:
+    version = select(transactions.c.version).where(is_transaction(merchant_id, transaction_id))
+    if await connection.scalar(version) is None:
+        raise transaction_not_found(merchant_id, transaction_id)
+
+
+def _inserted_row(
+    new: NewTransaction, values: Mapping[str, Any], *, erased: bool
+) -> TransactionRow:
+    """Return the row that was just inserted."""
+    fields: dict[str, Any] = {
+        name: values.get(name) for name in TransactionRow.__dataclass_fields__
+    }
+    return TransactionRow(**fields | {"snapshot": new.snapshot, "erased": erased})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
