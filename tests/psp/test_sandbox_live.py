@@ -16,14 +16,11 @@ from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.errors import (
-    CredentialsRejected,
     OutcomeUnknown,
     PspTimeout,
     PspUnavailable,
     RateLimited,
 )
-from integrator.psp.sandbox import SandboxAdapter
-from integrator.psp.sandbox.config import SandboxConfig
 from integrator.psp.types import (
     Approved,
     Charge,
@@ -36,7 +33,7 @@ from integrator.psp.types import (
     RedirectRequired,
 )
 from tests.psp import builders
-from tests.psp.builders import GOOD_IBAN, lookup, settings
+from tests.psp.builders import GOOD_IBAN, lookup
 from tests.psp.conftest import SETTLE_SECONDS, Merchant
 
 TIMEOUT_SECONDS = 8.0
@@ -135,27 +132,17 @@ class TestCheckout:
         outcome = assert_approved(await merchant.connection.fetch_authorization(lookup(reference)))
         assert (outcome.psp_id, outcome.facts) == (None, ())
         assert outcome.instrument is not None
-        payment = builders.charge("9.90", instrument=outcome.instrument)
-        assert fact_amounts(await merchant.connection.charge(payment)) == [
-            (FactKind.PAID, Decimal("9.90"))
-        ]
 
-    @pytest.mark.parametrize(
-        ("number", "code"),
-        [
-            ("4000000000000002", Code.Rejected),
-            ("4000000000009995", Code.InsufficientBalance),
-            ("4000000000000069", Code.BearerExpired),
-        ],
-    )
-    async def test_a_declined_card(self, merchant: Merchant, number: str, code: Code) -> None:
+    async def test_a_declined_checkout_is_found_by_reference(self, merchant: Merchant) -> None:
         reference, opened = await self.open(merchant)
-        await merchant.visit_page(opened.url or "", number)
+        await merchant.visit_page(opened.url or "", "4000000000000002")
         outcome = assert_declined(await merchant.connection.fetch_authorization(lookup(reference)))
-        assert (outcome.code, outcome.status) == (code, Status.Failed)
+        assert (outcome.code, outcome.status) == (Code.Rejected, Status.Failed)
         assert outcome.message is not None
 
-    async def test_cancelled_and_expired(self, merchant: Merchant) -> None:
+    async def test_cancelled_and_expired_checkouts_are_found_by_reference(
+        self, merchant: Merchant
+    ) -> None:
         reference, opened = await self.open(merchant)
         await merchant.visit_page(opened.url or "", None)
         outcome = assert_declined(await merchant.connection.fetch_authorization(lookup(reference)))
@@ -166,26 +153,12 @@ class TestCheckout:
         outcome = assert_declined(await merchant.connection.fetch_authorization(lookup(reference)))
         assert outcome.status is Status.Expired
 
-    async def test_a_void_closes_an_open_checkout(self, merchant: Merchant) -> None:
-        description = (await merchant.http.get(f"{merchant.url}/openapi.json")).json()
-        if "/v1/checkout_sessions/{id}/cancel" not in description["paths"]:
-            pytest.skip("this version of the sandbox PSP cannot close checkouts")
-        reference, opened = await self.open(merchant)
-        call = builders.void(opened.psp_id, ref=reference)
-        assert await merchant.connection.void(call) == Approved(psp_id=opened.psp_id)
-        outcome = assert_declined(await merchant.connection.fetch_authorization(lookup(reference)))
-        assert outcome.status is Status.Cancelled
-
+    async def test_a_paid_checkout_cannot_be_closed(self, merchant: Merchant) -> None:
         reference, opened = await self.open(merchant)
         await merchant.visit_page(opened.url or "")
         late = assert_declined(await merchant.connection.void(builders.void(opened.psp_id)))
         assert late.code is Code.InvalidPreconditions
         assert assert_approved(await merchant.connection.fetch_authorization(lookup(reference)))
-
-    async def test_the_same_key_opens_the_same_session(self, merchant: Merchant) -> None:
-        call = builders.authorize()
-        first = await merchant.connection.authorize(call)
-        assert await merchant.connection.authorize(call) == first
 
 
 class TestReservations:
@@ -199,14 +172,10 @@ class TestReservations:
         assert outcome.instrument.token == card.token
         return call.reference, outcome.psp_id or ""
 
-    async def test_partial_capture(self, merchant: Merchant) -> None:
+    async def test_a_partial_capture_ends_the_reservation(self, merchant: Merchant) -> None:
         reference, authorization_id = await self.reserve(merchant)
         call = builders.capture("20.00", authorization_id=authorization_id)
-        outcome = await merchant.connection.capture(call)
-        assert fact_amounts(outcome) == [(FactKind.PAID, Decimal("20.00"))]
-        assert await merchant.connection.capture(call) == outcome
-        assert await merchant.connection.fetch_payment(lookup(call.reference)) == outcome
-        assert await merchant.list_bookings(call.reference) == [("capture", "20.00")]
+        assert_approved(await merchant.connection.capture(call))
         again = assert_declined(
             await merchant.connection.capture(
                 builders.capture("1.00", authorization_id=authorization_id)
@@ -218,15 +187,6 @@ class TestReservations:
         ]
         late = assert_declined(await merchant.connection.void(builders.void(authorization_id)))
         assert late.code is Code.InvalidPreconditions
-
-    async def test_capture_of_too_much(self, merchant: Merchant) -> None:
-        _, authorization_id = await self.reserve(merchant)
-        outcome = assert_declined(
-            await merchant.connection.capture(
-                builders.capture("30.99", authorization_id=authorization_id)
-            )
-        )
-        assert outcome.code is Code.InvalidAmount
 
     async def test_void(self, merchant: Merchant) -> None:
         reference, authorization_id = await self.reserve(merchant)
@@ -249,12 +209,6 @@ class TestReservations:
             await merchant.connection.fetch_authorization(lookup(reference, authorization_id))
         )
         assert outcome.status is Status.Expired
-
-    async def test_unknown_reservations(self, merchant: Merchant) -> None:
-        assert assert_declined(
-            await merchant.connection.capture(builders.capture(authorization_id="auth_nobodys"))
-        )
-        assert assert_declined(await merchant.connection.void(builders.void("auth_nobodys")))
 
     async def test_a_declining_card(self, merchant: Merchant) -> None:
         card = await merchant.create_stored_card("4000000000009995")
@@ -364,13 +318,10 @@ class TestDebit:
 
 
 class TestCharges:
-    @pytest.mark.parametrize(
-        ("amount", "code"), [("9.01", Code.InsufficientBalance), ("9.02", Code.BearerExpired)]
-    )
-    async def test_declined(self, merchant: Merchant, amount: str, code: Code) -> None:
-        call = builders.charge(amount, instrument=await merchant.create_stored_card())
+    async def test_a_decline_is_repeated_and_found(self, merchant: Merchant) -> None:
+        call = builders.charge("9.01", instrument=await merchant.create_stored_card())
         outcome = assert_declined(await merchant.connection.charge(call))
-        assert outcome.code is code
+        assert outcome.code is Code.InsufficientBalance
         assert outcome.psp_id is not None
         assert await merchant.connection.charge(call) == outcome
         assert await merchant.connection.fetch_payment(lookup(call.reference)) == outcome
@@ -417,22 +368,6 @@ class TestCharges:
         with pytest.raises(OutcomeUnknown):
             await merchant.connection.charge(other)
 
-    async def test_pending_then_failed(self, merchant: Merchant) -> None:
-        call = builders.charge("9.06", instrument=await merchant.create_stored_card())
-        assert isinstance(await merchant.connection.charge(call), Pending)
-        assert (
-            assert_declined(await wait_for_decision(merchant, call.reference)).code is Code.Rejected
-        )
-
-    async def test_currencies_without_decimals(self, merchant: Merchant) -> None:
-        call = builders.charge(
-            "500", currency="JPY", instrument=await merchant.create_stored_card()
-        )
-        assert fact_amounts(await merchant.connection.charge(call)) == [
-            (FactKind.PAID, Decimal(500))
-        ]
-        assert await merchant.list_bookings(call.reference) == [("charge", "500.00")]
-
     async def test_an_unknown_reference_is_not_found(self, merchant: Merchant) -> None:
         unknown = builders.reference()
         for psp_id in (None, "ch_nobodys", "auth_nobodys", "re_nobodys"):
@@ -442,70 +377,10 @@ class TestCharges:
             assert await merchant.connection.fetch_refund(request) is None
 
 
-class TestRefunds:
-    async def create_payment(self, merchant: Merchant) -> str:
-        call = builders.charge("100.00", instrument=await merchant.create_stored_card())
-        return assert_approved(await merchant.connection.charge(call)).psp_id or ""
-
-    async def test_refund(self, merchant: Merchant) -> None:
-        paid = await self.create_payment(merchant)
-        call = builders.refund("19.00", payment_id=paid, text="Partial refund")
-        outcome = assert_approved(await merchant.connection.refund(call))
-        (fact,) = outcome.facts
-        assert (fact.kind, fact.amount) == (FactKind.REFUNDED, Decimal("19.00"))
-        assert (fact.id, fact.description) == (outcome.psp_id, None)
-        assert await merchant.connection.refund(call) == outcome
-        for request in (lookup(call.reference), lookup(call.reference, outcome.psp_id)):
-            assert await merchant.connection.fetch_refund(request) == outcome
-        assert await merchant.list_bookings(call.reference) == [("refund", "19.00")]
-        more = assert_declined(
-            await merchant.connection.refund(builders.refund("81.99", payment_id=paid))
-        )
-        assert more.code is Code.InvalidAmount
-
-    async def test_pending_then_refunded(self, merchant: Merchant) -> None:
-        call = builders.refund("1.05", payment_id=await self.create_payment(merchant))
-        assert isinstance(await merchant.connection.refund(call), Pending)
-
-        async def read() -> Approved | None:
-            outcome = await merchant.connection.fetch_refund(lookup(call.reference))
-            return outcome if isinstance(outcome, Approved) else None
-
-        assert fact_amounts(await wait_for(read)) == [(FactKind.REFUNDED, Decimal("1.05"))]
-
-    async def test_refused(self, merchant: Merchant) -> None:
-        paid = await self.create_payment(merchant)
-        assert assert_declined(
-            await merchant.connection.refund(builders.refund("1.01", payment_id=paid))
-        )
-        assert assert_declined(
-            await merchant.connection.refund(builders.refund("1.00", payment_id="ch_nobodys"))
-        )
-
-
 class TestSettings:
     async def test_good(self, merchant: Merchant) -> None:
         check = await merchant.connection.verify_settings()
         assert check.roles == {Role.CreditCard, Role.Debit}
-
-    async def test_wrong_webhook_secret(self, merchant: Merchant) -> None:
-        key = merchant.settings.api_key.get_secret_value()
-        wrong = settings(ApiKey=key, WebhookSecret="x")
-        connection = merchant.adapter.connect(wrong, merchant.http)
-        assert (await connection.verify_settings()).roles == frozenset()
-
-    async def test_wrong_key(self, merchant: Merchant) -> None:
-        connection = merchant.adapter.connect(settings(ApiKey="x"), merchant.http)
-        with pytest.raises(CredentialsRejected):
-            await connection.verify_settings()
-
-    async def test_an_unreachable_psp(self, http: httpx.AsyncClient) -> None:
-        config = SandboxConfig.model_construct(url=None, port=9)
-        connection = SandboxAdapter(config).connect(settings(), http)
-        with pytest.raises(PspUnavailable):
-            await connection.verify_settings()
-        with pytest.raises(PspUnavailable):
-            await connection.charge(builders.charge())
 
 
 class WebhookReceiver:

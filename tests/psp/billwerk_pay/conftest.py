@@ -17,11 +17,7 @@ from integrator.psp.port import Connection
 from integrator.psp.types import Instrument
 from tests.psp.billwerk_pay.builders import settings
 
-GOOD_CARD, CARD_WITHOUT_FUNDS, EXPIRED_CARD = (
-    "4242424242424242",
-    "4000000000009995",
-    "4000000000000069",
-)
+GOOD_CARD, CARD_WITHOUT_FUNDS = "4242424242424242", "4000000000009995"
 
 
 @dataclass

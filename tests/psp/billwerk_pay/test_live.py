@@ -7,13 +7,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
-import pytest
-
 from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, RateLimited
 from integrator.psp.types import (
     Approved,
     Declined,
@@ -21,12 +18,11 @@ from integrator.psp.types import (
     Movement,
     MovementKind,
     Outcome,
-    Pending,
     RedirectRequired,
 )
 from tests.psp import builders
 from tests.psp.billwerk_pay.builders import settings
-from tests.psp.billwerk_pay.conftest import CARD_WITHOUT_FUNDS, EXPIRED_CARD, Merchant
+from tests.psp.billwerk_pay.conftest import CARD_WITHOUT_FUNDS, Merchant
 from tests.psp.builders import lookup
 
 T = TypeVar("T")
@@ -119,8 +115,6 @@ class TestCheckout:
         assert outcome.facts == ()
         assert outcome.instrument is not None
         assert outcome.instrument.token["payment_method"] == query["payment_method"]
-        again = builders.authorize("0", initial=False, instrument=outcome.instrument)
-        assert assert_approved(await merchant.connection.authorize(again)).facts == ()
 
     async def test_a_declined_card_has_the_issuers_code(self, merchant: Merchant) -> None:
         reference, opened = await self.open(merchant, "119.00")
@@ -129,9 +123,8 @@ class TestCheckout:
         outcome = assert_declined(await merchant.connection.fetch_authorization(lookup_request))
         assert (outcome.code, outcome.psp_code) == (Code.InsufficientBalance, "insufficient_funds")
 
-    @pytest.mark.parametrize("amount", ["119.00", "0"])
-    async def test_expires(self, merchant: Merchant, amount: str) -> None:
-        reference, opened = await self.open(merchant, amount)
+    async def test_expires_for_amount_zero(self, merchant: Merchant) -> None:
+        reference, opened = await self.open(merchant, "0")
         await merchant.call_control("expirations", id=opened.psp_id)
         lookup_request = lookup(reference, opened.psp_id)
         outcome = assert_declined(await merchant.connection.fetch_authorization(lookup_request))
@@ -155,14 +148,6 @@ class TestCheckout:
             "void",
         ]
 
-    async def test_a_repetition_returns_the_same_page(self, merchant: Merchant) -> None:
-        call = builders.authorize("119.00")
-        first = await merchant.connection.authorize(call)
-        second = await merchant.connection.authorize(call)
-        assert isinstance(first, RedirectRequired)
-        assert isinstance(second, RedirectRequired)
-        assert second.psp_id == first.psp_id
-
     async def test_needs_the_return_urls(self, merchant: Merchant) -> None:
         call = builders.authorize("119.00", success_url=None)
         assert assert_declined(await merchant.connection.authorize(call)).code is Code.InvalidData
@@ -177,24 +162,11 @@ class TestCheckout:
 
 
 class TestReservation:
-    async def test_on_a_stored_card(self, merchant: Merchant) -> None:
-        reference, outcome = await create_reservation(merchant)
-        assert outcome.psp_id == reference
-        assert fact_amounts(outcome) == [(FactKind.AUTHORIZED, Decimal("119.00"))]
-        assert (
-            assert_approved(await merchant.connection.fetch_authorization(lookup(reference)))
-            == outcome
-        )
-
-    @pytest.mark.parametrize(
-        ("number", "code"),
-        [(CARD_WITHOUT_FUNDS, Code.InsufficientBalance), (EXPIRED_CARD, Code.BearerExpired)],
-    )
-    async def test_declined(self, merchant: Merchant, number: str, code: Code) -> None:
-        card = await merchant.create_stored_card(number)
+    async def test_declined(self, merchant: Merchant) -> None:
+        card = await merchant.create_stored_card(CARD_WITHOUT_FUNDS)
         call = builders.authorize("119.00", initial=False, instrument=card)
         outcome = assert_declined(await merchant.connection.authorize(call))
-        assert (outcome.code, outcome.psp_id) == (code, call.reference)
+        assert (outcome.code, outcome.psp_id) == (Code.InsufficientBalance, call.reference)
 
     async def test_a_repetition_reserves_once(self, merchant: Merchant) -> None:
         card = await merchant.create_stored_card()
@@ -274,16 +246,6 @@ class TestCapture:
             ("capture", Decimal("100.00"), call.idempotency_key)
         ]
 
-    async def test_is_found_by_id_and_by_reference(self, merchant: Merchant) -> None:
-        handle, _ = await create_reservation(merchant)
-        call = builders.capture("119.00", authorization_id=handle)
-        capture_outcome = assert_approved(await merchant.connection.capture(call))
-        for psp_id in (capture_outcome.psp_id, None):
-            lookup_request = lookup(call.reference, psp_id)
-            assert await merchant.connection.fetch_payment(lookup_request) == capture_outcome
-        kept = await merchant.connection.fetch_authorization(lookup(handle, handle))
-        assert fact_amounts(kept) == [(FactKind.AUTHORIZED, Decimal("119.00"))]
-
     async def test_a_capture_made_elsewhere_is_not_returned(self, merchant: Merchant) -> None:
         handle, _ = await create_reservation(merchant)
         await merchant.call_control("captures", reference=handle)
@@ -305,27 +267,6 @@ class TestCapture:
         )
         assert fact_amounts(retried) == [(FactKind.PAID, Decimal("100.00"))]
 
-    async def test_beyond_the_reserved_amount(self, merchant: Merchant) -> None:
-        handle, _ = await create_reservation(merchant, "50.00")
-        outcome = assert_declined(
-            await merchant.connection.capture(builders.capture("50.50", authorization_id=handle))
-        )
-        assert (outcome.code, outcome.psp_code) == (Code.InvalidAmount, "102")
-
-    @pytest.mark.parametrize(("amount", "done"), [("100.05", True), ("100.06", False)])
-    async def test_decided_later(self, merchant: Merchant, amount: str, done: bool) -> None:
-        handle, _ = await create_reservation(merchant)
-        call = builders.capture(amount, authorization_id=handle)
-        first = await merchant.connection.capture(call)
-        assert isinstance(first, Pending)
-        assert first.psp_id is not None
-
-        async def read() -> Outcome | None:
-            outcome = await merchant.connection.fetch_payment(lookup(call.reference, first.psp_id))
-            return None if isinstance(outcome, Pending) else outcome
-
-        assert isinstance(await wait_for(read), Approved if done else Declined)
-
 
 class TestCharge:
     async def test_is_booked_once(self, merchant: Merchant) -> None:
@@ -343,45 +284,11 @@ class TestCharge:
             outcome = await merchant.connection.fetch_payment(lookup(call.reference, psp_id))
             assert outcome == first
 
-    @pytest.mark.parametrize(
-        ("amount", "code"), [("100.01", Code.InsufficientBalance), ("100.02", Code.BearerExpired)]
-    )
-    async def test_declined(self, merchant: Merchant, amount: str, code: Code) -> None:
-        call = builders.charge(amount, instrument=await merchant.create_stored_card())
+    async def test_a_decline_is_found(self, merchant: Merchant) -> None:
+        call = builders.charge("100.01", instrument=await merchant.create_stored_card())
         outcome = assert_declined(await merchant.connection.charge(call))
-        assert outcome.code is code
+        assert outcome.code is Code.InsufficientBalance
         assert await merchant.connection.fetch_payment(lookup(call.reference)) == outcome
-
-    @pytest.mark.parametrize("amount", ["100.03", "100.04", "100.09", "100.10"])
-    async def test_retries_after_errors_move_no_money_twice(
-        self, merchant: Merchant, amount: str
-    ) -> None:
-        call = builders.charge(amount, instrument=await merchant.create_stored_card())
-        outcome: Outcome | None = None
-        for _ in range(4):
-            try:
-                outcome = await merchant.connection.charge(call)
-                break
-            except (OutcomeUnknown, RateLimited):
-                continue
-        assert fact_amounts(outcome) == [(FactKind.PAID, Decimal(amount))]
-        assert len(await merchant.list_bookings(call.reference)) == 1
-
-    @pytest.mark.parametrize(
-        ("currency", "amount", "units"), [("JPY", "4990", 499000), ("BHD", "49.905", 49905)]
-    )
-    async def test_other_units(
-        self, merchant: Merchant, currency: str, amount: str, units: int
-    ) -> None:
-        card = await merchant.create_stored_card()
-        call = builders.charge(amount, currency=currency, instrument=card)
-        assert fact_amounts(await merchant.connection.charge(call)) == [
-            (FactKind.PAID, Decimal(amount))
-        ]
-        response_body = (await merchant.call_api("GET", f"v1/charge/{call.reference}")).json()
-        assert response_body["amount"] == units
-        outcome = await merchant.connection.fetch_payment(lookup(call.reference, currency=currency))
-        assert fact_amounts(outcome) == [(FactKind.PAID, Decimal(amount))]
 
     async def test_is_charged_back(self, merchant: Merchant) -> None:
         reference, payment = await create_payment(merchant, "100.07")
@@ -394,12 +301,6 @@ class TestCharge:
         assert fact_amounts(outcome)[1] == (FactKind.CHARGED_BACK, Decimal("100.07"))
         assert outcome.facts[1].reason is Reason.UserInitiated
         assert outcome.facts[1].psp_reason_code == "unauthorised"
-
-    async def test_an_unknown_reference_is_not_found(self, merchant: Merchant) -> None:
-        other = builders.reference()
-        assert await merchant.connection.fetch_payment(lookup(other)) is None
-        assert await merchant.connection.fetch_refund(lookup(other)) is None
-        assert await merchant.connection.fetch_authorization(lookup(other)) is None
 
 
 class TestRefund:
@@ -435,50 +336,13 @@ class TestRefund:
         assert await merchant.connection.refund(forgotten) == refund_outcome
         assert len(await merchant.list_bookings(call.reference)) == 1
 
-    async def test_declined(self, merchant: Merchant) -> None:
-        _, payment = await create_payment(merchant)
-        outcome = await merchant.connection.refund(
-            builders.refund("50.01", payment_id=payment.psp_id or "")
-        )
-        assert assert_declined(outcome).code is Code.InsufficientBalance
-
-    @pytest.mark.parametrize(("amount", "done"), [("50.05", True), ("50.06", False)])
-    async def test_decided_later(self, merchant: Merchant, amount: str, done: bool) -> None:
-        _, payment = await create_payment(merchant)
-        call = builders.refund(amount, payment_id=payment.psp_id or "")
-        first = await merchant.connection.refund(call)
-        assert isinstance(first, Pending)
-
-        async def read() -> Outcome | None:
-            outcome = await merchant.connection.fetch_refund(lookup(call.reference, first.psp_id))
-            return None if isinstance(outcome, Pending) else outcome
-
-        assert isinstance(await wait_for(read), Approved if done else Declined)
-
 
 class TestAccount:
-    async def test_good_settings(self, merchant: Merchant) -> None:
-        check = await merchant.connection.verify_settings()
-        assert check.roles == {Role.CreditCard}
-        assert check.account is not None
-
-    async def test_a_wrong_webhook_secret(self, merchant: Merchant) -> None:
-        wrong = settings(PrivateKey=merchant.key, WebhookSecret="not,the,one")
-        connection = merchant.adapter.connect(wrong, merchant.http)
-        assert (await connection.verify_settings()).roles == frozenset()
-
     async def test_one_of_several_secrets(self, merchant: Merchant) -> None:
         secret = merchant.settings.webhook_secret.get_secret_value()
         several = settings(PrivateKey=merchant.key, WebhookSecret=f"old, {secret}")
         connection = merchant.adapter.connect(several, merchant.http)
         assert (await connection.verify_settings()).roles == {Role.CreditCard}
-
-    async def test_a_wrong_key(self, merchant: Merchant) -> None:
-        connection = merchant.adapter.connect(settings(), merchant.http)
-        with pytest.raises(CredentialsRejected):
-            await connection.verify_settings()
-        with pytest.raises(CredentialsRejected):
-            await connection.charge(builders.charge(instrument=builders.CARD))
 
 
 class TestMovements:

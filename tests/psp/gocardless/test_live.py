@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspUnavailable, RateLimited
+from integrator.psp.errors import OutcomeUnknown, PspUnavailable
 from integrator.psp.types import (
     Approved,
     Charge,
@@ -22,7 +23,6 @@ from integrator.psp.types import (
     FactKind,
     Instrument,
     ListedEvent,
-    Movement,
     Outcome,
     Payer,
     Pending,
@@ -98,20 +98,12 @@ async def create_paid_payment(merchant: Merchant, amount: str = "49.90") -> tupl
     return call.reference, payment.psp_id
 
 
-async def call_with_retries(
-    merchant: Merchant, call: Charge | Refund
-) -> tuple[Outcome, list[type]]:
-    """Retry a call with its key as a worker would; also return the errors met."""
-    troubles: list[type] = []
-    act: Any = (
-        merchant.connection.charge if isinstance(call, Charge) else merchant.connection.refund
-    )
+async def refund_with_retries(merchant: Merchant, call: Refund) -> Outcome:
+    """Retry a refund with its key as a worker would."""
     for _ in range(5):
-        try:
-            return await act(call), troubles
-        except (OutcomeUnknown, PspUnavailable) as trouble:
-            troubles.append(type(trouble))
-    raise AssertionError(troubles)
+        with suppress(OutcomeUnknown, PspUnavailable):
+            return await merchant.connection.refund(call)
+    raise AssertionError("the refund never succeeded")
 
 
 class TestSignUpByIban:
@@ -208,51 +200,24 @@ class _LostResponseConnection:
 
 
 class TestHostedPage:
-    async def open(
-        self, merchant: Merchant, role: Role = Role.Debit, currency: str = "EUR"
-    ) -> tuple[str, RedirectRequired]:
-        call = builders.authorize("0", role=role, currency=currency)
+    async def open(self, merchant: Merchant) -> tuple[str, RedirectRequired]:
+        call = builders.authorize("0", role=Role.Debit)
         opened = await merchant.connection.authorize(call)
         assert isinstance(opened, RedirectRequired)
         assert opened.url is not None
         assert opened.expires_at > datetime.now(UTC)
         return call.reference, opened
 
-    @pytest.mark.parametrize(
-        ("role", "currency", "identity"),
-        [
-            (Role.Debit, "EUR", {}),
-            (Role.Autogiro, "SEK", {"swedish_identity_number": "198112289874"}),
-            (Role.Betalingsservice, "DKK", {"danish_identity_number": "220550-6218"}),
-        ],
-    )
-    async def test_a_mandate_and_a_payment_with_it(
-        self, gocardless: Merchant, role: Role, currency: str, identity: dict[str, str]
-    ) -> None:
-        reference, opened = await self.open(gocardless, role, currency)
-        request = lookup(reference, opened.psp_id, role=role, currency=currency)
-        waiting = await gocardless.connection.fetch_authorization(request)
-        assert isinstance(waiting, RedirectRequired)
-        assert waiting.psp_id == opened.psp_id
+    async def test_the_customer_returns_from_the_page(self, gocardless: Merchant) -> None:
+        reference, opened = await self.open(gocardless)
         form = {"holder": "Mia Kern", "iban": GOOD_IBAN, "email": "mia.kern@example.org"}
-        if identity:
-            refused = await gocardless.visit_page(opened.url or "", action="confirm", **form)
-            assert refused.status_code == 422
-        response = await gocardless.visit_page(
-            opened.url or "", action="confirm", **form, **identity
-        )
+        response = await gocardless.visit_page(opened.url or "", action="confirm", **form)
         assert response.headers["location"].startswith("https://shop.example/ok")
+        request = lookup(reference, opened.psp_id)
         signed = assert_approved(await gocardless.connection.fetch_authorization(request))
         assert signed.psp_id == opened.psp_id
         assert signed.instrument is not None
         assert signed.instrument.bearer["Holder"] == "Mia Kern"
-        call = builders.charge(
-            "19.00", role=role, currency=currency, instrument=signed.instrument, text="Pro plan"
-        )
-        payment = await gocardless.connection.charge(call)
-        assert isinstance(payment, Pending)
-        outcome = await wait_for_decision_in(gocardless, payment.psp_id, call.reference, currency)
-        assert fact_amounts(outcome) == [(FactKind.PAID, Decimal("19.00"))]
 
     async def test_exiting_the_page_leaves_it_open(self, gocardless: Merchant) -> None:
         reference, opened = await self.open(gocardless)
@@ -296,17 +261,6 @@ class TestHostedPage:
     async def test_without_return_urls(self, gocardless: Merchant) -> None:
         call = builders.authorize("0", role=Role.Debit, success_url=None)
         assert assert_declined(await gocardless.connection.authorize(call)).code is Code.InvalidData
-
-
-async def wait_for_decision_in(
-    merchant: Merchant, psp_id: str | None, reference: str, currency: str
-) -> Outcome:
-    async def read() -> Outcome | None:
-        asked = lookup(reference, psp_id, currency=currency)
-        outcome = await merchant.connection.fetch_payment(asked)
-        return None if isinstance(outcome, Pending) else outcome
-
-    return await wait_for(read)
 
 
 class TestStoredMandate:
@@ -356,16 +310,6 @@ class TestStoredMandate:
 
 
 class TestPayments:
-    async def test_collected(self, gocardless: Merchant) -> None:
-        reference, psp_id = await create_paid_payment(gocardless)
-        assert await gocardless.list_bookings(reference) == [("charge", "49.90")]
-        for known in (psp_id, None):
-            outcome = assert_approved(
-                await gocardless.connection.fetch_payment(lookup(reference, known))
-            )
-            assert fact_amounts(outcome) == [(FactKind.PAID, Decimal("49.90"))]
-            assert outcome.psp_id == outcome.facts[0].id == psp_id
-
     async def test_paid_out(self, gocardless: Merchant) -> None:
         reference, psp_id = await create_paid_payment(gocardless)
         before = await gocardless.connection.fetch_payment(lookup(reference, psp_id))
@@ -473,24 +417,6 @@ class TestPayments:
         again = await gocardless.connection.charge(other_key)
         assert getattr(again, "psp_id", None) == first.psp_id
 
-    @pytest.mark.parametrize(
-        ("ending", "troubles"),
-        [
-            ("03", [OutcomeUnknown, OutcomeUnknown]),
-            ("04", [OutcomeUnknown]),
-            ("09", [RateLimited]),
-            ("10", [OutcomeUnknown, OutcomeUnknown]),
-        ],
-    )
-    async def test_retries_after_errors_move_no_money_twice(
-        self, gocardless: Merchant, ending: str, troubles: list[type]
-    ) -> None:
-        call = await build_charge(gocardless, f"12.{ending}")
-        outcome, met = await call_with_retries(gocardless, call)
-        assert met == troubles
-        await wait_for_decision(gocardless, getattr(outcome, "psp_id", None), call.reference)
-        assert await gocardless.list_bookings(call.reference) == [("charge", f"12.{ending}")]
-
     async def test_metadata_and_texts(self, gocardless: Merchant) -> None:
         text = "20260115-65a7f1c2 Grundgebühr „Pro“ für März"
         call = await build_charge(gocardless, text=text)
@@ -503,14 +429,6 @@ class TestPayments:
         assert response_body["reference"] == "20260115-65a7f1c2 Grundgebuhr Pro fur Marz"
         assert response_body["description"] == text
         assert response_body["retry_if_possible"] is False
-
-    async def test_without_a_mandate(self, gocardless: Merchant) -> None:
-        call = builders.charge(role=Role.Debit, instrument=Instrument(token={}, bearer={}))
-        assert assert_declined(await gocardless.connection.charge(call)).code is Code.BearerInvalid
-
-    async def test_an_unsupported_amount_is_declined(self, gocardless: Merchant) -> None:
-        call = await build_charge(gocardless, "1.001")
-        assert assert_declined(await gocardless.connection.charge(call)).code is Code.InvalidAmount
 
     async def test_nothing_to_capture(self, gocardless: Merchant) -> None:
         refused = assert_declined(
@@ -532,18 +450,6 @@ class TestRefunds:
 
         return await wait_for(read)
 
-    async def test_several_parts(self, gocardless: Merchant) -> None:
-        _, payment = await create_paid_payment(gocardless)
-        for amount in ("19.00", "30.90"):
-            call = builders.refund(amount, payment_id=payment)
-            refund_outcome = await gocardless.connection.refund(call)
-            assert isinstance(refund_outcome, Pending)
-            done = await self.wait_for_refund(gocardless, call, refund_outcome.psp_id)
-            assert fact_amounts(done) == [(FactKind.REFUNDED, Decimal(amount))]
-            assert await gocardless.list_bookings(call.reference) == [("refund", amount)]
-            named = await gocardless.connection.fetch_refund(lookup(call.reference))
-            assert named == done
-
     async def test_more_than_is_left(self, gocardless: Merchant) -> None:
         _, payment = await create_paid_payment(gocardless)
         await gocardless.connection.refund(builders.refund("40.00", payment_id=payment))
@@ -551,13 +457,6 @@ class TestRefunds:
             await gocardless.connection.refund(builders.refund("10.00", payment_id=payment))
         )
         assert refused.code is Code.InvalidAmount
-
-    async def test_an_insufficient_balance(self, gocardless: Merchant) -> None:
-        _, payment = await create_paid_payment(gocardless)
-        call = builders.refund("10.01", payment_id=payment)
-        refused = assert_declined(await gocardless.connection.refund(call))
-        assert refused.code is Code.InsufficientBalance
-        assert refused.psp_code == "available_refund_amount_insufficient"
 
     async def test_a_payment_that_is_not_collected_yet(self, gocardless: Merchant) -> None:
         payment = await gocardless.connection.charge(await build_charge(gocardless))
@@ -591,22 +490,11 @@ class TestRefunds:
         )
         assert isinstance(approved_again, Pending)
 
-    async def test_a_repetition_returns_the_refund_though_its_total_differs(
-        self, gocardless: Merchant
-    ) -> None:
-        _, payment = await create_paid_payment(gocardless)
-        call = builders.refund("49.90", payment_id=payment)
-        await gocardless.inject_fault("drop", when="after", count=1, operations=["refund"])
-        outcome, met = await call_with_retries(gocardless, call)
-        assert met == [OutcomeUnknown]
-        await self.wait_for_refund(gocardless, call, getattr(outcome, "psp_id", None))
-        assert await gocardless.list_bookings(call.reference) == [("refund", "49.90")]
-
     async def test_concurrent_refunds_confirm_each_other(self, gocardless: Merchant) -> None:
         _, payment = await create_paid_payment(gocardless)
         calls = [builders.refund("10.00", payment_id=payment) for _ in range(4)]
-        done = await asyncio.gather(*(call_with_retries(gocardless, call) for call in calls))
-        assert all(isinstance(outcome, Pending | Approved) for outcome, _ in done)
+        outcomes = await asyncio.gather(*(refund_with_retries(gocardless, call) for call in calls))
+        assert all(isinstance(outcome, Pending | Approved) for outcome in outcomes)
         for call in calls:
             await self.wait_for_refund(gocardless, call, None)
             assert await gocardless.list_bookings(call.reference) == [("refund", "10.00")]
@@ -640,30 +528,6 @@ class TestLists:
         # Without new events the cursor is unchanged.
         assert await self.list_all_events(gocardless, cursor) == ([], cursor)
 
-    async def test_movements_of_a_window(self, gocardless: Merchant) -> None:
-        since = datetime.now(UTC)
-        reference, payment = await create_paid_payment(gocardless)
-        call = builders.refund("19.00", payment_id=payment)
-        await gocardless.connection.refund(call)
-        until = datetime.now(UTC) + timedelta(seconds=1)
-        movements: list[Movement] = []
-        cursor: str | None = None
-        while True:
-            page = await gocardless.connection.list_movements(since, until, cursor)
-            movements += page.movements
-            cursor = page.cursor
-            if cursor is None:
-                break
-        assert [(m.reference, m.amount, m.parent_psp_id) for m in movements] == [
-            (reference, Decimal("49.90"), None),
-            (call.reference, Decimal("19.00"), payment),
-        ]
-        assert movements[0].outcome == await gocardless.connection.fetch_payment(
-            lookup(reference, payment)
-        )
-        before = await gocardless.connection.list_movements(since - timedelta(hours=1), since, None)
-        assert before.movements == ()
-
 
 class TestSettings:
     async def test_good_settings(self, gocardless: Merchant) -> None:
@@ -671,13 +535,3 @@ class TestSettings:
         assert check.roles == {Role.Debit, Role.Autogiro, Role.Betalingsservice}
         assert check.account is not None
         assert check.account.startswith("CR")
-
-    async def test_a_wrong_token(self, gocardless: Merchant) -> None:
-        wrong = gocardless.settings.model_copy(
-            update={"access_token": type(gocardless.settings.access_token)("sandbox_wrong")}
-        )
-        connection = gocardless.adapter.connect(wrong, gocardless.http)
-        with pytest.raises(CredentialsRejected):
-            await connection.verify_settings()
-        with pytest.raises(CredentialsRejected):
-            await connection.charge(await build_charge(gocardless))

@@ -6,15 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
-import httpx
 import pytest
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance.receiver import running_receiver
-from integrator.psp.errors import CredentialsRejected, OutcomeUnknown
-from integrator.psp.stripe.settings import StripeSettings
+from integrator.psp.errors import OutcomeUnknown
 from integrator.psp.types import (
     Approved,
     Declined,
@@ -154,8 +152,6 @@ async def test_a_sign_up_for_amount_zero_only_stores_the_card(
 @pytest.mark.parametrize(
     ("card", "code"),
     [
-        ("4000000000009995", Code.InsufficientBalance),
-        ("4000000000000069", Code.BearerExpired),
         ("4000000000000002", Code.Rejected),
         ("4000000000000077", Code.BearerInvalid),
     ],
@@ -182,24 +178,17 @@ async def test_a_declined_card(stripe_merchant: StripeMerchant, card: str, code:
         assert (again.psp_id or "").startswith("pi_")
 
 
-async def test_cancelled_expired_and_closed_pages(stripe_merchant: StripeMerchant) -> None:
+async def test_a_page_is_closed_once(stripe_merchant: StripeMerchant) -> None:
     connection = stripe_merchant.connection
-    left, late, closed = [builders.authorize() for _ in range(3)]
-    pages = [await connection.authorize(call) for call in (left, late, closed)]
-    assert all(isinstance(page, RedirectRequired) for page in pages)
-    ids = [page.psp_id or "" for page in pages]
-    assert isinstance(pages[0], RedirectRequired)
-    await stripe_merchant.visit_page(pages[0].url, None)
-    await stripe_merchant.call_control("expirations", id=ids[1])
-    void = builders.void(ids[2], ref=closed.reference)
-    assert isinstance(await connection.void(void), Approved)
-    expected = (Status.Cancelled, Status.Expired, Status.Cancelled)
-    for call, id, status in zip((left, late, closed), ids, expected, strict=True):
-        outcome = await connection.fetch_authorization(builders.lookup(call.reference, id))
-        assert isinstance(outcome, Declined)
-        assert outcome.status is status
-    again = await connection.void(builders.void(ids[2], ref=closed.reference))
-    assert isinstance(again, Approved)
+    call = builders.authorize()
+    page = await connection.authorize(call)
+    assert isinstance(page, RedirectRequired)
+    for _ in range(2):  # with another key each time
+        void = builders.void(page.psp_id, ref=call.reference)
+        assert isinstance(await connection.void(void), Approved)
+    outcome = await connection.fetch_authorization(builders.lookup(call.reference, page.psp_id))
+    assert isinstance(outcome, Declined)
+    assert outcome.status is Status.Cancelled
 
 
 async def test_a_reservation_is_voided_once(stripe_merchant: StripeMerchant) -> None:
@@ -334,15 +323,14 @@ async def test_a_customer_is_migrated(stripe_merchant: StripeMerchant) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("kind", ["drop", "error"])
-async def test_a_charge_with_a_lost_response_is_booked_once(
-    stripe_merchant: StripeMerchant, kind: str, when: str
+async def test_a_charge_after_an_internal_error_of_stripe_is_booked_once(
+    stripe_merchant: StripeMerchant, when: str
 ) -> None:
-    """The response to either call of a payment is lost once; a retry returns the outcome."""
+    """Either call of a payment fails once; a retry returns the outcome."""
     card = await stripe_merchant.create_stored_card()
     for skipped in (0, 1):
         call = builders.charge(instrument=card)
-        fault = {"kind": kind, "when": when, "operations": ["charge"], "count": 1}
+        fault = {"kind": "error", "when": when, "operations": ["charge"], "count": 1}
         if skipped:
             fault["share"] = 0.5
             fault["seed"] = 3  # lets the first call pass, and hits the second
@@ -488,11 +476,6 @@ async def test_settings_are_verified_with_one_read(stripe_merchant: StripeMercha
     assert check.roles == {Role.CreditCard, Role.Debit}
     assert (check.account or "").startswith("acct_")
     assert [request.method for request in stripe_merchant.transport.requests] == ["GET"]
-    form = {"ApiKey": "sk_test_unknown", "WebhookSecret": "whsec_x"}
-    async with httpx.AsyncClient(timeout=10) as http:
-        wrong = stripe_merchant.adapter.connect(StripeSettings.model_validate(form), http)
-        with pytest.raises(CredentialsRejected):
-            await wrong.verify_settings()
 
 
 @pytest.mark.parametrize(
