@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 3
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := activities api devtools integrator workflows worker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom format lock clean
+.PHONY: help run demo test test-product test-tooling replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -19,8 +20,14 @@ run: $(VENV)/.run ## start Temporal, the sandbox PSP, the worker and the API on 
 demo: $(VENV)/.run ## run a demo of one customer's payments against a running (or freshly started) stack
 	@$(BIN)/integrator demo
 
-test: $(VENV)/.dev ## run all tests, JOBS at a time: most of them wait for servers
-	$(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder $(PYTEST_ARGS)
+test: test-product test-tooling ## every test, JOBS at a time: most of them wait for servers
+
+# A selection by PYTEST_ARGS may leave one of the two without any test: pytest's exit code 5.
+test-product: $(VENV)/.dev ## tests of the product: units, integration, whole stack, conformance, replay
+	$(PYTEST) --ignore=tests/tooling $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+test-tooling: $(VENV)/.dev ## tests of documents, images, compose, alerts, benchmark and campaign
+	$(PYTEST) tests/tooling $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 replay-coverage: $(VENV)/.dev ## list branches of the workflows that no recorded history covers
 	@$(BIN)/python -m tests.replay.coverage

@@ -11,22 +11,23 @@ import pytest
 
 from tests.support.stack import Stack
 
-SHARED_STACK = "tests/e2e"
-SHARED_STACK_FILES = ("tests/docs/test_commands.py",)
+TOOLING = "tests/tooling"
+SHARED_STACK = "tests/e2e/stack"
+SHARED_STACK_FILES = ("tests/tooling/docs/test_commands.py",)
 """Other files that use the shared stack."""
 OWN_STACK_FILES = (
-    "tests/e2e/test_kill_loop.py",
-    "tests/e2e/test_localstripe.py",
-    "tests/e2e/test_operators.py",
+    "tests/e2e/stack/test_kill_loop.py",
+    "tests/e2e/stack/test_localstripe.py",
+    "tests/e2e/stack/test_operators.py",
 )
 """Files that start their own stack, or none."""
-OBSERVABILITY = "tests/observability"
+OBSERVABILITY = "tests/e2e/observability"
 FIRST_GROUPS = (
-    "tests/campaign/test_small.py",
+    "tests/tooling/campaign/test_small.py",
     SHARED_STACK,
     OBSERVABILITY,
     "tests/conformance/test_sandbox_kit.py",
-    "tests/e2e/test_kill_loop.py",
+    "tests/e2e/stack/test_kill_loop.py",
     "tests/conformance/test_mutants.py",
 )
 
@@ -34,6 +35,9 @@ FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(f"{TOOLING}/"):
+            item.add_marker("tooling")
     items.sort(key=_sort_key)
 
 

@@ -15,7 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from integrator.store.sqlite import OneStepConnection
 
 BUSY_TIMEOUT_MS = 5_000
-_POOL_TIMEOUT_S = 5
+POOL_TIMEOUT_S = 5
+MAX_CONNECTIONS = 15
+"""Connections of one engine; they stay open, because opening one costs as much as a transaction."""
 _CONNECT_TIMEOUT_S = 5
 _COMMAND_TIMEOUT_S = 30
 _LIVENESS_CHECK_AFTER_S = 1.0
@@ -52,7 +54,9 @@ def _open_sqlite(database_url: str) -> AsyncEngine:
     engine = create_async_engine(
         database_url,
         async_creator=connect,
-        pool_timeout=_POOL_TIMEOUT_S,
+        pool_size=MAX_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
         hide_parameters=True,
     )
     arguments, options = engine.dialect.create_connect_args(engine.url)
@@ -64,7 +68,9 @@ def _open_sqlite(database_url: str) -> AsyncEngine:
 def _open_postgresql(database_url: str) -> AsyncEngine:
     engine = create_async_engine(
         database_url,
-        pool_timeout=_POOL_TIMEOUT_S,
+        pool_size=MAX_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
         hide_parameters=True,
         connect_args={"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S},
     )

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.observability.metrics import counter, histogram
 from integrator.store.column_encryption import ColumnCipher, NamedCipher
-from integrator.store.engine import open_engine
+from integrator.store.engine import MAX_CONNECTIONS, POOL_TIMEOUT_S, open_engine
 from integrator.store.errors import ConstraintViolated, StoreError, StoreUnavailable
 
 # SQLSTATE prefixes. Transient: connection, rollback, resources, operator intervention, and a
@@ -58,6 +58,7 @@ class Session:
         self._write_lock: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.sqlite else nullcontext()
         )
+        self._slots = _ConnectionSlots()
 
     async def close(self) -> None:
         """Wait for the writes in progress, then close all connections."""
@@ -69,14 +70,19 @@ class Session:
     async def read_connection(self) -> AsyncIterator[AsyncConnection]:
         """Connect for reading: each statement sees what is committed when it begins."""
         with _AccessTimer("read"):
-            async with _translate_errors(), self._reader.connect() as connection:
+            async with _translate_errors(), self._slots, self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def write_transaction(self) -> AsyncIterator[AsyncConnection]:
         """Begin a transaction that is committed at the end, or rolled back after an error."""
         with _AccessTimer("write"):
-            async with _translate_errors(), self._write_lock, self._writer.begin() as connection:
+            async with (
+                _translate_errors(),
+                self._write_lock,
+                self._slots,
+                self._writer.begin() as connection,
+            ):
                 yield connection
 
     def insert(self, table: Table) -> Any:
@@ -89,6 +95,37 @@ class Session:
         from sqlalchemy.dialects import postgresql
 
         return postgresql.insert(table)
+
+
+class _ConnectionSlots:
+    """One slot per connection of the pool; those who wait for one get it in order.
+
+    The pool itself is never waited for, because it serves later callers before those that wait: on
+    a busy machine, some waited until the timeout although connections had been returned.
+    """
+
+    def __init__(self) -> None:
+        self._semaphore = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def __aenter__(self) -> None:
+        if not self._semaphore.locked():
+            await self._semaphore.acquire()  # does not wait, so it needs no timeout
+            return
+        try:
+            async with asyncio.timeout(POOL_TIMEOUT_S):
+                await self._semaphore.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"no connection became free within {POOL_TIMEOUT_S} s; {MAX_CONNECTIONS} are in use"
+            ) from None
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._semaphore.release()
 
 
 class _AccessTimer:

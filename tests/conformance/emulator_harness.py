@@ -38,8 +38,8 @@ from integrator.psp.conformance.harness import (
 from integrator.psp.conformance.receiver import Receiver, running_receiver
 from integrator.psp.port import Adapter
 from integrator.psp.types import Authorize, Capture, Charge, Instrument, RedirectRequired, Refund
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SETTLE_SECONDS = 0.05
 START_SECONDS = 60
 GOOD_IBAN = "DE89370400440532013000"

@@ -4,12 +4,12 @@
 """
 
 from importlib import import_module
-from pathlib import Path
 
 from integrator.psp.conformance.checks import all_checks
 from tests.conformance.mutants_base import MUTANTS, Mutant
+from tests.support.paths import ROOT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "defect-catalogue.md"
+DOCUMENT = ROOT / "docs" / "defect-catalogue.md"
 SECTIONS = {
     "Idempotency": "mutants_idempotency",
     "Outcomes": "mutants_outcomes",

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,9 @@ from integrator.psp.sandbox import SandboxAdapter
 from tests.conformance.emulator_harness import running_sandbox
 from tests.conformance.mutants import DOCUMENT, all_mutants, render_catalogue
 from tests.conformance.mutants_base import BatchAdapter, BatchHarness, Mutant, adapter_at
+from tests.support.paths import ROOT
 
-LESSONS = Path(__file__).parents[2] / "docs" / "lessons-learned.md"
+LESSONS = ROOT / "docs" / "lessons-learned.md"
 MUTANTS = all_mutants()
 # Mutants that lose an event make the kit wait this long.
 TIMEOUT_SECONDS = 2.5

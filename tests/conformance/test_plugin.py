@@ -13,7 +13,8 @@ from integrator.psp.conformance.harness import HarnessUnavailable
 from integrator.psp.sandbox import ADAPTER
 from tests.conformance.emulator_harness import RunningSandbox, running_sandbox
 from tests.conformance.harness_sandbox import SandboxHarness
-from tests.conformance.test_sandbox_kit import HARNESSES, ROOT, run_kit
+from tests.conformance.test_sandbox_kit import HARNESSES, run_kit
+from tests.support.paths import ROOT
 
 SANDBOX = ("--psp=sandbox", f"--psp-bench={HARNESSES['sandbox']}")
 

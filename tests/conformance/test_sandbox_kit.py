@@ -5,11 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 HARNESSES = {
     "sandbox": "tests.conformance.harness_sandbox:harness",
     "billwerk_pay": "tests.conformance.harness_billwerk_pay:harness",

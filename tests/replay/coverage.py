@@ -18,7 +18,8 @@ import coverage
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 MODULES = (
     "transaction_workflow",
     "preauth",

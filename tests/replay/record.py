@@ -12,6 +12,7 @@ from typing import Any
 
 from temporalio.testing import WorkflowEnvironment
 
+from tests.integration.workflows.conftest import WorkflowHarness, open_harness, start_environment
 from tests.replay.corpus import HISTORIES
 from tests.replay.scenarios import (
     decisions,
@@ -23,7 +24,6 @@ from tests.replay.scenarios import (
     searchable,
 )
 from tests.replay.scenarios.builders import Handle
-from tests.workflows.conftest import WorkflowHarness, open_harness, start_environment
 
 Scenario = Callable[[WorkflowEnvironment], Coroutine[Any, Any, dict[str, Any]]]
 TransactionScenario = Callable[[WorkflowHarness], Coroutine[Any, Any, Handle]]

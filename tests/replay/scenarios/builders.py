@@ -9,7 +9,7 @@ from temporalio.client import WorkflowHandle
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Approved, Declined, Fact, FactKind, Pending, RedirectRequired
-from tests.workflows.conftest import WorkflowHarness, approved, time_skipping_disabled
+from tests.integration.workflows.conftest import WorkflowHarness, approved, time_skipping_disabled
 from workflows.messages import (
     WORKFLOW_NAMES,
     AnyInput,

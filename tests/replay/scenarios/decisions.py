@@ -5,6 +5,12 @@ from decimal import Decimal
 from temporalio.exceptions import ApplicationError
 
 from integrator.contract.enums import PaymentTransactionStatus as Status
+from tests.integration.workflows.conftest import (
+    WorkflowHarness,
+    approved,
+    eventually,
+    time_skipping_disabled,
+)
 from tests.replay.scenarios.builders import (
     NOON,
     PENDING,
@@ -13,7 +19,6 @@ from tests.replay.scenarios.builders import (
     start_detached,
     start_workflow,
 )
-from tests.workflows.conftest import WorkflowHarness, approved, eventually, time_skipping_disabled
 from workflows import activity_plans
 from workflows.messages import PspFailure
 from workflows.state import Decision, DecisionKind, EvidenceKind, TransactionKind

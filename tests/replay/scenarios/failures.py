@@ -9,6 +9,12 @@ from temporalio.exceptions import ApplicationError
 from activities.webhooks import delivery_error
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Fact, FactKind
+from tests.integration.workflows.conftest import (
+    WorkflowHarness,
+    approved,
+    eventually,
+    time_skipping_disabled,
+)
 from tests.replay.scenarios.builders import (
     NOON,
     NOT_FOUND,
@@ -20,7 +26,6 @@ from tests.replay.scenarios.builders import (
     start_workflow,
     with_facts,
 )
-from tests.workflows.conftest import WorkflowHarness, approved, eventually, time_skipping_disabled
 from workflows import activity_plans
 from workflows.messages import (
     LOOK_UP,

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from integrator.contract.enums import PaymentErrorCode, PublicPaymentProviderRole
 from integrator.psp.types import Declined, Fact, FactKind
+from tests.integration.workflows.conftest import WorkflowHarness, approved, eventually
 from tests.replay.scenarios.builders import (
     HOUR,
     NOON,
@@ -17,7 +18,6 @@ from tests.replay.scenarios.builders import (
     start_workflow,
     with_facts,
 )
-from tests.workflows.conftest import WorkflowHarness, approved, eventually
 from workflows import activity_plans
 from workflows.messages import (
     NOTIFY,

@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Approved, Declined, Pending
+from tests.integration.workflows.conftest import WorkflowHarness, eventually
 from tests.replay.scenarios.builders import (
     HOUR,
     NOON,
@@ -21,7 +22,6 @@ from tests.replay.scenarios.builders import (
     reserve_request,
     start_workflow,
 )
-from tests.workflows.conftest import WorkflowHarness, eventually
 from workflows import activity_plans
 from workflows.messages import (
     CANCEL,

@@ -8,8 +8,13 @@ from temporalio.exceptions import ApplicationError
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Declined, FactKind
+from tests.integration.workflows.conftest import (
+    WorkflowHarness,
+    approved,
+    eventually,
+    time_skipping_disabled,
+)
 from tests.replay.scenarios.builders import PENDING, Handle, declined_as, notification
-from tests.workflows.conftest import WorkflowHarness, approved, eventually, time_skipping_disabled
 from workflows import activity_plans
 from workflows.messages import PspReply
 from workflows.state import EvidenceKind, TransactionKind

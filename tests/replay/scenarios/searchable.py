@@ -1,5 +1,6 @@
 """Scenarios started with search attributes, which the workflow keeps current."""
 
+from tests.integration.workflows.conftest import WorkflowHarness, eventually, time_skipping_disabled
 from tests.replay.scenarios.builders import Handle
 from tests.replay.scenarios.failures import payment_webhook_dead
 from tests.replay.scenarios.payments import (
@@ -7,7 +8,6 @@ from tests.replay.scenarios.payments import (
     payment_debit_refunded_charged_back,
 )
 from tests.replay.scenarios.preauths import preauth_redirect_finalized_captured
-from tests.workflows.conftest import WorkflowHarness, eventually, time_skipping_disabled
 
 
 async def payment_searchable_captured(harness: WorkflowHarness) -> Handle:

@@ -1,0 +1,816 @@
+"""Outcomes of the Billwerk+ Pay adapter for canned responses of the PSP."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.errors import (
+    CredentialsRejected,
+    OutcomeUnknown,
+    ProtocolError,
+    PspError,
+    RateLimited,
+)
+from integrator.psp.types import (
+    Approved,
+    Declined,
+    FactKind,
+    MovementKind,
+    Outcome,
+    Pending,
+    RedirectRequired,
+)
+from tests.integration.integrator.psp import builders
+from tests.integration.integrator.psp.billwerk_pay.builders import (
+    CARD,
+    FakePsp,
+    error_response,
+    load_body,
+)
+from tests.integration.integrator.psp.builders import REFERENCE, lookup
+
+SESSION = load_body("session")["id"]
+SETTLE = load_body("transaction")["id"]
+AUTHORIZED = {
+    "state": "authorized",
+    "authorized": "2026-01-15T09:00:00.870+00:00",
+    "authorized_amount": 11900,
+    "settled": None,
+}
+CAPTURE = "20260116-65a7f1c2c2d3e4f506172a03"
+
+
+def build_charge(**values: Any) -> Any:
+    return builders.charge("119.00", ref=REFERENCE, instrument=CARD, **values)
+
+
+def build_capture(amount: str = "119.00") -> Any:
+    return builders.capture(amount, authorization_id=REFERENCE, ref=CAPTURE, key="the key")
+
+
+def invoice(**changes: Any) -> dict[str, Any]:
+    body = {
+        "id": "inv_1",
+        "handle": REFERENCE,
+        "state": "settled",
+        "type": "ch",
+        "amount": 11900,
+        "currency": "EUR",
+        "transactions": [load_body("transaction")],
+        "order_lines": load_body("charge")["order_lines"],
+        "credit_notes": [],
+    }
+    return {**body, **changes}
+
+
+def order_line(text: str, amount: int = 11900) -> dict[str, Any]:
+    return {**load_body("charge")["order_lines"][0], "ordertext": text, "amount": amount}
+
+
+def credit_note(text: str, transaction: str | None) -> dict[str, Any]:
+    lines = [{"text": text, "amount": 1900, "quantity": 1}]
+    named = {"transaction": transaction} if transaction else {}
+    return {
+        "id": "cn-17",
+        "invoice": REFERENCE,
+        "amount": 1900,
+        "credit_note_lines": lines,
+        **named,
+    }
+
+
+def list_page(*entries: dict[str, Any], token: str | None = None) -> dict[str, Any]:
+    more = {"next_page_token": token} if token else {}
+    return {"size": 100, "count": len(entries), "range": "created", "content": [*entries], **more}
+
+
+def assert_approved(outcome: Outcome | None) -> Approved:
+    assert isinstance(outcome, Approved), outcome
+    return outcome
+
+
+def assert_declined(outcome: Outcome | None) -> Declined:
+    assert isinstance(outcome, Declined), outcome
+    return outcome
+
+
+class TestCharge:
+    async def test_request_body(self) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", load_body("charge"))
+        connection = psp.connect(PrivateKey="priv_0123456789abcdef")
+        outcome = assert_approved(
+            await connection.charge(build_charge(key="the/key", text="Pro plan"))
+        )
+        assert psp.request_bodies("POST", "/charge") == [
+            {
+                "handle": REFERENCE,
+                "key": "the/key",
+                "amount": 11900,
+                "currency": "EUR",
+                "source": "ca_1",
+                "customer_handle": "cust-1",
+                "settle": True,
+                "ordertext": "Pro plan",
+                "metadata": {"reference": REFERENCE},
+            }
+        ]
+        assert psp.requests[0].headers["Authorization"] == "Basic cHJpdl8wMTIzNDU2Nzg5YWJjZGVmOg=="
+        assert outcome.psp_id == f"{REFERENCE}/{SETTLE}"
+        [fact] = outcome.facts
+        assert (fact.kind, fact.id, fact.amount, fact.booked_on) == (
+            FactKind.PAID,
+            outcome.psp_id,
+            Decimal("119.00"),
+            date(2026, 1, 15),
+        )
+
+    @pytest.mark.parametrize(
+        ("psp_error", "code"),
+        [
+            ("insufficient_funds", Code.InsufficientBalance),
+            ("credit_card_expired", Code.BearerExpired),
+            ("sca_required", Code.Rejected),
+            ("what_is_this", Code.UnmappedError),
+            (None, Code.UnmappedError),
+        ],
+    )
+    async def test_a_decline_is_http_200(self, psp_error: str | None, code: Code) -> None:
+        source = {
+            **load_body("charge")["source"],
+            "acquirer_message": "No money at 4571 1122 3344 2077",
+        }
+        failed = load_body(
+            "charge", state="failed", error=psp_error, error_state="soft_declined", source=source
+        )
+        psp = FakePsp().respond_to("POST", "/charge", failed)
+        outcome = assert_declined(await psp.connect().charge(build_charge()))
+        assert (outcome.code, outcome.psp_code) == (code, psp_error)
+        assert "soft_declined" in (outcome.message or "")
+        assert "4571" not in (outcome.message or "")
+
+    async def test_a_processing_error_is_pending(self) -> None:
+        failed = load_body(
+            "charge",
+            state="failed",
+            error="acquirer_communication_error",
+            error_state="processing_error",
+        )
+        outcome = (
+            await FakePsp().respond_to("POST", "/charge", failed).connect().charge(build_charge())
+        )
+        assert outcome == Pending(psp_id=f"{REFERENCE}/{SETTLE}")
+
+    @pytest.mark.parametrize("state", ["authorized", "created", "brand_new"])
+    async def test_an_unexpected_state_is_pending(self, state: str) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", load_body("charge", state=state))
+        assert await psp.connect().charge(build_charge()) == Pending(psp_id=None)
+
+    async def test_a_pending_charge_has_the_id_of_its_transaction(self) -> None:
+        psp = FakePsp().respond_to(
+            "POST", "/charge", load_body("charge", state="pending", processing=True)
+        )
+        outcome = await psp.connect().charge(build_charge())
+        assert outcome == Pending(psp_id=f"{REFERENCE}/{SETTLE}")
+
+    @pytest.mark.parametrize("code", [11, 79, 99, 105, 109, 999])
+    async def test_an_existing_charge_is_returned_after_a_refusal(self, code: int) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", error_response(code))
+        psp.respond_to("GET", f"/charge/{REFERENCE}", load_body("charge"))
+        assert assert_approved(await psp.connect().charge(build_charge())).facts[0].amount == 119
+
+    async def test_a_failed_charge_keeps_the_refusal(self) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", error_response(147))
+        psp.respond_to("GET", f"/charge/{REFERENCE}", load_body("charge", state="failed"))
+        outcome = assert_declined(await psp.connect().charge(build_charge()))
+        assert (outcome.code, outcome.psp_code) == (Code.BearerInvalid, "147")
+
+    async def test_a_failed_look_up_after_a_refusal_leaves_the_outcome_unknown(self) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", error_response(11))
+        psp.respond_to("GET", f"/charge/{REFERENCE}", error_response(2, 500))
+        with pytest.raises(OutcomeUnknown):
+            await psp.connect().charge(build_charge())
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"handle": "another-transaction"},
+            {"currency": "DKK"},
+            {"amount": "119.00"},
+            {"amount": -1},
+        ],
+    )
+    async def test_a_charge_of_another_transaction_is_a_protocol_error(
+        self, change: dict[str, Any]
+    ) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", load_body("charge", **change))
+        with pytest.raises(ProtocolError):
+            await psp.connect().charge(build_charge())
+
+    async def test_without_a_stored_card_nothing_is_sent(self) -> None:
+        psp = FakePsp()
+        bare = CARD.model_copy(update={"token": {"customer": "cust-1"}})
+        outcome = await psp.connect().charge(builders.charge(instrument=bare))
+        assert assert_declined(outcome).code is Code.BearerInvalid
+        assert psp.requests == []
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("answer", "expected"),
+        [
+            (error_response(3, 401), CredentialsRejected),
+            (error_response(5, 401), CredentialsRejected),
+            (error_response(59, 403), CredentialsRejected),
+            (error_response(122, 429), RateLimited),
+            (error_response(123, 429), RateLimited),
+            (error_response(2, 500), OutcomeUnknown),
+            (error_response(74), OutcomeUnknown),
+            (error_response(80), OutcomeUnknown),
+            (error_response(99, 408), OutcomeUnknown),
+            (error_response(3, 401, http_status=200), OutcomeUnknown),
+            (error_response(3, 401, error=None), OutcomeUnknown),
+            ((401, "<html>Login</html>"), OutcomeUnknown),
+            ((400, {"code": "bad", "error": "Bad", "http_status": 400}), OutcomeUnknown),
+            ((429, "slow down"), OutcomeUnknown),
+        ],
+    )
+    async def test_indefinite_responses_raise(
+        self, answer: tuple[int, Any], expected: type[PspError]
+    ) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", answer)
+        with pytest.raises(expected) as caught:
+            await psp.connect().charge(build_charge())
+        assert isinstance(caught.value, CredentialsRejected) is (expected is CredentialsRejected)
+
+    @pytest.mark.parametrize(
+        ("answer", "code", "psp_code"),
+        [
+            (error_response(1, 422), Code.InvalidData, "1"),
+            (error_response(7, 403), Code.InvalidConfiguration, "7"),
+            (error_response(139), Code.InvalidCurrency, "139"),
+            (error_response(13), Code.UnmappedError, "13"),
+            (
+                error_response(77, transaction_error="insufficient_funds"),
+                Code.InsufficientBalance,
+                "insufficient_funds",
+            ),
+            (error_response(77), Code.Rejected, "77"),
+        ],
+    )
+    async def test_refusals_are_declined(
+        self, answer: tuple[int, Any], code: Code, psp_code: str
+    ) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", answer)
+        outcome = assert_declined(await psp.connect().charge(build_charge()))
+        assert (outcome.code, outcome.psp_code) == (code, psp_code)
+
+    async def test_a_refused_read_is_a_protocol_error(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/charge/{REFERENCE}", error_response(7, 403))
+        with pytest.raises(ProtocolError) as caught:
+            await psp.connect().fetch_authorization(lookup())
+        assert caught.value.psp_code == "7"
+
+
+class TestAuthorization:
+    async def fetch_outcome(self, **changes: Any) -> Outcome | None:
+        psp = FakePsp().respond_to(
+            "GET", f"/charge/{REFERENCE}", load_body("charge", **{**AUTHORIZED, **changes})
+        )
+        return await psp.connect().fetch_authorization(lookup(psp_id=REFERENCE))
+
+    async def test_reservation_expires_after_a_week(self) -> None:
+        outcome = assert_approved(await self.fetch_outcome(recurring_payment_method="ca_new"))
+        [fact] = outcome.facts
+        assert (fact.kind, fact.id, fact.amount) == (
+            FactKind.AUTHORIZED,
+            REFERENCE,
+            Decimal("119.00"),
+        )
+        assert fact.expires_at == datetime(2026, 1, 22, 9, 0, 0, 870000, tzinfo=UTC)
+        assert outcome.instrument is not None
+        assert outcome.instrument.token["payment_method"] == "ca_new"
+        assert outcome.instrument.bearer == {
+            "CardType": "visa_dk",
+            "Country": "DK",
+            "ExpiryMonth": "8",
+            "ExpiryYear": "2030",
+            "Last4": "2077",
+            "MaskedCardPan": "457111XXXXXX2077",
+        }
+
+    async def test_keeps_its_amount_after_a_partial_capture(self) -> None:
+        outcome = assert_approved(await self.fetch_outcome(state="settled", amount=4000))
+        assert outcome.facts[0].amount == Decimal("119.00")
+
+    @pytest.mark.parametrize(
+        ("changes", "status"),
+        [
+            ({"state": "cancelled"}, Status.Cancelled),
+            ({"state": "failed", "error": "declined_by_acquirer"}, Status.Cancelled),
+            ({"state": "failed", "error": "authorization_expired"}, Status.Expired),
+            ({"state": "failed", "error": "insufficient_funds", "authorized": None}, Status.Failed),
+        ],
+    )
+    async def test_ends(self, changes: dict[str, Any], status: Status) -> None:
+        assert assert_declined(await self.fetch_outcome(**changes)).status is status
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"state": "pending"},
+            {"state": "brand_new"},
+            {"state": "failed", "error_state": "processing_error", "authorized": None},
+        ],
+    )
+    async def test_undecided_states_are_pending(self, changes: dict[str, Any]) -> None:
+        assert await self.fetch_outcome(**changes) == Pending(psp_id=REFERENCE)
+
+
+class TestHostedPage:
+    async def test_request_body_of_a_reservation(self) -> None:
+        psp = FakePsp().respond_to("POST", "checkout/session/charge", load_body("session"))
+        psp.respond_to("GET", f"checkout/session_info/{SESSION}", load_body("session_info"))
+        call = builders.authorize("119.00", ref=REFERENCE, key="the key", text="Pro plan")
+        connection = psp.connect(CardTypes="Visa, mastercard,Bancaire")
+        assert await connection.authorize(call) == RedirectRequired(
+            psp_id=SESSION,
+            url=load_body("session")["url"],
+            expires_at=datetime(2099, 1, 15, 10, tzinfo=UTC),
+        )
+        assert psp.request_bodies("POST", "checkout/session/charge") == [
+            {
+                "locale": "de_DE",
+                "ttl": "PT60M",
+                "accept_url": "https://shop.example/ok",
+                "cancel_url": "https://shop.example/abort",
+                "payment_methods": ["visa", "mc"],
+                "settle": False,
+                "recurring": True,
+                "order": {
+                    "handle": REFERENCE,
+                    "key": "the key",
+                    "amount": 11900,
+                    "currency": "EUR",
+                    "ordertext": "Pro plan",
+                    "customer": {
+                        "handle": REFERENCE,
+                        "email": "mia.kern@example.org",
+                        "first_name": "Mia",
+                        "last_name": "Kern",
+                    },
+                    "metadata": {"reference": REFERENCE},
+                },
+            }
+        ]
+
+    async def test_request_body_for_amount_zero(self) -> None:
+        psp = FakePsp().respond_to("POST", "checkout/session/recurring", load_body("session"))
+        psp.respond_to("GET", f"checkout/session_info/{SESSION}", load_body("session_info"))
+        call = builders.authorize("0", ref=REFERENCE)
+        assert isinstance(await psp.connect().authorize(call), RedirectRequired)
+        [body] = psp.request_bodies("POST", "checkout/session/recurring")
+        assert (body["currency"], body["create_customer"]["handle"]) == ("EUR", REFERENCE)
+        assert "order" not in body
+
+    async def fetch_outcome(
+        self, charge: Any = None, info: Any = None, cards: Any = None
+    ) -> tuple[Outcome | None, FakePsp]:
+        psp = FakePsp()
+        if charge is not None:
+            psp.respond_to("GET", f"/charge/{REFERENCE}", charge)
+        if info is not None:
+            psp.respond_to("GET", f"checkout/session_info/{SESSION}", info)
+        if cards is not None:
+            psp.respond_to("GET", f"/customer/{REFERENCE}/payment_method", {"cards": cards})
+        return await psp.connect().fetch_authorization(lookup(psp_id=SESSION)), psp
+
+    async def test_a_declined_card_is_not_final_while_the_page_is_open(self) -> None:
+        failed = load_body("charge", state="failed", error="insufficient_funds", error_state="x")
+        outcome, _ = await self.fetch_outcome(failed, load_body("session_info"))
+        assert isinstance(outcome, RedirectRequired)
+        over, _ = await self.fetch_outcome(
+            failed, load_body("session_info", expires="2026-01-15T10:00:00Z")
+        )
+        assert assert_declined(over).code is Code.InsufficientBalance
+
+    async def test_expires(self) -> None:
+        info = load_body("session_info", expires="2026-01-15T10:00:00Z")
+        for charge in (load_body("charge", state="created"), None):
+            outcome, _ = await self.fetch_outcome(charge, info)
+            assert assert_declined(outcome).status is Status.Expired
+
+    async def test_a_missing_page_was_closed(self) -> None:
+        outcome, _ = await self.fetch_outcome(load_body("charge", state="created"))
+        assert assert_declined(outcome).status is Status.Cancelled
+
+    async def test_a_missing_page_without_a_charge_is_not_found(self) -> None:
+        assert (await self.fetch_outcome())[0] is None
+
+    async def test_returns_the_card_of_its_session(self) -> None:
+        method = load_body("payment_method")
+        stored_card = {k: v for k, v in {**method, **method["card"]}.items() if k != "card"}
+        other = {**stored_card, "id": "ca_other", "reference": "cs_other"}
+        outcome, _ = await self.fetch_outcome(None, load_body("session_info"), [other, stored_card])
+        stored = assert_approved(outcome).instrument
+        assert stored is not None
+        assert stored.token["payment_method"] == method["id"]
+        assert (stored.bearer["ExpiryMonth"], stored.bearer["ExpiryYear"]) == ("1", "2031")
+
+    @pytest.mark.parametrize("state", ["inactivated", "failed", "deleted"])
+    async def test_an_inactive_card_is_declined(self, state: str) -> None:
+        stored_card = {**load_body("payment_method"), "state": state}
+        outcome, _ = await self.fetch_outcome(None, load_body("session_info"), [stored_card])
+        assert assert_declined(outcome).code is Code.BearerInvalid
+
+    async def test_is_found_without_its_id(self) -> None:
+        psp = FakePsp().respond_to(
+            "GET", f"/charge/{REFERENCE}", load_body("charge", state="created")
+        )
+        infos = [
+            load_body("session_info"),
+            load_body("session_info", id="cs_2", expires="2098-01-01T00:00Z"),
+        ]
+        psp.respond_to("GET", f"checkout/session_info/charge/{REFERENCE}", infos)
+        outcome = await psp.connect().fetch_authorization(lookup())
+        assert isinstance(outcome, RedirectRequired)
+        assert outcome.psp_id == SESSION
+
+
+class TestCapture:
+    async def test_request_body_has_our_reference_in_the_text(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice(transactions=[]))
+        psp.respond_to("POST", f"/charge/{REFERENCE}/settle", load_body("charge"))
+        outcome = assert_approved(await psp.connect().capture(build_capture()))
+        assert psp.request_bodies("POST", f"/charge/{REFERENCE}/settle") == [
+            {"key": "the key", "amount": 11900, "ordertext": f"[{CAPTURE}]"}
+        ]
+        assert outcome.psp_id == f"{REFERENCE}/{SETTLE}"
+
+    async def test_an_existing_one_is_not_requested_again(self) -> None:
+        ours = invoice(order_lines=[order_line(f"Pro plan [{CAPTURE}]")])
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", ours)
+        assert assert_approved(await psp.connect().capture(build_capture())).facts[0].amount == 119
+        assert psp.request_lines() == [f"GET /invoice/{REFERENCE}"]
+
+    async def test_is_found_after_a_refusal(self) -> None:
+        ours = invoice(order_lines=[order_line(f"[{CAPTURE}]")])
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice(transactions=[]), ours)
+        psp.respond_to("POST", f"/charge/{REFERENCE}/settle", error_response(79))
+        assert assert_approved(await psp.connect().capture(build_capture())).psp_id is not None
+
+    async def test_a_decline_leaves_the_charge_authorized(self) -> None:
+        body = load_body(
+            "charge", **AUTHORIZED, error="settle_blocked", error_state="soft_declined"
+        )
+        psp = FakePsp().respond_to("POST", f"/charge/{REFERENCE}/settle", body)
+        outcome = assert_declined(await psp.connect().capture(build_capture()))
+        assert (outcome.code, outcome.psp_code) == (Code.Rejected, "settle_blocked")
+
+    async def test_a_processing_error_is_pending(self) -> None:
+        body = load_body(
+            "charge", **AUTHORIZED, error="acquirer_error", error_state="processing_error"
+        )
+        psp = FakePsp().respond_to("POST", f"/charge/{REFERENCE}/settle", body)
+        assert await psp.connect().capture(build_capture()) == Pending(psp_id=None)
+
+    async def test_one_of_several_settles_is_identified_by_its_text(self) -> None:
+        """The response has the total of all settles."""
+        other = {**load_body("transaction"), "id": "other", "amount": 5000}
+        own_transaction = {**load_body("transaction"), "amount": 4000}
+        all_of_them = invoice(
+            transactions=[other, own_transaction],
+            order_lines=[order_line("Dashboard", 5000), order_line(f"[{CAPTURE}]", 4000)],
+        )
+        psp = FakePsp().respond_to(
+            "GET", f"/invoice/{REFERENCE}", invoice(transactions=[other]), all_of_them
+        )
+        psp.respond_to("POST", f"/charge/{REFERENCE}/settle", load_body("charge", amount=9000))
+        outcome = assert_approved(await psp.connect().capture(build_capture("40.00")))
+        assert [fact.amount for fact in outcome.facts] == [Decimal("40.00")]
+        assert outcome.psp_id == f"{REFERENCE}/{SETTLE}"
+
+    async def test_a_settle_that_is_not_listed_yet_is_pending(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        psp.respond_to("POST", f"/charge/{REFERENCE}/settle", load_body("charge", amount=20000))
+        assert await psp.connect().capture(build_capture()) == Pending(psp_id=None)
+
+    async def test_a_failed_second_settle_is_declined(self) -> None:
+        """The state stays `settled`: only the error shows the failure."""
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        body = load_body(
+            "charge", error="authorization_amount_exceeded", error_state="hard_declined"
+        )
+        psp.respond_to("POST", f"/charge/{REFERENCE}/settle", body)
+        assert (
+            assert_declined(await psp.connect().capture(build_capture())).code is Code.InvalidAmount
+        )
+
+    async def test_a_settle_without_a_matching_amount_is_a_protocol_error(self) -> None:
+        odd = invoice(order_lines=[order_line(f"[{CAPTURE}]", 1)])
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", odd)
+        with pytest.raises(ProtocolError):
+            await psp.connect().capture(build_capture())
+
+
+class TestVoid:
+    async def test_a_processing_error_leaves_the_outcome_unknown(self) -> None:
+        body = load_body(
+            "charge", **AUTHORIZED, error="acquirer_error", error_state="processing_error"
+        )
+        psp = FakePsp().respond_to("POST", f"/charge/{REFERENCE}/cancel", body)
+        with pytest.raises(OutcomeUnknown):
+            await psp.connect().void(builders.void(REFERENCE, ref=REFERENCE))
+
+    async def test_an_unchanged_charge_is_declined(self) -> None:
+        psp = FakePsp().respond_to(
+            "POST", f"/charge/{REFERENCE}/cancel", load_body("charge", **AUTHORIZED)
+        )
+        outcome = await psp.connect().void(builders.void(REFERENCE, ref=REFERENCE))
+        assert assert_declined(outcome).code is Code.InvalidPreconditions
+
+    async def test_a_missing_page_counts_as_closed(self) -> None:
+        outcome = await FakePsp().connect().void(builders.void(SESSION, ref=REFERENCE))
+        assert outcome == Approved(psp_id=SESSION)
+
+    async def test_a_page_that_cannot_be_closed_is_declined(self) -> None:
+        psp = FakePsp().respond_to("DELETE", f"checkout/session/{SESSION}", error_response(7, 403))
+        outcome = await psp.connect().void(builders.void(SESSION, ref=REFERENCE))
+        assert assert_declined(outcome).psp_code == "7"
+
+
+class TestPayment:
+    ID = f"{REFERENCE}/{SETTLE}"
+
+    async def fetch_outcome(self, *disputes: dict[str, Any], **changes: Any) -> Outcome | None:
+        transaction = {**load_body("transaction"), **changes}
+        psp = FakePsp().respond_to(
+            "GET", f"/invoice/{REFERENCE}", invoice(transactions=[transaction])
+        )
+        psp.respond_to("GET", "/list/dispute", list_page(*disputes))
+        return await psp.connect().fetch_payment(lookup(psp_id=self.ID))
+
+    async def test_is_charged_back_when_the_dispute_is_lost(self) -> None:
+        outcome = assert_approved(
+            await self.fetch_outcome(load_body("dispute", outcome_amount=10000))
+        )
+        assert [(f.kind, f.amount) for f in outcome.facts] == [
+            (FactKind.PAID, Decimal("119.00")),
+            (FactKind.CHARGED_BACK, Decimal("100.00")),
+        ]
+        chargeback = outcome.facts[1]
+        assert (chargeback.id, chargeback.booked_on, chargeback.reason) == (
+            "dsp_1",
+            date(2026, 2, 20),
+            Reason.UserInitiated,
+        )
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"state": "open", "outcome": None},
+            {"state": "under_review", "outcome": "customer_favor_chargeback"},
+            {"outcome": "merchant_favor"},
+            {"outcome": "customer_favor_refund"},
+            {"outcome": "cancelled_by_customer"},
+            {"outcome": "provider_payout"},
+        ],
+    )
+    async def test_other_disputes_are_not_chargebacks(self, changes: dict[str, Any]) -> None:
+        assert (
+            len(assert_approved(await self.fetch_outcome(load_body("dispute", **changes))).facts)
+            == 1
+        )
+
+    async def test_disputes_are_listed_from_the_month_of_the_payment(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        psp.respond_to("GET", "/list/dispute", list_page())
+        await psp.connect().fetch_payment(lookup(psp_id=self.ID))
+        assert dict(psp.requests[-1].url.params) == {
+            "invoice": REFERENCE,
+            "from": "2026-01-01",
+            "size": "100",
+        }
+
+    @pytest.mark.parametrize(
+        ("changes", "open_"),
+        [
+            ({"state": "processing"}, True),
+            ({"state": "pending"}, True),
+            ({"state": "failed", "card_transaction": {"error_state": "processing_error"}}, True),
+            ({"state": "failed", "card_transaction": {"error": "settle_blocked"}}, False),
+            ({"state": "cancelled"}, False),
+        ],
+    )
+    async def test_other_states(self, changes: dict[str, Any], open_: bool) -> None:
+        assert isinstance(await self.fetch_outcome(**changes), Pending if open_ else Declined)
+
+    async def test_a_payment_of_another_transaction_is_a_protocol_error(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        with pytest.raises(ProtocolError):
+            await psp.connect().fetch_payment(lookup(CAPTURE, self.ID))
+
+    async def test_a_capture_is_searched_by_its_text(self) -> None:
+        own_invoice = invoice(order_lines=[order_line(f"Pro plan [{CAPTURE}]")])
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", own_invoice)
+        psp.respond_to("GET", "/list/dispute", list_page())
+        psp.respond_to(
+            "GET",
+            "/list/charge",
+            list_page(load_body("charge", handle="another"), token="t2"),
+            list_page(load_body("charge", order_lines=[order_line(f"Pro plan [{CAPTURE}]")])),
+        )
+        outcome = assert_approved(await psp.connect().fetch_payment(lookup(CAPTURE)))
+        assert outcome.psp_id == self.ID
+        pages = [dict(r.url.params) for r in psp.requests if r.url.path == "/v1/list/charge"]
+        assert [page.get("next_page_token") for page in pages] == [None, "t2"]
+
+    async def test_a_list_that_is_too_long_is_not_read_completely(self) -> None:
+        psp = FakePsp().respond_to(
+            "GET", "/list/charge", list_page(load_body("charge"), token="more")
+        )
+        with pytest.raises(OutcomeUnknown):
+            await psp.connect().fetch_payment(lookup(CAPTURE))
+        assert len(psp.requests) == 21
+
+
+class TestRefund:
+    REFUND = "20260117-65a7f1c2c2d3e4f506172a04"
+
+    def call(self) -> Any:
+        of = f"{REFERENCE}/{SETTLE}"
+        return builders.refund("19.00", payment_id=of, ref=self.REFUND, key="the key", text="Sorry")
+
+    async def test_request_body_has_our_reference_in_the_text(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        psp.respond_to("POST", "/refund", load_body("refund"))
+        outcome = assert_approved(await psp.connect().refund(self.call()))
+        assert psp.request_bodies("POST", "/refund") == [
+            {
+                "invoice": REFERENCE,
+                "key": "the key",
+                "amount": 1900,
+                "text": f"Sorry [{self.REFUND}]",
+            }
+        ]
+        assert outcome.psp_id == load_body("refund")["id"]
+        assert outcome.facts[0].booked_on == date(2026, 1, 16)
+
+    async def test_an_existing_one_is_not_requested_again(self) -> None:
+        id = load_body("refund")["id"]
+        ours = invoice(
+            credit_notes=[credit_note("Other", "r0"), credit_note(f"Sorry [{self.REFUND}]", id)]
+        )
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", ours)
+        psp.respond_to("GET", f"/refund/{id}", load_body("refund"))
+        assert assert_approved(await psp.connect().refund(self.call())).psp_id == id
+        assert psp.request_bodies("POST", "/refund") == []
+
+    async def test_of_an_unknown_payment_is_declined(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice(transactions=[]))
+        assert assert_declined(await psp.connect().refund(self.call())).code is Code.InvalidData
+
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({"state": "processing"}, Pending),
+            ({"state": "brand_new"}, Pending),
+            ({"state": "failed", "error_state": "processing_error"}, Pending),
+            ({"state": "failed", "error_state": "hard_declined"}, Declined),
+        ],
+    )
+    async def test_other_states(self, changes: dict[str, Any], expected: type[Outcome]) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        psp.respond_to("POST", "/refund", load_body("refund", **changes))
+        outcome = await psp.connect().refund(self.call())
+        assert isinstance(outcome, expected)
+        assert outcome.psp_id == load_body("refund")["id"]
+
+    async def test_is_searched_by_its_text(self) -> None:
+        id = load_body("refund")["id"]
+        psp = FakePsp().respond_to(
+            "GET", "/list/credit_note", list_page(credit_note(f"Sorry [{self.REFUND}]", id))
+        )
+        psp.respond_to("GET", f"/refund/{id}", load_body("refund"))
+        assert assert_approved(await psp.connect().fetch_refund(lookup(self.REFUND))).psp_id == id
+
+
+class TestMovements:
+    SINCE = datetime(2026, 1, 15, 8, 0, tzinfo=UTC)
+
+    async def list_movements(self, psp: FakePsp, **span: datetime) -> tuple[Any, FakePsp]:
+        psp.respond_to("GET", "/account", load_body("account"))
+        since = span.get("since", self.SINCE)
+        until = span.get("until", since + timedelta(hours=2))
+        return await psp.connect().list_movements(since, until, None), psp
+
+    def query_params(self, psp: FakePsp, kind: str) -> dict[str, str]:
+        requests = [r for r in psp.requests if r.url.path == f"/v1/list/{kind}"]
+        return dict(requests[0].url.params)
+
+    async def test_windows_are_sent_in_local_time(self) -> None:
+        page, psp = await self.list_movements(
+            FakePsp().respond_to("GET", "/list/transaction", list_page())
+        )
+        params = self.query_params(psp, "transaction")
+        assert (params["from"], params["to"]) == ("2026-01-15T09:00:00", "2026-01-15T11:00:01")
+        assert page.movements == ()
+        assert page.cursor == "Europe/Copenhagen|DKK|dispute|"
+
+    async def test_an_ambiguous_hour_is_covered_completely(self) -> None:
+        """On 25 October 2026 clocks are put back from 3:00 to 2:00, at 1:00 UTC."""
+        since = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)
+        psp = FakePsp().respond_to("GET", "/list/transaction", list_page())
+        _, psp = await self.list_movements(psp, since=since, until=since + timedelta(minutes=10))
+        params = self.query_params(psp, "transaction")
+        assert (params["from"], params["to"]) == ("2026-10-25T01:10:00", "2026-10-25T03:20:01")
+
+    async def test_entries_are_filtered_by_the_window(self) -> None:
+        at = datetime.fromisoformat(load_body("transaction")["created"])
+        for since, until, found in (
+            (at - timedelta(hours=1), at, 0),
+            (at, at + timedelta(hours=1), 1),
+        ):
+            psp = FakePsp().respond_to(
+                "GET", "/list/transaction", list_page(load_body("transaction"))
+            )
+            page, _ = await self.list_movements(psp, since=since, until=until)
+            assert len(page.movements) == found
+
+    async def test_every_movement_kind(self) -> None:
+        auth = load_body(
+            "transaction", id="t1", type="authorization", state="authorized", settled=None
+        )
+        settle = load_body("transaction", card_transaction={"ref_transaction": "t1"})
+        refund = load_body(
+            "transaction",
+            id="r1",
+            type="refund",
+            state="refunded",
+            amount=1900,
+            card_transaction={"ref_transaction": SETTLE},
+        )
+        failed = load_body("transaction", id="f1", state="failed")
+        payout = load_body("transaction", id="p1", type="payout")
+        psp = FakePsp().respond_to(
+            "GET", "/list/transaction", list_page(refund, settle, auth, failed, payout)
+        )
+        own_charge = load_body("charge", order_lines=[order_line(f"[{CAPTURE}]")])
+        psp.respond_to("GET", "/list/charge", list_page(own_charge))
+        psp.respond_to(
+            "GET", "/list/credit_note", list_page(credit_note("Sorry [20260117-a]", "r1"))
+        )
+        page, _ = await self.list_movements(psp)
+        movements = [(m.kind, m.psp_id, m.reference, m.parent_psp_id) for m in page.movements]
+        assert movements == [
+            (MovementKind.REFUND, "r1", "20260117-a", f"{REFERENCE}/{SETTLE}"),
+            (MovementKind.PAYMENT, f"{REFERENCE}/{SETTLE}", CAPTURE, REFERENCE),
+            (MovementKind.AUTHORIZATION, REFERENCE, REFERENCE, None),
+        ]
+        assert [m.outcome.facts[0].amount for m in page.movements] == [
+            Decimal("19.00"),
+            Decimal("119.00"),
+            Decimal("119.00"),
+        ]
+
+    async def test_a_dispute_without_a_settle_is_skipped(self) -> None:
+        psp = FakePsp().respond_to("GET", "/list/dispute", list_page(load_body("dispute")))
+        page = await psp.connect().list_movements(
+            datetime(2026, 2, 20, tzinfo=UTC),
+            datetime(2026, 2, 21, tzinfo=UTC),
+            "Europe/Copenhagen|DKK|dispute|",
+        )
+        assert (page.movements, page.cursor) == ((), None)
+
+    async def test_an_unknown_time_zone_is_a_protocol_error(self) -> None:
+        psp = FakePsp().respond_to(
+            "GET", "/account", load_body("account", timezone="Atlantis/Deep")
+        )
+        with pytest.raises(ProtocolError):
+            await psp.connect().list_movements(self.SINCE, self.SINCE, None)
+
+
+class TestRateLimit:
+    async def test_calls_beyond_the_rate_limit_are_not_sent(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/charge/{REFERENCE}", load_body("charge", **AUTHORIZED))
+        connection = psp.connect()
+        for _ in range(25):
+            await connection.fetch_authorization(lookup())
+        with pytest.raises(RateLimited):
+            await connection.fetch_authorization(lookup())
+        assert len(psp.requests) == 25
+
+
+class TestSettings:
+    async def test_settings_are_only_read(self) -> None:
+        psp = FakePsp().respond_to(
+            "GET", "/account/webhook_settings", load_body("webhook_settings")
+        )
+        psp.respond_to("GET", "/account", load_body("account"))
+        check = await psp.connect().verify_settings()
+        assert check.account == load_body("account")["id"]
+        assert psp.request_lines() == ["GET /account/webhook_settings", "GET /account"]

@@ -1,0 +1,425 @@
+"""Responses that the emulator never sends, and the outcomes that follow."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import HttpUrl
+
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import (
+    CredentialsRejected,
+    OutcomeUnknown,
+    ProtocolError,
+    PspUnavailable,
+    RateLimited,
+)
+from integrator.psp.gocardless import GoCardlessAdapter
+from integrator.psp.gocardless.config import GoCardlessConfig
+from integrator.psp.gocardless.settings import GoCardlessSettings
+from integrator.psp.port import Connection
+from integrator.psp.types import Approved, Declined, Instrument, Pending, SettingsCheck
+from tests.integration.integrator.psp import builders
+from tests.integration.integrator.psp.gocardless import objects
+from tests.integration.integrator.psp.gocardless.objects import error, list_page
+
+Response = tuple[int, Any]
+MANDATE = Instrument(token={"mandate": "MD123"}, bearer={})
+CONFLICT = {"reason": "idempotent_creation_conflict", "links": {"conflicting_resource_id": "PM123"}}
+
+
+class FakePsp:
+    """Fake PSP with responses by method and path, in turn; the last one is repeated."""
+
+    def __init__(self, **values: str) -> None:
+        self.responses: dict[tuple[str, str], list[Response]] = {}
+        self.requests: list[httpx.Request] = []
+        self.form = {"AccessToken": "live_unit", "WebhookSecret": "secret", **values}
+
+    def respond_to(self, method: str, path: str, *replies: Response) -> None:
+        self.responses[method, path] = list(replies)
+
+    def connect(self, url: str | None = "https://gocardless.example") -> Connection:
+        config = GoCardlessConfig.model_construct(url=HttpUrl(url) if url else None)
+        settings = GoCardlessSettings.model_validate(self.form)
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self._respond))
+        return GoCardlessAdapter(config).connect(settings, http)
+
+    def post_paths(self) -> list[str]:
+        return [request.url.path for request in self.requests if request.method == "POST"]
+
+    def _respond(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        replies = self.responses[request.method, request.url.path]
+        status, body = replies.pop(0) if len(replies) > 1 else replies[0]
+        if status == 0:
+            raise httpx.ConnectError("connection refused", request=request)
+        return httpx.Response(status, json=body)
+
+
+def charge(**values: Any) -> Any:
+    return builders.charge(
+        "10.00", ref=objects.REFERENCE, role=Role.Debit, instrument=MANDATE, **values
+    )
+
+
+def refund() -> Any:
+    return builders.refund("1.50", payment_id="PM123", ref=objects.REFERENCE)
+
+
+class TestRequests:
+    async def test_headers_and_hosts(self) -> None:
+        for environment, host in (
+            ("live", "api.gocardless.com"),
+            ("sandbox", "api-sandbox.gocardless.com"),
+        ):
+            psp = FakePsp(Environment=environment)
+            psp.respond_to("POST", "/payments", (201, {"payments": objects.payment("submitted")}))
+            await psp.connect(None).charge(charge(key="our/key"))
+            (request,) = psp.requests
+            assert request.url.host == host
+            assert request.headers["Authorization"] == "Bearer live_unit"
+            assert request.headers["GoCardless-Version"] == "2015-07-06"
+            assert request.headers["Idempotency-Key"] == "our/key"
+
+    async def test_a_key_that_is_too_long_is_hashed(self) -> None:
+        keys = []
+        for _ in range(2):
+            psp = FakePsp()
+            psp.respond_to("POST", "/payments", (201, {"payments": objects.payment("submitted")}))
+            await psp.connect().charge(charge(key="k" * 129))
+            keys.append(psp.requests[0].headers["Idempotency-Key"])
+        assert keys[0] == keys[1]
+        assert len(keys[0]) == 64
+
+    async def test_the_environment_sets_the_emulators_url(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("INTEGRATOR_GOCARDLESS_URL", "http://127.0.0.1:1/gocardless/")
+        config = GoCardlessConfig()
+        assert config.base_url("live") == "http://127.0.0.1:1/gocardless"
+
+    async def test_calls_beyond_our_rate_limit_are_not_sent(self) -> None:
+        psp = FakePsp(AccessToken="live_budget")
+        psp.respond_to("GET", "/creditors", (200, list_page("creditors")))
+        connection = psp.connect(None)
+        for _ in range(8):
+            await connection.verify_settings()
+        with pytest.raises(RateLimited):
+            await connection.verify_settings()
+        assert len(psp.requests) == 8
+
+
+class TestConflicts:
+    async def test_the_existing_object_is_read(self) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (409, error(409, "invalid_state", **CONFLICT)))
+        psp.respond_to("GET", "/payments/PM123", (200, {"payments": objects.payment()}))
+        outcome = await psp.connect().charge(charge())
+        assert isinstance(outcome, Approved)
+        assert outcome.psp_id == "PM123"
+
+    async def test_without_an_object_the_outcome_is_unknown(self) -> None:
+        problem = {**CONFLICT, "links": {"conflicting_resource_id": None}}
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (409, error(409, "invalid_state", **problem)))
+        with pytest.raises(OutcomeUnknown):
+            await psp.connect().charge(charge())
+
+    async def test_a_missing_object_is_a_protocol_error(self) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (409, error(409, "invalid_state", **CONFLICT)))
+        psp.respond_to("GET", "/payments/PM123", (404, error(404, "invalid_api_usage")))
+        with pytest.raises(ProtocolError):
+            await psp.connect().charge(charge())
+
+    async def test_an_object_of_another_transaction_is_a_protocol_error(self) -> None:
+        psp = FakePsp()
+        other = objects.payment(metadata={"transaction_id": "other"})
+        psp.respond_to("POST", "/payments", (409, error(409, "invalid_state", **CONFLICT)))
+        psp.respond_to("GET", "/payments/PM123", (200, {"payments": other}))
+        with pytest.raises(ProtocolError):
+            await psp.connect().charge(charge())
+
+
+class TestReadsAfterCall:
+    """After a call even a read that was never sent leaves the outcome unknown."""
+
+    async def test_read_of_the_existing_object(self) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (409, error(409, "invalid_state", **CONFLICT)))
+        psp.respond_to("GET", "/payments/PM123", (0, None))
+        await self.assert_outcome_unknown(psp)
+
+    async def test_read_of_the_events(self) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (201, {"payments": objects.payment("failed")}))
+        psp.respond_to("GET", "/events", (0, None))
+        await self.assert_outcome_unknown(psp)
+
+    async def test_search_for_an_earlier_attempt(self) -> None:
+        psp = FakePsp()
+        refusal_body = error(422, "invalid_state", reason="mandate_is_inactive")
+        psp.respond_to("POST", "/payments", (422, refusal_body))
+        psp.respond_to("GET", "/payments", (0, None))
+        await self.assert_outcome_unknown(psp)
+
+    async def assert_outcome_unknown(self, psp: FakePsp) -> None:
+        with pytest.raises(OutcomeUnknown):
+            await psp.connect().charge(charge())
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("status", "body", "raised"),
+        [
+            (401, error(401, "invalid_api_usage"), CredentialsRejected),
+            (401, error(403, "invalid_api_usage"), ProtocolError),
+            (401, {"error": "unauthorized"}, ProtocolError),
+            (429, error(429, "invalid_api_usage", reason="rate_limit_exceeded"), RateLimited),
+            (429, {}, ProtocolError),
+            (500, error(500, "gocardless", reason="internal_error"), OutcomeUnknown),
+            (504, error(504, "gocardless", reason="request_timed_out"), OutcomeUnknown),
+            (408, error(408, "gocardless", reason="query_timed_out"), OutcomeUnknown),
+            (418, error(418, "invalid_api_usage"), ProtocolError),
+            (422, error(422, "teapot"), ProtocolError),
+            (201, {"payment": {}}, ProtocolError),
+            (201, {"payments": {"id": "PM123"}}, ProtocolError),
+        ],
+    )
+    async def test_indefinite_responses_raise(
+        self, status: int, body: dict[str, Any], raised: type[Exception]
+    ) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (status, body))
+        with pytest.raises(raised) as caught:
+            await psp.connect().charge(charge())
+        assert type(caught.value) is raised or raised is OutcomeUnknown
+
+    async def test_a_fractional_amount_is_a_protocol_error(self) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (201, {"payments": objects.payment(amount=10.5)}))
+        with pytest.raises(ProtocolError):
+            await psp.connect().charge(charge())
+
+    async def test_a_refusal_message_is_redacted(self) -> None:
+        refusal_body = error(
+            422, "validation_failed", field="iban", message="DE89370400440532013000"
+        )
+        psp = FakePsp()
+        psp.respond_to("POST", "/billing_requests", (422, refusal_body))
+        refused = await psp.connect().authorize(builders.debit(ref=objects.REFERENCE))
+        assert isinstance(refused, Declined)
+        assert refused.code is Code.InvalidIBAN
+        assert refused.message == "iban …"
+
+    async def test_a_look_up_without_permission_is_a_protocol_error(self) -> None:
+        psp = FakePsp()
+        refusal_body = error(403, "invalid_api_usage", reason="insufficient_permissions")
+        psp.respond_to("GET", "/payments/PM123", (403, refusal_body))
+        with pytest.raises(ProtocolError):
+            await psp.connect().fetch_payment(builders.lookup(objects.REFERENCE, "PM123"))
+
+
+class TestRefunds:
+    def build_psp(self, *lists: dict[str, Any], reply: Response) -> FakePsp:
+        psp = FakePsp()
+        psp.respond_to("GET", "/payments/PM123", (200, {"payments": objects.payment()}))
+        psp.respond_to("GET", "/refunds", *((200, found) for found in lists))
+        psp.respond_to("POST", "/refunds", reply)
+        return psp
+
+    async def test_a_refund_confirms_the_total(self) -> None:
+        refund_outcome = (201, {"refunds": objects.refund("submitted")})
+        psp = self.build_psp(list_page("refunds"), reply=refund_outcome)
+        outcome = await psp.connect().refund(refund())
+        assert outcome == Pending(psp_id="RF123")
+        sent = json.loads(psp.requests[-1].content)["refunds"]
+        assert (sent["amount"], sent["total_amount_confirmation"]) == (150, 300)
+
+    async def test_an_existing_refund_is_not_created_again(self) -> None:
+        psp = self.build_psp(list_page("refunds", objects.refund()), reply=(500, {}))
+        assert isinstance(await psp.connect().refund(refund()), Approved)
+        assert psp.post_paths() == []
+
+    async def test_a_refund_created_meanwhile_is_returned_after_a_refusal(self) -> None:
+        refusal_body = error(422, "validation_failed", field="amount")
+        lists = (list_page("refunds"), list_page("refunds", objects.refund()))
+        psp = self.build_psp(*lists, reply=(422, refusal_body))
+        assert isinstance(await psp.connect().refund(refund()), Approved)
+
+    async def test_another_currency_is_not_sent(self) -> None:
+        psp = self.build_psp(list_page("refunds"), reply=(500, {}))
+        call = refund().model_copy(update={"currency": "SEK"})
+        outcome = await psp.connect().refund(call)
+        assert isinstance(outcome, Declined)
+        assert (outcome.code, psp.post_paths()) == (Code.InvalidCurrency, [])
+
+    async def test_a_concurrent_refund_is_retried(self) -> None:
+        refusal_body = error(422, "invalid_state", reason="total_amount_confirmation_invalid")
+        psp = self.build_psp(list_page("refunds"), reply=(422, refusal_body))
+        with pytest.raises(PspUnavailable) as caught:
+            await psp.connect().refund(refund())
+        assert not isinstance(caught.value, OutcomeUnknown)
+
+
+class TestSignUps:
+    def build_request(self, status: str, *done: str) -> dict[str, Any]:
+        names = ("collect_customer_details", "collect_bank_account", "confirm_payer_details")
+        actions = [
+            {"type": name, "status": "completed" if name in done else "pending"} for name in names
+        ]
+        request = objects.billing_request(status, actions=actions)
+        return {"billing_requests": request}
+
+    async def test_a_step_done_by_an_earlier_attempt(self) -> None:
+        """The refusal of a step that is done already is not a refusal of the sign-up."""
+        psp = FakePsp()
+        base = "/billing_requests/BRQ123"
+        refused = error(422, "invalid_state", reason="action_already_completed")
+        two = ("collect_customer_details", "collect_bank_account")
+        psp.respond_to("POST", "/billing_requests", (201, self.build_request("pending", two[0])))
+        psp.respond_to("POST", f"{base}/actions/collect_bank_account", (422, refused))
+        psp.respond_to("GET", base, (200, self.build_request("pending", *two)))
+        psp.respond_to(
+            "POST",
+            f"{base}/actions/confirm_payer_details",
+            (200, self.build_request("ready_to_fulfil")),
+        )
+        psp.respond_to("POST", f"{base}/actions/fulfil", (200, self.build_request("fulfilled")))
+        psp.respond_to("GET", "/mandates/MD123", (200, {"mandates": objects.mandate()}))
+        outcome = await psp.connect().authorize(builders.debit(ref=objects.REFERENCE))
+        assert isinstance(outcome, Approved)
+
+    @pytest.mark.parametrize(
+        ("kind", "status"), [("invalid_state", "pending"), ("validation_failed", "pending")]
+    )
+    async def test_a_refused_step_is_declined(self, kind: str, status: str) -> None:
+        psp = FakePsp()
+        base = "/billing_requests/BRQ123"
+        psp.respond_to("POST", "/billing_requests", (201, self.build_request("pending")))
+        refusal_body = (422, error(422, kind, field="email"))
+        psp.respond_to("POST", f"{base}/actions/collect_customer_details", refusal_body)
+        psp.respond_to("GET", base, (200, self.build_request(status)))
+        outcome = await psp.connect().authorize(builders.debit(ref=objects.REFERENCE))
+        assert isinstance(outcome, Declined)
+
+    async def test_without_permission_for_custom_pages(self) -> None:
+        psp = FakePsp()
+        base = "/billing_requests/BRQ123"
+        psp.respond_to("POST", "/billing_requests", (201, self.build_request("pending")))
+        refusal_body = (403, error(403, "invalid_api_usage", reason="forbidden"))
+        psp.respond_to("POST", f"{base}/actions/collect_customer_details", refusal_body)
+        psp.respond_to("GET", base, (200, self.build_request("pending")))
+        outcome = await psp.connect().authorize(builders.debit(ref=objects.REFERENCE))
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.InvalidConfiguration
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("schemes", "roles"),
+        [
+            ([], {Role.Debit, Role.Autogiro, Role.Betalingsservice}),
+            ([("sepa", "active"), ("bacs", "active")], {Role.Debit}),
+            ([("autogiro", "active"), ("sepa", "pending")], {Role.Autogiro}),
+            ([("bacs", "active")], set()),
+        ],
+    )
+    async def test_roles(self, schemes: list[tuple[str, str]], roles: set[Role]) -> None:
+        creditor = {
+            **objects.FIXTURES["creditor_in_events"]["creditors"],
+            "scheme_identifiers": [{"scheme": s, "status": status} for s, status in schemes],
+        }
+        psp = FakePsp()
+        psp.respond_to("GET", "/creditors", (200, list_page("creditors", creditor)))
+        check = await psp.connect().verify_settings()
+        assert check == SettingsCheck(roles=frozenset(roles), account="CR123")
+
+    async def test_without_creditors_no_roles_are_offered(self) -> None:
+        psp = FakePsp()
+        psp.respond_to("GET", "/creditors", (200, list_page("creditors")))
+        assert await psp.connect().verify_settings() == SettingsCheck()
+
+
+class TestLists:
+    async def test_a_long_event_list_is_read_in_time_spans(self) -> None:
+        """With pages of three, every event is read once, oldest first."""
+        times = [datetime(2026, 1, 1, h, m, tzinfo=UTC) for h in range(4) for m in (0, 7, 9)]
+        events = [
+            objects.event("confirmed", id=f"EV{n:02}", created_at=moment.isoformat())
+            for n, moment in enumerate(times)
+        ]
+        sizes: list[int] = []
+        connection = _connect(_paged_handler(events, 3))
+        event_ids: list[str] = []
+        cursor = None
+        for _ in range(60):
+            page = await connection.list_events(cursor)
+            event_ids += [notice.event_id for one in page.events for notice in one.notices]
+            sizes.append(len(page.events))
+            if page.cursor == cursor:
+                break
+            cursor = page.cursor
+        assert event_ids == [event["id"] for event in events]
+        assert max(sizes) <= 3
+
+    async def test_events_within_the_lag_are_left_for_later(self) -> None:
+        now = datetime.now(UTC)
+        events = [
+            objects.event("confirmed", id=id, created_at=(now - timedelta(seconds=age)).isoformat())
+            for id, age in (("EV1", 60), ("EV2", 1))
+        ]
+        page = await _connect(_paged_handler(events, 3)).list_events(None)
+        assert [n.event_id for one in page.events for n in one.notices] == ["EV1"]
+
+    async def test_many_events_within_a_second_are_read_page_by_page(self) -> None:
+        moment = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+        events = [objects.event("confirmed", id=f"EV{n}", created_at=moment) for n in range(8)]
+        page = await _connect(_paged_handler(events, 3)).list_events(None)
+        assert [n.event_id for one in page.events for n in one.notices] == [
+            event["id"] for event in events
+        ]
+
+    async def test_a_list_too_long_to_search_is_a_protocol_error(self) -> None:
+        now = datetime.now(UTC).isoformat()
+        other = objects.payment(metadata={}, created_at=now)
+        psp = FakePsp()
+        psp.respond_to("GET", "/payments", (200, list_page("payments", other, after="PM123")))
+        with pytest.raises(ProtocolError):
+            await psp.connect().fetch_payment(builders.lookup(objects.REFERENCE))
+        assert len(psp.requests) == 20
+
+
+def _paged_handler(
+    events: list[dict[str, Any]], size: int
+) -> Callable[[httpx.Request], httpx.Response]:
+    """Return a handler of an event list with pages of this size."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        params = request.url.params
+        bounds = [datetime.fromisoformat(params[f"created_at[{end}]"]) for end in ("gte", "lt")]
+        inside = [
+            event
+            for event in reversed(events)
+            if bounds[0] <= datetime.fromisoformat(event["created_at"]) < bounds[1]
+        ]
+        ids = [event["id"] for event in inside]
+        start = ids.index(params["after"]) + 1 if "after" in params else 0
+        page = inside[start : start + size]
+        more = len(inside) > start + size
+        after = page[-1]["id"] if more else None
+        return httpx.Response(200, json=list_page("events", *page, after=after))
+
+    return handle
+
+
+def _connect(handle: Callable[[httpx.Request], httpx.Response]) -> Connection:
+    config = GoCardlessConfig.model_construct(url=HttpUrl("https://gocardless.example"))
+    form = {"AccessToken": "live_unit", "WebhookSecret": "secret"}
+    http = httpx.AsyncClient(transport=httpx.MockTransport(handle))
+    return GoCardlessAdapter(config).connect(GoCardlessSettings.model_validate(form), http)

@@ -1,0 +1,109 @@
+"""Verification and reading of GoCardless' webhooks."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from integrator.psp.errors import NotificationRejected
+from integrator.psp.gocardless import ADAPTER
+from integrator.psp.gocardless.settings import GoCardlessSettings
+from integrator.psp.types import NotificationEvent
+from tests.integration.integrator.psp.gocardless import objects
+from tests.integration.integrator.psp.gocardless.objects import SECRET, event, signature, webhook
+
+NOW = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
+
+
+def settings(secrets: str = SECRET) -> GoCardlessSettings:
+    form = {"AccessToken": "sandbox_unit", "WebhookSecret": secrets}
+    return GoCardlessSettings.model_validate(form)
+
+
+def parse(body: bytes, headers: dict[str, str], secrets: str = SECRET) -> list[NotificationEvent]:
+    return list(ADAPTER.parse_notification(settings(secrets), headers, body, NOW))
+
+
+def test_a_webhook_yields_one_event_per_entry() -> None:
+    body = webhook(
+        event("confirmed", id="EV1"),
+        event("paid", "refunds", id="EV2"),
+        event("fulfilled", "billing_requests", id="EV3"),
+        event("cancelled", "mandates", id="EV4"),
+    )
+    assert parse(body, signature(body)) == [
+        NotificationEvent(event_id="EV1", reference=objects.REFERENCE, psp_ids=("PM123",)),
+        NotificationEvent(event_id="EV2", reference=objects.REFERENCE, psp_ids=("RF123",)),
+        NotificationEvent(event_id="EV3", reference=objects.REFERENCE, psp_ids=("BRQ123",)),
+        NotificationEvent(event_id="EV4", relevant=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "relevant"),
+    [
+        ("created", "payments", False),
+        ("failed", "payments", True),
+        ("charged_back", "payments", True),
+        ("chargeback_cancelled", "payments", True),
+        ("a_new_action", "payments", True),
+        ("submitted", "payments", False),
+        ("chargeback_settled", "payments", False),
+        ("bounced", "refunds", True),
+        ("cancelled", "billing_requests", True),
+        ("flow_visited", "billing_requests", False),
+        ("paid", "payouts", False),
+    ],
+)
+def test_relevant_and_ignored_actions(action: str, kind: str, relevant: bool) -> None:
+    body = webhook(event(action, kind))
+    (notification,) = parse(body, signature(body))
+    assert notification.relevant is relevant
+    assert notification.result is None
+
+
+def test_an_event_of_an_object_without_our_reference() -> None:
+    body = webhook(event("confirmed", resource_metadata={"order": "7"}))
+    assert parse(body, signature(body))[0].reference is None
+    body = webhook({k: v for k, v in event("confirmed").items() if k != "resource_metadata"})
+    assert parse(body, signature(body))[0].psp_ids == ("PM123",)
+
+
+def test_both_secrets_are_accepted_during_a_rotation() -> None:
+    body = webhook(event("confirmed"))
+    for secret in ("new_one", SECRET):
+        assert parse(body, signature(body, secret), f"new_one,{SECRET}")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Webhook-Signature": ""}, {"Webhook-Signature": "é"}, signature(b"{}", "other")],
+)
+def test_a_wrong_signature_is_rejected(headers: dict[str, str]) -> None:
+    with pytest.raises(NotificationRejected):
+        parse(webhook(event("confirmed")), headers)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"events": {}}',
+        b'{"events": [7]}',
+        b'{"events": [{"id": "EV1"}]}',
+    ],
+)
+def test_a_signed_body_that_is_malformed_is_rejected(body: bytes) -> None:
+    with pytest.raises(NotificationRejected):
+        parse(body, signature(body))
+
+
+def test_a_listed_event_is_read_like_a_notified_one() -> None:
+    entry: dict[str, Any] = event("confirmed")
+    body = webhook(entry)
+    assert list(ADAPTER.read_event(json.dumps(entry).encode())) == parse(body, signature(body))

@@ -1,0 +1,393 @@
+"""Mapping of Stripe's objects to outcomes."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from integrator.contract.enums import PaymentChargebackReason as Reason
+from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import ProtocolError
+from integrator.psp.stripe import instruments, mapping, request_bodies
+from integrator.psp.stripe.client import build_refusal
+from integrator.psp.stripe.money import to_major, to_minor
+from integrator.psp.stripe.wire import (
+    Charge,
+    CheckoutSession,
+    Dispute,
+    ErrorDetail,
+    PaymentIntent,
+    PaymentMethod,
+    Refund,
+    SetupIntent,
+)
+from integrator.psp.toolkit.money import UnsupportedAmountError
+from integrator.psp.toolkit.outcomes import merge_outcomes, verify_reference
+from integrator.psp.types import Approved, Declined, FactKind, Outcome, Pending
+from tests.integration.integrator.psp import builders
+from tests.integration.integrator.psp.stripe import objects
+
+CREATED = datetime.fromtimestamp(objects.CREATED, UTC)
+
+
+def payment_outcome(now: datetime | None = None, /, **values: Any) -> Outcome:
+    status = values.pop("status", "succeeded")
+    intent = PaymentIntent.model_validate(objects.intent(status, **values))
+    return mapping.payment_outcome(intent, now=now)
+
+
+def hold_outcome(now: datetime | None = None, /, **values: Any) -> Outcome:
+    status = values.pop("status", "requires_capture")
+    values = {"capture_method": "manual", **values}
+    return mapping.hold_outcome(PaymentIntent.model_validate(objects.intent(status, **values)), now)
+
+
+def test_a_payment() -> None:
+    outcome = payment_outcome()
+    assert isinstance(outcome, Approved)
+    assert outcome.psp_id == "pi_1"
+    [fact] = outcome.facts
+    assert (fact.id, fact.amount, fact.booked_on) == ("ch_1", Decimal("119.00"), date(2026, 1, 15))
+
+
+def test_a_capture_has_the_id_of_its_charge_and_its_own_booking_date() -> None:
+    charge = objects.charge(balance_transaction=objects.balance_transaction(10000))
+    outcome = payment_outcome(capture_method="manual", amount_received=10000, latest_charge=charge)
+    assert isinstance(outcome, Approved)
+    assert outcome.psp_id == "ch_1"
+    [fact] = outcome.facts
+    assert (fact.id, fact.amount, fact.booked_on) == ("ch_1", Decimal("100.00"), date(2026, 1, 16))
+
+
+def test_a_payment_without_a_charge_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError):
+        payment_outcome(latest_charge=None)
+
+
+@pytest.mark.parametrize("status", ["processing", "requires_capture", "brand_new"])
+def test_only_success_is_final(status: str) -> None:
+    assert payment_outcome(status=status) == Pending(psp_id="pi_1")
+
+
+@pytest.mark.parametrize("status", ["processing", "brand_new"])
+def test_an_undecided_reservation_is_pending(status: str) -> None:
+    assert hold_outcome(status=status) == Pending(psp_id="pi_1")
+
+
+def test_a_failed_attempt_has_its_reason() -> None:
+    problem = objects.error_detail(decline_code="insufficient_funds", message="pay with cus_123")
+    outcome = payment_outcome(status="requires_payment_method", last_payment_error=problem)
+    assert isinstance(outcome, Declined)
+    assert (outcome.psp_id, outcome.code) == ("pi_1", Code.InsufficientBalance)
+    assert (outcome.psp_code, outcome.message) == ("insufficient_funds", "pay with …")
+
+
+def test_an_off_session_payment_that_needs_authentication_is_declined() -> None:
+    outcome = payment_outcome(status="requires_action")
+    assert isinstance(outcome, Declined)
+    assert (outcome.code, outcome.psp_code) == (Code.Rejected, "authentication_required")
+
+
+@pytest.mark.parametrize("status", ["requires_action", "requires_payment_method"])
+def test_a_customer_at_the_page_may_try_again(status: str) -> None:
+    problem = objects.error_detail()
+    at_page = {"setup_future_usage": "off_session", "last_payment_error": problem}
+    assert hold_outcome(status=status, **at_page) == Pending(psp_id="pi_1")
+
+
+@pytest.mark.parametrize("status", ["requires_confirmation", "requires_payment_method"])
+def test_an_intent_that_was_never_confirmed_has_failed(status: str) -> None:
+    for outcome_of in (payment_outcome, hold_outcome):
+        assert isinstance(outcome_of(CREATED + timedelta(hours=24), status=status), Pending)
+        outcome = outcome_of(CREATED + timedelta(hours=25), status=status)
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.PSPConnectionTimeout
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("expired", Status.Expired),
+        ("automatic", Status.Expired),
+        ("requested_by_customer", Status.Cancelled),
+        (None, Status.Cancelled),
+    ],
+)
+def test_a_cancelled_hold(reason: str | None, status: Status) -> None:
+    outcome = hold_outcome(status="canceled", cancellation_reason=reason)
+    assert isinstance(outcome, Declined)
+    assert outcome.status is status
+
+
+def test_a_reservation_without_expiry_is_approved() -> None:
+    outcome = hold_outcome()
+    assert isinstance(outcome, Approved)
+    assert [(f.kind, f.id, f.expires_at) for f in outcome.facts] == [
+        (FactKind.AUTHORIZED, "pi_1", None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "transactions", "counts"),
+    [
+        ("warning_needs_response", [], False),
+        ("warning_closed", [objects.balance_transaction(-1)], False),
+        ("prevented", [], False),
+        ("needs_response", [], False),
+        ("needs_response", [objects.balance_transaction(-11900)], True),
+        ("under_review", [objects.balance_transaction(-11900)], True),
+        ("lost", [objects.balance_transaction(-11900)], True),
+        ("lost", [], True),
+        ("won", [objects.balance_transaction(-11900), objects.balance_transaction(11900)], True),
+        ("won", [], False),
+    ],
+)
+def test_a_dispute_counts_once_it_has_withdrawn_money(
+    status: str, transactions: list[dict[str, Any]], counts: bool
+) -> None:
+    dispute = Dispute.model_validate(objects.dispute(status, *transactions))
+    facts = mapping.chargeback_facts([dispute])
+    assert [(f.kind, f.id, f.amount) for f in facts] == (
+        [(FactKind.CHARGED_BACK, "dp_1", Decimal("119.00"))] if counts else []
+    )
+    won = [f.psp_reason_message for f in facts if f.psp_reason_message]
+    assert bool(won) == (counts and status == "won")
+
+
+def test_a_disputes_fee_in_another_currency_is_left_out() -> None:
+    in_euro = objects.dispute(
+        "lost", objects.balance_transaction(-11900, fee=2000), reason="insufficient_funds"
+    )
+    in_dollar = objects.dispute(
+        "lost", objects.balance_transaction(-12900, fee=2000, currency="usd")
+    )
+    euro, dollar = mapping.chargeback_facts(
+        [Dispute.model_validate(d) for d in (in_euro, in_dollar)]
+    )
+    assert (euro.fee, dollar.fee) == (Decimal("20.00"), None)
+    assert (euro.reason, dollar.reason) == (Reason.InsufficientBalance, Reason.UserInitiated)
+    assert euro.booked_on == date(2026, 1, 16)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"status": "succeeded", "captured": True}, Approved),
+        ({"status": "succeeded", "captured": False}, Pending),
+        ({"status": "pending"}, Pending),
+        ({"status": "failed", "failure_code": "expired_card"}, Declined),
+    ],
+)
+def test_a_charge(values: dict[str, Any], expected: type[Outcome]) -> None:
+    outcome = mapping.charge_outcome(Charge.model_validate(objects.charge(**values)))
+    assert isinstance(outcome, expected)
+    assert outcome.psp_id == "ch_1"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("succeeded", Approved),
+        ("pending", Pending),
+        ("requires_action", Pending),
+        ("brand_new", Pending),
+        ("failed", Declined),
+        ("canceled", Declined),
+    ],
+)
+def test_a_refund(status: str, expected: type[Outcome]) -> None:
+    refund = objects.refund(status, failure_reason="expired_or_canceled_card")
+    outcome = mapping.refund_outcome(Refund.model_validate(refund))
+    assert isinstance(outcome, expected)
+    if status == "failed":
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.BearerInvalid
+
+
+@pytest.mark.parametrize(
+    ("values", "is_released"),
+    [
+        ({"balance_transaction": None}, True),
+        ({"balance_transaction": None, "status": "pending"}, False),
+        ({"balance_transaction": "txn_1"}, False),
+        (
+            {
+                "balance_transaction": objects.balance_transaction(
+                    -1900, reporting_category="refund"
+                )
+            },
+            False,
+        ),
+        (
+            {
+                "balance_transaction": objects.balance_transaction(
+                    -1900, reporting_category="partial_capture_reversal"
+                )
+            },
+            True,
+        ),
+    ],
+)
+def test_a_released_hold_is_recognised(values: dict[str, Any], is_released: bool) -> None:
+    assert Refund.model_validate(objects.refund(**values)).is_released_hold is is_released
+
+
+def test_an_expired_session_with_a_decline_has_its_code() -> None:
+    problem = objects.error_detail("expired_card")
+    intent = objects.intent("requires_payment_method", last_payment_error=problem)
+    session = objects.session("expired", payment_intent=intent)
+    outcome = mapping.session_outcome(CheckoutSession.model_validate(session))
+    assert isinstance(outcome, Declined)
+    assert (outcome.status, outcome.code) == (Status.Failed, Code.BearerExpired)
+
+
+def test_a_session_is_expired_or_closed() -> None:
+    expired = CheckoutSession.model_validate(objects.session("expired"))
+    outcome = mapping.session_outcome(expired)
+    assert isinstance(outcome, Declined)
+    assert outcome.status is Status.Expired
+    future = int(datetime.now(UTC).timestamp()) + 3600
+    closed = CheckoutSession.model_validate(objects.session("expired", expires_at=future))
+    outcome = mapping.session_outcome(closed)
+    assert isinstance(outcome, Declined)
+    assert outcome.status is Status.Cancelled
+
+
+def test_a_completed_session_without_intent_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError):
+        mapping.session_outcome(CheckoutSession.model_validate(objects.session("complete")))
+
+
+def test_a_setup() -> None:
+    setup = {"id": "seti_1", "status": "processing", "metadata": {}}
+    assert mapping.setup_outcome(SetupIntent.model_validate(setup)) == Pending(psp_id="seti_1")
+    failed = {**setup, "status": "requires_payment_method"}
+    failed["last_setup_error"] = objects.error_detail("incorrect_number")
+    outcome = mapping.setup_outcome(SetupIntent.model_validate(failed))
+    assert isinstance(outcome, Declined)
+    assert outcome.code is Code.BearerInvalid
+    canceled = SetupIntent.model_validate({**setup, "status": "canceled"})
+    assert isinstance(mapping.setup_outcome(canceled), Declined)
+
+
+def test_a_looked_up_iban_shows_only_its_end() -> None:
+    setup = {
+        "id": "seti_1",
+        "status": "succeeded",
+        "customer": "cus_1",
+        "mandate": "mandate_1",
+        "payment_method": {
+            "id": "pm_1",
+            "type": "sepa_debit",
+            "billing_details": {"name": "Mia Kern"},
+            "sepa_debit": {"country": "DE", "last4": "3000"},
+        },
+    }
+    outcome = mapping.setup_outcome(SetupIntent.model_validate(setup))
+    assert isinstance(outcome, Approved)
+    assert outcome.instrument is not None
+    assert outcome.instrument.bearer == {
+        "Holder": "Mia Kern",
+        "IBAN": "DE****3000",
+        "MandateId": "mandate_1",
+    }
+    assert outcome.instrument.token == {"payment_method": "pm_1", "customer": "cus_1"}
+
+
+def test_a_payment_method_without_customer_cannot_be_charged() -> None:
+    method = PaymentMethod.model_validate({"id": "pm_1", "type": "card"})
+    outcome = instruments.migration_outcome(method, role=Role.CreditCard, currency="EUR")
+    assert isinstance(outcome, Declined)
+    assert outcome.code is Code.BearerInvalid
+    debit = PaymentMethod.model_validate({"id": "pm_1", "type": "sepa_debit", "customer": "cus_1"})
+    outcome = instruments.migration_outcome(debit, role=Role.Debit, currency="USD")
+    assert isinstance(outcome, Declined)
+    assert outcome.code is Code.InvalidCurrency
+
+
+def test_facts_of_several_objects_are_merged() -> None:
+    outcome = merge_outcomes(
+        [payment_outcome(), payment_outcome(id="pi_2", latest_charge="ch_2"), Pending(psp_id="x")]
+    )
+    assert isinstance(outcome, Approved)
+    assert [fact.id for fact in outcome.facts] == ["ch_1", "ch_2"]
+
+
+def test_an_object_of_another_transaction_is_rejected() -> None:
+    intent = PaymentIntent.model_validate(objects.intent())
+    lookup = builders.lookup("another", "pi_1")
+    with pytest.raises(ProtocolError):
+        verify_reference(intent, lookup)
+    with pytest.raises(ProtocolError):
+        verify_reference(intent, builders.lookup(objects.REFERENCE, currency="JPY"))
+
+
+@pytest.mark.parametrize(
+    ("status", "values", "code"),
+    [
+        (403, {"type": "invalid_request_error"}, Code.InvalidConfiguration),
+        (400, {"type": "invalid_request_error", "param": "currency"}, Code.InvalidCurrency),
+        (400, {"type": "invalid_request_error", "code": "never_seen"}, Code.InvalidData),
+        (404, {"type": "invalid_request_error", "code": "resource_missing"}, Code.BearerInvalid),
+        (402, {"type": "card_error", "code": "never_seen"}, Code.Rejected),
+        (402, {"type": "card_error", "decline_code": "lost_card"}, Code.BearerInvalid),
+    ],
+)
+def test_a_refusal(status: int, values: dict[str, Any], code: Code) -> None:
+    assert build_refusal(status, ErrorDetail.model_validate(values)).declined.code is code
+
+
+def test_the_checkout_has_the_customers_language_if_supported() -> None:
+    for language, locale in (("de", "de"), ("de-AT", "de"), ("xx", None), (None, None)):
+        payer = builders.authorize().payer.model_copy(update={"language": language})
+        assert request_bodies.checkout_body(builders.authorize(payer=payer))["locale"] == locale
+
+
+@given(st.decimals(min_value="0.01", max_value="999999.99", places=2, allow_nan=False))
+def test_cents_round_trip(amount: Decimal) -> None:
+    for currency in ("EUR", "USD", "HUF", "TWD"):
+        assert to_minor(amount, currency) == int(amount * 100)
+        assert to_major(to_minor(amount, currency), currency) == amount
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("500", "JPY", 500),
+        ("500", "UGX", 50000),
+        ("5", "ISK", 500),
+        ("100.00", "MGA", 100),
+        ("1.230", "BHD", 1230),
+        ("5.12", "KWD", 5120),
+    ],
+)
+def test_amounts_in_stripes_units(amount: str, currency: str, minor: int) -> None:
+    assert to_minor(Decimal(amount), currency) == minor
+    assert to_major(minor, currency) == Decimal(amount)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "code"),
+    [
+        ("5.124", "KWD", Code.InvalidAmount),
+        ("100.50", "MGA", Code.InvalidAmount),
+        ("1.5", "ISK", Code.InvalidAmount),
+        ("1.000", "LYD", Code.InvalidCurrency),
+        ("1", "XXX", Code.InvalidCurrency),
+    ],
+)
+def test_unsupported_amounts_are_refused(amount: str, currency: str, code: Code) -> None:
+    with pytest.raises(UnsupportedAmountError) as refusal:
+        to_minor(Decimal(amount), currency)
+    assert refusal.value.code is code
+
+
+@pytest.mark.parametrize(("minor", "currency"), [(501, "ISK"), (100, "LYD"), (1, "ABC")])
+def test_unreadable_amounts_are_a_protocol_error(minor: int, currency: str) -> None:
+    with pytest.raises(ProtocolError):
+        to_major(minor, currency)
