@@ -54,10 +54,7 @@ _ATTENTION = (
 
 _WEBHOOKS = (
     select(deliveries.c.state, func.count(), func.min(deliveries.c.began_at))
-    .where(
-        text(f"deliveries.{OPEN_DELIVERY}"),
-        _is_last_version(),
-    )
+    .where(text(f"deliveries.{OPEN_DELIVERY}"), _is_last_version())
     .group_by(deliveries.c.state)
 )
 

@@ -27,9 +27,7 @@ class UnmatchedMovements(Repository):
     async def get(self, psp_settings_id: str, psp_id: str) -> UnmatchedMovement | None:
         """Return an unmatched movement by the PSP's id."""
         movements = await self._rows(
-            select(unmatched_movements).where(
-                _is_movement(psp_settings_id, psp_id),
-            )
+            select(unmatched_movements).where(_is_movement(psp_settings_id, psp_id))
         )
         return movements[0] if movements else None
 
@@ -73,11 +71,7 @@ class UnmatchedMovements(Repository):
         if resolved:
             values["resolved_at"] = now
         statement = (
-            update(unmatched_movements)
-            .where(
-                _is_movement(psp_settings_id, psp_id),
-            )
-            .values(values)
+            update(unmatched_movements).where(_is_movement(psp_settings_id, psp_id)).values(values)
         )
         async with self._session.write_transaction() as connection:
             await connection.execute(statement)

@@ -8,6 +8,8 @@ from sqlalchemy import event, text
 
 from integrator.crypto.keys import KeyRing
 from integrator.store import StoreUnavailable
+from integrator.store.api_tokens import ApiTokens
+from integrator.store.merchants import Merchants
 from integrator.store.session import Session
 
 
@@ -123,3 +125,9 @@ async def test_cancelled_reads_return_their_connections(session: Session) -> Non
         await holder.connect()
         holder.release()
         await holder.task
+
+
+async def test_a_repository_works_with_a_session_alone(session: Session) -> None:
+    merchant = await Merchants(session).add("demo", "sandbox")
+    tokens = ApiTokens(session)
+    assert await tokens.find_merchant(await tokens.issue("demo", "test")) == merchant
