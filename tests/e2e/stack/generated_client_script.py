@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integrator_client import AuthenticatedClient
@@ -62,7 +63,7 @@ def main() -> None:
         transaction_reference_text="Basic plan",
         webhook_target=target,
     )
-    statuses["sign-up"] = create_preauth.sync(client=client, body=sign_up).status.value
+    statuses["sign-up"] = accepted(create_preauth.sync(client=client, body=sign_up)).status.value
 
     payment = PaymentRequest(
         transaction_id=ids[2],
@@ -72,9 +73,12 @@ def main() -> None:
         payer_data=PAYER,
         payment_means_reference=PaymentMeansReference(role=DEBIT),
         transaction_reference_text="Basic plan February",
+        planned_execution_date=datetime.now(UTC).date() + timedelta(days=3),
         webhook_target=target,
     )
-    statuses["payment at first"] = create_payment.sync(client=client, body=payment).status.value
+    statuses["payment at first"] = accepted(
+        create_payment.sync(client=client, body=payment)
+    ).status.value
     decided_payment = wait_until_decided(lambda: get_payment.sync(ids[2], client=client))
     statuses["payment"] = decided_payment.status.value
     statuses["paid"] = [item.amount for item in decided_payment.payments]
@@ -86,7 +90,7 @@ def main() -> None:
         requested_amount=19.00,
         webhook_target=target,
     )
-    create_refund.sync(client=client, body=refund)
+    accepted(create_refund.sync(client=client, body=refund))
     refunded = wait_until_decided(lambda: get_refund.sync(ids[3], client=client))
     statuses["refund"] = refunded.status.value
     statuses["refunded"] = refunded.refunded_amount
@@ -101,10 +105,10 @@ def main() -> None:
         transaction_reference_text="Upgrade",
         webhook_target=target,
     )
-    statuses["reservation"] = create_preauth.sync(client=client, body=reservation).status.value
-    cancellation = cancel_preauth.sync(
-        ids[4], client=client, body=PaymentCancellationRequest(transaction_id=ids[4])
-    )
+    statuses["reservation"] = accepted(
+        create_preauth.sync(client=client, body=reservation)
+    ).status.value
+    cancellation = cancel_preauth.sync(ids[4], client=client, body=PaymentCancellationRequest())
     statuses["cancellation"] = cancellation.cancellation_status.value
     statuses["cancelled"] = get_preauth.sync(ids[4], client=client).status.value
 
@@ -121,8 +125,13 @@ def wait_until_decided(read: Callable[[], Any]) -> Any:
         if time.monotonic() > deadline:
             raise TimeoutError(f"still {transaction.status.value} after {SECONDS} s")
         time.sleep(0.1)
+    return accepted(transaction)
+
+
+def accepted(transaction: Any) -> Any:
+    """Return the transaction; raises `RuntimeError` if it is an error."""
     if isinstance(transaction, PaymentError):
-        raise RuntimeError(f"a transaction failed: {transaction.to_dict()}")
+        raise RuntimeError(f"the transaction failed: {transaction.to_dict()}")
     return transaction
 
 

@@ -106,7 +106,7 @@ def test_a_stopping_worker_completes_its_psp_call(own: Environment) -> None:
         os.kill(worker, signal.SIGTERM)
         answer = posting.result()
     wait_until(lambda: own.stack.run["pids"]["worker"] != worker, "a new worker")
-    assert "worker ended with code 0" in own.stack.console()
+    assert "worker exited with code 0" in own.stack.console()
     assert own.psp.kinds(id) == ["charge"]  # it did not leave before the PSP had answered
 
     result = own.seen("Payment", body, answer, webhooks=1)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -305,12 +306,12 @@ class TestRun:
 
 
 class FakeMerchants:
-    """Fake of the store, as far as schedules need it."""
+    """Fake of the store's merchants, as far as schedules need them."""
 
     def __init__(self, *names: str) -> None:
         self.names = list(names)
 
-    async def merchants(self) -> list[Merchant]:
+    async def list_all(self) -> list[Merchant]:
         return [Merchant(name, "fake", "s", datetime.now(UTC)) for name in self.names]
 
 
@@ -319,7 +320,7 @@ async def open_keeper(
     client: Client, queue: str, minutes: int, *names: str
 ) -> AsyncIterator[tuple[ReconciliationSchedules, FakeMerchants]]:
     merchants = FakeMerchants(*names)
-    store = cast(Store, merchants)
+    store = cast(Store, SimpleNamespace(merchants=merchants))
     yield ReconciliationSchedules(store, client, queue, timedelta(minutes=minutes)), merchants
 
 

@@ -110,6 +110,12 @@ async def call_repeatedly(url: str, statuses: Counter[int], stop: asyncio.Event)
             statuses[(await client.post(f"{url}/oauth/token", data=FORM)).status_code] += 1
 
 
+def count_served(folder: Path) -> list[int]:
+    """Return the number of requests in each replica's log."""
+    logs = [(folder / f"{address}.log").read_text() for address in REPLICAS]
+    return [log.count("/oauth/token") for log in logs]
+
+
 async def test_stopping_a_replica_loses_no_request(tmp_path: Path, name_server: str) -> None:
     """Neither while it drains, nor when it has stopped and DNS still returns its address."""
     assert CADDY is not None
@@ -154,9 +160,10 @@ async def test_stopping_a_replica_loses_no_request(tmp_path: Path, name_server: 
         stop.set()
         await asyncio.gather(*callers)
         assert set(statuses) == {401}
-        served = [
-            (tmp_path / f"{address}.log").read_text().count("/oauth/token") for address in REPLICAS
-        ]
+        # A line is logged after its response was sent.
+        async with asyncio.timeout(10):
+            while sum(served := count_served(tmp_path)) < statuses[401]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         assert sum(served) == statuses[401]
         assert min(served) > CALLERS
         async with httpx.AsyncClient(verify=False) as client:  # noqa: S501
