@@ -60,12 +60,17 @@ def imports() -> str:
     """Return the table of imports between modules, in the order of `MODULES`."""
     rows = []
     for module in MODULES:
-        path = ROOT / module
-        files = [path] if path.is_file() else path.rglob("*.py")
-        imported = {_module_of(name) for file in files for name in _imported_names(file)}
-        cells = [f"`{name}`" for name in MODULES if name in imported and name != module]
+        cells = [f"`{name}`" for name in imported_modules(module)]
         rows.append([f"`{module}`", ", ".join(cells) or "no other module"])
     return _format_table(["Module", "Imports"], rows)
+
+
+def imported_modules(module: str) -> list[str]:
+    """Return the entries of `MODULES` that a module imports."""
+    path = ROOT / module
+    files = [path] if path.is_file() else path.rglob("*.py")
+    imported = {_module_of(name) for file in files for name in _imported_names(file)}
+    return [name for name in MODULES if name in imported and name != module]
 
 
 def stripe_events() -> str:

@@ -3,13 +3,16 @@
 import json
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import mermaidx
 import pytest
 import quickjs
 
+from tests.support.paths import ROOT
 from tests.tooling.docs.pages import Block, pages
+from tests.tooling.docs.tables import MODULES, imported_modules
 
 DIAGRAMS = [block for page in pages() for block in page.fenced("mermaid")]
 SEQUENCES = [block for block in DIAGRAMS if block.text.startswith("sequenceDiagram")]
@@ -67,3 +70,31 @@ def test_every_participant_is_declared(diagram: Block) -> None:
     noted = [name.strip() for names in _NOTE.findall(diagram.text) for name in names.split(",")]
     assert arrows
     assert {name for arrow in arrows for name in arrow} | set(noted) == declared
+
+
+def module_arrows() -> list[tuple[str, str]]:
+    """Return the solid arrows of the module diagram as pairs of entries of `MODULES`."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    section = text.partition("\n## The modules\n")[2].partition("\n## ")[0]
+    diagram = re.search(r"```mermaid\n(.*?)```", section, re.DOTALL)
+    assert diagram is not None
+    labels = dict(re.findall(r'(\w+)\["([\w/.]+)"\]', diagram[1]))
+    arrows: list[tuple[str, str]] = []
+    for line in re.sub(r'\["[\w/.]+"\]', "", diagram[1]).splitlines():
+        if "-." in line:
+            continue
+        groups = [re.findall(r"\w+", group) for group in line.split("-->")]
+        for left, right in pairwise(groups):
+            arrows += [(labels.get(a, a), labels.get(b, b)) for a in left for b in right]
+    return arrows
+
+
+def test_arrows_of_the_module_diagram_are_imports() -> None:
+    arrows = module_arrows()
+    assert len(arrows) > 15
+    assert [arrow for arrow in arrows if arrow[1] not in imported_modules(arrow[0])] == []
+
+
+def test_the_module_diagram_shows_every_module() -> None:
+    shown = {module for arrow in module_arrows() for module in arrow}
+    assert shown == set(MODULES)
