@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from integrator.admin.migration import migrate
+from integrator.cli import development
 from integrator.cli import main as cli
 from integrator.settings import Settings
 from tests.support.paths import ROOT
@@ -158,3 +160,24 @@ async def test_migrate_reports_an_unreachable_database(folder: Path) -> None:
     (folder / "file").touch()
     with pytest.raises(OSError, match="file"):
         await migrate(Settings(data_dir=folder / "file"))
+
+
+def test_the_version_is_printed() -> None:
+    assert call("--version").strip() == version("payment-integrator")
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_a_development_command_without_its_distribution_says_how_to_get_it(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(development, "entry_points", lambda **_: ())
+    output = call(command, code=1)
+    assert f"make {command}" in output
+    assert "pip install --no-deps ./devtools" in output
+
+
+def test_development_commands_are_provided_by_their_own_distribution() -> None:
+    provided = {entry.name: entry.dist for entry in entry_points(group=development.GROUP)}
+    assert set(provided) == {"run", "demo"}
+    names = {dist.name for dist in provided.values() if dist is not None}
+    assert names == {"payment-integrator-devtools"}
