@@ -31,6 +31,32 @@ def _parse_kind(text: str) -> str:
     return text
 
 
+DecidedTransaction = Annotated[str | None, typer.Argument(metavar="[TRANSACTION]", help="Its id.")]
+DecisionKind = Annotated[
+    str | None,
+    typer.Argument(
+        parser=_parse_kind, metavar="[acknowledge|failed|succeeded]", help="The decision."
+    ),
+]
+Reason = Annotated[
+    str, typer.Option(help="The reason. It is kept permanently: write nothing personal into it.")
+]
+PspId = Annotated[str | None, typer.Option(help="Id of the PSP's movement, if succeeded.")]
+Amount = Annotated[
+    Decimal | None,
+    typer.Option(parser=_parse_amount, metavar="AMOUNT", help="Its amount, if succeeded."),
+]
+Unmatched = Annotated[
+    str | None,
+    typer.Option(
+        "--stray", help="Instead of a transaction: the PSP's id of an unmatched movement."
+    ),
+]
+OperatorName = Annotated[
+    str | None, typer.Option(help="Name of the operator; by default the user's name.")
+]
+
+
 def attention(
     merchant: Merchant = None,
     limit: Limit = 100,
@@ -68,36 +94,14 @@ def attention(
 
 
 def resolve(
-    transaction: Annotated[
-        str | None, typer.Argument(metavar="[TRANSACTION]", help="Its id.")
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Argument(
-            parser=_parse_kind, metavar="[acknowledge|failed|succeeded]", help="The decision."
-        ),
-    ] = None,
-    reason: Annotated[
-        str,
-        typer.Option(help="The reason. It is kept permanently: write nothing personal into it."),
-    ] = "",
+    transaction: DecidedTransaction = None,
+    kind: DecisionKind = None,
+    reason: Reason = "",
     merchant: Merchant = None,
-    psp_id: Annotated[
-        str | None, typer.Option(help="Id of the PSP's movement, if succeeded.")
-    ] = None,
-    amount: Annotated[
-        Decimal | None,
-        typer.Option(parser=_parse_amount, metavar="AMOUNT", help="Its amount, if succeeded."),
-    ] = None,
-    unmatched: Annotated[
-        str | None,
-        typer.Option(
-            "--stray", help="Instead of a transaction: the PSP's id of an unmatched movement."
-        ),
-    ] = None,
-    by: Annotated[
-        str | None, typer.Option(help="Name of the operator; by default the user's name.")
-    ] = None,
+    psp_id: PspId = None,
+    amount: Amount = None,
+    unmatched: Unmatched = None,
+    by: OperatorName = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -112,31 +116,42 @@ def resolve(
         raise typer.BadParameter("--json cannot ask for confirmation: add --yes")
 
     async def apply() -> int:
-        from integrator.operations import decisions as decision_commands
-        from integrator.operations.connections import open_operator_context
-        from integrator.operations.transaction_lookup import find_merchant, find_transaction
+        from integrator.operations.decisions import build_request
 
-        request = decision_commands.build_request(
-            kind or "acknowledge", _operator_name(by), reason, psp_id, amount
-        )
-        async with open_operator_context(command_runner.load_settings()) as context:
-            if unmatched is not None and merchant is not None:
-                merchant_row = await find_merchant(context.store, merchant)
-                _confirm(f"unmatched movement {unmatched} of {merchant}", request, yes=yes)
-                result = await decision_commands.resolve_unmatched(
-                    context.store, merchant_row, unmatched, request
-                )
-            else:
-                row = await find_transaction(context.store, transaction or "", merchant)
-                _confirm(decision_commands.describe_transaction(row), request, yes=yes)
-                with context.temporal_errors():
-                    result = await decision_commands.resolve(
-                        context.store, context.transaction_client, row, request
-                    )
+        request = build_request(kind or "acknowledge", _operator_name(by), reason, psp_id, amount)
+        result = await _decide(request, transaction, merchant, unmatched, yes=yes)
         _print_result(result, as_json=as_json)
         return 1 if result.refusal else 0
 
     command_runner.run_and_exit(apply)
+
+
+async def _decide(
+    request: "DecisionRequest",
+    transaction: str | None,
+    merchant: str | None,
+    unmatched: str | None,
+    *,
+    yes: bool,
+) -> "DecisionResult":
+    """Apply a decision to an unmatched movement of a merchant, or to a transaction."""
+    from integrator.operations import decisions as decision_commands
+    from integrator.operations.connections import open_operator_context
+    from integrator.operations.transaction_lookup import find_merchant, find_transaction
+
+    async with open_operator_context(command_runner.load_settings()) as context:
+        if unmatched is not None and merchant is not None:
+            merchant_row = await find_merchant(context.store, merchant)
+            _confirm(f"unmatched movement {unmatched} of {merchant}", request, yes=yes)
+            return await decision_commands.resolve_unmatched(
+                context.store, merchant_row, unmatched, request
+            )
+        row = await find_transaction(context.store, transaction or "", merchant)
+        _confirm(decision_commands.describe_transaction(row), request, yes=yes)
+        with context.temporal_errors():
+            return await decision_commands.resolve(
+                context.store, context.transaction_client, row, request
+            )
 
 
 def decisions(merchant: Merchant = None, limit: Limit = 50, as_json: AsJson = False) -> None:
