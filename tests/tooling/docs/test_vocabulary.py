@@ -46,7 +46,7 @@ INSTEAD = {
 
 FIXED = frozenset(
     {
-        *("--stray", "LoginErrorTold", "StraysOpen"),
+        *("--stray", "LoginErrorTold", "StraysOpen", "integrator-nobody-else"),
         *("integrator_strays_open", "integrator_strays_open_oldest_age_seconds"),
         *("ix_strays_psp_settings_id", "ix_transactions_untold", "strays_since", "told_at"),
         *("to_adopt", "told_by"),
