@@ -78,7 +78,7 @@ TAGS = {
     "Refund": "Refunds of payments.",
     "Notifications": "The addresses that PSPs send their notifications to.",
     "OAuth 2.0": "Access tokens for OAuth clients.",
-    "Operations": "Health checks for whatever supervises the process.",
+    "Operations": "Health checks for supervisors and load balancers.",
 }
 
 CONTACT = {"name": "Operator of this Payment Integrator"}

@@ -55,7 +55,7 @@ class WebhookReceiver:
     async def close(self) -> None:
         """Stop listening and abort every open connection.
 
-        A connection that outlives its event loop is reported as unclosed by whatever runs later.
+        A connection that outlives its event loop is reported as unclosed during a later test.
         """
         await self.stop()
         # A connection that was just accepted reaches `_serve` in one of the next iterations.

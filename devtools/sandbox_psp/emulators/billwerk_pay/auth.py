@@ -35,7 +35,7 @@ class Caller:
         """Run a POST or DELETE through the request pipeline.
 
         `key` is the merchant's key together with its scope. Repeating it returns the same result,
-        whatever else the request contains.
+        regardless of the rest of the request.
         """
         call = request_pipeline.Call(
             account=self.account.id,

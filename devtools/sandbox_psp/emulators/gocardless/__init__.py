@@ -1,7 +1,7 @@
 """GoCardless: billing requests, mandates, payments, refunds and their events.
 
 Shapes follow the official client's fixtures. Simplified: one creditor, banks that decide within
-`SANDBOX_SETTLE_SECONDS` whatever the charge date, mandates that are active at once, no payouts.
+`SANDBOX_SETTLE_SECONDS` regardless of the charge date, mandates active at once, no payouts.
 """
 
 import hashlib

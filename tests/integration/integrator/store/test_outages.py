@@ -1,4 +1,4 @@
-"""Every outage of the database is `StoreUnavailable`, whatever error the driver raises."""
+"""Every outage of the database is reported as `StoreUnavailable`, for every error of the driver."""
 
 import asyncio
 
