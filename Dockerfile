@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # For a release pin the base image by digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.13-slim
 
@@ -61,5 +60,5 @@ COPY --from=build-product /opt/integrator /opt/integrator
 EXPOSE 8080 8081
 # Checks the API, the default command; deployments define checks for other commands.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+    CMD ["python", "-m", "integrator.healthcheck", "api"]
 CMD ["python", "-m", "api"]
