@@ -26,3 +26,5 @@ make integrator_db_password "$(openssl rand -hex 24)"
 password="$(cat "$folder/integrator_db_password")"
 make integrator_database_url "postgresql://integrator:$password@postgres:5432/integrator"
 make grafana_password "$(openssl rand -hex 24)"
+# Replace it by the address of the webhook that receives alerts: docs/runbook.md.
+make alert_webhook_url none

@@ -62,7 +62,8 @@ class Settings(BaseSettings):
         "Prometheus server on another machine",
     )
     metrics_port: PortOrNone = Field(
-        9464, description="Port of the API's metrics, at `/metrics`; `0` serves none"
+        9464, description="Port of the metrics of the API and of the codec server, at `/metrics`; "
+        "`0` serves none"
     )
     worker_metrics_port: PortOrNone = Field(
         9465, description="Port of the worker's metrics, at `/metrics`; `0` serves none"

@@ -81,7 +81,12 @@ class Stack:
         self._start_module("sandbox_psp", "devtools.sandbox_psp")
         token = codec_token(self._settings, self.layout)
         # The resolved token, whether from the environment, a file or the data folder.
-        codec_env = {f"{PREFIX}CODEC_TOKEN": token, f"{PREFIX}CODEC_TOKEN_FILE": ""}
+        codec_env = {
+            f"{PREFIX}CODEC_TOKEN": token,
+            f"{PREFIX}CODEC_TOKEN_FILE": "",
+            # The API serves its metrics on that port.
+            f"{PREFIX}METRICS_PORT": "0",
+        }
         self._start_module("codec_server", "integrator.codec_server", codec_env)
         await upgrade(self._settings.resolved_database_url)
         if not self._own_temporal:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from integrator.codec_server.app import ConfigurationError, create_app
 from integrator.crypto.keys import KeyConfigurationError
-from integrator.observability import log_setup
+from integrator.observability import log_setup, metrics_server
 from integrator.settings import Settings
 
 
@@ -28,6 +28,7 @@ def main() -> None:
         app = create_app(settings)
     except (ConfigurationError, KeyConfigurationError, ValidationError) as error:
         sys.exit(f"The codec server cannot start: {error}")
+    metrics_server.serve_without_sdk(settings.metrics_bind, settings.metrics_port)
     uvicorn.run(
         app,
         host=settings.bind,

@@ -73,7 +73,16 @@ def serve(bind: str, port: int) -> MetricsServer | None:
     if port == 0:
         _set_runtime(None)
         return None
-    sdk_port = _start_sdk_exporter()
+    return _start(bind, port, _start_sdk_exporter())
+
+
+def serve_without_sdk(bind: str, port: int) -> MetricsServer | None:
+    """Serve the metrics of a process without a Temporal client; otherwise as `serve`."""
+    return _start(bind, port, None) if port else None
+
+
+def _start(bind: str, port: int, sdk_port: int | None) -> MetricsServer | None:
+    """Serve in a thread; log an unavailable port and return None."""
     try:
         server = MetricsServer(bind, port, sdk_port)
     except OSError as error:

@@ -7,14 +7,14 @@ from typing import Self
 
 
 class HttpServer:
-    """HTTP server on a free loopback port, in a separate thread.
+    """HTTP server in a separate thread, by default on a free loopback port.
 
     `_handler` returns the request handler. A subclass calls `super().__init__()` after setting the
     attributes its handler needs.
     """
 
-    def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+    def __init__(self, bind: str = "127.0.0.1", port: int = 0) -> None:
+        self._server = ThreadingHTTPServer((bind, port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property

@@ -10,6 +10,7 @@ import yaml
 from tests.support.paths import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+ALERTMANAGER = ROOT / "deploy" / "alertmanager"
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
 RUNBOOK = ROOT / "docs" / "runbook.md"
@@ -19,10 +20,15 @@ _LABELS = re.compile(r"\{[^{}]*\}|\b(?:by|without) ?\([^()]*\)")
 
 
 def find_tool(name: str) -> str:
-    """Return the path of a program of Debian's package `prometheus`; skip without it."""
-    path = shutil.which(name)
+    """Return the path of a program of Prometheus or Alertmanager; skip without it.
+
+    Debian's package names the latter `prometheus-alertmanager`.
+    """
+    path = shutil.which(name) or shutil.which(f"prometheus-{name}")
     if path is None:
-        pytest.skip(f"`{name}` is not on the PATH (Debian: package `prometheus`)")
+        pytest.skip(
+            f"`{name}` is not on the PATH (Debian: `prometheus`, `prometheus-alertmanager`)"
+        )
     return path
 
 

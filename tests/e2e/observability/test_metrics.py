@@ -29,6 +29,7 @@ HISTOGRAM_SUFFIXES = ("_bucket", "_count", "_sum")
 
 EMPTY_EXPRESSIONS = (
     # Events that did not occur in this stack.
+    "ALERTS{",
     "integrator_api_query_fallbacks_total",
     "integrator_attention_raised_total",
     "integrator_orphans_total",

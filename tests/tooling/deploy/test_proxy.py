@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from devtools.campaign.stack import free_ports
+from integrator.store.migrate import upgrade
 from tests.support.paths import ROOT
 
 CADDYFILE = ROOT / "deploy/caddy/Caddyfile"
@@ -64,12 +65,13 @@ def name_server() -> Iterator[str]:
         thread.join()
 
 
-def with_test_ports(http: int, https: int, health: int, name_server: str) -> str:
+def with_test_ports(http: int, https: int, health: int, metrics: int, name_server: str) -> str:
     """Return the configuration with unprivileged ports and the test's name server."""
     text = CADDYFILE.read_text()
     for old, new in (
         ("admin off", f"admin off\n\thttp_port {http}\n\thttps_port {https}"),
         ("127.0.0.1:2015", f"127.0.0.1:{health}"),
+        ("http://:2016", f"http://:{metrics}"),
         ("keepalive off", f"keepalive off\n\t\t\tresolvers {name_server}"),
     ):
         assert text.count(old) == 1, old
@@ -119,14 +121,15 @@ def count_served(folder: Path) -> list[int]:
 async def test_stopping_a_replica_loses_no_request(tmp_path: Path, name_server: str) -> None:
     """Neither while it drains, nor when it has stopped and DNS still returns its address."""
     assert CADDY is not None
-    port, http, https, health = free_ports(4)
+    port, http, https, health, metrics = free_ports(5)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("INTEGRATOR_", "XDG_"))}
     caddyfile = tmp_path / "Caddyfile"
-    caddyfile.write_text(with_test_ports(http, https, health, name_server))
+    caddyfile.write_text(with_test_ports(http, https, health, metrics, name_server))
     url = f"https://localhost:{https}"
     async with AsyncExitStack() as stack:
         replicas = []
         for address in REPLICAS:
+            await upgrade(f"sqlite+aiosqlite:///{tmp_path / address / 'integrator.db'}")
             env = clean | {
                 "INTEGRATOR_DATA_DIR": str(tmp_path / address),
                 "INTEGRATOR_BIND": address,
@@ -169,3 +172,6 @@ async def test_stopping_a_replica_loses_no_request(tmp_path: Path, name_server: 
         async with httpx.AsyncClient(verify=False) as client:  # noqa: S501
             probe = await client.get(f"{url}/readyz")
             assert probe.status_code == 404
+            assert (await client.get(f"{url}/metrics")).status_code == 404
+            scraped = await client.get(f"http://127.0.0.1:{metrics}/metrics")
+            assert "process_resident_memory_bytes" in scraped.text

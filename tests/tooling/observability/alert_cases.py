@@ -195,6 +195,10 @@ CASES: Mapping[str, AlertCase] = {
         {'integrator_api_certificate_failures_total{instance="a"}': "0x50 1x50"},
         {'integrator_api_certificate_failures_total{instance="a"}': "0x99"},
     ),
+    "NoApi": AlertCase(
+        {'up{job="api",instance="a"}': "0x99", 'up{job="api",instance="b"}': "0x99"},
+        {'up{job="api",instance="a"}': "1x99", 'up{job="api",instance="b"}': "0x99"},
+    ),
     "NoWorker": AlertCase({'up{job="api"}': "1x99"}, {'up{job="worker"}': "1x99"}),
     "WorkerNotPolling": AlertCase(
         {'temporal_long_request_total{operation="PollWorkflowTaskQueue",instance="w"}': "7x99"},
@@ -231,7 +235,32 @@ CASES: Mapping[str, AlertCase] = {
         {"integrator_figures_read_timestamp_seconds": "0x99"},
         {"integrator_figures_read_timestamp_seconds": "0+60x99"},
     ),
+    "TemporalDown": AlertCase(
+        {'up{job="temporal",instance="t"}': "0x99"},
+        {'up{job="temporal",instance="t"}': "1x99", 'up{job="proxy",instance="p"}': "0x99"},
+    ),
+    "ProxyDown": AlertCase(
+        {'up{job="proxy",instance="p"}': "0x99"},
+        {'up{job="proxy",instance="p"}': "1x99", 'up{job="temporal",instance="t"}': "0x99"},
+    ),
     "TargetDown": AlertCase(
         {'up{job="api",instance="a"}': "0x99"}, {'up{job="api",instance="a"}': "1x99"}
+    ),
+    "AlertsGoNowhere": AlertCase(
+        {
+            "alertmanager_integrations": "0x99",
+            "prometheus_notifications_alertmanagers_discovered": "1x99",
+        },
+        {
+            "alertmanager_integrations": "1x99",
+            "prometheus_notifications_alertmanagers_discovered": "1x99",
+        },
+    ),
+    "AlertsNotDelivered": AlertCase(
+        {'alertmanager_notifications_failed_total{integration="webhook"}': "0x50 1x50"},
+        {
+            'alertmanager_notifications_failed_total{integration="webhook"}': "7x99",
+            'alertmanager_notifications_total{integration="webhook"}': "0+1x99",
+        },
     ),
 }

@@ -44,22 +44,18 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus]:
-    """Run Prometheus with the configuration and rules of deploy/, faster and for other targets.
+def run_prometheus(
+    folder: Path, targets: dict[str, str], rules: Path = RULES
+) -> Iterator[Prometheus]:
+    """Run Prometheus with the configuration of deploy/, faster and for other targets.
 
-    `targets` maps jobs to `host:port`.
+    `targets` maps jobs to `host:port`; jobs without a target are left out. Alerts are sent to the
+    target of the job `alertmanager`.
     """
     program = find_tool("prometheus")
-    config = yaml.safe_load(PROMETHEUS.read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(RULES)]
-    for job in config["scrape_configs"]:
-        if job["job_name"] in targets:
-            del job["dns_sd_configs"]
-            job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
     (port,) = free_ports(1)
-    config["scrape_configs"][-1]["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
     file = folder / "prometheus.yml"
+    config = _configure({**targets, "prometheus": f"127.0.0.1:{port}"}, rules)
     file.write_text(yaml.safe_dump(config))
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
@@ -68,6 +64,8 @@ def run_prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus
                 f"--config.file={file}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
+                # An alert may fire before Alertmanager has been discovered.
+                "--rules.alert.resend-delay=1s",
                 "--log.level=warn",
             ],
             stdout=log,
@@ -80,6 +78,24 @@ def run_prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus
         finally:
             process.terminate()
             process.wait(20)
+
+
+def _configure(targets: dict[str, str], rules: Path) -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load(PROMETHEUS.read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(rules)]
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    config["scrape_configs"] = [
+        {
+            **{k: v for k, v in jobs[name].items() if not k.endswith("sd_configs")},
+            "static_configs": [{"targets": [target]}],
+        }
+        for name, target in targets.items()
+    ]
+    (alertmanager,) = config["alerting"]["alertmanagers"]
+    known = [targets["alertmanager"]] if "alertmanager" in targets else []
+    alertmanager["static_configs"] = [{"targets": known}]
+    return config
 
 
 def _wait_until_ready(url: str) -> None:

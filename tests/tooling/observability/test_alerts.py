@@ -41,15 +41,16 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
     run_promtool("test", "rules", *files)
 
 
-def write_case(folder: Path, alert: str, case: AlertCase, rule: dict[str, Any]) -> Path:
+def write_case(folder: Path, name: str, case: AlertCase, rule: dict[str, Any]) -> Path:
     """Write a rule and its expected alerts as a test file of promtool."""
-    rule_file = folder / f"{alert}.rules.yml"
-    rule_file.write_text(yaml.safe_dump({"groups": [{"name": alert, "rules": [rule]}]}))
+    rule_file = folder / f"{name}.rules.yml"
+    rule_file.write_text(yaml.safe_dump({"groups": [{"name": name, "rules": [rule]}]}))
+    alert = rule["alert"]
     groups = [
-        expect_alert(f"{alert} fires", alert, case.firing, case.now, firing=True),
-        expect_alert(f"{alert} does not fire", alert, case.not_firing, case.now, firing=False),
+        expect_alert(f"{name} fires", alert, case.firing, case.now, firing=True),
+        expect_alert(f"{name} does not fire", alert, case.not_firing, case.now, firing=False),
     ]
-    file = folder / f"{alert}.yml"
+    file = folder / f"{name}.yml"
     content = {"rule_files": [str(rule_file)], "evaluation_interval": "1m", "tests": groups}
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     return file
@@ -67,6 +68,26 @@ def expect_alert(
         "input_series": [{"series": k, "values": v} for k, v in series.items()],
         "promql_expr_test": [{"expr": expression, "eval_time": f"{now}m", "exp_samples": samples}],
     }
+
+
+def test_every_scraped_process_has_an_alert_when_it_is_down(tmp_path: Path) -> None:
+    """Each address by `TargetDown`, and the processes without which nothing works at any time."""
+    rules = {rule["alert"]: rule for rule in load_rules()}
+    jobs = [job["job_name"] for job in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]]
+    down = [
+        write_case(tmp_path, job, AlertCase(series(job, 0), series(job, 1)), rules["TargetDown"])
+        for job in jobs
+    ]
+    run_promtool("test", "rules", *down)
+    critical = {"api": "NoApi", "worker": "NoWorker", "temporal": "TemporalDown"}
+    for job, alert in (critical | {"proxy": "ProxyDown"}).items():
+        assert job in jobs
+        assert f'up{{job="{job}"}}' in rules[alert]["expr"]
+        assert rules[alert]["labels"]["severity"] == "critical"
+
+
+def series(job: str, up: int) -> Series:
+    return {f'up{{job="{job}",instance="i"}}': f"{up}x99"}
 
 
 @pytest.mark.parametrize("rule", load_rules(), ids=lambda rule: rule["alert"])

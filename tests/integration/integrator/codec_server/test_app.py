@@ -111,7 +111,8 @@ def test_the_server_trusts_no_proxy_by_default(
         server.started = True
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
-    monkeypatch.setattr("integrator.codec_server.__main__.Settings", lambda: settings)
+    without_metrics = settings.model_copy(update={"metrics_port": 0})
+    monkeypatch.setattr("integrator.codec_server.__main__.Settings", lambda: without_metrics)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     codec_server.main()
     sandbox_psp.main()

@@ -66,6 +66,19 @@ def test_port_0_serves_nothing(runtimes: list[Runtime]) -> None:
     assert len(runtimes) == 1  # its log is still forwarded
 
 
+def test_a_process_without_temporal_serves_its_own_metrics(runtimes: list[Runtime]) -> None:
+    assert metrics_server.serve_without_sdk("127.0.0.1", 0) is None
+    (port,) = find_free("127.0.0.1", 1)
+    server = metrics_server.serve_without_sdk("127.0.0.1", port)
+    assert server is not None
+    status, text = read_metrics(server)
+    server.shutdown()
+    server.server_close()
+    assert status == 200
+    assert "process_resident_memory_bytes" in text
+    assert runtimes == []
+
+
 def test_an_occupied_port_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
