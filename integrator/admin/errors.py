@@ -14,11 +14,11 @@ def describe_error(error: Exception) -> str | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from integrator.crypto.keys import DecryptionError, KeyConfigurationError
-    from integrator.store.errors import StoreUnavailable
+    from integrator.store.errors import SchemaOutdated, StoreUnavailable
 
     if isinstance(error, ValidationError):
         return "\n".join(configuration_problems(error)) if error.title == "Settings" else None
-    if isinstance(error, KeyConfigurationError):
+    if isinstance(error, KeyConfigurationError | SchemaOutdated):
         return str(error)
     if isinstance(error, DecryptionError):
         return f"{error}. Configure the encryption keys that the database was written with."

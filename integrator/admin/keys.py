@@ -9,9 +9,10 @@ from temporalio.service import RPCError
 
 from integrator.admin.errors import OperatorError
 from integrator.admin.history_keys import HistoryKeyUsage, read_histories
+from integrator.admin.store_access import open_store
 from integrator.crypto.keys import KeyRing, generate_key
 from integrator.settings import Settings
-from integrator.store import ErasureScope, KeyUsage, Store, StoreUnavailable
+from integrator.store import ErasureScope, KeyUsage, StoreUnavailable
 from integrator.temporal.client import connect
 
 Progress = Callable[[int, int], None]
@@ -62,7 +63,7 @@ def generate_entry() -> str:
 
 async def find_merchant(settings: Settings, agreement: str) -> str:
     """Return the only merchant with the agreement; raises `OperatorError` for none or several."""
-    async with _store(settings) as store:
+    async with open_store(settings) as store:
         merchant_ids = [merchant.id for merchant in await store.merchants.list_all()]
         matches = [
             id for id in merchant_ids if await store.erasure.get_scope(id, agreement) is not None
@@ -76,7 +77,7 @@ async def find_merchant(settings: Settings, agreement: str) -> str:
 
 async def erasure_scope(settings: Settings, merchant: str, agreement: str) -> ErasureScope:
     """Return what is stored for an agreement; raises `OperatorError` if missing."""
-    async with _store(settings) as store:
+    async with open_store(settings) as store:
         scope = await store.erasure.get_scope(merchant, agreement)
     if scope is None:
         raise OperatorError(f"Merchant {merchant!r} has no agreement {agreement!r}.")
@@ -88,7 +89,7 @@ async def erase(settings: Settings, merchant: str, agreement: str) -> bool:
 
     Returns False if the database's file may still contain traces readable with the keys.
     """
-    async with _store(settings) as store:
+    async with open_store(settings) as store:
         await store.erasure.erase_agreement(merchant, agreement)
         try:
             return await store.erasure.compact()
@@ -99,7 +100,7 @@ async def erase(settings: Settings, merchant: str, agreement: str) -> bool:
 async def rotate(settings: Settings, progress: Progress) -> RotationResult:
     """Re-encrypt with the active key what other keys of the ring have encrypted in the store."""
     keys = KeyRing.from_settings(settings)
-    async with Store(settings.resolved_database_url, keys) as store:
+    async with open_store(settings) as store:
         total, done = await store.keys.count_stale_blobs(), 0
         progress(done, total)
         async for batch in store.keys.reencrypt():
@@ -111,7 +112,7 @@ async def rotate(settings: Settings, progress: Progress) -> RotationResult:
 async def usage(settings: Settings, limit: int | None, progress: Progress) -> KeyUsageReport:
     """Count keys in all columns and in the newest `limit` histories; raises `OperatorError`."""
     keys = KeyRing.from_settings(settings)
-    async with Store(settings.resolved_database_url, keys) as store:
+    async with open_store(settings) as store:
         columns = await store.keys.list_usage()
     return KeyUsageReport(keys.ids, columns, await _read_histories(settings, limit, progress))
 
@@ -152,7 +153,3 @@ async def _read_histories(
         raise OperatorError(
             f"Reading Temporal's histories failed ({error.status.name})."
         ) from error
-
-
-def _store(settings: Settings) -> Store:
-    return Store(settings.resolved_database_url, KeyRing.from_settings(settings))

@@ -1,17 +1,15 @@
 """Operator commands for merchants and their API tokens, on the configured database."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from integrator.admin.errors import OperatorError
-from integrator.crypto.keys import KeyRing
+from integrator.admin.store_access import open_store
 from integrator.psp import registry
 from integrator.psp.integration_info import setting_keys
 from integrator.settings import Settings
-from integrator.store import AlreadyExists, ApiToken, Merchant, NotFound, Store
+from integrator.store import AlreadyExists, ApiToken, Merchant, NotFound
 
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
@@ -28,7 +26,7 @@ async def add(settings: Settings, name: str, psp: str) -> Merchant:
     """Create a merchant; raises `OperatorError`."""
     try:
         registry.get_adapter(psp)
-        async with _store(settings) as store:
+        async with open_store(settings) as store:
             return await store.merchants.add(name, psp)
     except registry.UnknownPsp as error:
         raise OperatorError(str(error)) from None
@@ -42,7 +40,7 @@ async def add(settings: Settings, name: str, psp: str) -> Merchant:
 
 async def list_all(settings: Settings) -> list[Merchant]:
     """Return all merchants by name."""
-    async with _store(settings) as store:
+    async with open_store(settings) as store:
         return await store.merchants.list_all()
 
 
@@ -52,7 +50,7 @@ async def issue_token(
     """Issue a bearer token of the merchant; raises `OperatorError`."""
     expires_at = datetime.now(UTC) + valid_for if valid_for is not None else None
     try:
-        async with _store(settings) as store:
+        async with open_store(settings) as store:
             return await store.api_tokens.issue(name, label, expires_at=expires_at)
     except NotFound:
         raise _unknown_merchant(name) from None
@@ -60,7 +58,7 @@ async def issue_token(
 
 async def tokens(settings: Settings, name: str) -> list[ApiToken]:
     """Return the merchant's tokens, oldest first; raises `OperatorError`."""
-    async with _store(settings) as store:
+    async with open_store(settings) as store:
         if await store.merchants.get(name) is None:
             raise _unknown_merchant(name)
         return await store.api_tokens.list_by_merchant(name)
@@ -68,7 +66,7 @@ async def tokens(settings: Settings, name: str) -> list[ApiToken]:
 
 async def revoke_token(settings: Settings, name: str, token_id: str) -> None:
     """Revoke a token; raises `OperatorError`."""
-    async with _store(settings) as store:
+    async with open_store(settings) as store:
         if not await store.api_tokens.revoke(name, token_id):
             raise OperatorError(
                 f"Merchant {name!r} has no valid token {token_id!r}; "
@@ -82,7 +80,7 @@ async def allow_webhook_hosts(settings: Settings, name: str, hosts: list[str]) -
         if not _HOST.fullmatch(host):
             raise OperatorError(f"Invalid host name {host!r}: use one such as `hooks.example.com`.")
     try:
-        async with _store(settings) as store:
+        async with open_store(settings) as store:
             await store.merchants.set_webhook_hosts(name, [host.lower() for host in hosts])
     except NotFound:
         raise _unknown_merchant(name) from None
@@ -90,7 +88,7 @@ async def allow_webhook_hosts(settings: Settings, name: str, hosts: list[str]) -
 
 async def setting_states(settings: Settings, name: str) -> list[SettingState]:
     """Return the keys of the merchant's settings form; raises `OperatorError`."""
-    async with _store(settings) as store:
+    async with open_store(settings) as store:
         merchant = await store.merchants.get(name)
         if merchant is None:
             raise _unknown_merchant(name)
@@ -100,12 +98,6 @@ async def setting_states(settings: Settings, name: str) -> list[SettingState]:
     except registry.UnknownPsp as error:
         raise OperatorError(str(error)) from None
     return [SettingState(key, bool(values.get(key))) for key in keys]
-
-
-@asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[Store]:
-    async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
-        yield store
 
 
 def _unknown_merchant(name: str) -> OperatorError:

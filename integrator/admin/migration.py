@@ -5,13 +5,17 @@ from temporalio.service import RPCError
 from integrator.admin.errors import OperatorError
 from integrator.settings import Settings
 from integrator.store.migrate import upgrade
+from integrator.store.schema import is_newer
 from integrator.temporal import attribute_registry
 from integrator.temporal.client import connect
 
 
-async def migrate(settings: Settings) -> None:
-    """Migrate the database to the current schema."""
-    await upgrade(settings.resolved_database_url)
+async def migrate(settings: Settings) -> str:
+    """Migrate the database to the current schema; return a sentence with the result."""
+    revision = await upgrade(settings.resolved_database_url)
+    if is_newer(revision):
+        return f"The database schema ({revision}) is newer than this version's; nothing to do."
+    return "The database schema is up to date."
 
 
 async def register_attributes(settings: Settings) -> list[str]:

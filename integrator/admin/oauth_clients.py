@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from integrator.admin.errors import OperatorError
-from integrator.crypto.keys import KeyRing
+from integrator.admin.store_access import open_store
 from integrator.settings import Settings
 from integrator.store import OAuthClient, Store
 
@@ -34,7 +34,7 @@ async def revoke(settings: Settings, merchant: str, client_id: str) -> None:
 @asynccontextmanager
 async def _store(settings: Settings, merchant: str) -> AsyncIterator[Store]:
     """Open the store; raise `OperatorError` if the merchant does not exist."""
-    async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
+    async with open_store(settings) as store:
         if await store.merchants.get(merchant) is None:
             raise OperatorError(
                 f"Merchant {merchant!r} does not exist; `integrator merchant list` shows all."

@@ -17,8 +17,7 @@ def migrate(
     from integrator.admin import migration
 
     settings = command_runner.load_settings()
-    command_runner.run(migration.migrate(settings))
-    typer.echo("The database schema is up to date.")
+    typer.echo(command_runner.run(migration.migrate(settings)))
     if not with_temporal:
         return
 

@@ -49,13 +49,10 @@ def load_settings() -> "Settings":
 
 @asynccontextmanager
 async def open_store() -> AsyncIterator["Store"]:
-    """Open the configured database."""
-    from integrator.crypto.keys import KeyRing
-    from integrator.store.database import Store
+    """Open the configured database; raises `SchemaOutdated`."""
+    from integrator.admin import store_access
 
-    loaded = load_settings()
-    keys = KeyRing.from_settings(loaded)
-    async with Store(loaded.resolved_database_url, keys) as opened:
+    async with store_access.open_store(load_settings()) as opened:
         yield opened
 
 

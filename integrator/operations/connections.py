@@ -11,7 +11,7 @@ from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError
 
 from integrator.admin.errors import OperatorError
-from integrator.crypto.keys import KeyRing
+from integrator.admin.store_access import open_store
 from integrator.settings import Settings
 from integrator.store.database import Store
 from integrator.temporal.client import connect
@@ -64,10 +64,15 @@ class OperatorContext:
 
 
 @asynccontextmanager
-async def open_operator_context(settings: Settings) -> AsyncIterator[OperatorContext]:
-    """Open a context with the configured database and Temporal server."""
+async def open_operator_context(
+    settings: Settings, *, require_schema: bool = True
+) -> AsyncIterator[OperatorContext]:
+    """Open a context with the configured database and Temporal server.
+
+    Raises `SchemaOutdated` unless `require_schema` is false.
+    """
     client = await connect(settings, lazy=True)
-    async with Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store:
+    async with open_store(settings, require_schema=require_schema) as store:
         yield OperatorContext(
             settings, store, client, TransactionClient(client, settings.task_queue, _refresh(store))
         )

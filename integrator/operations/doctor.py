@@ -33,8 +33,8 @@ async def run_checks() -> AsyncIterator[CheckResult]:
 
 
 async def _check_with_keys(settings: Settings, schema: CheckResult) -> AsyncIterator[CheckResult]:
-    async with open_operator_context(settings) as context:
-        if schema.level is Level.OK:
+    async with open_operator_context(settings, require_schema=False) as context:
+        if schema.level is not Level.PROBLEM:
             async for result in _check_database(context):
                 yield result
         async for result in temporal.check_temporal(context.client, settings):

@@ -7,6 +7,7 @@ from integrator.store.errors import (
     ConstraintViolated,
     Erased,
     NotFound,
+    SchemaOutdated,
     StoreError,
     StoreUnavailable,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "ReencryptedBatch",
     "RequestLookup",
     "RequestedTransaction",
+    "SchemaOutdated",
     "Store",
     "StoreError",
     "StoreUnavailable",

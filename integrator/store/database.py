@@ -5,6 +5,7 @@ from typing import Self
 
 from sqlalchemy import select
 
+from integrator.store import schema
 from integrator.store.agreements import Agreements
 from integrator.store.api_tokens import ApiTokens
 from integrator.store.backlog import Backlog
@@ -13,6 +14,7 @@ from integrator.store.column_encryption import NamedCipher
 from integrator.store.decisions import Decisions
 from integrator.store.deliveries import Deliveries
 from integrator.store.erasure import Erasure
+from integrator.store.errors import SchemaMissing
 from integrator.store.keys import Keys
 from integrator.store.merchants import Merchants
 from integrator.store.notifications import Notifications
@@ -56,6 +58,21 @@ class Store:
         """Check that the database answers and has its schema; raises `StoreUnavailable`."""
         async with self._session.read_connection() as connection:
             await connection.execute(select(merchants.c.id).limit(1))
+
+    async def require_schema(self) -> None:
+        """Check that the schema is not older than this code, by one SELECT.
+
+        Raises `SchemaOutdated`, and `StoreUnavailable` when the database is out of reach.
+        """
+        schema.require_current(await self.get_schema_revision())
+
+    async def get_schema_revision(self) -> str | None:
+        """Return the schema's revision; None before the first migration."""
+        try:
+            async with self._session.read_connection() as connection:
+                return await connection.scalar(schema.CURRENT_REVISION)
+        except SchemaMissing:
+            return None
 
     async def close(self) -> None:
         """Wait for the writes in progress, then close all connections."""

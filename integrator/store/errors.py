@@ -9,6 +9,22 @@ class StoreUnavailable(StoreError):
     """The database cannot be reached, is locked, or has no schema yet; a retry may help."""
 
 
+class SchemaMissing(StoreUnavailable):
+    """The database has no such table: it was never migrated."""
+
+
+class SchemaOutdated(StoreUnavailable):
+    """The schema is missing or older than this code needs; the message contains the remedy."""
+
+    def __init__(self, revision: str | None, needed: str) -> None:
+        """Take the schema's revision, None without a schema, and the one this code needs."""
+        found = "has no schema" if revision is None else f"has schema revision {revision}"
+        super().__init__(
+            f"The database {found}, and this version needs revision {needed}. Run `integrator "
+            "migrate` of this version, or use the image of the version that is running."
+        )
+
+
 class NotFound(StoreError):
     """The row an operation refers to does not exist."""
 

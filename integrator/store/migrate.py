@@ -9,22 +9,21 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from integrator.store import schema
 from integrator.store.engine import BUSY_TIMEOUT_MS, open_engine, sqlite_file
-
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Any constant works, as long as it never changes.
 _MIGRATION_LOCK = 7_305_190_522
 
 
-async def upgrade(database_url: str, revision: str = "head") -> None:
-    """Create or upgrade the schema, up to `revision`; does nothing when it is current.
+async def upgrade(database_url: str, revision: str = "head") -> str:
+    """Create or upgrade the schema, up to `revision`, and return its revision.
 
-    Takes the same URLs as `Store`. Creates the parent folder of a SQLite file if missing. Several
-    processes may call this at once. Raises the driver's errors when the database is out of reach.
+    Does nothing when it is current, or newer than this code. Takes the same URLs as `Store`.
+    Creates the parent folder of a SQLite file if missing. Several processes may call this at once.
+    Raises the driver's errors when the database is out of reach.
     """
     file = sqlite_file(database_url)
     if file is not None:
@@ -33,20 +32,20 @@ async def upgrade(database_url: str, revision: str = "head") -> None:
     engine = open_engine(database_url)
     try:
         async with engine.execution_options(writes=True).begin() as connection:
-            await connection.run_sync(_upgrade, revision)
+            return await connection.run_sync(_upgrade, revision)
     finally:
         await engine.dispose()
 
 
-async def revisions(database_url: str) -> tuple[str | None, str | None]:
-    """Return the schema's revision (None before the first migration) and the newest one.
+async def current_revision(database_url: str) -> str | None:
+    """Return the schema's revision, None before the first migration.
 
     Raises the driver's errors when the database is out of reach.
     """
     engine = open_engine(database_url)
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(_revisions)
+            return await connection.run_sync(_current_revision)
     finally:
         await engine.dispose()
 
@@ -54,13 +53,12 @@ async def revisions(database_url: str) -> tuple[str | None, str | None]:
 def config(connection: Connection) -> Config:
     """Return Alembic's configuration for an open connection."""
     settings = Config(attributes={"connection": connection})
-    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    settings.set_main_option("script_location", str(schema.MIGRATIONS).replace("%", "%%"))
     return settings
 
 
-def _revisions(connection: Connection) -> tuple[str | None, str | None]:
-    newest = ScriptDirectory.from_config(config(connection)).get_current_head()
-    return MigrationContext.configure(connection).get_current_revision(), newest
+def _current_revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _use_wal(file: Path) -> None:
@@ -79,9 +77,13 @@ def _use_wal(file: Path) -> None:
                 time.sleep(0.01)
 
 
-def _upgrade(connection: Connection, revision: str) -> None:
+def _upgrade(connection: Connection, revision: str) -> str:
     # SQLite holds its write lock already. Without a lock, PostgreSQL would let a second process
     # start the same migration.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
-    command.upgrade(config(connection), revision)
+    current = _current_revision(connection)
+    if current is None or not schema.is_newer(current):
+        command.upgrade(config(connection), revision)
+        current = _current_revision(connection)
+    return str(current)

@@ -15,11 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from integrator.observability.metrics import counter, histogram
 from integrator.store.column_encryption import ColumnCipher, NamedCipher
 from integrator.store.engine import MAX_CONNECTIONS, POOL_TIMEOUT_S, open_engine
-from integrator.store.errors import ConstraintViolated, StoreError, StoreUnavailable
+from integrator.store.errors import (
+    ConstraintViolated,
+    SchemaMissing,
+    StoreError,
+    StoreUnavailable,
+)
 
-# SQLSTATE prefixes. Transient: connection, rollback, resources, operator intervention, and a
-# missing table, which a migration will create.
-_TRANSIENT = ("08", "40", "53", "57", "42P01")
+# SQLSTATE prefixes. Transient: connection, role or password refused, database missing (both are
+# created or corrected while processes wait), rollback, resources, operator intervention.
+_TRANSIENT = ("08", "28", "3D", "40", "53", "57")
+_UNDEFINED_TABLE = "42P01"
 _BAD_DATA = "22"
 
 DURATION = histogram(
@@ -32,7 +38,11 @@ ERRORS = counter(
     "Failed uses of the store: `unavailable`, `refused` (by a constraint of the schema), `other`",
     *("access", "error"),
 )
-_ERROR_LABELS = {StoreUnavailable: "unavailable", ConstraintViolated: "refused"}
+_ERROR_LABELS = {
+    StoreUnavailable: "unavailable",
+    SchemaMissing: "unavailable",
+    ConstraintViolated: "refused",
+}
 
 
 class Session:
@@ -159,6 +169,8 @@ async def _translate_errors() -> AsyncIterator[None]:
     except DBAPIError as error:
         if _is_constraint_violation(error):
             raise ConstraintViolated(_reason(error.orig)) from error
+        if _is_missing_table(error):
+            raise SchemaMissing(_reason(error.orig)) from error
         if _is_outage(error):
             raise StoreUnavailable(_reason(error.orig)) from error
         raise
@@ -169,6 +181,11 @@ def _is_constraint_violation(error: DBAPIError) -> bool:
         return True
     # asyncpg reports a value it cannot encode as an interface error, which otherwise means outage.
     return error.orig is not None and isinstance(error.orig.__cause__, ValueError)
+
+
+def _is_missing_table(error: DBAPIError) -> bool:
+    """Return whether a migration will remove the error."""
+    return _sqlstate(error) == _UNDEFINED_TABLE or "no such table" in str(error.orig)
 
 
 def _is_outage(error: DBAPIError) -> bool:

@@ -8,9 +8,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from integrator.operations.checks.result import CheckResult, ok, problem, warning
 from integrator.operations.output import format_minute
 from integrator.settings import Settings
+from integrator.store import schema
 from integrator.store.database import Store
 from integrator.store.errors import StoreError
-from integrator.store.migrate import revisions
+from integrator.store.migrate import current_revision
 from integrator.store.models import BacklogTotals
 
 LONG_UNDELIVERED = timedelta(hours=1)
@@ -21,11 +22,15 @@ LONG_UNDECIDED = timedelta(days=14)
 async def check_schema(settings: Settings) -> CheckResult:
     """Check that the database responds and has the schema that the code expects."""
     try:
-        current, newest = await revisions(settings.resolved_database_url)
+        current = await current_revision(settings.resolved_database_url)
     except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         text = f"the database does not answer ({type(cause).__name__})"
         return problem("database", text, "Start it, or correct INTEGRATOR_DATABASE_URL.")
+    newest = schema.newest_revision()
+    if schema.is_newer(current):
+        text = f"the schema's revision is {current}; the newest of this version is {newest}"
+        return warning("database", text, "Expected after a rollback; else use the newer image.")
     if current != newest:
         revision = current or "none"
         text = f"the schema's revision is {revision}, the newest is {newest}"

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Inspector, inspect, text
 
 from integrator.store.engine import open_engine
-from integrator.store.migrate import revisions, upgrade
+from integrator.store.migrate import upgrade
 from integrator.store.tables import metadata
 
 
@@ -62,16 +62,6 @@ async def test_several_processes_may_upgrade_at_once(empty_url: str) -> None:
         result = await connection.execute(text("SELECT version_num FROM alembic_version"))
         assert result.scalars().all() == ["0007"]
     await engine.dispose()
-
-
-async def test_revisions_shows_whether_a_migration_is_due(empty_url: str) -> None:
-    engine = open_engine(empty_url)  # creates the SQLite file
-    async with engine.connect():
-        pass
-    await engine.dispose()
-    assert await revisions(empty_url) == (None, "0007")
-    await upgrade(empty_url, "0006")
-    assert await revisions(empty_url) == ("0006", "0007")
 
 
 async def test_sqlite_is_durable_and_checks_foreign_keys(tmp_path: Path) -> None:
