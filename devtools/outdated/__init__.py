@@ -1,0 +1,1 @@
+"""Report of newer versions of libraries and images, and pinning of images by digest."""
