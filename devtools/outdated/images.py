@@ -95,16 +95,17 @@ def resolve_digests(images: Sequence[ImageVersion], run: Run) -> dict[str, str]:
 def _resolve(image: ImageVersion, run: Run) -> str:
     reasons = []
     for command in _digest_commands(image.reference):
+        program = " ".join(command[:2])
         try:
             digest = _successful(run(command)).strip()
         except FileNotFoundError:
-            reasons.append(f"{command[0]}: not installed")
+            reasons.append(f"{program}: not installed")
         except _NoVersionsError as error:
-            reasons.append(f"{command[0]}: {error}")
+            reasons.append(f"{program}: {error}")
         else:
             if not is_digest(digest):
                 raise OutdatedError(
-                    f"{command[0]} printed {digest!r} instead of a digest of {image.reference}. "
+                    f"{program} printed {digest!r} instead of a digest of {image.reference}. "
                     "Nothing was changed. Update the program."
                 )
             return digest

@@ -91,7 +91,9 @@ def test_crane_resolves_digests_where_docker_has_no_buildx() -> None:
 
 def test_a_digest_that_cannot_be_resolved_is_an_error_with_the_remedy() -> None:
     run = FakePrograms({"docker buildx": NO_REGISTRY})
-    with pytest.raises(OutdatedError, match="No digest for postgres:17: docker: failed") as error:
+    with pytest.raises(
+        OutdatedError, match="No digest for postgres:17: docker buildx: failed"
+    ) as error:
         resolve_digests([image("postgres", "17")], run)
     assert "Nothing was changed" in str(error.value)
 

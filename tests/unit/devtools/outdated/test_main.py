@@ -74,5 +74,5 @@ def test_pinning_without_a_registry_changes_nothing(
 ) -> None:
     one_of_two = FakePrograms({"crane digest postgres:17": f"{DIGEST}\n"})
     assert main(["--pin"], root, one_of_two, TODAY) == 2
-    assert "No digest for caddy:2.11.9: docker: not installed" in capsys.readouterr().err
+    assert "No digest for caddy:2.11.9: docker buildx: not installed" in capsys.readouterr().err
     assert versions(root) == VERSIONS
