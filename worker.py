@@ -5,7 +5,10 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 
 import httpx
 import uvloop
@@ -19,18 +22,20 @@ from activities.reconciliation.activities import ReconcileActivities
 from activities.records import RecordActivities
 from activities.reservations import Reservations
 from activities.webhooks import WebhookActivities
-from integrator import gc_tuning
+from integrator import gc_tuning, startup
 from integrator.contract.webhook import WebhookForm
 from integrator.crypto.keys import KeyConfigurationError, KeyRing
 from integrator.egress import outbound_client
 from integrator.jobs import (
     backlog_metrics,
+    health_monitor,
     late_erasure,
     notification_redelivery,
     orphan_recovery,
     reconciliation_schedules,
 )
 from integrator.jobs.backlog_metrics import BacklogCollector, BacklogReader
+from integrator.jobs.health_monitor import HealthMonitor
 from integrator.jobs.late_erasure import LateErasure
 from integrator.jobs.notification_redelivery import NotificationRedelivery
 from integrator.jobs.orphan_recovery import OrphanRecovery
@@ -43,11 +48,13 @@ from integrator.observability import (
     tracing,
     workflow_context,
 )
+from integrator.observability.health import OK, ProcessHealth, starting, waiting
+from integrator.observability.metrics_server import MetricsServer
 from integrator.psp import registry
 from integrator.settings import Settings
 from integrator.store.database import Store
-from integrator.temporal import attribute_registry
-from integrator.temporal.client import connect_with_retry, watch_api_key_file
+from integrator.temporal.client import watch_api_key_file
+from integrator.temporal.poll_health import PollHealth
 from integrator.temporal.worker_versioning import deployment_config, identity
 from integrator.temporal.workflow_sandbox import runner
 from integrator.transactions.transaction_client import TransactionClient
@@ -59,6 +66,8 @@ from workflows.reconcile import ReconcileWorkflow
 from workflows.refund import RefundWorkflow
 
 log = logging.getLogger("worker")
+
+T = TypeVar("T")
 
 WORKFLOWS = [PreauthWorkflow, PaymentWorkflow, RefundWorkflow]
 
@@ -133,69 +142,79 @@ def build_reconciliation_worker(
     )
 
 
-async def run(settings: Settings) -> None:
-    """Run the worker until SIGTERM or SIGINT."""
+async def run(settings: Settings, metrics: MetricsServer | None, health: ProcessHealth) -> None:
+    """Run the worker until SIGTERM or SIGINT; it waits for what it needs."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    client = await _connect_unless_stopped(settings, stop)
-    if client is None:
-        return
-    await attribute_registry.require(client)
+    heartbeat = asyncio.create_task(health.run_heartbeat())
     async with (
         Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store,
         outbound_client(settings, _http_timeout(activity_plans.PSP_HTTP_TIMEOUT)) as psp_http,
         outbound_client(
             settings, _http_timeout(activity_plans.WEBHOOK_HTTP_TIMEOUT)
         ) as webhook_http,
-        build_worker(client, settings, store, psp_http, webhook_http) as worker,
-        build_reconciliation_worker(client, settings, store, psp_http) as reconciliation_worker,
     ):
+        client = await _connect_unless_stopped(settings, store, stop, health)
+        if client is None:
+            return
         tracing.trace_http(psp_http, webhook_http)
-        transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
-        interval = timedelta(seconds=settings.reconcile_every_seconds)
-        schedules = ReconciliationSchedules(store, client, settings.reconcile_queue, interval)
-        collector = BacklogCollector()
-        REGISTRY.register(collector)
-        backlog = BacklogReader(store, collector)
-        jobs = [
-            asyncio.create_task(
-                run_periodically(
-                    "inbox",
-                    notification_redelivery.INTERVAL,
-                    NotificationRedelivery(store, transaction_client).run,
-                )
-            ),
-            asyncio.create_task(
-                run_periodically(
-                    "orphans",
-                    orphan_recovery.INTERVAL,
-                    OrphanRecovery(store, transaction_client).run,
-                )
-            ),
-            asyncio.create_task(
-                run_periodically("schedules", reconciliation_schedules.INTERVAL, schedules.run)
-            ),
-            asyncio.create_task(run_periodically("figures", backlog_metrics.INTERVAL, backlog.run)),
-            asyncio.create_task(
-                run_periodically("erased data", late_erasure.INTERVAL, LateErasure(store).run)
-            ),
-            asyncio.create_task(watch_api_key_file(client, settings)),
-        ]
-        gc_tuning.raise_gc_thresholds()
-        log.info("worker %s ready on task queue %s", identity(settings), settings.task_queue)
-        await stop.wait()
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
-        # Concurrently, so that both have ended when the grace period is over.
-        await asyncio.gather(worker.shutdown(), reconciliation_worker.shutdown())
+        async with (
+            build_worker(client, settings, store, psp_http, webhook_http) as worker,
+            build_reconciliation_worker(client, settings, store, psp_http) as reconciliation_worker,
+        ):
+            jobs = _start_jobs(settings, store, client)
+            if metrics is not None:
+                jobs.append(_start_health_monitor(settings, store, client, metrics, health))
+            gc_tuning.raise_gc_thresholds()
+            log.info("worker %s ready on task queue %s", identity(settings), settings.task_queue)
+            await stop.wait()
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            # Concurrently, so that both have ended when the grace period is over.
+            await asyncio.gather(worker.shutdown(), reconciliation_worker.shutdown())
+    heartbeat.cancel()
 
 
-async def _connect_unless_stopped(settings: Settings, stop: asyncio.Event) -> Client | None:
-    """Connect as soon as the server is available; return None if stopped before."""
-    connecting = asyncio.create_task(connect_with_retry(settings))
+def _start_jobs(settings: Settings, store: Store, client: Client) -> list[asyncio.Task[None]]:
+    """Start the periodic jobs."""
+    transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
+    every = timedelta(seconds=settings.reconcile_every_seconds)
+    schedules = ReconciliationSchedules(store, client, settings.reconcile_queue, every)
+    collector = BacklogCollector()
+    REGISTRY.register(collector)
+    backlog = BacklogReader(store, collector)
+    redelivery = NotificationRedelivery(store, transaction_client)
+    orphans = OrphanRecovery(store, transaction_client)
+    jobs: list[tuple[str, timedelta, Callable[[], Awaitable[object]]]] = [
+        ("inbox", notification_redelivery.INTERVAL, redelivery.run),
+        ("orphans", orphan_recovery.INTERVAL, orphans.run),
+        ("schedules", reconciliation_schedules.INTERVAL, schedules.run),
+        ("figures", backlog_metrics.INTERVAL, backlog.run),
+        ("erased data", late_erasure.INTERVAL, LateErasure(store).run),
+    ]
+    return [
+        *(asyncio.create_task(run_periodically(*job)) for job in jobs),
+        asyncio.create_task(watch_api_key_file(client, settings)),
+    ]
+
+
+def _start_health_monitor(
+    settings: Settings, store: Store, client: Client, metrics: MetricsServer, health: ProcessHealth
+) -> asyncio.Task[None]:
+    polls = PollHealth(health_monitor.task_queues(settings))
+    read_sdk_metrics = partial(metrics_server.read_sdk_metrics, metrics.sdk_port)
+    monitor = HealthMonitor(health, store, client, polls, read_sdk_metrics)
+    return asyncio.create_task(run_periodically("health", health_monitor.INTERVAL, monitor.run))
+
+
+async def _connect_unless_stopped(
+    settings: Settings, store: Store, stop: asyncio.Event, health: ProcessHealth
+) -> Client | None:
+    """Connect when schema and Temporal are there; return None if stopped before."""
+    connecting = asyncio.create_task(_wait_for_services(settings, store, health))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -203,6 +222,24 @@ async def _connect_unless_stopped(settings: Settings, stop: asyncio.Event) -> Cl
         return connecting.result()
     connecting.cancel()
     return None
+
+
+async def _wait_for_services(settings: Settings, store: Store, health: ProcessHealth) -> Client:
+    """Wait for the schema and for Temporal, each reported by itself."""
+    health.report(dict.fromkeys(health_monitor.task_queues(settings), starting("no poll yet")))
+
+    async def wait_for(name: str, step: Callable[[], Awaitable[T]]) -> T:
+        result = await startup.wait_until_ready(
+            step, lambda reason: health.report({name: waiting(reason)})
+        )
+        health.report({name: OK})
+        return result
+
+    _, client = await asyncio.gather(
+        wait_for(health_monitor.STORE, partial(startup.require_schema, store)),
+        wait_for(health_monitor.TEMPORAL, partial(startup.connect_to_temporal, settings)),
+    )
+    return client
 
 
 def _load_settings() -> Settings:
@@ -220,14 +257,12 @@ def main() -> None:
     settings = _load_settings()
     log_setup.set_up(workflow_context.workflow_subject, settings.resolved_log_format)
     psp_metrics.initialize_counters(registry.adapter_names())
-    metrics_server.serve(settings.metrics_bind, settings.worker_metrics_port)
+    health = ProcessHealth()
+    metrics = metrics_server.serve(settings.metrics_bind, settings.worker_metrics_port, health)
     tracing.set_up(settings, "integrator-worker")
     code = 0
     try:
-        uvloop.run(run(settings))
-    except attribute_registry.SearchAttributesError as error:
-        log.critical("%s", error)
-        code = 1
+        uvloop.run(run(settings, metrics, health))
     except KeyboardInterrupt:
         code = 130
     tracing.flush()

@@ -28,6 +28,7 @@ from api.server.https import HttpsOnly, require_https
 from api.server.path_normalization import API_PREFIX, PathNormalization
 from api.server.request_metrics import RouteRecorder
 from api.server.request_middleware import RequestMiddleware
+from api.server.schema_gate import RequireSchema
 from integrator.settings import Settings
 
 CONTRACT_ROUTERS = (integration, settings, preauth, payment, refund)
@@ -77,6 +78,7 @@ def create_app(configuration: Settings) -> FastAPI:
 
 def _add_middleware(app: FastAPI, configuration: Settings) -> None:
     """Add the middleware around the application; the last one added runs first."""
+    app.add_middleware(RequireSchema)
     strict = configuration.profile == "production"
     if strict:
         app.add_middleware(HttpsOnly)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -16,6 +17,7 @@ from api.auth.rate_limits import FailedAuthLimit, RateLimit
 from api.auth.token_usage import TokenUsage
 from api.transactions.response_log import ResponseLog
 from api.transactions.state_reader import StateReader
+from integrator import startup
 from integrator.crypto.keys import KeyRing
 from integrator.egress import outbound_client
 from integrator.observability import tracing
@@ -26,6 +28,8 @@ from integrator.transactions.notification_delivery import NotificationDelivery
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import input_refresher
 
+FIRST_SCHEMA_CHECK = timedelta(seconds=2)
+"""The first requests of a process whose database answers should not be rejected."""
 PSP_TIMEOUT = httpx.Timeout(8.0, connect=3.0)
 READINESS_TIMEOUT = timedelta(seconds=1)
 
@@ -59,6 +63,24 @@ class BackgroundTasks:
             task.exception()  # retrieved, so that asyncio does not log it as unhandled
 
 
+@dataclass
+class SchemaGate:
+    """Why no request can be served yet: the database or its schema is missing; None if neither.
+
+    It opens once: a schema never gets older.
+    """
+
+    reason: str | None = None
+
+    async def wait(self, store: Store) -> None:
+        """Open when the schema is there."""
+        await startup.wait_until_ready(partial(startup.require_schema, store), self._close)
+        self.reason = None
+
+    def _close(self, reason: str) -> None:
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Context:
     """Resources of a request; `rejected_notifications` counts by PSP.
@@ -79,6 +101,7 @@ class Context:
     caller_limit: RateLimit = field(repr=False)
     notification_limit: RateLimit = field(repr=False)
     failed_auth_limit: FailedAuthLimit = field(repr=False)
+    schema_gate: SchemaGate = field(default_factory=SchemaGate)
     background_tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
     rejected_notifications: Counter[str] = field(default_factory=Counter)
 
@@ -126,7 +149,12 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
         context = build_context(settings, keys, store, transaction_client, http, ready)
         metrics.BREAKER_OPEN.set_function(lambda: context.state_reader.breaker.is_open)
+        gate = context.schema_gate
+        gate.reason = "The database is not checked yet."
+        opening = asyncio.create_task(gate.wait(store))
+        await asyncio.wait({opening}, timeout=FIRST_SCHEMA_CHECK.total_seconds())
         tasks = [
+            opening,
             asyncio.create_task(context.token_usage.run()),
             asyncio.create_task(context.response_log.run()),
             asyncio.create_task(watch_api_key_file(client, settings)),

@@ -36,16 +36,22 @@ async def alive() -> Response:
     summary="Check that store and Temporal answer",
     response_class=JSONResponse,
     responses={
-        503: {"description": "The store or Temporal cannot be reached, or the process is ending"},
+        503: {
+            "description": "The store or Temporal cannot be reached, the schema is missing or old, "
+            "or the process is ending"
+        },
         **failures(429),
     },
 )
 async def ready(request: Request, context: ContextDep) -> Response:
-    """Whether the store and Temporal answer within a second, each by name."""
+    """Whether the store has its schema, and store and Temporal answer within a second, by name."""
     if not is_internal(request.scope):
         await context.failed_auth_limit.record_failure(client_address(request))
     if request.scope.get("draining"):
         return JSONResponse({"process": "ending"}, 503)
+    reason = context.schema_gate.reason
+    if reason is not None:
+        return JSONResponse({"store": reason}, 503)
     store, temporal = await asyncio.gather(_is_store_ready(context), _is_temporal_ready(context))
     result = {"store": _status_text(store), "temporal": _status_text(temporal)}
     return JSONResponse(result, 200 if store and temporal else 503)

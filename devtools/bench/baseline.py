@@ -15,7 +15,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from devtools.bench.baseline_workflow import TASK_QUEUE, Bare, nothing
 from integrator.settings import Settings
-from integrator.temporal.client import connect_with_retry
+from integrator.temporal.client import connect
 
 PAYLOAD = "x" * 200
 """About the size of the integrator's inputs."""
@@ -50,7 +50,7 @@ class Baseline:
 async def _run_worker() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    client = await connect_with_retry(Settings())
+    client = await connect(Settings(), lazy=False)
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
-
-from integrator.admin.worker_healthcheck import poller_identities
 
 _PAUSE_SECONDS = 0.05
 
@@ -36,8 +36,21 @@ async def has_worker(client: Client, task_queue: str, pid: int) -> bool:
     """
     kinds = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
     try:
-        poller_names = [await poller_identities(client, task_queue, kind) for kind in kinds]
+        poller_names = [await _poller_identities(client, task_queue, kind) for kind in kinds]
     except RPCError:
         return False
     # The default identity of a client is its process id, an @ and the host name.
     return all(any(name.startswith(f"{pid}@") for name in names) for names in poller_names)
+
+
+async def _poller_identities(
+    client: Client, task_queue: str, queue_type: TaskQueueType.ValueType
+) -> list[str]:
+    """Return the identities of the workers that poll for tasks of this queue_type."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=queue_type,
+    )
+    response = await client.workflow_service.describe_task_queue(request)
+    return [poller.identity for poller in response.pollers]

@@ -105,7 +105,7 @@ class Stack:
         return self._publish(access)
 
     async def _register_search_attributes(self) -> None:
-        """Report a failed registration; the worker decides whether it can run without."""
+        """Report a failed registration; the worker waits for the attributes."""
         try:
             await migration.register_attributes(self._settings)
         except OperatorError as error:

@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 API_RETRY = RetryConfig(max_elapsed_time_millis=2_000)
 """The API reports an outage after about two seconds; its callers repeat requests anyway."""
 
-RECONNECT_PAUSE = timedelta(seconds=1)
-
 API_KEY_RELOAD_INTERVAL = timedelta(minutes=1)
 """Old and new API keys overlap by days, and reading a file costs nothing."""
 
@@ -71,17 +69,3 @@ async def watch_api_key_file(client: Client, settings: Settings) -> None:
         if key != client.api_key:
             client.api_key = key
             log.info("The API key for Temporal was updated.")
-
-
-async def connect_with_retry(settings: Settings) -> Client:
-    """Connect, retrying until the server is available; workers cannot use lazy clients."""
-    while True:
-        try:
-            return await connect(settings, lazy=False)
-        except RuntimeError as error:
-            log.warning(
-                "Temporal at %s is not reachable (%s); trying again",
-                settings.resolved_temporal_address,
-                error,
-            )
-            await asyncio.sleep(RECONNECT_PAUSE.total_seconds())

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from api.server.tls import Certificate
 from api.server.uvicorn_config import create_server
 from integrator.settings import Settings
+from integrator.store.migrate import upgrade
 from tests.integration.api.serving import RawConnection, free_port, write_certificate
 from tests.support.paths import ROOT
 
@@ -44,7 +45,8 @@ def get(path: str) -> bytes:
 async def api_process(
     folder: Path, drain: float
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """Run the API as a process; yield it with its port once it serves."""
+    """Run the API as a process on a migrated database; yield it with its port once it serves."""
+    await upgrade(f"sqlite+aiosqlite:///{folder / 'integrator.db'}")
     port = free_port()
     clean = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRATOR_")}
     env = clean | {

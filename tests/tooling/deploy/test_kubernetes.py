@@ -136,22 +136,47 @@ class TestWorkload:
         assert set(resources["requests"]) == {"cpu", "memory"}
         assert set(resources["limits"]) == {"memory"}
 
+    def test_services_set_no_variables(self, manifest: Manifest) -> None:
+        """By default the Service `integrator-api` sets INTEGRATOR_API_PORT, a setting, to a URL."""
+        assert pod(manifest)["enableServiceLinks"] is False
+
     def test_probes_use_its_own_port_and_health_paths(self, manifest: Manifest) -> None:
         result = container(manifest)
         ports = {port["name"] for port in result.get("ports", ())}
         if manifest["kind"] == "Deployment":
-            assert "readinessProbe" in result
-        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            if "httpGet" in result.get(probe, {}):
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 assert result[probe]["httpGet"]["port"] in ports
                 assert result[probe]["httpGet"]["path"] in ("/healthz", "/readyz")
 
 
-def test_only_readiness_depends_on_other_services() -> None:
-    (api,) = [manifest for manifest in WORKLOADS if name(manifest) == "integrator-api"]
-    probes = container(api)
+@pytest.mark.parametrize("workload", ["integrator-api", "integrator-worker"])
+def test_only_readiness_depends_on_other_services(workload: str) -> None:
+    (manifest,) = [manifest for manifest in WORKLOADS if name(manifest) == workload]
+    probes = container(manifest)
     assert probes["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert probes["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+def test_the_worker_is_probed_where_it_serves_its_health() -> None:
+    (manifest,) = [manifest for manifest in WORKLOADS if name(manifest) == "integrator-worker"]
+    (port,) = container(manifest)["ports"]
+    assert port == {
+        "name": "metrics",
+        "containerPort": Settings.model_fields["worker_metrics_port"].default,
+    }
+    assert environment(manifest)["INTEGRATOR_METRICS_BIND"] == "0.0.0.0"  # noqa: S104
+
+
+def test_an_autoscaled_deployment_does_not_set_its_replicas() -> None:
+    scaled = {
+        manifest["spec"]["scaleTargetRef"]["name"]
+        for manifest in OBJECTS
+        if manifest["kind"] == "HorizontalPodAutoscaler"
+    }
+    assert scaled == {"integrator-api"}
+    for manifest in WORKLOADS:
+        if manifest["kind"] == "Deployment":
+            assert ("replicas" in manifest["spec"]) is (name(manifest) not in scaled)
 
 
 def test_the_grace_period_covers_drain_and_open_requests() -> None:

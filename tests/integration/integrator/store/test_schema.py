@@ -59,11 +59,10 @@ async def test_a_newer_database_is_used_and_not_migrated(empty_url: str) -> None
     assert await current_revision(empty_url) == NEWER
 
 
-@pytest.mark.parametrize("change", [{"database": "missing"}, {"username": "missing"}])
-async def test_a_missing_database_or_role_is_unavailable(
-    postgres_empty: str, change: dict[str, str]
-) -> None:
-    url = make_url(postgres_empty).set(**change).render_as_string(hide_password=False)
-    async with Store(url, KEYS) as store:
+@pytest.mark.parametrize("missing", ["database", "role"])
+async def test_a_missing_database_or_role_is_unavailable(postgres_empty: str, missing: str) -> None:
+    url = make_url(postgres_empty)
+    url = url.set(database="missing") if missing == "database" else url.set(username="missing")
+    async with Store(url.render_as_string(hide_password=False), KEYS) as store:
         with pytest.raises(StoreUnavailable, match="does not exist"):
             await store.require_schema()

@@ -1,6 +1,7 @@
 """`/metrics` on a separate port; its failures do not stop the process."""
 
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 from urllib.request import urlopen
@@ -10,6 +11,14 @@ from temporalio.runtime import Runtime
 
 from devtools.devstack.ports import find_free
 from integrator.observability import metrics_server
+from integrator.observability.health import (
+    OK,
+    HealthCheck,
+    ProcessHealth,
+    starting,
+    unhealthy,
+    waiting,
+)
 from integrator.observability.metrics import MetricDescription, counter, markdown_table
 from integrator.observability.metrics_server import MetricsServer, read_sdk_metrics, serve
 
@@ -59,6 +68,35 @@ def test_nothing_else_is_served(server: MetricsServer) -> None:
         404,
     ]
     assert read_metrics(server, "/metrics?name[]=x")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("check", "healthz", "readyz"),
+    [
+        (OK, 200, 200),
+        (starting("s"), 200, 503),
+        (waiting("w"), 200, 503),
+        (unhealthy("u"), 503, 503),
+    ],
+)
+@pytest.mark.usefixtures("runtimes")
+def test_the_health_of_a_process_is_served(check: HealthCheck, healthz: int, readyz: int) -> None:
+    (port,) = find_free("127.0.0.1", 1)
+    health = ProcessHealth()
+    health.beat()
+    health.report({"store": check})
+    server = serve("127.0.0.1", port, health)
+    assert server is not None
+    responses = [read_metrics(server, path) for path in ("/healthz", "/readyz")]
+    server.shutdown()
+    server.server_close()
+    document = {"status": check.status, "event_loop": "ok", "store": check.reason or "ok"}
+    assert [status for status, _ in responses] == [healthz, readyz]
+    assert [json.loads(text) for _, text in responses] == [document] * 2
+
+
+def test_a_process_without_health_serves_none(server: MetricsServer) -> None:
+    assert [read_metrics(server, path)[0] for path in ("/healthz", "/readyz")] == [404, 404]
 
 
 def test_port_0_serves_nothing(runtimes: list[Runtime]) -> None:
