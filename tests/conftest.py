@@ -27,6 +27,7 @@ FIRST_GROUPS = (
     SHARED_STACK,
     OBSERVABILITY,
     "tests/conformance/test_sandbox_kit.py",
+    "tests/e2e/temporal_versions/test_servers.py",
     "tests/e2e/stack/test_kill_loop.py",
     "tests/conformance/test_mutants.py",
 )

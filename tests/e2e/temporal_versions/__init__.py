@@ -1,0 +1,1 @@
+"""Tests against the oldest and the newest Temporal server that the documentation names."""
