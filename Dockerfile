@@ -1,7 +1,7 @@
 # For a release pin the base image by digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.13-slim
 
-FROM ${PYTHON_IMAGE} AS build
+FROM ${PYTHON_IMAGE} AS libraries
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 RUN python -m venv /opt/integrator
 ENV PATH=/opt/integrator/bin:$PATH
@@ -10,6 +10,8 @@ COPY requirements.lock ./
 # Every library with version and hash of the lock file, without the Temporal server of local runs:
 # containers use a separate one.
 RUN pip install --no-compile --require-hashes --only-binary :all: -r requirements.lock
+
+FROM libraries AS build
 COPY pyproject.toml README.md worker.py ./
 COPY activities activities
 COPY api api
@@ -23,9 +25,11 @@ FROM build AS build-product
 RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/integrator/lib \
     && pip uninstall --yes pip
 
-FROM build AS build-devtools
+# A change of the code repeats no download.
+FROM libraries AS build-devtools
 COPY requirements-devtools.lock ./
 RUN pip install --no-compile --require-hashes --only-binary :all: -r requirements-devtools.lock
+COPY --from=build /opt/integrator /opt/integrator
 COPY devtools devtools
 RUN pip install --no-compile --no-deps --no-build-isolation --no-index ./devtools \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/integrator/lib \

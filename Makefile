@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := activities api devtools integrator workflows worker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-product test-tooling replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom outdated pin-images format lock clean
+.PHONY: help run demo test test-product test-tooling test-containers test-containers-full replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom outdated pin-images format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -24,10 +24,16 @@ test: test-product test-tooling ## every test, JOBS at a time: most of them wait
 
 # A selection by PYTEST_ARGS may leave one of the two without any test: pytest's exit code 5.
 test-product: $(VENV)/.dev ## tests of the product: units, integration, whole stack, conformance, replay
-	$(PYTEST) --ignore=tests/tooling $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) --ignore=tests/tooling --ignore=tests/containers $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 test-tooling: $(VENV)/.dev ## tests of documents, images, compose, alerts, benchmark and campaign
 	$(PYTEST) tests/tooling $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+test-containers: $(VENV)/.dev ## build the image, run docker-compose.yml: start, payments, upgrade, rollback; starts an engine if there is none
+	deploy/test-engine/with-engine $(BIN)/python -m pytest tests/containers -m "not full" $(PYTEST_ARGS)
+
+test-containers-full: $(VENV)/.dev ## the same with restarts of every service, observability and every document's commands
+	deploy/test-engine/with-engine $(BIN)/python -m pytest tests/containers $(PYTEST_ARGS)
 
 replay-coverage: $(VENV)/.dev ## list branches of the workflows that no recorded history covers
 	@$(BIN)/python -m tests.replay.coverage

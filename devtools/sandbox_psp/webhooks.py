@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import ssl
 from typing import Any
 
 import httpx
@@ -28,8 +29,10 @@ class WebhookSender:
         self._ctx = ctx
         # By object: events of one object are sent one after the other, in due order.
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._ca_file = ctx.settings.webhook_ca_file
+        self._tls = ssl.create_default_context()
         # No proxy from the environment: webhooks of a development PSP go to this machine.
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._http = httpx.AsyncClient(verify=self._tls, timeout=_TIMEOUT_SECONDS, trust_env=False)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -81,16 +84,26 @@ class WebhookSender:
             return
         headers = {"Content-Type": "application/json", **outgoing.headers}
         try:
+            self._load_authority()
             response = await self._http.post(
                 account.webhook_url, content=outgoing.body, headers=headers
             )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             self._retry(row, type(error).__name__)
             return
         if response.is_success:
             self._finish(row, "delivered", str(response.status_code))
         else:
             self._retry(row, str(response.status_code))
+
+    def _load_authority(self) -> None:
+        """Trust the authority of `SANDBOX_WEBHOOK_CA_FILE` as soon as the file exists.
+
+        Raises `OSError` for an unreadable file and for one that is no certificate.
+        """
+        if self._ca_file is not None and self._ca_file.exists():
+            self._tls.load_verify_locations(self._ca_file)
+            self._ca_file = None
 
     def _finish(self, row: sqlite3.Row, state: str, result: str) -> None:
         self._ctx.db.execute(

@@ -8,6 +8,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class CertificateAuthority:
     """Certificate authority that writes `ca.pem` and issued certificates into a folder."""
@@ -51,7 +63,14 @@ class CertificateAuthority:
             .not_valid_after(now + timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
-        if not ca:
+        # Python 3.13 verifies strictly by RFC 5280, which requires the next ones.
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer_key, critical=False)
+        own_key = x509.SubjectKeyIdentifier.from_public_key(key)
+        builder = builder.add_extension(own_key, critical=False)
+        if ca:
+            builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
+        else:
             names = x509.SubjectAlternativeName([x509.DNSName(common_name)])
             builder = builder.add_extension(names, critical=False)
         return builder.sign(self._key, hashes.SHA256())

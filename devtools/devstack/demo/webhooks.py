@@ -1,7 +1,8 @@
-"""Webhook receiver of the simulated Billwerk+: a small server on loopback."""
+"""Webhook receiver of the simulated Billwerk+: a small server, by default on loopback."""
 
 import asyncio
 import json
+import ssl
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -47,8 +48,13 @@ class WebhookReceiver:
 
 
 @asynccontextmanager
-async def webhook_receiver(timeline: Timeline) -> AsyncIterator[WebhookReceiver]:
-    """Serve on a free loopback port for as long as the context lasts."""
+async def webhook_receiver(
+    timeline: Timeline,
+    bind: str = "127.0.0.1",
+    host: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[WebhookReceiver]:
+    """Serve on a free port of `bind` for as long as the context lasts; senders use `host`."""
     loop = asyncio.get_running_loop()
     receiver: WebhookReceiver
 
@@ -63,8 +69,12 @@ async def webhook_receiver(timeline: Timeline) -> AsyncIterator[WebhookReceiver]
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - name of the base
             """Log nothing: the timeline shows the request."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver = WebhookReceiver(f"http://127.0.0.1:{server.server_port}/hooks/psp", timeline)
+    with ThreadingHTTPServer((bind, 0), Handler) as server:
+        scheme = "http"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            scheme = "https"
+        receiver = WebhookReceiver(f"{scheme}://{host}:{server.server_port}/hooks/psp", timeline)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
         thread.start()
         try:

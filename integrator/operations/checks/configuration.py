@@ -43,11 +43,12 @@ def _check_profile(settings: Settings) -> Iterator[CheckResult]:
             "production is served over HTTPS only; the API refuses to start",
             f"Set {PREFIX}TLS_CERT_FILE and {PREFIX}TLS_KEY_FILE, or {PREFIX}TRUSTED_PROXIES.",
         )
-    if settings.database_url is None:
+    if settings.resolved_database_url.startswith("sqlite"):
         yield warning(
             "profile",
             "the database is a SQLite file in the data folder",
-            f"Set {PREFIX}DATABASE_URL to a PostgreSQL that is backed up.",
+            f"Set {PREFIX}DATABASE_URL or {PREFIX}DATABASE_URL_FILE to a PostgreSQL that is "
+            "backed up.",
         )
     if settings.temporal_address is None:
         yield warning(
