@@ -168,6 +168,17 @@ class TestHealth:
         assert await worker_process.probe() == (0, "")
         assert await worker_process.probe("--ready") == (0, "")
 
+    async def test_a_version_without_tasks_is_healthy(
+        self, worker_process: WorkerProcess, tmp_path: Path, temporal: TemporalServer
+    ) -> None:
+        """It polls as well, and its health does not wait for its promotion."""
+        variables = {"INTEGRATOR_WORKER_DEPLOYMENT": "payments"}
+        (tmp_path / "version").mkdir()
+        await upgrade(database_url(tmp_path / "version"))
+        async with run_worker(tmp_path / "version", temporal.address, **variables) as version:
+            await version.wait_for("ok")
+        assert (await worker_process.health())[0] == 200
+
     async def test_a_blocked_event_loop_is_unhealthy(self, worker_process: WorkerProcess) -> None:
         worker_process.process.send_signal(signal.SIGUSR1)
         document = await worker_process.wait_for("unhealthy", event_loop="last ran")
