@@ -35,6 +35,7 @@ from integrator.jobs import (
     reconciliation_schedules,
 )
 from integrator.jobs.backlog_metrics import BacklogCollector, BacklogReader
+from integrator.jobs.first_version import FirstVersion
 from integrator.jobs.health_monitor import HealthMonitor
 from integrator.jobs.late_erasure import LateErasure
 from integrator.jobs.notification_redelivery import NotificationRedelivery
@@ -198,6 +199,7 @@ def _start_jobs(settings: Settings, store: Store, client: Client) -> list[asynci
     return [
         *(asyncio.create_task(run_periodically(*job)) for job in jobs),
         asyncio.create_task(watch_api_key_file(client, settings)),
+        asyncio.create_task(FirstVersion(client, settings).run()),
     ]
 
 

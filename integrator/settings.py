@@ -62,11 +62,14 @@ class Settings(BaseSettings):
         "Prometheus server on another machine",
     )
     metrics_port: PortOrNone = Field(
-        9464, description="Port of the metrics of the API and of the codec server, at `/metrics`; "
-        "`0` serves none"
+        9464,
+        description="Port of the metrics of the API and of the codec server, at `/metrics`; "
+        "`0` serves none",
     )
     worker_metrics_port: PortOrNone = Field(
-        9465, description="Port of the worker's metrics, at `/metrics`; `0` serves none"
+        9465,
+        description="Port of the worker's metrics, at `/metrics`, and of its health, at `/healthz` "
+        "and `/readyz`; `0` serves neither",
     )
     otlp_endpoint: str | None = Field(
         None,
@@ -136,9 +139,15 @@ class Settings(BaseSettings):
     task_queue: str = Field("integrator", description="Temporal task queue of the worker")
     worker_deployment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
         None,
-        description="Name of the Temporal worker deployment of which a worker is a version; "
-        "it then gets no task before `integrator worker promote`. When not set, workers are not "
-        "versioned",
+        description="Name of the Temporal worker deployment of which a worker is a version. The "
+        "first one promotes itself if no unversioned worker polls, each later one gets no task "
+        "before `integrator worker ramp` or `promote`. When not set, workers are not versioned",
+    )
+    worker_deployment_max_versions: Annotated[int, Field(ge=2)] = Field(
+        100,
+        description="Versions that the Temporal server keeps for a deployment, its "
+        "`matching.maxVersionsInDeployment`, which it does not report; `integrator doctor` warns "
+        "near it",
     )
     worker_build_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+$")] | None = Field(
         None,

@@ -19,15 +19,14 @@ from temporalio.client import Client, WorkflowQueryFailedError, WorkflowQueryRej
 from temporalio.service import RPCError
 
 from integrator.operations.checks.result import CheckResult, ok, problem, warning
+from integrator.operations.checks.versions import check_versions
 from integrator.settings import PREFIX, Settings
 from integrator.temporal import attribute_registry
+from integrator.temporal.worker_deployment import POLLED_WITHIN
 
 TIMEOUT = timedelta(seconds=3)
 MIN_RETENTION = timedelta(days=30)
 """With less, operators could not inspect last month's workflows."""
-
-POLLED_WITHIN = timedelta(seconds=90)
-"""A worker polls at least once a minute."""
 
 MAX_SKEW = timedelta(seconds=2)
 _POLL_TIMEOUT = timedelta(seconds=5)
@@ -58,6 +57,8 @@ async def check_temporal(client: Client, settings: Settings) -> AsyncIterator[Ch
         yield await _run_check(name, check, client)
     queues = (settings.task_queue, settings.reconcile_queue)
     for result in await asyncio.gather(*(_check_workers(client, queue) for queue in queues)):
+        yield result
+    for result in await check_versions(client, settings):
         yield result
 
 
