@@ -63,7 +63,9 @@ def parse_counts(metrics: str) -> Sample:
     needed = "\n".join(_NEEDED.findall(metrics)) + "\n"
     for family in text_string_to_metric_families(needed):
         for name, labels, value, *_ in family.samples:
-            queue = labels["task_queue"]
+            queue = labels.get("task_queue")
+            if queue is None:
+                continue  # a long poll of the client, such as one for the result of an update
             if name == _SLOTS:
                 slots[queue, labels["worker_type"]] = int(value)
                 continue

@@ -21,6 +21,8 @@ temporal_long_request_latency_seconds_count{operation="PollWorkflowTaskQueue",ta
 temporal_long_request_latency_seconds_sum{operation="PollWorkflowTaskQueue",task_queue="q"} 99
 temporal_worker_task_slots_available{task_queue="q",worker_type="ActivityWorker"} 4
 temporal_worker_task_slots_available{task_queue="q",worker_type="WorkflowWorker"} 0
+temporal_long_request_total{namespace="d",operation="PollWorkflowExecutionUpdate"} 3
+temporal_long_request_latency_seconds_count{operation="PollWorkflowExecutionUpdate"} 3
 temporal_request_total{operation="GetSystemInfo"} 1
 """
 
