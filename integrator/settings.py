@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     worker_deployment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
         None,
         description="Name of the Temporal worker deployment of which a worker is a version. The "
-        "first one promotes itself if no unversioned worker polls, each later one gets no task "
+        "first one promotes itself if no worker outside it polls, each later one gets no task "
         "before `integrator worker ramp` or `promote`. When not set, workers are not versioned",
     )
     worker_deployment_max_versions: Annotated[int, Field(ge=2)] = Field(

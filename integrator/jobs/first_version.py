@@ -30,9 +30,10 @@ _CHANGED_MEANWHILE = RPCStatusCode.FAILED_PRECONDITION
 class FirstVersion:
     """Promotes this worker's version if the deployment has none yet; ends when one is current.
 
-    While unversioned workers are polling, versions are being switched on in a running system: the
-    operator decides when. A ramp is an operator's decision as well. Of several replicas one
-    promotes; the server refuses the others, whose conflict token is outdated.
+    While unversioned workers or those of another deployment are polling, versions are being
+    switched on, or the deployment's name changed, in a running system: the operator decides when.
+    A stopped worker counts as polling for 90 seconds. A ramp is an operator's decision as well. Of
+    several replicas one promotes; the server refuses the others, whose token is outdated.
     """
 
     def __init__(
@@ -70,9 +71,9 @@ class FirstVersion:
             return False
         polls = await worker_deployment.read_polls(self._client, self._queues)
         recent = [poll for poll in polls if poll.is_recent(self._now())]
-        unversioned = sorted({poll.identity for poll in recent if poll.deployment is None})
-        if unversioned:
-            self._remind(f"workers without a version were at work: {', '.join(unversioned)}")
+        others = sorted({poll.identity for poll in recent if poll.deployment != name})
+        if others:
+            self._remind(f"workers outside this deployment were at work: {', '.join(others)}")
             return False
         if not self._polls_everything(recent, name):
             return False

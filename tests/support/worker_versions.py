@@ -20,6 +20,7 @@ from integrator.operations import worker_versions
 from integrator.settings import Settings
 from integrator.store import Store
 from integrator.temporal.worker_versioning import parse_identity
+from tests.integration.workflows.conftest import WorkflowHarness
 from tests.support.billwerk import new_id
 from tests.support.temporal import temporal_binary
 from workflows import search_attributes
@@ -138,6 +139,14 @@ async def wait_until_moved(handle: Handle, build_id: str) -> None:
 
     await eventually(taken)
     assert {await next_build(handle) for _ in range(3)} == {build_id}
+
+
+async def start_payment(client: Client, settings: Settings) -> Handle:
+    """Start a payment whose caller has not sent its update: it waits."""
+    start = WorkflowHarness(env=None, client=None, queue="").payment()  # type: ignore[arg-type]
+    return await client.start_workflow(
+        "PaymentWorkflow", start, id=start.transaction_id, task_queue=settings.task_queue
+    )
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,8 @@ INTEGRATOR_EXECUTED = {
 }
 """Sub-commands of `integrator` that only read, or whose changes do not affect other tests."""
 
+_VERSIONS = "needs versions: tests/integration/integrator/operations/test_worker_versions.py"
+
 INTEGRATOR_CHECKED_ONLY = {
     ("client", "revoke"): "tests/integration/integrator/cli/test_cli.py revokes one",
     ("codec-server",): "runs until it is stopped; the stack has one",
@@ -91,7 +93,13 @@ INTEGRATOR_CHECKED_ONLY = {
     ("keys", "rotate"): "tests/integration/integrator/cli/test_keys_cli.py rotates",
     ("run",): "runs until it is stopped; it started the stack",
     ("token", "revoke"): "tests/integration/integrator/cli/test_cli.py revokes one",
-    ("worker", "promote"): "without versions; tests/e2e/rolling/test_versions.py promotes some",
+    ("worker", "build-id"): _VERSIONS,
+    ("worker", "current"): _VERSIONS,
+    ("worker", "failed-tasks"): "tests/integration/integrator/operations/test_failed_tasks.py",
+    ("worker", "promote"): _VERSIONS,
+    ("worker", "prune"): _VERSIONS,
+    ("worker", "ramp"): _VERSIONS,
+    ("worker", "wait"): _VERSIONS,
 }
 """Sub-commands that are not executed on the shared stack, with the reason."""
 

@@ -17,8 +17,11 @@ from tests.support.worker_versions import (
     build,
     client,
     eventually,
+    next_build,
+    start_payment,
     states,
     versioned_settings,
+    wait_until_moved,
     working,
 )
 
@@ -106,10 +109,30 @@ async def test_unversioned_workers_keep_their_work_until_they_stop(
                 return "integrator worker promote new" in caplog.text
 
             await eventually(reminded)
-            assert "workers without a version were at work" in caplog.text
+            assert "workers outside this deployment were at work" in caplog.text
             assert await worker_versions.current_version(settings) is None
         await asyncio.wait_for(job, 60)
         assert await worker_versions.current_version(settings) == "new"
+
+
+async def test_another_deployment_keeps_its_work_until_a_promotion(
+    client: Client, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last resort when no version can be added to the deployment."""
+    renamed = settings.model_copy(update={"worker_deployment": f"{settings.worker_deployment}-2"})
+    assert renamed.worker_deployment is not None
+    async with working(client, settings, "one"), working(client, renamed, "two"):
+        await worker_versions.promote(settings, "one")
+        running = await start_payment(client, settings)
+        assert await next_build(running) == "one"
+        await worker_versions.wait_for_workers(renamed, "two", worker_versions.DEFAULT_WAIT)
+        job = FirstVersion(client, build(renamed, "two"))
+        assert not await job.check(renamed.worker_deployment)
+        assert "workers outside this deployment were at work" in caplog.text
+        assert await next_build(running) == "one"
+        await worker_versions.promote(renamed, "two")
+        await wait_until_moved(running, "two")
+        assert await next_build(await start_payment(client, settings)) == "two"
 
 
 async def test_a_ramp_leaves_the_decision_to_the_operator(

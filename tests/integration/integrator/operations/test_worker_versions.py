@@ -26,13 +26,12 @@ from integrator.temporal.worker_versioning import (
     identity,
     parse_identity,
 )
-from tests.integration.workflows.conftest import WorkflowHarness
 from tests.support.worker_versions import (
-    Handle,
     builds,
     client,
     eventually,
     next_build,
+    start_payment,
     states,
     versioned_settings,
     wait_until_moved,
@@ -53,14 +52,6 @@ async def settings(client: Client, tmp_path: Path) -> Settings:
     settings = versioned_settings(client, tmp_path)
     await upgrade(settings.resolved_database_url)
     return settings
-
-
-async def start_payment(client: Client, settings: Settings) -> Handle:
-    """Start a payment whose caller has not sent its update: it waits."""
-    start = WorkflowHarness(env=None, client=None, queue="").payment()  # type: ignore[arg-type]
-    return await client.start_workflow(
-        "PaymentWorkflow", start, id=start.transaction_id, task_queue=settings.task_queue
-    )
 
 
 async def ramp_of(settings: Settings) -> dict[str, float]:
