@@ -86,16 +86,24 @@ check_size() {
     cpus=$(nproc)
     for name in POSTGRES_CPUS TEMPORAL_CPUS; do
         limit=$(setting "$name" 2)
-        if [ "${limit%.*}" -gt "$cpus" ]; then
+        if awk -v limit="$limit" -v cpus="$cpus" 'BEGIN {exit !(limit > cpus)}'; then
             problem "$name is $limit, but this machine has $cpus CPUs: its container would not start."
         fi
     done
 }
 
-project_routes() { # devices of this project's networks, one a line
-    local project=${COMPOSE_PROJECT_NAME:-$(setting COMPOSE_PROJECT_NAME "$(basename "$PWD")")}
-    docker network ls --quiet --filter "label=com.docker.compose.project=$project" 2>/dev/null |
-        cut -c 1-12 | sed 's/^/br-/'
+project_devices() { # devices of this project's networks, one a line
+    local project=${COMPOSE_PROJECT_NAME:-$(setting COMPOSE_PROJECT_NAME "$(basename "$PWD")")} ids
+    # Without an answer, which check_docker reports, all routes are those of others.
+    ids=$(docker network ls --quiet --filter "label=com.docker.compose.project=$project" 2>/dev/null) || return 0
+    cut -c 1-12 <<<"$ids" | sed 's/^/br-/'
+}
+
+machine_routes() { # network and device of each route, but not of a default route or its halves
+    ip -4 route show | awk '
+        $1 ~ /^(unicast|local|broadcast|blackhole|unreachable|prohibit|throw)$/ {$1 = ""; $0 = $0; $1 = $1}
+        $1 ~ /^(default|0\.0\.0\.0\/1|128\.0\.0\.0\/1)$/ || $1 !~ /^[0-9]/ {next}
+        {device = "-"; for (i = 2; i < NF; i++) if ($i == "dev") device = $(i + 1); print $1, device}'
 }
 
 check_networks() {
@@ -116,16 +124,15 @@ check_networks() {
         overlaps "$network" "$route" || problem "$name $route is not in the network $network."
         contains "$route" "$own" && problem "$name $route contains $own, which another container could get."
     done
-    own=$(project_routes)
-    while read -r route _ device _; do
-        [ "$route" != default ] || continue
+    own=$(project_devices)
+    while read -r route device; do
         grep -qxF "$device" <<<"$own" && continue
         for name in DEFAULT_SUBNET:$default FRONT_SUBNET:$front METRICS_SUBNET:$metrics; do
             if overlaps "$route" "${name#*:}"; then
                 problem "${name%%:*} ${name#*:} overlaps this machine's route to $route ($device): choose another network."
             fi
         done
-    done < <(ip -4 route show 2>/dev/null)
+    done < <(machine_routes)
     check_outbound "$sandbox" "$default" "$front" "$metrics"
 }
 

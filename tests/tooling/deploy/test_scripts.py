@@ -69,14 +69,12 @@ def test_both_databases_get_their_schema(tmp_path: Path) -> None:
     calls = install_fake_tool(tmp_path)
     assert run_schema_scripts(tmp_path) == 0
     common = "secret --plugin postgres12 --endpoint db --port 5432 --user temporal --database"
-    schema_folder = "/etc/temporal/schema/postgresql/v12"
     assert calls.read_text().splitlines() == [
         f"{common} {database} {action}"
-        for database, versions in (("temporal", "temporal"), ("temporal_visibility", "visibility"))
+        for database, schema in (("temporal", "temporal"), ("temporal_visibility", "visibility"))
         for action in (
-            "create-database",
             "setup-schema --version 0.0",
-            f"update-schema --schema-dir {schema_folder}/{versions}/versioned",
+            f"update-schema --schema-name postgresql/v12/{schema}",
         )
     ]
 
@@ -85,6 +83,55 @@ def test_a_failing_schema_tool_fails_the_script(tmp_path: Path) -> None:
     calls = install_fake_tool(tmp_path, exit_code=1)
     assert run_schema_scripts(tmp_path) == 1
     assert len(calls.read_text().splitlines()) == 1
+
+
+def run_init_script(folder: Path, exit_code: int = 0) -> int:
+    """Run init.sh with a fake psql, which records arguments, environment and input apart."""
+    program = folder / "psql"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'echo "$*" >"{folder}/arguments"\n'
+        f'echo "$INTEGRATOR_PASSWORD $TEMPORAL_PASSWORD" >"{folder}/environment"\n'
+        f'cat >"{folder}/input"\n'
+        f"exit {exit_code}\n"
+    )
+    program.chmod(0o755)
+    secrets = folder / "secrets"
+    secrets.mkdir()
+    for name in ("integrator", "temporal"):
+        (secrets / f"{name}_db_password").write_text(f"{name}-secret\n")
+    script = (ROOT / "deploy/postgres/init.sh").read_text()
+    assert "/run/secrets/" in script
+    env = {"PATH": f"{folder}:{os.environ['PATH']}", "POSTGRES_USER": "postgres"}
+    script = script.replace("/run/secrets/", f"{secrets}/")
+    return subprocess.run(["/bin/sh", "-c", script], env=env, check=False).returncode
+
+
+def test_every_application_gets_a_role_that_owns_its_databases(tmp_path: Path) -> None:
+    assert run_init_script(tmp_path) == 0
+    sql = (tmp_path / "input").read_text()
+    owners = re.findall(r"^CREATE DATABASE (\w+) OWNER (\w+);$", sql, re.MULTILINE)
+    assert dict(owners) == {
+        "integrator": "integrator",
+        "temporal": "temporal",
+        "temporal_visibility": "temporal",
+    }
+    for database, role in owners:
+        assert f"CREATE ROLE {role} LOGIN PASSWORD :'{role}_password';" in sql
+        assert f"\\getenv {role}_password {role.upper()}_PASSWORD" in sql
+        assert f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC;" in sql
+
+
+def test_passwords_of_roles_are_no_arguments(tmp_path: Path) -> None:
+    assert run_init_script(tmp_path) == 0
+    assert "secret" not in (tmp_path / "arguments").read_text()
+    assert "secret" not in (tmp_path / "input").read_text()
+    assert (tmp_path / "environment").read_text() == "integrator-secret temporal-secret\n"
+
+
+def test_an_incomplete_initialisation_fails_the_script(tmp_path: Path) -> None:
+    assert run_init_script(tmp_path, exit_code=3) == 3
+    assert "ON_ERROR_STOP=1" in (tmp_path / "arguments").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -13,6 +12,7 @@ import pytest
 import typer
 
 from integrator.cli import main as cli
+from tests.support.compose import MISSING, compose_command
 from tests.support.paths import ROOT
 from tests.support.temporal import temporal_binary
 
@@ -76,7 +76,7 @@ def subcommands() -> dict[tuple[str, ...], Any]:
 
 def compose(words: Sequence[str]) -> None:
     """Check the files together, the names of services, and commands run in them."""
-    words = words[1:] if words[0] == "docker-compose" else words[2:]
+    words = words[2:]
     files = tuple(following for word, following in pairwise(words) if word == "-f")
     services = _services(files or ("docker-compose.yml",))
     if "run" in words or "exec" in words:
@@ -99,7 +99,7 @@ def check_integrator_call(words: Sequence[str]) -> None:
 
 
 def docker(words: Sequence[str]) -> None:
-    """Check `docker compose` as `docker-compose`; accept any other sub-command."""
+    """Check `docker compose`; accept any other sub-command."""
     if words[1] == "compose":
         compose(words)
 
@@ -126,13 +126,14 @@ def temporal(words: Sequence[str]) -> None:
 
 @cache
 def _services(files: tuple[str, ...]) -> frozenset[str]:
-    program = shutil.which("docker-compose")
+    program = compose_command()
     if program is None:
-        pytest.skip("docker-compose is not installed")
+        pytest.skip(MISSING)
     file_options = [argument for file in files for argument in ("-f", file)]
     settings = ["--project-directory", ".", "--env-file", "deploy/.env.example"]
+    profiles = ["--profile", "*"]
     result = subprocess.run(
-        [program, *settings, *file_options, "config", "--services"],
+        [*program, *settings, *profiles, *file_options, "config", "--services"],
         cwd=ROOT,
         capture_output=True,
         text=True,
