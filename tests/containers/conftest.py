@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.deployment import Deployment
+from tests.containers.merchants import Merchant, add_merchant
 
 SECONDS = 600
 """Most tests wait for containers to start or to stop."""
@@ -35,3 +36,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     deployment = Deployment(tmp_path_factory.mktemp("containers") / "integrator", "current")
     yield deployment
     deployment.down(volumes=True)
+
+
+@pytest.fixture(scope="session")
+def merchant(deployment: Deployment) -> Merchant:
+    """A merchant of the running deployment, with an account at its sandbox PSP."""
+    return add_merchant(deployment, "demo")

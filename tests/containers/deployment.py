@@ -26,6 +26,7 @@ SETTINGS = {
     "INTEGRATOR_OUTBOUND_NETWORKS": f"172.31.254.2/32,{HOST_IN_CONTAINERS}/32",
 }
 UP_SECONDS = 240
+KILL_IMAGE = "python:3.13-slim"
 
 Container = dict[str, Any]
 
@@ -128,6 +129,25 @@ class Deployment:
                 return
             assert time.monotonic() < deadline, f"{service}: {states}, not {health}"
             time.sleep(0.5)
+
+    def wait_until_healthy(self, service: str, number: int, timeout: float = 120) -> None:
+        """Wait until so many containers of the service are healthy, and no other exists."""
+        deadline = time.monotonic() + timeout
+        while True:
+            states = [(c["State"], c["Health"]) for c in self.containers(service)]
+            if states == [("running", "healthy")] * number:
+                return
+            assert time.monotonic() < deadline, f"{service}: {states}\n{self.describe_failure()}"
+            time.sleep(0.5)
+
+    def kill(self, container: Container) -> None:
+        """Kill a container's main process as a crash does: Docker then restarts the container.
+
+        After `docker kill` it would not, and a signal from inside its namespace has no effect.
+        """
+        pid = self.run("docker", "inspect", "--format", "{{.State.Pid}}", container["ID"]).strip()
+        options = ("--rm", "--pid", "host", "--network", "none", "--user", "0")
+        self.run("docker", "run", *options, KILL_IMAGE, "kill", "-9", pid)
 
     def describe_failure(self) -> str:
         """Return states and last log lines of the containers that do not run as they should."""

@@ -1,0 +1,163 @@
+"""`deploy/upgrade.sh` under load: to a version with a new workflow branch, back, and again."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.containers.deployment import Deployment
+from tests.containers.load import SANDBOX, Load, Report
+from tests.containers.merchants import Merchant
+from tests.containers.test_lifecycle import read_revision
+from tests.containers.versions import REVISION
+from tests.e2e.stack.sandbox import SandboxPsp
+
+CAPACITY_SECONDS = 10
+SHARE_OF_CAPACITY = 1 / 3
+SETTINGS = {"UPGRADE_RAMP_SECONDS": "3"}
+KILL_AFTER_SECONDS = (0.5, 2, 4, 7, 11, 16, 22, 30)
+
+
+@pytest.fixture(scope="module")
+def rate(deployment: Deployment, merchant: Merchant, figures: list[str]) -> float:
+    """A third of the requests per second that this deployment serves at the most."""
+    load = Load(deployment, merchant)
+    capacity = load.measure_capacity(CAPACITY_SECONDS)
+    figures.append(load.report.table(f"Capacity {capacity:.1f} requests/s"))
+    assert load.report.failed == []
+    return capacity * SHARE_OF_CAPACITY
+
+
+def upgrade(deployment: Deployment, argument: str) -> str:
+    """Run the script to its end; return its output."""
+    result = deployment.run_unchecked("deploy/upgrade.sh", argument, env=SETTINGS, timeout=500)
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def require_unnoticed(report: Report, title: str, figures: list[str]) -> None:
+    """Fail if a request failed or a transaction changed or ended otherwise than asked for."""
+    figures.append(report.table(title))
+    assert report.failed[:5] == []
+    assert report.changed == []
+    assert report.wrong == []
+
+
+def running_versions(deployment: Deployment) -> dict[str, set[str]]:
+    """Return the versions of the images that run for each service of the project."""
+    versions: dict[str, set[str]] = {}
+    for container in deployment.containers():
+        image, _, version = container["Image"].rpartition(":")
+        if image.startswith("payment-integrator") and container["State"] == "running":
+            versions.setdefault(container["Service"], set()).add(version)
+    return versions
+
+
+def require_version(deployment: Deployment, version: str) -> None:
+    """Fail unless only this version runs, and `docker compose up` changes nothing about it."""
+    versions = running_versions(deployment)
+    assert set().union(*versions.values()) == {version}, versions
+    assert deployment.read_settings()["INTEGRATOR_VERSION"] == version
+    for service in ("api", "worker"):
+        deployment.wait_until_healthy(service, 2)
+    before = {c["ID"] for c in deployment.containers() if c["State"] == "running"}
+    deployment.up("sandbox")
+    assert before <= {c["ID"] for c in deployment.containers()}
+    (worker, _) = deployment.running("worker")
+    build = deployment.run("docker", "exec", worker["ID"], "integrator", "worker", "build-id")
+    current = deployment.integrator("worker", "current")
+    assert current.strip() == build.strip()
+
+
+def test_upgrade_under_load(
+    deployment: Deployment, merchant: Merchant, rate: float, figures: list[str]
+) -> None:
+    load = Load(deployment, merchant).at_rate(rate)
+    with load:
+        upgrade(deployment, "next")
+    require_unnoticed(load.report, "Upgrade", figures)
+    assert read_revision(deployment) == REVISION
+    require_version(deployment, "next")
+
+
+def test_rollback_and_second_upgrade_under_load(
+    deployment: Deployment, merchant: Merchant, rate: float, figures: list[str]
+) -> None:
+    """Transactions that took the new branch wait on the old version, and go on with the new one."""
+    load = Load(deployment, merchant).at_rate(rate)
+    with load:
+        payment = paid_on_new_version(deployment, merchant)
+        upgrade(deployment, "--rollback")
+        require_version(deployment, "current")
+        assert read_revision(deployment) == REVISION
+        psp = SandboxPsp(SANDBOX, merchant.api_key)
+        psp.charge_back(payment)
+        psp.close()
+        wait_for_failed_tasks(deployment)
+        assert charged_back(deployment, merchant, payment) == 0
+        upgrade(deployment, "next")
+    require_unnoticed(load.report, "Rollback, and upgrade again", figures)
+    wait_for_chargeback(deployment, merchant, payment)
+
+
+def paid_on_new_version(deployment: Deployment, merchant: Merchant) -> str:
+    """Return a payment whose workflow has the new branch in its history."""
+    command = ("list", "--merchant", merchant.name, "--status", "Succeeded", "--json")
+    entries = json.loads(deployment.integrator(*command, "--since", "20s"))
+    return next(e["transaction_id"] for e in entries if e["kind"] == "payment")
+
+
+def wait_for_failed_tasks(deployment: Deployment, timeout: float = 60) -> None:
+    """Wait until workers of the old version have failed to replay the new branch."""
+    deadline = time.monotonic() + timeout
+    while True:
+        counts = [
+            int(deployment.run("docker", "exec", w["ID"], "integrator", "worker", "failed-tasks"))
+            for w in deployment.running("worker")
+        ]
+        if any(counts):
+            return
+        assert time.monotonic() < deadline, counts
+        time.sleep(1)
+
+
+def charged_back(deployment: Deployment, merchant: Merchant, payment: str) -> float:
+    """Return the charged back amount of a payment."""
+    with deployment.client() as client:
+        response = client.get(f"/api/Payment/{payment}", headers=merchant.headers)
+    return sum(float(item["amount"]) for item in response.json().get("chargebacks", ()))
+
+
+def wait_for_chargeback(deployment: Deployment, merchant: Merchant, payment: str) -> None:
+    """Wait until the payment shows its chargeback."""
+    deadline = time.monotonic() + 120
+    while charged_back(deployment, merchant, payment) == 0:
+        assert time.monotonic() < deadline, "the chargeback did not arrive"
+        time.sleep(1)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("argument", ["--rollback", "next"])
+def test_killed_script_finishes_when_run_again(
+    deployment: Deployment, merchant: Merchant, rate: float, argument: str, figures: list[str]
+) -> None:
+    load = Load(deployment, merchant).at_rate(rate)
+    with load:
+        for seconds in KILL_AFTER_SECONDS:
+            script = subprocess.Popen(
+                ["deploy/upgrade.sh", argument],
+                cwd=deployment.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            time.sleep(seconds)
+            script.send_signal(signal.SIGKILL)
+            script.wait()
+        upgrade(deployment, argument)
+        require_version(deployment, "current" if argument == "--rollback" else "next")
+        if argument == "--rollback":
+            upgrade(deployment, "next")
+    title = f"upgrade.sh {argument}, killed {len(KILL_AFTER_SECONDS)} times"
+    require_unnoticed(load.report, title, figures)
