@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,11 @@ def run_config(
     )
 
 
-def resolve(profiles: tuple[str, ...] = PROFILES, **changes: str) -> Configuration:
+def resolve(
+    changes: Mapping[str, str] | None = None, profiles: tuple[str, ...] = PROFILES
+) -> Configuration:
     """Return the configuration as Compose resolves it, with changes of the example's settings."""
-    result = run_config(profiles, example() | changes)
+    result = run_config(profiles, example() | dict(changes or {}))
     assert result.returncode == 0, result.stderr
     assert "variable is not set" not in result.stderr
     content: Configuration = json.loads(result.stdout)
@@ -115,7 +118,7 @@ def own_services(services: Services) -> Services:
 )
 def test_every_combination_of_profiles_has_its_services(profiles: tuple[str, ...]) -> None:
     chosen = {name for name, profile in IN_PROFILES.items() if profile in profiles}
-    assert set(resolve(profiles)["services"]) == BASE | chosen
+    assert set(resolve(profiles=profiles)["services"]) == BASE | chosen
 
 
 def test_profiles_of_the_documents_are_the_files(written: Configuration) -> None:
@@ -199,7 +202,7 @@ def dependency_conditions(services: Services, name: str) -> dict[str, str]:
 
 
 def test_api_and_worker_run_in_replicas(services: Services) -> None:
-    scaled = resolve(API_REPLICAS="5", WORKER_REPLICAS="7")["services"]
+    scaled = resolve({"API_REPLICAS": "5", "WORKER_REPLICAS": "7"})["services"]
     for name, replicas in (("api", 5), ("worker", 7)):
         assert services[name]["deploy"]["replicas"] == 2
         assert scaled[name]["deploy"]["replicas"] == replicas
@@ -208,8 +211,13 @@ def test_api_and_worker_run_in_replicas(services: Services) -> None:
 
 
 def test_sizes_are_settings() -> None:
-    changes = {"POSTGRES_CPUS": "4", "TEMPORAL_CPUS": "3", "POSTGRES_MEMORY": "6G"}
-    larger = resolve(**changes, TEMPORAL_MEMORY="4G")["services"]
+    changes = {
+        "POSTGRES_CPUS": "4",
+        "POSTGRES_MEMORY": "6G",
+        "TEMPORAL_CPUS": "3",
+        "TEMPORAL_MEMORY": "4G",
+    }
+    larger = resolve(changes)["services"]
     limits = {
         name: larger[name]["deploy"]["resources"]["limits"] for name in ("postgres", "temporal")
     }
@@ -290,7 +298,7 @@ def test_ports_are_published_on_loopback_only(services: Services) -> None:
 
 def test_only_the_proxy_can_be_published_on_all_addresses() -> None:
     everywhere = "0.0.0.0"  # noqa: S104
-    published = published_addresses(resolve(PROXY_BIND=everywhere)["services"])
+    published = published_addresses(resolve({"PROXY_BIND": everywhere})["services"])
     assert {name for name, hosts in published.items() if hosts != {"127.0.0.1"}} == {"proxy"}
     assert published["proxy"] == {everywhere}
 
@@ -333,7 +341,7 @@ def test_every_network_is_a_setting() -> None:
         "METRICS_SUBNET": "10.9.3.0/24",
     }
     assert set(changes) <= set(example())
-    moved = resolve(**changes)
+    moved = resolve(changes)
     assert {name: network["ipam"]["config"] for name, network in moved["networks"].items()} == {
         "default": [{"subnet": "10.9.1.0/24", "ip_range": "10.9.1.128/25"}],
         "front": [{"subnet": "10.9.2.0/24", "ip_range": "10.9.2.128/25"}],

@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import Any
 
 import pytest
@@ -81,7 +81,8 @@ def compose(words: Sequence[str]) -> None:
     services = _services(files or ("docker-compose.yml",))
     if "run" in words or "exec" in words:
         action = next(word for word in words if word in ("run", "exec"))
-        following = [word for word in words[words.index(action) + 1 :] if not word.startswith("-")]
+        after_action = words[words.index(action) + 1 :]
+        following = list(dropwhile(lambda word: word.startswith("-"), after_action))
         assert following[0] in services, f"unknown service {following[0]}"
         check_integrator_call(following)
 

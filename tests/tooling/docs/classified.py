@@ -1,15 +1,17 @@
 """Classification of every command in the documents: executed, or only checked, with the reason.
 
-A command is *executed* against a running stack when all programs it calls are in `EXECUTED` (or are
-sub-commands of `integrator` in `INTEGRATOR_EXECUTED`). Else it is *checked*: its syntax by the
-shell, and its arguments by the check named here. A program or sub-command without a classification
-fails the test, whose message states what to add.
+Those of `tests.tooling.docs.containers` are executed in containers. Any other is *executed* against
+a running stack when all programs it calls are in `EXECUTED` (or are sub-commands of `integrator` in
+`INTEGRATOR_EXECUTED`). Else it is *checked*: its syntax by the shell, and its arguments by the
+check named here. A program or sub-command without a classification fails the test, whose message
+states what to add.
 """
 
 from dataclasses import dataclass
 
 from tests.tooling.docs import checks
 from tests.tooling.docs.checks import Check
+from tests.tooling.docs.containers import is_executed_in_containers
 from tests.tooling.docs.shell import Command, simple_commands
 
 
@@ -38,18 +40,13 @@ CHECKED_ONLY = {
     ),
     "python": CheckedOnly("other tests start these modules", checks.python),
     ".venv/bin/python": CheckedOnly("other tests start these modules", checks.python),
-    "docker": CheckedOnly("tests have no containers", checks.docker),
-    "docker-compose": CheckedOnly("tests have no containers", checks.compose),
+    "docker": CheckedOnly("needs an engine: tests/containers", checks.docker),
     "kubectl": CheckedOnly("tests have no cluster", checks.kubectl),
     "helm": CheckedOnly("tests have no cluster"),
     "temporal": CheckedOnly("connects to servers that tests do not have", checks.temporal),
     "temporal-sql-tool": CheckedOnly("comes with the server's own image"),
     "tcld": CheckedOnly("tests do not connect to Temporal Cloud"),
-    "psql": CheckedOnly("the tests' stack has no PostgreSQL"),
-    "pg_dump": CheckedOnly("the tests' stack has no PostgreSQL"),
-    "pg_restore": CheckedOnly("the tests' stack has no PostgreSQL"),
     "sqlite3": CheckedOnly("the program need not be installed"),
-    "openssl": CheckedOnly("generates keys"),
     "pip": CheckedOnly("tests/conformance/tutorial_psp installs the package"),
     "pytest": CheckedOnly("tests/conformance and tests/conformance/tutorial_psp run the kit"),
     "git": CheckedOnly("clones the repository, which is present"),
@@ -114,7 +111,9 @@ PLACEHOLDERS = (
 
 
 def is_executed(command: Command) -> bool:
-    """Return whether all programs of the command are executed."""
+    """Return whether the command is executed against the tests' stack."""
+    if is_executed_in_containers(command):
+        return False
     calls = simple_commands(command.text)
     return bool(calls) and all(map(_is_executed, calls))
 
