@@ -51,6 +51,7 @@ setting() { # name, default: the value as docker compose reads it
     local value
     value=$(sed -n "s/^$1=//p" .env | tail -1)
     value=${!1:-$value}
+    value=${value//[\"\']/}
     echo "${value:-$2}"
 }
 
@@ -249,6 +250,17 @@ worker_command() { # arguments: in a worker of the version that the tasks go to
     docker exec "$(one worker "$to" true)" integrator worker "$@"
 }
 
+# A busy server may take longer than its client waits.
+route() { # arguments of `integrator worker`, which may be repeated
+    local attempt
+    for attempt in 1 2 3; do
+        if worker_command "$@"; then return 0; fi
+        say "attempt $attempt of 3 failed"
+        sleep 2
+    done
+    return 1
+}
+
 observe() { # how long, what: no workflow task of the new workers fails meanwhile
     local id failed
     sleep "$1"
@@ -266,7 +278,7 @@ shift_work() {
     build=$(worker_command build-id)
     if [ "$(worker_command current)" != "$build" ]; then
         for share in $ramp; do
-            worker_command ramp "$build" "$share" ||
+            route ramp "$build" "$share" ||
                 fail "the ramp to $share % was refused" "Run upgrade.sh again, or upgrade.sh --rollback."
             observe "$ramp_seconds" "with $share % of the transactions"
         done
@@ -278,7 +290,7 @@ shift_work() {
 promote() {
     # Before the promotion: from then on `docker compose up` has to keep the workers that work.
     set_version "$to"
-    worker_command promote "$(worker_command build-id)" ||
+    route promote "$(worker_command build-id)" ||
         fail "the promotion was refused" "Run upgrade.sh again, or upgrade.sh --rollback."
 }
 
@@ -340,8 +352,8 @@ upgrade() {
     if [ -n "$(recorded to)" ] && [ "$(recorded finished)" != yes ]; then
         from=$(recorded from)
         [ "$(recorded kind) $(recorded to)" = "upgrade $to" ] ||
-            fail "a $(recorded kind) from $from to $(recorded to) is unfinished" \
-                "Finish it: deploy/upgrade.sh $([ "$(recorded kind)" = rollback ] && echo --rollback || recorded to). Or give it up: deploy/upgrade.sh --rollback"
+            fail "the $(recorded kind) from $from to $(recorded to) is unfinished" \
+                "Finish it by the same call, or go back: deploy/upgrade.sh --rollback"
         begin 1 "continue the upgrade from $from to $to"
         require_image
         require_versions
