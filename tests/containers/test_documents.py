@@ -46,7 +46,8 @@ def test_first_merchant(documented: DocumentedDeployment) -> None:
     executed = documented.execute(commands_of(COMPOSE, "First merchant"))
     paid, explained = (result.output for result in executed[-2:])
     assert json.loads(paid)["status"] == "Succeeded"
-    assert "Succeeded" in explained
+    # The PSP's notification reached the integrator through the proxy, over TLS.
+    assert "a verified notification of the PSP said so" in explained
 
 
 @pytest.mark.full

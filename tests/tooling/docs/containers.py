@@ -42,6 +42,7 @@ NOT_EXECUTED = {
     "make outdated FAIL_OLDER_THAN=60": "as `make outdated`",
     "make pin-images": "as `make outdated`",
     "make test-containers": "executes this",
+    "make test-containers-full": "executes this",
     "python -m integrator.healthcheck api|worker|codec-server": "the probe of these containers",
     "tcld namespace search-attributes add --namespace NAME.ACCOUNT "
     '--sa "Merchant=Keyword" --sa "AmountMinor=Int" ...': "needs Temporal Cloud",
