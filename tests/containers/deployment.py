@@ -62,7 +62,7 @@ class Deployment:
         lines = (ROOT / "deploy/.env.example").read_text().splitlines()
         pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
         example = {name: value for name, _, value in pairs}
-        text = "".join(f"{name}={value}\n" for name, value in (example | settings).items())
+        text = "".join(f"{name}={value}\n" for name, value in (example | dict(settings)).items())
         (self.folder / ".env").write_text(text)
 
     def read_settings(self) -> dict[str, str]:

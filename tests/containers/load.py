@@ -1,9 +1,5 @@
-"""Load on a deployment at a constant rate, through the proxy over TLS, and what became of it.
+"""Load on a deployment through the proxy over TLS, and what became of it."""
 
-`python -m tests.containers.load --help` puts it on any deployment with a sandbox PSP.
-"""
-
-import argparse
 import asyncio
 import hashlib
 import hmac
@@ -12,15 +8,12 @@ import json
 import random
 import ssl
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.containers.names import async_client
 from tests.support.billwerk import RETURN_URLS, new_id
 
 CARD = "4242424242424242"
@@ -54,6 +47,8 @@ class Call:
     began: float
     seconds: float
     status: int | str
+    detail: str = ""
+    """The body of a failed request's response."""
 
     @property
     def failed(self) -> bool:
@@ -86,6 +81,8 @@ class Report:
 
     calls: list[Call] = field(default_factory=list)
     changed: list[Changed] = field(default_factory=list)
+    reverted: list[str] = field(default_factory=list)
+    """Transactions that were read as succeeded, and later as something else."""
     transactions: int = 0
 
     @property
@@ -101,7 +98,10 @@ class Report:
         for name, begin, end in phases or []:
             lines.append(_line(name, [call for call in self.calls if begin <= call.began < end]))
         lines.append(_line("all", self.calls))
-        lines.append(f"{self.transactions} transactions, {len(self.changed)} not as expected")
+        lines.append(
+            f"{self.transactions} transactions, {len(self.changed)} not as expected, "
+            f"{len(self.reverted)} with a changed state in between"
+        )
         return "\n".join(lines)
 
 
@@ -127,6 +127,7 @@ class Load:
         self._agreement = new_id()
         self._expected: dict[str, Expected] = {}
         self._refundable: list[str] = []
+        self._succeeded: set[str] = set()
         self._numbers = itertools.count()
 
     async def sign_up(self) -> None:
@@ -138,6 +139,18 @@ class Load:
         await self._http.post(opened["redirectUrl"], data={**form, "action": "pay"})
         finalized = {"transactionId": body["transactionId"], "finalizationData": {}}
         (await self._post("Preauth/Finalize", finalized)).raise_for_status()
+
+    async def measure_capacity(self, seconds: float, callers: int) -> float:
+        """Return the requests per second of the mix with callers that wait for each answer."""
+        end = time.monotonic() + seconds
+        sequence = itertools.cycle(self._kinds())
+
+        async def call() -> None:
+            while time.monotonic() < end:
+                await next(sequence)()
+
+        await asyncio.gather(*(call() for _ in range(callers)))
+        return len(self.report.calls) / seconds
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`, then wait for the answers."""
@@ -190,7 +203,14 @@ class Load:
         if not self._expected:
             return
         one = random.choice(list(self._expected.values()))  # noqa: S311 - not for security
-        await self._timed("read", lambda: self._get(one.resource, one.id))
+        response = await self._timed("read", lambda: self._get(one.resource, one.id))
+        if response is None or response.status_code >= 400:
+            return
+        status = response.json().get("status")
+        if status == one.status:
+            self._succeeded.add(one.id)
+        elif one.id in self._succeeded:
+            self.report.reverted.append(f"{one.resource} {one.id}: {status}")
 
     async def _notify(self) -> None:
         """Send a signed event of a type that the adapter acknowledges and does not need."""
@@ -244,7 +264,8 @@ class Load:
                 Call(kind, began, time.monotonic() - clock, type(error).__name__)
             )
             return None
-        call = Call(kind, began, time.monotonic() - clock, response.status_code)
+        detail = response.text[:500] if response.status_code >= 400 else ""
+        call = Call(kind, began, time.monotonic() - clock, response.status_code, detail)
         self.report.calls.append(call)
         return response
 
@@ -280,46 +301,3 @@ class Load:
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._target.token}"}
-
-
-async def put_load(target: Target, rate: float, stop: asyncio.Event) -> Report:
-    """Sign up, send requests until `stop`, and return the report with the final states."""
-    async with async_client(target.tls) as http:
-        load = Load(target, http, rate)
-        await load.sign_up()
-        await load.run(stop)
-        return await load.verify()
-
-
-def main() -> None:
-    """Put load on the deployment that the command line names; print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--url", "--ca", "--token-file", "--notification-url", "--secret-file"):
-        parser.add_argument(name, required=True)
-    parser.add_argument("--psp-control-url", default="http://127.0.0.1:8090/_control")
-    parser.add_argument("--webhook-target", default="https://webhooks.test/hook")
-    parser.add_argument("--rate", type=float, default=5)
-    parser.add_argument("--seconds", type=float, default=60)
-    given = parser.parse_args()
-    target = Target(
-        url=given.url,
-        tls=ssl.create_default_context(cafile=given.ca),
-        token=Path(given.token_file).read_text().strip(),
-        notification_url=given.notification_url,
-        webhook_secret=Path(given.secret_file).read_text().strip(),
-        psp_control_url=given.psp_control_url,
-        webhook_target=given.webhook_target,
-    )
-
-    async def run() -> Report:
-        stop = asyncio.Event()
-        asyncio.get_running_loop().call_later(given.seconds, stop.set)
-        return await put_load(target, given.rate, stop)
-
-    report = asyncio.run(run())
-    statuses = Counter(str(call.status) for call in report.failed)
-    print(report.table(), dict(statuses), *report.changed[:20], sep="\n")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
