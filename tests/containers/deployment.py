@@ -71,14 +71,18 @@ class Deployment:
         pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
         return {name: value for name, _, value in pairs}
 
-    def run(self, *command: str, timeout: float = 300) -> str:
+    def run(self, *command: str, timeout: float = 300, stdin: str = "") -> str:
         """Run a command in the folder; return its output. Fails with both outputs."""
-        result = self.run_unchecked(*command, timeout=timeout)
+        result = self.run_unchecked(*command, timeout=timeout, stdin=stdin)
         assert result.returncode == 0, f"{command}:\n{result.stdout}\n{result.stderr}"
         return result.stdout
 
     def run_unchecked(
-        self, *command: str, timeout: float = 300, env: Mapping[str, str] | None = None
+        self,
+        *command: str,
+        timeout: float = 300,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in the folder; return the completed process."""
         return subprocess.run(
@@ -89,7 +93,7 @@ class Deployment:
             text=True,
             timeout=timeout,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
         )
 
     def compose(self, *arguments: str, timeout: float = 300) -> str:

@@ -168,8 +168,8 @@ def paid_on_new_version(deployment: Deployment, merchant: Merchant) -> str:
     command = ("list", "--merchant", merchant.name, "--status", "Succeeded", "--json")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        entries = json.loads(deployment.integrator(*command, "--since", "1m"))
-        payments = [entry for entry in entries if entry["kind"] == "payment"]
+        listed = json.loads(deployment.integrator(*command, "--since", "1m"))
+        payments = [t for t in listed["transactions"] if t["kind"] == "payment"]
         if payments:
             return str(payments[0]["transaction_id"])
     raise AssertionError("the load has no paid payment")
