@@ -153,6 +153,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         gate.reason = "The database is not checked yet."
         opening = asyncio.create_task(gate.wait(store))
         await asyncio.wait({opening}, timeout=FIRST_SCHEMA_CHECK.total_seconds())
+        if opening.done():
+            opening.result()  # an error that waiting does not cure ends the start
         tasks = [
             opening,
             asyncio.create_task(context.token_usage.run()),

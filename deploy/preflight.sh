@@ -21,6 +21,7 @@ setting() { # name, default: the value as docker compose reads it
     local value
     value=$(sed -n "s/^$1=//p" .env | tail -1)
     value=${!1:-$value}
+    value=${value//[\"\']/}
     echo "${value:-$2}"
 }
 

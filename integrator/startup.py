@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -69,6 +70,12 @@ async def require_schema(store: Store) -> None:
     except StoreError as error:
         raise NotReady(
             f"The database is unavailable ({error}). Start it, or correct INTEGRATOR_DATABASE_URL."
+        ) from error
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise NotReady(
+            f"The database refuses to show its schema's revision ({cause}). Give the role of "
+            "INTEGRATOR_DATABASE_URL the permissions on it that the migration's role has."
         ) from error
 
 

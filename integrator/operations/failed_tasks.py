@@ -4,13 +4,13 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from integrator.admin.errors import OperatorError
+from integrator.healthcheck import LOOPBACK
 from integrator.settings import PREFIX, Settings
 
 METRIC = "temporal_workflow_task_execution_failed_total"
 """Of the SDK. It has no samples before the first failure."""
 
 TIMEOUT_S = 5.0
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound to
 
 
 def count_failed_tasks(settings: Settings) -> int:
@@ -21,7 +21,7 @@ def count_failed_tasks(settings: Settings) -> int:
     port = settings.worker_metrics_port
     if port == 0:
         raise OperatorError(f"This worker serves no metrics: {PREFIX}WORKER_METRICS_PORT is 0.")
-    host = _LOOPBACK.get(settings.metrics_bind, settings.metrics_bind)
+    host = LOOPBACK.get(settings.metrics_bind, settings.metrics_bind)
     url = httpx.URL(scheme="http", host=host, port=port, path="/metrics")
     try:
         response = httpx.get(url, timeout=TIMEOUT_S, trust_env=False).raise_for_status()

@@ -14,6 +14,9 @@ from sqlalchemy import Connection, text
 from integrator.store import schema
 from integrator.store.engine import BUSY_TIMEOUT_MS, open_engine, sqlite_file
 
+LOCK_TIMEOUT_MS = 3_000
+"""Requests for a table queue behind a migration that waits for the table's lock."""
+
 # Any constant works, as long as it never changes.
 _MIGRATION_LOCK = 7_305_190_522
 
@@ -23,7 +26,8 @@ async def upgrade(database_url: str, revision: str = "head") -> str:
 
     Does nothing when it is current, or newer than this code. Takes the same URLs as `Store`.
     Creates the parent folder of a SQLite file if missing. Several processes may call this at once.
-    Raises the driver's errors when the database is out of reach.
+    Raises the driver's errors when the database is out of reach, or when a table stays locked for
+    more than `LOCK_TIMEOUT_MS`: then nothing has changed, and it may be repeated.
     """
     file = sqlite_file(database_url)
     if file is not None:
@@ -82,6 +86,7 @@ def _upgrade(connection: Connection, revision: str) -> str:
     # start the same migration.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
+        connection.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"))
     current = _current_revision(connection)
     if current is None or not schema.is_newer(current):
         command.upgrade(config(connection), revision)

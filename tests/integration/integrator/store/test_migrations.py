@@ -8,9 +8,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Inspector, inspect, text
+from sqlalchemy.exc import DBAPIError
 
+from integrator.store import migrate
 from integrator.store.engine import open_engine
-from integrator.store.migrate import upgrade
+from integrator.store.migrate import current_revision, upgrade
+from integrator.store.schema import known_revisions, newest_revision
 from integrator.store.tables import metadata
 
 
@@ -62,6 +65,23 @@ async def test_several_processes_may_upgrade_at_once(empty_url: str) -> None:
         result = await connection.execute(text("SELECT version_num FROM alembic_version"))
         assert result.scalars().all() == ["0007"]
     await engine.dispose()
+
+
+async def test_a_locked_table_ends_the_migration_and_it_may_be_repeated(
+    postgres_empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not wait in front of the requests of the running version."""
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 100)
+    older = known_revisions()[-2]
+    await upgrade(postgres_empty, older)
+    engine = open_engine(postgres_empty)
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT count(*) FROM transactions"))
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            await upgrade(postgres_empty)
+    await engine.dispose()
+    assert await current_revision(postgres_empty) == older
+    assert await upgrade(postgres_empty) == newest_revision()
 
 
 async def test_sqlite_is_durable_and_checks_foreign_keys(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import make_url, text
 
+from integrator import startup
 from integrator.crypto.keys import KeyRing
 from integrator.store import SchemaOutdated, Store, StoreUnavailable
 from integrator.store.engine import open_engine
@@ -66,3 +67,25 @@ async def test_a_missing_database_or_role_is_unavailable(postgres_empty: str, mi
     async with Store(url.render_as_string(hide_password=False), KEYS) as store:
         with pytest.raises(StoreUnavailable, match="does not exist"):
             await store.require_schema()
+
+
+async def test_a_role_without_permission_waits_for_it(postgres_empty: str) -> None:
+    await upgrade(postgres_empty)
+    url = make_url(postgres_empty)
+    role = f"reader_{url.database}"
+    reader = url.set(username=role).render_as_string(hide_password=False)
+    engine = open_engine(postgres_empty)
+    async with engine.begin() as connection:
+        await connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+    try:
+        async with Store(reader, KEYS) as store:
+            with pytest.raises(startup.NotReady, match="permission denied for table"):
+                await startup.require_schema(store)
+            async with engine.begin() as connection:
+                await connection.execute(text(f"GRANT SELECT ON alembic_version TO {role}"))
+            await startup.require_schema(store)
+    finally:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"DROP OWNED BY {role}"))
+            await connection.execute(text(f"DROP ROLE {role}"))
+        await engine.dispose()
