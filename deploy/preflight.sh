@@ -17,13 +17,8 @@ if [ ! -e .env ]; then
     exit 1
 fi
 
-setting() { # name, default: the value as docker compose reads it
-    local value
-    value=$(sed -n "s/^$1=//p" .env | tail -1)
-    value=${!1:-$value}
-    value=${value//[\"\']/}
-    echo "${value:-$2}"
-}
+# shellcheck source=deploy/settings.sh
+. deploy/settings.sh
 
 # First and last address of an IPv4 network, as numbers.
 range() { # address/prefix
@@ -34,6 +29,10 @@ range() { # address/prefix
     first=$(((a << 24) + (b << 16) + (c << 8) + d))
     first=$((first / size * size))
     echo "$first $((first + size - 1))"
+}
+
+is_network() { # address, address/prefix, or something else
+    [[ $1 =~ ^[0-9]{1,3}(\.[0-9]{1,3}){3}(/([0-9]|[12][0-9]|3[0-2]))?$ ]]
 }
 
 overlaps() { # network, network
@@ -114,6 +113,14 @@ check_networks() {
     metrics=$(setting METRICS_SUBNET 172.31.253.0/24)
     sandbox=$(setting SANDBOX_ADDRESS 172.31.254.2)
     proxy=$(setting PROXY_ADDRESS 172.31.255.2)
+    for name in "DEFAULT_SUBNET $default" "FRONT_SUBNET $front" "METRICS_SUBNET $metrics" \
+        "SANDBOX_ADDRESS $sandbox" "PROXY_ADDRESS $proxy" \
+        "DEFAULT_RANGE $(setting DEFAULT_RANGE 172.31.254.128/25)" "FRONT_RANGE $(setting FRONT_RANGE 172.31.255.128/25)"; do
+        is_network "${name#* }" || {
+            problem "${name% *} is '${name#* }': write an IPv4 network such as 172.31.254.0/24, or an address."
+            return 0
+        }
+    done
     if overlaps "$default" "$front" || overlaps "$default" "$metrics" || overlaps "$front" "$metrics"; then
         problem "DEFAULT_SUBNET $default, FRONT_SUBNET $front and METRICS_SUBNET $metrics overlap: change one of them."
     fi
@@ -147,6 +154,10 @@ check_outbound() { # sandbox address, subnets
         *:*) continue ;; # the project's networks have IPv4 addresses only
         "$sandbox" | "$sandbox/32") continue ;;
         esac
+        is_network "$network" || {
+            problem "INTEGRATOR_OUTBOUND_NETWORKS contains '$network': write networks such as 10.1.0.0/16, separated by commas."
+            continue
+        }
         for subnet in "$@"; do
             if overlaps "$network" "$subnet"; then
                 problem "INTEGRATOR_OUTBOUND_NETWORKS contains $network, which includes containers of this project ($subnet): name smaller networks, of the sandbox PSP only $sandbox/32."

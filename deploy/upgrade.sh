@@ -15,6 +15,8 @@
 #
 # docs/deployment.md describes the steps, docs/runbook.md what to do when one of them stops.
 set -euo pipefail
+# A failure inside $(...) is one of the script.
+shopt -s inherit_errexit
 exec 9<"${BASH_SOURCE[0]}"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -47,13 +49,8 @@ exit 1' EXIT
 
 # --- Settings and record ---------------------------------------------------------------------------
 
-setting() { # name, default: the value as docker compose reads it
-    local value
-    value=$(sed -n "s/^$1=//p" .env | tail -1)
-    value=${!1:-$value}
-    value=${value//[\"\']/}
-    echo "${value:-$2}"
-}
+# shellcheck source=deploy/settings.sh
+. deploy/settings.sh
 
 recorded() { # name: its value in the record, empty if there is none
     if [ -e "$record" ]; then sed -n "s/^$1=//p" "$record"; fi
@@ -75,11 +72,16 @@ write_record() { # finished
 # The version that a plain `docker compose up` starts.
 set_version() { # version
     if [ "$(setting INTEGRATOR_VERSION latest)" != "$1" ]; then
-        { sed '/^INTEGRATOR_VERSION=/d' .env && echo "INTEGRATOR_VERSION=$1"; } | replace .env
+        # awk ends every line, also a last one without a newline.
+        { awk '!/^INTEGRATOR_VERSION=/' .env && echo "INTEGRATOR_VERSION=$1"; } | replace .env
     fi
 }
 
 # --- Containers ------------------------------------------------------------------------------------
+
+docker() { # without the lock, which a child of a killed script would keep
+    command docker "$@" 9<&-
+}
 
 compose() { # version, arguments
     INTEGRATOR_VERSION=$1 docker compose --progress quiet "${@:2}" </dev/null
@@ -93,15 +95,16 @@ start() { # version, service, options
 }
 
 restart() { # version, service: instead of its present container
-    compose "$1" rm --stop --force "$2" >/dev/null 2>&1 || true
+    compose "$1" rm --stop --force "$2" >/dev/null
     start "$1" "$2"
 }
 
 containers() { # service: lines `id version running`, of any other image with its name as version
     local ids
     ids=$(docker compose ps --all --quiet "$1" </dev/null)
+    if [ -z "$ids" ]; then return 0; fi
     # shellcheck disable=SC2086 # one argument for each id
-    [ -z "$ids" ] || docker inspect --format '{{.Id}} {{.Config.Image}} {{.State.Running}}' $ids |
+    docker inspect --format '{{.Id}} {{.Config.Image}} {{.State.Running}}' $ids |
         sed "s|^\([^ ]*\) $repository:|\1 |"
 }
 
@@ -111,14 +114,20 @@ of_version() { # service, version, [true: running ones]: ids
     done
 }
 
-count() { # service, version: its running containers
-    of_version "$1" "$2" true | wc -l
+lines() { # text: its number of lines
+    if [ -z "$1" ]; then echo 0; else wc -l <<<"$1"; fi
+}
+
+count() { # service, [version: its running containers]
+    local found
+    if [ $# = 1 ]; then found=$(containers "$1"); else found=$(of_version "$1" "$2" true); fi
+    lines "$found"
 }
 
 one() { # service, version, [true: a running one]: the id of a container, empty if there is none
-    local id
-    read -r id < <(of_version "$@") || true
-    echo "$id"
+    local ids
+    ids=$(of_version "$@")
+    head -1 <<<"$ids"
 }
 
 is_ready() { # id, service
@@ -126,10 +135,11 @@ is_ready() { # id, service
 }
 
 wait_ready() { # service, version, number
-    local deadline=$((SECONDS + timeout)) id ready
+    local deadline=$((SECONDS + timeout)) ids id ready
     while true; do
         ready=0
-        for id in $(of_version "$1" "$2" true); do
+        ids=$(of_version "$1" "$2" true)
+        for id in $ids; do
             if is_ready "$id" "$1"; then ready=$((ready + 1)); fi
         done
         if [ "$ready" -ge "$3" ]; then return 0; fi
@@ -142,10 +152,11 @@ wait_ready() { # service, version, number
 }
 
 add() { # service, version, number: so many ready containers of the version, beside the others
-    local missing
-    missing=$(($3 - $(count "$1" "$2")))
-    if [ "$missing" -gt 0 ]; then
-        start "$2" "$1" --scale "$1=$(($(containers "$1" | wc -l) + missing))"
+    local running all
+    running=$(count "$1" "$2")
+    if [ "$running" -lt "$3" ]; then
+        all=$(count "$1")
+        start "$2" "$1" --scale "$1=$((all + $3 - running))"
     fi
     wait_ready "$1" "$2" "$3"
 }
@@ -190,15 +201,16 @@ require_services() {
 }
 
 require_versions() { # only the two versions may exist
-    local service version
+    local service version all
     for service in api worker; do
+        all=$(containers "$service")
         while read -r _ version _; do
             case $version in
             "$from" | "$to" | "") ;;
             *) fail "a container of $service has version $version, neither $from nor $to" \
                 "Remove it, or run \`docker compose up --detach\` for the version in .env." ;;
             esac
-        done <<<"$(containers "$service")"
+        done <<<"$all"
     done
 }
 
@@ -206,6 +218,16 @@ require_image() {
     docker image inspect "$repository:$to" >/dev/null 2>&1 ||
         fail "there is no image $repository:$to" \
             "docker pull it, or build it: INTEGRATOR_VERSION=$to docker compose build api"
+}
+
+require_fixed_image() { # a rollback starts the same code again
+    local id running tagged
+    id=$(one worker "$from" true)
+    running=$(docker inspect --format '{{.Image}}' "$id")
+    tagged=$(docker image inspect --format '{{.Id}}' "$repository:$from")
+    [ "$running" = "$tagged" ] ||
+        fail "$repository:$from is no longer the image that runs, a rollback would start other code" \
+            "Give each build a version of its own. For this one: docker tag $running $repository:$from"
 }
 
 running_version() { # of all containers of api and worker; fails if there are several
@@ -220,26 +242,34 @@ running_version() { # of all containers of api and worker; fails if there are se
 }
 
 require_current() { # the running workers get the tasks, and nothing is wrong before the upgrade
-    local worker build current
+    local worker api build current
     worker=$(one worker "$from" true)
+    api=$(one api "$from" true)
     build=$(docker exec "$worker" integrator worker build-id)
     current=$(docker exec "$worker" integrator worker current)
     [ "$build" = "$current" ] ||
         fail "Temporal gives the tasks to '$current', the running workers are $build" \
             "docker compose exec worker integrator worker promote $build"
     if [ "${UPGRADE_SKIP_DOCTOR:-}" != 1 ]; then
-        docker exec "$(one api "$from" true)" integrator doctor ||
+        docker exec "$api" integrator doctor ||
             fail "integrator doctor reports a problem" "Solve it, or begin with UPGRADE_SKIP_DOCTOR=1."
     fi
 }
 
+migration_code() { # exit code of the migration's container when it has ended, empty without one
+    local id
+    id=$(docker compose ps --all --quiet migrate </dev/null)
+    if [ -n "$id" ]; then command timeout "$timeout" docker wait "$id" 9<&-; fi
+}
+
 migrate() {
     local id code
-    id=$(docker compose ps --all --quiet migrate </dev/null)
-    if [ -n "$id" ]; then docker wait "$id" >/dev/null; fi # of an interrupted run
+    code=$(migration_code) || # of an interrupted run
+        fail "a migration has not ended after $timeout s" "Read \`docker compose logs migrate\`, and run upgrade.sh again."
     restart "$to" migrate
+    code=$(migration_code) ||
+        fail "the migration has not ended after $timeout s" "Version $from works on. Read \`docker compose logs migrate\`, and run upgrade.sh again."
     id=$(docker compose ps --all --quiet migrate </dev/null)
-    code=$(docker wait "$id")
     if [ "$code" != 0 ]; then
         docker logs --tail 20 "$id" >&2
         fail "the migration ended with $code" "Version $from works on. Correct what it reports and run upgrade.sh again."
@@ -247,7 +277,9 @@ migrate() {
 }
 
 worker_command() { # arguments: in a worker of the version that the tasks go to
-    docker exec "$(one worker "$to" true)" integrator worker "$@"
+    local worker
+    worker=$(one worker "$to" true)
+    docker exec "$worker" integrator worker "$@"
 }
 
 # A busy server may take longer than its client waits.
@@ -261,22 +293,32 @@ route() { # arguments of `integrator worker`, which may be repeated
     return 1
 }
 
-observe() { # how long, what: no workflow task of the new workers fails meanwhile
-    local id failed
-    sleep "$1"
-    for id in $(of_version worker "$to"); do
-        failed=$(docker exec "$id" integrator worker failed-tasks) ||
-            fail "a worker of version $to does not answer ($2)" "deploy/upgrade.sh --rollback"
-        [ "$failed" = 0 ] ||
-            fail "$failed workflow tasks of version $to failed ($2)" \
-                "deploy/upgrade.sh --rollback; the reason is in \`docker compose logs worker\` and in the Temporal UI."
+failed_tasks() { # how many workflow tasks have failed in the new workers since their start
+    local ids id failed sum=0
+    ids=$(of_version worker "$to" true)
+    for id in $ids; do
+        failed=$(docker exec "$id" integrator worker failed-tasks)
+        sum=$((sum + failed))
     done
+    echo "$sum"
+}
+
+# Only what fails meanwhile counts: run again, the script is not stopped by an earlier failure.
+observe() { # how long, what: no workflow task of the new workers fails
+    local before after
+    before=$(failed_tasks)
+    sleep "$1"
+    after=$(failed_tasks)
+    [ "$after" -le "$before" ] ||
+        fail "$((after - before)) workflow tasks of version $to failed ($2)" \
+            "Read the reason in \`docker compose logs worker\` and in the Temporal UI. deploy/upgrade.sh --rollback goes back; run again, upgrade.sh goes on."
 }
 
 shift_work() {
-    local build share
+    local build current share
     build=$(worker_command build-id)
-    if [ "$(worker_command current)" != "$build" ]; then
+    current=$(worker_command current)
+    if [ "$current" != "$build" ]; then
         for share in $ramp; do
             route ramp "$build" "$share" ||
                 fail "the ramp to $share % was refused" "Run upgrade.sh again, or upgrade.sh --rollback."
@@ -288,20 +330,23 @@ shift_work() {
 }
 
 promote() {
+    local build
+    build=$(worker_command build-id)
     # Before the promotion: from then on `docker compose up` has to keep the workers that work.
     set_version "$to"
-    route promote "$(worker_command build-id)" ||
+    route promote "$build" ||
         fail "the promotion was refused" "Run upgrade.sh again, or upgrade.sh --rollback."
 }
 
 # One more than usual, so that all of them may be busy while one drains.
 replace_api() {
-    local replicas new old
+    local replicas new old all
     replicas=$(setting API_REPLICAS 2)
     while true; do
         new=$(count api "$to")
         old=$(one api "$from")
-        if [ -n "$old" ] && [ "$(containers api | wc -l)" -gt "$replicas" ]; then
+        all=$(count api)
+        if [ -n "$old" ] && [ "$all" -gt "$replicas" ]; then
             wait_ready api "$to" "$new"
             remove api "$old"
         elif [ "$new" -lt "$replicas" ]; then
@@ -309,19 +354,24 @@ replace_api() {
         elif [ -n "$old" ]; then
             remove api "$old"
         else
-            return 0
+            break
         fi
     done
+    # Left by an interruption between creation and start.
+    remove_all api "$to" false
 }
 
-remove_old_workers() {
-    # shellcheck disable=SC2046 # one argument for each id
-    remove worker $(of_version worker "$from")
+remove_all() { # service, version, [true: running ones]
+    local ids
+    ids=$(of_version "$@")
+    # shellcheck disable=SC2086 # one argument for each id
+    remove "$1" $ids
 }
 
 replace_others() {
-    local service image
+    local service image all
     set_version "$to"
+    all=$(docker compose ps --all --format '{{.Service}} {{.Image}}' </dev/null)
     while read -r service image; do
         case $image in "$repository:$from" | "$repository-devtools:$from") ;; *) continue ;; esac
         image=${image%:*}:$to
@@ -331,7 +381,7 @@ replace_others() {
         else
             say "warning: $service stays at version $from, there is no image $image"
         fi
-    done <<<"$(docker compose ps --all --format '{{.Service}} {{.Image}}' </dev/null)"
+    done <<<"$all"
 }
 
 prune() {
@@ -350,11 +400,16 @@ upgrade() {
     kind=upgrade
     to=$1
     if [ -n "$(recorded to)" ] && [ "$(recorded finished)" != yes ]; then
-        from=$(recorded from)
-        [ "$(recorded kind) $(recorded to)" = "upgrade $to" ] ||
-            fail "the $(recorded kind) from $from to $(recorded to) is unfinished" \
+        case "$(recorded kind) $to" in
+        "upgrade $(recorded to)") from=$(recorded from) ;;
+        "rollback $(recorded from)") from=$(recorded to) ;; # given up, back to the newer version
+        *)
+            fail "the $(recorded kind) from $(recorded from) to $(recorded to) is unfinished" \
                 "Finish it by the same call, or go back: deploy/upgrade.sh --rollback"
+            ;;
+        esac
         begin 1 "continue the upgrade from $from to $to"
+        write_record no
         require_image
         require_versions
     else
@@ -367,6 +422,7 @@ upgrade() {
         fi
         require_image
         require_services
+        require_fixed_image
         require_current
         write_record no
     fi
@@ -379,7 +435,8 @@ upgrade() {
     begin 5 "replace the API, one after the other"
     replace_api
     begin 6 "stop the workers of $from"
-    remove_old_workers
+    remove_all worker "$from"
+    remove_all worker "$to" false
     begin 7 "replace the other services and delete drained versions"
     replace_others
     prune
@@ -415,7 +472,8 @@ rollback() {
     begin 4 "move the transactions to the workers of $to"
     promote
     begin 6 "stop the workers of $from"
-    remove_old_workers
+    remove_all worker "$from"
+    remove_all worker "$to" false
     begin 7 "replace the other services and delete drained versions"
     replace_others
     prune

@@ -57,6 +57,8 @@ class FirstVersion:
                     return
             except RPCError as error:
                 self._remind(f"Temporal rejected the request: {error.message}")
+            except Exception as error:  # noqa: BLE001 - the worker would never get a task
+                self._remind(f"the check failed: {type(error).__name__}")
             await asyncio.sleep(CHECK_INTERVAL.total_seconds())
 
     async def check(self, name: str) -> bool:

@@ -25,17 +25,19 @@ _LIVENESS_CHECK_AFTER_S = 1.0
 _LAST_USED = "used at"
 
 
-def open_engine(database_url: str) -> AsyncEngine:
+def open_engine(
+    database_url: str, command_timeout: float | None = _COMMAND_TIMEOUT_S
+) -> AsyncEngine:
     """Create an engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
 
-    On SQLite a connection begins a transaction only with the execution option `writes`, and then
+    `command_timeout` is the limit of one statement on PostgreSQL in seconds. On SQLite a connection begins a transaction only with the execution option `writes`, and then
     takes the write lock at once. Connects lazily; raises `ValueError` for any other database.
     """
     driver = make_url(database_url).drivername
     if driver == "sqlite+aiosqlite":
         return _open_sqlite(database_url)
     if driver == "postgresql+asyncpg":
-        return _open_postgresql(database_url)
+        return _open_postgresql(database_url, command_timeout)
     raise ValueError(f"unsupported database driver: {driver}")
 
 
@@ -65,14 +67,14 @@ def _open_sqlite(database_url: str) -> AsyncEngine:
     return engine
 
 
-def _open_postgresql(database_url: str) -> AsyncEngine:
+def _open_postgresql(database_url: str, command_timeout: float | None) -> AsyncEngine:
     engine = create_async_engine(
         database_url,
         pool_size=MAX_CONNECTIONS,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
         hide_parameters=True,
-        connect_args={"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S},
+        connect_args={"timeout": _CONNECT_TIMEOUT_S, "command_timeout": command_timeout},
     )
     event.listen(engine.sync_engine, "checkout", _require_alive)
     event.listen(engine.sync_engine, "checkin", _record_use)

@@ -33,7 +33,8 @@ async def upgrade(database_url: str, revision: str = "head") -> str:
     if file is not None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(_use_wal, file)
-    engine = open_engine(database_url)
+    # Building an index may take longer than a statement of the store.
+    engine = open_engine(database_url, command_timeout=None)
     try:
         async with engine.execution_options(writes=True).begin() as connection:
             return await connection.run_sync(_upgrade, revision)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -23,7 +24,9 @@ CAPACITY_SECONDS = 10
 CAPACITY_CALLERS = 8
 SHARE_OF_CAPACITY = 1 / 3
 SETTINGS = {"UPGRADE_RAMP_SECONDS": "3"}
-KILL_AFTER_SECONDS = (0.5, 2, 4, 7, 11, 16, 22, 30)
+UPGRADE_STEPS = (1, 2, 3, 4, 5, 6, 7)
+ROLLBACK_STEPS = (1, 3, 5, 4, 6, 7)
+KILL_DELAY_SECONDS = 0.7
 
 
 def target(deployment: Deployment, merchant: Merchant) -> Target:
@@ -152,7 +155,10 @@ def test_upgrade_under_load(
 def test_rollback_and_second_upgrade_under_load(
     deployment: Deployment, merchant: Merchant, rate: float, figures: list[str]
 ) -> None:
-    """Transactions that took the new branch wait on the old version, and go on with the new one."""
+    """Transactions that took the new branch wait on the old version, and go on with the new one.
+
+    The second upgrade is killed in the middle and run again.
+    """
     with under_load(deployment, merchant, rate) as report:
         payment = paid_on_new_version(deployment, merchant)
         upgrade(deployment, "--rollback")
@@ -163,6 +169,7 @@ def test_rollback_and_second_upgrade_under_load(
         psp.close()
         wait_for_failed_tasks(deployment)
         assert charged_back(deployment, merchant, payment) == 0
+        kill_in_step(deployment, "next", 5)
         upgrade(deployment, "next")
     require_unnoticed(report, "Rollback, and upgrade again", figures, payment)
     wait_for_chargeback(deployment, merchant, payment)
@@ -214,20 +221,35 @@ def wait_for_chargeback(deployment: Deployment, merchant: Merchant, payment: str
 def test_killed_script_finishes_when_run_again(
     deployment: Deployment, merchant: Merchant, rate: float, argument: str, figures: list[str]
 ) -> None:
+    """Killed in each of its steps, it goes on there; requests do not notice."""
     with under_load(deployment, merchant, rate) as report:
-        for seconds in KILL_AFTER_SECONDS:
-            script = subprocess.Popen(
-                ["deploy/upgrade.sh", argument],
-                cwd=deployment.folder,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            time.sleep(seconds)
-            script.send_signal(signal.SIGKILL)
-            script.wait()
+        steps = ROLLBACK_STEPS if argument == "--rollback" else UPGRADE_STEPS
+        for step in steps:
+            kill_in_step(deployment, argument, step)
         upgrade(deployment, argument)
         require_version(deployment, "current" if argument == "--rollback" else "next")
         if argument == "--rollback":
             upgrade(deployment, "next")
-    title = f"upgrade.sh {argument}, killed {len(KILL_AFTER_SECONDS)} times"
-    require_unnoticed(report, title, figures)
+    require_unnoticed(report, f"upgrade.sh {argument}, killed in each step", figures)
+
+
+def kill_in_step(deployment: Deployment, argument: str, step: int) -> None:
+    """Start the script and kill it shortly after it has begun this step."""
+    script = subprocess.Popen(
+        ["deploy/upgrade.sh", argument],
+        cwd=deployment.folder,
+        env=os.environ | SETTINGS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert script.stdout is not None
+    output = []
+    for line in script.stdout:
+        output.append(line)
+        if f" step {step}: " in line:
+            time.sleep(KILL_DELAY_SECONDS)
+            script.send_signal(signal.SIGKILL)
+            break
+    script.stdout.close()
+    assert script.wait() == -signal.SIGKILL, "".join(output)
