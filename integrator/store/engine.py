@@ -30,8 +30,9 @@ def open_engine(
 ) -> AsyncEngine:
     """Create an engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
 
-    `command_timeout` is the limit of one statement on PostgreSQL in seconds. On SQLite a connection begins a transaction only with the execution option `writes`, and then
-    takes the write lock at once. Connects lazily; raises `ValueError` for any other database.
+    `command_timeout` is the limit of one statement on PostgreSQL in seconds. On SQLite a
+    connection begins a transaction only with the execution option `writes`, and then takes the
+    write lock at once. Connects lazily; raises `ValueError` for any other database.
     """
     driver = make_url(database_url).drivername
     if driver == "sqlite+aiosqlite":
