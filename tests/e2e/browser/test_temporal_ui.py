@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.browser.conftest import OpenPage, TakeScreenshot
+from tests.e2e.browser.decryption import enable_decryption
 from tests.support.billwerk import Billwerk, new_id
 from tests.support.stack import Stack
 
@@ -26,27 +27,10 @@ def payment(billwerk: Billwerk) -> str:
     return str(ids[0])
 
 
-async def enable_decryption(page: Page, stack: Stack, take_screenshot: TakeScreenshot) -> None:
-    """Enable decryption in the Temporal UI of this browser context; `page` shows a workflow."""
+async def decrypt(page: Page, stack: Stack, take_screenshot: TakeScreenshot) -> None:
+    """Enable decryption with the codec server of the stack."""
     token = json.loads((stack.data_dir / "codec-token").read_text())["token"]
-    codec = await page.context.new_page()
-    await codec.goto(stack.run["codec_server"])
-    await codec.get_by_label("Token").fill(token)
-    await codec.get_by_role("button", name="Sign in").click()
-    await expect(codec.get_by_text("You are signed in.")).to_be_visible()
-    await take_screenshot(codec, "codec-server")
-
-    await page.get_by_role("button", name="Codec Server could not connect").click()
-    dialog = page.get_by_role("dialog", name="Codec Server")
-    await dialog.get_by_text("Use my browser setting and ignore").click()
-    endpoint = dialog.get_by_role("textbox", name="Codec Server browser endpoint")
-    await endpoint.fill(stack.run["codec_server"])
-    credentials_switch = dialog.get_by_role("switch", name="Include cross-origin credentials")
-    await credentials_switch.press("Space")
-    await expect(credentials_switch).to_be_checked()
-    await take_screenshot(page, "temporal-encoder")
-    await dialog.get_by_role("button", name="Apply").click()
-    await page.reload()
+    await enable_decryption(page, stack.run["codec_server"], token, take_screenshot)
 
 
 async def test_finding_a_payment(
@@ -90,7 +74,7 @@ async def test_payloads_are_decrypted_only_with_the_codec_servers_token(
     await expect(content.get_by_text("Codec Server could not connect")).to_be_visible()
     await expect(page.get_by_text('"transaction_id"')).to_have_count(0)
     await take_screenshot(page, "temporal-encrypted")
-    await enable_decryption(page, stack, take_screenshot)
+    await decrypt(page, stack, take_screenshot)
     await expect(page.get_by_text("transaction_id").first).to_be_visible()
     await take_screenshot(page, "temporal-decrypted")
 
@@ -108,7 +92,7 @@ async def test_a_payment_is_found_by_search_attributes_and_shows_its_timeline(
 
     await links.click()
     await expect(page.get_by_role("heading", name=f"demo/payment/{payment}")).to_be_visible()
-    await enable_decryption(page, stack, take_screenshot)
+    await decrypt(page, stack, take_screenshot)
     await page.get_by_role("tab", name="User Metadata").click()
     summary, details = (page.frame_locator("iframe").nth(n) for n in (0, 1))
     await expect(summary.get_by_text("charge of 49.90 EUR, via sandbox")).to_be_visible()
