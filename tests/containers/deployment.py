@@ -151,7 +151,7 @@ class Deployment:
         """
         pid = self.run("docker", "inspect", "--format", "{{.State.Pid}}", container["ID"]).strip()
         options = ("--rm", "--pid", "host", "--network", "none", "--user", "0")
-        self.run("docker", "run", *options, KILL_IMAGE, "kill", "-9", pid)
+        self.run("docker", "run", *options, KILL_IMAGE, "sh", "-c", f"kill -9 {pid}")
 
     def describe_failure(self) -> str:
         """Return states and last log lines of the containers that do not run as they should."""
