@@ -391,7 +391,14 @@ prune() {
 
 # --- Upgrade and rollback --------------------------------------------------------------------------
 
-finish() {
+remove_old() {
+    begin 6 "stop the workers of $from"
+    remove_all worker "$from"
+    # Left by an interruption between creation and start.
+    remove_all worker "$to" false
+    begin 7 "replace the other services and delete drained versions"
+    replace_others
+    prune
     write_record yes
     say "finished: version $to runs"
 }
@@ -434,13 +441,7 @@ upgrade() {
     shift_work
     begin 5 "replace the API, one after the other"
     replace_api
-    begin 6 "stop the workers of $from"
-    remove_all worker "$from"
-    remove_all worker "$to" false
-    begin 7 "replace the other services and delete drained versions"
-    replace_others
-    prune
-    finish
+    remove_old
 }
 
 # The API first: a newer API may ask for what older workers do not have. The database stays as it is.
@@ -471,13 +472,7 @@ rollback() {
     replace_api
     begin 4 "move the transactions to the workers of $to"
     promote
-    begin 6 "stop the workers of $from"
-    remove_all worker "$from"
-    remove_all worker "$to" false
-    begin 7 "replace the other services and delete drained versions"
-    replace_others
-    prune
-    finish
+    remove_old
 }
 
 case ${1:-} in
