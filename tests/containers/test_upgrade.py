@@ -217,20 +217,20 @@ def wait_for_chargeback(deployment: Deployment, merchant: Merchant, payment: str
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("argument", ["--rollback", "next"])
 def test_killed_script_finishes_when_run_again(
-    deployment: Deployment, merchant: Merchant, rate: float, argument: str, figures: list[str]
+    deployment: Deployment, merchant: Merchant, rate: float, figures: list[str]
 ) -> None:
     """Killed in each of its steps, it goes on there; requests do not notice."""
     with under_load(deployment, merchant, rate) as report:
-        steps = ROLLBACK_STEPS if argument == "--rollback" else UPGRADE_STEPS
-        for step in steps:
-            kill_in_step(deployment, argument, step)
-        upgrade(deployment, argument)
-        require_version(deployment, "current" if argument == "--rollback" else "next")
-        if argument == "--rollback":
-            upgrade(deployment, "next")
-    require_unnoticed(report, f"upgrade.sh {argument}, killed in each step", figures)
+        for step in ROLLBACK_STEPS:
+            kill_in_step(deployment, "--rollback", step)
+        upgrade(deployment, "--rollback")
+        require_version(deployment, "current")
+        for step in UPGRADE_STEPS:
+            kill_in_step(deployment, "next", step)
+        upgrade(deployment, "next")
+        require_version(deployment, "next")
+    require_unnoticed(report, "Rollback and upgrade, killed in each step", figures)
 
 
 def kill_in_step(deployment: Deployment, argument: str, step: int) -> None:
