@@ -24,7 +24,8 @@ def _engine_problem() -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     for item in here:
-        item.add_marker(pytest.mark.timeout(SECONDS))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SECONDS))
     if here and (problem := _engine_problem()) is not None:
         for item in here:
             item.add_marker(pytest.mark.skip(reason=problem))

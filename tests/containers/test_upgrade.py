@@ -217,6 +217,7 @@ def wait_for_chargeback(deployment: Deployment, merchant: Merchant, payment: str
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_killed_script_finishes_when_run_again(
     deployment: Deployment, merchant: Merchant, rate: float, figures: list[str]
 ) -> None:
