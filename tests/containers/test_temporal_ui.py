@@ -45,7 +45,7 @@ async def show(workflow: str, token: str) -> None:
         await enable_decryption(page, CODEC_SERVER, token, take_screenshot)
         await page.get_by_role("tab", name="User Metadata").click()
         details = page.frame_locator("iframe").nth(1)
-        reason = details.get_by_text("Succeeded, because the PSP")
+        reason = details.get_by_text("Succeeded, because")
         await expect(reason.first).to_be_visible()
         await take_screenshot(page, "containers-temporal-payment")
         await browser.close()
