@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ UP_SECONDS = 240
 KILL_IMAGE = "python:3.13-slim"
 
 Container = dict[str, Any]
+
+_SEVERE = re.compile(r'"level": "(WARNING|ERROR|CRITICAL)"')
 
 
 class Deployment:
@@ -152,6 +157,32 @@ class Deployment:
         pid = self.run("docker", "inspect", "--format", "{{.State.Pid}}", container["ID"]).strip()
         options = ("--rm", "--pid", "host", "--network", "none", "--user", "0")
         self.run("docker", "run", *options, KILL_IMAGE, "sh", "-c", f"kill -9 {pid}")
+
+    @contextmanager
+    def follow_warnings(self, service: str) -> Iterator[list[str]]:
+        """Collect warnings and errors of a service, also of containers that start and end."""
+        lines: list[str] = []
+        process = subprocess.Popen(
+            ["docker", "compose", "logs", "--follow", "--no-color", "--since", "0s", service],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+        def read() -> None:
+            assert process.stdout is not None
+            lines.extend(line.strip() for line in process.stdout if _SEVERE.search(line))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield lines
+        finally:
+            process.terminate()
+            process.wait()
+            thread.join()
 
     def describe_failure(self) -> str:
         """Return states and last log lines of the containers that do not run as they should."""

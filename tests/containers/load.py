@@ -84,6 +84,8 @@ class Report:
     reverted: list[str] = field(default_factory=list)
     """Transactions that were read as succeeded, and later as something else."""
     transactions: int = 0
+    warnings: list[str] = field(default_factory=list)
+    """Warnings and errors that the API logged meanwhile."""
 
     @property
     def failed(self) -> list[Call]:

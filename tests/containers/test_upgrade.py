@@ -86,12 +86,15 @@ def under_load(deployment: Deployment, merchant: Merchant, rate: float) -> Itera
             errors.append(error)
 
     thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield report
-    finally:
-        stopped.set()
-        thread.join()
+    # The logs of removed containers would be gone when a request turns out to have failed.
+    with deployment.follow_warnings("api") as warnings:
+        thread.start()
+        try:
+            yield report
+        finally:
+            stopped.set()
+            thread.join()
+    report.warnings = warnings
     if errors:
         raise errors[0]
 
@@ -111,7 +114,7 @@ def require_unnoticed(
     Except the payment that the test has charged back.
     """
     figures.append(f"{title}\n{report.table()}")
-    assert report.failed[:5] == []
+    assert report.failed[:5] == [], "\n".join(report.warnings)
     assert report.reverted == []
     assert [c for c in report.changed if c.expected.id != charged_back] == []
 
