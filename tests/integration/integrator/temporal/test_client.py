@@ -230,7 +230,7 @@ async def test_a_worker_without_a_server_ends_on_sigterm(tmp_path: Path) -> None
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while b"is not reachable" not in await process.stderr.readline():
                 pass
             process.send_signal(signal.SIGTERM)
