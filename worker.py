@@ -5,10 +5,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import uvloop
@@ -170,13 +170,20 @@ async def run(settings: Settings, metrics: MetricsServer | None, health: Process
                 jobs.append(_start_health_monitor(settings, store, client, metrics, health))
             gc_tuning.raise_gc_thresholds()
             log.info("worker %s ready on task queue %s", identity(settings), settings.task_queue)
-            await stop.wait()
-            for job in jobs:
-                job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
+            try:
+                await stop.wait()
+            finally:
+                # Also when a worker fails; a job that uses a closed store might never end.
+                await _cancel(jobs)
             # Concurrently, so that both have ended when the grace period is over.
             await asyncio.gather(worker.shutdown(), reconciliation_worker.shutdown())
     heartbeat.cancel()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _start_jobs(settings: Settings, store: Store, client: Client) -> list[asyncio.Task[None]]:
@@ -219,10 +226,11 @@ async def _connect_unless_stopped(
     connecting = asyncio.create_task(_wait_for_services(settings, store, health))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
     if connecting.done():
+        stopping.cancel()
         return connecting.result()
-    connecting.cancel()
+    # Awaited, because it may be using the store, which the caller closes next.
+    await _cancel([connecting])
     return None
 
 

@@ -166,6 +166,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         finally:
             for task in tasks:
                 task.cancel()
+            # A task that uses a closed store might never end.
+            await asyncio.gather(*tasks, return_exceptions=True)
             await context.background_tasks.drain()
             await context.response_log.write()
             await context.token_usage.write()

@@ -1,12 +1,13 @@
 """Webhook receiver of the simulated Billwerk+: can be down, slow or respond with errors."""
 
 import asyncio
-import contextlib
 import json
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal
+
+from integrator.psp.conformance.receiver import OpenConnections
 
 ReceiverMode = Literal["fine", "down", "slow", "500", "503"]
 _RETRY_AFTER_SECONDS = 2
@@ -33,7 +34,7 @@ class WebhookReceiver:
         self._on_accepted = on_accepted
         self._mode: ReceiverMode = "fine"
         self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
+        self._connections = OpenConnections()
         self._port = 0
 
     @property
@@ -53,18 +54,9 @@ class WebhookReceiver:
             self._server = None
 
     async def close(self) -> None:
-        """Stop listening and abort every open connection.
-
-        A connection that outlives its event loop is reported as unclosed during a later test.
-        """
+        """Stop listening and abort every open connection."""
         await self.stop()
-        # A connection that was just accepted reaches `_serve` in one of the next iterations.
-        for _ in range(3):
-            await asyncio.sleep(0)
-        for writer in self._connections.values():
-            writer.transport.abort()
-        if self._connections:
-            await asyncio.wait(self._connections)
+        await self._connections.abort()
 
     async def set_mode(self, mode: ReceiverMode) -> None:
         """Switch to another mode."""
@@ -75,20 +67,12 @@ class WebhookReceiver:
             await self.start()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a connection is served by a task of its own")
-        self._connections[task] = writer
-        try:
-            body = await _read_request(reader)
-            await self._respond(body, writer)
-        except (OSError, asyncio.IncompleteReadError, ValueError):
-            self.hits["broken"] += 1
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-            del self._connections[task]
+        async with self._connections.closing(writer):
+            try:
+                body = await _read_request(reader)
+                await self._respond(body, writer)
+            except (OSError, asyncio.IncompleteReadError, ValueError):
+                self.hits["broken"] += 1
 
     async def _respond(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         mode, self.last_received = self._mode, time.monotonic()

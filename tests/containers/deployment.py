@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import yaml
@@ -170,12 +170,12 @@ class Deployment:
             stdin=subprocess.DEVNULL,
             text=True,
         )
+        assert process.stdout is not None
 
-        def read() -> None:
-            assert process.stdout is not None
-            lines.extend(line.strip() for line in process.stdout if _SEVERE.search(line))
+        def read(output: IO[str]) -> None:
+            lines.extend(line.strip() for line in output if _SEVERE.search(line))
 
-        thread = threading.Thread(target=read)
+        thread = threading.Thread(target=read, args=[process.stdout])
         thread.start()
         try:
             yield lines
@@ -183,6 +183,7 @@ class Deployment:
             process.terminate()
             process.wait()
             thread.join()
+            process.stdout.close()
 
     def describe_failure(self) -> str:
         """Return states and last log lines of the containers that do not run as they should."""

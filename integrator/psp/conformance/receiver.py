@@ -1,6 +1,7 @@
 """An HTTP server on loopback that records PSPs' notifications as they were received."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,41 @@ from contextlib import asynccontextmanager
 from integrator.psp.conformance.harness import Delivery
 
 _MAX_BYTES = 2**20
+
+
+class OpenConnections:
+    """The connections that a server of `asyncio.start_server` has accepted.
+
+    One that outlives its event loop is reported as unclosed during a later test.
+    """
+
+    def __init__(self) -> None:
+        self._writers: dict[asyncio.Task[object], asyncio.StreamWriter] = {}
+
+    @asynccontextmanager
+    async def closing(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+        """Close the connection after the block, which serves it in the server's task."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection is served by a task of its own")
+        self._writers[task] = writer
+        try:
+            yield
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            del self._writers[task]
+
+    async def abort(self) -> None:
+        """Abort every connection and wait for the tasks that serve them; call it when closed."""
+        # A connection that was just accepted is served from one of the next iterations on.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for writer in self._writers.values():
+            writer.transport.abort()
+        if self._writers:
+            await asyncio.wait(self._writers)
 
 
 class Receiver:
@@ -21,6 +57,7 @@ class Receiver:
         self.deliveries: dict[str, list[Delivery]] = defaultdict(list)
         self.url = ""
         self._server: asyncio.Server | None = None
+        self._connections = OpenConnections()
 
     async def open(self) -> None:
         """Listen on a free port of 127.0.0.1."""
@@ -29,21 +66,20 @@ class Receiver:
         self.url = f"http://127.0.0.1:{port}"
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening and abort every open connection."""
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+        await self._connections.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            path, delivery = await _read(reader)
-            self.deliveries[path].append(delivery)
-            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
-            return  # connection closed, or not HTTP: the PSP will try again
-        finally:
-            writer.close()
+        async with self._connections.closing(writer):
+            try:
+                path, delivery = await _read(reader)
+                self.deliveries[path].append(delivery)
+                writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+                await writer.drain()
+            except (asyncio.IncompleteReadError, OSError, ValueError):
+                return  # connection closed, or not HTTP: the PSP will try again
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[str, Delivery]:

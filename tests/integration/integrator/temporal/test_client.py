@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pydantic import SecretStr, ValidationError
 from temporalio.service import TLSConfig
 from temporalio.testing import WorkflowEnvironment
 
+from devtools.devstack.ports import find_free
 from integrator.settings import Settings
 from integrator.temporal import client as temporal
 from integrator.temporal.client import connect, tls_config, watch_api_key_file
@@ -222,23 +224,33 @@ class TestApiKey:
         assert client.api_key == "key"
 
 
-async def test_a_worker_without_a_server_ends_on_sigterm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [False, True], ids=["", "metrics port in use"])
+async def test_a_worker_without_a_server_ends_on_sigterm(tmp_path: Path, held: bool) -> None:
+    """Also one that is stopped at once, in the middle of its first connection attempts."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("INTEGRATOR_")}
-    env |= {"INTEGRATOR_DATA_DIR": str(tmp_path), "INTEGRATOR_TEMPORAL_ADDRESS": "127.0.0.1:1"}
+    env |= {
+        "INTEGRATOR_DATA_DIR": str(tmp_path),
+        "INTEGRATOR_TEMPORAL_ADDRESS": "127.0.0.1:1",
+        "INTEGRATOR_WORKER_METRICS_PORT": str(find_free("127.0.0.1", 1)[0]),
+    }
+    holder = socket.create_server(("127.0.0.1", int(env["INTEGRATOR_WORKER_METRICS_PORT"])))
+    if not held:
+        holder.close()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "worker", cwd=ROOT, env=env, stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
     try:
         async with asyncio.timeout(90):
-            while b"is not reachable" not in await process.stderr.readline():
-                pass
+            while b"is not reachable" not in (line := await process.stderr.readline()):
+                assert line, "the worker ended"
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0
     finally:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+        holder.close()
 
 
 def test_a_worker_reports_invalid_settings() -> None:
