@@ -21,6 +21,13 @@ class AccountRequest(BaseModel):
     dialect: str = "sandbox"
 
 
+class KeyRotation(BaseModel):
+    """The key of an account, and the key that replaces it."""
+
+    api_key: str = Field(min_length=1)
+    new_api_key: str = Field(min_length=1)
+
+
 @dataclass(frozen=True)
 class Account:
     """A merchant's account."""
@@ -62,6 +69,15 @@ def upsert(db: Database, request: AccountRequest) -> Account:
         request.dialect,
     )
     return get_by_key(db, request.api_key)
+
+
+def rotate_key(db: Database, request: KeyRotation) -> Account:
+    """Give an account a new key; the old one is rejected. PspError 401 for an unknown key."""
+    account = get_by_key(db, request.api_key)
+    db.execute(
+        "UPDATE accounts SET key_hash = ? WHERE id = ?", _hash_key(request.new_api_key), account.id
+    )
+    return account
 
 
 def get_by_key(db: Database, api_key: str | None) -> Account:

@@ -19,7 +19,7 @@ from devtools.sandbox_psp import (
     sessions,
     webhooks,
 )
-from devtools.sandbox_psp.accounts import AccountRequest
+from devtools.sandbox_psp.accounts import AccountRequest, KeyRotation
 from devtools.sandbox_psp.auth import ContextDependency
 from devtools.sandbox_psp.cards import Card, parse_number
 from devtools.sandbox_psp.clock import today
@@ -77,6 +77,12 @@ async def put_account(body: AccountRequest, ctx: ContextDependency) -> dict[str,
             f"Unknown dialect {body.dialect!r}; known: {', '.join(sorted(EMULATORS))}.",
         )
     return accounts.upsert(ctx.db, body).serialize()
+
+
+@router.post("/accounts/rotate_key")
+async def rotate_key(body: KeyRotation, ctx: ContextDependency) -> dict[str, Any]:
+    """Replace the key of an account, as in the PSP's dashboard."""
+    return accounts.rotate_key(ctx.db, body).serialize()
 
 
 @router.post("/payment_methods", status_code=201)

@@ -33,9 +33,12 @@ def fingerprint(path: str, body: bytes) -> str:
 def find_response(
     ctx: Context, account: str, key: str, fingerprint_text: str
 ) -> ApiResponse | None:
-    """Return the stored response; PspError 409 if another or a running request uses the key."""
+    """Return the stored response; PspError 409 if another or a running request uses the key.
+
+    A response older than `key_seconds` is forgotten: the next request with its key is a new one.
+    """
     row = ctx.db.one("SELECT * FROM answers WHERE account = ? AND key = ?", account, key)
-    if row is not None:
+    if row is not None and row["at"] > now_ms() - ctx.settings.key_seconds * 1000:
         if row["fingerprint"] != fingerprint_text:
             message = "This Idempotency-Key was used with another path or body."
             raise PspError(409, "conflict", "idempotency_key_reused", message)
@@ -51,7 +54,7 @@ def store_response(
 ) -> None:
     """Store a response; call it in the transaction that books what the response reports."""
     ctx.db.execute(
-        "INSERT INTO answers (account, key, fingerprint, status, body, at)"
+        "INSERT OR REPLACE INTO answers (account, key, fingerprint, status, body, at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
         account,
         key,

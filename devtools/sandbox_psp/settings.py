@@ -17,6 +17,7 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(2.0, ge=0, validation_alias="SANDBOX_SETTLE_SECONDS")
     session_seconds: float = Field(1800.0, gt=0, validation_alias="SANDBOX_SESSION_SECONDS")
     slow_seconds: float = Field(15.0, ge=0, validation_alias="SANDBOX_SLOW_SECONDS")
+    key_seconds: float = Field(86400.0, gt=0, validation_alias="SANDBOX_KEY_SECONDS")
     webhook_ca_file: Path | None = Field(None, validation_alias="SANDBOX_WEBHOOK_CA_FILE")
 
     @property

@@ -14,6 +14,22 @@ from tests.integration.devtools.sandbox_psp.driver import (
 )
 
 
+def test_a_key_is_forgotten_after_its_time(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path, SANDBOX_KEY_SECONDS="0.01") as sandbox:
+        merchant = MerchantClient(sandbox)
+        method, reference = merchant.card(), merchant.new_reference()
+        merchant.charge(4990, method, "k", reference).raise_for_status()
+        repeated = eventually(lambda: _not_replayed(merchant, method, reference))
+        assert repeated is not None
+        assert repeated.status_code == 201
+        assert len(merchant.ledger(reference)) == 2
+
+
+def _not_replayed(merchant: MerchantClient, method: str, reference: str) -> httpx.Response | None:
+    response = merchant.charge(4990, method, "k", reference)
+    return None if "Idempotent-Replayed" in response.headers else response
+
+
 def test_state_survives_a_kill_and_restart(tmp_path: Path) -> None:
     with running_sandbox(tmp_path, SANDBOX_SETTLE_SECONDS="1") as sandbox:
         merchant = MerchantClient(sandbox)

@@ -24,6 +24,15 @@ def test_account_is_updated_by_its_key(merchant: MerchantClient) -> None:
     assert response["webhook_secret_sha256"] != merchant.account["webhook_secret_sha256"]
 
 
+def test_a_replaced_key_is_rejected_and_the_new_one_accepted(merchant: MerchantClient) -> None:
+    rotation = {"api_key": merchant.key, "new_api_key": f"{merchant.key}-new"}
+    merchant.http.post("/_control/accounts/rotate_key", json=rotation).raise_for_status()
+    old = {"Authorization": f"Bearer {merchant.key}"}
+    assert merchant.http.get("/v1/account", headers=old).status_code == 401
+    merchant.key = rotation["new_api_key"]
+    assert merchant.get("/account") == merchant.account
+
+
 @pytest.mark.parametrize(
     "change",
     [
