@@ -1,5 +1,6 @@
 """Authenticate calls and run them through the request pipeline."""
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -47,23 +48,33 @@ class Caller:
         ending: MagicEnding | None = None,
     ) -> Response:
         """Run a POST through the request pipeline."""
-        fingerprint = idempotency.fingerprint(self._request.url.path, await self._request.body())
+        body = await self._request.body()
         call = request_pipeline.Call(
-            self.account.id, operation, self.key or None, fingerprint, ending
+            self.account.id,
+            operation,
+            self.key or None,
+            idempotency.fingerprint(self._request.url.path, body),
+            ending,
+            reference=json.loads(body or b"{}").get("reference"),
         )
         return _respond(await request_pipeline.handle_write(self.ctx, call, action))
 
-    async def get(self, load: Callable[[], dict[str, Any]]) -> Response:
-        """Run a GET through the request pipeline."""
+    async def get(
+        self, load: Callable[[], dict[str, Any]], reference: str | None = None
+    ) -> Response:
+        """Run a GET about the transaction `reference` through the request pipeline."""
         return _respond(
-            await request_pipeline.handle_read(self.ctx, lambda: json_response(200, load()))
+            await request_pipeline.handle_read(
+                self.ctx, lambda: json_response(200, load()), reference
+            )
         )
 
     async def get_one(self, cls: type[R], id: str) -> Response:
         """Respond with one of the caller's records."""
         db = self.ctx.db
         return await self.get(
-            lambda: serializers.serialize(db, repository.get_owned(db, cls, self.account.id, id))
+            lambda: serializers.serialize(db, repository.get_owned(db, cls, self.account.id, id)),
+            repository.find_reference(db, id),
         )
 
     async def list_by_reference(self, cls: type[R], reference: str) -> Response:
@@ -74,7 +85,7 @@ class Caller:
             records = repository.list_by_reference(db, cls, reference, self.account.id)
             return {"data": [serializers.serialize(db, record) for record in records]}
 
-        return await self.get(load)
+        return await self.get(load, reference)
 
     async def list_page(self, cls: type[R], query: ListQuery) -> Response:
         """Respond with the caller's records of a reference, or else of a time range."""

@@ -11,6 +11,8 @@ from devtools.sandbox_psp import (
     accounts,
     authorizations,
     charges,
+    idempotency,
+    jobs,
     ledger,
     payment_methods,
     refunds,
@@ -60,6 +62,12 @@ class CaptureMovementRequest(BaseModel):
     authorization: str | None = None
     reference: str | None = None
     amount: int | None = Field(None, gt=0)
+
+
+class SettlementRequest(BaseModel):
+    """The reference of what is pending."""
+
+    reference: str = Field(min_length=1)
 
 
 class ExpirationRequest(BaseModel):
@@ -137,6 +145,20 @@ async def clear_faults(ctx: ContextDependency) -> None:
 async def clear_fault(id: str, ctx: ContextDependency) -> None:
     """Clear one fault."""
     ctx.faults.remove(id)
+
+
+@router.delete("/idempotency_keys")
+async def forget_keys(
+    ctx: ContextDependency, prefix: Annotated[str, Query(min_length=1)]
+) -> dict[str, Any]:
+    """Forget the responses to keys that begin with `prefix`, as after the idempotency window."""
+    return {"forgotten": idempotency.forget_responses(ctx, prefix)}
+
+
+@router.post("/settlements")
+async def settle(body: SettlementRequest, ctx: ContextDependency) -> dict[str, Any]:
+    """Settle the pending charges, captures and refunds of a reference now."""
+    return {"settled": jobs.run_settlements_now(ctx, body.reference)}
 
 
 @router.post("/chargebacks", status_code=201)

@@ -76,7 +76,7 @@ def with_sequence(body: str, sequence: int) -> dict[str, Any]:
 
 def _enqueue(ctx: Context, event: str, record: Record, delay: float) -> None:
     state, attempts, copies = "pending", 0, 1
-    for fault in ctx.faults.draw("webhook"):
+    for fault in ctx.faults.draw("webhook", record.reference):
         if fault.kind == "drop_webhook":
             state = "dropped"
         elif fault.kind == "duplicate":

@@ -1,5 +1,6 @@
 """Injected faults: a share of the calls or webhooks goes wrong."""
 
+import asyncio
 import random
 import secrets
 from typing import Any, Literal
@@ -25,11 +26,23 @@ _WEBHOOK_KINDS = {"duplicate", "reorder", "drop_webhook", "delay_webhook"}
 
 
 class FaultRequest(BaseModel):
-    """A fault to set: hits a `share` of the calls, `count` of them at most; waits `seconds`."""
+    """A fault to set: hits a `share` of the calls, `count` of them at most; waits `seconds`.
+
+    With a `reference` it hits calls and webhooks about that transaction only.
+    """
 
     kind: Literal[
-        "drop", "delay", "error", "duplicate", "reorder", "rate", "drop_webhook", "delay_webhook"
+        "drop",
+        "delay",
+        "hold",
+        "error",
+        "duplicate",
+        "reorder",
+        "rate",
+        "drop_webhook",
+        "delay_webhook",
     ]
+    reference: str | None = None
     share: float = Field(1.0, ge=0, le=1)
     seconds: float | None = Field(None, ge=0)
     status: int = Field(500, ge=500, le=599)
@@ -45,9 +58,11 @@ class Fault(FaultRequest):
     id: str
     hits: int = 0
 
-    def applies_to(self, operation: Operation) -> bool:
-        """Return whether the fault may hit this call or webhook."""
+    def applies_to(self, operation: Operation, reference: str | None) -> bool:
+        """Return whether the fault may hit this call or webhook about `reference`."""
         if self.count is not None and self.hits >= self.count:
+            return False
+        if self.reference is not None and self.reference != reference:
             return False
         if self.kind in _WEBHOOK_KINDS:
             return operation == "webhook"
@@ -62,6 +77,7 @@ class FaultStore:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._generators: dict[str, random.Random] = {}
+        self._removal = asyncio.Event()
 
     def add(self, request: FaultRequest) -> Fault:
         """Set a fault; without a seed it draws one and shows it, so that a run can be repeated."""
@@ -83,13 +99,20 @@ class FaultStore:
         """Clear one fault, or all of them; PspError 404 for an unknown id."""
         if id is None:
             self._db.execute("DELETE FROM faults")
-            return
-        if self._db.execute("DELETE FROM faults WHERE id = ?", id).rowcount == 0:
+        elif self._db.execute("DELETE FROM faults WHERE id = ?", id).rowcount == 0:
             raise not_found("fault", id)
+        self._removal.set()
+        self._removal = asyncio.Event()
 
-    def draw(self, operation: Operation) -> list[Fault]:
-        """Draw the faults that hit this call."""
-        return [f for f in self.all() if f.applies_to(operation) and self._is_drawn(f)]
+    async def wait_until_removed(self, id: str) -> None:
+        """Wait until this fault is cleared; a restart ends the wait with the process."""
+        while self._db.one("SELECT id FROM faults WHERE id = ?", id) is not None:
+            removal = self._removal
+            await removal.wait()
+
+    def draw(self, operation: Operation, reference: str | None = None) -> list[Fault]:
+        """Draw the faults that hit this call about the transaction `reference`."""
+        return [f for f in self.all() if f.applies_to(operation, reference) and self._is_drawn(f)]
 
     def _is_drawn(self, fault: Fault) -> bool:
         generator = self._generators.setdefault(

@@ -63,3 +63,9 @@ def store_response(
         response.body,
         now_ms(),
     )
+
+
+def forget_responses(ctx: Context, prefix: str) -> int:
+    """Delete the responses stored for keys that begin with `prefix`; return their number."""
+    deleted = ctx.db.execute("DELETE FROM answers WHERE substr(key, 1, length(?1)) = ?1", prefix)
+    return deleted.rowcount

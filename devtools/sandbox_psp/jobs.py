@@ -31,6 +31,17 @@ def schedule(ctx: Context, kind: JobKind, seconds: float, body: dict[str, Any]) 
     )
 
 
+def run_settlements_now(ctx: Context, reference: str) -> int:
+    """Make the settlements of a reference's objects due now; return their number."""
+    updated = ctx.db.execute(
+        "UPDATE jobs SET due_at = ? WHERE kind IN ('settle_charge', 'settle_refund')"
+        " AND json_extract(body, '$.id') IN (SELECT id FROM objects WHERE reference = ?)",
+        now_ms(),
+        reference,
+    )
+    return updated.rowcount
+
+
 async def run(ctx: Context, handlers: Mapping[str, Handler]) -> None:
     """Run due jobs until cancelled."""
     while True:

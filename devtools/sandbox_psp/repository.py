@@ -44,6 +44,12 @@ def get_owned(db: Database, cls: type[R], account: str, id: str) -> R:
     return record
 
 
+def find_reference(db: Database, id: str) -> str | None:
+    """Return the merchant's reference of the record with this id; None if there is none."""
+    row = db.one("SELECT reference FROM objects WHERE id = ?", id)
+    return None if row is None else row["reference"]
+
+
 def list_by_reference(
     db: Database, cls: type[R], reference: str, account: str | None = None
 ) -> list[R]:

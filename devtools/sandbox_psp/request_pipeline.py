@@ -18,7 +18,8 @@ class Call:
     """One POST: its account, operation, idempotency key and fingerprint.
 
     `keyless`: the PSP does not require a key. `forget_errors`: only successes are stored under a
-    key, so that a failed call may be repeated with the same key.
+    key, so that a failed call may be repeated with the same key. `reference` is the merchant's
+    name of the transaction, None where the call does not carry it.
     """
 
     account: str
@@ -28,6 +29,7 @@ class Call:
     ending: MagicEnding | None = None
     keyless: bool = False
     forget_errors: bool = False
+    reference: str | None = None
 
     @property
     def needs_key(self) -> bool:
@@ -44,19 +46,21 @@ async def handle_write(ctx: Context, call: Call, action: Callable[[], ApiRespons
         raise invalid_request(
             "idempotency_key_missing", "This call needs an Idempotency-Key header."
         )
-    faults = ctx.faults.draw(call.operation)
-    await _apply_faults(faults, "before")
+    faults = ctx.faults.draw(call.operation, call.reference)
+    await _apply_faults(ctx, faults, "before")
     response = await _respond(ctx, call, action)
-    await _apply_faults(faults, "after")
+    await _apply_faults(ctx, faults, "after")
     return response
 
 
-async def handle_read(ctx: Context, load: Callable[[], ApiResponse]) -> ApiResponse:
-    """Handle a GET, with the faults set for `fetch`."""
-    faults = ctx.faults.draw("fetch")
-    await _apply_faults(faults, "before")
+async def handle_read(
+    ctx: Context, load: Callable[[], ApiResponse], reference: str | None = None
+) -> ApiResponse:
+    """Handle a GET about the transaction `reference`, with the faults set for `fetch`."""
+    faults = ctx.faults.draw("fetch", reference)
+    await _apply_faults(ctx, faults, "before")
     response = load()
-    await _apply_faults(faults, "after")
+    await _apply_faults(ctx, faults, "after")
     return response
 
 
@@ -104,17 +108,19 @@ async def _run_once(
     return response
 
 
-async def _apply_faults(faults: list[Fault], when: str) -> None:
+async def _apply_faults(ctx: Context, faults: list[Fault], when: str) -> None:
     for fault in faults:
         if fault.when == when:
-            await _apply_fault(fault)
+            await _apply_fault(ctx, fault)
 
 
-async def _apply_fault(fault: Fault) -> None:
+async def _apply_fault(ctx: Context, fault: Fault) -> None:
     seconds = 1.0 if fault.seconds is None else fault.seconds
     match fault.kind:
         case "delay":
             await asyncio.sleep(seconds)
+        case "hold":
+            await ctx.faults.wait_until_removed(fault.id)
         case "drop":
             raise DropConnection
         case "error":

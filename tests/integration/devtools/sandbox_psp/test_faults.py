@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from tests.integration.devtools.sandbox_psp.driver import (
     MerchantClient,
     Sandbox,
     eventually,
+    running_sandbox,
 )
 
 Movement = Callable[[int, str, str], httpx.Response]
@@ -351,3 +353,66 @@ def test_a_failed_attempt_does_not_use_its_key(merchant: MerchantClient) -> None
     assert merchant.charge(4903, method, key, "r").status_code == 500
     changed = merchant.charge(4990, method, key, "r")
     assert changed.status_code == 201
+
+
+def test_a_fault_with_a_reference_hits_only_that_transaction(
+    sandbox: Sandbox, merchant: MerchantClient
+) -> None:
+    hit, spared = merchant.new_reference(), merchant.new_reference()
+    fault = {"kind": "error", "operations": ["charge", "fetch"], "reference": hit}
+    id = sandbox.http.post("/_control/faults", json=fault).json()["id"]
+    try:
+        assert merchant.charge(4990, reference=hit).status_code == 500
+        charge = merchant.charge(4990, reference=spared)
+        assert charge.status_code == 201
+        assert merchant.get("/charges", reference=spared)["data"] == [charge.json()]
+        with pytest.raises(httpx.HTTPStatusError):
+            merchant.get("/charges", reference=hit)
+    finally:
+        sandbox.http.delete(f"/_control/faults/{id}").raise_for_status()
+    assert merchant.charge(4990, reference=hit).status_code == 201
+
+
+def test_a_held_call_goes_on_when_its_fault_is_removed(
+    sandbox: Sandbox, merchant: MerchantClient
+) -> None:
+    reference = merchant.new_reference()
+    fault = {"kind": "hold", "operations": ["charge"], "reference": reference}
+    id = sandbox.http.post("/_control/faults", json=fault).json()["id"]
+    responses: list[httpx.Response] = []
+    call = threading.Thread(
+        target=lambda: responses.append(merchant.charge(4990, reference=reference))
+    )
+    call.start()
+    time.sleep(0.2)
+    assert (responses, merchant.ledger(reference)) == ([], [])
+    sandbox.http.delete(f"/_control/faults/{id}").raise_for_status()
+    call.join()
+    assert responses[0].status_code == 201
+
+
+def test_a_forgotten_key_books_again(sandbox: Sandbox, merchant: MerchantClient) -> None:
+    reference, method, key = (
+        merchant.new_reference(),
+        merchant.card(),
+        f"demo/{secrets.token_hex(4)}",
+    )
+    for _ in range(2):
+        assert merchant.charge(4990, method, f"{key}/charge", reference).status_code == 201
+    assert len(merchant.ledger(reference)) == 1
+    keys = {"prefix": f"{key}/"}
+    forgotten = sandbox.http.delete("/_control/idempotency_keys", params=keys).json()
+    assert forgotten == {"forgotten": 1}
+    assert merchant.charge(4990, method, f"{key}/charge", reference).status_code == 201
+    assert len(merchant.ledger(reference)) == 2
+
+
+def test_pending_charges_settle_on_request(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path, SANDBOX_SETTLE_SECONDS="3600") as sandbox:
+        merchant = MerchantClient(sandbox)
+        reference = merchant.new_reference()
+        charge = merchant.charge(4905, reference=reference).json()
+        settled = sandbox.http.post("/_control/settlements", json={"reference": reference})
+        assert settled.json() == {"settled": 1}
+        eventually(lambda: merchant.get(f"/charges/{charge['id']}")["status"] == "succeeded")
+        assert len(merchant.ledger(reference)) == 1
