@@ -4,7 +4,7 @@ A repeated activity sends the same idempotency key, so a failure after the PSP's
 worker, an unavailable store) is repaired by the PSP's replay of that response.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -13,12 +13,13 @@ from temporalio.exceptions import ApplicationError
 
 from activities import psp_requests
 from activities.errors import current_attempt, psp_errors
-from activities.reconciliation.psp_account import psp_reference
+from activities.psp_lookups import Fetch, build_lookup, look_up
 from activities.reservations import Reservations
 from integrator.contract import PaymentErrorCode
 from integrator.observability import log_setup, worker_metrics
 from integrator.observability.psp_metrics import InstrumentedConnection
 from integrator.psp import registry
+from integrator.psp.connecting import open_connection
 from integrator.psp.errors import CredentialsRejected, PspError
 from integrator.psp.integration_info import SettingsRefused, parse_settings
 from integrator.psp.port import Connection
@@ -59,8 +60,6 @@ ERASED = PspReply(
     ),
     evidence=EvidenceKind.NOT_SENT,
 )
-
-Fetch = Callable[[Any], Awaitable[Outcome | None]]
 
 
 class PspActivities:
@@ -216,9 +215,10 @@ class PspActivities:
         self, row: TransactionRow, connection: Connection, psp_id: str
     ) -> PspReply:
         """Build the reply from a capture made outside the integrator: never capture twice."""
-        lookup = psp_requests.lookup(row, psp_id, await psp_reference(self._store, row, psp_id))
+        lookup = await build_lookup(self._store, row, psp_id)
         with psp_errors():
-            outcome = await connection.fetch_payment(lookup)
+            result = await look_up(registry.get_adapter(row.psp), connection.fetch_payment, lookup)
+        outcome = result.outcome
         if outcome is None:
             raise ApplicationError("The PSP does not return the capture.", type=PspFailure.UNKNOWN)
         reply = PspReply(
@@ -246,20 +246,18 @@ class PspActivities:
         return next((event for event in events if event.event_id == stored.event_id), None)
 
     async def _look_up(self, call: PspCall, row: TransactionRow, fetch: Fetch) -> PspReply:
-        if not registry.get_adapter(row.psp).capabilities.can_read:
+        adapter = registry.get_adapter(row.psp)
+        if not adapter.capabilities.can_read:
             # Only its notifications report; they are applied as they come, nothing is proven.
             return PspReply(outcome=None, evidence=EvidenceKind.READ)
-        lookup = psp_requests.lookup(
-            row, call.psp_id, await psp_reference(self._store, row, call.psp_id)
-        )
+        lookup = await build_lookup(self._store, row, call.psp_id)
         with psp_errors():
-            outcome = await fetch(lookup)
-        semantics = registry.get_adapter(row.psp).capabilities.idempotency
+            result = await look_up(adapter, fetch, lookup)
+        outcome = result.outcome
         return PspReply(
             outcome=await self._store_private_data(row, outcome) if outcome is not None else None,
             evidence=EvidenceKind.READ,
-            # With an id of its own the PSP has known it before: then its absence proves nothing.
-            absence_proven=outcome is None and call.psp_id is None and semantics.consistent_lookup,
+            absence_proven=result.absence_proven,
         )
 
     async def _load_and_connect(self, call: PspCall) -> tuple[PspCallData, Connection]:
@@ -281,7 +279,9 @@ class PspActivities:
                 non_retryable=True,
             ) from None
         log_setup.bind(psp=psp)
-        return call_data, InstrumentedConnection(adapter.connect(settings, self._http), psp)
+        return call_data, InstrumentedConnection(
+            open_connection(adapter, settings, self._http), psp
+        )
 
     async def _load_transaction(self, merchant_id: str, transaction_id: str) -> TransactionRow:
         row = await self._store.transactions.get(merchant_id, transaction_id)

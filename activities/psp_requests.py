@@ -6,8 +6,18 @@ from typing import Any, TypedDict
 
 from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.contract.requests import PayerData as ContractPayer
-from integrator.contract.requests import PaymentRequest, PreauthRequest
-from integrator.psp.types import Authorize, Capture, Charge, Instrument, Lookup, Payer, Refund, Void
+from integrator.contract.requests import PayerDataAddress, PaymentRequest, PreauthRequest
+from integrator.psp.types import (
+    Address,
+    Authorize,
+    Capture,
+    Charge,
+    Instrument,
+    Lookup,
+    Payer,
+    Refund,
+    Void,
+)
 from integrator.store.models import TransactionRow
 from workflows.messages import PspCall
 
@@ -69,13 +79,17 @@ def void(call: PspCall, row: TransactionRow, target: str) -> Void:
     return Void(**_common_fields(call, row), authorization_id=target)
 
 
-def lookup(row: TransactionRow, psp_id: str | None, reference: str) -> Lookup:
+def lookup(
+    row: TransactionRow, psp_id: str | None, reference: str, parent_psp_id: str | None
+) -> Lookup:
     """Build a look-up of the transaction, stored at the PSP under `reference`."""
     return Lookup(
         reference=reference,
         psp_id=psp_id,
         currency=row.currency,
         role=PublicPaymentProviderRole[row.role],
+        parent_psp_id=parent_psp_id,
+        created_at=row.created_at,
     )
 
 
@@ -89,7 +103,25 @@ def payer(data: ContractPayer | None) -> Payer:
         email=data.email_address,
         language=data.language.lower() if data.language else None,
         country=data.address.country if data.address else None,
+        company_name=_drop_blank(data.company_name),
+        address=_address(data.address) if data.address else Address(),
     )
+
+
+def _address(data: PayerDataAddress) -> Address:
+    """Convert an address; street and house number stand in for a missing first line."""
+    street = " ".join(part for part in (data.street, data.house_number) if part)
+    return Address(
+        line1=_drop_blank(data.address_line1) or _drop_blank(street),
+        line2=_drop_blank(data.address_line2),
+        postal_code=_drop_blank(data.postal_code),
+        city=_drop_blank(data.city),
+        state=_drop_blank(data.state),
+    )
+
+
+def _drop_blank(text: str | None) -> str | None:
+    return (text or "").strip() or None
 
 
 def _common_fields(call: PspCall, row: TransactionRow) -> _CommonFields:

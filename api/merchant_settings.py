@@ -14,6 +14,7 @@ from integrator.contract import (
     ThirdPartyMerchantPspSettings,
 )
 from integrator.observability.psp_metrics import InstrumentedConnection
+from integrator.psp.connecting import open_connection
 from integrator.psp.errors import CredentialsRejected, PspError, PspTimeout
 from integrator.psp.integration_info import (
     SettingsRefused,
@@ -87,7 +88,9 @@ async def verify_and_save(
 
 
 async def _verify(context: Context, adapter: Adapter, settings: BaseModel) -> SettingsCheck:
-    connection = InstrumentedConnection(adapter.connect(settings, context.http), adapter.name)
+    connection = InstrumentedConnection(
+        open_connection(adapter, settings, context.http), adapter.name
+    )
     try:
         async with asyncio.timeout(context.settings.sync_budget_seconds):
             return await connection.verify_settings()

@@ -8,6 +8,7 @@ from temporalio.exceptions import ApplicationError
 
 from integrator.observability.psp_metrics import InstrumentedConnection
 from integrator.psp import registry
+from integrator.psp.connecting import open_connection
 from integrator.psp.integration_info import SettingsRefused, parse_settings
 from integrator.psp.port import Adapter, Connection
 from integrator.store.database import Store
@@ -44,17 +45,9 @@ async def open_account(
     return PspAccount(merchant, adapter, connection, store, http)
 
 
-async def psp_reference(store: Store, row: TransactionRow, psp_id: str | None) -> str:
-    """Return the object's reference at the PSP: our id, unless the object is external."""
-    if psp_id is None:
-        return row.transaction_id
-    unmatched = await store.unmatched_movements.get(row.psp_settings_id, psp_id)
-    return (unmatched.reference if unmatched else None) or row.transaction_id
-
-
 def _connect(adapter: Adapter, values: dict[str, str], http: httpx.AsyncClient) -> Connection:
     return InstrumentedConnection(
-        adapter.connect(_parse_settings(adapter, values), http), adapter.name
+        open_connection(adapter, _parse_settings(adapter, values), http), adapter.name
     )
 
 

@@ -4,8 +4,8 @@ import logging
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from activities import psp_requests
-from activities.reconciliation.psp_account import PspAccount, psp_reference
+from activities.psp_lookups import build_lookup, look_up, select_fetch
+from activities.reconciliation.psp_account import PspAccount
 from activities.reconciliation.time_slice import TimeSlice
 from integrator.psp.errors import ProtocolError
 from integrator.psp.types import Outcome
@@ -96,12 +96,7 @@ class SpotCheck:
     async def _fetch(
         self, account: PspAccount, row: TransactionRow, psp_id: str | None
     ) -> Outcome | None:
-        lookup = psp_requests.lookup(row, psp_id, await psp_reference(self._store, row, psp_id))
+        lookup = await build_lookup(self._store, row, psp_id)
         connection = await account.connection_for(row)
-        match TransactionKind(row.kind):
-            case TransactionKind.PREAUTH:
-                return await connection.fetch_authorization(lookup)
-            case TransactionKind.PAYMENT:
-                return await connection.fetch_payment(lookup)
-            case TransactionKind.REFUND:
-                return await connection.fetch_refund(lookup)
+        fetch = select_fetch(connection, TransactionKind(row.kind))
+        return (await look_up(account.adapter, fetch, lookup)).outcome

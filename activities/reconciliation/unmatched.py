@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import datetime
 
+from activities.psp_lookups import look_up, select_fetch
 from activities.reconciliation.matching import (
     OWN_KIND,
     Match,
@@ -18,7 +19,6 @@ from integrator.psp.types import Lookup, Movement, MovementKind, Outcome, Pendin
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow, UnmatchedMovement
 from workflows.messages import StepReport
-from workflows.state import TransactionKind
 
 BATCH_SIZE = 50
 RESOLVED_RESULTS = frozenset(
@@ -76,15 +76,11 @@ class UnmatchedCheck:
             psp_id=unmatched.psp_id,
             currency=unmatched.currency,
             role=PublicPaymentProviderRole.parse(row.role),
+            parent_psp_id=unmatched.parent_psp_id,
+            created_at=unmatched.booked_at,
         )
-        connection = account.connection
-        match OWN_KIND[MovementKind(unmatched.kind)]:
-            case TransactionKind.PREAUTH:
-                return await connection.fetch_authorization(lookup)
-            case TransactionKind.PAYMENT:
-                return await connection.fetch_payment(lookup)
-            case TransactionKind.REFUND:
-                return await connection.fetch_refund(lookup)
+        fetch = select_fetch(account.connection, OWN_KIND[MovementKind(unmatched.kind)])
+        return (await look_up(account.adapter, fetch, lookup)).outcome
 
     async def _store_result(
         self,

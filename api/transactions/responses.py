@@ -1,5 +1,6 @@
 """Responses of the contract, built from a transaction's state."""
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -111,9 +112,7 @@ def _build_payment(state: PaymentState, instrument: dict[str, Any] | None) -> Pa
     has_due_date = state.role in ROLES_WITH_DUE_DATE
     return PaymentResponse(
         **_common_members(state),
-        payments=tuple(
-            PaymentItem(**_item_members(fact, state)) for fact in state.facts_of(FactKind.PAID)
-        ),
+        payments=(*_payment_items(state), *_reinstated_items(state)),
         chargebacks=tuple(
             _build_chargeback(fact, state) for fact in state.facts_of(FactKind.CHARGED_BACK)
         ),
@@ -145,9 +144,32 @@ def _item_members(fact: Fact, state: TransactionState) -> dict[str, Any]:
     }
 
 
-def _build_chargeback(fact: Fact, state: TransactionState) -> PaymentChargebackItem:
+def _payment_items(state: PaymentState) -> Iterator[PaymentItem]:
+    for fact in state.facts_of(FactKind.PAID):
+        yield PaymentItem(**_item_members(fact, state))
+
+
+def _reinstated_items(state: PaymentState) -> Iterator[PaymentItem]:
+    """Yield the money of chargebacks that came back in full, as payments of their own.
+
+    An item can neither be taken back nor have an amount of 0, so the chargeback stays as it is.
+    """
+    reversals = state.facts_of(FactKind.CHARGEBACK_REVERSED)
+    for chargeback in state.facts_of(FactKind.CHARGED_BACK):
+        last = next((fact for fact in reversed(reversals) if fact.reverses == chargeback.id), None)
+        if last is not None and state.reversed_amount(chargeback) == chargeback.amount:
+            item = last.model_copy(
+                update={"id": f"{chargeback.id}/reinstated", "amount": chargeback.amount}
+            )
+            yield PaymentItem(**_item_members(item, state))
+
+
+def _build_chargeback(fact: Fact, state: PaymentState) -> PaymentChargebackItem:
+    """Return a chargeback with what did not come back of it, or with all if all came back."""
+    remaining = fact.amount - state.reversed_amount(fact)
+    shown = fact.model_copy(update={"amount": remaining}) if remaining else fact
     return PaymentChargebackItem(
-        **_item_members(fact, state),
+        **_item_members(shown, state),
         fee_amount=_with_currency_decimals(fact.fee or Decimal(0), state),
         reason=fact.reason or PaymentChargebackReason.Unknown,
         psp_reason_code=fact.psp_reason_code,

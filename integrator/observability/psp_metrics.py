@@ -19,11 +19,13 @@ from integrator.psp.errors import (
 )
 from integrator.psp.port import Connection
 from integrator.psp.types import (
+    Absent,
     Authorize,
     Capture,
     Charge,
     EventPage,
     Lookup,
+    LookupAnswer,
     MovementPage,
     Operation,
     Outcome,
@@ -104,15 +106,15 @@ class InstrumentedConnection:
     async def refund(self, call: Refund) -> Outcome:
         return await self._measure("refund", self._connection.refund(call))
 
-    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_authorization(self, lookup: Lookup) -> LookupAnswer:
         return await self._measure(
             "fetch_authorization", self._connection.fetch_authorization(lookup)
         )
 
-    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_payment(self, lookup: Lookup) -> LookupAnswer:
         return await self._measure("fetch_payment", self._connection.fetch_payment(lookup))
 
-    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
         return await self._measure("fetch_refund", self._connection.fetch_refund(lookup))
 
     async def verify_settings(self) -> SettingsCheck:
@@ -135,7 +137,8 @@ class InstrumentedConnection:
         started = time.perf_counter()
         try:
             response = await call
-            result = "absent" if response is None else str(getattr(response, "outcome", "done"))
+            absent = response is None or isinstance(response, Absent)
+            result = "absent" if absent else str(getattr(response, "outcome", "done"))
         except PspError as error:
             result = failure_label(error)
             if operation in MONEY_OPERATIONS and result in _UNKNOWN_RESULTS:

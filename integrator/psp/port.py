@@ -26,6 +26,7 @@ from integrator.psp.types import (
     Charge,
     EventPage,
     Lookup,
+    LookupAnswer,
     MovementPage,
     NotificationEvent,
     Outcome,
@@ -33,6 +34,20 @@ from integrator.psp.types import (
     SettingsCheck,
     Void,
 )
+
+
+class RateBudget(Protocol):
+    """Budget of the HTTP requests to one account at a PSP.
+
+    The integrator owns it and hands it to `Adapter.connect`; the adapter asks it before every
+    request. A budget replaces the adapter's own limit.
+    """
+
+    async def acquire(self, *, write: bool) -> None:
+        """Take the place of one request, which is a write or a read.
+
+        Raises `LocallyRateLimited` with the time until there is one; nothing was sent then.
+        """
 
 
 class Connection(Protocol):
@@ -53,13 +68,13 @@ class Connection(Protocol):
     async def refund(self, call: Refund) -> Outcome:
         """Refund a payment, in whole or in part."""
 
-    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
-        """Return the PSP's current state; None if it has no object with this id or reference."""
+    async def fetch_authorization(self, lookup: Lookup) -> LookupAnswer:
+        """Return the PSP's current state; `Absent` or None if it finds no such object."""
 
-    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_payment(self, lookup: Lookup) -> LookupAnswer:
         """Like `fetch_authorization`, for captures and charges; chargebacks are facts as well."""
 
-    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
         """Like `fetch_authorization`, for refunds."""
 
     async def verify_settings(self) -> SettingsCheck:
@@ -103,7 +118,8 @@ class Adapter(Protocol):
     def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
         """Return a connection for one merchant's settings (an instance of `settings_model`).
 
-        `http` is shared by all connections of the process and has the timeouts configured.
+        `http` is shared by all connections of the process and has the timeouts configured. A
+        further keyword `budget: RateBudget | None = None` may be accepted (`BudgetedAdapter`).
         """
 
     def parse_notification(
@@ -119,3 +135,15 @@ class Adapter(Protocol):
 
         Raises `NotificationRejected` if the entry is not an event.
         """
+
+
+class BudgetedAdapter(Adapter, Protocol):
+    """Adapter whose connections ask a rate budget that is handed in.
+
+    `integrator.psp.connecting` finds out by the signature which adapters do.
+    """
+
+    def connect(
+        self, settings: BaseModel, http: httpx.AsyncClient, *, budget: RateBudget | None = None
+    ) -> Connection:
+        """Return a connection that asks `budget`, if given, before every HTTP request."""

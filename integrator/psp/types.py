@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from integrator.contract.enums import (
     PaymentChargebackReason,
@@ -17,6 +17,13 @@ from integrator.contract.enums import (
     PaymentTransactionStatus,
     PublicPaymentProviderRole,
 )
+from integrator.contract.times import UtcTime
+
+MAX_TEXT_LENGTH = 500
+"""A PSP's texts are kept with the transaction; a longer one is cut."""
+
+PspText = Annotated[str, AfterValidator(lambda text: text[:MAX_TEXT_LENGTH])]
+"""Text that a PSP sends for people to read."""
 
 
 class Value(BaseModel):
@@ -33,6 +40,7 @@ class FactKind(StrEnum):
     REFUNDED = "refunded"
     RETURNED = "returned"  # a refund that was returned after it had been completed
     CHARGED_BACK = "charged_back"
+    CHARGEBACK_REVERSED = "chargeback_reversed"  # all or part of a chargeback came back
 
 
 class Fact(Value):
@@ -42,18 +50,20 @@ class Fact(Value):
     order and repetition of reports cannot change a sum. `amount` is in major units of the
     transaction's currency. `description` is the PSP's own text and never repeats ours: the
     merchant's text on a payment may be personal data, and facts are kept indefinitely.
+    `reverses` is the id of the chargeback whose money a `CHARGEBACK_REVERSED` returned.
     """
 
     kind: FactKind
     id: str
     amount: Decimal
     booked_on: date | None = None
-    description: str | None = None
-    expires_at: datetime | None = None
+    description: PspText | None = None
+    expires_at: UtcTime | None = None
     fee: Decimal | None = None
     reason: PaymentChargebackReason | None = None
-    psp_reason_code: str | None = None
-    psp_reason_message: str | None = None
+    psp_reason_code: PspText | None = None
+    psp_reason_message: PspText | None = None
+    reverses: str | None = None
 
 
 class Instrument(Value):
@@ -91,7 +101,7 @@ class RedirectRequired(Value):
     psp_id: str
     url: str | None = Field(default=None, repr=False)
     data: dict[str, str] | None = Field(default=None, repr=False)
-    expires_at: datetime
+    expires_at: UtcTime
 
 
 class Declined(Value):
@@ -103,8 +113,8 @@ class Declined(Value):
     outcome: Literal["declined"] = "declined"
     psp_id: str | None = None
     code: PaymentErrorCode = PaymentErrorCode.UnmappedError
-    psp_code: str | None = None
-    message: str | None = None
+    psp_code: PspText | None = None
+    message: PspText | None = None
     status: PaymentTransactionStatus = PaymentTransactionStatus.Failed
     facts: tuple[Fact, ...] = ()
 
@@ -115,13 +125,47 @@ Outcome = Annotated[
 """Result of one operation at the PSP. Outages are never outcomes: they are exceptions."""
 
 
+class Absent(Value):
+    """A look-up found no object. `proven`: none was created, so that no money has moved.
+
+    Not proven are an index that may lag, a list that was not read to its end, and a search in
+    which the object could be missing for any other reason.
+    """
+
+    proven: bool
+
+
+LookupAnswer = Outcome | Absent | None
+"""Answer to a look-up: found, proven absent, cannot say.
+
+None is the short form of `Absent`, proven by an adapter that declares `consistent_lookup`.
+`integrator.psp.lookup_result` interprets it.
+"""
+
+
+class Address(Value):
+    """Postal address; `Payer.country` is its country. Every field may be missing, none is blank."""
+
+    line1: str | None = None
+    line2: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    state: str | None = None
+
+
 class Payer(Value):
-    """Customer data sent by Billwerk+; every field may be missing."""
+    """Customer data sent by Billwerk+; every field may be missing.
+
+    `name` is the company's name if there is one (then also in `company_name`), else the person's.
+    `country` is an ISO 3166-1 alpha-2 code.
+    """
 
     name: str | None = None
     email: str | None = None
     language: str | None = None
     country: str | None = None
+    company_name: str | None = None
+    address: Address = Field(default=Address(), repr=False)
 
 
 class Call(Value):
@@ -182,12 +226,20 @@ class Void(Call):
 
 
 class Lookup(Value):
-    """Look-up of a transaction's state by the PSP's id, or by our reference if there is no id."""
+    """Look-up of a transaction's state by the PSP's id, or by our reference if there is no id.
+
+    `parent_psp_id` is the PSP's id of the authorization that a capture takes from, or of the
+    payment that a refund returns. `created_at` is when the transaction was created here, or, for a
+    movement of another system, when the PSP created it: lists are searched around that time. Both
+    may be unknown.
+    """
 
     reference: str
     psp_id: str | None
     currency: str
     role: PublicPaymentProviderRole
+    parent_psp_id: str | None = None
+    created_at: datetime | None = None
 
 
 class SettingsCheck(Value):
@@ -265,8 +317,28 @@ class MovementPage(Value):
     cursor: str | None = None
 
 
+class DateWindow(Value):
+    """Days ahead, counted from the day of the call, on which a PSP accepts a debit's date.
+
+    0 is the day of the call. A PSP that takes no dates at all has the window from 0 to 0: it
+    collects at once. Nearer than `earliest_days` a debit is sent without a date.
+    """
+
+    earliest_days: int = Field(ge=0)
+    latest_days: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "DateWindow":
+        if self.latest_days < self.earliest_days:
+            raise ValueError("latest_days must not be below earliest_days.")
+        return self
+
+
 class MethodCapability(Value):
-    """Capabilities of one payment role; become the role's part of IntegrationInfo."""
+    """Capabilities of one payment role; become the role's part of IntegrationInfo.
+
+    `debit_date_window` is where the PSP accepts `Charge.execute_on`; None if it declares no limits.
+    """
 
     capture: bool = False
     cancel: bool = False
@@ -277,6 +349,7 @@ class MethodCapability(Value):
     unconfirmed_ledger: bool = False
     unconfirmed_ledger_for_refund: bool = False
     external_mandate_reference_size: int = 0
+    debit_date_window: DateWindow | None = None
 
 
 class Operation(StrEnum):
@@ -310,7 +383,8 @@ class IdempotencySemantics(Value):
 
     `window_seconds` is the minimum time for which it recognises a repetition; after that only
     look-ups are made. 0 if it never does (`IdempotencyMode.NONE`). `consistent_lookup` says
-    whether "not found by reference" proves that the request never arrived.
+    whether "not found by reference" proves that the request never arrived, unless the answer is an
+    `Absent`, which says it for itself.
     """
 
     style: IdempotencyMode = IdempotencyMode.KEY

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from integrator.psp.conformance.harness import Delivery
 from integrator.psp.errors import NotificationRejected
-from integrator.psp.port import Connection
+from integrator.psp.port import Connection, RateBudget
 from integrator.psp.sandbox import SandboxAdapter, notifications
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.connection import SandboxConnection
@@ -36,12 +36,14 @@ class Mutant(SandboxAdapter):
     connection: ClassVar[type[SandboxConnection]] = SandboxConnection
     baseline: ClassVar[type[SandboxAdapter]] = SandboxAdapter
 
-    def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
+    def connect(
+        self, settings: BaseModel, http: httpx.AsyncClient, *, budget: RateBudget | None = None
+    ) -> Connection:
         """Connect like the correct adapter, with the mutant's own parts."""
         merchant = cast(SandboxSettings, settings)
         assert self._config is not None
         headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
-        psp_http = self.http(http, self._config.base_url, headers)
+        psp_http = self.http(http, self._config.base_url, headers, budget=budget)
         return self.connection(self.client(psp_http), merchant.webhook_secret)
 
 

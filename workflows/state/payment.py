@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrator.contract.enums import PaymentErrorCode
-from integrator.psp.types import FactKind, Outcome
+from integrator.psp.types import Fact, FactKind, Outcome
 from workflows.state.external_movement import (
     ExternalMovement,
     MovementStatus,
@@ -59,11 +59,26 @@ class PaymentState(ReservingState):
         return sum((r.amount for r in self.refunds.values()), ZERO)
 
     @property
+    def charged_back(self) -> Decimal:
+        """Return the sum of the chargebacks, less what came back of each."""
+        chargebacks = self.facts_of(FactKind.CHARGED_BACK)
+        return sum((fact.amount - self.reversed_amount(fact) for fact in chargebacks), ZERO)
+
+    def reversed_amount(self, chargeback: Fact) -> Decimal:
+        """Return what came back of a chargeback, at most its amount.
+
+        A reversal of a chargeback that is not known counts only once that is.
+        """
+        reversals = self.facts_of(FactKind.CHARGEBACK_REVERSED)
+        amounts = (fact.amount for fact in reversals if fact.reverses == chargeback.id)
+        return min(sum(amounts, ZERO), chargeback.amount)
+
+    @property
     def refundable(self) -> Decimal:
         """Return what could still be refunded; 0 unless the payment succeeded."""
         if self.status is not Status.Succeeded:
             return ZERO
-        return max(ZERO, self.paid - self.refunded - self.total(FactKind.CHARGED_BACK))
+        return max(ZERO, self.paid - self.refunded - self.charged_back)
 
     @property
     def available(self) -> Decimal:
@@ -158,7 +173,7 @@ class PaymentState(ReservingState):
 
     def _is_overdrawn(self) -> bool:
         open_refunds = sum(self.reservations.values(), ZERO)
-        taken_back = self.refunded + self.total(FactKind.CHARGED_BACK)
+        taken_back = self.refunded + self.charged_back
         return self.paid > 0 and taken_back + open_refunds > self.paid
 
     def _target_status(self, outcome: Outcome) -> Status:

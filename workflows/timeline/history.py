@@ -35,6 +35,7 @@ _FACT_TEXTS = {
     FactKind.REFUNDED: "given back",
     FactKind.RETURNED: "came back, though it had been given back",
     FactKind.CHARGED_BACK: "charged back by the customer's bank",
+    FactKind.CHARGEBACK_REVERSED: "of a chargeback came back",
 }
 
 

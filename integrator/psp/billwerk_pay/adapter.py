@@ -14,7 +14,7 @@ from integrator.psp.billwerk_pay.client import BillwerkPayClient
 from integrator.psp.billwerk_pay.config import BillwerkPayConfig
 from integrator.psp.billwerk_pay.connection import BillwerkPayConnection
 from integrator.psp.billwerk_pay.settings import BillwerkPaySettings
-from integrator.psp.port import Connection
+from integrator.psp.port import Connection, RateBudget
 from integrator.psp.toolkit.adapter import PspAdapter
 from integrator.psp.toolkit.http import PspHttp
 from integrator.psp.types import (
@@ -63,7 +63,9 @@ class BillwerkPayAdapter(PspAdapter[BillwerkPaySettings]):
     def __init__(self, config: BillwerkPayConfig | None = None) -> None:
         self._config = config
 
-    def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
+    def connect(
+        self, settings: BaseModel, http: httpx.AsyncClient, *, budget: RateBudget | None = None
+    ) -> Connection:
         """Return a connection for a `BillwerkPaySettings`."""
         merchant = self.cast_settings(settings)
         config = self._config or BillwerkPayConfig.from_environment()
@@ -71,7 +73,9 @@ class BillwerkPayAdapter(PspAdapter[BillwerkPaySettings]):
         headers = {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
         # An emulator has no rate limit.
         rate_limiter = None if config.url else self.rate_limiter(merchant.private_key, _RATE)
-        api, checkout = (PspHttp(http, url, headers, rate_limiter) for url in config.addresses)
+        api, checkout = (
+            PspHttp(http, url, headers, rate_limiter, budget) for url in config.addresses
+        )
         return BillwerkPayConnection(BillwerkPayClient(api, checkout), merchant)
 
     def parse_notification(

@@ -14,6 +14,7 @@ from integrator.psp.types import (
     Declined,
     EventPage,
     Lookup,
+    LookupAnswer,
     MovementPage,
     Outcome,
     Refund,
@@ -55,15 +56,15 @@ class CheckedConnection:
         """Check `Connection.refund`."""
         return await self._check(self._inner.refund(call))
 
-    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_authorization(self, lookup: Lookup) -> LookupAnswer:
         """Check `Connection.fetch_authorization`."""
         return await self._check_fetch(self._inner.fetch_authorization(lookup))
 
-    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_payment(self, lookup: Lookup) -> LookupAnswer:
         """Check `Connection.fetch_payment`."""
         return await self._check_fetch(self._inner.fetch_payment(lookup))
 
-    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
         """Check `Connection.fetch_refund`."""
         return await self._check_fetch(self._inner.fetch_refund(lookup))
 
@@ -81,7 +82,7 @@ class CheckedConnection:
         """Check `Connection.list_movements`."""
         return await self._check(self._inner.list_movements(since, until, cursor))
 
-    async def _check_fetch(self, fetch: Awaitable[Outcome | None]) -> Outcome | None:
+    async def _check_fetch(self, fetch: Awaitable[LookupAnswer]) -> LookupAnswer:
         return await self._check(fetch)
 
     async def _check(self, call: Awaitable[T]) -> T:

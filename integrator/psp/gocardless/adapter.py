@@ -12,7 +12,7 @@ from integrator.psp.gocardless.client import GoCardlessClient
 from integrator.psp.gocardless.config import GoCardlessConfig
 from integrator.psp.gocardless.connection import GoCardlessConnection
 from integrator.psp.gocardless.settings import GoCardlessSettings
-from integrator.psp.port import Connection
+from integrator.psp.port import Connection, RateBudget
 from integrator.psp.toolkit.adapter import PspAdapter
 from integrator.psp.toolkit.http import PspHttp
 from integrator.psp.types import (
@@ -72,7 +72,9 @@ class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
     def __init__(self, config: GoCardlessConfig | None = None) -> None:
         self._config = config
 
-    def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
+    def connect(
+        self, settings: BaseModel, http: httpx.AsyncClient, *, budget: RateBudget | None = None
+    ) -> Connection:
         """Return a connection for a `GoCardlessSettings`."""
         merchant = self.cast_settings(settings)
         config = self._config or GoCardlessConfig.from_environment()
@@ -84,7 +86,8 @@ class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
         # An emulator has no rate limit.
         rate_limiter = None if config.url else self.rate_limiter(merchant.access_token, _RATE)
         base = config.base_url(merchant.environment)
-        return GoCardlessConnection(GoCardlessClient(PspHttp(http, base, headers, rate_limiter)))
+        psp_http = PspHttp(http, base, headers, rate_limiter, budget)
+        return GoCardlessConnection(GoCardlessClient(psp_http))
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime

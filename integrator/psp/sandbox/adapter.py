@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.port import Connection
+from integrator.psp.port import Connection, RateBudget
 from integrator.psp.sandbox import notifications
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.config import SandboxConfig
@@ -52,12 +52,14 @@ class SandboxAdapter(PspAdapter[SandboxSettings]):
     def __init__(self, config: SandboxConfig | None = None) -> None:
         self._config = config
 
-    def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
+    def connect(
+        self, settings: BaseModel, http: httpx.AsyncClient, *, budget: RateBudget | None = None
+    ) -> Connection:
         """Return a connection for a `SandboxSettings`."""
         merchant = self.cast_settings(settings)
         config = self._config or SandboxConfig.from_environment()
         headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
-        client = SandboxClient(PspHttp(http, config.base_url, headers))
+        client = SandboxClient(PspHttp(http, config.base_url, headers, budget=budget))
         return SandboxConnection(client, merchant.webhook_secret)
 
     def parse_notification(

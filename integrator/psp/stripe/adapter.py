@@ -8,7 +8,7 @@ import httpx
 from pydantic import BaseModel
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.port import Connection
+from integrator.psp.port import Connection, RateBudget
 from integrator.psp.stripe import notifications
 from integrator.psp.stripe.client import VERSION, StripeClient
 from integrator.psp.stripe.config import StripeConfig
@@ -59,7 +59,9 @@ class StripeAdapter(PspAdapter[StripeSettings]):
     def __init__(self, config: StripeConfig | None = None) -> None:
         self._config = config
 
-    def connect(self, settings: BaseModel, http: httpx.AsyncClient) -> Connection:
+    def connect(
+        self, settings: BaseModel, http: httpx.AsyncClient, *, budget: RateBudget | None = None
+    ) -> Connection:
         """Return a connection for a `StripeSettings`."""
         key = self.cast_settings(settings).api_key
         secret = key.get_secret_value()
@@ -68,7 +70,8 @@ class StripeAdapter(PspAdapter[StripeSettings]):
         rate = _SANDBOX_RATE if secret.startswith(_SANDBOX_KEYS) else _LIVE_RATE
         # An emulator has no rate limit.
         rate_limiter = None if config.url else self.rate_limiter(key, rate)
-        return StripeConnection(StripeClient(PspHttp(http, config.base_url, headers, rate_limiter)))
+        psp_http = PspHttp(http, config.base_url, headers, rate_limiter, budget)
+        return StripeConnection(StripeClient(psp_http))
 
     def parse_notification(
         self, settings: BaseModel, headers: Mapping[str, str], body: bytes, now: datetime

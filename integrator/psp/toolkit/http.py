@@ -25,6 +25,7 @@ from integrator.psp.errors import (
     PspUnavailable,
     RateLimited,
 )
+from integrator.psp.port import RateBudget
 from integrator.psp.toolkit.rate_limit import RateLimiter
 
 M = TypeVar("M", bound=BaseModel)
@@ -84,7 +85,8 @@ class PspHttp:
     """HTTP access to a PSP's API for one merchant.
 
     `headers` hold the credentials and are sent with every call. A call beyond the limit of
-    `rate_limiter`, if given, is not sent and raises `LocallyRateLimited`.
+    `rate_limiter`, or of `budget`, which replaces it if given, is not sent and raises
+    `LocallyRateLimited`.
     """
 
     def __init__(
@@ -93,11 +95,13 @@ class PspHttp:
         base_url: str,
         headers: Mapping[str, str],
         rate_limiter: RateLimiter | None = None,
+        budget: RateBudget | None = None,
     ) -> None:
         self._http = http
         self._base = base_url.rstrip("/")
         self._headers = dict(headers)
         self._rate_limiter = rate_limiter
+        self._budget = budget
 
     async def send(
         self,
@@ -114,8 +118,7 @@ class PspHttp:
         `form` are written with brackets: `a[b][0]=true`. Raises `PspUnavailable` if nothing was
         sent, `LocallyRateLimited` beyond our own rate limit, `OutcomeUnknown` without a response.
         """
-        if self._rate_limiter is not None:
-            self._rate_limiter.acquire(write=method != "GET")
+        await self._acquire(write=method != "GET")
         content = {
             "params": dict(_flatten(params)) or None,
             "data": None if form is None else dict(_flatten(form)),
@@ -140,6 +143,12 @@ class PspHttp:
             raise OutcomeUnknown(f"The PSP's response was lost ({_error_name(error)})") from None
         finally:
             log.debug("%s %s: %.3f s", method, path[:1], time.monotonic() - started_at)
+
+    async def _acquire(self, *, write: bool) -> None:
+        if self._budget is not None:
+            await self._budget.acquire(write=write)
+        elif self._rate_limiter is not None:
+            self._rate_limiter.acquire(write=write)
 
     async def _exchange(self, method: str, url: str, **content: Any) -> PspResponse:
         async with self._http.stream(method, url, **content) as response:

@@ -24,8 +24,8 @@ from integrator.crypto.keys import KeyRing
 from integrator.psp import registry
 from integrator.psp.errors import PspError
 from integrator.psp.port import Connection
-from integrator.psp.types import Authorize as AuthorizeCall
 from integrator.psp.types import (
+    Absent,
     Capabilities,
     Capture,
     Charge,
@@ -33,12 +33,14 @@ from integrator.psp.types import (
     IdempotencySemantics,
     ListedEvent,
     Lookup,
+    LookupAnswer,
     Movement,
     MovementPage,
     NotificationEvent,
     Outcome,
     SettingsCheck,
 )
+from integrator.psp.types import Authorize as AuthorizeCall
 from integrator.psp.types import Refund as RefundCall
 from integrator.psp.types import Void as VoidCall
 from integrator.store import (
@@ -86,7 +88,7 @@ class FakePsp:
     name: str = "fake"
     consistent: bool = True
     readable: bool = True
-    answers: list[Outcome | Exception | None] = field(default_factory=list)
+    answers: list[Outcome | Absent | Exception | None] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     parsed_events: list[NotificationEvent] | Exception = field(default_factory=list)
     roles: frozenset[Role] | Exception = frozenset({Role.CreditCard})
@@ -152,7 +154,7 @@ class FakePsp:
             movements=tuple(matching[begin:end]), cursor=str(end) if end < len(matching) else None
         )
 
-    def _pop_answer(self, operation: str, call: Any) -> Outcome | None:
+    def _pop_answer(self, operation: str, call: Any) -> LookupAnswer:
         self.calls.append((operation, call))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
@@ -162,6 +164,7 @@ class FakePsp:
     def _require_answer(self, operation: str, call: Any) -> Outcome:
         answer = self._pop_answer(operation, call)
         assert answer is not None
+        assert not isinstance(answer, Absent)
         return answer
 
     async def authorize(self, call: AuthorizeCall) -> Outcome:
@@ -179,13 +182,13 @@ class FakePsp:
     async def refund(self, call: RefundCall) -> Outcome:
         return self._require_answer("refund", call)
 
-    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_authorization(self, lookup: Lookup) -> LookupAnswer:
         return self._pop_answer("fetch_authorization", lookup)
 
-    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_payment(self, lookup: Lookup) -> LookupAnswer:
         return self._pop_answer("fetch_payment", lookup)
 
-    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
         return self._pop_answer("fetch_refund", lookup)
 
     async def verify_settings(self) -> SettingsCheck:

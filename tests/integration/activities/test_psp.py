@@ -23,6 +23,7 @@ from integrator.psp.errors import (
     PspUnavailable,
 )
 from integrator.psp.types import (
+    Absent,
     Approved,
     Declined,
     Fact,
@@ -33,7 +34,7 @@ from integrator.psp.types import (
     Pending,
     RedirectRequired,
 )
-from integrator.store import Merchant, NewNotification, Store, StoreUnavailable
+from integrator.store import Merchant, NewNotification, RecordUpdate, Store, StoreUnavailable
 from integrator.store.repository import Repository
 from tests.integration.activities.conftest import (
     API_KEY,
@@ -637,6 +638,64 @@ async def test_absence_is_proven_by_a_consistent_look_up_only(
     psp.answers = [None]
     reply = await getattr(activities, step)(call(CHARGE))
     assert (reply.outcome, reply.absence_proven) == (None, consistent)
+
+
+@pytest.mark.parametrize("consistent", [True, False])
+@pytest.mark.parametrize("proven", [True, False])
+@pytest.mark.parametrize("step", LOOK_UPS)
+async def test_an_answer_about_its_own_absence_takes_precedence(
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
+    step: str,
+    proven: bool,
+    consistent: bool,
+) -> None:
+    await factory.charge()
+    psp.consistent = consistent
+    psp.answers = [Absent(proven=proven)]
+    reply = await getattr(activities, step)(call(CHARGE))
+    assert (reply.outcome, reply.absence_proven) == (None, proven)
+
+
+@pytest.mark.parametrize("answer", [None, Absent(proven=True)])
+async def test_the_absence_of_an_object_with_an_id_proves_nothing(
+    factory: TransactionFactory, psp: FakePsp, activities: PspActivities, answer: Absent | None
+) -> None:
+    await factory.charge()
+    psp.answers = [answer]
+    reply = await activities.fetch_payment(call(CHARGE, psp_id="ch_1"))
+    assert (reply.outcome, reply.absence_proven) == (None, False)
+
+
+async def test_a_look_up_carries_the_parents_psp_id_and_the_time_of_creation(
+    store: Store, factory: TransactionFactory, psp: FakePsp, activities: PspActivities
+) -> None:
+    await factory.refund()
+    for transaction_id, psp_id in [(PREAUTH, "auth_1"), (CAPTURE, "ch_1")]:
+        recorded = RecordUpdate(
+            *("demo", transaction_id),
+            status="Succeeded",
+            version=1,
+            snapshot="{}",
+            evidence="{}",
+            psp_transaction_id=psp_id,
+        )
+        await store.transactions.record(recorded)
+    psp.answers = [Pending(psp_id="x")]
+    asked = []
+    for step, transaction_id in [
+        ("fetch_authorization", PREAUTH),
+        ("fetch_payment", CAPTURE),
+        ("fetch_refund", REFUND),
+    ]:
+        row = await store.transactions.get("demo", transaction_id)
+        assert row is not None
+        await getattr(activities, step)(call(transaction_id))
+        lookup = psp.calls[-1][1]
+        assert lookup.created_at == row.created_at
+        asked.append(lookup.parent_psp_id)
+    assert asked == [None, "auth_1", "ch_1"]
 
 
 @pytest.mark.parametrize("roles", [frozenset({"CreditCard"}), frozenset()])

@@ -11,7 +11,7 @@ from activities import psp_requests
 from integrator.contract import PaymentRequest, PreauthRequest
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.contract.requests import PayerData
-from integrator.psp.types import Call, Instrument, Payer
+from integrator.psp.types import Address, Call, Instrument, Payer
 from integrator.store import TransactionRow
 from tests.integration.activities.conftest import NOW, call, stored
 
@@ -59,7 +59,11 @@ def test_a_direct_debit_sign_up_passes_the_typed_bearer_and_the_payer() -> None:
     assert built.role is Role.Debit
     assert built.initial_bearer == {"Holder": "Mia Kern", "IBAN": "DE89370400440532013000"}
     assert built.payer == Payer(
-        name="Mia Kern", email="mia.kern@example.org", language="de", country="DE"
+        name="Mia Kern",
+        email="mia.kern@example.org",
+        language="de",
+        country="DE",
+        address=Address(line1="Lindenweg 4a", postal_code="60311", city="Frankfurt am Main"),
     )
 
 
@@ -136,9 +140,10 @@ def test_every_operation_carries_key_reference_and_exact_money(
 @pytest.mark.parametrize("psp_id", [None, "ch_1"])
 def test_a_look_up_contains_reference_and_psp_id(psp_id: str | None) -> None:
     _call, stored_row, _ = arguments("e10_request", PaymentRequest)
-    built = psp_requests.lookup(stored_row, psp_id, stored_row.transaction_id)
+    built = psp_requests.lookup(stored_row, psp_id, stored_row.transaction_id, "auth_1")
     assert (built.reference, built.psp_id) == (stored_row.transaction_id, psp_id)
     assert (built.currency, built.role) == ("EUR", Role.Debit)
+    assert (built.parent_psp_id, built.created_at) == ("auth_1", NOW)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +161,46 @@ def test_a_payer_is_a_company_or_a_person(data: dict[str, str], name: str | None
 
 def test_a_missing_payer_is_empty() -> None:
     assert psp_requests.payer(None) == Payer()
+
+
+@pytest.mark.parametrize(
+    ("data", "company"),
+    [
+        ({"companyName": " Nordlicht & Söhne GmbH "}, "Nordlicht & Söhne GmbH"),
+        ({"companyName": "  ", "firstName": "Mia"}, None),
+        ({"firstName": "Mia"}, None),
+    ],
+)
+def test_a_company_keeps_its_name_and_a_blank_one_is_none(
+    data: dict[str, str], company: str | None
+) -> None:
+    assert psp_requests.payer(PayerData.model_validate(data)).company_name == company
+
+
+@pytest.mark.parametrize(
+    ("data", "address"),
+    [
+        (
+            {"street": "Lindenweg", "houseNumber": "7", "postalCode": "20095", "city": "Hamburg"},
+            Address(line1="Lindenweg 7", postal_code="20095", city="Hamburg"),
+        ),
+        (
+            {"addressLine1": "c/o Kern", "addressLine2": "Hof 2", "street": "Lindenweg"},
+            Address(line1="c/o Kern", line2="Hof 2"),
+        ),
+        ({"street": "Lindenweg", "houseNumber": None}, Address(line1="Lindenweg")),
+        ({"street": " ", "city": "", "state": " ZH "}, Address(state="ZH")),
+        ({}, Address()),
+    ],
+)
+def test_an_address_has_no_blank_members(data: dict[str, str | None], address: Address) -> None:
+    built = psp_requests.payer(PayerData.model_validate({"address": {**data, "country": "CH"}}))
+    assert (built.address, built.country) == (address, "CH")
+
+
+def test_an_address_is_not_shown_in_reprs() -> None:
+    data = {"address": {"street": "Lindenweg", "city": "Hamburg"}}
+    assert "Hamburg" not in repr(psp_requests.payer(PayerData.model_validate(data)))
 
 
 def test_payment_data_is_not_shown_in_reprs() -> None:

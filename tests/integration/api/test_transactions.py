@@ -219,6 +219,62 @@ async def test_a_payment_response_contains_its_chargeback(
 
 
 @pytest.mark.parametrize(
+    ("returned", "payments", "chargebacks", "refundable"),
+    [
+        (["40.00"], [("capture", 119)], [("cb_1", 79)], 40),
+        (
+            ["40.00", "79.00"],
+            [("capture", 119), ("cb_1/reinstated", 119)],
+            [("cb_1", 119)],
+            119,
+        ),
+    ],
+)
+async def test_a_payment_response_contains_what_came_back_of_a_chargeback(
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    returned: list[str],
+    payments: list[tuple[str, int]],
+    chargebacks: list[tuple[str, int]],
+    refundable: int,
+) -> None:
+    captured = await factory.create_capture()
+    state = transaction_client.states[
+        (MERCHANT, TransactionKind.PAYMENT, captured["transactionId"])
+    ]
+    (capture_id,) = state.facts
+    chargeback = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("119.00"))
+    reversals = [
+        Fact(
+            kind=FactKind.CHARGEBACK_REVERSED,
+            id=f"rev_{number}",
+            amount=Decimal(amount),
+            booked_on=date(2026, 4, number),
+            reverses="cb_1",
+        )
+        for number, amount in enumerate(returned, start=1)
+    ]
+    evidence = Evidence(kind=EvidenceKind.NOTIFICATION, source="evt", at=datetime.now(UTC))
+    facts = (*state.facts.values(), chargeback, *reversals)
+    state.apply(Approved(psp_id=state.psp_transaction_id, facts=facts), evidence)
+    body = (await client.get(f"/api/Payment/{captured['transactionId']}")).json()
+    items = {
+        name: [
+            (item["externalItemId"].replace(capture_id, "capture"), item["amount"])
+            for item in body[name]
+        ]
+        for name in ("payments", "chargebacks")
+    }
+    assert items == {"payments": payments, "chargebacks": chargebacks}
+    assert body["refundableAmount"] == refundable
+    paid = sum(amount for _, amount in payments)
+    assert refundable == paid - sum(amount for _, amount in chargebacks)
+    if len(payments) > 1:
+        assert body["payments"][-1]["bookingDate"] == "2026-04-02"
+
+
+@pytest.mark.parametrize(
     ("code", "status"),
     [("InsufficientBalance", 422), ("LimitExceeded", 429), ("LoginError", 401), ("RateLimit", 500)],
 )

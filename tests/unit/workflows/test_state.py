@@ -469,6 +469,48 @@ def test_what_is_refundable_is_never_negative() -> None:
     assert sums(state) == money(10, 0, 0, 0)
 
 
+def reversal(
+    amount: str = "10.00", id: str = "rev_1", reverses: str | None = "cb_1", **fields: Any
+) -> Fact:
+    return fact(FactKind.CHARGEBACK_REVERSED, id, amount, reverses=reverses, **fields)
+
+
+@pytest.mark.parametrize(
+    ("facts", "refundable"),
+    [
+        ([charged_back(amount="4.00"), reversal("4.00")], "10.00"),
+        ([charged_back(amount="4.00"), reversal("1.00")], "7.00"),
+        ([charged_back(amount="4.00"), reversal("1.00"), reversal("2.00", "rev_2")], "9.00"),
+        ([reversal("4.00"), charged_back(amount="4.00")], "10.00"),
+        # Not more comes back than was taken, and nothing of another chargeback.
+        ([charged_back(amount="4.00"), reversal("9.00")], "10.00"),
+        ([charged_back("cb_1", "4.00"), charged_back("cb_2", "5.00"), reversal("4.00")], "5.00"),
+        ([charged_back(amount="4.00"), reversal("4.00", reverses="cb_9")], "6.00"),
+        ([charged_back(amount="4.00"), reversal("4.00", reverses=None)], "6.00"),
+    ],
+)
+def test_a_reversal_gives_back_what_its_chargeback_took(facts: list[Fact], refundable: str) -> None:
+    state = succeeded_payment(*facts)
+    assert state.refundable == Decimal(refundable)
+    assert state.charged_back == 10 - Decimal(refundable)
+    assert state.status is Status.Succeeded
+
+
+def test_a_reversal_makes_refunds_possible_again_and_is_a_visible_change() -> None:
+    state = succeeded_payment(charged_back())
+    assert state.check_refund(Decimal("10.00"), "EUR", "refund") is not None
+    change = state.apply(approved(paid(), charged_back(), reversal()), evidence(9 * SECOND))
+    assert change is Change.VISIBLE
+    assert state.reserve("refund", Decimal("10.00"), "EUR") is None
+    assert state.attention is None
+
+
+def test_a_reversal_that_is_reported_twice_counts_once() -> None:
+    state = succeeded_payment(charged_back(amount="4.00"), reversal("1.00"))
+    state.apply(approved(reversal("1.00")), evidence(9 * SECOND))
+    assert state.charged_back == 3
+
+
 def test_a_chargeback_is_a_visible_change() -> None:
     state = succeeded_payment()
     assert state.apply(approved(paid(), charged_back()), evidence(9 * SECOND)) is Change.VISIBLE
