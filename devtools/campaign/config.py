@@ -14,9 +14,11 @@ class Config:
     the kinds of faults; `psp` is the PSP that the sandbox PSP emulates. With `operator`, the
     encryption keys are replaced under load and some customers are erased.
 
-    `quiescence_seconds` is the time limit for pending work after the last fault; what is undecided
-    then counts as stuck; reconciliation gets its rounds in any case. `planted_bug` is enabled in
-    the product's processes. `keep_data` keeps the data folder after a violation.
+    `key_seconds` is for how long the sandbox PSP remembers an idempotency key, and what its adapter
+    declares; other PSPs keep theirs. `quiescence_seconds` is the time limit for pending work after
+    the last fault; what is undecided then counts as stuck; reconciliation gets its rounds in any
+    case. `planted_bug` is enabled in the product's processes. `keep_data` keeps the data folder
+    after a violation.
     """
 
     transactions: int = 2000
@@ -26,6 +28,7 @@ class Config:
     sync_budget_seconds: float = 3.0
     settle_seconds: float = 1.0
     slow_seconds: float = 4.0
+    key_seconds: float = 120.0
     reconcile_seconds: float = 15.0
     reconcile_rounds: int | None = None
     fault_rounds: int | None = None

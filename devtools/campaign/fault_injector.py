@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from devtools.campaign.fault_schedule import FAULT_KINDS, FaultInjection
+from devtools.campaign.key_rotation import KeyRotation
+from devtools.campaign.operator_faults import OperatorFaults
 from devtools.campaign.polling import wait_until
 from devtools.campaign.psp import SandboxPspClient
 from devtools.campaign.receiver import ReceiverMode, WebhookReceiver
 from devtools.campaign.stack import Stack
+from devtools.campaign.temporal_backup import TemporalBackup
 
 _RESTART_TIMEOUT_SECONDS = 30.0
 _MAX_EXTRA_SECONDS = 6.0
@@ -32,17 +35,29 @@ class FaultInjector:
     """Injects scheduled faults; those of the PSP may overlap with any other.
 
     `injected` counts affected calls for the PSP's faults, affected attempts for the webhook target
-    (occurrences for "down"), and occurrences for processes.
+    (occurrences for "down"), affected transactions for an operator's operations on workflows, PSP
+    calls and signals, and occurrences for processes, backups and keys.
     """
 
-    def __init__(self, stack: Stack, psp: SandboxPspClient, receiver: WebhookReceiver) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        psp: SandboxPspClient,
+        receiver: WebhookReceiver,
+        operator: OperatorFaults,
+        rotation: KeyRotation,
+    ) -> None:
         self.injected: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []
         self._stack = stack
         self._psp = psp
         self._receiver = receiver
+        self._operator = operator
+        self._rotation = rotation
+        self._backup = TemporalBackup(stack)
         self._process_lock = asyncio.Lock()
         self._receiver_lock = asyncio.Lock()
+        self._backup_lock = asyncio.Lock()
 
     async def run(
         self,
@@ -79,8 +94,19 @@ class FaultInjector:
             case "target":
                 async with self._receiver_lock:
                     await self._set_receiver_mode(injection, _RECEIVER_MODES[kind.target])
-            case _:
-                return
+            case "workflow":
+                done = await self._operator.change_workflows(kind.target, injection.seed)
+                self._count(injection.kind, done)
+            case "signal":
+                sent = await self._operator.send_signals(kind.target, injection.seed)
+                self._count(injection.kind, sent)
+            case "activity":
+                await self._change_activities(injection, kind.target)
+            case "backup":
+                async with self._backup_lock:
+                    await self._restore_backup(injection)
+            case "credentials":
+                await self._rotate_key(injection)
 
     def _count(self, kind: str, times: int) -> None:
         if times:
@@ -112,6 +138,33 @@ class FaultInjector:
         finally:
             os.kill(pid, signal.SIGCONT)
         self._count(injection.kind, 1)
+
+    async def _change_activities(self, injection: FaultInjection, operation: str) -> None:
+        fault = await self._psp.set_fault(FAULT_KINDS[injection.kind].psp_fault, injection.seed)
+        done = await self._operator.change_activities(operation, injection.seconds)
+        self._count(injection.kind, done)
+        await self._psp.remove_fault(fault)
+
+    async def _restore_backup(self, injection: FaultInjection) -> None:
+        """Let Temporal forget everything since a moment some seconds ago."""
+        await self._backup.take()
+        await asyncio.sleep(injection.seconds)
+        async with self._process_lock:
+            self._operator.interrupt_all()
+            self._count(injection.kind, int(await self._backup.restore()))
+            # Those requested until the server was down are forgotten, too.
+            self._operator.interrupt_all()
+
+    async def _rotate_key(self, injection: FaultInjection) -> None:
+        """Let the PSP reject the merchant's key after attempts whose outcome is unknown."""
+        fault = await self._psp.set_fault(FAULT_KINDS[injection.kind].psp_fault, injection.seed)
+        await self._operator.wait_for_psp_call(_MAX_EXTRA_SECONDS)
+        async with self._process_lock:
+            key = await self._rotation.replace_at_psp()
+        await self._psp.remove_fault(fault)
+        await asyncio.sleep(injection.seconds)
+        saved = await self._rotation.save(key, self._stack.demo["webhook_secret"])
+        self._count(injection.kind, int(saved))
 
     async def _set_receiver_mode(self, injection: FaultInjection, mode: ReceiverMode) -> None:
         before = self._receiver.hits[mode]

@@ -5,19 +5,45 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-FaultGroup = Literal["psp", "kill", "pause", "target", "none"]
+FaultGroup = Literal[
+    "psp", "kill", "pause", "target", "workflow", "activity", "signal", "backup", "credentials"
+]
 
 _MONEY_OPERATIONS = ["charge", "capture", "refund", "authorize", "void"]
 
 
 @dataclass(frozen=True)
 class FaultKind:
-    """Kind of fault: its target, its duration, and its parameters for the PSP's control API."""
+    """Kind of fault: its target, its duration, and its parameters for the PSP's control API.
+
+    `limit` is how often it may occur in a campaign. The target is a process, a mode of the webhook
+    receiver, or an operation in `devtools.campaign.operator_faults`.
+    """
 
     group: FaultGroup
     seconds: tuple[float, float]
     target: str = ""
     psp_fault: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+
+
+def _workflow_fault(operation: str) -> FaultKind:
+    return FaultKind("workflow", (0, 0), operation)
+
+
+def _signal_fault(malformation: str) -> FaultKind:
+    return FaultKind("signal", (0, 0), malformation)
+
+
+_UNKNOWN_OUTCOMES: Mapping[str, Any] = {
+    **{"kind": "error", "share": 0.8, "status": 503, "when": "after", "count": 12},
+    "operations": _MONEY_OPERATIONS,
+}
+"""Attempts that the PSP books and does not confirm: those that an operator is tempted to touch."""
+
+
+def _activity_fault(operation: str) -> FaultKind:
+    return FaultKind("activity", (3, 5), operation, psp_fault=_UNKNOWN_OUTCOMES)
 
 
 FAULT_KINDS: Mapping[str, FaultKind] = {
@@ -73,6 +99,27 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "webhook target slow": FaultKind("target", (2, 4), "slow"),
     "webhook target answers 500": FaultKind("target", (2, 4), "500"),
     "webhook target answers 503": FaultKind("target", (2, 4), "503"),
+    "workflow reset to its first task": _workflow_fault("reset to the first task"),
+    "workflow reset to its last task": _workflow_fault("reset to the last task"),
+    "workflow reset to any task": _workflow_fault("reset to any task"),
+    "workflow reset without messages": _workflow_fault("reset without messages"),
+    "workflow terminated": _workflow_fault("terminate"),
+    "workflow cancelled": _workflow_fault("cancel"),
+    "workflow deleted": _workflow_fault("delete"),
+    "PSP call reset": _activity_fault("reset"),
+    "PSP call completed by an operator": _activity_fault("complete"),
+    "PSP call failed by an operator": _activity_fault("fail"),
+    "PSP call paused": _activity_fault("pause"),
+    "signal without argument": _signal_fault("no argument"),
+    "signal with too many arguments": _signal_fault("too many arguments"),
+    "signal of a wrong type": _signal_fault("wrong type"),
+    "signal of garbage": _signal_fault("garbage"),
+    "signal in an unknown encoding": _signal_fault("unknown encoding"),
+    "signal with an unknown key": _signal_fault("unknown key"),
+    "signal cut short": _signal_fault("truncated"),
+    "Temporal restored from a backup": FaultKind("backup", (4, 12), limit=4),
+    # Once: a second one within minutes would be the second rejection that means LoginError.
+    "PSP key rotated": FaultKind("credentials", (3, 6), psp_fault=_UNKNOWN_OUTCOMES, limit=1),
 }
 
 MAX_HITS = 60
@@ -89,6 +136,12 @@ class FaultInjection:
     seed: int
 
 
+def _may_occur(kind: str, times: int) -> bool:
+    """Return whether a kind that has occurred so often may occur again."""
+    limit = FAULT_KINDS[kind].limit
+    return limit is None or times < limit
+
+
 def schedule_faults(
     rng: random.Random,
     transactions: int,
@@ -97,13 +150,13 @@ def schedule_faults(
 ) -> Sequence[FaultInjection]:
     """Schedule every kind once per round, in random order, spread over the traffic.
 
-    Without `rounds`, there is one round per 250 transactions. No fault begins during the first
+    Without `rounds`, there is one round per 400 transactions. No fault begins during the first
     twentieth, so that there are transactions to affect.
     """
     kinds = [kind for kind in FAULT_KINDS if only is None or kind in only]
     order: list[str] = []
-    for _ in range(rounds or max(1, transactions // 250)):
-        order += rng.sample(kinds, len(kinds))
+    for done in range(rounds or max(1, transactions // 400)):
+        order += [kind for kind in rng.sample(kinds, len(kinds)) if _may_occur(kind, done)]
     first, last = transactions * 0.05, transactions * 0.9
     step = (last - first) / max(1, len(order))
     return [

@@ -30,12 +30,13 @@ _NO_LIMIT = 1_000_000
 
 @dataclass(frozen=True)
 class StoredTransaction:
-    """Transaction as recorded in the store."""
+    """Transaction as recorded in the store; `due` names what is still to be done for it."""
 
     status: str
     version: int
     snapshot: Mapping[str, Any]
     evidence: str
+    due: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class IntegratorView:
             data_dir=Path(env["INTEGRATOR_DATA_DIR"]),
             temporal_port=int(env["INTEGRATOR_TEMPORAL_PORT"]),
         )
-        keys = KeyRing.from_settings(self._settings)
-        self._store = Store(self._settings.resolved_database_url, keys)
+        self.keys = KeyRing.from_settings(self._settings)
+        self._store = Store(self._settings.resolved_database_url, self.keys)
         self._client: Client | None = None
 
     async def close(self) -> None:
@@ -131,9 +132,10 @@ class IntegratorView:
         return status.name, tuple(pending_work)
 
     async def _handle(self, transaction: Transaction) -> WorkflowHandle[Any, Any]:
-        return (await self._temporal()).get_workflow_handle(workflow_id(transaction))
+        return (await self.temporal()).get_workflow_handle(workflow_id(transaction))
 
-    async def _temporal(self) -> Client:
+    async def temporal(self) -> Client:
+        """Return the client of the Temporal server, connected at first use."""
         if self._client is None:
             self._client = await connect(self._settings, lazy=False)
         return self._client

@@ -32,11 +32,19 @@ class SandboxPspClient:
 
     def __init__(self, url: str, api_key: str) -> None:
         headers = {"Authorization": f"Bearer {api_key}"}
+        self._api_key = api_key
         self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=20, trust_env=False)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    async def rotate_key(self, new_key: str) -> None:
+        """Replace the account's key, also this client's own."""
+        body = {"api_key": self._api_key, "new_api_key": new_key}
+        await self._request("POST", "/_control/accounts/rotate_key", json=body)
+        self._api_key = new_key
+        self._http.headers["Authorization"] = f"Bearer {new_key}"
 
     async def set_fault(self, fault: Mapping[str, Any], seed: int) -> str:
         """Set a fault; return its id."""

@@ -22,7 +22,10 @@ from devtools.campaign.fault_schedule import schedule_faults
 from devtools.campaign.integrator_view import IntegratorView
 from devtools.campaign.invariants import find_violations
 from devtools.campaign.journeys import JourneyRunner
+from devtools.campaign.key_rotation import KeyRotation
+from devtools.campaign.malformed_signals import MalformedSignals
 from devtools.campaign.operator_actions import Operator
+from devtools.campaign.operator_faults import OperatorFaults
 from devtools.campaign.polling import wait_until
 from devtools.campaign.psp import SandboxPspClient
 from devtools.campaign.psp_profiles import PROFILES
@@ -31,6 +34,10 @@ from devtools.campaign.report import Result
 from devtools.campaign.scenario import SUCCEEDED, PlannedPreauth
 from devtools.campaign.scenario_generator import ScenarioGenerator
 from devtools.campaign.stack import Stack
+from devtools.campaign.temporal_backup import server_environment
+from devtools.campaign.temporal_operations import TemporalOperations
+from devtools.devstack.temporal import find_binary
+from integrator.settings import Settings
 
 _MAX_CONCURRENT_JOURNEYS = 40
 _ERASED_CUSTOMERS = 8
@@ -41,18 +48,24 @@ _PRODUCT = (
 _PROCESS_HOOK = Path(__file__).with_name("process_hook")
 
 
-def stack_environment(config: Config) -> dict[str, str]:
-    """Return the environment variables of a campaign's stack."""
+def stack_environment(config: Config, data_dir: Path) -> dict[str, str]:
+    """Return the environment variables of a campaign's stack on this data folder."""
     env = {
+        **server_environment(find_binary(Settings()), data_dir),
         "SANDBOX_SETTLE_SECONDS": str(config.settle_seconds),
         "SANDBOX_SLOW_SECONDS": str(config.slow_seconds),
         "INTEGRATOR_RECONCILE_EVERY_SECONDS": str(config.reconcile_seconds),
         "INTEGRATOR_SYNC_BUDGET_SECONDS": str(config.sync_budget_seconds),
         "INTEGRATOR_DEMO_PSP": config.psp,
     }
+    if config.psp == "sandbox":
+        env |= {
+            "SANDBOX_KEY_SECONDS": str(config.key_seconds),
+            "CAMPAIGN_KEY_SECONDS": str(config.key_seconds),
+        }
     if config.planted_bug is not None:
-        env |= {"CAMPAIGN_PLANTED": config.planted_bug, "PYTHONPATH": str(_PROCESS_HOOK)}
-    return env
+        env["CAMPAIGN_PLANTED"] = config.planted_bug
+    return env | {"PYTHONPATH": str(_PROCESS_HOOK)}
 
 
 def copy_product(target: Path) -> Path:
@@ -73,7 +86,8 @@ def run(config: Config) -> Result:
     clean = False
     try:
         code = copy_product(folder / "code")
-        stack = Stack(folder / "data", stack_environment(config), code)
+        data_dir = folder / "data"
+        stack = Stack(data_dir, stack_environment(config, data_dir), code)
         operator = Operator(stack, code) if config.operator else None
         try:
             if operator is not None:
@@ -104,26 +118,28 @@ class Campaign:
         self._integrator = IntegratorView(stack.env)
         self._checkout = CheckoutClient()
         self._journeys = JourneyRunner(self._billwerk, self._checkout)
-        self._faults = FaultInjector(stack, self._psp, self._billwerk.receiver)
+        self._rotation = KeyRotation(run["api"], stack.token, config.psp, self._psp)
 
     async def run(self) -> Result:
         """Run all phases; the stack must be running."""
         config = self._config
         async with AsyncExitStack() as cleanup:
-            for part in (self._billwerk, self._psp, self._integrator, self._checkout):
+            parts = (self._billwerk, self._psp, self._integrator, self._checkout, self._rotation)
+            for part in parts:
                 cleanup.push_async_callback(part.close)
             await self._billwerk.receiver.start()
+            faults = await self._create_faults()
             journeys, schedule = draw_plan(config)
             began = time.monotonic()
             traffic_ended = asyncio.Event()
             injecting = asyncio.create_task(
-                self._faults.run(schedule, self._journeys.progress, traffic_ended)
+                faults.run(schedule, self._journeys.progress, traffic_ended)
             )
             operating = asyncio.create_task(self._run_operator(journeys, traffic_ended))
             await self._run_traffic(journeys, began)
             traffic_ended.set()
             await injecting
-            await self._faults.reset()
+            await faults.reset()
             await operating
             self._seconds["traffic under faults"] = time.monotonic() - began
             quiescence = Quiescence(self._billwerk, self._integrator, self._psp)
@@ -133,7 +149,16 @@ class Campaign:
             self._seconds["until quiescent"] = time.monotonic() - began
             if self._operator is not None:
                 await self._operator.require_old_key_unused()
-            return await self._evaluate(unfinished)
+            return await self._evaluate(unfinished, faults)
+
+    async def _create_faults(self) -> FaultInjector:
+        operator = OperatorFaults(
+            TemporalOperations(await self._integrator.temporal()),
+            MalformedSignals(self._integrator.keys),
+            self._billwerk.transactions,
+        )
+        receiver = self._billwerk.receiver
+        return FaultInjector(self._stack, self._psp, receiver, operator, self._rotation)
 
     async def _run_operator(
         self, journeys: Sequence[PlannedPreauth], traffic_ended: asyncio.Event
@@ -173,7 +198,7 @@ class Campaign:
 
         await asyncio.gather(*map(run_journey, journeys))
 
-    async def _evaluate(self, unfinished: str) -> Result:
+    async def _evaluate(self, unfinished: str, faults: FaultInjector) -> Result:
         began = time.monotonic()
         transactions = self._billwerk.transactions
         await asyncio.gather(*(self._read_final_state(id) for id in transactions))
@@ -183,9 +208,7 @@ class Campaign:
         violations = find_violations(
             transactions, rows, workflows, ledger, PROFILES[self._config.psp]
         )
-        collector = Diagnostics(
-            transactions, rows, workflows, ledger, self._integrator, self._faults.log
-        )
+        collector = Diagnostics(transactions, rows, workflows, ledger, self._integrator, faults.log)
         events = await self._psp.events() if violations else []
         diagnostics = await collector.collect(violations, events, self._config.max_diagnostics)
         self._seconds["evaluation"] = time.monotonic() - began
@@ -195,7 +218,7 @@ class Campaign:
             transaction_counts=self._journeys.counts,
             skipped=self._journeys.skipped,
             lost_requests=self._billwerk.lost_requests,
-            injected=self._faults.injected,
+            injected=faults.injected,
             operator_actions=self._operator.counts if self._operator is not None else Counter(),
             webhooks=sum(len(transaction.webhooks) for transaction in transactions.values()),
             ledger_entries=len(ledger),

@@ -20,6 +20,8 @@ EXPIRED_CARD = "Failed:BearerExpired"
 REJECTED = "Failed:Rejected"
 AMOUNT_TOO_HIGH = "Failed:InvalidAmount"
 PRECONDITION_FAILED = "Failed:InvalidPreconditions"
+NEVER_SENT = "Failed:PSPConnectionTimeout"
+"""Outcome of a transaction that was interrupted before it was sent, once the PSP proves that."""
 
 GOOD_CARD = "4242424242424242"
 SECURE_CARD = "4000002500003155"

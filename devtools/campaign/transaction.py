@@ -31,6 +31,7 @@ class Transaction:
 
     `latest` is the newest state in responses and in reads after webhooks. `expected` are the
     possible outcomes; `parent` is the id of the captured preauth or the refunded payment.
+    `interrupted`: an operator has rewound or ended its workflow, or given a PSP call a result.
     `final_outcomes` are the final outcomes seen; `final` is the read at the end of the campaign.
     """
 
@@ -50,6 +51,7 @@ class Transaction:
     answered: bool = False
     cancelled: bool = False
     conflict_accepted: bool = False
+    interrupted: bool = False
 
     @property
     def resource(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from devtools.campaign.integrator_view import StoredTransaction, WorkflowView
 from devtools.campaign.psp import LedgerEntry
@@ -67,6 +68,14 @@ class TransactionCase:
         if self.final is not None:
             return self.final.outcome
         return self.transaction.rejections[-1] if self.transaction.rejections else UNKNOWN
+
+    @property
+    def newest_state(self) -> Mapping[str, Any] | None:
+        """Return the state of the workflow or, if it is newer, that of the store."""
+        state = self.workflow.state if self.workflow is not None else None
+        if self.row is not None and (state is None or int(state["version"]) < self.row.version):
+            return self.row.snapshot
+        return state
 
     @property
     def undecided(self) -> bool:

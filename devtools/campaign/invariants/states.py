@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devtools.campaign.responses import TransactionView
-from devtools.campaign.scenario import WAITING
+from devtools.campaign.scenario import NEVER_SENT, WAITING
 from devtools.campaign.violations import TransactionCase, booked_amounts
 
 
 def wrong_final_states(case: TransactionCase) -> Iterator[str]:
     """Check that the final status is an expected one and no other was reported as final before."""
     transaction = case.transaction
-    if not case.undecided and case.outcome not in transaction.expected:
-        yield f"{case.outcome}, expected one of {sorted(transaction.expected)}"
+    expected = transaction.expected
+    if transaction.interrupted:
+        expected |= {NEVER_SENT}
+    if not case.undecided and case.outcome not in expected:
+        yield f"{case.outcome}, expected one of {sorted(expected)}"
     others = {outcome for outcome in transaction.final_outcomes if outcome != case.outcome}
     if transaction.kind == "preauth" and case.outcome in ("Cancelled", "Expired"):
         others.discard("Succeeded")
@@ -37,7 +40,8 @@ def inconsistent_states(case: TransactionCase) -> Iterator[str]:
     state = workflow.state if workflow is not None else None
     if state is not None and int(state["version"]) > row.version:
         yield f"the workflow is at version {state['version']}, the store at {row.version}"
-    if state is not None and _is_captured(case) and not state.get("captured"):
+    newest = case.newest_state
+    if newest is not None and _is_captured(case) and not newest.get("captured"):
         yield "it was captured, but its workflow has not recorded the capture"
 
 
@@ -48,17 +52,17 @@ def stuck(case: TransactionCase) -> Iterator[str]:
         yield "the request was never answered"
     if case.undecided and WAITING not in transaction.expected:
         yield f"still {case.outcome}"
-    if workflow is None:
-        if case.stored:
-            yield "has no workflow"
+    yield from _leftover_reservations(case)
+    if case.row is not None and case.row.due:
+        yield f"still due: {case.row.due}"
+    if workflow is None or workflow.status not in ("RUNNING", "COMPLETED"):
+        if case.stored and (case.undecided or not transaction.interrupted):
+            yield "has no workflow" if workflow is None else f"its workflow is {workflow.status}"
         return
-    if workflow.status not in ("RUNNING", "COMPLETED"):
-        yield f"its workflow is {workflow.status}"
     if workflow.pending_work:
         yield f"its workflow is busy: {', '.join(workflow.pending_work)}"
     if workflow.delivery is not None and workflow.delivery["state"] != "idle":
         yield f"its change notification is {workflow.delivery['state']}"
-    yield from _leftover_reservations(case)
 
 
 def stale_webhooks(case: TransactionCase) -> Iterator[str]:
@@ -75,7 +79,7 @@ def stale_webhooks(case: TransactionCase) -> Iterator[str]:
 
 def _leftover_reservations(case: TransactionCase) -> Iterator[str]:
     """Yield reservations that remain after their transaction was decided."""
-    state = case.workflow.state if case.workflow is not None else None
+    state = case.newest_state
     if state is None:
         return
     reservations: Mapping[str, Any] = state.get("reservations") or {}

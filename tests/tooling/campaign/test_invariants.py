@@ -184,6 +184,39 @@ def test_a_workflow_that_is_missing_failed_or_busy_is_stuck(records: Records) ->
     assert records.violations() == {(Column.STUCK, "p")}
 
 
+def test_an_interrupted_transaction_needs_no_workflow_once_it_is_decided(records: Records) -> None:
+    records.payment().interrupted = True
+    workflow = records.workflows.pop("p")
+    assert records.violations() == set()
+    records.workflows["p"] = replace(workflow, status="TERMINATED")
+    assert records.violations() == set()
+    records.rows["p"] = replace(records.rows["p"], due="parent")
+    assert records.violations() == {(Column.STUCK, "p")}
+    records.add("q", "payment", response("Pending")).interrupted = True
+    del records.workflows["q"]
+    assert records.violations() == {(Column.STUCK, "p"), (Column.STUCK, "q")}
+
+
+def test_an_interrupted_transaction_may_never_have_been_sent(records: Records) -> None:
+    never_sent = failed_response("PSPConnectionTimeout")
+    transaction = records.add("p", "payment", never_sent)
+    assert records.violations() == {(Column.WRONG, "p")}
+    transaction.interrupted = True
+    assert records.violations() == set()
+    records.ledger.append(ledger_entry("p", "charge"))
+    assert records.violations() == {(Column.LOST, "p")}
+
+
+def test_a_workflow_behind_the_store_is_judged_by_the_store(records: Records) -> None:
+    records.payment()
+    behind = {"version": 2, "reservations": {"r": "3.00"}}
+    records.workflows["p"] = replace(records.workflows["p"], state=behind)
+    assert records.violations() == set()
+    snapshot = {"version": 3, "reservations": {"r": "3.00"}}
+    records.rows["p"] = replace(records.rows["p"], snapshot=snapshot)
+    assert records.violations() == {(Column.STUCK, "p")}
+
+
 @pytest.mark.parametrize(
     "state", [{"reservations": {"r": "3.00"}}, {"captured_by": "x"}, {"cancelling": True}]
 )

@@ -1,9 +1,12 @@
 """Plan of a campaign: the same for the same seed, and with every variation."""
 
+from collections import Counter
 from dataclasses import replace
 
 from devtools.campaign.config import Config, from_environment
 from devtools.campaign.fault_schedule import FAULT_KINDS
+from devtools.campaign.malformed_signals import MALFORMATIONS
+from devtools.campaign.operator_faults import ACTIVITY_OPERATIONS, WORKFLOW_OPERATIONS
 from devtools.campaign.run import draw_plan
 from devtools.campaign.scenario import ENDINGS, PlannedPayment
 
@@ -26,11 +29,25 @@ def test_a_plan_has_the_requested_size() -> None:
 def test_every_kind_of_fault_is_scheduled_during_traffic() -> None:
     schedule = draw_plan(CONFIG)[1]
     assert {injection.kind for injection in schedule} == set(FAULT_KINDS)
-    assert len(FAULT_KINDS) >= 12
+    assert len(FAULT_KINDS) >= 40
     assert [injection.after_transactions for injection in schedule] == sorted(
         injection.after_transactions for injection in schedule
     )
     assert all(0 < injection.after_transactions < CONFIG.transactions for injection in schedule)
+
+
+def test_a_limited_kind_occurs_no_more_often_than_that() -> None:
+    schedule = draw_plan(replace(CONFIG, fault_rounds=7))[1]
+    counts = Counter(injection.kind for injection in schedule)
+    for name, kind in FAULT_KINDS.items():
+        assert counts[name] == (7 if kind.limit is None else kind.limit), name
+
+
+def test_every_operation_and_malformation_is_a_kind_of_fault() -> None:
+    targets = {(kind.group, kind.target) for kind in FAULT_KINDS.values()}
+    assert {name for group, name in targets if group == "workflow"} == set(WORKFLOW_OPERATIONS)
+    assert {name for group, name in targets if group == "activity"} == set(ACTIVITY_OPERATIONS)
+    assert {name for group, name in targets if group == "signal"} == set(MALFORMATIONS)
 
 
 def test_every_amount_ending_is_charged() -> None:
