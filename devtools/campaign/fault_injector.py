@@ -6,10 +6,10 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
-from devtools.campaign.fault_schedule import FAULT_KINDS, FaultInjection
+from devtools.campaign.fault_schedule import FAULT_KINDS, FaultGroup, FaultInjection
 from devtools.campaign.key_rotation import KeyRotation
 from devtools.campaign.operator_faults import OperatorFaults
 from devtools.campaign.polling import wait_until
@@ -46,6 +46,7 @@ class FaultInjector:
         receiver: WebhookReceiver,
         operator: OperatorFaults,
         rotation: KeyRotation,
+        erase: Callable[[str], Awaitable[None]],
     ) -> None:
         self.injected: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []
@@ -54,10 +55,23 @@ class FaultInjector:
         self._receiver = receiver
         self._operator = operator
         self._rotation = rotation
+        self._erase = erase
         self._backup = TemporalBackup(stack)
         self._process_lock = asyncio.Lock()
         self._receiver_lock = asyncio.Lock()
         self._backup_lock = asyncio.Lock()
+        self._handlers: Mapping[FaultGroup, Callable[[FaultInjection], Awaitable[None]]] = {
+            "psp": self._inject_psp_fault,
+            "kill": self._kill,
+            "pause": self._pause,
+            "target": self._set_receiver_mode,
+            "workflow": self._change_workflows,
+            "activity": self._change_activities,
+            "signal": self._send_signals,
+            "backup": self._restore_backup,
+            "credentials": self._rotate_key,
+            "erasure": self._erase_customer,
+        }
 
     async def run(
         self,
@@ -81,32 +95,7 @@ class FaultInjector:
         await self._receiver.set_mode("fine")
 
     async def _inject(self, injection: FaultInjection) -> None:
-        kind = FAULT_KINDS[injection.kind]
-        match kind.group:
-            case "psp":
-                await self._inject_psp_fault(injection)
-            case "kill":
-                async with self._process_lock:
-                    await self._kill(injection.kind, kind.target)
-            case "pause":
-                async with self._process_lock:
-                    await self._pause(injection, kind.target)
-            case "target":
-                async with self._receiver_lock:
-                    await self._set_receiver_mode(injection, _RECEIVER_MODES[kind.target])
-            case "workflow":
-                done = await self._operator.change_workflows(kind.target, injection.seed)
-                self._count(injection.kind, done)
-            case "signal":
-                sent = await self._operator.send_signals(kind.target, injection.seed)
-                self._count(injection.kind, sent)
-            case "activity":
-                await self._change_activities(injection, kind.target)
-            case "backup":
-                async with self._backup_lock:
-                    await self._restore_backup(injection)
-            case "credentials":
-                await self._rotate_key(injection)
+        await self._handlers[FAULT_KINDS[injection.kind].group](injection)
 
     def _count(self, kind: str, times: int) -> None:
         if times:
@@ -124,36 +113,51 @@ class FaultInjector:
         self._count(injection.kind, hits)
         await self._psp.remove_fault(id)
 
-    async def _kill(self, kind: str, name: str) -> None:
-        pid = self._stack.run["pids"][name]
-        os.kill(pid, signal.SIGKILL)
-        self._count(kind, 1)
-        await wait_until(lambda: self._stack.run["pids"][name] != pid, _RESTART_TIMEOUT_SECONDS)
+    async def _kill(self, injection: FaultInjection) -> None:
+        name = FAULT_KINDS[injection.kind].target
+        async with self._process_lock:
+            pid = self._stack.run["pids"][name]
+            os.kill(pid, signal.SIGKILL)
+            self._count(injection.kind, 1)
+            await wait_until(lambda: self._stack.run["pids"][name] != pid, _RESTART_TIMEOUT_SECONDS)
 
-    async def _pause(self, injection: FaultInjection, name: str) -> None:
-        pid = self._stack.run["pids"][name]
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            await asyncio.sleep(injection.seconds)
-        finally:
-            os.kill(pid, signal.SIGCONT)
+    async def _pause(self, injection: FaultInjection) -> None:
+        async with self._process_lock:
+            pid = self._stack.run["pids"][FAULT_KINDS[injection.kind].target]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(injection.seconds)
+            finally:
+                os.kill(pid, signal.SIGCONT)
         self._count(injection.kind, 1)
 
-    async def _change_activities(self, injection: FaultInjection, operation: str) -> None:
-        fault = await self._psp.set_fault(FAULT_KINDS[injection.kind].psp_fault, injection.seed)
-        done = await self._operator.change_activities(operation, injection.seconds)
+    async def _change_workflows(self, injection: FaultInjection) -> None:
+        operation = FAULT_KINDS[injection.kind].target
+        done = await self._operator.change_workflows(operation, injection.seed)
+        self._count(injection.kind, done)
+
+    async def _send_signals(self, injection: FaultInjection) -> None:
+        malformation = FAULT_KINDS[injection.kind].target
+        sent = await self._operator.send_signals(malformation, injection.seed)
+        self._count(injection.kind, sent)
+
+    async def _change_activities(self, injection: FaultInjection) -> None:
+        kind = FAULT_KINDS[injection.kind]
+        fault = await self._psp.set_fault(kind.psp_fault, injection.seed)
+        done = await self._operator.change_activities(kind.target, injection.seconds)
         self._count(injection.kind, done)
         await self._psp.remove_fault(fault)
 
     async def _restore_backup(self, injection: FaultInjection) -> None:
         """Let Temporal forget everything since a moment some seconds ago."""
-        await self._backup.take()
-        await asyncio.sleep(injection.seconds)
-        async with self._process_lock:
-            self._operator.interrupt_all()
-            self._count(injection.kind, int(await self._backup.restore()))
-            # Those requested until the server was down are forgotten, too.
-            self._operator.interrupt_all()
+        async with self._backup_lock:
+            await self._backup.take()
+            await asyncio.sleep(injection.seconds)
+            async with self._process_lock:
+                self._operator.interrupt_all()
+                self._count(injection.kind, int(await self._backup.restore()))
+                # Those requested until the server was down are forgotten, too.
+                self._operator.interrupt_all()
 
     async def _rotate_key(self, injection: FaultInjection) -> None:
         """Let the PSP reject the merchant's key after attempts whose outcome is unknown."""
@@ -166,14 +170,23 @@ class FaultInjector:
         saved = await self._rotation.save(key, self._stack.demo["webhook_secret"])
         self._count(injection.kind, int(saved))
 
-    async def _set_receiver_mode(self, injection: FaultInjection, mode: ReceiverMode) -> None:
-        before = self._receiver.hits[mode]
-        await self._receiver.set_mode(mode)
-        await asyncio.sleep(injection.seconds)
-        if mode != "down":
-            await wait_until(lambda: self._receiver.hits[mode] > before, _MAX_EXTRA_SECONDS)
-        await self._receiver.set_mode("fine")
-        self._count(injection.kind, 1 if mode == "down" else self._receiver.hits[mode] - before)
+    async def _erase_customer(self, injection: FaultInjection) -> None:
+        fault = await self._psp.set_fault(FAULT_KINDS[injection.kind].psp_fault, injection.seed)
+        done = await self._operator.erase_customer(self._erase, injection.seconds)
+        await self._psp.remove_fault(fault)
+        self._count(injection.kind, done)
+
+    async def _set_receiver_mode(self, injection: FaultInjection) -> None:
+        mode = _RECEIVER_MODES[FAULT_KINDS[injection.kind].target]
+        async with self._receiver_lock:
+            before = self._receiver.hits[mode]
+            await self._receiver.set_mode(mode)
+            await asyncio.sleep(injection.seconds)
+            if mode != "down":
+                await wait_until(lambda: self._receiver.hits[mode] > before, _MAX_EXTRA_SECONDS)
+            await self._receiver.set_mode("fine")
+            hits = 1 if mode == "down" else self._receiver.hits[mode] - before
+            self._count(injection.kind, hits)
 
 
 def _is_due(

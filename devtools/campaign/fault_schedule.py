@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 FaultGroup = Literal[
-    "psp", "kill", "pause", "target", "workflow", "activity", "signal", "backup", "credentials"
+    "psp",
+    "kill",
+    "pause",
+    "target",
+    "workflow",
+    "activity",
+    "signal",
+    "backup",
+    "credentials",
+    "erasure",
 ]
 
 _MONEY_OPERATIONS = ["charge", "capture", "refund", "authorize", "void"]
@@ -35,7 +44,7 @@ def _signal_fault(malformation: str) -> FaultKind:
     return FaultKind("signal", (0, 0), malformation)
 
 
-_UNKNOWN_OUTCOMES: Mapping[str, Any] = {
+_UNKNOWN_OUTCOMES: dict[str, Any] = {
     **{"kind": "error", "share": 0.8, "status": 503, "when": "after", "count": 12},
     "operations": _MONEY_OPERATIONS,
 }
@@ -118,6 +127,9 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "signal with an unknown key": _signal_fault("unknown key"),
     "signal cut short": _signal_fault("truncated"),
     "Temporal restored from a backup": FaultKind("backup", (4, 12), limit=4),
+    "customer erased while a charge is unknown": FaultKind(
+        "erasure", (6, 8), psp_fault=_UNKNOWN_OUTCOMES | {"share": 1.0, "operations": ["charge"]}
+    ),
     # Once: a second one within minutes would be the second rejection that means LoginError.
     "PSP key rotated": FaultKind("credentials", (3, 6), psp_fault=_UNKNOWN_OUTCOMES, limit=1),
 }

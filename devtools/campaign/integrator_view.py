@@ -80,6 +80,10 @@ class IntegratorView:
         now = datetime.now(UTC)
         return len(await self._store.notifications.list_pending(older_than=now))
 
+    async def erase_agreement(self, agreement: str) -> None:
+        """Erase the data of an agreement's customer, as `integrator erase` does."""
+        await self._store.erasure.erase_agreement(MERCHANT, agreement)
+
     async def pending_work(self, transaction: Transaction) -> tuple[str, ...]:
         """Return the pending activities and workflow task of a transaction's workflow."""
         return (await self._describe(await self._handle(transaction)))[1]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Set
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -24,12 +25,16 @@ _DECISION_SECONDS = 25.0
 
 
 class JourneyRunner:
-    """Runs journeys; `started` counts requested transactions, `skipped` those left out."""
+    """Runs journeys; `started` counts requested transactions, `skipped` those left out.
+
+    Transactions of `erased_agreements`, other than refunds, may be refused.
+    """
 
     def __init__(self, billwerk: BillwerkSimulator, checkout: CheckoutClient) -> None:
         self.started = 0
         self.skipped = 0
         self.counts: Counter[str] = Counter()
+        self.erased_agreements: Set[str] = frozenset()
         self._billwerk = billwerk
         self._checkout = checkout
 
@@ -125,6 +130,8 @@ class JourneyRunner:
     async def _send(
         self, transaction: Transaction, planned: PlannedPreauth | PlannedPayment | PlannedRefund
     ) -> None:
+        if transaction.body.get("agreementId") in self.erased_agreements:
+            transaction.expected |= {PRECONDITION_FAILED}
         self.started += 1
         self.counts[transaction.label] += 1
         await self._billwerk.send(transaction, planned.pattern)

@@ -11,6 +11,7 @@ from temporalio.api.common.v1 import Payload
 
 from devtools.campaign.integrator_view import workflow_id
 from devtools.campaign.malformed_signals import SIGNALS, MalformedSignals
+from devtools.campaign.scenario import PRECONDITION_FAILED
 from devtools.campaign.temporal_operations import (
     REAPPLY_NOTHING,
     PendingActivity,
@@ -27,7 +28,7 @@ _SCANNED = 24
 _PAUSE_SECONDS = 0.2
 _HELD_SECONDS = 1.5
 
-_WRITES = tuple(
+_WRITES = frozenset(
     plan.name
     for plan in (
         activity_plans.AUTHORIZE,
@@ -37,6 +38,7 @@ _WRITES = tuple(
         activity_plans.REFUND,
     )
 )
+_CHARGE = frozenset({activity_plans.CHARGE.name})
 
 Transactions = Mapping[str, Transaction]
 
@@ -45,7 +47,8 @@ class OperatorFaults:
     """Chooses transactions and does one operation on the workflow or the activities of each.
 
     Each method returns how many transactions it has affected; those are marked as `interrupted`
-    if an operation rewinds or ends their workflow.
+    if an operation rewinds or ends their workflow. `erased_agreements` are those of customers that
+    were erased.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class OperatorFaults:
         self._operations = operations
         self._signals = signals
         self._transactions = transactions
+        self.erased_agreements: set[str] = set()
 
     def interrupt_all(self) -> None:
         """Mark every transaction requested so far."""
@@ -93,38 +97,66 @@ class OperatorFaults:
         return sum(await asyncio.gather(*map(send_one, self._targets(rng))))
 
     async def change_activities(self, operation: str, seconds: float) -> int:
-        """Do an operation in `ACTIVITY_OPERATIONS` on pending PSP calls, once on each."""
+        """Do an operation in `ACTIVITY_OPERATIONS` on pending activities, once on each."""
         change = ACTIVITY_OPERATIONS[operation]
         done: set[tuple[str, str]] = set()
         end = time.monotonic() + seconds
         while time.monotonic() < end and len(done) < _ACTIVITY_TARGETS:
-            for activity in await self.pending_psp_calls():
+            for activity in await self._pending():
                 key = (activity.run_id, activity.id)
                 if key in done or not await change(self, activity):
                     continue
                 done.add(key)
-                transaction = self._transactions[activity.workflow_id.rpartition("/")[2]]
+                transaction = self._transaction(activity)
                 transaction.record_exchange(
                     f"operator: {operation} {activity.name}, attempt {activity.attempt}", "done"
                 )
             await asyncio.sleep(_PAUSE_SECONDS)
         return len(done)
 
-    async def wait_for_psp_call(self, seconds: float) -> None:
-        """Wait until a money operation is pending, but no longer than this."""
+    async def wait_for_psp_call(self, seconds: float) -> PendingActivity | None:
+        """Return a pending money operation; wait for one, but no longer than this."""
+        return await self._wait_for(_WRITES, seconds)
+
+    async def erase_customer(self, erase: Callable[[str], Awaitable[None]], seconds: float) -> int:
+        """Erase the customer of a charge with an unknown outcome, then reset its PSP call.
+
+        `erase` takes the agreement, whose transactions may be refused from now on.
+        """
+        activity = await self._wait_for(_CHARGE, seconds)
+        if activity is None:
+            return 0
+        charged = self._transaction(activity)
+        agreement = charged.body["agreementId"]
+        self.erased_agreements.add(agreement)
+        for transaction in self._transactions.values():
+            if transaction.body.get("agreementId") == agreement and transaction is not charged:
+                transaction.expected |= {PRECONDITION_FAILED}
+        await erase(agreement)
+        charged.record_exchange("operator: erase the customer", "done")
+        await self._operations.reset_activity(activity)
+        return 1
+
+    async def _wait_for(self, names: frozenset[str], seconds: float) -> PendingActivity | None:
+        """Return a pending activity that has been tried before; None if there is none in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if await self.pending_psp_calls():
-                return
+            for activity in await self._pending():
+                if activity.name in names and activity.attempt > 1:
+                    return activity
             await asyncio.sleep(_PAUSE_SECONDS)
+        return None
 
-    async def pending_psp_calls(self) -> list[PendingActivity]:
-        """Return the pending money operations of the transactions requested last."""
+    async def _pending(self) -> list[PendingActivity]:
+        """Return the pending activities of the transactions requested last."""
         newest = list(self._transactions.values())[-_SCANNED:]
         found = await asyncio.gather(
             *(self._operations.pending_activities(workflow_id(t)) for t in newest)
         )
-        return [activity for one in found for activity in one if activity.name in _WRITES]
+        return [activity for one in found for activity in one]
+
+    def _transaction(self, activity: PendingActivity) -> Transaction:
+        return self._transactions[activity.workflow_id.rpartition("/")[2]]
 
     async def reset(self, activity: PendingActivity) -> bool:
         """Reset an activity."""
@@ -132,12 +164,12 @@ class OperatorFaults:
 
     async def complete(self, activity: PendingActivity) -> bool:
         """Complete an activity with a made-up success."""
-        self._mark(activity)
-        return await self._operations.complete_activity(activity, _made_up_success(activity))
+        self._transaction(activity).interrupted = True
+        return await self._operations.complete_activity(activity, _made_up_result(activity))
 
     async def fail(self, activity: PendingActivity) -> bool:
         """Fail an activity."""
-        self._mark(activity)
+        self._transaction(activity).interrupted = True
         return await self._operations.fail_activity(activity)
 
     async def hold(self, activity: PendingActivity) -> bool:
@@ -148,9 +180,6 @@ class OperatorFaults:
         await self._operations.unpause_activity(activity)
         return True
 
-    def _mark(self, activity: PendingActivity) -> None:
-        self._transactions[activity.workflow_id.rpartition("/")[2]].interrupted = True
-
     def _targets(self, rng: random.Random) -> Sequence[Transaction]:
         transactions = list(self._transactions.values())
         recent = transactions[-_RECENT:]
@@ -159,11 +188,16 @@ class OperatorFaults:
         return chosen + rng.sample(others, min(_OTHER_TARGETS, len(others)))
 
 
-def _made_up_success(activity: PendingActivity) -> Payload:
-    """Return the result that an operator may give a stuck PSP call, not encrypted."""
-    fact = {"kind": "paid", "id": "made_up", "amount": "1.00", "at": datetime.now(UTC).isoformat()}
+def _made_up_result(activity: PendingActivity) -> Payload:
+    """Return the result that an operator may give a stuck activity, not encrypted."""
+    now = datetime.now(UTC).isoformat()
+    fact = {"kind": "paid", "id": f"made_up_{activity.id}", "amount": "1.00"}
     outcome = {"outcome": "approved", "psp_id": f"made_up_{activity.id}", "facts": [fact]}
-    reply = {"outcome": outcome, "evidence": "answer"}
+    reply: object = {"outcome": outcome, "evidence": "answer"}
+    if activity.name == activity_plans.DELIVER_WEBHOOK.name:
+        reply = {"delivered_at": now, "attempt": 1}
+    elif activity.name in (activity_plans.CLOSE_RESERVATION.name, activity_plans.RECORD.name):
+        reply = True
     return Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(reply).encode())
 
 

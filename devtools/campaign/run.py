@@ -157,8 +157,15 @@ class Campaign:
             MalformedSignals(self._integrator.keys),
             self._billwerk.transactions,
         )
-        receiver = self._billwerk.receiver
-        return FaultInjector(self._stack, self._psp, receiver, operator, self._rotation)
+        self._journeys.erased_agreements = operator.erased_agreements
+        return FaultInjector(
+            self._stack,
+            self._psp,
+            self._billwerk.receiver,
+            operator,
+            self._rotation,
+            self._integrator.erase_agreement,
+        )
 
     async def _run_operator(
         self, journeys: Sequence[PlannedPreauth], traffic_ended: asyncio.Event

@@ -53,7 +53,7 @@ def stuck(case: TransactionCase) -> Iterator[str]:
     if case.undecided and WAITING not in transaction.expected:
         yield f"still {case.outcome}"
     yield from _leftover_reservations(case)
-    if case.row is not None and case.row.due:
+    if case.row is not None and case.row.due and not case.undecided:
         yield f"still due: {case.row.due}"
     if workflow is None or workflow.status not in ("RUNNING", "COMPLETED"):
         if case.stored and (case.undecided or not transaction.interrupted):
