@@ -5,6 +5,8 @@ from datetime import datetime
 
 from temporalio import workflow
 
+from workflows import timeouts
+
 
 class DeadlineTimer:
     """Fires at the time it was last set to; setting the same time keeps the running timer.
@@ -18,7 +20,11 @@ class DeadlineTimer:
         self._task: asyncio.Task[None] | None = None
 
     def set(self, at: datetime | None, summary: str) -> None:
-        """Fire at `at`, or never if None; `summary` is the timer's text in the Temporal UI."""
+        """Fire at `at`, or never if None; `summary` is the timer's text in the Temporal UI.
+
+        A very distant time is reached by several timers: the caller has to check the time when it
+        fires, and set it again.
+        """
         if at is not None and at <= workflow.now():
             self.fired = True
             return
@@ -34,6 +40,6 @@ class DeadlineTimer:
             self._task.cancel()
 
     async def _sleep_until(self, at: datetime, summary: str) -> None:
-        await workflow.sleep(at - workflow.now(), summary=summary)
+        await workflow.sleep(min(at - workflow.now(), timeouts.MAX_TIMER), summary=summary)
         self._at = None
         self.fired = True

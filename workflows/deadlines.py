@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from temporalio import workflow
 
+from integrator.contract import times
 from integrator.contract.enums import PaymentErrorCode, PaymentTransactionStatus
 from integrator.psp.types import Declined, Pending
 from workflows import timeouts
@@ -47,7 +48,7 @@ class ChargebackWindow(Deadline):
     def at(self) -> datetime | None:
         if self._state.status is not Status.Succeeded or self._closed:
             return None
-        return self._state.succeeded_at + timeouts.CHARGEBACK_WINDOW
+        return times.add(self._state.succeeded_at, timeouts.CHARGEBACK_WINDOW)
 
     @property
     def ends_transaction(self) -> bool:
@@ -80,7 +81,7 @@ class PreauthExpiry(Deadline):
         if ends is None or ends > now:
             return
         lapsed = reply is not None and not isinstance(reply.outcome, Pending)
-        if lapsed and now >= ends + timeouts.EXPIRY_GRACE:
+        if lapsed and now >= times.add(ends, timeouts.EXPIRY_GRACE):
             expired = Declined(
                 code=PaymentErrorCode.Canceled, message="Expired.", status=Status.Expired
             )

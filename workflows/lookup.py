@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
+from integrator.contract import times
 from integrator.contract.enums import PaymentErrorCode
 from integrator.psp.types import Declined
 from workflows import timeouts
@@ -92,4 +93,4 @@ class Lookup:
         since = workflow.info().start_time
         if self._due_date is not None:
             since = max(since, datetime.combine(self._due_date, time(), UTC))
-        return since + timeouts.UNDECIDED_LIMIT
+        return times.add(since, timeouts.UNDECIDED_LIMIT)

@@ -15,6 +15,7 @@ from integrator.contract.enums import (
     PaymentTransactionStatus,
     PublicPaymentProviderRole,
 )
+from integrator.contract.times import UtcTime
 from integrator.psp.types import Outcome
 from workflows.state import (
     AttemptCheck,
@@ -64,6 +65,8 @@ class TransactionInput(Message):
 
     `key_window_seconds` is the PSP's idempotency window: for how long it remembers a key.
     `agreement_id` is a search attribute; None where the store does not hold it either.
+    `currency_exponent` is the number of decimals of the currency; None in older inputs, and for a
+    currency that is not in our table.
     """
 
     merchant_id: str
@@ -76,6 +79,7 @@ class TransactionInput(Message):
     requested_amount: Decimal
     key_window_seconds: int
     agreement_id: str | None = None
+    currency_exponent: int | None = None
 
 
 class PreauthInput(TransactionInput):
@@ -153,7 +157,7 @@ class ReserveRequest(Message):
     by: str
     amount: Decimal
     currency: str
-    at: datetime | None = None
+    at: UtcTime | None = None
 
 
 class ReserveReply(Message):
@@ -194,7 +198,7 @@ class ReservationResult(Message):
     by: str
     booked: bool
     refund: BookedRefund | None = None
-    at: datetime | None = None
+    at: UtcTime | None = None
 
 
 class DeliveryState(StrEnum):

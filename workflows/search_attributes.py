@@ -11,7 +11,6 @@ workers, then the API.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +25,7 @@ from integrator.contract import money
 from integrator.contract.enums import PaymentTransactionStatus
 from workflows.messages import AnyInput, kind_of
 from workflows.state import TransactionState
+from workflows.text_limits import fit_keyword
 
 MERCHANT = SearchAttributeKey.for_keyword("Merchant")
 TRANSACTION_KIND = SearchAttributeKey.for_keyword("TransactionKind")
@@ -43,9 +43,6 @@ KEYS: tuple[SearchAttributeKey[Any], ...] = (
     *(TRANSACTION_STATUS, CURRENCY, WEBHOOK_STATE, AMOUNT_MINOR, NEEDS_ATTENTION),
 )
 
-MAX_KEYWORD_LENGTH = 255
-"""The width of the column in PostgreSQL and MySQL; a longer value would never be indexed."""
-
 Values = Mapping[SearchAttributeKey[Any], str | int | bool]
 
 
@@ -60,7 +57,8 @@ class WebhookState(StrEnum):
 
 def previous_webhook_state(values: Values | None) -> WebhookState:
     """Return the webhook state left by an earlier run; a run knows only its own deliveries."""
-    return WebhookState(str(values[WEBHOOK_STATE])) if values is not None else WebhookState.NONE
+    left = values.get(WEBHOOK_STATE) if values is not None else None
+    return next((known for known in WebhookState if known == left), WebhookState.NONE)
 
 
 def attribute_values(
@@ -77,19 +75,16 @@ def attribute_values(
         TRANSACTION_STATUS: (state.status if state else PaymentTransactionStatus.Initiated).name,
         CURRENCY: start.currency,
         WEBHOOK_STATE: webhook.value,
-        AMOUNT_MINOR: to_minor_units(start.requested_amount, start.currency),
+        AMOUNT_MINOR: money.to_minor_units(
+            start.requested_amount, start.currency, start.currency_exponent
+        ),
         NEEDS_ATTENTION: state is not None and state.attention is not None,
     }
     return {
-        key: value[:MAX_KEYWORD_LENGTH] if isinstance(value, str) else value
+        key: fit_keyword(value) if isinstance(value, str) else value
         for key, value in values.items()
         if value is not None
     }
-
-
-def to_minor_units(amount: Decimal, currency: str) -> int:
-    """Convert to minor units: 4990 for 49.90 EUR, 500 for 500 JPY."""
-    return int(amount.scaleb(money.exponent(currency)))
 
 
 def initial_attributes(start: AnyInput) -> TypedSearchAttributes:

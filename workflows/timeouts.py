@@ -35,5 +35,8 @@ NON_IDEMPOTENT_RETRY_WINDOW = timedelta(hours=12)
 VOID_GRACE = timedelta(days=2)
 """A void that the PSP accepted this long ago, with the money still held, was not executed."""
 
+MAX_TIMER = timedelta(days=36_500)
+"""The server cuts a longer timer to 100 years; the timer is then set again."""
+
 MAX_CREDENTIALS_PAUSE = timedelta(hours=1)
 """Limit of the growing pause while the PSP rejects credentials that its check accepts."""

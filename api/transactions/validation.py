@@ -5,7 +5,7 @@ then the transactions it refers to.
 """
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from integrator.contract import (
     PublicPaymentProviderRole,
     RefundRequest,
     json_codec,
+    money,
 )
 from integrator.psp.errors import BearerRefused
 from integrator.psp.port import Adapter
@@ -38,6 +39,12 @@ from workflows.state import PaymentState, PreauthState, RefundState, Refusal, Tr
 
 Role = PublicPaymentProviderRole
 
+EARLIEST_EXECUTION = date(2000, 1, 1)
+"""Older days stand for a date that was never set: .NET writes it as 0001-01-01."""
+
+LATEST_EXECUTION = timedelta(days=366)
+"""A PSP schedules a debit for a year at most; Billwerk+ plans it by the pre-notification's days."""
+
 
 async def validate_new(request: CreateRequest) -> NewTransaction:
     """Validate a new transaction and return its row.
@@ -45,6 +52,7 @@ async def validate_new(request: CreateRequest) -> NewTransaction:
     Raises `RequestRejected`, `ServiceUnavailable` and `Erased`.
     """
     check_webhook_target(request.body.webhook_target, request.merchant, request.context.settings)
+    _check_currency(request.body)
     match request.body:
         case PreauthRequest() as body:
             return await _new_preauth(request, _drop_blank_token(body))
@@ -72,6 +80,36 @@ def check_webhook_target(target: str, merchant: Merchant, settings: Settings) ->
         raise invalid_data("webhookTarget must be an https URL.")
     if not allowed and _is_internal(host):
         raise invalid_data("webhookTarget must be on a public host.")
+
+
+def _check_currency(body: RequestBody) -> None:
+    """Refuse a currency that has left ISO 4217, where no older transaction is in it.
+
+    A capture and a refund have to be in the currency of their preauth or payment, which was
+    accepted while it was current.
+    """
+    continues_older = isinstance(body, RefundRequest) or (
+        isinstance(body, PaymentRequest) and body.is_capture
+    )
+    if not continues_older and not money.is_current(body.currency):
+        raise RequestRejected(
+            PaymentErrorCode.InvalidCurrency, f"currency {body.currency} has left ISO 4217."
+        )
+
+
+def _check_execution_date(day: date) -> None:
+    """Refuse a day on which no bank will execute the debit: typing errors and unset dates.
+
+    One that has passed recently is accepted: requests may be repeated for days.
+    """
+    if day < EARLIEST_EXECUTION:
+        raise invalid_data(f"plannedExecutionDate must not be before {EARLIEST_EXECUTION}.")
+    latest = datetime.now(UTC).date() + LATEST_EXECUTION
+    if day > latest:
+        raise invalid_data(
+            f"plannedExecutionDate must be at most {LATEST_EXECUTION.days} days ahead, "
+            f"until {latest}."
+        )
 
 
 def _is_internal(host: str) -> bool:
@@ -108,6 +146,8 @@ async def _new_payment(request: CreateRequest, body: PaymentRequest) -> NewTrans
         await _check_capture(request, body, method, body.preauth_transaction_id)
     has_due_date = role is Role.Debit and not body.is_capture
     due_date = body.planned_execution_date if has_due_date else None
+    if due_date is not None:
+        _check_execution_date(due_date)
     return _new_transaction(
         request,
         body,

@@ -1,18 +1,34 @@
 """Format and convert amounts: minor units in the API, Decimal in the ledger, text on pages."""
 
+import re
 from decimal import Decimal
 
-from iso4217 import Currency
-
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF"}
+_DECIMALS = {
+    code: decimals
+    for decimals, codes in {
+        0: "BIF BYR CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+        2: "XAD XCD XCG",
+        3: "BHD IQD JOD KWD LYD OMR TND",
+        4: "CLF UYW",
+    }.items()
+    for code in codes.split()
+}
+# Codes that begin with X belong to no country: metals, funds and tests, unless they are above.
+_NATIONAL = re.compile(r"[A-WYZ][A-Z]{2}")
 
 
 def exponent(currency: str) -> int:
-    """Return the decimals of an ISO 4217 currency; ValueError if unknown or without amounts."""
-    digits: int | None = Currency(currency).exponent
-    if digits is None:
+    """Return the decimals of a currency; ValueError if unknown or without amounts.
+
+    As a PSP does, it goes on knowing currencies that have left ISO 4217.
+    """
+    decimals = _DECIMALS.get(currency)
+    if decimals is not None:
+        return decimals
+    if not _NATIONAL.fullmatch(currency):
         raise ValueError(f"{currency} carries no amounts")
-    return digits
+    return 2
 
 
 def to_major(amount: int, currency: str) -> Decimal:

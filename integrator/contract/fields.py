@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from integrator.contract.ids import TRANSACTION_ID_PATTERN, is_transaction_id
-from integrator.contract.money import is_currency
+from integrator.contract.money import is_known
 from integrator.contract.validation_errors import invalid_value, wrong_type
 
 MAX_TIME: Final = datetime.max.replace(tzinfo=UTC)
@@ -135,9 +135,9 @@ def _check_positive(value: Decimal) -> Decimal:
 
 
 def _check_currency(value: str, info: ValidationInfo) -> str:
-    # Currencies are withdrawn over the years. A stored one has to stay readable, so only data of a
-    # request is compared with the list.
-    if is_from_peer(info) and not is_currency(value):
+    # A currency that has left the standard is accepted here: captures, refunds and repetitions of
+    # old requests use it. Whether a new transaction may is decided where it is validated.
+    if is_from_peer(info) and not is_known(value):
         raise invalid_value("must be an upper-case ISO 4217 currency code", "InvalidCurrency")
     return value
 

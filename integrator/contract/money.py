@@ -1,36 +1,62 @@
-"""Currencies of ISO 4217 and the number of decimals their amounts may have."""
+"""Currencies and the number of decimals their amounts may have."""
 
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Final
 
-from iso4217 import Currency
+from integrator.contract import currencies
 
-# Metals, test and fund codes have no minor unit and cannot be used for payments.
-_EXPONENTS: Final[dict[str, int]] = {
-    currency.code: currency.exponent for currency in Currency if currency.exponent is not None
-}
 _EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation])
+_MAX_DIGITS: Final = 18  # every number with so many digits is a signed integer of 64 bits
 
 
 class UnknownCurrencyError(ValueError):
-    """Not a current ISO 4217 currency with a minor unit."""
+    """Not a currency with a minor unit, neither a current nor a withdrawn one."""
 
 
 class InexactAmountError(ValueError):
     """An amount with more significant decimals than its currency."""
 
 
-def is_currency(code: str) -> bool:
-    """Whether `code` is a current ISO 4217 alphabetic code (upper case) usable for payments."""
-    return code in _EXPONENTS
+def is_known(code: str) -> bool:
+    """Whether `code` (upper case) is a current or a withdrawn currency usable for payments."""
+    return code in currencies.DECIMALS
+
+
+def is_current(code: str) -> bool:
+    """Whether a new preauth or charge may use `code`: it has not left ISO 4217."""
+    return code in currencies.CURRENT
+
+
+def find_exponent(currency: str) -> int | None:
+    """Return the decimals of `currency`: 2 for EUR, 0 for JPY; None if it is unknown."""
+    return currencies.DECIMALS.get(currency)
 
 
 def exponent(currency: str) -> int:
     """Return the decimals of `currency`: 2 for EUR, 0 for JPY. Raises `UnknownCurrencyError`."""
-    try:
-        return _EXPONENTS[currency]
-    except KeyError:
-        raise UnknownCurrencyError("not an ISO 4217 currency with a minor unit") from None
+    decimals = find_exponent(currency)
+    if decimals is None:
+        raise UnknownCurrencyError(
+            "not a currency with a minor unit; one that is new in ISO 4217 is to be added to "
+            "integrator/contract/currencies.py"
+        )
+    return decimals
+
+
+def resolve_exponent(currency: str, known: int | None) -> int | None:
+    """Return the decimals that travelled with an amount, or those of our table; None if neither."""
+    return find_exponent(currency) if known is None else known
+
+
+def to_minor_units(amount: Decimal, currency: str, decimals: int | None = None) -> int | None:
+    """Convert to minor units: 4990 for 49.90 EUR, 500 for 500 JPY; `decimals` may be given.
+
+    Never raises: None for an unknown currency, and for a number that 64 bits do not hold.
+    """
+    decimals = resolve_exponent(currency, decimals)
+    if decimals is None or amount.adjusted() + 1 + decimals > _MAX_DIGITS:
+        return None
+    return int(amount.scaleb(decimals))
 
 
 def scale(amount: Decimal) -> int:
@@ -55,10 +81,14 @@ def quantize(amount: Decimal, currency: str) -> Decimal:
     Never rounds: raises `InexactAmountError` where that would change the value. Raises
     `UnknownCurrencyError`.
     """
+    return quantize_to(amount, exponent(currency))
+
+
+def quantize_to(amount: Decimal, decimals: int) -> Decimal:
+    """Return `amount` with so many decimals. Never rounds: raises `InexactAmountError`."""
     if not amount.is_finite():
         raise InexactAmountError("not a finite number")
-    step = Decimal(1).scaleb(-exponent(currency))
     try:
-        return amount.quantize(step, context=_EXACT)
+        return amount.quantize(Decimal(1).scaleb(-decimals), context=_EXACT)
     except (Inexact, InvalidOperation):
-        raise InexactAmountError(f"more decimals than {currency} has") from None
+        raise InexactAmountError(f"more decimals than {decimals}, or too many digits") from None

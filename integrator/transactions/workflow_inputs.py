@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TypedDict, cast
 
+from integrator.contract import money
 from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.psp import registry
 from integrator.store import Store, TransactionRow
@@ -24,6 +25,7 @@ class _CommonFields(TypedDict):
     requested_amount: Decimal
     key_window_seconds: int
     agreement_id: str | None
+    currency_exponent: int | None
 
 
 def initial_input(row: TransactionRow) -> AnyInput:
@@ -82,6 +84,7 @@ def _build_input(row: TransactionRow, resume: AnyState | None) -> AnyInput:
         requested_amount=row.requested_amount,
         key_window_seconds=registry.get_adapter(row.psp).capabilities.idempotency.window_seconds,
         agreement_id=row.agreement_id,
+        currency_exponent=money.find_exponent(row.currency),
     )
     match TransactionKind(row.kind):
         case TransactionKind.PREAUTH:

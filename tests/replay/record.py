@@ -16,6 +16,7 @@ from tests.integration.workflows.conftest import WorkflowHarness, open_harness, 
 from tests.replay.corpus import HISTORIES
 from tests.replay.scenarios import (
     decisions,
+    extremes,
     failures,
     payments,
     preauths,
@@ -54,6 +55,7 @@ def record_reconciliation(
 TRANSACTIONS = (
     *payments.SCENARIOS,
     *decisions.SCENARIOS,
+    *extremes.SCENARIOS,
     *failures.SCENARIOS,
     *preauths.SCENARIOS,
     *refunds.SCENARIOS,

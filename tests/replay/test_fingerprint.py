@@ -6,7 +6,7 @@ import pytest
 
 from tests.replay.fingerprint import describe_changes, fingerprint, sources
 
-SLEEP = "await workflow.sleep(at - workflow.now(), summary=summary)"
+SLEEP = "await workflow.sleep(min(at - workflow.now(), timeouts.MAX_TIMER), summary=summary)"
 CANCEL_SENDING = "            await self._cancel_sending()\n"
 RUN_RECORDER = "        self._spawn(self._recorder.run())\n"
 RUN_NOTIFIER = "        self._spawn(self._notifier.run())\n"

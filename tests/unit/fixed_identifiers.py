@@ -50,6 +50,7 @@ def classes(every: list[ModuleType]) -> Iterator[type]:
 def collect() -> dict[str, Any]:
     """Return the identifiers by kind."""
     from integrator.cli.main import app
+    from integrator.contract.currencies import DECIMALS
     from integrator.observability.metrics import CATALOGUE
     from integrator.settings import Settings
     from integrator.store.tables import metadata
@@ -69,6 +70,7 @@ def collect() -> dict[str, Any]:
         "settings": sorted(Settings.model_fields),
         "tables": {table.name: sorted(column.name for column in table.columns) for table in tables},
         "indexes": sorted(str(index.name) for table in tables for index in table.indexes),
+        "currencies": DECIMALS,
         "commands": dict(commands(typer.main.get_command(app), ())),
         "enumerations": sorted(
             {str([str(member.value) for member in one]) for one in stored if issubclass(one, Enum)}

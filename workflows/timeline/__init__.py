@@ -9,6 +9,7 @@ from datetime import datetime
 
 from workflows.messages import AnyInput, Delivery, PaymentInput, PreauthInput
 from workflows.state import TransactionState
+from workflows.text_limits import fit_details, fit_summary
 from workflows.timeline.formatting import format_amount, format_time
 from workflows.timeline.history import TimelineEntry, build_history, status_reason
 from workflows.timeline.next_steps import build_next_steps
@@ -41,17 +42,17 @@ def build_timeline(
 
 
 def markdown(timeline: Timeline) -> str:
-    """Format the timeline for the Temporal UI."""
+    """Format the timeline for the Temporal UI, not longer than it may be there."""
     past = [
         f"- {_time_prefix(entry.at)}{entry.text} — *{entry.said_by}*" for entry in timeline.happened
     ]
     steps = [f"- {step}" for step in timeline.next_steps]
-    return "\n".join([f"**{timeline.status_reason}**", "", *past, "", "**Next**", "", *steps])
+    return fit_details([f"**{timeline.status_reason}**", ""], past, ["", "**Next**", "", *steps])
 
 
 def summarize_input(start: AnyInput) -> str:
     """Return the text for the list of workflows; it contains nothing personal."""
-    value = format_amount(start.requested_amount, start.currency)
+    value = format_amount(start.requested_amount, start.currency, start.currency_exponent)
     if isinstance(start, PreauthInput):
         text = f"preauth of {value}" if start.requested_amount else "sign-up, nothing reserved"
     elif isinstance(start, PaymentInput):
@@ -60,7 +61,7 @@ def summarize_input(start: AnyInput) -> str:
         text += f", planned for {start.execute_on.isoformat()}" if start.execute_on else ""
     else:
         text = f"refund of {value} of payment {start.payment_id}"
-    return f"{text}, via {start.psp}"
+    return fit_summary(f"{text}, via {start.psp}")
 
 
 def _time_prefix(at: datetime | None) -> str:

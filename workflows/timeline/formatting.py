@@ -1,26 +1,30 @@
 """Formatting of amounts, times and evidence."""
 
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 
-from integrator.contract import money
+from integrator.contract import money, times
 from workflows.state import Evidence, EvidenceKind, TransactionState
 
 MAX_REASON_LENGTH = 300
 
 
-def format_amount(value: Decimal, currency: str) -> str:
-    """Format as `49.90 EUR` or `500 JPY`; inexact amounts and unknown currencies stay as is."""
-    try:
-        value = money.quantize(value, currency)
-    except (money.InexactAmountError, money.UnknownCurrencyError):
-        return f"{value} {currency}"
+def format_amount(value: Decimal, currency: str, decimals: int | None = None) -> str:
+    """Format as `49.90 EUR` or `500 JPY`; inexact amounts and unknown currencies stay as is.
+
+    `decimals` are those of the currency; None stands for those of our table.
+    """
+    decimals = money.resolve_exponent(currency, decimals)
+    if decimals is not None:
+        with suppress(money.InexactAmountError):
+            value = money.quantize_to(value, decimals)
     return f"{value} {currency}"
 
 
 def format_time(at: datetime) -> str:
     """Format as `2026-01-15 09:00:00 UTC`."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{times.to_utc(at).isoformat(sep=' ', timespec='seconds')[:19]} UTC"
 
 
 def format_booking_day(on: date | None) -> str:

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import assert_never
 
+from integrator.contract import times
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Fact, FactKind
 from workflows.messages import Delivery
@@ -88,7 +89,7 @@ def _reason(state: TransactionState) -> str:
 
 
 def _timestamp(entry: TimelineEntry) -> float:
-    return entry.at.timestamp() if entry.at is not None else 0.0
+    return times.to_utc(entry.at).timestamp() if entry.at is not None else 0.0
 
 
 def _request_entry(state: TransactionState, started_at: datetime | None) -> TimelineEntry:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import assert_never
 
+from integrator.contract import times
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from workflows import timeouts
 from workflows.messages import Delivery, DeliveryState
@@ -71,7 +72,7 @@ def _payment_steps(state: PaymentState, now: datetime) -> Iterator[str]:
         yield f"{amount} are held for the refund `{by}`, not decided yet."
     if state.available > 0:
         yield f"Up to {format_amount(state.available, state.currency)} can be refunded."
-    ends = state.succeeded_at + timeouts.CHARGEBACK_WINDOW
+    ends = times.add(state.succeeded_at, timeouts.CHARGEBACK_WINDOW)
     if ends > now:
         yield f"Chargebacks are waited for until {format_time(ends)}; then the workflow completes."
     else:

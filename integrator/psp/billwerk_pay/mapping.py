@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from integrator.contract import times
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.billwerk_pay.error_codes import chargeback_reason, error_code
@@ -193,7 +194,8 @@ def method_instrument(method: PaymentMethod) -> Instrument:
 def hold_fact(handle: str, units: int, currency: str, at: datetime) -> Fact:
     """Build the fact of a reservation under a handle."""
     amount = to_major(units, currency)
-    return Fact(kind=FactKind.AUTHORIZED, id=handle, amount=amount, expires_at=at + HOLD_DURATION)
+    expires_at = times.add(at, HOLD_DURATION)
+    return Fact(kind=FactKind.AUTHORIZED, id=handle, amount=amount, expires_at=expires_at)
 
 
 def _paid_fact(id: str, units: int, currency: str, at: datetime | None) -> Fact:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
+from integrator.contract import times
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.errors import ProtocolError
@@ -73,7 +74,7 @@ def sign_up_outcome(request: BillingRequest) -> Outcome | None:
     match request.status:
         case "pending" | "ready_to_fulfil":
             return RedirectRequired(
-                psp_id=request.id, expires_at=request.created_at + _FLOW_LIFETIME
+                psp_id=request.id, expires_at=times.add(request.created_at, _FLOW_LIFETIME)
             )
         case "fulfilled":
             return None

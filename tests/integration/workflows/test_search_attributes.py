@@ -74,7 +74,15 @@ class TestValues:
         [("49.90", "EUR", 4990), ("500", "JPY", 500), ("1.234", "KWD", 1234), ("0", "EUR", 0)],
     )
     def test_amounts_are_in_minor_units(self, amount: str, currency: str, minor: int) -> None:
-        assert search_attributes.to_minor_units(Decimal(amount), currency) == minor
+        start = self.start(requested_amount=Decimal(amount), currency=currency)
+        assert start.currency_exponent is None
+        attributes = search_attributes.initial_attributes(start)
+        assert attributes[search_attributes.AMOUNT_MINOR] == minor
+
+    def test_the_decimals_of_the_input_come_before_those_of_our_table(self) -> None:
+        start = self.start(currency="EUR", currency_exponent=3)
+        attributes = search_attributes.initial_attributes(start)
+        assert attributes[search_attributes.AMOUNT_MINOR] == 10_000
 
     def test_a_new_transaction(self) -> None:
         attributes = search_attributes.initial_attributes(self.start(agreement_id="a1"))
@@ -97,6 +105,14 @@ class TestValues:
         assert attributes[search_attributes.TRANSACTION_STATUS] == "Succeeded"
         assert attributes[search_attributes.PSP_TRANSACTION_ID] == "ch_1"
         assert attributes[search_attributes.NEEDS_ATTENTION] is True
+
+    @pytest.mark.parametrize("left", [None, "gone", "delivering"])
+    def test_an_unknown_webhook_state_counts_as_none(self, left: str | None) -> None:
+        values = {search_attributes.MERCHANT: "m"}
+        if left is not None:
+            values[search_attributes.WEBHOOK_STATE] = left
+        expected = WebhookState.DELIVERING if left == "delivering" else WebhookState.NONE
+        assert search_attributes.previous_webhook_state(values) is expected
 
     def test_values_too_long_for_the_database_are_truncated(self) -> None:
         attributes = search_attributes.initial_attributes(self.start(agreement_id="a" * 300))

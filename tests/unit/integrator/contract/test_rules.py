@@ -154,7 +154,8 @@ def test_exponents(currency: str, exponent: int) -> None:
 
 @pytest.mark.parametrize("currency", ["", "eur", "XXX", "XAU", "XTS", "ABC"])
 def test_not_a_currency(currency: str) -> None:
-    assert not money.is_currency(currency)
+    assert not money.is_known(currency)
+    assert not money.is_current(currency)
     with pytest.raises(money.UnknownCurrencyError):
         money.exponent(currency)
 
