@@ -16,13 +16,32 @@ from integrator.psp.sandbox import SandboxAdapter, notifications
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.sandbox.settings import SandboxSettings
+from integrator.psp.sandbox.wire import Charge
 from integrator.psp.toolkit.http import PspHttp
 from integrator.psp.toolkit.signatures import require_timestamped_signature
-from integrator.psp.types import NotificationEvent
+from integrator.psp.types import Absent, Lookup, LookupAnswer, NotificationEvent
 from tests.conformance.harness_sandbox import SandboxHarness, sandbox_config
 
 
-class Mutant(SandboxAdapter):
+class AssembledAdapter(SandboxAdapter):
+    """An adapter of the sandbox PSP with parts of its own."""
+
+    http: ClassVar[type[PspHttp]] = PspHttp
+    client: ClassVar[type[SandboxClient]] = SandboxClient
+    connection: ClassVar[type[SandboxConnection]] = SandboxConnection
+
+    def connect(
+        self, settings: BaseModel, http: httpx.AsyncClient, *, budget: RateBudget | None = None
+    ) -> Connection:
+        """Connect like the sandbox adapter, with the adapter's own parts."""
+        merchant = cast(SandboxSettings, settings)
+        assert self._config is not None
+        headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
+        psp_http = self.http(http, self._config.base_url, headers, budget=budget)
+        return self.connection(self.client(psp_http), merchant.webhook_secret)
+
+
+class Mutant(AssembledAdapter):
     """A defective adapter; its docstring describes the defect.
 
     `lesson` is the row of docs/lessons-learned.md, None for a defect that is not listed there;
@@ -31,20 +50,7 @@ class Mutant(SandboxAdapter):
 
     lesson: ClassVar[int | None] = None
     caught_by: ClassVar[str]
-    http: ClassVar[type[PspHttp]] = PspHttp
-    client: ClassVar[type[SandboxClient]] = SandboxClient
-    connection: ClassVar[type[SandboxConnection]] = SandboxConnection
     baseline: ClassVar[type[SandboxAdapter]] = SandboxAdapter
-
-    def connect(
-        self, settings: BaseModel, http: httpx.AsyncClient, *, budget: RateBudget | None = None
-    ) -> Connection:
-        """Connect like the correct adapter, with the mutant's own parts."""
-        merchant = cast(SandboxSettings, settings)
-        assert self._config is not None
-        headers = {"Authorization": f"Bearer {merchant.api_key.get_secret_value()}"}
-        psp_http = self.http(http, self._config.base_url, headers, budget=budget)
-        return self.connection(self.client(psp_http), merchant.webhook_secret)
 
 
 MUTANTS: list[type[Mutant]] = []
@@ -70,6 +76,24 @@ def adapter_at(mutant: type[SandboxAdapter], url: str) -> SandboxAdapter:
 def digest(*parts: object) -> str:
     """Return a key derived from the parts."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+class ParentConnection(SandboxConnection):
+    """A correct connection that looks refunds up at their payment."""
+
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
+        """Return the refund, or its absence, proven if the PSP knows the payment."""
+        refund = await super().fetch_refund(lookup)
+        if refund is not None or lookup.parent_psp_id is None:
+            return refund
+        payment = await self._client.get(Charge, "charges", lookup.parent_psp_id)
+        return Absent(proven=payment is not None)
+
+
+class ParentAdapter(AssembledAdapter):
+    """A correct adapter whose answers about absent refunds depend on the payment."""
+
+    connection = ParentConnection
 
 
 class BatchHarness(SandboxHarness):

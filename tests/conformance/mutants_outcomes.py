@@ -7,6 +7,7 @@ from integrator.psp.errors import OutcomeUnknown, PspError, PspTimeout, RateLimi
 from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.toolkit.http import PspHttp, PspResponse
 from integrator.psp.types import (
+    Absent,
     Approved,
     Capture,
     Charge,
@@ -14,11 +15,17 @@ from integrator.psp.types import (
     Fact,
     FactKind,
     Lookup,
+    LookupAnswer,
     Outcome,
     Pending,
     Refund,
 )
-from tests.conformance.mutants_base import Mutant, register_mutant
+from tests.conformance.mutants_base import (
+    Mutant,
+    ParentAdapter,
+    ParentConnection,
+    register_mutant,
+)
 
 FAILURE = Declined(code=Code.InternalProviderError, message="The payment failed.")
 
@@ -98,6 +105,34 @@ class FailedLookUpIsNotFound(Mutant):
     """An interrupted look-up is treated as "not found"."""
 
     connection = _SilentLookUpConnection
+
+
+class _InterruptedProvesConnection(ParentConnection):
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
+        try:
+            return await super().fetch_refund(lookup)
+        except PspError:
+            return Absent(proven=lookup.parent_psp_id is not None)
+
+
+@register_mutant("lookups.an_existing_object_is_not_proven_absent[refund-CreditCard]")
+class InterruptedLookUpProvesAbsence(Mutant):
+    """A refund counts as proven absent though the list of its payment's refunds was not read."""
+
+    connection = _InterruptedProvesConnection
+
+
+class _AnyParentConnection(SandboxConnection):
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
+        return await super().fetch_refund(lookup) or Absent(proven=True)
+
+
+@register_mutant("lookups.an_unknown_parent_proves_nothing[refund-CreditCard]")
+class UnknownParentProvesAbsence(Mutant):
+    """A refund counts as proven absent though the PSP does not know its payment."""
+
+    baseline = ParentAdapter
+    connection = _AnyParentConnection
 
 
 class _AnyNotFoundHttp(PspHttp):
@@ -189,6 +224,26 @@ class ChargebackIsIgnored(Mutant):
     """A direct debit that is charged back stays paid."""
 
     connection = _NoChargebackConnection
+
+
+class _UnlinkedReversalConnection(SandboxConnection):
+    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+        fetched = await super().fetch_payment(lookup)
+        if not isinstance(fetched, Approved):
+            return fetched
+        reversals = tuple(
+            Fact(kind=FactKind.CHARGEBACK_REVERSED, id=f"{fact.id}/won", amount=fact.amount)
+            for fact in fetched.facts
+            if fact.kind is FactKind.CHARGED_BACK
+        )
+        return fetched.model_copy(update={"facts": (*fetched.facts, *reversals)})
+
+
+@register_mutant("payments.a_payment_is_charged_back[Debit]")
+class ReversalNamesNoChargeback(Mutant):
+    """A reversal does not say which chargeback it reverses, and is never counted."""
+
+    connection = _UnlinkedReversalConnection
 
 
 class _PspBearerFormatConnection(SandboxConnection):

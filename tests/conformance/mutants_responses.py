@@ -136,3 +136,16 @@ class SecretInTheError(Mutant):
     """An error's text quotes the request's headers and enters the workflow history."""
 
     http = _HeaderQuotingHttp
+
+
+class _UnbudgetedHttp(PspHttp):
+    async def _acquire(self, *, write: bool) -> None:
+        if write:
+            await super()._acquire(write=write)
+
+
+@register_mutant("capabilities.a_budget_is_asked_before_every_request")
+class ReadsIgnoreTheBudget(Mutant):
+    """Reads are sent without asking the rate budget, so that look-ups use up the PSP's limit."""
+
+    http = _UnbudgetedHttp

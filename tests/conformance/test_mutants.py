@@ -12,7 +12,13 @@ from integrator.psp.conformance.runner import Case
 from integrator.psp.sandbox import SandboxAdapter
 from tests.conformance.emulator_harness import running_sandbox
 from tests.conformance.mutants import DOCUMENT, all_mutants, render_catalogue
-from tests.conformance.mutants_base import BatchAdapter, BatchHarness, Mutant, adapter_at
+from tests.conformance.mutants_base import (
+    BatchAdapter,
+    BatchHarness,
+    Mutant,
+    ParentAdapter,
+    adapter_at,
+)
 from tests.support.paths import ROOT
 
 LESSONS = ROOT / "docs" / "lessons-learned.md"
@@ -28,7 +34,7 @@ async def kit_runs() -> AsyncIterator[KitRuns]:
     """Connect the correct adapters to one sandbox PSP."""
     async with running_sandbox() as psp, runner.open_transport() as transport:
         runs: KitRuns = {}
-        for adapter in (SandboxAdapter, BatchAdapter):
+        for adapter in (SandboxAdapter, BatchAdapter, ParentAdapter):
             harness = BatchHarness(psp)
             harness.timeout = TIMEOUT_SECONDS
             await harness.register_account()

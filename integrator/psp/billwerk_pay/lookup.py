@@ -1,7 +1,9 @@
 """Look-up of our objects, also those without a field for our reference: by their text.
 
-A settle is found among the recently settled charges, a refund by its credit note; the PSP lists one
-month, newest first. That is needed only if a response was lost.
+A settle is found at its charge, a refund by its credit note at the charge's invoice. If the parent
+is not known, they are found in the PSP's lists, which hold one month, newest first. That is needed
+only if a response was lost. Whether these reads may lag is not documented, so that "not found"
+proves nothing.
 """
 
 import re
@@ -34,7 +36,7 @@ async def fetch_payment(client: BillwerkPayClient, lookup: Lookup) -> Outcome | 
     handle, _, id = (lookup.psp_id or lookup.reference).partition("/")
     invoice = await get_invoice(client, handle)
     if invoice is None:
-        settle = None if lookup.psp_id else await _find_settle(client, lookup.reference)
+        settle = None if lookup.psp_id else await _find_settle(client, lookup)
         return await _settle_outcome(client, settle, lookup) if settle else None
     mapping.verify_handle(invoice, lookup.currency, handle)
     references = {extract_reference(line.ordertext) for line in invoice.order_lines}
@@ -48,7 +50,7 @@ async def fetch_payment(client: BillwerkPayClient, lookup: Lookup) -> Outcome | 
 
 async def fetch_refund(client: BillwerkPayClient, lookup: Lookup) -> Outcome | None:
     """Return the outcome of a refund by its id, or by its text."""
-    id = lookup.psp_id
+    id = lookup.psp_id or await _find_refund_of_parent(client, lookup)
     if id is None:
         async for note in client.iterate_list(CreditNote, "credit_note"):
             id = mapping.find_refund_id([note], lookup.reference)
@@ -69,12 +71,23 @@ async def list_disputes(client: BillwerkPayClient, transaction: Transaction) -> 
     return [dispute async for dispute in client.iterate_list(Dispute, "dispute", **params)]
 
 
-async def _find_settle(client: BillwerkPayClient, reference: str) -> Transaction | None:
+async def _find_settle(client: BillwerkPayClient, lookup: Lookup) -> Transaction | None:
+    reference = lookup.reference
+    parent = await get_invoice(client, lookup.parent_psp_id) if lookup.parent_psp_id else None
+    settle = mapping.find_settle(parent, reference) if parent else None
+    if settle is not None:
+        return settle
     async for charge in client.iterate_list(Charge, "charge", range="settled"):
         if any(extract_reference(line.ordertext) == reference for line in charge.order_lines):
             invoice = await get_invoice(client, charge.handle)
             return mapping.find_settle(invoice, reference) if invoice else None
     return None
+
+
+async def _find_refund_of_parent(client: BillwerkPayClient, lookup: Lookup) -> str | None:
+    handle = (lookup.parent_psp_id or "").partition("/")[0]
+    invoice = await get_invoice(client, handle)
+    return mapping.find_refund_id(invoice.credit_notes, lookup.reference) if invoice else None
 
 
 async def _settle_outcome(

@@ -7,11 +7,27 @@ from uuid import uuid4
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.contract.money import exponent
-from integrator.psp.types import Authorize, Capture, Charge, Instrument, Lookup, Payer, Refund, Void
+from integrator.psp.types import (
+    Address,
+    Authorize,
+    Capture,
+    Charge,
+    Instrument,
+    Lookup,
+    Payer,
+    Refund,
+    Void,
+)
 
 # A merchant id as in production: the key of a real call is that long and contains slashes.
 _MERCHANT = "0f8fad5b-d9cb-469f-a165-70867728950e"
-PAYER = Payer(name="Mia Kern", email="mia.kern@example.org", language="de", country="DE")
+PAYER = Payer(
+    name="Mia Kern",
+    email="mia.kern@example.org",
+    language="de",
+    country="DE",
+    address=Address(line1="Lindenweg 4a", postal_code="60311", city="Frankfurt am Main"),
+)
 _TYPICAL = {0: "4990", 2: "49.90", 3: "49.905"}
 
 
@@ -25,8 +41,9 @@ class _CommonFields(TypedDict):
 
 
 def new_reference() -> str:
-    """Return a transaction id in the format of Billwerk+."""
-    return f"{datetime.now(UTC):%Y%m%d}-{uuid4().hex[:24]}"
+    """Return a transaction id in the format of Billwerk+: the day, then an id with its seconds."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%d}-{int(now.timestamp()):08x}{uuid4().hex[:16]}"
 
 
 def typical_amount(currency: str) -> Decimal:
@@ -110,5 +127,27 @@ def void(reservation: Authorize, authorization_id: str) -> Void:
 
 
 def lookup(call: Authorize | Capture | Charge | Refund | Void, psp_id: str | None = None) -> Lookup:
-    """Return a look-up of a call's result."""
-    return Lookup(reference=call.reference, psp_id=psp_id, currency=call.currency, role=call.role)
+    """Return a look-up of a call's result, as the workflows make it."""
+    return Lookup(
+        reference=call.reference,
+        psp_id=psp_id,
+        currency=call.currency,
+        role=call.role,
+        parent_psp_id=_parent_psp_id(call),
+        created_at=_created_at(call.reference),
+    )
+
+
+def _parent_psp_id(call: Authorize | Capture | Charge | Refund | Void) -> str | None:
+    match call:
+        case Capture():
+            return call.authorization_id
+        case Refund():
+            return call.payment_psp_id
+        case _:
+            return None
+
+
+def _created_at(reference: str) -> datetime:
+    """Return the time in a reference of `new_reference`."""
+    return datetime.fromtimestamp(int(reference.partition("-")[2][:8], 16), UTC)

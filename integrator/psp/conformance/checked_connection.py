@@ -8,15 +8,19 @@ from integrator.psp.conformance.results import NotApplicable, Violation
 from integrator.psp.errors import PspError
 from integrator.psp.port import Connection
 from integrator.psp.types import (
+    Approved,
     Authorize,
     Capture,
     Charge,
     Declined,
     EventPage,
+    Fact,
+    FactKind,
     Lookup,
     LookupAnswer,
     MovementPage,
     Outcome,
+    Pending,
     Refund,
     SettingsCheck,
     Void,
@@ -28,8 +32,9 @@ T = TypeVar("T")
 class CheckedConnection:
     """Delegates every call to a connection.
 
-    Raises `Violation` for an exception other than `PspError`, and for a secret in anything that may
-    be logged: an error's text, that of its cause, the `repr` of a value.
+    Raises `Violation` for an exception other than `PspError`, for a secret in anything that may be
+    logged (an error's text, that of its cause, the `repr` of a value), and for a look-up's
+    chargeback reversal without its chargeback.
     """
 
     def __init__(self, connection: Connection, secrets: Collection[str]) -> None:
@@ -83,7 +88,10 @@ class CheckedConnection:
         return await self._check(self._inner.list_movements(since, until, cursor))
 
     async def _check_fetch(self, fetch: Awaitable[LookupAnswer]) -> LookupAnswer:
-        return await self._check(fetch)
+        answer = await self._check(fetch)
+        if isinstance(answer, Approved | Pending | Declined):
+            _require_reversed_chargebacks(answer.facts)
+        return answer
 
     async def _check(self, call: Awaitable[T]) -> T:
         try:
@@ -108,6 +116,13 @@ def exception_texts(error: BaseException | None) -> Iterator[str]:
     while error is not None:
         yield from (str(error), repr(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _require_reversed_chargebacks(facts: Collection[Fact]) -> None:
+    chargebacks = {fact.id for fact in facts if fact.kind is FactKind.CHARGED_BACK}
+    for fact in facts:
+        if fact.kind is FactKind.CHARGEBACK_REVERSED and fact.reverses not in chargebacks:
+            raise Violation(f"The reversal {fact.id} names no chargeback of the same outcome.")
 
 
 def _message_texts(result: object) -> list[str]:

@@ -12,8 +12,9 @@ from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance.checked_connection import CheckedConnection
 from integrator.psp.conformance.fault_transport import FaultTransport
 from integrator.psp.conformance.harness import Harness
+from integrator.psp.connecting import open_connection
 from integrator.psp.integration_info import parse_settings
-from integrator.psp.port import Adapter
+from integrator.psp.port import Adapter, RateBudget
 from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.types import Capabilities, Instrument, MethodCapability
 
@@ -83,11 +84,14 @@ class CheckContext:
         """Parse a settings form with the adapter's model."""
         return parse_settings(self.adapter, form)
 
-    def connect(self, form: Mapping[str, str]) -> CheckedConnection:
+    def connect(
+        self, form: Mapping[str, str], budget: RateBudget | None = None
+    ) -> CheckedConnection:
         """Open a connection with the values of a settings form."""
         settings = self.settings_from(form)
         secrets = secret_values(settings)
-        return CheckedConnection(self.adapter.connect(settings, self.http), secrets)
+        connection = open_connection(self.adapter, settings, self.http, budget=budget)
+        return CheckedConnection(connection, secrets)
 
 
 def secret_values(settings: BaseModel) -> frozenset[str]:

@@ -70,7 +70,7 @@ class PreparedCall:
         call = self.call
         if isinstance(call, Void):
             lookup = call_factory.lookup(call, psp_id or call.authorization_id)
-            return await context.connection.fetch_authorization(lookup)
+            return (await setup.look_up(context, call, lookup)).outcome
         return await setup.fetch_outcome(context, call, psp_id)
 
     async def fetch_existing(self, context: CheckContext) -> Outcome | None:

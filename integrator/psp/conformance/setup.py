@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance import call_factory
@@ -13,12 +13,14 @@ from integrator.psp.conformance.assertions import require, require_approved, req
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.harness import CustomerBehavior
 from integrator.psp.conformance.results import NotApplicable
+from integrator.psp.lookup_result import LookupResult, interpret_answer
 from integrator.psp.types import (
     Approved,
     Authorize,
     Capture,
     Charge,
     Instrument,
+    Lookup,
     Outcome,
     Pending,
     RedirectRequired,
@@ -86,15 +88,21 @@ async def fetch_outcome(
     context: CheckContext, call: ReadableCall, psp_id: str | None = None
 ) -> Outcome | None:
     """Look up a call's result, by our reference unless `psp_id` is given."""
+    return (await look_up(context, call, call_factory.lookup(call, psp_id))).outcome
+
+
+async def look_up(context: CheckContext, call: ReadableCall | Void, lookup: Lookup) -> LookupResult:
+    """Look up a call's result, of a void that of its reservation."""
     if not context.capabilities.can_read:
         raise NotApplicable("the PSP cannot be asked for a transaction (can_read)")
-    fetch: Any = context.connection.fetch_payment
-    if isinstance(call, Authorize):
-        fetch = context.connection.fetch_authorization
-    elif isinstance(call, Refund):
-        fetch = context.connection.fetch_refund
-    outcome: Outcome | None = await fetch(call_factory.lookup(call, psp_id))
-    return outcome
+    match call:
+        case Authorize() | Void():
+            answer = await context.connection.fetch_authorization(lookup)
+        case Refund():
+            answer = await context.connection.fetch_refund(lookup)
+        case _:
+            answer = await context.connection.fetch_payment(lookup)
+    return interpret_answer(answer, lookup, context.capabilities.idempotency)
 
 
 async def fetch_existing(
@@ -230,6 +238,12 @@ def require_psp_id(outcome: Outcome | None) -> str:
     if psp_id is None:
         raise NotApplicable("the outcome carries no id of the PSP")
     return psp_id
+
+
+def change_id(psp_id: str) -> str:
+    """Return another id of the same format, which belongs to no object."""
+    changed_end = psp_id[-6:].swapcase()
+    return psp_id[:-6] + (changed_end if changed_end != psp_id[-6:] else psp_id[-6:][::-1] + "0")
 
 
 def _describe_behavior(customer: CustomerBehavior) -> str:

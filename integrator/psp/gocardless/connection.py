@@ -192,7 +192,9 @@ class GoCardlessConnection(PspConnection):
     async def _find(self, model: type[R], lookup: Lookup) -> R | None:
         """Return the object by its id, or by our reference if there is no id or it is unknown."""
         psp_object = await self._client.get_by_id(model, lookup.psp_id) if lookup.psp_id else None
-        psp_object = psp_object or await self._find_by_reference(model, lookup)
+        parent = lookup.parent_psp_id
+        filters = {"payment": parent} if parent and issubclass(model, WireRefund) else {}
+        psp_object = psp_object or await self._find_by_reference(model, lookup, **filters)
         return verify_reference(psp_object, lookup) if psp_object else None
 
     async def _to_outcome(self, psp_object: Payment | WireRefund) -> Outcome:

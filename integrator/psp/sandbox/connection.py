@@ -24,6 +24,7 @@ from integrator.psp.types import (
     Charge,
     EventPage,
     Lookup,
+    LookupAnswer,
     MovementPage,
     Outcome,
     Refund,
@@ -102,7 +103,7 @@ class SandboxConnection(PspConnection):
         """Return the outcome of a charge or capture, with its chargebacks."""
         return await self._fetch(lookup, _CHARGES)
 
-    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a refund."""
         return await self._fetch(lookup, _REFUNDS)
 

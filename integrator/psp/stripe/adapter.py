@@ -13,6 +13,7 @@ from integrator.psp.stripe import notifications
 from integrator.psp.stripe.client import VERSION, StripeClient
 from integrator.psp.stripe.config import StripeConfig
 from integrator.psp.stripe.connection import StripeConnection
+from integrator.psp.stripe.request_bodies import DEBIT_DATES
 from integrator.psp.stripe.settings import StripeSettings
 from integrator.psp.toolkit.adapter import PspAdapter
 from integrator.psp.toolkit.http import PspHttp
@@ -44,7 +45,10 @@ class StripeAdapter(PspAdapter[StripeSettings]):
                 capture=True, cancel=True, redirect=True, default_preauth_amount=Decimal(0)
             ),
             Role.Debit: MethodCapability(
-                initial_bearer=True, backend_payments=True, unconfirmed_ledger=True
+                initial_bearer=True,
+                backend_payments=True,
+                unconfirmed_ledger=True,
+                debit_date_window=DEBIT_DATES,
             ),
         },
         refunds=True,
@@ -52,7 +56,8 @@ class StripeAdapter(PspAdapter[StripeSettings]):
         migration=True,
         event_list=True,
         movement_list=True,
-        # Lists are consistent, but older objects are found only by the search, which lags.
+        # Lists are consistent, but older objects are found only by the search, which lags. What has
+        # a parent is read there, and answers for itself (`Absent`).
         idempotency=IdempotencySemantics(window_seconds=24 * 3600, consistent_lookup=False),
     )
 

@@ -27,6 +27,7 @@ from integrator.psp.types import (
     Charge,
     EventPage,
     Lookup,
+    LookupAnswer,
     MovementPage,
     Outcome,
     Refund,
@@ -122,11 +123,11 @@ class StripeConnection(PspConnection):
         """Return the outcome of a checkout session, a PaymentIntent or a SetupIntent."""
         return await object_lookup.fetch_authorization(self._client, lookup)
 
-    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_payment(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a charge or capture, with its chargebacks."""
         return await object_lookup.fetch_payment(self._client, lookup)
 
-    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a refund."""
         return await object_lookup.fetch_refund(self._client, lookup)
 

@@ -3,9 +3,12 @@
 Only PaymentIntents can be searched, and the search lags (https://docs.stripe.com/search, "Data
 freshness"). Lists do not lag, but have to be read page by page. So new objects are found in the
 newest pages of a list and old ones by the search. An empty result proves nothing.
+
+A capture and a refund are found at their parent, which does not lag and is read in full: there an
+empty result is proof, if Stripe knows the parent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, TypeVar
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
@@ -25,9 +28,9 @@ from integrator.psp.stripe.wire import (
 )
 from integrator.psp.toolkit import time_formats
 from integrator.psp.toolkit.lookup import ObjectKind, fetch_outcome
-from integrator.psp.toolkit.outcomes import merge_outcomes, require_match
-from integrator.psp.toolkit.pagination import find_in_newest
-from integrator.psp.types import Lookup, Outcome
+from integrator.psp.toolkit.outcomes import merge_outcomes, require_match, verify_reference
+from integrator.psp.toolkit.pagination import find_in_newest, iterate_entries
+from integrator.psp.types import Absent, Lookup, LookupAnswer, Outcome
 
 T = TypeVar("T", CheckoutSession, SetupIntent, PaymentIntent, Refund)
 
@@ -53,8 +56,10 @@ async def fetch_authorization(client: StripeClient, lookup: Lookup) -> Outcome |
     return await _fetch(client, lookup, (_SESSIONS, _SETUPS, _INTENTS), searched)
 
 
-async def fetch_payment(client: StripeClient, lookup: Lookup) -> Outcome | None:
+async def fetch_payment(client: StripeClient, lookup: Lookup) -> LookupAnswer:
     """Return the outcome of a charge or a capture, with its chargebacks."""
+    if lookup.psp_id is None and (lookup.parent_psp_id or "").startswith("pi_"):
+        return await _fetch_capture(client, lookup, lookup.parent_psp_id or "")
     id = lookup.psp_id or ""
     if id.startswith(_CHARGE_PREFIXES):
         expand = ("payment_intent", "balance_transaction")
@@ -76,9 +81,56 @@ async def fetch_payment(client: StripeClient, lookup: Lookup) -> Outcome | None:
     return merge_outcomes([await _payment_outcome(client, lookup, intent) for intent in intents])
 
 
-async def fetch_refund(client: StripeClient, lookup: Lookup) -> Outcome | None:
+async def fetch_refund(client: StripeClient, lookup: Lookup) -> LookupAnswer:
     """Return the outcome of a refund."""
+    parent = lookup.parent_psp_id
+    if lookup.psp_id is None and parent is not None:
+        if not await _has_payment(client, lookup, parent):
+            return Absent(proven=False)
+        matching = [
+            refund
+            async for refund in _iterate_refunds(client, parent)
+            if refund.reference == lookup.reference
+        ]
+        outcomes = [_REFUNDS.outcome(verify_reference(refund, lookup)) for refund in matching]
+        return merge_outcomes(outcomes) or Absent(proven=True)
     return await _fetch(client, lookup, (_REFUNDS,))
+
+
+async def _fetch_capture(client: StripeClient, lookup: Lookup, parent: str) -> LookupAnswer:
+    """Return the outcome of the capture of a reservation, which can be captured only once."""
+    intent = await _get_intent(client, parent)
+    if intent is None:
+        return Absent(proven=False)
+    require_match(lookup, None, intent.currency)
+    if intent.capture_reference != lookup.reference:
+        return Absent(proven=True)
+    return await _payment_outcome(client, lookup, intent)
+
+
+async def _has_payment(client: StripeClient, lookup: Lookup, id: str) -> bool:
+    """Return whether Stripe knows the payment: a list filtered by an unknown one proves nothing."""
+    payment = (
+        await client.get(Charge, "charges", id)
+        if id.startswith(_CHARGE_PREFIXES)
+        else await _get_intent(client, id)
+    )
+    if payment is not None:
+        require_match(lookup, None, payment.currency)
+    return payment is not None
+
+
+def _iterate_refunds(client: StripeClient, payment: str) -> AsyncIterator[Refund]:
+    """Yield all refunds of a payment; raise `OutcomeUnknown` if there are too many."""
+    filters: dict[str, Any] = {
+        "charge" if payment.startswith(_CHARGE_PREFIXES) else "payment_intent": payment
+    }
+
+    async def fetch_page(after: str | None) -> tuple[Sequence[Refund], str | None]:
+        page = await client.list_page(Refund, "refunds", starting_after=after, **filters)
+        return page.data, page.last_id
+
+    return iterate_entries(fetch_page, _MAX_PAGES)
 
 
 async def _fetch(

@@ -1,7 +1,6 @@
 """Request bodies for Stripe, built from the port's calls; pure."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
@@ -11,12 +10,12 @@ from integrator.psp.stripe.wire import CAPTURE, REFERENCE, PaymentIntent
 from integrator.psp.toolkit.instruments import CUSTOMER, METHOD
 from integrator.psp.toolkit.redaction import truncate
 from integrator.psp.toolkit.time_formats import utc_date
-from integrator.psp.types import Authorize, Capture, Charge, Refund
+from integrator.psp.types import Authorize, Capture, Charge, DateWindow, Refund
 
 Body = dict[str, Any]
 
-EARLIEST_DATED_DEBIT = timedelta(days=3)
-"""Stripe accepts a debit date 3 to 15 days ahead; earlier debits are sent without a date."""
+DEBIT_DATES = DateWindow(earliest_days=3, latest_days=15)
+"""https://docs.stripe.com/changelog/acacia/2025-02-24/target-date"""
 
 _MAX_TEXT_LENGTH = 1000
 _LOCALES = frozenset(
@@ -72,14 +71,15 @@ def intent_body(call: Authorize | Charge, token: Mapping[str, str]) -> Body:
 def confirm_body(call: Authorize | Charge, intent: PaymentIntent) -> Body:
     """Build the confirmation without a customer present.
 
-    It is the same in every retry, since days are counted from the creation of the intent.
+    It is the same in every retry, since days are counted from the creation of the intent. A debit
+    that is too near is sent without a date.
     """
     body: Body = {"off_session": True}
     execute_on = call.execute_on if isinstance(call, Charge) else None
     if (
         call.role is Role.Debit
         and execute_on
-        and execute_on - utc_date(intent.created) >= EARLIEST_DATED_DEBIT
+        and (execute_on - utc_date(intent.created)).days >= DEBIT_DATES.earliest_days
     ):
         body["payment_method_options"] = {"sepa_debit": {"target_date": execute_on.isoformat()}}
     return body

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from integrator.psp import port
-from integrator.psp.conformance.assertions import require, require_equal
+from integrator.psp.conformance.assertions import require, require_equal, require_raises
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
+from integrator.psp.connecting import accepts_budget, open_connection
+from integrator.psp.errors import LocallyRateLimited
 from integrator.psp.integration_info import (
     SettingsRefused,
     build_integration_info,
@@ -19,6 +21,20 @@ from integrator.psp.integration_info import (
 from integrator.psp.types import IdempotencyMode, SettingsCheck
 
 _MAX_NAME_LENGTH = 32
+
+
+class _Budget:
+    """Budget of a number of requests; `requests` says of each whether it was a write."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.requests: list[bool] = []
+
+    async def acquire(self, *, write: bool) -> None:
+        """Count a request, or refuse it beyond the limit."""
+        if len(self.requests) >= self._limit:
+            raise LocallyRateLimited("The budget of the check is used up", retry_after=1)
+        self.requests.append(write)
 
 
 def _required(context: CheckContext) -> Iterator[tuple[str, str]]:
@@ -52,7 +68,7 @@ async def the_adapter_has_name_settings_and_methods(context: CheckContext) -> No
 @check()
 async def every_operation_is_implemented(context: CheckContext) -> None:
     """A connection implements every operation of the port, even those the PSP lacks."""
-    connection = context.adapter.connect(context.settings, context.http)
+    connection = open_connection(context.adapter, context.settings, context.http)
     missing = [
         name
         for name in vars(port.Connection)
@@ -66,6 +82,20 @@ async def connecting_makes_no_request(context: CheckContext) -> None:
     """Opening a connection makes no request: the worker opens one for every activity."""
     context.connect(context.harness.form)
     require(not context.transport.requests, "connect() made a request.")
+
+
+@check()
+async def a_budget_is_asked_before_every_request(context: CheckContext) -> None:
+    """A rate budget that is handed in is asked once for each request, before it is sent."""
+    if not accepts_budget(context.adapter):
+        raise NotApplicable("connect() accepts no budget")
+    budget = _Budget(limit=100)
+    await context.connect(context.harness.form, budget).verify_settings()
+    require_equal(budget.requests, [False] * len(context.transport.requests), "the budget's uses")
+    sent = len(context.transport.requests)
+    exhausted = context.connect(context.harness.form, _Budget(limit=0))
+    await require_raises(exhausted.verify_settings(), LocallyRateLimited)
+    require_equal(len(context.transport.requests), sent, "the requests beyond the budget")
 
 
 @check()

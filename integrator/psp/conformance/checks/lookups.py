@@ -1,4 +1,4 @@
-"""Look-ups: existing objects are found, absent ones are None, other transactions' are rejected."""
+"""Look-ups: existing objects are found, absent ones are not, other transactions' are rejected."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -18,12 +18,14 @@ from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
 from integrator.psp.conformance.setup import MethodCurrency
 from integrator.psp.errors import OutcomeUnknown, PspError
-from integrator.psp.types import Lookup, Outcome
+from integrator.psp.lookup_result import LookupResult
+from integrator.psp.types import Absent, Lookup, LookupAnswer, Outcome, Refund
 
 _FETCH_METHODS = ("fetch_authorization", "fetch_payment", "fetch_refund")
+_MAX_READS = 12
 _UNUSUAL_IDS = ("../account", "x/../../y", "x?y=1#z", "%2e%2e/x", " ", "ä")
 
-Fetch = Callable[[Lookup], Awaitable[Outcome | None]]
+Fetch = Callable[[Lookup], Awaitable[LookupAnswer]]
 
 
 def _fetch_cases(context: CheckContext) -> Iterator[tuple[str, tuple[str, MethodCurrency]]]:
@@ -39,6 +41,12 @@ def _readable_kinds(context: CheckContext) -> Iterator[tuple[str, OperationKind]
         for label, kind in operations.kinds(context):
             if kind.variant is not OperationVariant.VOID:
                 yield label, kind
+
+
+def _child_kinds(context: CheckContext) -> Iterator[tuple[str, OperationKind]]:
+    for label, kind in _readable_kinds(context):
+        if kind.variant in (OperationVariant.CAPTURE, OperationVariant.REFUND):
+            yield label, kind
 
 
 def _get_fetch(context: CheckContext, name: str) -> Fetch:
@@ -61,9 +69,10 @@ def _build_lookup(
 async def an_unknown_reference_is_none(
     context: CheckContext, case: tuple[str, MethodCurrency]
 ) -> None:
-    """A reference unknown to the PSP is None: neither an error nor a decline."""
+    """A reference unknown to the PSP is None or `Absent`: neither an error nor a decline."""
     name, method = case
-    require_equal(await _get_fetch(context, name)(_build_lookup(method, None)), None, "the look-up")
+    answer = await _get_fetch(context, name)(_build_lookup(method, None))
+    require_equal(_found(answer), None, "the look-up")
 
 
 @check(_readable_kinds)
@@ -76,6 +85,50 @@ async def a_new_object_is_found_at_once(context: CheckContext, kind: OperationKi
     fetched = await prepared.look_up(context)
     require(fetched is not None, "The object is not found by our reference.")
     require_equal(fetched.psp_id if fetched else None, outcome.psp_id, "the id found")
+
+
+@check(_readable_kinds)
+async def an_existing_object_is_not_proven_absent(
+    context: CheckContext, kind: OperationKind
+) -> None:
+    """While the PSP has the object, no look-up proves its absence, however it is interrupted.
+
+    Neither right after the creation, nor under an unknown parent, nor with a part of the answer.
+    """
+    prepared = await operations.prepare(context, kind)
+    await prepared.execute(context)
+    call = prepared.call
+    lookup = call_factory.lookup(call)
+    await _require_not_proven(setup.look_up(context, call, lookup), "right after its creation")
+    for position in range(_MAX_READS):
+        fault = Fault(
+            fault_transport.respond_with(fault_transport.html_page(503)),
+            writes_only=False,
+            skip=position,
+        )
+        with context.transport.inject(fault):
+            await _require_not_proven(
+                setup.look_up(context, call, lookup), f"though its request {position + 1} failed"
+            )
+        if not fault.hits:
+            return
+    raise Violation(f"The look-up makes more than {_MAX_READS} requests.")
+
+
+@check(_child_kinds)
+async def an_unknown_parent_proves_nothing(context: CheckContext, kind: OperationKind) -> None:
+    """A parent that the PSP does not know, perhaps one of another account, proves no absence."""
+    call = (await operations.prepare(context, kind)).call
+    known = call_factory.lookup(call)
+    parent = setup.change_id(known.parent_psp_id or "")
+    fetch = _get_fetch(context, "fetch_refund" if isinstance(call, Refund) else "fetch_payment")
+    try:
+        answer = await fetch(known.model_copy(update={"parent_psp_id": parent}))
+    except OutcomeUnknown:
+        return
+    if answer is None:
+        raise NotApplicable("the answers do not depend on the parent")
+    require(answer == Absent(proven=False), f"Expected nothing proven, got {describe(answer)}")
 
 
 @check(_readable_kinds)
@@ -102,7 +155,8 @@ async def an_id_cannot_change_the_address(
             fetched = await _get_fetch(context, name)(_build_lookup(method, psp_id))
         except PspError:
             continue
-        require(not facts_of(fetched), f"Something was found under {psp_id!r}: {describe(fetched)}")
+        found = _found(fetched)
+        require(not facts_of(found), f"Something was found under {psp_id!r}: {describe(found)}")
     paths = [request.url.raw_path for request in context.transport.requests]
     require(not [p for p in paths if b"../" in p or b"y=1" in p], "An id changed the address.")
 
@@ -158,8 +212,20 @@ async def _require_rejected(call: Awaitable[Any]) -> None:
         return
     except PspError as error:
         raise Violation(f"Expected OutcomeUnknown, got {error!r}") from error
-    if fetched is not None:
+    if _found(fetched) is not None:
         raise Violation(f"Another transaction's object became {describe(fetched)}")
+
+
+def _found(answer: LookupAnswer) -> Outcome | None:
+    return None if isinstance(answer, Absent) else answer
+
+
+async def _require_not_proven(look_up: Awaitable[LookupResult], when: str) -> None:
+    try:
+        result = await look_up
+    except PspError:
+        return
+    require(not result.absence_proven, f"The object counts as proven absent {when}.")
 
 
 def _require_can_read(context: CheckContext) -> None:

@@ -1,6 +1,7 @@
 """Payments with a stored payment method, and their later outcomes."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.conformance import call_factory, setup
@@ -33,6 +34,14 @@ def _decline_cases(context: CheckContext) -> Iterator[tuple[str, tuple[MethodCur
             yield f"{label}-{script.value}", (method, script)
 
 
+def _date_cases(context: CheckContext) -> Iterator[tuple[str, tuple[MethodCurrency, int]]]:
+    for label, method in setup.each_method(context):
+        window = context.method_capability(method.role).debit_date_window
+        if window is not None:
+            for days_ahead in sorted({0, window.earliest_days, window.latest_days}):
+                yield f"{label}-{days_ahead}", (method, days_ahead)
+
+
 @check(setup.method_currencies)
 async def a_payment_is_charged(context: CheckContext, method: MethodCurrency) -> None:
     """A charge takes the exact amount once and is found by id and by reference."""
@@ -48,6 +57,19 @@ async def a_payment_is_charged(context: CheckContext, method: MethodCurrency) ->
     for psp_id in (None, setup.require_psp_id(outcome)):
         fetched = require_approved(await setup.fetch_existing(context, call, psp_id))
         require_same_movement(fetched, outcome)
+
+
+@check(_date_cases)
+async def a_debit_date_within_the_window_is_accepted(
+    context: CheckContext, case: tuple[MethodCurrency, int]
+) -> None:
+    """At both ends of the declared window a debit's date is accepted, and so is one too near."""
+    method, days_ahead = case
+    stored = await setup.stored_instrument(context, method)
+    call = call_factory.charge(method.role, method.amount, method.currency, stored)
+    execute_on = (datetime.now(UTC) + timedelta(days=days_ahead)).date()
+    dated = call.model_copy(update={"execute_on": execute_on})
+    require_approved_or_pending(await context.connection.charge(dated))
 
 
 @check(_decline_cases)

@@ -297,14 +297,12 @@ async def _require_void(context: CheckContext, call: Void) -> None:
     )
 
     async def probe() -> Declined | None:
-        fetched = await context.connection.fetch_authorization(call_factory.lookup(call))
-        return fetched if isinstance(fetched, Declined) else None
+        fetched = await setup.look_up(context, call, call_factory.lookup(call))
+        return fetched.outcome if isinstance(fetched.outcome, Declined) else None
 
     require(await setup.poll(context, probe), "No look-up shows the void.")
 
 
 def _unknown_id(outcome: Approved) -> str:
     """Return an id of the same format that belongs to no object."""
-    psp_id = setup.require_psp_id(outcome)
-    changed_end = psp_id[-6:].swapcase()
-    return psp_id[:-6] + (changed_end if changed_end != psp_id[-6:] else psp_id[-6:][::-1] + "0")
+    return setup.change_id(setup.require_psp_id(outcome))

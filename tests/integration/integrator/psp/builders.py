@@ -117,8 +117,9 @@ def lookup(
     *,
     currency: str = "EUR",
     role: Role = Role.CreditCard,
+    parent: str | None = None,
 ) -> Lookup:
-    return Lookup(reference=ref, psp_id=psp_id, currency=currency, role=role)
+    return Lookup(reference=ref, psp_id=psp_id, currency=currency, role=role, parent_psp_id=parent)
 
 
 def card_json(**values: Any) -> dict[str, Any]:

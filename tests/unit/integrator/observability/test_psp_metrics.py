@@ -23,7 +23,7 @@ from integrator.psp.errors import (
     RateLimited,
 )
 from integrator.psp.port import Connection
-from integrator.psp.types import Declined, Pending
+from integrator.psp.types import Absent, Declined, Pending
 
 OPERATIONS = [
     name
@@ -75,6 +75,7 @@ async def test_every_operation_of_the_port_is_measured(operation: str) -> None:
         (lambda: Pending(psp_id=None), "pending"),
         (lambda: Declined(), "declined"),
         (lambda: object(), "done"),
+        (lambda: Absent(proven=True), "absent"),
         (raises(LocallyRateLimited("x")), "over_budget"),
         (raises(RateLimited("x")), "throttled"),
         (raises(PspUnavailable("x")), "unavailable"),

@@ -15,9 +15,9 @@ from integrator.psp.types import (
     Approved,
     Declined,
     FactKind,
+    LookupAnswer,
     Movement,
     MovementKind,
-    Outcome,
     RedirectRequired,
 )
 from tests.integration.integrator.psp import builders
@@ -39,17 +39,17 @@ async def wait_for(read: Callable[[], Awaitable[T | None]]) -> T:
     raise AssertionError("did not happen in time")
 
 
-def assert_approved(outcome: Outcome | None) -> Approved:
+def assert_approved(outcome: LookupAnswer) -> Approved:
     assert isinstance(outcome, Approved), outcome
     return outcome
 
 
-def assert_declined(outcome: Outcome | None) -> Declined:
+def assert_declined(outcome: LookupAnswer) -> Declined:
     assert isinstance(outcome, Declined), outcome
     return outcome
 
 
-def fact_amounts(outcome: Outcome | None) -> FactAmounts:
+def fact_amounts(outcome: LookupAnswer) -> FactAmounts:
     return [(fact.kind, fact.amount) for fact in assert_approved(outcome).facts]
 
 
@@ -293,7 +293,7 @@ class TestCharge:
     async def test_is_charged_back(self, merchant: Merchant) -> None:
         reference, payment = await create_payment(merchant, "100.07")
 
-        async def read() -> Outcome | None:
+        async def read() -> LookupAnswer:
             outcome = await merchant.connection.fetch_payment(lookup(reference, payment.psp_id))
             return outcome if len(assert_approved(outcome).facts) == 2 else None
 

@@ -20,6 +20,7 @@ from integrator.psp.types import (
     Approved,
     Declined,
     FactKind,
+    LookupAnswer,
     MovementKind,
     Outcome,
     Pending,
@@ -89,12 +90,12 @@ def list_page(*entries: dict[str, Any], token: str | None = None) -> dict[str, A
     return {"size": 100, "count": len(entries), "range": "created", "content": [*entries], **more}
 
 
-def assert_approved(outcome: Outcome | None) -> Approved:
+def assert_approved(outcome: LookupAnswer) -> Approved:
     assert isinstance(outcome, Approved), outcome
     return outcome
 
 
-def assert_declined(outcome: Outcome | None) -> Declined:
+def assert_declined(outcome: LookupAnswer) -> Declined:
     assert isinstance(outcome, Declined), outcome
     return outcome
 
@@ -277,7 +278,7 @@ class TestErrors:
 
 
 class TestAuthorization:
-    async def fetch_outcome(self, **changes: Any) -> Outcome | None:
+    async def fetch_outcome(self, **changes: Any) -> LookupAnswer:
         psp = FakePsp().respond_to(
             "GET", f"/charge/{REFERENCE}", load_body("charge", **{**AUTHORIZED, **changes})
         )
@@ -379,7 +380,7 @@ class TestHostedPage:
 
     async def fetch_outcome(
         self, charge: Any = None, info: Any = None, cards: Any = None
-    ) -> tuple[Outcome | None, FakePsp]:
+    ) -> tuple[LookupAnswer, FakePsp]:
         psp = FakePsp()
         if charge is not None:
             psp.respond_to("GET", f"/charge/{REFERENCE}", charge)
@@ -546,7 +547,7 @@ class TestVoid:
 class TestPayment:
     ID = f"{REFERENCE}/{SETTLE}"
 
-    async def fetch_outcome(self, *disputes: dict[str, Any], **changes: Any) -> Outcome | None:
+    async def fetch_outcome(self, *disputes: dict[str, Any], **changes: Any) -> LookupAnswer:
         transaction = {**load_body("transaction"), **changes}
         psp = FakePsp().respond_to(
             "GET", f"/invoice/{REFERENCE}", invoice(transactions=[transaction])
@@ -697,6 +698,36 @@ class TestRefund:
         )
         psp.respond_to("GET", f"/refund/{id}", load_body("refund"))
         assert assert_approved(await psp.connect().fetch_refund(lookup(self.REFUND))).psp_id == id
+
+    async def test_is_found_at_its_payment_without_reading_a_list(self) -> None:
+        id = load_body("refund")["id"]
+        ours = invoice(credit_notes=[credit_note(f"Sorry [{self.REFUND}]", id)])
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", ours)
+        psp.respond_to("GET", f"/refund/{id}", load_body("refund"))
+        request = lookup(self.REFUND, parent=f"{REFERENCE}/{SETTLE}")
+        assert assert_approved(await psp.connect().fetch_refund(request)).psp_id == id
+        assert "GET /list/credit_note" not in psp.request_lines()
+
+    async def test_that_its_payment_does_not_show_is_not_proven_absent(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        psp.respond_to("GET", "/list/credit_note", list_page())
+        request = lookup(self.REFUND, parent=f"{REFERENCE}/{SETTLE}")
+        assert await psp.connect().fetch_refund(request) is None
+
+
+class TestCaptureOfAParent:
+    async def test_is_found_at_its_reservation_without_reading_a_list(self) -> None:
+        ours = invoice(order_lines=[order_line(f"Pro plan [{CAPTURE}]")])
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", ours)
+        psp.respond_to("GET", "/list/dispute", list_page())
+        outcome = await psp.connect().fetch_payment(lookup(CAPTURE, parent=REFERENCE))
+        assert assert_approved(outcome).psp_id == f"{REFERENCE}/{SETTLE}"
+        assert "GET /list/charge" not in psp.request_lines()
+
+    async def test_that_its_reservation_does_not_show_is_not_proven_absent(self) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice(transactions=[]))
+        psp.respond_to("GET", "/list/charge", list_page())
+        assert await psp.connect().fetch_payment(lookup(CAPTURE, parent=REFERENCE)) is None
 
 
 class TestMovements:

@@ -385,6 +385,14 @@ class TestLists:
             event["id"] for event in events
         ]
 
+    async def test_a_refund_is_searched_among_those_of_its_payment(self) -> None:
+        psp = FakePsp()
+        found = objects.refund(metadata=objects.METADATA)
+        psp.respond_to("GET", "/refunds", (200, list_page("refunds", found)))
+        lookup = builders.lookup(objects.REFERENCE, parent="PM123")
+        assert await psp.connect().fetch_refund(lookup) is not None
+        assert psp.requests[0].url.params["payment"] == "PM123"
+
     async def test_a_list_too_long_to_search_is_a_protocol_error(self) -> None:
         now = datetime.now(UTC).isoformat()
         other = objects.payment(metadata={}, created_at=now)

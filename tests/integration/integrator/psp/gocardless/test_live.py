@@ -17,12 +17,14 @@ from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.errors import OutcomeUnknown, PspUnavailable
 from integrator.psp.types import (
+    Absent,
     Approved,
     Charge,
     Declined,
     FactKind,
     Instrument,
     ListedEvent,
+    LookupAnswer,
     Outcome,
     Payer,
     Pending,
@@ -53,17 +55,17 @@ async def wait_for(read: Callable[[], Awaitable[T | None]]) -> T:
     raise AssertionError("did not happen in time")
 
 
-def assert_approved(outcome: Outcome | None) -> Approved:
+def assert_approved(outcome: LookupAnswer) -> Approved:
     assert isinstance(outcome, Approved), outcome
     return outcome
 
 
-def assert_declined(outcome: Outcome | None) -> Declined:
+def assert_declined(outcome: LookupAnswer) -> Declined:
     assert isinstance(outcome, Declined), outcome
     return outcome
 
 
-def fact_amounts(outcome: Outcome | None) -> list[tuple[FactKind, Decimal]]:
+def fact_amounts(outcome: LookupAnswer) -> list[tuple[FactKind, Decimal]]:
     return [(fact.kind, fact.amount) for fact in assert_approved(outcome).facts]
 
 
@@ -83,7 +85,7 @@ async def wait_for_decision(merchant: Merchant, psp_id: str | None, reference: s
 
     async def read() -> Outcome | None:
         outcome = await merchant.connection.fetch_payment(lookup(reference, psp_id))
-        return None if isinstance(outcome, Pending) else outcome
+        return None if isinstance(outcome, Pending | Absent) else outcome
 
     return await wait_for(read)
 
@@ -446,7 +448,7 @@ class TestRefunds:
     ) -> Outcome:
         async def read() -> Outcome | None:
             outcome = await merchant.connection.fetch_refund(lookup(call.reference, psp_id))
-            return None if isinstance(outcome, Pending) else outcome
+            return None if isinstance(outcome, Pending | Absent) else outcome
 
         return await wait_for(read)
 

@@ -22,11 +22,13 @@ from integrator.psp.errors import (
     RateLimited,
 )
 from integrator.psp.types import (
+    Absent,
     Approved,
     Charge,
     Declined,
     FactKind,
     Instrument,
+    LookupAnswer,
     NotificationEvent,
     Outcome,
     Pending,
@@ -54,17 +56,17 @@ async def wait_for(read: Callable[[], Awaitable[T | None]]) -> T:
     raise AssertionError("did not happen in time")
 
 
-def assert_approved(outcome: Outcome | None) -> Approved:
+def assert_approved(outcome: LookupAnswer) -> Approved:
     assert isinstance(outcome, Approved), outcome
     return outcome
 
 
-def assert_declined(outcome: Outcome | None) -> Declined:
+def assert_declined(outcome: LookupAnswer) -> Declined:
     assert isinstance(outcome, Declined), outcome
     return outcome
 
 
-def fact_amounts(outcome: Outcome | None) -> list[tuple[FactKind, Decimal]]:
+def fact_amounts(outcome: LookupAnswer) -> list[tuple[FactKind, Decimal]]:
     return [(fact.kind, fact.amount) for fact in assert_approved(outcome).facts]
 
 
@@ -73,7 +75,7 @@ async def wait_for_decision(merchant: Merchant, reference: str) -> Outcome:
 
     async def read() -> Outcome | None:
         outcome = await merchant.connection.fetch_payment(lookup(reference))
-        return None if isinstance(outcome, Pending) else outcome
+        return None if isinstance(outcome, Pending | Absent) else outcome
 
     return await wait_for(read)
 

@@ -12,7 +12,7 @@ from integrator.psp.port import Connection
 from integrator.psp.stripe import StripeAdapter
 from integrator.psp.stripe.config import StripeConfig
 from integrator.psp.stripe.settings import StripeSettings
-from integrator.psp.types import Approved, Declined, Pending
+from integrator.psp.types import Absent, Approved, Declined, Lookup, Pending
 from tests.integration.integrator.psp import builders
 from tests.integration.integrator.psp.stripe import objects
 
@@ -228,6 +228,93 @@ async def test_a_list_is_searched_for_three_pages() -> None:
     assert await connect(stripe).fetch_refund(builders.lookup()) is None
     cursors = [dict(request.url.params).get("starting_after") for request in stripe.requests]
     assert cursors == [None, "re_0", "re_1"]
+
+
+def parent_lookup(parent: str) -> Lookup:
+    return builders.lookup(builders.REFERENCE, parent=parent)
+
+
+def captured_intent(reference: str | None) -> dict[str, Any]:
+    metadata = {} if reference is None else {"capture": reference}
+    return objects.intent("succeeded", capture_method="manual", metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("intent", "answer"),
+    [
+        (captured_intent(None), Absent(proven=True)),
+        (captured_intent("another"), Absent(proven=True)),
+        (None, Absent(proven=False)),
+    ],
+)
+async def test_a_capture_is_proven_absent_at_its_reservation(
+    intent: dict[str, Any] | None, answer: Absent
+) -> None:
+    response = (200, intent) if intent else (404, error_body("resource_missing"))
+    stripe = FakeStripe({"GET payment_intents/pi_1": [response]})
+    assert await connect(stripe).fetch_payment(parent_lookup("pi_1")) == answer
+
+
+async def test_a_capture_is_found_at_its_reservation() -> None:
+    intent = captured_intent(builders.REFERENCE)
+    stripe = FakeStripe({"GET payment_intents/pi_1": [(200, intent)]})
+    outcome = await connect(stripe).fetch_payment(parent_lookup("pi_1"))
+    assert isinstance(outcome, Approved)
+
+
+async def test_a_reservation_in_another_currency_proves_nothing() -> None:
+    intent = captured_intent(None) | {"currency": "usd"}
+    stripe = FakeStripe({"GET payment_intents/pi_1": [(200, intent)]})
+    with pytest.raises(ProtocolError):
+        await connect(stripe).fetch_payment(parent_lookup("pi_1"))
+
+
+def refund_pages(*references: str | None) -> list[ScriptedResponse]:
+    """Return the refunds of a payment, one on each page."""
+    pages: list[ScriptedResponse] = []
+    for number, reference in enumerate(references, start=1):
+        metadata = {"reference": reference} if reference else {}
+        refund = objects.refund(id=f"re_{number}", metadata=metadata)
+        pages.append((200, {"has_more": number < len(references), "data": [refund]}))
+    return pages
+
+
+@pytest.mark.parametrize(
+    ("parent", "path", "filter_name"),
+    [("pi_1", "payment_intents/pi_1", "payment_intent"), ("ch_1", "charges/ch_1", "charge")],
+)
+async def test_a_refund_is_found_among_all_of_its_payment(
+    parent: str, path: str, filter_name: str
+) -> None:
+    payment = PAID if parent == "pi_1" else objects.charge()
+    pages = refund_pages(None, "another", builders.REFERENCE)
+    stripe = FakeStripe({f"GET {path}": [(200, payment)], "GET refunds": pages})
+    outcome = await connect(stripe).fetch_refund(parent_lookup(parent))
+    assert isinstance(outcome, Approved)
+    assert outcome.psp_id == "re_3"
+    filters = [dict(request.url.params).get(filter_name) for request in stripe.requests[1:]]
+    assert filters == [parent] * 3
+
+
+async def test_a_refund_is_proven_absent_if_all_of_its_payment_are_others() -> None:
+    pages = refund_pages(None, "another")
+    stripe = FakeStripe({"GET payment_intents/pi_1": [(200, PAID)], "GET refunds": pages})
+    answer = await connect(stripe).fetch_refund(parent_lookup("pi_1"))
+    assert answer == Absent(proven=True)
+
+
+async def test_a_list_that_is_too_long_proves_nothing() -> None:
+    pages = refund_pages(*["another"] * 9)
+    stripe = FakeStripe({"GET payment_intents/pi_1": [(200, PAID)], "GET refunds": pages})
+    with pytest.raises(OutcomeUnknown):
+        await connect(stripe).fetch_refund(parent_lookup("pi_1"))
+
+
+async def test_the_refunds_of_an_unknown_payment_prove_nothing() -> None:
+    missing = (404, error_body("resource_missing"))
+    stripe = FakeStripe({"GET payment_intents/pi_1": [missing]})
+    answer = await connect(stripe).fetch_refund(parent_lookup("pi_1"))
+    assert answer == Absent(proven=False)
 
 
 async def test_an_unknown_id_is_searched_by_reference() -> None:

@@ -18,6 +18,7 @@ from integrator.psp.types import (
     Declined,
     FactKind,
     Instrument,
+    LookupAnswer,
     Movement,
     MovementKind,
     Outcome,
@@ -33,7 +34,7 @@ CHARGED_BACK = "DE35370400440532013002"
 
 
 async def wait_for(
-    read: Callable[[], Awaitable[Outcome | None]], expected: type[Outcome] = Approved
+    read: Callable[[], Awaitable[LookupAnswer]], expected: type[Outcome] = Approved
 ) -> Outcome:
     for _ in range(60):
         result = await read()
@@ -335,7 +336,7 @@ async def test_a_charge_after_an_internal_error_of_stripe_is_booked_once(
             fault["share"] = 0.5
             fault["seed"] = 3  # lets the first call pass, and hits the second
         await stripe_merchant.call_control("faults", **fault)
-        outcome: Outcome | None = None
+        outcome: LookupAnswer = None
         for _ in range(3):
             try:
                 outcome = await stripe_merchant.connection.charge(call)
