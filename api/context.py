@@ -20,6 +20,7 @@ from api.transactions.state_reader import StateReader
 from integrator import startup
 from integrator.crypto.keys import KeyRing
 from integrator.egress import outbound_client
+from integrator.key_registry import KeyRegistry
 from integrator.observability import tracing
 from integrator.settings import Settings
 from integrator.store import Store
@@ -72,9 +73,9 @@ class SchemaGate:
 
     reason: str | None = None
 
-    async def wait(self, store: Store) -> None:
-        """Open when the schema is there."""
-        await startup.wait_until_ready(partial(startup.require_schema, store), self._close)
+    async def wait(self, store: Store, registry: KeyRegistry) -> None:
+        """Open when the schema is there and the key ring is registered."""
+        await startup.wait_until_ready(partial(startup.prepare_store, store, registry), self._close)
         self.reason = None
 
     def _close(self, reason: str) -> None:
@@ -136,22 +137,23 @@ def build_context(
 async def open_context(settings: Settings) -> AsyncIterator[Context]:
     """Open the resources of the process; connections are made on first use."""
     keys = KeyRing.from_settings(settings)
-    client = await connect(settings, lazy=True)
-
-    async def ready() -> bool:
-        return await client.service_client.check_health(timeout=READINESS_TIMEOUT)
-
     async with (
         Store(settings.resolved_database_url, keys) as store,
         outbound_client(settings, PSP_TIMEOUT) as http,
     ):
+        registry = KeyRegistry(store, keys)
+        client = await connect(settings, lazy=True, key_ids=registry)
+
+        async def ready() -> bool:
+            return await client.service_client.check_health(timeout=READINESS_TIMEOUT)
+
         tracing.trace_http(http)
         transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
         context = build_context(settings, keys, store, transaction_client, http, ready)
         metrics.BREAKER_OPEN.set_function(lambda: context.state_reader.breaker.is_open)
         gate = context.schema_gate
         gate.reason = "The database is not checked yet."
-        opening = asyncio.create_task(gate.wait(store))
+        opening = asyncio.create_task(gate.wait(store, registry))
         await asyncio.wait({opening}, timeout=FIRST_SCHEMA_CHECK.total_seconds())
         if opening.done():
             opening.result()  # an error that waiting does not cure ends the start

@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from integrator.key_registry import KeyRegistry
 from integrator.settings import Settings
 from integrator.store.database import Store
 from integrator.store.errors import SchemaOutdated, StoreError
@@ -79,7 +80,19 @@ async def require_schema(store: Store) -> None:
         ) from error
 
 
-async def connect_to_temporal(settings: Settings) -> Client:
+async def prepare_store(store: Store, registry: KeyRegistry) -> None:
+    """Check the schema, register the key ring and check that no key in use is missing.
+
+    Raises `NotReady`, and `KeyConfigurationError` where waiting does not help.
+    """
+    await require_schema(store)
+    try:
+        await registry.require_complete()
+    except StoreError as error:
+        raise NotReady(f"The key ring cannot be registered in the database ({error}).") from error
+
+
+async def connect_to_temporal(settings: Settings, registry: KeyRegistry) -> Client:
     """Connect to Temporal and check the namespace and its search attributes.
 
     Raises `NotReady` and `KeyConfigurationError`.
@@ -87,7 +100,7 @@ async def connect_to_temporal(settings: Settings) -> Client:
     address, seconds = settings.resolved_temporal_address, TIMEOUT.total_seconds()
     try:
         async with asyncio.timeout(seconds):
-            client = await connect(settings, lazy=False)
+            client = await connect(settings, lazy=False, key_ids=registry)
             await _require_namespace(client)
             await attribute_registry.require(client, timeout=timedelta(0))
             return client

@@ -37,6 +37,15 @@ class DecryptionError(Exception):
     """A blob was not encrypted with these keys for this context, or was changed."""
 
 
+class UnknownKeyError(DecryptionError):
+    """The ring lacks the key that a blob names."""
+
+    def __init__(self, key_id: str) -> None:
+        """Take the id that the blob names."""
+        super().__init__(f"unknown key id {key_id!r}")
+        self.key_id = key_id
+
+
 class KeyRing:
     """Cipher that encrypts with its first key and decrypts with any.
 
@@ -105,6 +114,13 @@ class KeyRing:
         """
         return {key_id: _derive_key(key, purpose) for key_id, key in self._keys.items()}
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return a fingerprint of each key by its id: it changes with the key, and reveals nothing.
+
+        The active key comes first.
+        """
+        return {key_id: key.hex() for key_id, key in self.derive("fingerprint").items()}
+
     @property
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all keys, the active one first."""
@@ -118,14 +134,18 @@ class KeyRing:
         return header + nonce + ciphertext
 
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
-        """Return the plaintext of a blob; raises `DecryptionError`."""
+        """Return the plaintext of a blob; counts and raises `DecryptionError`."""
         try:
-            return self._decrypt(blob, context)
+            return self.decrypt_untrusted(blob, context=context)
         except DecryptionError:
             FAILURES.inc()
             raise
 
-    def _decrypt(self, blob: bytes, context: bytes) -> bytes:
+    def decrypt_untrusted(self, blob: bytes, *, context: bytes) -> bytes:
+        """Return the plaintext of a blob that anyone may have made up; raises `DecryptionError`.
+
+        Nothing is counted: a made-up blob is no sign of a missing key.
+        """
         if len(blob) < 2 or blob[0] != _VERSION:
             raise DecryptionError("not an encrypted blob of a known version")
         start = 2 + blob[1]
@@ -135,7 +155,7 @@ class KeyRing:
         key_id = header[2:].decode("ascii", "replace")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            raise DecryptionError(f"unknown key id {key_id!r}")
+            raise UnknownKeyError(key_id)
         try:
             return cipher.decrypt(nonce, rest[_NONCE_BYTES:], header + context)
         except InvalidTag as error:

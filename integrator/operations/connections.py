@@ -12,6 +12,8 @@ from temporalio.service import RPCError
 
 from integrator.admin.errors import OperatorError
 from integrator.admin.store_access import open_store
+from integrator.crypto.keys import KeyRing
+from integrator.key_registry import KeyRegistry
 from integrator.settings import Settings
 from integrator.store.database import Store
 from integrator.temporal.client import connect
@@ -71,8 +73,9 @@ async def open_operator_context(
 
     Raises `SchemaOutdated` unless `require_schema` is false.
     """
-    client = await connect(settings, lazy=True)
     async with open_store(settings, require_schema=require_schema) as store:
+        registry = KeyRegistry(store, KeyRing.from_settings(settings))
+        client = await connect(settings, lazy=True, key_ids=registry)
         yield OperatorContext(
             settings, store, client, TransactionClient(client, settings.task_queue, _refresh(store))
         )

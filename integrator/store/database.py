@@ -16,6 +16,7 @@ from integrator.store.deliveries import Deliveries
 from integrator.store.erasure import Erasure
 from integrator.store.errors import SchemaMissing
 from integrator.store.keys import Keys
+from integrator.store.known_keys import KnownKeys
 from integrator.store.merchants import Merchants
 from integrator.store.notifications import Notifications
 from integrator.store.oauth_clients import OAuthClients
@@ -53,6 +54,7 @@ class Store:
         self.backlog = Backlog(session)
         self.erasure = Erasure(session)
         self.keys = Keys(session)
+        self.known_keys = KnownKeys(session, self.keys)
 
     async def ping(self) -> None:
         """Check that the database answers and has its schema; raises `StoreUnavailable`."""

@@ -39,3 +39,16 @@ class Erased(StoreError):
 
 class ConstraintViolated(StoreError):
     """The database rejected a row, such as a final status without evidence; a retry cannot help."""
+
+
+class KeyMismatch(StoreError):
+    """The key ring has another key under an id than the processes before."""
+
+    def __init__(self, key_id: str) -> None:
+        """Take the id of the key."""
+        super().__init__(
+            f"The key {key_id!r} of the key ring is another one than the key that was used under "
+            "this id before. Put that key back into INTEGRATOR_KEYS, and give a new key an id of "
+            "its own (`integrator keys generate`)."
+        )
+        self.key_id = key_id

@@ -81,6 +81,16 @@ class Keys(Repository):
         """Return the number of blobs of each key, per column."""
         return [await self._column_usage(column) for column in ENCRYPTED_COLUMNS]
 
+    async def is_used(self, key_id: str) -> bool:
+        """Return whether a value in any column is encrypted with this key of a key ring."""
+        for column in ENCRYPTED_COLUMNS:
+            begins = _starts_with(column.column, blob_header(key_id))
+            statement = select(column.column).where(begins).limit(1)
+            async with self._session.read_connection() as connection:
+                if await connection.scalar(statement) is not None:
+                    return True
+        return False
+
     async def count_stale_blobs(self) -> int:
         """Count the blobs that the key ring encrypted with another key than the active one."""
         return sum([await self._count_stale(column) for column in ENCRYPTED_COLUMNS])

@@ -11,7 +11,7 @@ from temporalio.service import RetryConfig, TLSConfig
 from integrator.crypto.keys import KeyRing
 from integrator.observability import tracing
 from integrator.settings import Settings
-from integrator.temporal.payload_codec import encrypting_converter
+from integrator.temporal.payload_codec import KeyIds, encrypting_converter
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +22,11 @@ API_KEY_RELOAD_INTERVAL = timedelta(minutes=1)
 """Old and new API keys overlap by days, and reading a file costs nothing."""
 
 
-async def connect(settings: Settings, *, lazy: bool) -> Client:
+async def connect(settings: Settings, *, lazy: bool, key_ids: KeyIds | None = None) -> Client:
     """Create a client for the configured server and namespace.
+
+    Whoever runs workflows or sends them messages passes `key_ids`, so that no key is used before
+    all processes can find its id.
 
     A lazy client (for the API) starts without a server and gives up on a call after about two
     seconds; an eager one (for the worker) raises `RuntimeError` when the server is unavailable.
@@ -34,7 +37,7 @@ async def connect(settings: Settings, *, lazy: bool) -> Client:
         namespace=settings.temporal_namespace,
         api_key=settings.resolved_temporal_api_key,
         tls=tls_config(settings),
-        data_converter=encrypting_converter(KeyRing.from_settings(settings)),
+        data_converter=encrypting_converter(KeyRing.from_settings(settings), key_ids),
         lazy=lazy,
         retry_config=API_RETRY if lazy else None,
         interceptors=tracing.interceptors(),

@@ -8,10 +8,13 @@ from temporalio.converter import StorageDriverStoreContext
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from integrator.temporal.message_guard import MessageGuard
+
 PASSTHROUGH_MODULES = (
     "workflows.activity_plans",  # constants and type names only
     "integrator.contract",  # models and enums, no state
     "integrator.psp",  # only its value types are imported by workflows
+    "integrator.sealing",  # constants and predicates
     "workflows",  # no I/O, no state outside its instances; its tests run it sandboxed
 )
 """Pure modules: importing them again for every workflow run takes a third of the worker's time,
@@ -32,16 +35,19 @@ class _SandboxRunner(SandboxedWorkflowRunner):
     """
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        return _SandboxInstance(super().create_instance(det))
+        guard = MessageGuard(det.defn, det.payload_converter_factory(), det.info)
+        return _SandboxInstance(super().create_instance(det), guard)
 
 
 class _SandboxInstance(WorkflowInstance):
-    """Sandboxed workflow whose payloads have no serialization context."""
+    """Sandboxed workflow behind a guard, whose payloads have no serialization context."""
 
-    def __init__(self, sandboxed: WorkflowInstance) -> None:
+    def __init__(self, sandboxed: WorkflowInstance, guard: MessageGuard) -> None:
         self._sandboxed = sandboxed
+        self._guard = guard
 
     def activate(self, act: Any) -> Any:
+        self._guard.screen(act)
         return self._sandboxed.activate(act)
 
     def get_serialization_context(self, command_info: Any) -> None:
