@@ -33,6 +33,7 @@ from integrator.jobs import (
     notification_redelivery,
     orphan_recovery,
     reconciliation_schedules,
+    workflow_recovery,
 )
 from integrator.jobs.backlog_metrics import BacklogCollector, BacklogReader
 from integrator.jobs.first_version import FirstVersion
@@ -42,6 +43,8 @@ from integrator.jobs.notification_redelivery import NotificationRedelivery
 from integrator.jobs.orphan_recovery import OrphanRecovery
 from integrator.jobs.periodic import run_periodically
 from integrator.jobs.reconciliation_schedules import ReconciliationSchedules
+from integrator.jobs.workflow_recovery import WorkflowRecovery
+from integrator.key_registry import KeyRegistry
 from integrator.observability import (
     log_setup,
     metrics_server,
@@ -109,6 +112,7 @@ def build_worker(
             *psp.all(),
             reservations.close_reservation,
             records.record,
+            records.read_stored,
             webhooks.deliver_webhook,
         ],
         workflow_runner=runner(),
@@ -150,14 +154,16 @@ async def run(settings: Settings, metrics: MetricsServer | None, health: Process
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     heartbeat = asyncio.create_task(health.run_heartbeat())
+    keys = KeyRing.from_settings(settings)
     async with (
-        Store(settings.resolved_database_url, KeyRing.from_settings(settings)) as store,
+        Store(settings.resolved_database_url, keys) as store,
         outbound_client(settings, _http_timeout(activity_plans.PSP_HTTP_TIMEOUT)) as psp_http,
         outbound_client(
             settings, _http_timeout(activity_plans.WEBHOOK_HTTP_TIMEOUT)
         ) as webhook_http,
     ):
-        client = await _connect_unless_stopped(settings, store, stop, health)
+        registry = KeyRegistry(store, keys)
+        client = await _connect_unless_stopped(settings, store, registry, stop, health)
         if client is None:
             return
         tracing.trace_http(psp_http, webhook_http)
@@ -196,9 +202,11 @@ def _start_jobs(settings: Settings, store: Store, client: Client) -> list[asynci
     backlog = BacklogReader(store, collector)
     redelivery = NotificationRedelivery(store, transaction_client)
     orphans = OrphanRecovery(store, transaction_client)
+    recovery = WorkflowRecovery(store, transaction_client)
     jobs: list[tuple[str, timedelta, Callable[[], Awaitable[object]]]] = [
         ("inbox", notification_redelivery.INTERVAL, redelivery.run),
         ("orphans", orphan_recovery.INTERVAL, orphans.run),
+        ("recovery", workflow_recovery.INTERVAL, recovery.run),
         ("schedules", reconciliation_schedules.INTERVAL, schedules.run),
         ("figures", backlog_metrics.INTERVAL, backlog.run),
         ("erased data", late_erasure.INTERVAL, LateErasure(store).run),
@@ -220,10 +228,17 @@ def _start_health_monitor(
 
 
 async def _connect_unless_stopped(
-    settings: Settings, store: Store, stop: asyncio.Event, health: ProcessHealth
+    settings: Settings,
+    store: Store,
+    registry: KeyRegistry,
+    stop: asyncio.Event,
+    health: ProcessHealth,
 ) -> Client | None:
-    """Connect when schema and Temporal are there; return None if stopped before."""
-    connecting = asyncio.create_task(_wait_for_services(settings, store, health))
+    """Connect when schema and Temporal are there; return None if stopped before.
+
+    Raises `KeyConfigurationError` if a key in use is missing.
+    """
+    connecting = asyncio.create_task(_wait_for_services(settings, store, registry, health))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if connecting.done():
@@ -234,7 +249,9 @@ async def _connect_unless_stopped(
     return None
 
 
-async def _wait_for_services(settings: Settings, store: Store, health: ProcessHealth) -> Client:
+async def _wait_for_services(
+    settings: Settings, store: Store, registry: KeyRegistry, health: ProcessHealth
+) -> Client:
     """Wait for the schema and for Temporal, each reported by itself."""
     health.report(dict.fromkeys(health_monitor.task_queues(settings), starting("no poll yet")))
 
@@ -246,8 +263,8 @@ async def _wait_for_services(settings: Settings, store: Store, health: ProcessHe
         return result
 
     _, client = await asyncio.gather(
-        wait_for(health_monitor.STORE, partial(startup.require_schema, store)),
-        wait_for(health_monitor.TEMPORAL, partial(startup.connect_to_temporal, settings)),
+        wait_for(health_monitor.STORE, partial(startup.prepare_store, store, registry)),
+        wait_for(health_monitor.TEMPORAL, partial(startup.connect_to_temporal, settings, registry)),
     )
     return client
 
@@ -275,6 +292,9 @@ def main() -> None:
         uvloop.run(run(settings, metrics, health))
     except KeyboardInterrupt:
         code = 130
+    except KeyConfigurationError as error:
+        log.error("The worker cannot start: %s", error)
+        code = 1
     tracing.flush()
     logging.shutdown()
     sys.stdout.flush()

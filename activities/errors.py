@@ -26,16 +26,16 @@ FAILURES: tuple[tuple[type[PspError], PspFailure], ...] = (
 """The first match counts; an error that matches none of the others may have taken effect."""
 
 
-def application_error(error: PspError, attempt: int = 1) -> ApplicationError:
+def application_error(error: PspError, *, nothing_sent: bool = False) -> ApplicationError:
     """Convert a PSP error; outages and unknown outcomes are retried, rejected credentials are not.
 
-    The attempt's number is the error's detail: a refusal after an attempt whose response was lost
-    proves nothing about that attempt.
+    Its detail is `nothing_sent`, the proof that no earlier attempt has reached the PSP: without it
+    a refusal proves nothing about earlier attempts.
     """
     requested_delay = error.retry_after
     return ApplicationError(
         str(error),
-        attempt,
+        nothing_sent,
         type=next(failure for error_type, failure in FAILURES if isinstance(error, error_type)),
         non_retryable=isinstance(error, CredentialsRejected),
         next_retry_delay=_bounded_delay(requested_delay)
@@ -63,4 +63,4 @@ def psp_errors() -> Iterator[None]:
     except PspError as error:
         log.warning("PSP, attempt %d: %s: %s", current_attempt(), type(error).__name__, error)
         # The chain would carry the HTTP library's messages, with addresses, into the history.
-        raise application_error(error, current_attempt()) from None
+        raise application_error(error, nothing_sent=current_attempt() == 1) from None

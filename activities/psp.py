@@ -12,9 +12,10 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import psp_requests
-from activities.errors import current_attempt, psp_errors
+from activities.errors import psp_errors
 from activities.psp_lookups import Fetch, build_lookup, look_up
 from activities.reservations import Reservations
+from activities.send_attempt import SendAttempt
 from integrator.contract import PaymentErrorCode
 from integrator.observability import log_setup, worker_metrics
 from integrator.observability.psp_metrics import InstrumentedConnection
@@ -34,6 +35,7 @@ from integrator.psp.types import (
 from integrator.store.database import Store
 from integrator.store.errors import NotFound
 from integrator.store.models import NotificationRow, PspCallData, TransactionRow
+from integrator.transactions.workflow_inputs import read_state
 from workflows import activity_plans
 from workflows.messages import (
     CredentialsReply,
@@ -90,12 +92,15 @@ class PspActivities:
         """Reserve money, store a payment method or migrate a customer."""
         call_data, connection = await self._load_and_connect(call)
         row, request = call_data.transaction, call_data.request
+        attempt = SendAttempt(self._store, call, row)
+        if is_answered(row):
+            return stored_reply(row)
         if request is None:
-            return erased_reply()
+            return refusal(attempt, ERASED)
         instrument = None if request.get("isInitial") else agreement_instrument(call_data)
         if instrument is None and not request.get("isInitial"):
-            return NO_INSTRUMENT
-        with psp_errors():
+            return refusal(attempt, NO_INSTRUMENT)
+        async with attempt.sending():
             outcome = await connection.authorize(
                 psp_requests.authorize(call, row, request, instrument)
             )
@@ -106,12 +111,15 @@ class PspActivities:
         """Charge the agreement's instrument."""
         call_data, connection = await self._load_and_connect(call)
         row, request = call_data.transaction, call_data.request
+        attempt = SendAttempt(self._store, call, row)
+        if is_answered(row):
+            return stored_reply(row)
         if request is None:
-            return erased_reply()
+            return refusal(attempt, ERASED)
         instrument = agreement_instrument(call_data)
         if instrument is None:
-            return NO_INSTRUMENT
-        with psp_errors():
+            return refusal(attempt, NO_INSTRUMENT)
+        async with attempt.sending():
             outcome = await connection.charge(psp_requests.charge(call, row, request, instrument))
         return await self._build_reply(row, outcome)
 
@@ -120,12 +128,15 @@ class PspActivities:
         """Reserve the preauth, then capture its authorization."""
         call_data, connection = await self._load_and_connect(call)
         row = call_data.transaction
+        attempt = SendAttempt(self._store, call, row)
+        if is_answered(row):
+            return stored_reply(row)
         reservation = await self._reservations.reserve(TransactionKind.PREAUTH, row)
         if reservation.refusal is not None:
-            return refusal_reply(reservation)
+            return refusal(attempt, refusal_reply(reservation))
         if reservation.taken_by is not None:
             return await self._read_external_capture(row, connection, reservation.taken_by)
-        with psp_errors():
+        async with attempt.sending():
             outcome = await connection.capture(
                 psp_requests.capture(call, row, reserved_psp_id(reservation))
             )
@@ -137,10 +148,13 @@ class PspActivities:
         """Reserve a part of the payment, then refund it."""
         call_data, connection = await self._load_and_connect(call)
         row = call_data.transaction
+        attempt = SendAttempt(self._store, call, row)
+        if is_answered(row):
+            return stored_reply(row)
         reservation = await self._reservations.reserve(TransactionKind.PAYMENT, row)
         if reservation.refusal is not None:
-            return refusal_reply(reservation)
-        with psp_errors():
+            return refusal(attempt, refusal_reply(reservation))
+        async with attempt.sending():
             outcome = await connection.refund(
                 psp_requests.refund(call, row, reserved_psp_id(reservation))
             )
@@ -154,6 +168,8 @@ class PspActivities:
         row = call_data.transaction
         if call.psp_id is None:
             raise ApplicationError("The void has no PSP id to cancel.", non_retryable=True)
+        if call.version is not None and row.version > call.version:
+            return stored_reply(row)
         with psp_errors():
             outcome = await connection.void(psp_requests.void(call, row, call.psp_id))
         return await self._build_reply(row, outcome)
@@ -200,6 +216,7 @@ class PspActivities:
         stored = await self._store.notifications.get(read.notification_id)
         if stored is None or stored.merchant_id != row.merchant_id:
             return NotificationResult(outcome=None, event_id="", fetch=True)
+        newer = newer_version(read.version, row)
         event = await self._parse_stored(row, stored)
         if stored.state != "applied":
             worker_metrics.observe_notification_lag(row.psp, stored.received_at)
@@ -207,9 +224,11 @@ class PspActivities:
             stored.id, "applied", transaction_id=row.transaction_id
         )
         if event is None or event.result is None:
-            return NotificationResult(outcome=None, event_id=stored.event_id, fetch=True)
+            return NotificationResult(
+                outcome=None, event_id=stored.event_id, fetch=True, stored_version=newer
+            )
         outcome = await self._store_private_data(row, event.result)
-        return NotificationResult(outcome=outcome, event_id=stored.event_id)
+        return NotificationResult(outcome=outcome, event_id=stored.event_id, stored_version=newer)
 
     async def _read_external_capture(
         self, row: TransactionRow, connection: Connection, psp_id: str
@@ -258,6 +277,7 @@ class PspActivities:
             outcome=await self._store_private_data(row, outcome) if outcome is not None else None,
             evidence=EvidenceKind.READ,
             absence_proven=result.absence_proven,
+            stored_version=newer_version(call.version, row),
         )
 
     async def _load_and_connect(self, call: PspCall) -> tuple[PspCallData, Connection]:
@@ -274,7 +294,7 @@ class PspActivities:
         except SettingsRefused as error:
             raise ApplicationError(
                 str(error),
-                current_attempt(),
+                SendAttempt(self._store, call, call_data.transaction).nothing_sent,
                 type=PspFailure.CONFIGURATION,
                 non_retryable=True,
             ) from None
@@ -317,16 +337,26 @@ def agreement_instrument(call_data: PspCallData) -> Instrument | None:
     return Instrument.model_validate(call_data.instrument) if call_data.instrument else None
 
 
-def erased_reply() -> PspReply:
-    """Return the reply for erased data; raise if an earlier attempt may have reached the PSP."""
-    if current_attempt() == 1:
-        return ERASED
-    raise ApplicationError(
-        "The data of the agreement was erased after an attempt whose response is unknown.",
-        current_attempt(),
-        type=PspFailure.UNKNOWN,
-        non_retryable=True,
-    )
+def is_answered(row: TransactionRow) -> bool:
+    """Return whether the store has an outcome, so that nothing may be sent."""
+    return row.version > 0 and read_state(row.kind, row.snapshot).answered
+
+
+def stored_reply(row: TransactionRow) -> PspReply:
+    """Return the reply that refers to the state in the store: nothing was sent."""
+    return PspReply(outcome=None, evidence=EvidenceKind.READ, stored_version=row.version)
+
+
+def newer_version(version: int | None, row: TransactionRow) -> int | None:
+    """Return the stored version if it is newer than the workflow's."""
+    return row.version if version is not None and row.version > version else None
+
+
+def refusal(attempt: SendAttempt, reply: PspReply) -> PspReply:
+    """Return a refusal of our own; raises if an earlier attempt may have reached the PSP."""
+    reason = reply.outcome.message if isinstance(reply.outcome, Declined) else None
+    attempt.require_nothing_sent(reason or "The operation was refused.")
+    return reply
 
 
 def refusal_reply(reservation: ReserveReply) -> PspReply:

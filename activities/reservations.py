@@ -39,13 +39,14 @@ class Reservations:
         """Reserve the amount of the transaction `row` at its related, the parent, transaction."""
         if row.related_id is None:
             raise ApplicationError("The transaction has no parent transaction.", non_retryable=True)
+        parent = await self._load_parent(row.merchant_id, kind, row.related_id)
         request = ReserveRequest(
             by=row.transaction_id,
             amount=row.requested_amount,
             currency=row.currency,
             at=attempt_time(),
+            stored_version=parent.resume.version if parent.resume else None,
         )
-        parent = await self._load_parent(row.merchant_id, kind, row.related_id)
         reply = await self._transaction_client.reserve(parent, request)
         if reply.undecided or reply.superseded:
             raise ApplicationError(
@@ -71,6 +72,7 @@ class Reservations:
         # Later than every attempt made before this activity was scheduled.
         result = call.settlement.model_copy(update={"at": attempt_time()})
         await self._close(call.merchant_id, call.owner_kind, call.owner_id, result)
+        await self._store.transactions.remove_due_parent(call.merchant_id, call.settlement.by)
         return True
 
     async def _close(

@@ -18,10 +18,13 @@ def failure_type(error: FailureError) -> PspFailure:
     return PspFailure.UNKNOWN
 
 
-def is_first_attempt(error: FailureError) -> bool:
-    """Return whether the failed attempt was the first one, so that nothing was sent before it."""
+def is_nothing_sent(error: FailureError) -> bool:
+    """Return whether the failed attempt had the proof that nothing was sent before it.
+
+    Its detail is True then; in histories from before it is the attempt's number, 1 for the first.
+    """
     cause = error.cause if not isinstance(error, ApplicationError) else error
-    return isinstance(cause, ApplicationError) and tuple(cause.details[:1]) == (1,)
+    return isinstance(cause, ApplicationError) and tuple(cause.details[:1]) == (True,)
 
 
 def cause_text(error: FailureError) -> str:

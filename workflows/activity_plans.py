@@ -4,13 +4,16 @@ Workflows call activities through these plans and never import their code.
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 
+from integrator import sealing
 from workflows.messages import (
     CloseReservationCall,
     CredentialsReply,
@@ -18,9 +21,11 @@ from workflows.messages import (
     NotificationResult,
     PspCall,
     PspReply,
+    ReadStored,
     ReconcileInput,
     Record,
     StepReport,
+    StoredState,
     WebhookCall,
     WebhookReply,
 )
@@ -65,9 +70,22 @@ LOOKUP_TIMEOUT = timedelta(seconds=20)
 """A look-up is kept short: the lookup schedule repeats a failed one."""
 
 
+UNSEALED_PAUSE = timedelta(seconds=10)
+MAX_UNSEALED_PAUSE = timedelta(hours=1)
+"""Pauses before an activity is executed again that was completed or failed from outside."""
+
+UNSEALED_IS_NO_EVIDENCE = "unsealed-result-is-no-evidence"
+"""Patch: histories from before it used such a result, and continue with it in a replay."""
+
+
 @dataclass(frozen=True)
 class ActivityPlan(Generic[Arg, Result]):
-    """Options of one activity; `local` ones are idempotent reads and writes of the store."""
+    """Options of one activity; `local` ones are idempotent reads and writes of the store.
+
+    Only a result that a worker sealed counts. After another one, as by `temporal activity complete`
+    or `fail`, the outcome of a PSP call is unknown; an activity that has to succeed (`repeated`) is
+    executed again.
+    """
 
     name: str
     result: type[Result]
@@ -75,6 +93,7 @@ class ActivityPlan(Generic[Arg, Result]):
     retry: RetryPolicy
     schedule_to_close: timedelta | None = None
     local: bool = False
+    repeated: bool = False
 
     async def __call__(
         self,
@@ -99,16 +118,81 @@ class ActivityPlan(Generic[Arg, Result]):
                 summary=summary,
             )
             return local_result
-        result: Result = await workflow.execute_activity(
+        limit = schedule_to_close or self.schedule_to_close
+        if not self.repeated:
+            return await self._execute(arg, summary, limit, once=once)
+        return await self._repeat_until_sealed(arg, summary, limit)
+
+    async def _execute(
+        self, arg: Arg, summary: str | None, limit: timedelta | None, *, once: bool = False
+    ) -> Result:
+        """Execute a regular activity; a result that no worker sealed raises `ActivityError`."""
+        raw: RawValue | None = await workflow.execute_activity(
             self.name,
             arg,
-            result_type=self.result,
+            result_type=RawValue,
             start_to_close_timeout=self.start_to_close,
-            schedule_to_close_timeout=schedule_to_close or self.schedule_to_close,
+            schedule_to_close_timeout=limit,
             retry_policy=replace(self.retry, maximum_attempts=1) if once else self.retry,
             summary=summary,
         )
+        converter = workflow.payload_converter()
+        is_evidence = not sealing.seals_required(converter) or (
+            raw is not None and sealing.is_sealed(raw.payload)
+        )
+        if raw is None or (not is_evidence and workflow.patched(UNSEALED_IS_NO_EVIDENCE)):
+            raise _unsealed_error(self.name)
+        result: Result = converter.from_payload(raw.payload, self.result)
         return result
+
+    async def _repeat_until_sealed(
+        self, arg: Arg, summary: str | None, limit: timedelta | None
+    ) -> Result:
+        """Execute the activity until a worker reports its end, with a growing pause."""
+        began, pause = workflow.now(), UNSEALED_PAUSE
+        while True:
+            remaining = limit and limit - (workflow.now() - began)
+            try:
+                return await self._execute(arg, summary, remaining)
+            except ActivityError as error:
+                timed_out = limit is None and isinstance(error.cause, ActivityTimeout)
+                if not (timed_out or (_is_unsealed(error) and self._may_repeat(began, limit))):
+                    raise
+            await workflow.sleep(pause, summary=f"{self.name} was ended from outside")
+            pause = min(pause * 2, MAX_UNSEALED_PAUSE)
+
+    def _may_repeat(self, began: datetime, limit: timedelta | None) -> bool:
+        """Return whether time is left to execute the activity again.
+
+        Without a limit there always is: no history goes on after such a failure, so that a replay
+        needs no patch.
+        """
+        if limit is None:
+            return True
+        last_start = began + limit - MAX_UNSEALED_PAUSE - self.start_to_close
+        return workflow.now() < last_start and workflow.patched(UNSEALED_IS_NO_EVIDENCE)
+
+
+def _unsealed_error(name: str) -> ActivityError:
+    """Return the error for a result that no worker sealed; its `failure_type` is UNKNOWN."""
+    text = f"The result of the activity {name!r} was not reported by a worker."
+    error = ActivityError(
+        text,
+        scheduled_event_id=0,
+        started_event_id=0,
+        identity="",
+        activity_type=name,
+        activity_id="",
+        retry_state=None,
+    )
+    error.__cause__ = ApplicationError(text, type=sealing.UNSEALED_FAILURE, non_retryable=True)
+    return error
+
+
+def _is_unsealed(error: ActivityError) -> bool:
+    """Return whether an activity was completed or failed by something else than a worker."""
+    cause = error.cause
+    return isinstance(cause, ApplicationError) and cause.type == sealing.UNSEALED_FAILURE
 
 
 def _psp_write_plan(name: str) -> ActivityPlan[PspCall, PspReply]:
@@ -149,11 +233,15 @@ RECORD: ActivityPlan[Record, bool] = ActivityPlan(
     local=True,
 )
 RECORD_FALLBACK: ActivityPlan[Record, bool] = ActivityPlan(
-    "record", bool, timedelta(seconds=10), UNLIMITED_RETRY
+    "record", bool, timedelta(seconds=10), UNLIMITED_RETRY, repeated=True
+)
+
+READ_STORED: ActivityPlan[ReadStored, StoredState] = ActivityPlan(
+    "read_stored", StoredState, timedelta(seconds=5), UNLIMITED_RETRY, local=True
 )
 
 CLOSE_RESERVATION: ActivityPlan[CloseReservationCall, bool] = ActivityPlan(
-    "settle_owner", bool, timedelta(seconds=10), UNLIMITED_RETRY
+    "settle_owner", bool, timedelta(seconds=10), UNLIMITED_RETRY, repeated=True
 )
 
 DELIVER_WEBHOOK: ActivityPlan[WebhookCall, WebhookReply] = ActivityPlan(
@@ -163,6 +251,7 @@ DELIVER_WEBHOOK: ActivityPlan[WebhookCall, WebhookReply] = ActivityPlan(
     WEBHOOK_HTTP_TIMEOUT + timedelta(seconds=3),
     UNLIMITED_RETRY,
     WEBHOOK_RETRY_WINDOW,
+    repeated=True,
 )
 
 RECONCILE_TIME_SLICE = timedelta(seconds=20)

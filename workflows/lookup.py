@@ -69,6 +69,7 @@ class Lookup:
             if is_cancelled_exception(error):
                 raise
             return None
+        self._context.report_stored_version(reply.stored_version)
         # A read may lag behind the event that asked for it, though not for ever.
         self._schedule.record_answer(
             inconclusive=reply.outcome is None and not reply.absence_proven

@@ -64,6 +64,8 @@ class TransactionInput(Message):
     """Input of a transaction's workflow; amounts in major units.
 
     `key_window_seconds` is the PSP's idempotency window: for how long it remembers a key.
+    `announce_version` is the version whose change notification is due since an earlier run, and
+    `parent_due` says that it had not informed the parent transaction.
     `agreement_id` is a search attribute; None where the store does not hold it either.
     `currency_exponent` is the number of decimals of the currency; None in older inputs, and for a
     currency that is not in our table.
@@ -80,6 +82,8 @@ class TransactionInput(Message):
     key_window_seconds: int
     agreement_id: str | None = None
     currency_exponent: int | None = None
+    announce_version: int | None = None
+    parent_due: bool = False
 
 
 class PreauthInput(TransactionInput):
@@ -152,12 +156,14 @@ class ReserveRequest(Message):
     """Request of a capture to its preauth, or of a refund to its payment, to hold `amount`.
 
     `at` is when this attempt was scheduled; it orders the attempts of one transaction.
+    `stored_version` is the parent transaction's version in the store.
     """
 
     by: str
     amount: Decimal
     currency: str
     at: UtcTime | None = None
+    stored_version: int | None = None
 
 
 class ReserveReply(Message):
@@ -226,7 +232,8 @@ class PspCall(Message):
 
     `psp_id` is the PSP's object to operate on, where one is known; `owner_id` is the parent
     transaction (the preauth of a capture, the payment of a refund), which must grant the
-    reservation first.
+    reservation first. `version` is that of the workflow's state. `first_run_id` is the id of the
+    transaction's first run; None in a run that continues from a stored state.
     """
 
     merchant_id: str
@@ -234,6 +241,8 @@ class PspCall(Message):
     idempotency_key: str
     psp_id: str | None = None
     owner_id: str | None = None
+    version: int | None = None
+    first_run_id: str | None = None
 
 
 class PspReply(Message):
@@ -241,13 +250,15 @@ class PspReply(Message):
 
     `outcome` is None when the PSP has no such transaction; `absence_proven` is True when that
     proves that the request never arrived. `evidence` is what the outcome rests on. `settled` is
-    True when the reservation has been closed already.
+    True when the reservation has been closed already. `stored_version` is set when the store has
+    another version than the call: then a write has not been sent.
     """
 
     outcome: Outcome | None
     evidence: EvidenceKind
     absence_proven: bool = False
     settled: bool = False
+    stored_version: int | None = None
 
 
 class CredentialsReply(Message):
@@ -257,29 +268,61 @@ class CredentialsReply(Message):
 
 
 class NotificationRead(Message):
-    """Input of the activity that reads a stored notification for one transaction."""
+    """Input of the activity that reads a stored notification for one transaction.
+
+    `version` is that of the workflow's state.
+    """
 
     merchant_id: str
     transaction_id: str
     notification_id: int
+    version: int | None = None
 
 
 class NotificationResult(Message):
-    """Outcome in a notification; None with `fetch` when the PSP must be asked instead."""
+    """Outcome in a notification; None with `fetch` when the PSP must be asked instead.
+
+    `stored_version` is set when the store has a newer version than the workflow.
+    """
 
     outcome: Outcome | None
     event_id: str
     fetch: bool = False
+    stored_version: int | None = None
 
 
 class Record(Message):
-    """State to be written to the store; `snapshot` is the JSON text of its model."""
+    """State to be written to the store; `snapshot` is the JSON text of its model.
+
+    `announce_version` is the version whose change notification is not delivered yet; `parent_due`
+    says that the parent transaction has not been informed of the result.
+    """
 
     merchant_id: str
     kind: TransactionKind
     transaction_id: str
     snapshot: str
     activate_agreement: bool = False
+    announce_version: int | None = None
+    parent_due: bool = False
+
+
+class ReadStored(Message):
+    """Input of the activity that reads a transaction's state from the store."""
+
+    merchant_id: str
+    transaction_id: str
+
+
+class StoredState(Message):
+    """State of a transaction in the store; `snapshot` is the JSON text of its model.
+
+    `announce_version` and `parent_due` are those of `Record`.
+    """
+
+    snapshot: str
+    announce_version: int | None = None
+    parent_due: bool = False
 
 
 class WebhookCall(Message):
@@ -350,3 +393,4 @@ class PspFailure(StrEnum):
     TIMEOUT = "PspTimeout"
     CREDENTIALS = "CredentialsRejected"
     CONFIGURATION = "InvalidConfiguration"
+    KEY_EXPIRED = "IdempotencyKeyExpired"

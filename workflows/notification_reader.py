@@ -40,6 +40,7 @@ class NotificationReader:
             merchant_id=start.merchant_id,
             transaction_id=start.transaction_id,
             notification_id=notification.notification_id,
+            version=self._context.state.version,
         )
         try:
             result = await activity_plans.READ_NOTIFICATION(read, summary="read a PSP notification")
@@ -51,6 +52,7 @@ class NotificationReader:
             )
             self._context.request_lookup()
             return
+        self._context.report_stored_version(result.stored_version)
         if result.fetch:
             self._context.request_lookup()
         elif result.outcome is not None:

@@ -73,8 +73,10 @@ class PaymentWorkflow(TransactionWorkflow):
         self._context.announce_change(change)
 
     @workflow.update(name=RESERVE)
-    def reserve(self, request: ReserveRequest) -> ReserveReply:
+    async def reserve(self, request: ReserveRequest) -> ReserveReply:
         """Reserve a part of the money for a refund."""
+        self._context.report_stored_version(request.stored_version)
+        await self._merger.wait_until_merged()
         check = self._state.check_attempt(request.by, request.at)
         if check is not AttemptCheck.GRANTED:
             return ReserveReply.from_attempt_check(check)

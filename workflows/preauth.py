@@ -51,6 +51,12 @@ class PreauthWorkflow(TransactionWorkflow):
         expiry = PreauthExpiry(context, self._state, lookup)
         super().__init__(context, operation, lookup, expiry, activates_agreement=True)
 
+    async def _finish_interrupted(self) -> None:
+        await super()._finish_interrupted()
+        if self._void.was_interrupted and workflow.patched("repeat-interrupted-void"):
+            async with self._psp_lock:
+                await self._void.repeat()
+
     @workflow.run
     async def run(self, start: PreauthInput) -> str:
         """Run until captured, cancelled, expired or failed; return the last status."""
@@ -74,6 +80,7 @@ class PreauthWorkflow(TransactionWorkflow):
     @workflow.update(name=FINALIZE)
     async def finalize(self) -> PreauthState:
         """Ask the PSP after the customer's return; the return URL's parameters are not trusted."""
+        await self._merger.wait_until_merged()
         async with self._psp_lock:
             if self._state.undecided:
                 await self._lookup.run()
@@ -82,12 +89,15 @@ class PreauthWorkflow(TransactionWorkflow):
     @workflow.update(name=CANCEL)
     async def cancel(self) -> CancelReply:
         """Void the reservation."""
+        await self._merger.wait_until_merged()
         async with self._psp_lock:
             return await self._void.cancel()
 
     @workflow.update(name=RESERVE)
-    def reserve(self, request: ReserveRequest) -> ReserveReply:
+    async def reserve(self, request: ReserveRequest) -> ReserveReply:
         """Reserve for a capture."""
+        self._context.report_stored_version(request.stored_version)
+        await self._merger.wait_until_merged()
         check = self._state.check_attempt(request.by, request.at)
         if check is not AttemptCheck.GRANTED:
             return ReserveReply.from_attempt_check(check)

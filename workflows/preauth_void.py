@@ -39,6 +39,19 @@ class PreauthVoid:
         void_is_open = self._state.cancelling and not self._state.ended
         return void_is_open and not self._lock.locked()
 
+    @property
+    def was_interrupted(self) -> bool:
+        """Return whether a closed workflow was sending a void that the PSP has not accepted."""
+        resumed = self._context.start.resume is not None
+        open_void = self._state.cancelling and self._state.void_accepted_at is None
+        return resumed and open_void and not self._state.ended
+
+    async def repeat(self) -> None:
+        """Send an interrupted void again, with its key; to be called with the lock."""
+        target = self._state.void_target
+        if self._state.cancelling and not self._state.ended and target is not None:
+            await self._send(target)
+
     async def cancel(self) -> CancelReply:
         """Void the preauth, unless its state forbids it; to be called with the lock."""
         if self._state.status is Status.Cancelled:
@@ -52,9 +65,26 @@ class PreauthVoid:
             return CancelReply(status=CancelStatus.Succeeded)
         # Captures are refused while this is set.
         self._state.begin_void()
+        return await self._send(target)
+
+    async def _send(self, target: str) -> CancelReply:
         call = self._context.psp_call(f"void/{self._state.voids}", psp_id=target)
         window = self._context.start.key_window_seconds
-        return self._fold(await send_until_known(activity_plans.VOID, call, window))
+        reply = await send_until_known(activity_plans.VOID, call, window)
+        if reply is not None and reply.stored_version is not None:
+            return await self._take_over_stored_state()
+        return self._fold(reply)
+
+    async def _take_over_stored_state(self) -> CancelReply:
+        """Continue from the store's newer state: nothing was sent."""
+        context = self._context
+        context.merge_requested = True
+        await workflow.wait_condition(lambda: not context.merge_requested)
+        if self._state.status is Status.Cancelled:
+            return CancelReply(status=CancelStatus.Succeeded)
+        if self._state.cancelling and self._state.captured_by is None and not self._state.ended:
+            return await self._send(self._state.void_target or "")
+        return CancelReply(status=CancelStatus.NotCancelled, refusal=self._state.check_cancel())
 
     def check_lookup(self, reply: PspReply) -> None:
         """End a void that failed: a look-up shows that the money is still held."""
@@ -75,6 +105,10 @@ class PreauthVoid:
                 return CancelReply(status=CancelStatus.Succeeded)
             case Declined() as declined:
                 self._state.end_void()
+                rejected = declined.code is PaymentErrorCode.LoginError
+                if rejected and workflow.patched("look-up-after-refused-void"):
+                    # That says nothing about an earlier attempt of this void.
+                    self._context.request_lookup()
                 return cancel_refusal_reply(declined)
             case Pending():
                 self._state.accept_void(workflow.now())

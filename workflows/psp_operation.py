@@ -28,7 +28,7 @@ class PspOperation:
     ) -> None:
         self._context = context
         self._state = context.state
-        self._reservation = reservation
+        self.reservation = reservation
         self._plan = plan
         self._sending = False
         self._sending_cancelled = False
@@ -48,7 +48,7 @@ class PspOperation:
         """
         if self._sending_cancelled:
             return None
-        call = self._context.psp_call(self._plan.name, owner_id=self._reservation.parent_id)
+        call = self._context.psp_call(self._plan.name, owner_id=self.reservation.parent_id)
         window = self._context.start.key_window_seconds
         sending = asyncio.create_task(send_until_known(self._plan, call, window))
         self._sending = True
@@ -71,8 +71,17 @@ class PspOperation:
                 self._state.flag_attention(
                     "The PSP has not answered for as long as it remembers our key."
                 )
+        elif reply.stored_version is not None and reply.outcome is None:
+            await self._take_over_stored_state()
         elif reply.outcome is not None:
             await self.fold(reply.outcome, reply.evidence, source, reservation_closed=reply.settled)
+
+    async def _take_over_stored_state(self) -> None:
+        """Continue from the store's state: it has an outcome, so nothing was sent."""
+        context = self._context
+        if not self._state.answered:
+            context.merge_requested = True
+            await workflow.wait_condition(lambda: not context.merge_requested)
 
     async def fold(
         self,
@@ -86,12 +95,12 @@ class PspOperation:
         next_state = self._state.model_copy(deep=True)
         next_state.apply(outcome, Evidence(kind=kind, source=source, at=workflow.now()))
         if reservation_closed:
-            self._reservation.mark_closed(next_state)
+            self.reservation.mark_closed(next_state)
         if next_state.ended and not self._state.ended:
             await self._cancel_sending()
-            await self._reservation.close(next_state)
+            await self.reservation.close(next_state)
         self._context.apply(outcome, kind, source)
-        await self._reservation.close(self._state)
+        await self.reservation.close(self._state)
 
     async def apply_decision(self, decision: Decision) -> Refusal | None:
         """Apply a decision like an outcome; reports of the PSP that arrive meanwhile win."""
@@ -103,14 +112,14 @@ class PspOperation:
         self._context.released = True
         await self._cancel_sending()
         if next_state.ended:
-            await self._reservation.close(next_state)
+            await self.reservation.close(next_state)
         refusal = self._state.check_decision(decision)
         if refusal is None:
             self._context.announce_change(self._state.apply_decision(decision))
         else:
             # A transaction that goes on may still have to send.
             self._sending_cancelled = self._state.ended
-        await self._reservation.close(self._state)
+        await self.reservation.close(self._state)
         return refusal
 
     async def _cancel_sending(self) -> None:

@@ -8,7 +8,7 @@ from temporalio.exceptions import FailureError
 from integrator.contract.enums import PaymentErrorCode
 from integrator.psp.types import Declined
 from workflows import activity_plans, timeouts
-from workflows.activity_errors import failure_type, is_first_attempt
+from workflows.activity_errors import failure_type, is_nothing_sent
 from workflows.messages import PspCall, PspFailure, PspReply
 from workflows.state import EvidenceKind
 
@@ -36,7 +36,11 @@ async def send_until_known(
     """Repeat a call with one key while the PSP remembers it; return None if it stays unknown.
 
     With a window of 0 the PSP does not recognise repetitions: then a call is repeated only if it
-    certainly was not sent, or certainly was rejected.
+    certainly was not sent, or certainly was rejected. The activity itself counts the window from
+    the transaction's row, which no reset of the workflow changes.
+
+    A refusal is final only with the proof that nothing was sent before; without it the call is
+    repeated until the PSP accepts it, for example with new credentials.
 
     LoginError makes Billwerk+ disable the PSP: it takes two rejections, a minute apart, each
     confirmed by a read-only check in the PSP's own error format.
@@ -51,14 +55,20 @@ async def send_until_known(
                 call, summary=f"{plan.name} at the PSP", schedule_to_close=remaining, once=once
             )
         except FailureError as error:
-            failure, first_attempt = failure_type(error), is_first_attempt(error)
+            failure, nothing_sent = failure_type(error), is_nothing_sent(error)
         if once and failure is PspFailure.UNAVAILABLE:
             await workflow.sleep(pause, summary="the PSP is unavailable")
             pause = min(pause * 2, timeouts.MAX_CREDENTIALS_PAUSE)
             continue
-        # After an attempt without an answer, a rejection of the next one proves nothing.
-        if not first_attempt or failure not in (PspFailure.CONFIGURATION, PspFailure.CREDENTIALS):
-            return None
+        refused = failure in (PspFailure.CONFIGURATION, PspFailure.CREDENTIALS)
+        if not refused or not nothing_sent:
+            if once or failure is PspFailure.KEY_EXPIRED or workflow.now() + pause >= deadline:
+                return None
+            if not workflow.patched("send-until-key-expires"):
+                return None
+            await workflow.sleep(pause, summary="the outcome is unknown")
+            pause = min(pause * 2, timeouts.MAX_CREDENTIALS_PAUSE)
+            continue
         if failure is PspFailure.CONFIGURATION:
             return decline_unsent(PaymentErrorCode.InvalidConfiguration, "No usable PSP settings.")
         rejections = rejections + 1 if await _credentials_rejected(call) else 0

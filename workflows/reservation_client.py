@@ -24,7 +24,16 @@ class ReservationClient:
         self._parent_kind = parent_kind
         self._start = context.start
         self._reported: ReservationResult | None = None
+        resume = context.start.resume
+        was_informed = resume is not None and not resume.undecided and not context.start.parent_due
+        self._reported_before = reservation_result(resume) if resume and was_informed else None
         self._lock = asyncio.Lock()
+
+    def is_result_due(self, state: TransactionState) -> bool:
+        """Return whether the parent transaction is still to be informed of this state's result."""
+        if self.parent_id is None or state.undecided:
+            return False
+        return reservation_result(state) not in (self._reported, self._reported_before)
 
     def mark_closed(self, state: TransactionState) -> None:
         """Remember that the parent transaction has this state's result already."""

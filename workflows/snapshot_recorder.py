@@ -7,6 +7,7 @@ from integrator.contract.enums import PaymentTransactionStatus
 from workflows import activity_plans
 from workflows.messages import Record
 from workflows.metrics import StateMetrics
+from workflows.reservation_client import ReservationClient
 from workflows.state import TransactionState
 from workflows.temporal_ui import TemporalUi
 from workflows.transaction_context import TransactionContext
@@ -24,12 +25,14 @@ class SnapshotRecorder:
         context: TransactionContext,
         metrics: StateMetrics,
         temporal_ui: TemporalUi,
+        reservation: ReservationClient,
         *,
         activates_agreement: bool,
     ) -> None:
         self._context = context
         self._metrics = metrics
         self._temporal_ui = temporal_ui
+        self._reservation = reservation
         self._activation_due = activates_agreement and not _succeeded(context.state)
 
     async def run(self) -> None:
@@ -48,15 +51,21 @@ class SnapshotRecorder:
             transaction_id=self._context.start.transaction_id,
             snapshot=state.model_dump_json(),
             activate_agreement=self._activation_due and _succeeded(state),
+            announce_version=self._context.due_version,
+            parent_due=self._reservation.is_result_due(state),
         )
         try:
-            await activity_plans.RECORD(record, summary=f"record version {version}")
+            recorded = await activity_plans.RECORD(record, summary=f"record version {version}")
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            await activity_plans.RECORD_FALLBACK(
+            recorded = await activity_plans.RECORD_FALLBACK(
                 record, summary=f"record version {version}, the store was slow"
             )
+        if not recorded and workflow.patched("merge-refused-record"):
+            self._context.merge_requested = True
+            await workflow.wait_condition(lambda: not self._context.merge_requested)
+            return
         self._context.recorded_version = version
         self._activation_due = self._activation_due and not record.activate_agreement
 

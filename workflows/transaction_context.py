@@ -15,7 +15,9 @@ class TransactionContext:
     * `operation_running`: its outcome is still awaited;
     * `caller_waiting`: a caller gets the next change as its result, so it is not announced;
     * `recorded_version`, `announced_version`: what the store holds, what Billwerk+ was notified of;
-    * `version_to_announce`: the version whose notification was requested last.
+    * `version_to_announce`: the version whose notification was requested last;
+    * `merge_requested`: the store holds a state that this one lacks;
+    * `caller_detached`: no caller waits for the first outcome, nor will one.
     """
 
     def __init__(self, start: AnyInput, state: TransactionState) -> None:
@@ -28,7 +30,11 @@ class TransactionContext:
         self.recorded_version = state.version
         self.announced_version = state.version
         self.version_to_announce = state.version
-        self.delivery = Delivery(to_announce=state.version, announced=state.version)
+        self.merge_requested = False
+        self.caller_detached = False
+        if start.announce_version is not None:
+            self.announced_version = state.version - 1
+        self.delivery = Delivery(to_announce=state.version, announced=self.announced_version)
 
     @property
     def has_unrecorded_version(self) -> bool:
@@ -39,6 +45,21 @@ class TransactionContext:
     def has_unannounced_version(self) -> bool:
         """Return whether a requested notification has not been delivered yet."""
         return self.announced_version < self.version_to_announce
+
+    @property
+    def due_version(self) -> int | None:
+        """Return the version that is to be announced; None if nothing is."""
+        return self.version_to_announce if self.has_unannounced_version else None
+
+    def report_stored_version(self, version: int | None) -> None:
+        """Request a merge if the store has a newer version."""
+        if version is not None and version > self.state.version:
+            self.merge_requested = True
+
+    def detach_caller(self) -> None:
+        """Announce every change from now on."""
+        self.caller_detached = True
+        self.caller_waiting = False
 
     def apply(self, outcome: Outcome, kind: EvidenceKind, source: str) -> None:
         """Fold an outcome into the state and announce the change."""
@@ -62,10 +83,13 @@ class TransactionContext:
         self, step: str, *, psp_id: str | None = None, owner_id: str | None = None
     ) -> PspCall:
         """Return a call whose key is derived from workflow id and step: equal in repetitions."""
+        first_run = self.start.resume is None
         return PspCall(
             merchant_id=self.start.merchant_id,
             transaction_id=self.start.transaction_id,
             idempotency_key=f"{workflow.info().workflow_id}/{step}",
             psp_id=psp_id,
             owner_id=owner_id,
+            version=self.state.version,
+            first_run_id=workflow.info().first_execution_run_id if first_run else None,
         )

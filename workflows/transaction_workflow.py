@@ -1,11 +1,12 @@
 """Base of the three workflows: messages, main loop and timer around the parts of a transaction.
 
-A transaction's workflow runs five tasks concurrently on one state:
+A transaction's workflow runs six tasks concurrently on one state:
 
 * the operation: the PSP call of the request;
 * the notifications: stored PSP notifications, one at a time;
 * the recorder: writes every version of the state to the store;
 * the notifier: sends change notifications, one at a time;
+* the merger: takes over what the store knows and this run does not;
 * the Temporal UI: search attributes and timeline.
 
 It ends when nothing can change any more and everything is recorded and announced.
@@ -44,6 +45,7 @@ from workflows.notification_reader import NotificationReader
 from workflows.psp_operation import PspOperation
 from workflows.snapshot_recorder import SnapshotRecorder
 from workflows.state import Decision, EvidenceKind, TransactionState
+from workflows.stored_state import StoredStateMerger
 from workflows.temporal_ui import TemporalUi
 from workflows.transaction_context import TransactionContext
 
@@ -65,19 +67,24 @@ class TransactionWorkflow:
         self._operation = operation
         self._lookup = lookup
         self._deadline = deadline
+        self._merger = StoredStateMerger(context)
         self._notifications = NotificationReader(context, operation)
         metrics = StateMetrics(
             context.start, context.state, resumed=context.start.resume is not None
         )
         self._temporal_ui = TemporalUi(context)
         self._recorder = SnapshotRecorder(
-            context, metrics, self._temporal_ui, activates_agreement=activates_agreement
+            context,
+            metrics,
+            self._temporal_ui,
+            operation.reservation,
+            activates_agreement=activates_agreement,
         )
         self._notifier = ChangeNotifier(context, self._temporal_ui)
         self._timer = DeadlineTimer()
         self._tasks: list[asyncio.Task[None]] = []
         self._psp_task_running = False
-        self._caller_detached = False
+        self._finishing_due_steps = True
         self._cancellation_seen = False
 
     # --- run ------------------------------------------------------------------------------
@@ -96,14 +103,15 @@ class TransactionWorkflow:
 
     async def _main_loop(self) -> None:
         context = self._context
-        if not await self._wait_for_release():
-            self._fail_unconfirmed()
-        elif not context.state.answered:
-            self._begin_operation()
+        released = await self._wait_for_release()
+        if not context.state.answered:
+            self._begin_operation(released=released)
         self._spawn(self._notifications.run())
         self._spawn(self._recorder.run())
         self._spawn(self._notifier.run())
         self._spawn(self._temporal_ui.run())
+        self._spawn(self._merger.run())
+        self._spawn(self._finish_due_steps())
         while not (self._is_finished() and workflow.all_handlers_finished()):
             self._raise_failures()
             if workflow.info().is_continue_as_new_suggested() and self._can_continue_as_new():
@@ -122,10 +130,13 @@ class TransactionWorkflow:
         try:
             if not self._context.released:
                 await workflow.wait_condition(
-                    lambda: self._context.released,
+                    lambda: self._context.released or self._merger.requested,
                     timeout=timeouts.CREATE_GRACE,
                     timeout_summary="wait for the caller's create",
                 )
+            if self._merger.requested:
+                await self._merger.merge()
+                return self._context.state.answered or await self._wait_for_release()
         except TimeoutError:
             return False
         except asyncio.CancelledError:
@@ -133,24 +144,47 @@ class TransactionWorkflow:
             return await self._wait_for_release()
         return True
 
-    def _fail_unconfirmed(self) -> None:
-        """Fail the transaction: `create` never came, and nothing was sent."""
-        declined = Declined(
-            code=PaymentErrorCode.InternalError,
-            message="The request was never confirmed and nothing was sent to the PSP.",
-        )
-        self._context.apply(declined, EvidenceKind.NOT_SENT, "no create")
+    def _begin_operation(self, *, released: bool) -> None:
+        """Start the PSP call of a first run; otherwise the PSP is asked first.
 
-    def _begin_operation(self) -> None:
-        """Start the PSP call in a first run; a later run asks the PSP whether it was sent."""
-        if self._context.start.resume is not None:
+        Without the patch: a history from before. `released` is False when `create` never came.
+        """
+        if released and self._context.start.resume is None:
+            self._context.operation_running = True
+            self._spawn(self._operation.run())
+        elif workflow.patched("look-up-before-sending"):
+            self._run_psp_task(self._look_up_before_sending())
+        elif released:
             self._context.apply(Pending(psp_id=None), EvidenceKind.READ, "reopened unanswered")
             self._context.state.flag_attention(
                 "The workflow was reopened before the PSP's answer was known."
             )
-            return
-        self._context.operation_running = True
-        self._spawn(self._operation.run())
+        else:
+            declined = Declined(
+                code=PaymentErrorCode.InternalError,
+                message="The request was never confirmed and nothing was sent to the PSP.",
+            )
+            self._context.apply(declined, EvidenceKind.NOT_SENT, "no create")
+
+    async def _look_up_before_sending(self) -> None:
+        """Ask the PSP; if that leaves it open, send the operation with its key."""
+        context = self._context
+        context.released = True
+        context.detach_caller()
+        context.announce_change(context.state.mark_pending(workflow.now()))
+        await self._lookup.run()
+        if not context.state.answered:
+            context.operation_running = True
+            self._spawn(self._operation.run())
+
+    async def _finish_due_steps(self) -> None:
+        """Do what was due when an earlier workflow of this transaction was ended."""
+        await self._finish_interrupted()
+        self._finishing_due_steps = False
+
+    async def _finish_interrupted(self) -> None:
+        if self._context.start.parent_due:
+            await self._operation.reservation.close(self._context.state)
 
     def _ignore_cancellation(self) -> None:
         """Ignore a cancellation of the workflow: a transaction ends only when it is final.
@@ -180,6 +214,8 @@ class TransactionWorkflow:
             and not self._psp_task_running
             and not self._context.lookup_schedule.requested
             and not self._context.caller_waiting
+            and not self._merger.requested
+            and not self._finishing_due_steps
             and not self._notifications.pending_count
             and not self._context.has_unrecorded_version
             and not self._context.has_unannounced_version
@@ -211,9 +247,10 @@ class TransactionWorkflow:
         schedule = context.lookup_schedule
         failed = any(task.done() and task.exception() for task in self._tasks)
         busy = (context.operation_running, self._psp_task_running, workflow.all_handlers_finished())
+        merging = (self._merger.requested, self._finishing_due_steps)
         to_do = (self._notifications.pending_count, schedule.requested)
         versions = (context.state.version, context.recorded_version, context.announced_version)
-        return (*versions, schedule.next_at, busy, to_do, failed)
+        return (*versions, schedule.next_at, busy, merging, to_do, failed)
 
     def _start_due_task(self) -> None:
         if self._psp_task_running:
@@ -259,8 +296,7 @@ class TransactionWorkflow:
         context = self._context
         context.released = True
         answered_before = context.state.answered
-        self._caller_detached = True
-        context.caller_waiting = False
+        context.detach_caller()
         context.state.mark_pending(workflow.now())
         if answered_before:
             context.announce()
@@ -271,9 +307,12 @@ class TransactionWorkflow:
         self._notifications.add(notification)
 
     @workflow.signal(name=LOOK_UP)
-    def look_up(self, request: LookUpSignal) -> None:
-        """Ask the PSP: reconciliation found something that the state does not include."""
-        if request.psp_id is not None:
+    def look_up(self, request: LookUpSignal | None = None) -> None:
+        """Ask the PSP: reconciliation found something that the state does not include.
+
+        Operators send it by hand, too, without an argument.
+        """
+        if request is not None and request.psp_id is not None:
             self._context.lookup_schedule.add_id(request.psp_id)
         self._context.request_lookup()
 
@@ -292,7 +331,7 @@ class TransactionWorkflow:
         context = self._context
         context.released = True
         # Without a worker the caller may have been answered Pending before this starts.
-        context.caller_waiting = not self._caller_detached
+        context.caller_waiting = not context.caller_detached
         await workflow.wait_condition(lambda: context.state.answered)
         context.caller_waiting = False
         return context.state
@@ -303,6 +342,7 @@ class TransactionWorkflow:
 
         An update, because the operator must learn whether it was refused.
         """
+        await self._merger.wait_until_merged()
         state = self._context.state
         decision = decision.model_copy(update={"at": workflow.now()})
         refusal = state.check_decision(decision)

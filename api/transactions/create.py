@@ -96,6 +96,7 @@ async def _respond_pending(context: Context, row: TransactionRow) -> Reading:
 
 async def _detach_caller(context: Context, row: TransactionRow) -> bool:
     """Signal that the caller is gone; return False if the workflow is missing or closed."""
+    await context.store.transactions.require_announcement(row.merchant_id, row.transaction_id)
     with map_temporal_errors():
         try:
             await context.transaction_client.caller_detached(
@@ -118,6 +119,6 @@ async def _record_pending(context: Context, row: TransactionRow, state: AnyState
     if state.mark_pending(state.last_updated) is Change.NONE:
         return
     state.version = version
-    await context.store.transactions.record(
+    await context.store.transactions.record_pending(
         build_record(row.merchant_id, state, state.model_dump_json())
     )

@@ -2,14 +2,25 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, literal, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, literal, or_, select, update
 
 from integrator.store.models import DeliveryRow
 from integrator.store.repository import Repository, shielded_write
-from integrator.store.tables import deliveries
+from integrator.store.tables import deliveries, transactions
 
 GIVEN_UP_AFTER = timedelta(hours=96)
 """A round never takes that long; if it seems to, its end was not written in a database outage."""
+
+
+_REMOVE_DUE_ANNOUNCEMENT = (
+    update(transactions)
+    .where(
+        transactions.c.merchant_id == bindparam("of_merchant"),
+        transactions.c.transaction_id == bindparam("of_transaction"),
+        transactions.c.announce_version <= bindparam("delivered_version"),
+    )
+    .values(announce_version=None)
+)
 
 
 def delivery_state(now: datetime) -> ColumnElement[str]:
@@ -28,7 +39,7 @@ class Deliveries(Repository):
 
     @shielded_write
     async def record(self, row: DeliveryRow) -> None:
-        """Store the result of the last attempt.
+        """Store the result of the last attempt; a success removes the due announcement.
 
         A repeated or superseded report (of an earlier attempt or round) changes nothing.
         """
@@ -52,6 +63,15 @@ class Deliveries(Repository):
                     index_elements=list(table.primary_key.columns), set_=changes, where=later
                 )
             )
+            if row.delivered_at is not None:
+                await connection.execute(
+                    _REMOVE_DUE_ANNOUNCEMENT,
+                    {
+                        "of_merchant": row.merchant_id,
+                        "of_transaction": row.transaction_id,
+                        "delivered_version": row.version,
+                    },
+                )
 
     async def list_by_transaction(
         self, merchant_id: str, transaction_id: str, limit: int = 100

@@ -134,6 +134,19 @@ class PageCursor:
     merchant_id: str
 
 
+NOT_SENT = "not_sent"
+"""Mark of a transaction of which certainly no attempt has reached the PSP."""
+
+UNKNOWN = "unknown"
+"""Mark of a transaction that may have reached the PSP."""
+
+DUE_PARENT = "parent"
+"""The parent transaction has not been informed of the result."""
+
+DUE_VOID = "void"
+"""A void is under way."""
+
+
 @dataclass(frozen=True)
 class TransactionRow:
     """Transaction as last recorded.
@@ -142,6 +155,9 @@ class TransactionRow:
     once the data of its agreement was `erased`.
     `told_at` is when its caller got a response, `checked_at` when it was last compared with the
     PSP, initially its creation. `needs_attention` says whether an operator has to look at it.
+    `send_mark` is what the attempts to send it have left (`NOT_SENT`, `UNKNOWN` or `sending:...`,
+    None for none), `announce_version` the version whose change notification is not delivered yet,
+    `due_steps` what else is to be done (`DUE_PARENT`, `DUE_VOID`).
     """
 
     merchant_id: str
@@ -169,6 +185,14 @@ class TransactionRow:
     checked_at: datetime | None = None
     needs_attention: bool = False
     erased: bool = False
+    send_mark: str | None = None
+    announce_version: int | None = None
+    due_steps: str | None = None
+
+    @property
+    def parent_due(self) -> bool:
+        """Whether the parent transaction is still to be informed of the result."""
+        return self.due_steps is not None and DUE_PARENT in self.due_steps.split(",")
 
     @property
     def cursor(self) -> PageCursor:
@@ -228,7 +252,9 @@ class RecordUpdate:
     """State of a transaction after a change.
 
     `version` increases with each change of the transaction. A PSP id of None keeps the stored one.
-    `evidence` is the source of a final status and is required with one.
+    `evidence` is the source of a final status and is required with one. `announce_version` and
+    `due_steps` are those of `TransactionRow`; without an `announce_version` the stored one is
+    kept, until a delivery removes it.
     """
 
     merchant_id: str
@@ -241,6 +267,8 @@ class RecordUpdate:
     psp_session_id: str | None = None
     activate_agreement: bool = False
     needs_attention: bool = False
+    announce_version: int | None = None
+    due_steps: str | None = None
 
 
 @dataclass(frozen=True)
@@ -528,6 +556,20 @@ class ReencryptedBatch:
     reencrypted: int
     skipped: int
     unreadable: int
+
+
+@dataclass(frozen=True)
+class KnownKey:
+    """Key that a process has, or had, in its ring.
+
+    `fingerprint` is None for a key that was in use before keys were registered; `unused_since` is
+    set when no value of the store needed it.
+    """
+
+    key_id: str
+    fingerprint: str | None
+    known_since: datetime
+    unused_since: datetime | None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ UNDECIDED = "status IN ('Initiated', 'Pending')"
 OPEN_DELIVERY = "state <> 'delivered'"
 """Like `UNDECIDED`."""
 
+WORK_DUE = "announce_version IS NOT NULL OR due_steps IS NOT NULL"
+"""Like `UNDECIDED`."""
+
 
 def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
@@ -155,6 +158,12 @@ transactions = Table(
     Column("webhook_target", LargeBinary),
     # Whether the state needs the attention of an operator.
     Column("needs_attention", Boolean, nullable=False, server_default=false()),
+    # What attempts have left: `sending:<attempt>`, `not_sent` or `unknown`; see `SendMark`.
+    Column("send_mark", String(64)),
+    # The version whose change notification is not delivered yet.
+    Column("announce_version", Integer),
+    # What else is to be done, `parent` or `void` or both, separated by a comma.
+    Column("due_steps", String(32)),
     CheckConstraint("kind IN ('preauth', 'payment', 'refund')", name="kind"),
     CheckConstraint(
         "status NOT IN ('Succeeded', 'Failed', 'Cancelled', 'Expired') OR evidence IS NOT NULL",
@@ -170,6 +179,7 @@ transactions = Table(
     Index(None, "external_id"),
     _partial("ix_transactions_untold", "created_at", where="told_at IS NULL"),
     _partial("ix_transactions_undecided", "created_at", where=UNDECIDED),
+    _partial("ix_transactions_work_due", "created_at", where=WORK_DUE),
     Index(
         "ix_transactions_attention",
         "created_at",
@@ -280,4 +290,16 @@ decisions = Table(
     Index(None, "merchant_id", "transaction_id"),
     Index(None, "merchant_id", "agreement_id"),
     Index(None, "decided_at"),
+)
+
+key_ids = Table(
+    "key_ids",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    # Changes with the key; None until a process has the key in its ring.
+    Column("fingerprint", String(64)),
+    # Never changes; 1970 for the keys from before this table.
+    Column("known_since", UtcDateTime, nullable=False),
+    # Set when a process that lacks the key found no value encrypted with it.
+    Column("unused_since", UtcDateTime),
 )

@@ -16,7 +16,14 @@ from integrator.store.models import (
 )
 from integrator.store.repository import Repository
 from integrator.store.session import Session
-from integrator.store.tables import OPEN_DELIVERY, deliveries, merchants, transactions
+from integrator.store.tables import (
+    OPEN_DELIVERY,
+    UNDECIDED,
+    WORK_DUE,
+    deliveries,
+    merchants,
+    transactions,
+)
 from integrator.store.transaction_decoder import (
     NEWEST_FIRST,
     SELECT_TRANSACTION,
@@ -166,6 +173,34 @@ class TransactionSearch(Repository):
         )
         return await self._rows(statement)
 
+    async def list_with_work_due(
+        self, unchanged_since: datetime, limit: int
+    ) -> list[TransactionRow]:
+        """List transactions of which an announcement, a result or a void is due, oldest first."""
+        return await self._rows(
+            SELECT_TRANSACTION.where(text(WORK_DUE), transactions.c.updated_at < unchanged_since)
+            .order_by(*_PAGE_ORDER)
+            .limit(limit)
+        )
+
+    async def list_undecided(
+        self, unchanged_since: datetime, *, after: PageCursor | None, limit: int
+    ) -> list[TransactionRow]:
+        """List one page of the undecided transactions that no caller waits for, oldest first.
+
+        Their state was recorded, or the caller was answered Pending.
+        """
+        return await self._rows(
+            SELECT_TRANSACTION.where(
+                text(UNDECIDED),
+                or_(transactions.c.version > 0, transactions.c.status == "Pending"),
+                transactions.c.updated_at < unchanged_since,
+                *_after(after),
+            )
+            .order_by(*_PAGE_ORDER)
+            .limit(limit)
+        )
+
     async def list_to_check(
         self,
         merchant_id: str,
@@ -190,10 +225,7 @@ class TransactionSearch(Repository):
 
     async def list_page(self, after: PageCursor | None, limit: int = 500) -> list[TransactionRow]:
         """List one page of all transactions, oldest first."""
-        statement = SELECT_TRANSACTION.order_by(*_PAGE_ORDER).limit(limit)
-        if after is not None:
-            start = tuple_(after.created_at, after.transaction_id, after.merchant_id)
-            statement = statement.where(tuple_(*_PAGE_ORDER) > start)
+        statement = SELECT_TRANSACTION.where(*_after(after)).order_by(*_PAGE_ORDER).limit(limit)
         return await self._rows(statement)
 
     async def list_newest(
@@ -235,6 +267,13 @@ class TransactionSearch(Repository):
                 TransactionSummary(**row)
                 for row in (await connection.execute(statement)).mappings()
             ]
+
+
+def _after(position: PageCursor | None) -> list[ColumnElement[bool]]:
+    if position is None:
+        return []
+    start = tuple_(position.created_at, position.transaction_id, position.merchant_id)
+    return [tuple_(*_PAGE_ORDER) > start]
 
 
 def _conditions(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Integer, String, and_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.store.agreements import Agreements
@@ -13,6 +13,7 @@ from integrator.store.data_keys import KEY_COLUMNS, DataKeys
 from integrator.store.errors import Erased
 from integrator.store.merchants import Merchants
 from integrator.store.models import (
+    DUE_PARENT,
     NewTransaction,
     PspCallData,
     RecordUpdate,
@@ -55,19 +56,25 @@ _SELECT_WEBHOOK_TARGET = (
 _MARK_RESPONDED = update(transactions).where(BY_KEY).values(told_at=bindparam("at"))
 _RECORD = (
     update(transactions)
-    .where(BY_KEY, transactions.c.version <= bindparam("new_version"))
+    .where(BY_KEY, transactions.c.version < bindparam("new_version"))
     .values(
         {
             column: bindparam(f"new_{column}")
             for column in (
                 *("status", "version", "evidence", "needs_attention", "updated_at"),
-                *("snapshot", "sealed_snapshot"),
+                *("snapshot", "sealed_snapshot", "due_steps"),
             )
         }
         | {
             # A PSP id of None keeps the stored one.
             column: func.coalesce(bindparam(f"new_{column}", type_=String), transactions.c[column])
             for column in ("psp_transaction_id", "psp_session_id")
+        }
+        | {
+            # Removed by the delivery alone.
+            "announce_version": func.coalesce(
+                bindparam("new_announce_version", type_=Integer), transactions.c.announce_version
+            )
         }
     )
     .returning(transactions.c.agreement_id, transactions.c.role, transactions.c.private)
@@ -209,9 +216,10 @@ class Transactions(Repository):
 
     @shielded_write
     async def record(self, change: RecordUpdate) -> bool:
-        """Write a transaction's state unless a newer version is stored; return whether it was.
+        """Write a transaction's state; return False if the store holds another one that counts.
 
-        The same version is written again, so a repetition is harmless. `activate_agreement` makes
+        That is one of a newer version, or of the same version with other content; a repetition is
+        harmless. `activate_agreement` makes
         the transaction's agreement usable in the same database transaction, with the transaction's
         instrument if it has one, but not after an erasure of its data. Raises `NotFound` for an
         unknown transaction or agreement, and `ConstraintViolated` for a final status without
@@ -224,11 +232,83 @@ class Transactions(Repository):
             result = await connection.execute(_RECORD, key_parameters(*key) | values)
             row = result.mappings().one_or_none()
             if row is None:
-                await _require_transaction(connection, *key)
-                return False
+                return await self._holds(connection, change)
             if change.activate_agreement:
                 await self._agreements.activate(connection, change, row)
         return True
+
+    async def _holds(self, connection: AsyncConnection, change: RecordUpdate) -> bool:
+        """Return whether the store holds exactly this state already."""
+        key = (change.merchant_id, change.transaction_id)
+        stored = await self._read(connection, *key)
+        if stored is None:
+            raise transaction_not_found(*key)
+        return stored.version == change.version and stored.snapshot == change.snapshot
+
+    @shielded_write
+    async def record_pending(self, change: RecordUpdate) -> bool:
+        """Write a state that the caller was answered with, unless the workflow's own is newer.
+
+        It keeps the version, so that every state that the workflow records replaces it; what
+        follows is to be announced. Returns whether it was written.
+        """
+        key = (change.merchant_id, change.transaction_id)
+        values = _change_values(change) | self._encrypt_snapshot(change.snapshot, *key)
+        statement = (
+            update(transactions)
+            .where(
+                is_transaction(*key),
+                transactions.c.version == change.version,
+                transactions.c.status == "Initiated",
+            )
+            .values(values | {"announce_version": change.version})
+        )
+        async with self._session.write_transaction() as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    @shielded_write
+    async def require_announcement(self, merchant_id: str, transaction_id: str) -> None:
+        """Record that changes from the stored version on are to be announced."""
+        statement = (
+            update(transactions)
+            .where(
+                is_transaction(merchant_id, transaction_id),
+                transactions.c.announce_version.is_(None),
+            )
+            .values(announce_version=transactions.c.version)
+        )
+        async with self._session.write_transaction() as connection:
+            await connection.execute(statement)
+
+    @shielded_write
+    async def remove_due_parent(self, merchant_id: str, transaction_id: str) -> None:
+        """Record that the parent transaction was informed of the stored result."""
+        statement = (
+            update(transactions)
+            .where(
+                is_transaction(merchant_id, transaction_id), transactions.c.due_steps == DUE_PARENT
+            )
+            .values(due_steps=None)
+        )
+        async with self._session.write_transaction() as connection:
+            await connection.execute(statement)
+
+    @shielded_write
+    async def set_send_mark(
+        self, merchant_id: str, transaction_id: str, mark: str, *, expected: str | None
+    ) -> bool:
+        """Replace the mark `expected`, and no other; return whether it was replaced."""
+        column = transactions.c.send_mark
+        statement = (
+            update(transactions)
+            .where(
+                is_transaction(merchant_id, transaction_id),
+                column.is_(None) if expected is None else column == expected,
+            )
+            .values(send_mark=mark)
+        )
+        async with self._session.write_transaction() as connection:
+            return (await connection.execute(statement)).rowcount == 1
 
     @shielded_write
     async def save_private(
@@ -350,6 +430,8 @@ def _change_values(change: RecordUpdate) -> dict[str, Any]:
         "updated_at": _now(),
         "psp_transaction_id": change.psp_transaction_id,
         "psp_session_id": change.psp_session_id,
+        "announce_version": change.announce_version,
+        "due_steps": change.due_steps,
     }
 
 
@@ -361,14 +443,6 @@ async def _agreement_id(connection: AsyncConnection, new: NewTransaction) -> str
     )
     agreement_id: str | None = await connection.scalar(related)
     return agreement_id
-
-
-async def _require_transaction(
-    connection: AsyncConnection, merchant_id: str, transaction_id: str
-) -> None:
-    version = select(transactions.c.version).where(is_transaction(merchant_id, transaction_id))
-    if await connection.scalar(version) is None:
-        raise transaction_not_found(merchant_id, transaction_id)
 
 
 def _inserted_row(

@@ -8,7 +8,7 @@ from integrator.contract import money
 from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.psp import registry
 from integrator.store import Store, TransactionRow
-from integrator.store.models import RecordUpdate
+from integrator.store.models import DUE_PARENT, DUE_VOID, RecordUpdate
 from integrator.transactions.transaction_client import STATE_TYPES
 from workflows.messages import AnyInput, PaymentInput, PreauthInput, RefundInput
 from workflows.state import AnyState, PaymentState, PreauthState, RefundState, TransactionKind
@@ -26,6 +26,8 @@ class _CommonFields(TypedDict):
     key_window_seconds: int
     agreement_id: str | None
     currency_exponent: int | None
+    announce_version: int | None
+    parent_due: bool
 
 
 def initial_input(row: TransactionRow) -> AnyInput:
@@ -49,9 +51,18 @@ def input_refresher(store: Store) -> Callable[[AnyInput], Awaitable[AnyInput]]:
 
 
 def build_record(
-    merchant_id: str, state: AnyState, snapshot: str, *, activate_agreement: bool = False
+    merchant_id: str,
+    state: AnyState,
+    snapshot: str,
+    *,
+    activate_agreement: bool = False,
+    announce_version: int | None = None,
+    parent_due: bool = False,
 ) -> RecordUpdate:
     """Build the store's record of a state; `snapshot` is that state as JSON."""
+    due = [DUE_PARENT] if parent_due else []
+    if isinstance(state, PreauthState) and state.cancelling and not state.ended:
+        due.append(DUE_VOID)
     return RecordUpdate(
         merchant_id=merchant_id,
         transaction_id=state.transaction_id,
@@ -63,6 +74,8 @@ def build_record(
         psp_session_id=state.psp_session_id,
         activate_agreement=activate_agreement,
         needs_attention=state.attention is not None,
+        announce_version=announce_version,
+        due_steps=",".join(due) or None,
     )
 
 
@@ -85,6 +98,8 @@ def _build_input(row: TransactionRow, resume: AnyState | None) -> AnyInput:
         key_window_seconds=registry.get_adapter(row.psp).capabilities.idempotency.window_seconds,
         agreement_id=row.agreement_id,
         currency_exponent=money.find_exponent(row.currency),
+        announce_version=row.announce_version if resume is not None else None,
+        parent_due=row.parent_due and resume is not None,
     )
     match TransactionKind(row.kind):
         case TransactionKind.PREAUTH:

@@ -168,6 +168,16 @@ class PaymentState(ReservingState):
         trial = self.model_copy(deep=True)
         return trial.record_external_movement(movement, self.last_updated) is Change.NONE
 
+    def _add_own_holds(self, own: "PaymentState") -> None:
+        for by, amount in own.reservations.items():
+            if not self._has_reservation_for(by) and own.has_later_attempt(by, self):
+                self.reservations[by] = amount
+        for by, refund in own.refunds.items():
+            if by not in self.refunds:
+                self.reservations.pop(by, None)
+                self.refunds[by] = refund
+        self._unite_attempts(own)
+
     def _has_reservation_for(self, by: str) -> bool:
         return by in self.reservations or by in self.refunds
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, assert_never
 from pydantic import BaseModel, ConfigDict
 
 from integrator.contract.enums import PaymentErrorCode
+from integrator.contract.times import UtcTime
 from integrator.psp.types import (
     Approved,
     Declined,
@@ -48,7 +49,7 @@ class PreauthState(ReservingState):
 
     movement_kind: ClassVar[FactKind] = FactKind.AUTHORIZED
     kind: Literal[TransactionKind.PREAUTH] = TransactionKind.PREAUTH
-    session_expires_at: datetime | None = None
+    session_expires_at: UtcTime | None = None
     captured_by: str | None = None
     captured: bool = False
     cancelling: bool = False
@@ -254,6 +255,16 @@ class PreauthState(ReservingState):
         self.void_accepted_at = None
         self.voids += 1
         self.version += 1
+
+    def _add_own_holds(self, own: "PreauthState") -> None:
+        by = own.captured_by
+        if by is not None and self.captured_by is None and own.has_later_attempt(by, self):
+            self.captured_by, self.captured = by, own.captured
+        if self.psp_session_id is None and self.undecided:
+            self.psp_session_id = own.psp_session_id
+            self.session_expires_at = own.session_expires_at
+        self.cancelling = self.cancelling or (own.cancelling and not self.ended)
+        self._unite_attempts(own)
 
     def _target_status(self, outcome: Outcome) -> Status:
         match outcome:

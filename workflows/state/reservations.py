@@ -50,6 +50,15 @@ class ReservingState(TransactionState):
         self._record_attempt(by, at)
         return True
 
+    def has_later_attempt(self, by: str, other: "ReservingState") -> bool:
+        """Return whether this state knows a later attempt of `by` than the other one."""
+        own, theirs = self.attempts.get(by), other.attempts.get(by)
+        return own is not None and (theirs is None or own > theirs)
+
+    def _unite_attempts(self, own: "ReservingState") -> None:
+        for by, at in own.attempts.items():
+            self._record_attempt(by, at)
+
     def _superseded(self, by: str, at: datetime | None) -> bool:
         last = self.attempts.get(by)
         return at is not None and last is not None and at < last

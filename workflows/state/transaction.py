@@ -1,13 +1,14 @@
 """State of any transaction: what the PSP reports and what operators decide."""
 
-from typing import ClassVar, assert_never
+from datetime import datetime
+from typing import ClassVar, Self, assert_never
 
 from integrator.contract.enums import PaymentErrorCode
-from integrator.psp.types import Approved, Declined, Fact, FactKind, Outcome
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Outcome, Pending
 from workflows.state.evidence import Evidence, EvidenceKind
 from workflows.state.fold import FoldedState
 from workflows.state.operator_decision import Decision, DecisionKind
-from workflows.state.status import ZERO, Change, Refusal, precondition_refusal
+from workflows.state.status import ZERO, Change, Refusal, Status, precondition_refusal
 
 
 class TransactionState(FoldedState):
@@ -69,6 +70,54 @@ class TransactionState(FoldedState):
             return None
         number = int(evidence.source.removeprefix("decision "))
         return self.decisions[number - 1]
+
+    def merge_stored(self, stored: Self, now: datetime) -> bool:
+        """Take over the stored state and add what only this one knows.
+
+        The version is the stored one if nothing is added, else higher than both. Returns whether
+        the result differs visibly from the stored state.
+        """
+        own, before = self.model_copy(deep=True), stored.model_copy(deep=True)
+        for name in type(self).model_fields:
+            setattr(self, name, getattr(stored, name))
+        report = own._report_beyond(before)
+        if report is not None:
+            evidence = Evidence(kind=EvidenceKind.READ, source="another run", at=now)
+            self.apply(report, own.evidence or evidence)
+        self._add_own_holds(own)
+        for line in own.attention_lines:
+            self._add_attention(line)
+        self.decisions += [
+            decision for decision in own.decisions if not self.has_decision(decision)
+        ]
+        self.answered = self.answered or own.answered
+        self.version = before.version
+        if self == before:
+            return False
+        self.version = max(own.version, before.version) + 1
+        return self._visible_fields() != before._visible_fields()
+
+    def _report_beyond(self, stored: Self) -> Outcome | None:
+        """Return what this state says beyond the stored one, as a report; None if nothing."""
+        facts = tuple(fact for id, fact in self.facts.items() if id not in stored.facts)
+        psp_id = self.psp_transaction_id
+        if self.failure is not None and self.ended and not stored.ended:
+            return Declined(
+                psp_id=psp_id,
+                code=self.failure.code,
+                psp_code=self.failure.psp_code,
+                message=self.failure.message,
+                status=self.status,
+                facts=facts,
+            )
+        if self.status is Status.Succeeded and (facts or stored.undecided):
+            return Approved(psp_id=psp_id, facts=facts)
+        if facts or (stored.undecided and psp_id != stored.psp_transaction_id):
+            return Pending(psp_id=psp_id, facts=facts)
+        return None
+
+    def _add_own_holds(self, own: Self) -> None:
+        """Add the holds of this run, of attempts that are newer than those in the store."""
 
     def _check_success(self, decision: Decision) -> Refusal | None:
         if not decision.psp_id or decision.amount is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment
 
 from activities.psp import PspActivities
 from activities.reservations import Reservations
@@ -98,6 +99,7 @@ class FakePsp:
     movements: list[Movement] = field(default_factory=list)
     outage: PspError | None = None
     page_size: int = 2
+    during_charge: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(0)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -177,6 +179,7 @@ class FakePsp:
         return self._require_answer("capture", call)
 
     async def charge(self, call: Charge) -> Outcome:
+        await self.during_charge()
         return self._require_answer("charge", call)
 
     async def refund(self, call: RefundCall) -> Outcome:
@@ -319,7 +322,11 @@ def stored(model: type[MoneyRequest], name: str) -> dict[str, Any]:
 
 
 def call(transaction_id: str, **changes: Any) -> PspCall:
-    defaults = {"merchant_id": "demo", "idempotency_key": f"demo/{transaction_id}/step"}
+    defaults = {
+        "merchant_id": "demo",
+        "idempotency_key": f"demo/{transaction_id}/step",
+        "first_run_id": ActivityEnvironment.default_info().workflow_run_id,
+    }
     return PspCall(transaction_id=transaction_id, **(defaults | changes))
 
 

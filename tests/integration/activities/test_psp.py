@@ -348,7 +348,7 @@ async def test_a_capture_reserves_calls_and_closes_the_reservation(
     assert operations(psp) == ["reserve", "capture", "close_reservation"]
     assert psp.calls[1][1].authorization_id == "parent_psp_id"
     assert transaction_client.calls_of("reserve") == [
-        ReserveRequest(by=CAPTURE, amount=Decimal("119.00"), currency="EUR")
+        ReserveRequest(by=CAPTURE, amount=Decimal("119.00"), currency="EUR", stored_version=0)
     ]
     assert transaction_client.calls_of("close_reservation") == [
         ReservationResult(by=CAPTURE, booked=True)

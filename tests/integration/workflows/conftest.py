@@ -39,8 +39,10 @@ from workflows.messages import (
     PreauthInput,
     PspCall,
     PspReply,
+    ReadStored,
     Record,
     RefundInput,
+    StoredState,
     WebhookCall,
     WebhookReply,
     workflow_id,
@@ -149,6 +151,7 @@ class WorkflowHarness:
     webhooks: list[WebhookCall] = field(default_factory=list)
     webhook_error: Callable[[int], ApplicationError | None] = lambda attempt: None
     notifications: dict[int, NotificationResult] = field(default_factory=dict)
+    stored: StoredState | None = None
     store_errors: list[ApplicationError] = field(default_factory=list)
     notification_error: ApplicationError | None = None
     reservation_results: list[CloseReservationCall] = field(default_factory=list)
@@ -223,6 +226,7 @@ class WorkflowHarness:
             self.check_credentials,
             self.read_notification,
             self.record,
+            self.read_stored,
             self.close_reservation,
             self.deliver_webhook,
         ]
@@ -260,7 +264,11 @@ class WorkflowHarness:
             raise self.store_errors.pop()
         self.records.append(record)
         self.order.append(f"recorded {json.loads(record.snapshot)['status']}")
-        return True
+        return self.stored is None or _version(record.snapshot) > _version(self.stored.snapshot)
+
+    @activity.defn(name=activity_plans.READ_STORED.name)
+    async def read_stored(self, _: ReadStored) -> StoredState:
+        return self.stored or StoredState(snapshot=self.records[-1].snapshot)
 
     @activity.defn(name=activity_plans.CLOSE_RESERVATION.name)
     async def close_reservation(self, call: CloseReservationCall) -> bool:
@@ -277,6 +285,10 @@ class WorkflowHarness:
             raise failure
         self.webhooks.append(call)
         return WebhookReply(delivered_at=datetime.now(UTC), attempt=attempt)
+
+
+def _version(snapshot: str) -> int:
+    return int(json.loads(snapshot)["version"])
 
 
 PSP_STEPS = (

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from temporalio.common import TypedSearchAttributes
+from temporalio.common import RawValue, TypedSearchAttributes
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState
 
 from tests.unit.workflows.test_state import T0
@@ -41,9 +43,13 @@ class WorkflowRuntime:
     def info(self) -> Any:
         return SimpleNamespace(
             workflow_id=WORKFLOW_ID,
+            first_execution_run_id="run-1",
             start_time=NOW,
             typed_search_attributes=self.search_attributes,
         )
+
+    def patched(self, _: str) -> bool:
+        return True
 
     async def execute(self, name: str, argument: Any, **_: Any) -> Any:
         self.calls.append((name, argument))
@@ -52,6 +58,14 @@ class WorkflowRuntime:
         if isinstance(result, Exception):
             raise result
         return result(argument) if callable(result) else result
+
+    async def execute_regular(self, name: str, argument: Any, **_: Any) -> RawValue:
+        """Execute an activity whose plan converts the result itself."""
+        result = await self.execute(name, argument)
+        return RawValue(self.payload_converter().to_payload(result))
+
+    def payload_converter(self) -> PayloadConverter:
+        return pydantic_data_converter.payload_converter
 
     async def wait_condition(self, condition: Callable[[], bool]) -> None:
         while not condition():  # noqa: ASYNC110 - a state has no event

@@ -75,7 +75,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> WorkflowRuntime:
     for name, replacement in {
         "now": runtime.now,
         "info": runtime.info,
-        "execute_activity": runtime.execute,
+        "execute_activity": runtime.execute_regular,
+        "payload_converter": runtime.payload_converter,
         "execute_local_activity": runtime.execute,
         "wait_condition": runtime.wait_condition,
         "upsert_search_attributes": runtime.upserts.append,
@@ -519,7 +520,8 @@ class TestSnapshotRecorder:
     def recorder(self, context: TransactionContext, *, activates: bool) -> SnapshotRecorder:
         metrics = StateMetrics(context.start, context.state, resumed=False)
         ui = TemporalUi(context)
-        return SnapshotRecorder(context, metrics, ui, activates_agreement=activates)
+        reservation = ReservationClient(context)
+        return SnapshotRecorder(context, metrics, ui, reservation, activates_agreement=activates)
 
     @pytest.fixture(autouse=True)
     def no_metrics(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,7 +233,12 @@ async def test_a_create_that_starts_after_its_caller_detached_is_announced(
     await eventually(lambda: harness.webhooks)
 
 
-async def test_without_create_nothing_is_sent_to_the_psp(harness: WorkflowHarness) -> None:
+async def test_without_create_the_psp_is_asked_before_the_payment_fails(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
+        PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
+    ]
     with harness.env.with_time_skipping_disabled():
         handle = await harness.env.client.start_workflow(
             "PaymentWorkflow",
@@ -244,7 +249,23 @@ async def test_without_create_nothing_is_sent_to_the_psp(harness: WorkflowHarnes
     await harness.advance_time(PAYMENT, timedelta(hours=2))
     assert await handle.result() == "Failed"
     assert harness.calls_of(activity_plans.CHARGE) == []
-    assert len(harness.webhooks) == 1
+    assert len(harness.calls_of(activity_plans.FETCH_PAYMENT)) == 1
+    assert len(harness.webhooks) >= 1
+
+
+async def test_without_create_a_payment_that_may_have_been_sent_is_sent_with_its_key(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
+        PspReply(outcome=None, evidence=EvidenceKind.READ)
+    ]
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    with harness.env.with_time_skipping_disabled():
+        await harness.client.ensure_started(harness.payment())
+    await harness.advance_time(PAYMENT, timedelta(hours=2))
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+    assert len(harness.webhooks) >= 1
 
 
 async def test_an_unknown_outcome_is_looked_up_and_proven_absent(
@@ -612,16 +633,36 @@ async def test_a_payment_reopened_without_an_outcome_is_looked_up_and_not_sent_a
     assert len(harness.calls_of(activity_plans.CHARGE)) == sent
 
 
-async def test_a_rejection_after_an_attempt_without_an_answer_is_not_a_failure(
+async def test_a_rejection_after_an_attempt_without_an_answer_is_repeated_with_the_key(
     harness: WorkflowHarness,
 ) -> None:
-    harness.answers[activity_plans.CHARGE.name] = [
-        ApplicationError("401", 2, type=PspFailure.CREDENTIALS, non_retryable=True)
-    ]
+    """A merchant rotates its key between two attempts."""
+    rejected = ApplicationError("401", False, type=PspFailure.CREDENTIALS, non_retryable=True)
+    harness.answers[activity_plans.CHARGE.name] = [rejected, rejected, approved("ch_1")]
     harness.credentials_accepted = False
+    start = harness.payment()
+    with time_skipping_disabled(harness.env):
+        await harness.client.ensure_started(start)
+        await harness.client.caller_detached("m", PAYMENT, harness.transaction_id)
+    await harness.advance_time(PAYMENT, timedelta(minutes=5))
+    state = await harness.state(PAYMENT)
+    assert (state.status, state.failure) == (Status.Succeeded, None)
+    calls = harness.calls_of(activity_plans.CHARGE)
+    assert len({call.idempotency_key for call in calls}) == 1
+    assert len(calls) == 3
+
+
+async def test_what_may_have_been_sent_is_looked_up_once_the_psp_has_forgotten_the_key(
+    harness: WorkflowHarness,
+) -> None:
+    expired = ApplicationError("forgotten", False, type=PspFailure.KEY_EXPIRED, non_retryable=True)
+    harness.answers[activity_plans.CHARGE.name] = [expired]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [approved("ch_1")]
     state = await harness.create(harness.payment())
-    assert state.status is Status.Pending
-    assert state.failure is None
+    assert (state.status, state.failure) == (Status.Pending, None)
+    await harness.advance_time(PAYMENT, timedelta(minutes=5))
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
 
 
 async def test_nothing_is_sent_twice_to_a_psp_without_idempotency(

@@ -103,7 +103,9 @@ async def test_an_initial_preauth_opens_its_agreement_once(
     assert await store.agreements.get("demo", "a2") is None
 
 
-async def test_an_older_version_never_overwrites(store: Store, merchant: Merchant) -> None:
+async def test_another_state_of_a_version_never_overwrites(
+    store: Store, merchant: Merchant
+) -> None:
     await store.transactions.add(new_transaction(merchant))
     assert (
         await store.transactions.record(
@@ -115,14 +117,14 @@ async def test_an_older_version_never_overwrites(store: Store, merchant: Merchan
         await store.transactions.record(record_update(merchant, version=2, status="Initiated"))
         is False
     )
-    assert (
-        await store.transactions.record(record_update(merchant, version=3, psp_session_id="ses_1"))
-        is True
-    )
+    other = record_update(merchant, version=3, status="Succeeded", snapshot="{}", evidence="{}")
+    assert await store.transactions.record(other) is False
+    repeated = record_update(merchant, version=3, psp_transaction_id="pay_1")
+    assert await store.transactions.record(repeated) is True
     row = await store.transactions.get("demo", "t1")
     assert row is not None
     assert (row.version, row.status) == (3, "Pending")
-    assert (row.psp_transaction_id, row.psp_session_id) == ("pay_1", "ses_1")
+    assert (row.psp_transaction_id, row.psp_session_id) == ("pay_1", None)
     assert row.snapshot == '{"status": "Pending"}'
 
 
@@ -242,7 +244,8 @@ async def test_a_transaction_is_found_by_reference_then_by_psp_id(
     for id, psp_id in [("t1", "pay_1"), ("t2", "pay_2"), ("t3", "pay_2")]:
         await store.transactions.add(new_transaction(merchant, id))
         await store.transactions.record(record_update(merchant, id, psp_transaction_id=psp_id))
-    await store.transactions.record(record_update(merchant, "t1", psp_session_id="ses_1"))
+    session = record_update(merchant, "t1", version=2, psp_session_id="ses_1")
+    await store.transactions.record(session)
 
     async def find(reference: str | None, *psp_ids: str, psp: str = "sandbox") -> str | None:
         row = await store.transactions.find("demo", psp=psp, reference=reference, psp_ids=psp_ids)

@@ -1,0 +1,180 @@
+"""What an attempt to send a money operation may conclude about earlier ones, and what it leaves."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.psp import PspActivities
+from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError, PspUnavailable
+from integrator.psp.types import Approved
+from integrator.store import Store
+from integrator.store.models import NOT_SENT, UNKNOWN, RecordUpdate
+from integrator.store.tables import transactions
+from tests.integration.activities.conftest import CHARGE, FakePsp, TransactionFactory, call
+from tests.integration.activities.test_psp import DEBIT_AGREEMENT, PRIVATE, FactKind, fact
+from workflows import activity_plans
+from workflows.messages import PspFailure, PspReply
+from workflows.state import EvidenceKind
+
+OLD = activity_plans.PSP_ATTEMPT_TIMEOUT + timedelta(seconds=1)
+FORGOTTEN = timedelta(days=40)
+"""Longer than any PSP remembers a key."""
+PAID = Approved(psp_id="ch_1", facts=(fact(FactKind.PAID, "119.00"),))
+
+
+@pytest.fixture
+async def charge(
+    factory: TransactionFactory, activities: PspActivities
+) -> Callable[..., Awaitable[PspReply]]:
+    await factory.agreement(DEBIT_AGREEMENT, PRIVATE)
+    await factory.charge()
+
+    async def run(**changes: Any) -> PspReply:
+        reply: PspReply = await ActivityEnvironment().run(
+            activities.charge, call(CHARGE, **changes)
+        )
+        return reply
+
+    return run
+
+
+Charge = Callable[..., Awaitable[PspReply]]
+
+
+async def age(store: Store, by: timedelta) -> None:
+    """Let the row be older."""
+    async with store.transactions._session.write_transaction() as connection:
+        await connection.execute(update(transactions).values(created_at=datetime.now(UTC) - by))
+
+
+async def mark(store: Store) -> str | None:
+    row = await store.transactions.get("demo", CHARGE)
+    assert row is not None
+    return row.send_mark
+
+
+async def failure(running: Awaitable[PspReply]) -> ApplicationError:
+    with pytest.raises(ApplicationError) as caught:
+        await running
+    return caught.value
+
+
+async def test_an_ordinary_attempt_leaves_no_mark(
+    store: Store, psp: FakePsp, charge: Charge
+) -> None:
+    psp.answers = [PAID]
+    assert (await charge()).outcome == PAID
+    assert await mark(store) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "left"),
+    [
+        (PspUnavailable("down"), NOT_SENT),
+        (CredentialsRejected("401"), NOT_SENT),
+        (OutcomeUnknown("lost"), UNKNOWN),
+    ],
+)
+async def test_a_failed_first_attempt_leaves_what_it_knows(
+    store: Store, psp: FakePsp, charge: Charge, error: PspError, left: str
+) -> None:
+    psp.answers = [error]
+    assert (await failure(charge())).details == (True,)
+    assert await mark(store) == left
+
+
+@pytest.mark.parametrize("error", [PspUnavailable("down"), CredentialsRejected("401")])
+@pytest.mark.parametrize(
+    ("earlier", "older_by", "run", "proven"),
+    [
+        (None, timedelta(0), "test-run", True),
+        (NOT_SENT, OLD, "test-run", True),
+        (NOT_SENT, OLD, "another", True),
+        (None, OLD, "test-run", False),
+        (None, timedelta(0), "another", False),
+        (None, timedelta(0), None, False),
+        (UNKNOWN, timedelta(0), "test-run", False),
+        ("sending:x", timedelta(0), "test-run", False),
+    ],
+)
+async def test_only_the_row_proves_that_nothing_was_sent(
+    store: Store,
+    psp: FakePsp,
+    charge: Charge,
+    error: PspError,
+    earlier: str | None,
+    older_by: timedelta,
+    run: str | None,
+    proven: bool,
+) -> None:
+    """Also after a reset of the workflow (another run) or of the activity (attempt 1 again)."""
+    if earlier is not None:
+        await store.transactions.set_send_mark("demo", CHARGE, earlier, expected=None)
+    await age(store, older_by)
+    psp.answers = [error]
+    assert (await failure(charge(first_run_id=run))).details == (proven,)
+    assert await mark(store) == (NOT_SENT if proven else UNKNOWN)
+
+
+async def test_a_later_attempt_writes_before_it_sends(
+    store: Store, psp: FakePsp, charge: Charge
+) -> None:
+    await age(store, OLD)
+    seen: list[str | None] = []
+
+    async def remember() -> None:
+        seen.append(await mark(store))
+
+    psp.during_charge, psp.answers = remember, [PAID]
+    await charge()
+    assert seen[0] is not None
+    assert seen[0].startswith("sending:")
+
+
+async def test_a_failure_leaves_the_mark_of_an_attempt_that_began_later(
+    store: Store, psp: FakePsp, charge: Charge
+) -> None:
+    async def overtake() -> None:
+        await store.transactions.set_send_mark("demo", CHARGE, "sending:later", expected=None)
+
+    psp.during_charge, psp.answers = overtake, [PspUnavailable("down")]
+    await failure(charge())
+    assert await mark(store) == "sending:later"
+
+
+@pytest.mark.parametrize("earlier", [UNKNOWN, "sending:x", None])
+async def test_what_may_have_been_sent_is_not_sent_without_its_key(
+    store: Store, psp: FakePsp, charge: Charge, earlier: str | None
+) -> None:
+    if earlier is not None:
+        await store.transactions.set_send_mark("demo", CHARGE, earlier, expected=None)
+    await age(store, FORGOTTEN)
+    error = await failure(charge())
+    assert (error.type, error.non_retryable) == (PspFailure.KEY_EXPIRED, True)
+    assert psp.calls == []
+
+
+async def test_what_was_certainly_not_sent_is_sent_at_any_time(
+    store: Store, psp: FakePsp, charge: Charge
+) -> None:
+    await store.transactions.set_send_mark("demo", CHARGE, NOT_SENT, expected=None)
+    await age(store, FORGOTTEN)
+    psp.answers = [PAID]
+    assert (await charge()).outcome == PAID
+
+
+async def test_an_operation_whose_outcome_is_stored_is_not_sent(
+    store: Store, psp: FakePsp, charge: Charge
+) -> None:
+    row = await store.transactions.get("demo", CHARGE)
+    assert row is not None
+    answered = row.snapshot.replace('"answered":false', '"answered":true')
+    await store.transactions.record(RecordUpdate("demo", CHARGE, "Pending", 4, answered))
+    reply = await charge()
+    assert (reply.outcome, reply.evidence, reply.stored_version) == (None, EvidenceKind.READ, 4)
+    assert psp.calls == []

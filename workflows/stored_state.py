@@ -1,0 +1,66 @@
+"""Merger of the state that the store holds into the state of the workflow.
+
+Operators can rewind a workflow (a reset, a restored backup of Temporal), never the store. What the
+store knows and the workflow does not is read and merged before the workflow relies on its state.
+"""
+
+from temporalio import workflow
+
+from workflows import activity_plans
+from workflows.messages import ReadStored, StoredState
+from workflows.transaction_context import TransactionContext
+
+
+class StoredStateMerger:
+    """Merges the stored state on request of the context, and after a reset of the workflow."""
+
+    def __init__(self, context: TransactionContext) -> None:
+        self._context = context
+        self._state_type = type(context.state)
+        # Temporal gives a run that was reset another seed at the point from which it goes on.
+        workflow.register_random_seed_callback(self._on_new_seed)
+        self._was_reset = False
+
+    @property
+    def requested(self) -> bool:
+        """Return whether a merge is to be made."""
+        return self._context.merge_requested or self._was_reset
+
+    async def run(self) -> None:
+        """Merge on request until cancelled."""
+        while True:
+            await workflow.wait_condition(lambda: self.requested)
+            await self.merge()
+
+    async def wait_until_merged(self) -> None:
+        """Return when no merge is requested."""
+        if self.requested:
+            await workflow.wait_condition(lambda: not self.requested)
+
+    async def merge(self) -> None:
+        """Read the stored state and unite it with the workflow's."""
+        if self._was_reset and not workflow.patched("merge-after-reset"):
+            self._was_reset = False
+            return
+        context = self._context
+        call = ReadStored(
+            merchant_id=context.start.merchant_id, transaction_id=context.start.transaction_id
+        )
+        stored = await activity_plans.READ_STORED(call, summary="read the stored state")
+        self._unite(stored)
+        context.merge_requested = self._was_reset = False
+
+    def _unite(self, stored: StoredState) -> None:
+        context = self._context
+        state = context.state
+        stored_state = self._state_type.model_validate_json(stored.snapshot)
+        changed_visibly = state.merge_stored(stored_state, workflow.now())
+        context.recorded_version = stored_state.version
+        # The first outcome may have been returned to the caller before, or never will be.
+        context.detach_caller()
+        due = context.has_unannounced_version or stored.announce_version is not None
+        context.version_to_announce = state.version
+        context.announced_version = state.version - (changed_visibly or due)
+
+    def _on_new_seed(self, _: int) -> None:
+        self._was_reset = True
