@@ -2,12 +2,14 @@
 
 Operators can end a workflow in Temporal, and a namespace can be erased or restored from a backup.
 What a transaction still has to do is in its row: it is undecided, or a change notification, the
-information of its parent transaction or a void is due. Its workflow is started again from there.
+information of its parent transaction or a void is due. Its workflow is started again from there. A
+running workflow that has something due but lacks the row's state is behind it, and merges it.
 """
 
 import logging
 from datetime import UTC, datetime, timedelta
 
+from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from integrator.observability import worker_metrics
@@ -15,14 +17,20 @@ from integrator.store.database import Store
 from integrator.store.models import PageCursor, TransactionRow
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import resume_input
+from workflows.state import TransactionKind
 
 log = logging.getLogger(__name__)
 
 INTERVAL = timedelta(seconds=30)
 UNCHANGED_FOR = timedelta(minutes=1)
 """A younger change may still be on its way, and what is due is about to be done."""
+COMPARE_EVERY = timedelta(minutes=10)
+"""How often the running workflow of a row with work due is compared with it: a receiver of change
+notifications may be down for days."""
 BATCH = 500
 """Rows of one run, each of which costs a request to Temporal; the next run goes on after them."""
+QUERY_TIMEOUT = timedelta(seconds=5)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 OUTAGE = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
 
@@ -33,19 +41,25 @@ class WorkflowRecovery:
         self._store = store
         self._transaction_client = transaction_client
         self._position: PageCursor | None = None
+        self._compared_at: dict[tuple[str, str], datetime] = {}
 
     async def run(self, unchanged_for: timedelta = UNCHANGED_FOR) -> int:
-        """Recover what is due and the next undecided ones; return how many were started."""
+        """Recover what is due and the next undecided ones; return how many were not in order."""
         unchanged_since = datetime.now(UTC) - unchanged_for
         search = self._store.transaction_search
         work_due = await search.list_with_work_due(unchanged_since, BATCH)
         undecided = await search.list_undecided(unchanged_since, after=self._position, limit=BATCH)
         self._position = undecided[-1].cursor if len(undecided) == BATCH else None
-        started = 0
+        self._compared_at = {
+            key: at
+            for key, at in self._compared_at.items()
+            if datetime.now(UTC) - at < COMPARE_EVERY
+        }
+        recovered = 0
         rows = {(row.merchant_id, row.transaction_id): row for row in work_due + undecided}
         for row in rows.values():
             try:
-                started += await self._recover(row)
+                recovered += await self._recover(row)
             except (ValueError, LookupError, RPCError) as error:
                 if isinstance(error, RPCError) and error.status in OUTAGE:
                     raise
@@ -55,14 +69,14 @@ class WorkflowRecovery:
                     "%s %s cannot be recovered: %s",
                     *(row.kind, row.transaction_id, type(error).__name__),
                 )
-        return started
+        return recovered
 
     async def _recover(self, row: TransactionRow) -> bool:
         start = resume_input(row)
         try:
             closed = await self._transaction_client.closed_status(start)
             if closed is None:
-                return False
+                return await self._is_behind(row) and await self._merge(row)
             found = closed.name
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
@@ -74,6 +88,31 @@ class WorkflowRecovery:
             *(row.kind, row.transaction_id, row.status, _describe_due(row), found),
         )
         await self._transaction_client.look_up(start)
+        return True
+
+    async def _is_behind(self, row: TransactionRow) -> bool:
+        """Return whether the running workflow lacks the state whose work is due."""
+        key, now = (row.merchant_id, row.transaction_id), datetime.now(UTC)
+        nothing_due = row.announce_version is None and row.due_steps is None
+        if nothing_due or now - self._compared_at.get(key, _NEVER) < COMPARE_EVERY:
+            return False
+        self._compared_at[key] = now
+        try:
+            state = await self._transaction_client.state(
+                row.merchant_id, TransactionKind(row.kind), row.transaction_id, QUERY_TIMEOUT
+            )
+        except WorkflowQueryFailedError:
+            return False
+        return state.version < row.version
+
+    async def _merge(self, row: TransactionRow) -> bool:
+        """Request a look-up, which reports the stored version to the workflow."""
+        worker_metrics.ORPHANS.labels("behind").inc()
+        log.warning(
+            "The workflow of %s %s is behind its row (%s); it merges the stored state",
+            *(row.kind, row.transaction_id, _describe_due(row)),
+        )
+        await self._transaction_client.look_up(resume_input(row))
         return True
 
 

@@ -36,7 +36,8 @@ RECORD_CONFLICTS = counter(
 ORPHANS = counter(
     "integrator_orphans_total",
     "Transactions recovered by the worker: `begun` or `announced` when the caller's connection was "
-    "lost, `ended_in_temporal` when the workflow was terminated or cancelled in Temporal",
+    "lost, `ended_in_temporal` when the workflow was terminated, cancelled or deleted in Temporal, "
+    "`behind` when it lacked the stored state",
     "action",
 )
 SWEEP_FAILURES = counter(
