@@ -9,7 +9,7 @@ running workflow that has something due but lacks the row's state is behind it, 
 import logging
 from datetime import UTC, datetime, timedelta
 
-from temporalio.client import WorkflowQueryFailedError
+from temporalio.client import RPCTimeoutOrCancelledError, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from integrator.observability import worker_metrics
@@ -101,7 +101,7 @@ class WorkflowRecovery:
             state = await self._transaction_client.state(
                 row.merchant_id, TransactionKind(row.kind), row.transaction_id, QUERY_TIMEOUT
             )
-        except WorkflowQueryFailedError:
+        except (WorkflowQueryFailedError, RPCTimeoutOrCancelledError):
             return False
         return state.version < row.version
 
