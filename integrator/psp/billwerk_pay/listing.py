@@ -21,7 +21,7 @@ from integrator.psp.billwerk_pay.wire import (
     Invoice,
     Transaction,
 )
-from integrator.psp.toolkit.pagination import ListPage, fetch_movement_page
+from integrator.psp.toolkit.pagination import ListPage, build_movements, fetch_movement_page
 from integrator.psp.toolkit.redaction import extract_reference
 from integrator.psp.toolkit.time_formats import format_local_time
 from integrator.psp.types import Approved, Movement, MovementKind, MovementPage, Outcome, Pending
@@ -58,7 +58,9 @@ async def list_movements(
         page = await client.list_page(Transaction, "transaction", next_page_token=after, **window)
         moved = [t for t in page.content if since <= t.created < until and _has_moved_money(t)]
         references = await _find_references(client, moved, zone)
-        movements = [_build_movement(t, t.currency or currency, references) for t in moved]
+        movements = build_movements(
+            moved, lambda t: _build_movement(t, t.currency or currency, references)
+        )
         return movements, page.next_page_token
 
     async def fetch_disputes(after: str | None) -> ListPage:

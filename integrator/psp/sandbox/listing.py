@@ -10,7 +10,12 @@ from integrator.psp.sandbox import mapping, notifications
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.wire import Authorization, Charge, EventList, ObjectPage, Refund
 from integrator.psp.toolkit.money import to_major
-from integrator.psp.toolkit.pagination import ListPage, build_event_page, fetch_movement_page
+from integrator.psp.toolkit.pagination import (
+    ListPage,
+    build_event_page,
+    build_movements,
+    fetch_movement_page,
+)
 from integrator.psp.toolkit.time_formats import format_milliseconds
 from integrator.psp.types import EventPage, Movement, MovementKind, MovementPage, Outcome
 
@@ -44,8 +49,7 @@ async def list_movements(
             limit=_PAGE_SIZE,
             **window,
         )
-        movements = [movement(item) for item in page.data]
-        return movements, page.next if page.has_more else None
+        return build_movements(page.data, movement), page.next if page.has_more else None
 
     lists = {
         "authorizations": partial(

@@ -25,7 +25,12 @@ from integrator.psp.stripe.wire import (
     WireObject,
 )
 from integrator.psp.toolkit import time_formats
-from integrator.psp.toolkit.pagination import ListPage, build_event_page, fetch_movement_page
+from integrator.psp.toolkit.pagination import (
+    ListPage,
+    build_event_page,
+    build_movements,
+    fetch_movement_page,
+)
 from integrator.psp.toolkit.time_formats import utc_datetime
 from integrator.psp.types import Approved, EventPage, Movement, MovementKind, MovementPage
 
@@ -77,7 +82,7 @@ async def list_movements(
     ) -> ListPage:
         params = {"created": span, "starting_after": after, **_LIST_FILTERS.get(path, {})}
         page = await client.list_page(model, path, expand=_EXPAND[path], **params)
-        return [movement(entry) for entry in page.data], page.last_id
+        return build_movements(page.data, movement), page.last_id
 
     lists = {
         "payment_intents": partial(fetch_page, "payment_intents", PaymentIntent, _intent_movement),

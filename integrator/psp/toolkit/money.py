@@ -12,6 +12,13 @@ from integrator.psp.toolkit.outcomes import UnsupportedRequestError
 _EXACT = Context(prec=60, traps=[Inexact])
 
 
+class UnknownCurrencyReported(ProtocolError):
+    """The PSP reports a currency that is not in our table, or that the adapter cannot convert.
+
+    No transaction of ours can be in it: each was accepted in a currency of the table.
+    """
+
+
 class UnsupportedAmountError(UnsupportedRequestError):
     """Amount or currency that no request can hold; `code` says which of the two."""
 
@@ -30,11 +37,12 @@ def to_minor(amount: Decimal, currency: str) -> int:
 
 
 def to_major(amount: int, currency: str) -> Decimal:
-    """Convert 4990 EUR to 49.90. Raises `ProtocolError` for an unknown currency."""
+    """Convert 4990 EUR to 49.90. Raises `UnknownCurrencyReported`."""
     try:
         return Decimal(amount).scaleb(-exponent(currency), context=_EXACT)
     except UnknownCurrencyError:
-        raise ProtocolError("The PSP returned a currency that is not in ISO 4217.") from None
+        message = "The PSP returned a currency that is not in ISO 4217."
+        raise UnknownCurrencyReported(message) from None
 
 
 @dataclass(frozen=True)
@@ -59,14 +67,15 @@ class MinorUnits:
     def to_major(self, amount: int, currency: str) -> Decimal:
         """Convert to major units.
 
-        Raises `ProtocolError` for an unknown currency and for a fraction of its smallest unit.
+        Raises `UnknownCurrencyReported`, and `ProtocolError` for a fraction of its smallest unit.
         """
         try:
             exact, remainder = divmod(
                 amount * 10 ** exponent(currency), 10 ** self.decimals(currency)
             )
         except (UnknownCurrencyError, UnsupportedAmountError):
-            raise ProtocolError("The PSP returned a currency that it does not support.") from None
+            message = "The PSP returned a currency that it does not support."
+            raise UnknownCurrencyReported(message) from None
         if remainder:
             raise ProtocolError("The PSP returned an amount with more decimals than its currency.")
         return to_major(exact, currency)

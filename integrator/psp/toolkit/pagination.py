@@ -1,13 +1,17 @@
 """Pages of a PSP's lists and their cursors."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from integrator.psp.errors import NotificationRejected, OutcomeUnknown
+from integrator.psp.toolkit.money import UnknownCurrencyReported
 from integrator.psp.types import EventPage, ListedEvent, Movement, MovementPage, NotificationEvent
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 ListPage = tuple[Iterable[Movement | None], str | None]
 """Movements (None for an entry that is none) and the position of the next page, if any."""
@@ -48,6 +52,24 @@ async def fetch_movement_page(
         if next_position
         else next(iter(remaining_lists), None),
     )
+
+
+def build_movements(
+    entries: Iterable[T], build: Callable[[T], Movement | None]
+) -> list[Movement | None]:
+    """Build the movements of entries; None for one in a currency that no transaction of ours has.
+
+    Other systems may use the account, too: one of their payments must not end the comparison.
+    """
+    return [_build_known(entry, build) for entry in entries]
+
+
+def _build_known(entry: T, build: Callable[[T], Movement | None]) -> Movement | None:
+    try:
+        return build(entry)
+    except UnknownCurrencyReported as error:
+        log.warning("An entry of the PSP's list of movements was left out: %s", error)
+        return None
 
 
 async def iterate_entries(

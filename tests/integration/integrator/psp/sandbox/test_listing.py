@@ -142,6 +142,16 @@ class TestMovements:
         assert (refund.kind, refund.parent_psp_id) == (MovementKind.REFUND, "ch_1")
         assert isinstance(refund.outcome, Pending)
 
+    async def test_another_systems_payment_in_an_unknown_currency_is_left_out(self) -> None:
+        foreign = charge_json(**CREATED_AT) | {"id": "ch_foreign", "currency": "ZZZ"}
+        ours = charge_json(**CREATED_AT)
+
+        def answer(request: httpx.Request) -> Any:
+            return page([foreign, ours] if request.url.path == "/v1/charges" else [])
+
+        (movement,) = await list_all_movements(connect_with_response(answer))
+        assert movement.psp_id == ours["id"]
+
     async def test_an_object_without_its_time_is_a_protocol_error(self) -> None:
         with pytest.raises(ProtocolError):
             await list_all_movements(connect_with_response(lambda _: page([authorization_json()])))
