@@ -43,9 +43,9 @@ class WorkflowRecovery:
         self._position: PageCursor | None = None
         self._compared_at: dict[tuple[str, str], datetime] = {}
 
-    async def run(self, unchanged_for: timedelta = UNCHANGED_FOR) -> int:
+    async def run(self) -> int:
         """Recover what is due and the next undecided ones; return how many were not in order."""
-        unchanged_since = datetime.now(UTC) - unchanged_for
+        unchanged_since = datetime.now(UTC) - UNCHANGED_FOR
         search = self._store.transaction_search
         work_due = await search.list_with_work_due(unchanged_since, BATCH)
         undecided = await search.list_undecided(unchanged_since, after=self._position, limit=BATCH)
