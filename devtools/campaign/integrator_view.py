@@ -154,7 +154,11 @@ async def _query(handle: WorkflowHandle[Any, Any], name: str) -> Mapping[str, An
 
 
 def _row(row: TransactionRow) -> StoredTransaction:
-    return StoredTransaction(row.status, row.version, json.loads(row.snapshot), row.evidence or "")
+    due = [row.due_steps] if row.due_steps is not None else []
+    if row.announce_version is not None:
+        due.append(f"the announcement of version {row.announce_version}")
+    snapshot, evidence = json.loads(row.snapshot), row.evidence or ""
+    return StoredTransaction(row.status, row.version, snapshot, evidence, ", ".join(due))
 
 
 def _format_event(event: Any) -> str:

@@ -1,6 +1,6 @@
 """Mutation control: check that a campaign detects each of a set of planted bugs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -20,7 +20,10 @@ FAULTS = frozenset(
         "webhook target down",
     }
 )
-"""Kinds of faults injected besides the planted bug: enough to expose each, and fast."""
+"""Kinds of faults injected besides most planted bugs: enough to expose each, and fast."""
+
+_HEALING_SECONDS = 300
+"""Time limit without a bug: the product looks up, and opens again, within minutes."""
 
 BASE = Config(
     transactions=90,
@@ -36,23 +39,50 @@ BASE = Config(
     max_diagnostics=0,
 )
 
-BUGS = {
-    "new-key-per-attempt": Column.DOUBLE,
-    "workflow-per-post": Column.DOUBLE,
-    "unknown-is-failed": Column.LOST,
-    "unknown-is-succeeded": Column.LOST,
-    "chargeback-overlooked": Column.LOST,
-    "cancelled-without-asking": Column.LOST,
-    "older-snapshot-wins": Column.WRONG,
-    "notification-dropped": Column.STUCK,
-    "capture-without-lock": Column.WRONG,
-    "webhook-sent-once": Column.STALE,
-    "change-not-announced": Column.STALE,
-    "refunds-without-reservation": Column.OVER,
-    "refund-settled-twice": Column.AMOUNT,
-    "facts-counted-twice": Column.AMOUNT,
+
+@dataclass(frozen=True)
+class PlantedBug:
+    """Column that must detect a bug, and the faults that expose it, each `rounds` times.
+
+    `key_seconds` is for how long the PSP remembers a key.
+    """
+
+    column: Column
+    faults: frozenset[str] = FAULTS
+    rounds: int = 2
+    key_seconds: float = BASE.key_seconds
+
+
+_RESETS = frozenset({"workflow reset to its first task", "workflow reset to any task"})
+_ERASURE = frozenset({"customer erased while a charge is unknown"})
+_ENDS = frozenset({"workflow terminated", "workflow deleted", "webhook target down"})
+_SIGNALS = frozenset({"signal without argument", "signal with too many arguments"})
+
+BUGS: Mapping[str, PlantedBug] = {
+    "new-key-per-attempt": PlantedBug(Column.DOUBLE),
+    "workflow-per-post": PlantedBug(Column.DOUBLE),
+    "unknown-is-failed": PlantedBug(Column.LOST),
+    "unknown-is-succeeded": PlantedBug(Column.LOST),
+    "chargeback-overlooked": PlantedBug(Column.LOST),
+    "cancelled-without-asking": PlantedBug(Column.LOST),
+    "older-snapshot-wins": PlantedBug(Column.WRONG),
+    "notification-dropped": PlantedBug(Column.STUCK),
+    "capture-without-lock": PlantedBug(Column.WRONG),
+    "webhook-sent-once": PlantedBug(Column.STALE),
+    "change-not-announced": PlantedBug(Column.STALE),
+    "refunds-without-reservation": PlantedBug(Column.OVER),
+    "refund-settled-twice": PlantedBug(Column.AMOUNT),
+    "facts-counted-twice": PlantedBug(Column.AMOUNT),
+    "key-window-from-workflow-start": PlantedBug(Column.DOUBLE, _RESETS, 8, key_seconds=12.0),
+    "refused-record-is-success": PlantedBug(Column.STUCK, _RESETS, 8),
+    "unsealed-result-is-evidence": PlantedBug(
+        Column.LOST, frozenset({"PSP call completed by an operator"}), 4
+    ),
+    "attempt-number-is-proof": PlantedBug(Column.LOST, _ERASURE, 3),
+    "unknown-marked-as-not-sent": PlantedBug(Column.LOST, _ERASURE, 3),
+    "ended-workflow-not-recovered": PlantedBug(Column.STUCK, _ENDS, 6),
+    "malformed-signal-stops-workflow": PlantedBug(Column.STUCK, _SIGNALS, 3),
 }
-"""Each planted bug with the column that must detect it."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +104,19 @@ class ControlResult:
 def run_control(console: Console, bugs: Sequence[str] = tuple(BUGS), seed: int = BASE.seed) -> bool:
     """Run the same campaign without a bug, then with each; return whether all were detected."""
     base = replace(BASE, seed=seed)
-    results = [_run_bug("none", None, replace(base, quiescence_seconds=120), console)]
+    kinds = FAULTS.union(*(BUGS[bug].faults for bug in bugs))
+    healthy = replace(base, quiescence_seconds=_HEALING_SECONDS, fault_kinds=kinds)
+    results = [_run_bug("none", None, healthy, console)]
     for bug in bugs:
-        results.append(_run_bug(bug, BUGS[bug], replace(base, planted_bug=bug), console))
+        planted = BUGS[bug]
+        config = replace(
+            base,
+            planted_bug=bug,
+            fault_kinds=planted.faults,
+            fault_rounds=planted.rounds,
+            key_seconds=planted.key_seconds,
+        )
+        results.append(_run_bug(bug, planted.column, config, console))
     table = Table("planted bug", "expected violation", "violations", "seconds", title="Control")
     for result in results:
         style = None if result.as_expected else "bold red"

@@ -242,6 +242,91 @@ def chargeback_overlooked() -> None:
     swap(PspActivities, "_store_private_data", omit_chargebacks)
 
 
+@bug
+def key_window_from_workflow_start() -> None:
+    """Let a workflow that was reset send again, for as long as its own clock allows."""
+    from activities import psp
+    from activities.send_attempt import SendAttempt
+    from workflows.stored_state import StoredStateMerger
+
+    swap(SendAttempt, "_require_key", lambda self: None)
+    swap(psp, "is_answered", lambda row: False)
+    swap(StoredStateMerger, "_on_new_seed", lambda self, seed: None)
+
+
+@bug
+def refused_record_is_success() -> None:
+    """Treat a record that the store refuses as stored, and never read the store's state."""
+    from integrator.store.transactions import Transactions
+    from workflows.stored_state import StoredStateMerger
+
+    original = Transactions.record
+
+    async def record(self: Any, change: Any) -> bool:
+        await original(self, change)
+        return True
+
+    async def merge(self: Any) -> None:
+        self._context.merge_requested = self._was_reset = False
+
+    swap(Transactions, "record", record)
+    swap(StoredStateMerger, "merge", merge)
+
+
+@bug
+def unsealed_result_is_evidence() -> None:
+    """Believe a result of a PSP call that an operator made up."""
+    from integrator import sealing
+
+    swap(sealing, "is_sealed", lambda payload: True)
+    swap(sealing, "is_failure_sealed", lambda failure: True)
+
+
+@bug
+def attempt_number_is_proof() -> None:
+    """Take the first attempt that Temporal counts for the first one that was sent."""
+    from activities import send_attempt
+
+    original = send_attempt.SendAttempt.__init__
+
+    def changed(self: Any, *arguments: Any) -> None:
+        original(self, *arguments)
+        self.nothing_sent = send_attempt._attempt_number() == 1
+
+    swap(send_attempt.SendAttempt, "__init__", changed)
+
+
+@bug
+def unknown_marked_as_not_sent() -> None:
+    """Mark every failed attempt as one that has not reached the PSP."""
+    from activities.send_attempt import SendAttempt
+    from integrator.store.models import NOT_SENT
+
+    async def leave_mark(self: Any, error: Any) -> None:
+        await self._set_mark(NOT_SENT)
+
+    swap(SendAttempt, "_leave_mark", leave_mark)
+
+
+@bug
+def malformed_signal_stops_workflow() -> None:
+    """Pass every message on to the SDK, with any content."""
+    from integrator.temporal.message_guard import MessageGuard
+
+    swap(MessageGuard, "screen", lambda self, activation: None)
+
+
+@bug
+def ended_workflow_not_recovered() -> None:
+    """Leave a transaction alone whose workflow was terminated or deleted."""
+    from integrator.jobs.workflow_recovery import WorkflowRecovery
+
+    async def run(self: Any, *_: Any) -> int:
+        return 0
+
+    swap(WorkflowRecovery, "run", run)
+
+
 def _replace_outages(answer: Callable[[Any], Any]) -> None:
     from integrator.psp.errors import CredentialsRejected, PspError
     from integrator.psp.sandbox.connection import SandboxConnection

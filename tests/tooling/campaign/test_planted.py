@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools.campaign.fault_schedule import FAULT_KINDS
 from devtools.campaign.mutation_control import BUGS
 from devtools.campaign.run import copy_product
 from devtools.campaign.violations import Column
@@ -26,7 +27,12 @@ def test_a_bug_can_be_planted(bug: str) -> None:
 
 
 def test_every_column_has_a_planted_bug() -> None:
-    assert set(BUGS.values()) == set(Column)
+    assert {bug.column for bug in BUGS.values()} == set(Column)
+
+
+def test_the_faults_that_expose_a_bug_exist() -> None:
+    for bug in BUGS.values():
+        assert bug.faults <= set(FAULT_KINDS)
 
 
 def test_only_worker_and_api_are_changed(tmp_path: Path) -> None:

@@ -4,10 +4,14 @@
 """
 
 import ast
+import importlib.util
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from devtools.campaign.fault_schedule import FAULT_KINDS, FaultGroup
+from devtools.campaign.mutation_control import BUGS
 from integrator.contract.errors import HTTP_STATUS
 from integrator.contract.settings import MerchantSettingDescription
 from integrator.psp import registry
@@ -24,6 +28,19 @@ MODULES = (
     *("integrator/jobs", "activities", "integrator/admin", "integrator/operations", "api"),
     *("integrator/codec_server", "integrator/cli", "worker.py", "devtools"),
 )
+_PLANTED_BUGS = ROOT / "devtools/campaign/process_hook/planted_bugs.py"
+_FAULT_GROUPS: dict[FaultGroup, str] = {
+    "psp": "the PSP",
+    "kill": "processes",
+    "pause": "processes",
+    "target": "Billwerk+",
+    "workflow": "workflows, by an operator",
+    "activity": "activities, by an operator",
+    "signal": "malformed signals",
+    "backup": "Temporal's data",
+    "credentials": "credentials",
+    "erasure": "customers",
+}
 PSPS = ("sandbox", "stripe", "gocardless", "billwerk_pay")
 
 
@@ -78,7 +95,32 @@ def stripe_events() -> str:
     return "\n".join(f"- `{name}`" for name in sorted(RELEVANT_EVENT_TYPES))
 
 
+def campaign_faults() -> str:
+    """Return the table of the fault campaign's kinds of faults by what they affect."""
+    kinds = ((_FAULT_GROUPS[kind.group], name) for name, kind in FAULT_KINDS.items())
+    groups: dict[str, list[str]] = {}
+    for group, name in kinds:
+        groups.setdefault(group, []).append(name)
+    return _format_table(["What", "Kinds"], ([g, ", ".join(names)] for g, names in groups.items()))
+
+
+def planted_bugs() -> str:
+    """Return the table of the control's planted bugs, with the column that detects each."""
+    spec = importlib.util.spec_from_file_location("planted_bugs", _PLANTED_BUGS)
+    if spec is None or spec.loader is None:
+        raise ImportError(str(_PLANTED_BUGS))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    rows = (
+        [f"`{name}`", str(inspect.getdoc(module.BUGS[name])), planted.column.value]
+        for name, planted in BUGS.items()
+    )
+    return _format_table(["Bug", "What the product then does", "Column"], rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "campaign faults": campaign_faults,
+    "planted bugs": planted_bugs,
     "configuration": configuration_table,
     "error codes": error_codes,
     "methods": methods,
