@@ -7,6 +7,7 @@ address, for example by `temporal activity complete`.
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
+from temporalio.converter import PayloadConverter
 
 SEALED_BY = "sealed-by"
 """Metadata of a decrypted payload: the id of its key."""
@@ -24,19 +25,27 @@ UNREADABLE = b"binary/unreadable"
 REFUSED = b"binary/refused"
 """Encoding in place of the arguments of a refused message; its data is the reason as text."""
 
+SEALS_REQUIRED = b"binary/seals-required"
+"""Encoding that only a converter knows whose codec seals; see `seals_required`."""
+
 MARKS = (SEALED_BY, KNOWN_SINCE, KEY_ID)
-MARK_ENCODINGS = (UNREADABLE, REFUSED)
+MARK_ENCODINGS = (UNREADABLE, REFUSED, SEALS_REQUIRED)
 
 UNSEALED_FAILURE = "UnsealedFailure"
 """Type of an activity's failure that none of our processes reported."""
 
-SEALS_REQUIRED = "seals_required"
-"""Attribute of a payload converter: whether results of activities have to be sealed."""
+_QUESTION = Payload(metadata={"encoding": SEALS_REQUIRED})
 
 
-def seals_required(converter: object) -> bool:
-    """Return whether a converter belongs to a codec that seals; the plain ones of tests do not."""
-    return getattr(converter, SEALS_REQUIRED, False)
+def seals_required(converter: PayloadConverter) -> bool:
+    """Return whether a converter belongs to a codec that seals; the plain ones of tests do not.
+
+    The converter is asked, because the SDK wraps it in one of its own.
+    """
+    try:
+        return converter.from_payloads([_QUESTION]) == [True]
+    except KeyError:
+        return False
 
 
 def is_sealed(payload: Payload) -> bool:

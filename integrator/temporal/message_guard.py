@@ -101,8 +101,9 @@ class MessageGuard:
     def _screen_signal(self, signal: Any, activation: Any) -> bool:
         """Return whether to drop a signal."""
         name, payloads = signal.signal_name, signal.input
+        is_too_early = any(_is_too_early(payload, activation.timestamp) for payload in payloads)
         problem = self._find_problem(self._definition.signals, name, payloads)
-        if problem is None and any(_is_too_early(p, activation.timestamp) for p in payloads):
+        if problem is None and is_too_early:
             problem = Problem.UNREADABLE
         if problem is Problem.UNREADABLE:
             _require_keys(payloads, activation.timestamp)
@@ -130,7 +131,7 @@ class MessageGuard:
         _refuse(query.arguments, query.query_type, problem)
 
     def _find_problem(
-        self, handlers: Mapping[str | None, Any], name: str, payloads: Sequence[Payload]
+        self, handlers: Mapping[str | None, Any], name: str, payloads: Any
     ) -> Problem | None:
         handler = handlers.get(name)
         if handler is None:
@@ -138,6 +139,9 @@ class MessageGuard:
         if any(p.metadata.get("encoding") == sealing.UNREADABLE for p in payloads):
             return Problem.UNREADABLE
         fewest, most = _count_arguments(handler.fn)
+        if most == 0:
+            # The SDK ignores them, and histories contain such messages.
+            del payloads[:]
         if not fewest <= len(payloads) <= most:
             return Problem.ARGUMENTS
         try:

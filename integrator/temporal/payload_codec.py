@@ -182,6 +182,17 @@ class _RefusedConverter(_MarkConverter):
         raise ApplicationError(payload.data.decode(), type="MessageRefused", non_retryable=True)
 
 
+class _SealsRequiredConverter(_MarkConverter):
+    """Answer to `sealing.seals_required`."""
+
+    @property
+    def encoding(self) -> str:
+        return sealing.SEALS_REQUIRED.decode()
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> bool:
+        return True
+
+
 class PydanticConverter(CompositePayloadConverter):
     """Payload converter for Pydantic models whose instances share their type adapters.
 
@@ -195,7 +206,8 @@ class PydanticConverter(CompositePayloadConverter):
 class SealedConverter(PydanticConverter):
     """The same for a codec that seals: results of activities are evidence only if sealed."""
 
-    seals_required = True
+    def __init__(self) -> None:
+        CompositePayloadConverter.__init__(self, *_CONVERTERS, _SEALS_REQUIRED)
 
 
 _CONVERTERS = (
@@ -203,6 +215,7 @@ _CONVERTERS = (
     _UnreadableConverter(),
     _RefusedConverter(),
 )
+_SEALS_REQUIRED = _SealsRequiredConverter()
 
 
 def encrypting_converter(keys: KeyRing, key_ids: KeyIds | None = None) -> DataConverter:

@@ -76,6 +76,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> WorkflowRuntime:
         "now": runtime.now,
         "info": runtime.info,
         "execute_activity": runtime.execute_regular,
+        "patched": runtime.patched,
         "payload_converter": runtime.payload_converter,
         "execute_local_activity": runtime.execute,
         "wait_condition": runtime.wait_condition,
