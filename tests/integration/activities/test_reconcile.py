@@ -33,10 +33,12 @@ from integrator.psp.errors import (
     RateLimited,
 )
 from integrator.psp.types import (
+    Absent,
     Approved,
     Declined,
     Fact,
     FactKind,
+    LookupAnswer,
     Movement,
     MovementKind,
     NotificationEvent,
@@ -498,7 +500,8 @@ class TestMovements:
         steps: Any,
     ) -> None:
         row = await self.paid(factory, store)
-        psp.movements = [dashboard_refund(Pending(psp_id="re_9"))]
+        listed = dashboard_refund(Pending(psp_id="re_9"))
+        psp.movements = [listed]
         psp.answers = [Pending(psp_id="re_9")]
         await self.compare(steps)
         statuses = [
@@ -516,6 +519,9 @@ class TestMovements:
         psp.answers = [Declined(psp_id="re_9")]
         assert await self.compare(steps) == {"resolved": 1}
         assert await store.unmatched_movements.list_open_by_account(row.psp_settings_id) == []
+        lookup = next(call for name, call in reversed(psp.calls) if name == "fetch_refund")
+        assert (lookup.psp_id, lookup.parent_psp_id) == ("re_9", "ch_1")
+        assert lookup.created_at == listed.booked_at
 
     async def test_an_external_capture_is_reported_to_its_preauth(
         self,
@@ -694,7 +700,7 @@ class TestCaptureAfterExternalCapture:
         assert not raised.value.non_retryable
 
 
-Answer = Callable[[TransactionRow], Outcome | None]
+Answer = Callable[[TransactionRow], LookupAnswer]
 
 
 class TestSpotCheck:
@@ -710,6 +716,7 @@ class TestSpotCheck:
             (lambda row: approved(row, "ch_1"), "matched", []),
             (lambda row: approved(row, "ch_1", Decimal("1.00")), "different", [(CHARGE, None)]),
             (lambda row: None, "missing", []),
+            (lambda row: Absent(proven=True), "missing", []),
         ],
     )
     async def test_a_final_transaction_is_compared(
