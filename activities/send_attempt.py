@@ -7,7 +7,7 @@ The row cannot be rewound. Whether an earlier attempt may have reached the PSP i
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from temporalio import activity
@@ -75,7 +75,7 @@ class SendAttempt:
         if self.nothing_sent:
             return
         semantics = registry.get_adapter(self._row.psp).capabilities.idempotency
-        window = timedelta(seconds=semantics.window_seconds * psp_retry.IDEMPOTENCY_WINDOW_SHARE)
+        window = psp_retry.usable_window(semantics.window_seconds)
         if datetime.now(UTC) < self._row.created_at + window:
             return
         raise ApplicationError(

@@ -15,6 +15,7 @@ from integrator.contract.enums import (
     PaymentTransactionStatus,
     PublicPaymentProviderRole,
 )
+from integrator.contract.money import BoundedAmount
 from integrator.contract.times import UtcTime
 from integrator.psp.types import Outcome
 from workflows.state import (
@@ -125,7 +126,7 @@ class NotificationSignal(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    notification_id: int
+    notification_id: int = Field(ge=0, lt=2**63)
     event_id: str = ""
 
 
@@ -160,7 +161,7 @@ class ReserveRequest(Message):
     """
 
     by: str
-    amount: Decimal
+    amount: BoundedAmount
     currency: str
     at: UtcTime | None = None
     stored_version: int | None = None

@@ -23,6 +23,12 @@ LOGIN_ERROR = PspReply(
 )
 
 
+def usable_window(seconds: int) -> timedelta:
+    """Return how long a key is used that the PSP remembers for so many seconds."""
+    longest = timeouts.MAX_TIMER.total_seconds()
+    return timedelta(seconds=min(seconds, longest) * IDEMPOTENCY_WINDOW_SHARE)
+
+
 def decline_unsent(code: PaymentErrorCode, message: str) -> PspReply:
     """Return a decline that was decided before anything was sent."""
     return PspReply(outcome=Declined(code=code, message=message), evidence=EvidenceKind.NOT_SENT)
@@ -46,7 +52,7 @@ async def send_until_known(
     confirmed by a read-only check in the PSP's own error format.
     """
     once = idempotency_window_seconds == 0
-    window = timedelta(seconds=idempotency_window_seconds * IDEMPOTENCY_WINDOW_SHARE)
+    window = usable_window(idempotency_window_seconds)
     deadline = workflow.now() + (timeouts.NON_IDEMPOTENT_RETRY_WINDOW if once else window)
     pause, rejections = timeouts.CREDENTIALS_PAUSE, 0
     while (remaining := deadline - workflow.now()) > timedelta(0):

@@ -1,9 +1,17 @@
 """Currencies and the number of decimals their amounts may have."""
 
 from decimal import Context, Decimal, Inexact, InvalidOperation
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from integrator.contract import currencies
+
+MAX_AMOUNT: Final = Decimal(10) ** 15
+"""No amount of a message is larger; the API accepts less, and so do the adapters."""
+
+BoundedAmount = Annotated[Decimal, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+"""Amount of a message. Sums of such amounts stay far below the range of `Decimal`."""
 
 _EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation])
 _MAX_DIGITS: Final = 18  # every number with so many digits is a signed integer of 64 bits

@@ -1,11 +1,11 @@
 """External movements: made without this service, for example in the PSP's dashboard."""
 
 from datetime import date, datetime
-from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from integrator.contract.money import BoundedAmount
 from workflows.state.evidence import Evidence, EvidenceKind
 
 
@@ -26,7 +26,7 @@ class ExternalMovement(BaseModel):
     )
 
     psp_id: str
-    amount: Decimal
+    amount: BoundedAmount
     currency: str
     status: MovementStatus = Field(alias="standing")
     booked_on: date | None = None

@@ -1,10 +1,11 @@
 """Operators' decisions about a transaction."""
 
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
+
+from integrator.contract.money import BoundedAmount
 
 
 class DecisionKind(StrEnum):
@@ -29,7 +30,7 @@ class Decision(BaseModel):
     reason: str
     at: datetime
     psp_id: str | None = None
-    amount: Decimal | None = None
+    amount: BoundedAmount | None = None
     acknowledged: tuple[str, ...] = ()
 
     def repeats(self, earlier: "Decision") -> bool:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrator.contract.enums import PaymentErrorCode
+from integrator.contract.money import BoundedAmount
 from integrator.psp.types import Fact, FactKind, Outcome
 from workflows.state.external_movement import (
     ExternalMovement,
@@ -29,7 +30,7 @@ class BookedRefund(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    amount: Decimal
+    amount: BoundedAmount
     psp_id: str | None
     booked_on: date | None
 

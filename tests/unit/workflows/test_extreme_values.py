@@ -12,24 +12,28 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from integrator.contract import currencies
 from integrator.contract.enums import PaymentErrorCode, PublicPaymentProviderRole
 from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.contract.money import MAX_AMOUNT
 from integrator.psp.types import FactKind, Outcome
 from integrator.transactions.transaction_client import STATE_TYPES
 from integrator.transactions.workflow_inputs import read_state
-from workflows import search_attributes
+from workflows import search_attributes, timeouts
 from workflows.deadlines import ChargebackWindow, PreauthExpiry
 from workflows.messages import (
     AnyInput,
     Delivery,
     DeliveryState,
+    NotificationSignal,
     PaymentInput,
     PreauthInput,
     RefundInput,
+    ReserveRequest,
 )
+from workflows.psp_retry import usable_window
 from workflows.search_attributes import WebhookState
 from workflows.state import (
     AnyState,
@@ -73,6 +77,7 @@ AMOUNTS = st.one_of(
     st.decimals(0, 10**12, places=2),
     st.sampled_from([Decimal(text) for text in ("0", "0.0001", "1E+27", "1E-27", "9" * 28)]),
 )
+MESSAGE_AMOUNTS = AMOUNTS.filter(lambda amount: amount <= MAX_AMOUNT)
 CURRENCIES = st.one_of(
     st.sampled_from(sorted(currencies.DECIMALS)),
     st.sampled_from(["ZZZ", "XXX", "", "eur", EMOJI]),  # in neither the input nor the table
@@ -229,16 +234,16 @@ def reservation_step(by: str, amount: Decimal, at: datetime, booked: bool) -> St
 
 STEPS: st.SearchStrategy[Step] = st.one_of(
     REPORTS.map(report_step),
-    st.builds(decision_step, TEXTS, AMOUNTS, st.sampled_from(DecisionKind), TEXTS),
+    st.builds(decision_step, TEXTS, MESSAGE_AMOUNTS, st.sampled_from(DecisionKind), TEXTS),
     st.builds(
         movement_step,
         TEXTS,
-        AMOUNTS,
+        MESSAGE_AMOUNTS,
         CURRENCIES,
         st.sampled_from(MovementStatus),
         st.one_of(st.none(), DATES),
     ),
-    st.builds(reservation_step, TEXTS, AMOUNTS, TIMES, st.booleans()),
+    st.builds(reservation_step, TEXTS, MESSAGE_AMOUNTS, TIMES, st.booleans()),
 )
 
 # --- what a workflow does with them ------------------------------------------------------------
@@ -315,3 +320,40 @@ def test_an_unknown_currency_has_no_amount_to_search_for(model: type[AnyInput]) 
     travelled = model.model_validate(values | {"currency_exponent": 2})
     attributes = search_attributes.initial_attributes(travelled)
     assert attributes[search_attributes.AMOUNT_MINOR] == 1050
+
+
+TOO_LARGE = ("1E+16", "-1E+16", "9E+999999", "NaN", "Infinity")
+
+
+@pytest.mark.parametrize("amount", TOO_LARGE)
+@pytest.mark.parametrize(
+    ("model", "members"),
+    [
+        (ReserveRequest, {"by": "r1", "currency": "EUR"}),
+        (Decision, {"kind": "succeeded", "by": "o", "reason": "r", "at": "2026-01-15T09:00:00Z"}),
+        (ExternalMovement, {"psp_id": "re_1", "currency": "EUR", "standing": "booked"}),
+        (BookedRefund, {"psp_id": "re_1", "booked_on": None}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_an_amount_whose_sum_could_overflow_is_no_message(
+    model: type[BaseModel], members: dict[str, Any], amount: str
+) -> None:
+    """What cannot be decoded is dropped or refused, before it reaches a handler."""
+    model.model_validate(members | {"amount": "1E+15"})
+    with pytest.raises(ValidationError):
+        model.model_validate(members | {"amount": amount})
+
+
+@pytest.mark.parametrize("number", [-1, 2**63])
+def test_a_notification_has_an_id_that_the_store_can_hold(number: int) -> None:
+    with pytest.raises(ValidationError):
+        NotificationSignal(notification_id=number)
+
+
+@pytest.mark.parametrize("seconds", [0, 86_400, 10**12, 10**400], ids=["0", "day", "long", "ever"])
+def test_the_window_of_a_key_can_be_added_to_a_time(seconds: int) -> None:
+    window = usable_window(seconds)
+    assert window <= timeouts.MAX_TIMER
+    assert NOW + window >= NOW
+    assert seconds > 86_400 or window == timedelta(seconds=seconds * 0.8)
