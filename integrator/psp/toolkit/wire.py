@@ -9,8 +9,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 MinorAmount = Annotated[int, Field(strict=True, ge=0, le=10**15)]
 """Amount in the PSP's JSON: an integer in its smallest units."""
 
-Id = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
-"""Id of an object at the PSP; no database column holds the character NUL."""
+Id = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+"""Id of an object at the PSP.
+
+PostgreSQL indexes at most 2,704 bytes, which 255 characters never reach, and stores no NUL.
+"""
 
 Currency = Annotated[str, AfterValidator(str.upper)]
 """ISO 4217 code, which the PSP may write in lower case."""
