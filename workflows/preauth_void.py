@@ -43,13 +43,12 @@ class PreauthVoid:
     def was_interrupted(self) -> bool:
         """Return whether a closed workflow was sending a void that the PSP has not accepted."""
         resumed = self._context.start.resume is not None
-        open_void = self._state.cancelling and self._state.void_accepted_at is None
-        return resumed and open_void and not self._state.ended
+        return resumed and self._state.void_open and self._state.void_accepted_at is None
 
     async def repeat(self) -> None:
         """Send an interrupted void again, with its key; to be called with the lock."""
         target = self._state.void_target
-        if self._state.cancelling and not self._state.ended and target is not None:
+        if self._state.void_open and target is not None:
             await self._send(target)
 
     async def cancel(self) -> CancelReply:
@@ -82,9 +81,12 @@ class PreauthVoid:
         await workflow.wait_condition(lambda: not context.merge_requested)
         if self._state.status is Status.Cancelled:
             return CancelReply(status=CancelStatus.Succeeded)
-        if self._state.cancelling and self._state.captured_by is None and not self._state.ended:
-            return await self._send(self._state.void_target or "")
-        return CancelReply(status=CancelStatus.NotCancelled, refusal=self._state.check_cancel())
+        target, refusal = self._state.void_target, self._state.check_cancel()
+        if self._state.void_open and target is not None:
+            return await self._send(target)
+        if refusal is None:
+            return CancelReply(status=CancelStatus.Failed)
+        return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)
 
     def check_lookup(self, reply: PspReply) -> None:
         """End a void that failed: a look-up shows that the money is still held."""

@@ -61,7 +61,7 @@ def build_record(
 ) -> RecordUpdate:
     """Build the store's record of a state; `snapshot` is that state as JSON."""
     due = [DUE_PARENT] if parent_due else []
-    if isinstance(state, PreauthState) and state.cancelling and not state.ended:
+    if isinstance(state, PreauthState) and state.void_open:
         due.append(DUE_VOID)
     return RecordUpdate(
         merchant_id=merchant_id,

@@ -2,13 +2,14 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.money import BoundedAmount
 from integrator.psp.types import Fact, FactKind, Outcome
+from workflows.state.evidence import Evidence
 from workflows.state.external_movement import (
     ExternalMovement,
     MovementStatus,
@@ -118,13 +119,7 @@ class PaymentState(ReservingState):
         before = self.model_copy(deep=True)
         self.reservations.pop(by, None)
         if booked is not None:
-            # Of two results the smaller is the newer: money of a refund was returned.
-            self.refunds[by] = min(self.refunds.get(by, booked), booked, key=lambda b: b.amount)
-            if booked.psp_id is not None:
-                # Recorded as external before its own result came: it is one refund, and ours.
-                self.refunds.pop(external_movement_key(booked.psp_id), None)
-                self.fact_sources.pop(external_movement_key(booked.psp_id), None)
-                self.reservations.pop(external_movement_key(booked.psp_id), None)
+            self._book(by, booked)
         return self._finish_change(before, now)
 
     def includes_movement(self, psp_id: str) -> bool:
@@ -169,15 +164,37 @@ class PaymentState(ReservingState):
         trial = self.model_copy(deep=True)
         return trial.record_external_movement(movement, self.last_updated) is Change.NONE
 
-    def _add_own_holds(self, own: "PaymentState") -> None:
+    def _add_own_holds(self, own: Self) -> None:
+        for by in list(self.reservations):
+            if own.has_ended_attempt(by, self):
+                del self.reservations[by]
         for by, amount in own.reservations.items():
             if not self._has_reservation_for(by) and own.has_later_attempt(by, self):
                 self.reservations[by] = amount
         for by, refund in own.refunds.items():
-            if by not in self.refunds:
-                self.reservations.pop(by, None)
-                self.refunds[by] = refund
+            if refund.psp_id is None or by != external_movement_key(refund.psp_id):
+                self._book(by, refund)
+            else:
+                self._add_external_refund(by, refund, own.fact_sources.get(by))
         self._unite_attempts(own)
+
+    def _add_external_refund(self, by: str, refund: BookedRefund, source: Evidence | None) -> None:
+        """Add an external refund of another run, unless this one has removed it since."""
+        is_newer = source is not None and source.at > self.last_updated
+        if source is None or not is_newer or self.includes_movement(refund.psp_id or ""):
+            return
+        self.reservations.pop(by, None)
+        self.refunds[by], self.fact_sources[by] = refund, source
+
+    def _book(self, by: str, booked: BookedRefund) -> None:
+        self.reservations.pop(by, None)
+        # Of two results the smaller is the newer: money of a refund was returned.
+        self.refunds[by] = min(self.refunds.get(by, booked), booked, key=lambda b: b.amount)
+        if booked.psp_id is not None:
+            # Recorded as external before its own result came: it is one refund, and ours.
+            self.refunds.pop(external_movement_key(booked.psp_id), None)
+            self.fact_sources.pop(external_movement_key(booked.psp_id), None)
+            self.reservations.pop(external_movement_key(booked.psp_id), None)
 
     def _has_reservation_for(self, by: str) -> bool:
         return by in self.reservations or by in self.refunds

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import ClassVar, Literal, assert_never
+from typing import ClassVar, Literal, Self, assert_never
 
 from pydantic import BaseModel, ConfigDict
 
@@ -89,6 +89,11 @@ class PreauthState(ReservingState):
         if self.undecided:
             return self.psp_session_id or self.psp_transaction_id
         return self.authorization_id
+
+    @property
+    def void_open(self) -> bool:
+        """Return whether a void is under way; one beside a capture has no effect."""
+        return self.cancelling and not self.ended and self.captured_by is None
 
     @property
     def is_final(self) -> bool:
@@ -256,15 +261,40 @@ class PreauthState(ReservingState):
         self.voids += 1
         self.version += 1
 
-    def _add_own_holds(self, own: "PreauthState") -> None:
-        by = own.captured_by
-        if by is not None and self.captured_by is None and own.has_later_attempt(by, self):
-            self.captured_by, self.captured = by, own.captured
+    def _add_own_holds(self, own: Self) -> None:
+        self._unite_capture(own)
         if self.psp_session_id is None and self.undecided:
             self.psp_session_id = own.psp_session_id
             self.session_expires_at = own.session_expires_at
-        self.cancelling = self.cancelling or (own.cancelling and not self.ended)
+        self._unite_void(own)
         self._unite_attempts(own)
+
+    def _unite_capture(self, own: Self) -> None:
+        """Take the later holder of the reservation; a booked capture always counts."""
+        holder, own_holder = self.captured_by, own.captured_by
+        if holder is not None and not self.captured and own.has_ended_attempt(holder, self):
+            self.captured_by = None
+        is_external = False
+        if own.adopted is not None and self.adopted is None:
+            key = external_movement_key(own.adopted.psp_id)
+            self.adopted, is_external = own.adopted, own_holder == key
+            self.fact_sources |= {id: e for id, e in own.fact_sources.items() if id == key}
+        if own_holder is None or self.captured or self.captured_by not in (None, own_holder):
+            return
+        is_later = is_external or own.captured or own.has_later_attempt(own_holder, self)
+        if is_later or self.captured_by == own_holder:
+            self.captured_by, self.captured = own_holder, own.captured
+
+    def _unite_void(self, own: Self) -> None:
+        """Take the later void; one without effect is ended by the capture that was stored."""
+        if own.voids > self.voids:
+            self.voids, self.cancelling = own.voids, own.cancelling
+            self.void_accepted_at = own.void_accepted_at
+        elif own.voids == self.voids and own.cancelling:
+            self.cancelling = not self.ended
+            self.void_accepted_at = self.void_accepted_at or own.void_accepted_at
+        if self.captured_by is not None:
+            self.cancelling, self.void_accepted_at = False, None
 
     def _target_status(self, outcome: Outcome) -> Status:
         match outcome:

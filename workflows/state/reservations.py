@@ -55,6 +55,13 @@ class ReservingState(TransactionState):
         own, theirs = self.attempts.get(by), other.attempts.get(by)
         return own is not None and (theirs is None or own > theirs)
 
+    def has_ended_attempt(self, by: str, other: "ReservingState") -> bool:
+        """Return whether the reservation of `by`, open in the other state, has ended here."""
+        own, theirs = self.attempts.get(by), other.attempts.get(by)
+        if own is None or self._has_reservation_for(by):
+            return False
+        return theirs is None or own >= theirs
+
     def _unite_attempts(self, own: "ReservingState") -> None:
         for by, at in own.attempts.items():
             self._record_attempt(by, at)

@@ -78,30 +78,63 @@ class TransactionState(FoldedState):
         the result differs visibly from the stored state.
         """
         own, before = self.model_copy(deep=True), stored.model_copy(deep=True)
-        for name in type(self).model_fields:
-            setattr(self, name, getattr(stored, name))
-        report = own._report_beyond(before)
-        if report is not None:
-            evidence = Evidence(kind=EvidenceKind.READ, source="another run", at=now)
-            self.apply(report, own.evidence or evidence)
-        self._add_own_holds(own)
+        for name, value in stored.model_copy(deep=True):
+            setattr(self, name, value)
         for line in own.attention_lines:
             self._add_attention(line)
-        self.decisions += [
-            decision for decision in own.decisions if not self.has_decision(decision)
-        ]
+        missing = [decision for decision in own.decisions if not self._number_of(decision)]
+        self.decisions += missing
+        self._add_own_holds(own)
+        self._add_own_report(own, now)
         self.answered = self.answered or own.answered
+        self.approved = self.approved or own.approved
         self.version = before.version
-        if self == before:
-            return False
-        self.version = max(own.version, before.version) + 1
-        return self._visible_fields() != before._visible_fields()
+        change = self._finish_change(before, now)
+        if change is not Change.NONE:
+            self.version = max(own.version, before.version) + 1
+        return change is Change.VISIBLE
+
+    def _number_of(self, decision: Decision) -> int | None:
+        """Return the number of this decision, which another run may have applied later."""
+        for number, known in enumerate(self.decisions, 1):
+            if known.repeats(decision) and known.acknowledged == decision.acknowledged:
+                return number
+        return None
+
+    def _add_own_report(self, own: Self, now: datetime) -> None:
+        """Fold what `own` says beyond this state, with the evidence that it had for it."""
+        report = own._report_beyond(self)
+        if report is None:
+            return
+        decides = self.undecided or isinstance(report, Declined)
+        evidence = Evidence(kind=EvidenceKind.READ, source="another run", at=now)
+        if own.evidence is not None and decides:
+            evidence = self._renumber(own.evidence, own)
+        known = set(self.facts)
+        self.apply(report, evidence)
+        for id in self.facts.keys() - known:
+            source = own.fact_sources.get(id)
+            if source is not None:
+                self.fact_sources[id] = self._renumber(source, own)
+
+    def _renumber(self, evidence: Evidence, own: Self) -> Evidence:
+        """Return evidence of `own`; a decision has another number here."""
+        decision = own.find_decision(evidence)
+        if decision is None:
+            return evidence
+        return evidence.model_copy(update={"source": f"decision {self._number_of(decision)}"})
 
     def _report_beyond(self, stored: Self) -> Outcome | None:
         """Return what this state says beyond the stored one, as a report; None if nothing."""
-        facts = tuple(fact for id, fact in self.facts.items() if id not in stored.facts)
+        decided = self._facts_by_decision({f.kind for f in stored.facts.values()})
+        facts = tuple(
+            fact
+            for id, fact in self.facts.items()
+            # What was decided may be stored under the PSP's own id.
+            if id not in stored.facts and fact not in decided
+        )
         psp_id = self.psp_transaction_id
-        if self.failure is not None and self.ended and not stored.ended:
+        if self.failure is not None and self.ended and self._may_end(stored):
             return Declined(
                 psp_id=psp_id,
                 code=self.failure.code,
@@ -112,12 +145,18 @@ class TransactionState(FoldedState):
             )
         if self.status is Status.Succeeded and (facts or stored.undecided):
             return Approved(psp_id=psp_id, facts=facts)
-        if facts or (stored.undecided and psp_id != stored.psp_transaction_id):
+        if facts or (stored.undecided and psp_id not in (None, stored.psp_transaction_id)):
             return Pending(psp_id=psp_id, facts=facts)
         return None
 
+    def _may_end(self, stored: Self) -> bool:
+        """Return whether this state's end counts: the stored outcome refutes "not sent"."""
+        unsent = self.evidence is not None and self.evidence.kind is EvidenceKind.NOT_SENT
+        failed_unsent = unsent and self.status is Status.Failed
+        return not stored.ended and not (failed_unsent and stored.answered)
+
     def _add_own_holds(self, own: Self) -> None:
-        """Add the holds of this run, of attempts that are newer than those in the store."""
+        """Add the holds of `own` that are newer than those here, and end those it has ended."""
 
     def _check_success(self, decision: Decision) -> Refusal | None:
         if not decision.psp_id or decision.amount is None:
