@@ -17,14 +17,15 @@ class StoredStateMerger:
     def __init__(self, context: TransactionContext) -> None:
         self._context = context
         self._state_type = type(context.state)
-        # Temporal gives a run that was reset another seed at the point from which it goes on.
+        # Temporal gives a run that was reset another seed where it goes on, though not at its start.
         workflow.register_random_seed_callback(self._on_new_seed)
-        self._was_reset = False
+        self._seed_changed = False
+        self._at_start = _is_later_run(context) and workflow.patched("merge-at-start")
 
     @property
     def requested(self) -> bool:
         """Return whether a merge is to be made."""
-        return self._context.merge_requested or self._was_reset
+        return self._context.merge_requested or self._seed_changed or self._at_start
 
     async def run(self) -> None:
         """Merge on request until cancelled."""
@@ -39,16 +40,16 @@ class StoredStateMerger:
 
     async def merge(self) -> None:
         """Read the stored state and unite it with the workflow's."""
-        if self._was_reset and not workflow.patched("merge-after-reset"):
-            self._was_reset = False
-            return
         context = self._context
+        if self._seed_changed and not workflow.patched("merge-after-reset"):
+            self._seed_changed = False
+            return
         call = ReadStored(
             merchant_id=context.start.merchant_id, transaction_id=context.start.transaction_id
         )
         stored = await activity_plans.READ_STORED(call, summary="read the stored state")
         self._unite(stored)
-        context.merge_requested = self._was_reset = False
+        context.merge_requested = self._seed_changed = self._at_start = False
 
     def _unite(self, stored: StoredState) -> None:
         context = self._context
@@ -63,4 +64,10 @@ class StoredStateMerger:
         context.announced_version = state.version - (changed_visibly or due)
 
     def _on_new_seed(self, _: int) -> None:
-        self._was_reset = True
+        self._seed_changed = True
+
+
+def _is_later_run(context: TransactionContext) -> bool:
+    """Return whether this may be a run that goes on from an earlier one, or was reset."""
+    info = workflow.info()
+    return context.start.resume is not None or info.run_id != info.first_execution_run_id

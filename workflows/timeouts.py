@@ -20,6 +20,9 @@ CREDENTIALS_PAUSE = timedelta(seconds=61)
 CREATE_GRACE = timedelta(hours=1)
 """A workflow whose caller never sends `create` fails after this, with nothing sent."""
 
+ATTEMPT_UNDER_WAY = timedelta(seconds=20)
+"""Longer than an attempt of a PSP call may take, whose run was ended or reset."""
+
 EXPIRY_RETRY = timedelta(minutes=5)
 """Clocks differ, and a PSP may be unavailable at an expiry: ask again after this."""
 

@@ -128,7 +128,7 @@ class TransactionWorkflow:
     async def _wait_for_release(self) -> bool:
         await asyncio.sleep(0)  # messages that arrived with the start are handled first
         try:
-            if not self._context.released:
+            if not self._context.released and not self._merger.requested:
                 await workflow.wait_condition(
                     lambda: self._context.released or self._merger.requested,
                     timeout=timeouts.CREATE_GRACE,
@@ -136,13 +136,12 @@ class TransactionWorkflow:
                 )
             if self._merger.requested:
                 await self._merger.merge()
-                return self._context.state.answered or await self._wait_for_release()
+            return self._context.released
         except TimeoutError:
             return False
         except asyncio.CancelledError:
             self._ignore_cancellation()
             return await self._wait_for_release()
-        return True
 
     def _begin_operation(self, *, released: bool) -> None:
         """Start the PSP call of a first run; otherwise the PSP is asked first.
@@ -172,6 +171,10 @@ class TransactionWorkflow:
         context.released = True
         context.detach_caller()
         context.announce_change(context.state.mark_pending(workflow.now()))
+        # An attempt of an earlier run may be under way; after it, absence at the PSP is a proof.
+        await workflow.sleep(
+            timeouts.ATTEMPT_UNDER_WAY, summary="an earlier attempt may be under way"
+        )
         await self._lookup.run()
         if not context.state.answered:
             context.operation_running = True
