@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := activities api devtools integrator workflows worker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-product test-tooling test-containers test-containers-full replay-coverage check campaign campaign-control kit bench bench-growth bench-plot sbom outdated pin-images format lock clean
+.PHONY: help run demo test test-product test-tooling test-containers test-containers-full replay-coverage message-tests check campaign campaign-control operation-table kit bench bench-growth bench-plot sbom outdated pin-images format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -38,6 +38,9 @@ test-containers-full: $(VENV)/.dev ## the same with restarts of every service, o
 replay-coverage: $(VENV)/.dev ## list branches of the workflows that no recorded history covers
 	@$(BIN)/python -m tests.replay.coverage
 
+message-tests: $(VENV)/.dev ## every message of the workflows with every fault, alone and in pairs, in every phase: MESSAGE_SEED
+	MESSAGE_TESTS=all $(PYTEST) tests/integration/workflows/test_messages.py
+
 check: $(VENV)/.dev ## check format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -49,6 +52,9 @@ campaign: $(VENV)/.dev ## run payments under injected faults: CAMPAIGN_N, CAMPAI
 
 campaign-control: $(VENV)/.dev ## check that the campaign detects every planted bug
 	@$(BIN)/python -m devtools.campaign --control
+
+operation-table: $(VENV)/.dev ## make every Temporal operation in every phase of a transaction: OPERATIONS=REGEX
+	@$(BIN)/python -m tests.e2e.operations $(if $(OPERATIONS),'$(OPERATIONS)')
 
 kit: $(VENV)/.dev ## run the conformance kit for an adapter: PSP=stripe
 	@test -n "$(PSP)" || { echo "Name the adapter: make kit PSP=stripe"; exit 2; }

@@ -26,6 +26,8 @@ FIRST_GROUPS = (
     "tests/tooling/campaign/test_small.py",
     SHARED_STACK,
     OBSERVABILITY,
+    "tests/e2e/operations/test_credentials.py",
+    "tests/e2e/operations/test_operations.py",
     "tests/conformance/test_sandbox_kit.py",
     "tests/e2e/temporal_versions/test_servers.py",
     "tests/e2e/stack/test_kill_loop.py",
