@@ -41,9 +41,8 @@ class PreauthVoid:
 
     @property
     def was_interrupted(self) -> bool:
-        """Return whether a closed workflow was sending a void that the PSP has not accepted."""
-        resumed = self._context.start.resume is not None
-        return resumed and self._state.void_open and self._state.void_accepted_at is None
+        """Return whether an earlier run was sending a void that the PSP has not accepted."""
+        return self._state.void_open and self._state.void_accepted_at is None
 
     async def repeat(self) -> None:
         """Send an interrupted void again, with its key; to be called with the lock."""

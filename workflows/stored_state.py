@@ -17,7 +17,7 @@ class StoredStateMerger:
     def __init__(self, context: TransactionContext) -> None:
         self._context = context
         self._state_type = type(context.state)
-        # Temporal gives a run that was reset another seed where it goes on, though not at its start.
+        # A run that was reset gets another seed where it goes on, except at its start.
         workflow.register_random_seed_callback(self._on_new_seed)
         self._seed_changed = False
         self._at_start = _is_later_run(context) and workflow.patched("merge-at-start")
@@ -62,6 +62,8 @@ class StoredStateMerger:
         due = context.has_unannounced_version or stored.announce_version is not None
         context.version_to_announce = state.version
         context.announced_version = state.version - (changed_visibly or due)
+        context.parent_due = context.parent_due or stored.parent_due
+        context.steps_due = True
 
     def _on_new_seed(self, _: int) -> None:
         self._seed_changed = True

@@ -17,7 +17,9 @@ class TransactionContext:
     * `recorded_version`, `announced_version`: what the store holds, what Billwerk+ was notified of;
     * `version_to_announce`: the version whose notification was requested last;
     * `merge_requested`: the store holds a state that this one lacks;
-    * `caller_detached`: no caller waits for the first outcome, nor will one.
+    * `caller_detached`: no caller waits for the first outcome, nor will one;
+    * `steps_due`: an earlier run may have been ended between two steps of its work;
+    * `parent_due`: the parent transaction was not informed of the result then.
     """
 
     def __init__(self, start: AnyInput, state: TransactionState) -> None:
@@ -32,6 +34,8 @@ class TransactionContext:
         self.version_to_announce = state.version
         self.merge_requested = False
         self.caller_detached = False
+        self.steps_due = start.resume is not None
+        self.parent_due = start.parent_due
         if start.announce_version is not None:
             self.announced_version = state.version - 1
         self.delivery = Delivery(to_announce=state.version, announced=self.announced_version)

@@ -84,7 +84,6 @@ class TransactionWorkflow:
         self._timer = DeadlineTimer()
         self._tasks: list[asyncio.Task[None]] = []
         self._psp_task_running = False
-        self._finishing_due_steps = True
         self._cancellation_seen = False
 
     # --- run ------------------------------------------------------------------------------
@@ -181,13 +180,16 @@ class TransactionWorkflow:
             self._spawn(self._operation.run())
 
     async def _finish_due_steps(self) -> None:
-        """Do what was due when an earlier workflow of this transaction was ended."""
-        await self._finish_interrupted()
-        self._finishing_due_steps = False
+        """Do what was due when an earlier run of this transaction was ended, until cancelled."""
+        while True:
+            await workflow.wait_condition(lambda: self._context.steps_due)
+            await self._finish_interrupted()
+            self._context.steps_due = False
 
     async def _finish_interrupted(self) -> None:
-        if self._context.start.parent_due:
+        if self._context.parent_due:
             await self._operation.reservation.close(self._context.state)
+            self._context.parent_due = False
 
     def _ignore_cancellation(self) -> None:
         """Ignore a cancellation of the workflow: a transaction ends only when it is final.
@@ -218,7 +220,7 @@ class TransactionWorkflow:
             and not self._context.lookup_schedule.requested
             and not self._context.caller_waiting
             and not self._merger.requested
-            and not self._finishing_due_steps
+            and not self._context.steps_due
             and not self._notifications.pending_count
             and not self._context.has_unrecorded_version
             and not self._context.has_unannounced_version
@@ -250,7 +252,7 @@ class TransactionWorkflow:
         schedule = context.lookup_schedule
         failed = any(task.done() and task.exception() for task in self._tasks)
         busy = (context.operation_running, self._psp_task_running, workflow.all_handlers_finished())
-        merging = (self._merger.requested, self._finishing_due_steps)
+        merging = (self._merger.requested, context.steps_due)
         to_do = (self._notifications.pending_count, schedule.requested)
         versions = (context.state.version, context.recorded_version, context.announced_version)
         return (*versions, schedule.next_at, busy, merging, to_do, failed)

@@ -6,15 +6,21 @@ Workflow ids, message names and id policies are used here only.
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+)
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
     WorkflowExecutionStatus,
     WorkflowHandle,
+    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -72,6 +78,14 @@ Reply = TypeVar("Reply", bound=BaseModel)
 Refresh = Callable[[AnyInput], Awaitable[AnyInput]]
 
 
+@dataclass(frozen=True)
+class WorkflowCondition:
+    """Whether a workflow runs, and the attempts of its pending task (0 if none is pending)."""
+
+    running: bool
+    task_attempts: int
+
+
 class AttributesUnknown(RuntimeError):
     """The namespace lacks the search attributes: no workflow can be started in it."""
 
@@ -123,18 +137,29 @@ class TransactionClient:
 
     async def closed_status(self, start: AnyInput) -> WorkflowExecutionStatus | None:
         """Return how the transaction's workflow has closed; None while it is open."""
-        handle = self._handle(start.merchant_id, kind_of(start), start.transaction_id)
-        status = (await handle.describe()).status
-        return None if status is WorkflowExecutionStatus.RUNNING else status
+        description = await self._describe(start.merchant_id, kind_of(start), start.transaction_id)
+        info = description.workflow_execution_info
+        return WorkflowExecutionStatus(info.status) if info.HasField("close_time") else None
+
+    async def describe(
+        self, merchant_id: str, kind: TransactionKind, transaction_id: str
+    ) -> WorkflowCondition:
+        """Return the condition of the transaction's workflow, also without a worker."""
+        description = await self._describe(merchant_id, kind, transaction_id)
+        return WorkflowCondition(
+            running=not description.workflow_execution_info.HasField("close_time"),
+            task_attempts=description.pending_workflow_task.attempt,
+        )
 
     async def state(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
     ) -> AnyState:
         """Query the workflow's state."""
         handle = self._handle(merchant_id, kind, transaction_id)
-        state: AnyState = await handle.query(
-            STATE, result_type=STATE_TYPES[kind], rpc_timeout=timeout
-        )
+        with _report_paused_workflow():
+            state: AnyState = await handle.query(
+                STATE, result_type=STATE_TYPES[kind], rpc_timeout=timeout
+            )
         return state
 
     async def delivery(
@@ -142,7 +167,10 @@ class TransactionClient:
     ) -> Delivery:
         """Query the delivery state of the transaction's change notifications."""
         handle = self._handle(merchant_id, kind, transaction_id)
-        delivery: Delivery = await handle.query(DELIVERY, result_type=Delivery, rpc_timeout=timeout)
+        with _report_paused_workflow():
+            delivery: Delivery = await handle.query(
+                DELIVERY, result_type=Delivery, rpc_timeout=timeout
+            )
         return delivery
 
     async def caller_detached(
@@ -195,6 +223,14 @@ class TransactionClient:
         The workflow sets the decision's time itself; repeating the decision changes nothing.
         """
         return await self._update(start, RESOLVE, decision, ResolveReply)
+
+    async def _describe(
+        self, merchant_id: str, kind: TransactionKind, transaction_id: str
+    ) -> DescribeWorkflowExecutionResponse:
+        # Not by the SDK's handle, which fails for a paused workflow: it has no name for that.
+        request = DescribeWorkflowExecutionRequest(namespace=self._client.namespace)
+        request.execution.workflow_id = workflow_id(merchant_id, kind, transaction_id)
+        return await self._client.workflow_service.describe_workflow_execution(request)
 
     def _handle(
         self, merchant_id: str, kind: TransactionKind, transaction_id: str
@@ -285,6 +321,18 @@ class TransactionClient:
                     start_signal_args=[] if arg is None else [arg],
                     **self._options(fresh),
                 )
+
+
+@contextmanager
+def _report_paused_workflow() -> Iterator[None]:
+    """Convert the error by which the SDK reports that Temporal rejects a query.
+
+    A paused workflow answers none, and the SDK does not know its status.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise WorkflowQueryFailedError(f"Temporal rejects queries: {error}") from error
 
 
 @contextmanager
