@@ -150,10 +150,15 @@ class TransactionSearch(Repository):
         return await self._rows(statement.order_by(*_PAGE_ORDER).limit(limit))
 
     async def list_unstarted(self, older_than: datetime, limit: int = 100) -> list[TransactionRow]:
-        """List transactions opened before `older_than` without any recorded state."""
+        """List transactions opened before `older_than` without any recorded state.
+
+        Those whose caller was answered Pending are among the undecided ones.
+        """
         statement = (
             SELECT_TRANSACTION.where(
-                transactions.c.version == 0, transactions.c.created_at < older_than
+                transactions.c.version == 0,
+                transactions.c.status == "Initiated",
+                transactions.c.created_at < older_than,
             )
             .order_by(transactions.c.created_at)
             .limit(limit)
