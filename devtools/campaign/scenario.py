@@ -21,7 +21,13 @@ REJECTED = "Failed:Rejected"
 AMOUNT_TOO_HIGH = "Failed:InvalidAmount"
 PRECONDITION_FAILED = "Failed:InvalidPreconditions"
 NEVER_SENT = "Failed:PSPConnectionTimeout"
-"""Outcome of a transaction that was interrupted before it was sent, once the PSP proves that."""
+"""Outcome of a transaction that was not sent, once the PSP proves that.
+
+Either it was interrupted before, or it was refused by the integrator, but so late that only the
+PSP could prove that no earlier attempt had been sent.
+"""
+OWN_REFUSALS = frozenset({AMOUNT_TOO_HIGH, PRECONDITION_FAILED})
+"""Outcomes of transactions that the integrator may refuse by itself."""
 
 GOOD_CARD = "4242424242424242"
 SECURE_CARD = "4000002500003155"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devtools.campaign.responses import TransactionView
-from devtools.campaign.scenario import NEVER_SENT, WAITING
+from devtools.campaign.scenario import NEVER_SENT, OWN_REFUSALS, WAITING
 from devtools.campaign.violations import TransactionCase, booked_amounts
 
 
@@ -15,7 +15,7 @@ def wrong_final_states(case: TransactionCase) -> Iterator[str]:
     """Check that the final status is an expected one and no other was reported as final before."""
     transaction = case.transaction
     expected = transaction.expected
-    if transaction.interrupted:
+    if transaction.interrupted or expected & OWN_REFUSALS:
         expected |= {NEVER_SENT}
     if not case.undecided and case.outcome not in expected:
         yield f"{case.outcome}, expected one of {sorted(expected)}"
