@@ -22,6 +22,7 @@ from tests.replay.scenarios import (
     preauths,
     reconciliations,
     refunds,
+    rewound,
     searchable,
 )
 from tests.replay.scenarios.builders import Handle
@@ -59,6 +60,7 @@ TRANSACTIONS = (
     *failures.SCENARIOS,
     *preauths.SCENARIOS,
     *refunds.SCENARIOS,
+    *rewound.SCENARIOS,
     *searchable.SCENARIOS,
 )
 SCENARIOS: dict[str, Scenario] = {

@@ -157,6 +157,7 @@ class WorkflowHarness:
     reservation_results: list[CloseReservationCall] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     during_close_reservation: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+    during_psp_call: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     credentials_accepted: bool = True
     credentials_error: ApplicationError | None = None
     transaction_id: str = field(default_factory=lambda: f"20260115-{uuid4().hex[:24]}")
@@ -237,6 +238,7 @@ class WorkflowHarness:
         @activity.defn(name=step.name)
         async def run(call: PspCall) -> PspReply:
             self.calls.append((step.name, call))
+            await self.during_psp_call()
             script = self.answers[step.name]
             answer = script.pop(0) if len(script) > 1 else script[0]
             if isinstance(answer, ApplicationError):

@@ -1,0 +1,491 @@
+"""Workflows that an operator has rewound: the store is ahead of them.
+
+A reset, or a restored backup of Temporal, takes from a workflow what it knew. It goes on from the
+stored state: nothing is sent again, and no change is lost.
+"""
+
+import asyncio
+import json
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from integrator.contract.enums import PaymentCancellationStatus as CancelStatus
+from integrator.contract.enums import PaymentErrorCode
+from integrator.contract.enums import PaymentTransactionStatus as Status
+from integrator.psp.types import Declined
+from tests.integration.workflows.conftest import (
+    WorkflowHarness,
+    approved,
+    eventually,
+    time_skipping_disabled,
+)
+from tests.integration.workflows.resets import FIRST, LAST, reset
+from tests.replay.scenarios.builders import (
+    NOON,
+    NOT_FOUND,
+    PENDING,
+    notification,
+    reservation,
+    reserve_request,
+    start_detached,
+    start_workflow,
+    with_facts,
+)
+from tests.replay.scenarios.decisions import decision
+from tests.replay.scenarios.rewound import (
+    ahead,
+    charge_back,
+    chargeback,
+    new_state,
+    store,
+    store_recorded,
+    succeeded,
+)
+from workflows import activity_plans
+from workflows.messages import (
+    RESERVE,
+    CancelReply,
+    NotificationResult,
+    PaymentInput,
+    PspFailure,
+    PspReply,
+    ReserveReply,
+)
+from workflows.state import (
+    BookedRefund,
+    DecisionKind,
+    Evidence,
+    EvidenceKind,
+    PaymentState,
+    TransactionKind,
+)
+
+PAYMENT, PREAUTH = TransactionKind.PAYMENT, TransactionKind.PREAUTH
+CHARGED = approved("ch_1", psp_id="ch_1")
+each_way = pytest.mark.parametrize("reapply", [False, True], ids=["messages lost", "reapplied"])
+each_task = pytest.mark.parametrize("task", [FIRST, LAST], ids=["first task", "last task"])
+
+
+async def create_charged_back(harness: WorkflowHarness) -> PaymentInput:
+    """Create a payment that succeeds and is charged back in part; the store holds both."""
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    start = harness.payment()
+    await harness.create(start)
+    await charge_back(harness, start, 1)
+    store_recorded(harness)
+    return start
+
+
+async def wait_for_facts(harness: WorkflowHarness, *ids: str) -> PaymentState:
+    """Wait until the payment shows these facts."""
+    for _ in range(500):
+        state: PaymentState = await harness.state(PAYMENT)
+        if set(state.facts) == set(ids):
+            return state
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"the payment never showed the facts {ids}")
+
+
+def failed_tasks(history: Any) -> list[str]:
+    """Return why workflow tasks have failed; a reset is stored as one, too."""
+    failures = [
+        event.workflow_task_failed_event_attributes.failure.message
+        for event in history.events
+        if event.HasField("workflow_task_failed_event_attributes")
+    ]
+    return [message for message in failures if message != "test"]
+
+
+# --- resets ---------------------------------------------------------------------------------
+
+
+@each_way
+@each_task
+async def test_a_reset_after_the_success_sends_nothing_and_loses_nothing(
+    harness: WorkflowHarness, task: int, reapply: bool
+) -> None:
+    start = await create_charged_back(harness)
+    with time_skipping_disabled(harness.env):
+        handle = await reset(harness, PAYMENT, task, reapply=reapply)
+        state = await wait_for_facts(harness, "ch_1", "cb_1")
+        assert (state.status, state.charged_back) == (Status.Succeeded, Decimal("1.00"))
+        await charge_back(harness, start, 2)
+        state = await wait_for_facts(harness, "ch_1", "cb_1", "cb_2")
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+    assert harness.calls_of(activity_plans.FETCH_PAYMENT) == []
+    recorded = json.loads(harness.records[-1].snapshot)
+    assert set(recorded["facts"]) == {"ch_1", "cb_1", "cb_2"}
+    assert harness.webhooks[-1].version == state.version
+    assert failed_tasks(await handle.fetch_history()) == []
+
+
+@each_way
+async def test_a_reset_that_changes_nothing_is_not_announced(
+    harness: WorkflowHarness, reapply: bool
+) -> None:
+    start = await create_charged_back(harness)
+    with time_skipping_disabled(harness.env):
+        await reset(harness, PAYMENT, FIRST, reapply=reapply)
+        await wait_for_facts(harness, "ch_1", "cb_1")
+        announced = len(harness.webhooks)
+        await charge_back(harness, start, 2)
+    assert len(harness.webhooks) == announced + 1
+
+
+async def test_an_announcement_that_was_due_before_the_reset_is_made(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    start = harness.payment()
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    store(harness, succeeded(start, chargeback(1)), due=True)
+    with time_skipping_disabled(harness.env):
+        await reset(harness, PAYMENT, FIRST, reapply=False)
+        await eventually(lambda: harness.webhooks)
+    assert [call.version for call in harness.webhooks] == [9]
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+
+
+async def test_a_rewound_refund_request_is_judged_by_the_stored_state(
+    harness: WorkflowHarness,
+) -> None:
+    """Three refunds of 4.00: the first is in the store alone."""
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    start = harness.payment()
+    resumed = start.model_copy(update={"resume": await harness.create(start)})
+    await eventually(lambda: harness.records)
+    booked = BookedRefund(amount=Decimal("4.00"), psp_id="re_1", booked_on=None)
+    store(harness, succeeded(start, refunds={"r1": booked}))
+    with time_skipping_disabled(harness.env):
+        await reset(harness, PAYMENT, FIRST, reapply=False)
+        granted = await harness.client.reserve(resumed, reserve_request("r2", "4.00", NOON))
+        refused = await harness.client.reserve(resumed, reserve_request("r3", "4.00", NOON))
+    assert granted.refusal is None
+    assert refused.refusal is not None
+    assert refused.refusal.code is PaymentErrorCode.InvalidAmount
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+
+
+async def test_a_reset_before_the_answer_sends_nothing_once_the_store_has_it(
+    harness: WorkflowHarness,
+) -> None:
+    """Reset to the task before the answer, which the activity then finds in the store."""
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    start = harness.payment()
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    store_recorded(harness)
+    with time_skipping_disabled(harness.env):
+        await reset(harness, PAYMENT, FIRST)
+        await harness.wait_for_status(PAYMENT, Status.Succeeded)
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+
+
+# --- messages that find the store ahead -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("refunded", "code"),
+    [("6.00", None), ("7.00", PaymentErrorCode.InvalidAmount)],
+    ids=["granted", "refused"],
+)
+async def test_a_refund_waits_for_the_state_that_its_activity_saw_in_the_store(
+    harness: WorkflowHarness, refunded: str, code: PaymentErrorCode | None
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    start = harness.payment()
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    booked = BookedRefund(amount=Decimal(refunded), psp_id="re_1", booked_on=None)
+    store(harness, succeeded(start, refunds={"r1": booked}))
+    request = reserve_request("r2", "4.00", NOON).model_copy(update={"stored_version": 9})
+    reply = await harness.handle(PAYMENT).execute_update(RESERVE, request, result_type=ReserveReply)
+    assert (reply.refusal.code if reply.refusal else None) is code
+    state = await harness.state(PAYMENT)
+    assert "r1" in state.refunds
+    assert ("r2" in state.reservations) is (code is None)
+
+
+async def test_a_capture_is_refused_by_a_cancellation_in_the_store(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    start = harness.preauth()
+    state = await harness.create(start)
+    await eventually(lambda: harness.records)
+    stored = state.model_copy(update={"status": Status.Cancelled, "version": 9})
+    store(harness, stored)
+    request = reserve_request("p1", at=NOON).model_copy(update={"stored_version": 9})
+    reply = await harness.client.reserve(start.model_copy(update={"resume": stored}), request)
+    assert reply.refusal is not None
+    assert reply.refusal.code is PaymentErrorCode.InvalidPreconditions
+
+
+async def test_a_refused_record_is_no_success(harness: WorkflowHarness) -> None:
+    """The store has another state of the same version: both are united and recorded."""
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    start = harness.payment()
+    other = succeeded(start, chargeback(1), version=1)
+    store(harness, other, due=True)
+    await harness.create(start)
+    await eventually(lambda: harness.webhooks)
+    state = await wait_for_facts(harness, "ch_1", "cb_1")
+    await charge_back(harness, start, 2)
+    await wait_for_facts(harness, "ch_1", "cb_1", "cb_2")
+    assert json.loads(harness.records[-1].snapshot)["version"] == state.version + 1
+
+
+async def test_what_only_the_workflow_knows_is_added_to_the_stored_state_and_announced(
+    harness: WorkflowHarness,
+) -> None:
+    """A notification comes after the rewinding; the store knows another one from before."""
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    start = harness.payment()
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    store(harness, succeeded(start, chargeback(1)))
+    behind = notification(with_facts(chargeback(2))).model_copy(update={"stored_version": 9})
+    await harness.notify(start, behind)
+    state = await wait_for_facts(harness, "ch_1", "cb_1", "cb_2")
+    await eventually(lambda: harness.webhooks)
+    assert state.version > 9
+    assert harness.webhooks[-1].version == state.version
+    await eventually(lambda: json.loads(harness.records[-1].snapshot)["version"] == state.version)
+
+
+async def test_a_look_up_reports_the_stored_version(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
+        ahead(CHARGED.model_copy(update={"evidence": EvidenceKind.READ}), 9)
+    ]
+    start = harness.payment()
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    store(harness, succeeded(start, chargeback(1)), due=True)
+    await harness.client.look_up(start)
+    await wait_for_facts(harness, "ch_1", "cb_1")
+    await eventually(lambda: harness.webhooks)
+
+
+async def test_an_operator_s_decision_is_judged_by_the_stored_state(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    start = harness.payment()
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    store(harness, succeeded(start))
+    await harness.notify(
+        start, NotificationResult(outcome=None, event_id="evt_0", stored_version=9)
+    )
+    await harness.wait_for_status(PAYMENT, Status.Succeeded)
+    reply = await harness.client.resolve(start, decision(DecisionKind.FAILED))
+    assert reply.refusal is not None
+    assert reply.status is Status.Succeeded
+
+
+async def test_an_outcome_in_the_store_reaches_a_caller_who_left_by_announcement(
+    harness: WorkflowHarness,
+) -> None:
+    start = harness.payment()
+    harness.answers[activity_plans.CHARGE.name] = [ahead(NOT_FOUND, 9)]
+    store(harness, succeeded(start), due=True)
+    await start_detached(harness, start)
+    await eventually(lambda: harness.webhooks)
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
+
+
+async def test_an_outcome_in_the_store_answers_a_waiting_create(harness: WorkflowHarness) -> None:
+    start = harness.payment()
+    harness.answers[activity_plans.CHARGE.name] = [ahead(NOT_FOUND, 9)]
+    store(harness, succeeded(start))
+    state = await harness.create(start)
+    assert (state.status, state.version) == (Status.Succeeded, 9)
+
+
+# --- voids ----------------------------------------------------------------------------------
+
+
+async def cancel_rewound(
+    harness: WorkflowHarness, stored: dict[str, Any], answers: list[PspReply]
+) -> CancelReply:
+    """Cancel a preauth that was reset to its start while the store holds `stored`."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    harness.answers[activity_plans.VOID.name] = list(answers)
+    start = harness.preauth()
+    state = await harness.create(start)
+    await eventually(lambda: harness.records)
+    store(harness, state.model_copy(update={"version": 9} | stored))
+    with time_skipping_disabled(harness.env):
+        await reset(harness, PREAUTH, FIRST, reapply=False)
+        reply = await harness.client.cancel(start.model_copy(update={"resume": state}))
+    assert len(harness.calls_of(activity_plans.AUTHORIZE)) == 1
+    return reply
+
+
+async def test_a_rewound_preauth_that_is_captured_in_the_store_is_not_voided(
+    harness: WorkflowHarness,
+) -> None:
+    reply = await cancel_rewound(harness, {"captured_by": "p1"}, [])
+    assert reply.status is CancelStatus.NotCancelled
+    assert reply.refusal is not None
+    assert reply.refusal.code is PaymentErrorCode.InvalidPreconditions
+    assert harness.calls_of(activity_plans.VOID) == []
+    state = await harness.state(PREAUTH)
+    assert (state.captured_by, state.cancelling) == ("p1", False)
+
+
+async def test_a_rewound_preauth_that_is_cancelled_in_the_store_is_not_voided_again(
+    harness: WorkflowHarness,
+) -> None:
+    reply = await cancel_rewound(harness, {"status": Status.Cancelled}, [])
+    assert reply.status is CancelStatus.Succeeded
+    assert harness.calls_of(activity_plans.VOID) == []
+
+
+async def cancel_behind(
+    harness: WorkflowHarness, stored: dict[str, Any], *answers: PspReply
+) -> CancelReply:
+    """Cancel a preauth whose workflow learns from the void's activity that it is behind."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    harness.answers[activity_plans.VOID.name] = [ahead(NOT_FOUND, 9), *answers]
+    start = harness.preauth()
+    state = await harness.create(start)
+    await eventually(lambda: harness.records)
+    store(harness, state.model_copy(update={"version": 9} | stored))
+    return await harness.client.cancel(start.model_copy(update={"resume": state}))
+
+
+async def test_a_void_that_finds_a_capture_in_the_store_is_refused_and_ended(
+    harness: WorkflowHarness,
+) -> None:
+    reply = await cancel_behind(harness, {"captured_by": "p1"})
+    assert reply.status is CancelStatus.NotCancelled
+    assert reply.refusal is not None
+    state = await harness.state(PREAUTH)
+    assert (state.captured_by, state.cancelling) == ("p1", False)
+
+
+async def test_a_void_that_finds_its_own_end_in_the_store_is_not_sent(
+    harness: WorkflowHarness,
+) -> None:
+    """The store knows that this void was declined: the caller may cancel again, with a new key."""
+    declined = PspReply(
+        outcome=Declined(code=PaymentErrorCode.Rejected), evidence=EvidenceKind.ANSWER
+    )
+    reply = await cancel_behind(harness, {"voids": 1}, declined)
+    assert reply.status is CancelStatus.Failed
+    assert len(harness.calls_of(activity_plans.VOID)) == 1
+    state = await harness.state(PREAUTH)
+    assert (state.voids, state.cancelling) == (1, False)
+    await harness.client.cancel(harness.preauth(resume=state))
+    keys = [call.idempotency_key for call in harness.calls_of(activity_plans.VOID)]
+    assert keys[0].endswith("void/0")
+    assert keys[1].endswith("void/1")
+
+
+async def test_a_void_goes_on_with_its_key_after_a_merge(harness: WorkflowHarness) -> None:
+    cancelled = PspReply(
+        outcome=Declined(code=PaymentErrorCode.Canceled, status=Status.Cancelled),
+        evidence=EvidenceKind.ANSWER,
+    )
+    reply = await cancel_behind(harness, {"attention": "A line of another run."}, cancelled)
+    assert reply.status is CancelStatus.Succeeded
+    calls = harness.calls_of(activity_plans.VOID)
+    assert len({call.idempotency_key for call in calls}) == 1
+    assert [call.psp_id for call in calls] == ["auth_1", "auth_1"]
+
+
+# --- reopened -------------------------------------------------------------------------------
+
+
+async def test_a_reopened_capture_informs_its_parent_and_announces_what_was_due(
+    harness: WorkflowHarness,
+) -> None:
+    start = harness.payment(preauth_id="a1")
+    state = new_state(start)
+    declined = Declined(code=PaymentErrorCode.Rejected)
+    state.apply(declined, Evidence(kind=EvidenceKind.READ, source="earlier run", at=NOON))
+    store(harness, state, due=True)
+    due = {"resume": state, "announce_version": state.version, "parent_due": True}
+    handle = await start_workflow(harness, start.model_copy(update=due))
+    assert await handle.result() == "Failed"
+    assert [call.settlement.booked for call in harness.reservation_results] == [False]
+    assert [call.version for call in harness.webhooks] == [state.version]
+    assert harness.calls == []
+
+
+async def test_a_reopened_capture_that_informed_its_parent_does_not_repeat_it(
+    harness: WorkflowHarness,
+) -> None:
+    start = harness.payment(preauth_id="a1")
+    state = succeeded(start)
+    store(harness, state)
+    await start_workflow(harness, start.model_copy(update={"resume": state}))
+    await charge_back(harness, start, 1)
+    assert all(record.parent_due is False for record in harness.records)
+
+
+async def test_a_capture_that_was_reset_before_its_parent_knew_informs_it(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.CAPTURE.name] = [CHARGED.model_copy(update={"settled": True})]
+    start = harness.payment(preauth_id="a1")
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    store(harness, succeeded(start))
+    assert harness.stored is not None
+    harness.stored = harness.stored.model_copy(update={"parent_due": True})
+    with time_skipping_disabled(harness.env):
+        await reset(harness, PAYMENT, FIRST, reapply=False)
+        await eventually(lambda: harness.reservation_results)
+    assert [call.settlement.booked for call in harness.reservation_results] == [True]
+
+
+async def test_an_interrupted_void_is_sent_again_with_its_key(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.VOID.name] = [
+        ApplicationError("lost", False, type=PspFailure.UNKNOWN),
+        PspReply(
+            outcome=Declined(code=PaymentErrorCode.Canceled, status=Status.Cancelled),
+            evidence=EvidenceKind.ANSWER,
+        ),
+    ]
+    start = harness.preauth()
+    state = succeeded(start, cancelling=True, voids=2)
+    store(harness, state)
+    handle = await start_workflow(harness, start.model_copy(update={"resume": state}))
+    assert await handle.result() == "Cancelled"
+    keys = {call.idempotency_key for call in harness.calls_of(activity_plans.VOID)}
+    assert [key.endswith("void/2") for key in keys] == [True]
+
+
+async def test_a_void_beside_a_capture_is_not_sent_again(harness: WorkflowHarness) -> None:
+    start = harness.preauth()
+    state = succeeded(start, cancelling=True, captured_by="p1", captured=True)
+    store(harness, state)
+    handle = await start_workflow(harness, start.model_copy(update={"resume": state}))
+    assert await handle.result() == "Succeeded"
+    assert harness.calls_of(activity_plans.VOID) == []
+
+
+async def test_absence_is_proven_only_after_an_attempt_of_an_earlier_run_has_ended(
+    harness: WorkflowHarness,
+) -> None:
+    """Such an attempt may reach the PSP after a look-up that comes at once."""
+    start = harness.payment()
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
+        NOT_FOUND.model_copy(update={"absence_proven": True})
+    ]
+    state = new_state(start, status=Status.Pending)
+    store(harness, state)
+    handle = await start_workflow(harness, start.model_copy(update={"resume": state}))
+    await harness.state(PAYMENT)
+    assert harness.calls == []
+    await harness.advance_time(PAYMENT, timedelta(minutes=1))
+    assert await handle.result() == "Failed"
+    assert len(harness.calls_of(activity_plans.FETCH_PAYMENT)) == 1
