@@ -268,7 +268,11 @@ class PspActivities:
         adapter = registry.get_adapter(row.psp)
         if not adapter.capabilities.can_read:
             # Only its notifications report; they are applied as they come, nothing is proven.
-            return PspReply(outcome=None, evidence=EvidenceKind.READ)
+            return PspReply(
+                outcome=None,
+                evidence=EvidenceKind.READ,
+                stored_version=newer_version(call.version, row),
+            )
         lookup = await build_lookup(self._store, row, call.psp_id)
         with psp_errors():
             result = await look_up(adapter, fetch, lookup)
