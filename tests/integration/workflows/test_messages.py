@@ -33,6 +33,7 @@ SEQUENCES = 700 if EVERYTHING else 15
 SAMPLE = 2
 """Choices per phase of an ordinary test."""
 
+pytestmark = pytest.mark.timeout(7_200 if EVERYTHING else 120)
 by_life = pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
 T = TypeVar("T")
 

@@ -224,6 +224,10 @@ CASES: Mapping[str, AlertCase] = {
         {'integrator_decryption_failures_total{job="worker"}': "0x55 1x50"},
         {'integrator_decryption_failures_total{job="worker"}': "0x99"},
     ),
+    "KeyMissing": AlertCase(
+        {'integrator_missing_keys_total{key_id="k2"}': "1+1x99"},
+        {'integrator_missing_keys_total{key_id="k2"}': "3x99"},
+    ),
     "StoreUnreachable": AlertCase(
         {'integrator_store_errors_total{error="unavailable",job="api"}': "0+2x99"},
         {'integrator_store_errors_total{error="refused",job="api"}': "0+2x99"},
