@@ -14,6 +14,7 @@ from integrator.cli import (
     deployment,
     development,
     doctor,
+    healing,
     keys,
     reconcile,
     transactions,
@@ -65,6 +66,7 @@ app.command("resolve")(decisions.resolve)
 app.command("decisions")(decisions.decisions)
 app.command("reconcile")(reconcile.reconcile)
 app.command("doctor")(doctor.doctor)
+app.command("heal")(healing.heal)
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(worker.app, name="worker")
 

@@ -73,6 +73,14 @@ class Deliveries(Repository):
                     },
                 )
 
+    async def first_began_at(self) -> datetime | None:
+        """Return when the first delivery began; None before."""
+        async with self._session.read_connection() as connection:
+            began_at: datetime | None = await connection.scalar(
+                select(deliveries.c.began_at).order_by(deliveries.c.began_at).limit(1)
+            )
+        return began_at
+
     async def list_by_transaction(
         self, merchant_id: str, transaction_id: str, limit: int = 100
     ) -> list[DeliveryRow]:

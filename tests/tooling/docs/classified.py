@@ -63,6 +63,7 @@ INTEGRATOR_EXECUTED = {
     ("decisions",),
     ("doctor",),
     ("explain",),
+    ("heal",),
     ("keys", "generate"),
     ("keys", "usage"),
     ("list",),

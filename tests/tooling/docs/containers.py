@@ -30,6 +30,8 @@ NOT_EXECUTED = {
     "docker compose run --rm api integrator …": "stands for any command",
     "docker compose up --detach": _STARTED,
     "docker compose up": _STARTED,
+    "integrator heal": "executed for one merchant",
+    "integrator heal --apply": "executed for one merchant",
     "integrator keys rotate": "tests/integration/integrator/cli/test_keys_cli.py rotates",
     "integrator resolve --stray PSP-ID --merchant NAME --reason TEXT": (
         "tests/integration/integrator/operations/test_decisions.py resolves one"
