@@ -25,31 +25,42 @@ class StoredStateMerger:
     @property
     def requested(self) -> bool:
         """Return whether a merge is to be made."""
-        return self._context.merge_requested or self._seed_changed or self._at_start
+        return self._context.merge_requested or self._at_start
 
     async def run(self) -> None:
         """Merge on request until cancelled."""
         while True:
-            await workflow.wait_condition(lambda: self.requested)
-            await self.merge()
+            await workflow.wait_condition(lambda: self.requested or self._seed_changed)
+            self._check_reset()
+            if self.requested:
+                await self._merge()
 
     async def wait_until_merged(self) -> None:
         """Return when no merge is requested."""
+        self._check_reset()
         if self.requested:
             await workflow.wait_condition(lambda: not self.requested)
 
-    async def merge(self) -> None:
+    def _check_reset(self) -> None:
+        """Request a merge after a reset.
+
+        In a history from before, a reset must not wake what waits for a merge: the order of its
+        commands would be another one.
+        """
+        if self._seed_changed:
+            self._seed_changed = False
+            if workflow.patched("merge-after-reset"):
+                self._context.merge_requested = True
+
+    async def _merge(self) -> None:
         """Read the stored state and unite it with the workflow's."""
         context = self._context
-        if self._seed_changed and not workflow.patched("merge-after-reset"):
-            self._seed_changed = False
-            return
         call = ReadStored(
             merchant_id=context.start.merchant_id, transaction_id=context.start.transaction_id
         )
         stored = await activity_plans.READ_STORED(call, summary="read the stored state")
         self._unite(stored)
-        context.merge_requested = self._seed_changed = self._at_start = False
+        context.merge_requested = self._at_start = False
 
     def _unite(self, stored: StoredState) -> None:
         context = self._context

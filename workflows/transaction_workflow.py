@@ -102,6 +102,7 @@ class TransactionWorkflow:
 
     async def _main_loop(self) -> None:
         context = self._context
+        self._spawn(self._merger.run())
         released = await self._wait_for_release()
         if not context.state.answered:
             self._begin_operation(released=released)
@@ -109,7 +110,6 @@ class TransactionWorkflow:
         self._spawn(self._recorder.run())
         self._spawn(self._notifier.run())
         self._spawn(self._temporal_ui.run())
-        self._spawn(self._merger.run())
         self._spawn(self._finish_due_steps())
         while not (self._is_finished() and workflow.all_handlers_finished()):
             self._raise_failures()
@@ -134,7 +134,11 @@ class TransactionWorkflow:
                     timeout_summary="wait for the caller's create",
                 )
             if self._merger.requested:
-                await self._merger.merge()
+                # In the merger's task: a cancellation of the workflow does not reach it.
+                await workflow.wait_condition(
+                    lambda: not self._merger.requested or self._has_failed_task()
+                )
+                self._raise_failures()
             return self._context.released
         except TimeoutError:
             return False
@@ -250,7 +254,7 @@ class TransactionWorkflow:
         """Return the values whose change wakes the main loop."""
         context = self._context
         schedule = context.lookup_schedule
-        failed = any(task.done() and task.exception() for task in self._tasks)
+        failed = self._has_failed_task()
         busy = (context.operation_running, self._psp_task_running, workflow.all_handlers_finished())
         merging = (self._merger.requested, context.steps_due)
         to_do = (self._notifications.pending_count, schedule.requested)
@@ -284,6 +288,9 @@ class TransactionWorkflow:
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
         self._tasks = [task for task in self._tasks if not task.done() or task.exception()]
         self._tasks.append(asyncio.create_task(coroutine))
+
+    def _has_failed_task(self) -> bool:
+        return any(task.done() and task.exception() for task in self._tasks)
 
     def _raise_failures(self) -> None:
         for task in self._tasks:

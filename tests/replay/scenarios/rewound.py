@@ -155,6 +155,19 @@ async def payment_reset_while_undecided(harness: WorkflowHarness) -> Handle:
     return handle
 
 
+async def payment_reset_before_merges(harness: WorkflowHarness) -> Handle:
+    """Recorded with the last code that did not merge after a reset."""
+    harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
+    start = harness.payment()
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    await harness.state(PAYMENT)
+    with time_skipping_disabled(harness.env):
+        handle = await reset(harness, PAYMENT, LAST)
+        await charge_back(harness, start, 1)
+    return handle
+
+
 # --- the store is found to be ahead ---------------------------------------------------------
 
 
@@ -166,6 +179,18 @@ async def payment_record_refused(harness: WorkflowHarness) -> Handle:
     await harness.create(start)
     await eventually(lambda: harness.records)
     await charge_back(harness, start, 2)
+    return harness.handle(PAYMENT)
+
+
+async def payment_record_refused_before_merges(harness: WorkflowHarness) -> Handle:
+    """Recorded with the last code that took a refused record for success."""
+    harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
+    start = harness.payment()
+    store(harness, succeeded(start))
+    await harness.create(start)
+    await eventually(lambda: harness.records)
+    harness.stored = None
+    await charge_back(harness, start, 1)
     return harness.handle(PAYMENT)
 
 
@@ -367,6 +392,8 @@ SCENARIOS = (
     payment_reset_to_a_later_task,
     payment_reset_while_undecided,
     payment_record_refused,
+    payment_reset_before_merges,
+    payment_record_refused_before_merges,
     payment_answered_in_the_store,
     payment_answered_by_notification_and_store,
     payment_notified_behind_the_store,
