@@ -1,4 +1,4 @@
-"""Marks that tell a workflow which payloads our own processes have encrypted. Pure.
+"""Marks that show a workflow which payloads our own processes have encrypted. Pure.
 
 A payload that was encrypted with a key of the key ring is *sealed*: the codec notes the key's id in
 the metadata of the decrypted payload. Everything else may come from any holder of Temporal's

@@ -25,7 +25,7 @@ API_KEY_RELOAD_INTERVAL = timedelta(minutes=1)
 async def connect(settings: Settings, *, lazy: bool, key_ids: KeyIds | None = None) -> Client:
     """Create a client for the configured server and namespace.
 
-    Whoever runs workflows or sends them messages passes `key_ids`, so that no key is used before
+    What runs workflows or sends them messages passes `key_ids`, so that no key is used before
     all processes can find its id.
 
     A lazy client (for the API) starts without a server and gives up on a call after about two

@@ -11,12 +11,18 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.psp import PspActivities
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError, PspUnavailable
-from integrator.psp.types import Approved
+from integrator.psp.types import Approved, FactKind
 from integrator.store import Store
 from integrator.store.models import NOT_SENT, UNKNOWN, RecordUpdate
 from integrator.store.tables import transactions
-from tests.integration.activities.conftest import CHARGE, FakePsp, TransactionFactory, call
-from tests.integration.activities.test_psp import DEBIT_AGREEMENT, PRIVATE, FactKind, fact
+from tests.integration.activities.conftest import (
+    CHARGE,
+    PRIVATE,
+    FakePsp,
+    TransactionFactory,
+    call,
+)
+from tests.integration.activities.test_psp import DEBIT_AGREEMENT, fact
 from workflows import activity_plans
 from workflows.messages import PspFailure, PspReply
 from workflows.state import EvidenceKind
