@@ -227,7 +227,7 @@ class Engine:
         replies, self.last = Replies(), []
         patches: list[str] = []
         for command in completion.successful.commands:
-            name = command.WhichOneof("variant")
+            name = str(command.WhichOneof("variant"))
             self.last.append(name)
             self._apply(name, getattr(command, name), replies)
             if name == "set_patch_marker":

@@ -207,7 +207,11 @@ COMMON: dict[str, Any] = {
     "requested_amount": Decimal("10.00"),
     "key_window_seconds": 86_400,
 }
-ALWAYS_DONE = {"record": [True], "settle_owner": [True], "deliver_webhook": [WEBHOOK]}
+ALWAYS_DONE: dict[str, list[Any]] = {
+    "record": [True],
+    "settle_owner": [True],
+    "deliver_webhook": [WEBHOOK],
+}
 
 
 def _create(engine: Engine) -> object:
@@ -331,6 +335,6 @@ def _encrypt(converter: Any, value: object) -> Payload:
     try:
         converter.encode([value]).send(None)
     except StopIteration as done:
-        (payload,) = done.value
+        payload: Payload = done.value[0]
         return payload
     raise AssertionError("encrypting waited for something")

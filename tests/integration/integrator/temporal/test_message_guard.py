@@ -1,9 +1,8 @@
 """Messages whose key is unknown or missing, and the verdict on them in a replay."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload
@@ -77,25 +76,27 @@ def replayed(engine: Engine, with_converter: DataConverter) -> Engine:
 
 
 @pytest.fixture
-def unusable() -> Iterator[Any]:
+def unusable() -> Callable[[], float]:
     """Return a function that counts the unusable messages of this test."""
 
     def count() -> float:
-        samples = message_guard.UNUSABLE_MESSAGES.collect()[0].samples
-        return sum(sample.value for sample in samples)
+        metrics = message_guard.UNUSABLE_MESSAGES.collect()
+        return sum(float(sample.value) for metric in metrics for sample in metric.samples)
 
     before = count()
     return lambda: count() - before
 
 
-def test_a_message_of_a_key_that_no_process_ever_had_is_dropped_and_counted(unusable: Any) -> None:
+def test_a_message_of_a_key_that_no_process_ever_had_is_dropped_and_counted(
+    unusable: Callable[[], float],
+) -> None:
     engine = paid(converter(OLD_RING))
     assert not look_up(engine)
     assert unusable() == 1
 
 
 def test_a_dropped_message_stays_dropped_in_a_replay_with_a_ring_that_gained_its_key(
-    unusable: Any,
+    unusable: Callable[[], float],
 ) -> None:
     engine = paid(converter(OLD_RING))
     assert not look_up(engine)
@@ -148,7 +149,7 @@ def test_a_message_waits_for_a_worker_that_has_its_key() -> None:
 @pytest.mark.parametrize("kind", ["update", "query"])
 def test_an_update_or_query_of_a_missing_key_is_not_refused(kind: str) -> None:
     """Only the update may wait: another worker, with the key, accepts it."""
-    request = ReserveRequest(by="r1", amount="1.00", currency="EUR")  # type: ignore[arg-type]
+    request = ReserveRequest(by="r1", amount="1.00", currency="EUR")
     payload = encrypt(SENDER, request)
     engine = paid(converter(OLD_RING, k2=ALWAYS))
     if kind == "update":
@@ -160,7 +161,7 @@ def test_an_update_or_query_of_a_missing_key_is_not_refused(kind: str) -> None:
 
 
 def test_an_accepted_update_is_accepted_in_a_replay() -> None:
-    request = ReserveRequest(by="r1", amount="1.00", currency="EUR")  # type: ignore[arg-type]
+    request = ReserveRequest(by="r1", amount="1.00", currency="EUR")
     engine = paid(converter(NEW_RING, k2=ALWAYS))
     assert engine.update(RESERVE, encrypt(SENDER, request)).completed
     replayed(engine, converter(NEW_RING, k2=engine.now + SECOND))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from temporalio.api.common.v1 import Payload
+from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
 from integrator import sealing
@@ -97,7 +98,7 @@ async def test_a_plain_payload_cannot_imitate_an_unreadable_one(encoding: bytes)
 
 async def test_a_failure_of_our_own_is_sealed() -> None:
     converter = encrypting_converter(KeyRing({"new": NEW}), FakeKeyIds(new=ALWAYS))
-    failure = sealing.Failure()
+    failure = Failure()
     await converter.encode_failure(ApplicationError("Mia Kern", "DE89", type="Broken"), failure)
     error = await converter.decode_failure(failure)
     assert isinstance(error, ApplicationError)
