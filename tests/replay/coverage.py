@@ -39,6 +39,7 @@ MODULES = (
     "deadline_timer",
     "timeouts",
     "snapshot_recorder",
+    "stored_state",
     "change_notifier",
     "temporal_ui",
     "search_attributes",

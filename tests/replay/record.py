@@ -39,9 +39,18 @@ LONG_HISTORY = {"limit.historyCount.suggestContinueAsNew": "30"}
 def record_transaction(scenario: TransactionScenario) -> Scenario:
     async def record_history(env: WorkflowEnvironment) -> dict[str, Any]:
         async with open_harness(env) as harness:
-            return (await (await scenario(harness)).fetch_history()).to_json_dict()
+            handle = await scenario(harness)
+            history = (await handle.fetch_history()).to_json_dict()
+            return history if handle.run_id is None else with_run_id(history, handle.run_id)
 
     return record_history
+
+
+def with_run_id(history: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """Set the id of a run that was reset: the replayer takes it from the original run's."""
+    started = history["events"][0]["workflowExecutionStartedEventAttributes"]
+    started["originalExecutionRunId"] = run_id
+    return history
 
 
 def record_reconciliation(

@@ -10,7 +10,7 @@ SLEEP = "await workflow.sleep(min(at - workflow.now(), timeouts.MAX_TIMER), summ
 CANCEL_SENDING = "            await self._cancel_sending()\n"
 RUN_RECORDER = "        self._spawn(self._recorder.run())\n"
 RUN_NOTIFIER = "        self._spawn(self._notifier.run())\n"
-CLOSE_RESERVATION = f"{CANCEL_SENDING}            await self._reservation.close(next_state)\n"
+CLOSE_RESERVATION = f"{CANCEL_SENDING}            await self.reservation.close(next_state)\n"
 
 
 def fingerprint_with(module: str, old: str, new: str) -> str:

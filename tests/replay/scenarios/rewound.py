@@ -24,6 +24,7 @@ from tests.replay.scenarios.builders import (
     declined_as,
     notification,
     reservation,
+    reserve_request,
     start_detached,
     start_workflow,
     with_facts,
@@ -199,9 +200,9 @@ async def payment_answered_in_the_store(harness: WorkflowHarness) -> Handle:
     start = harness.payment()
     harness.answers[CHARGE] = [ahead(NOT_FOUND, 9)]
     store(harness, succeeded(start), due=True)
-    handle = await start_detached(harness, start)
+    await harness.create(start)
     await eventually(lambda: harness.webhooks)
-    return handle
+    return harness.handle(PAYMENT)
 
 
 async def payment_answered_by_notification_and_store(harness: WorkflowHarness) -> Handle:
@@ -230,6 +231,19 @@ async def payment_notified_behind_the_store(harness: WorkflowHarness) -> Handle:
     result = NotificationResult(outcome=None, event_id="evt_0", stored_version=9)
     await harness.notify(start, result)
     await eventually(lambda: harness.webhooks)
+    return harness.handle(PAYMENT)
+
+
+async def payment_reserved_behind_the_store(harness: WorkflowHarness) -> Handle:
+    """The activity of a refund has seen a newer state of the payment in the store."""
+    harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
+    start = harness.payment()
+    resumed = start.model_copy(update={"resume": await harness.create(start)})
+    await eventually(lambda: harness.records)
+    store(harness, succeeded(start, chargeback(1)))
+    request = reserve_request("r1", "9.00", NOON).model_copy(update={"stored_version": 9})
+    await harness.client.reserve(resumed, request)
+    await eventually(lambda: "r1" in harness.records[-1].snapshot)
     return harness.handle(PAYMENT)
 
 
@@ -397,6 +411,7 @@ SCENARIOS = (
     payment_answered_in_the_store,
     payment_answered_by_notification_and_store,
     payment_notified_behind_the_store,
+    payment_reserved_behind_the_store,
     payment_reopened_and_found,
     payment_reopened_and_sent,
     payment_without_create_proven_absent,
