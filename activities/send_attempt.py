@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.errors import application_error
 from integrator.psp import registry
@@ -51,6 +51,7 @@ class SendAttempt:
                 False,
                 type=PspFailure.UNKNOWN,
                 non_retryable=True,
+                category=ApplicationErrorCategory.BENIGN,
             )
 
     @asynccontextmanager
@@ -84,13 +85,17 @@ class SendAttempt:
             False,
             type=PspFailure.KEY_EXPIRED,
             non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,
         )
 
     async def _begin(self) -> None:
         mark = f"sending:{uuid4().hex}"
         if not await self._set_mark(mark):
             raise ApplicationError(
-                "Another attempt has begun meanwhile.", False, type=PspFailure.UNAVAILABLE
+                "Another attempt has begun meanwhile.",
+                False,
+                type=PspFailure.UNAVAILABLE,
+                category=ApplicationErrorCategory.BENIGN,
             )
         self._mark = mark
 

@@ -76,11 +76,13 @@ class WorkflowRecovery:
         try:
             closed = await self._transaction_client.closed_status(start)
             if closed is None:
-                return await self._is_behind(row) and await self._merge(row)
+                return await self._check_running(row)
             found = closed.name
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
+            if row.version == 0 and row.status == "Initiated":
+                return False  # never started, perhaps: its caller may repeat the request
             found = "unknown"
         worker_metrics.ORPHANS.labels("ended_in_temporal").inc()
         log.warning(
@@ -90,13 +92,31 @@ class WorkflowRecovery:
         await self._transaction_client.look_up(start)
         return True
 
-    async def _is_behind(self, row: TransactionRow) -> bool:
-        """Return whether the running workflow lacks the state whose work is due."""
+    async def _check_running(self, row: TransactionRow) -> bool:
+        """Send a running workflow what it has lost; return whether it lacked the row's state."""
         key, now = (row.merchant_id, row.transaction_id), datetime.now(UTC)
         nothing_due = row.announce_version is None and row.due_steps is None
         if nothing_due or now - self._compared_at.get(key, _NEVER) < COMPARE_EVERY:
             return False
         self._compared_at[key] = now
+        if row.version == 0:
+            # Its caller was answered; a workflow that was rewound to its start waits for it.
+            await self._transaction_client.caller_detached(
+                row.merchant_id, TransactionKind(row.kind), row.transaction_id
+            )
+            return False
+        if not await self._is_behind(row):
+            return False
+        worker_metrics.ORPHANS.labels("behind").inc()
+        log.warning(
+            "The workflow of %s %s is behind its row (%s); it merges the stored state",
+            *(row.kind, row.transaction_id, _describe_due(row)),
+        )
+        # The look-up reports the stored version to the workflow.
+        await self._transaction_client.look_up(resume_input(row))
+        return True
+
+    async def _is_behind(self, row: TransactionRow) -> bool:
         try:
             state = await self._transaction_client.state(
                 row.merchant_id, TransactionKind(row.kind), row.transaction_id, QUERY_TIMEOUT
@@ -104,16 +124,6 @@ class WorkflowRecovery:
         except (WorkflowQueryFailedError, RPCTimeoutOrCancelledError):
             return False
         return state.version < row.version
-
-    async def _merge(self, row: TransactionRow) -> bool:
-        """Request a look-up, which reports the stored version to the workflow."""
-        worker_metrics.ORPHANS.labels("behind").inc()
-        log.warning(
-            "The workflow of %s %s is behind its row (%s); it merges the stored state",
-            *(row.kind, row.transaction_id, _describe_due(row)),
-        )
-        await self._transaction_client.look_up(resume_input(row))
-        return True
 
 
 def _describe_due(row: TransactionRow) -> str:

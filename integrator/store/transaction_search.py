@@ -191,14 +191,10 @@ class TransactionSearch(Repository):
     async def list_undecided(
         self, unchanged_since: datetime, *, after: PageCursor | None, limit: int
     ) -> list[TransactionRow]:
-        """List one page of the undecided transactions that no caller waits for, oldest first.
-
-        Their state was recorded, or the caller was answered Pending.
-        """
+        """List one page of the undecided transactions, oldest first."""
         return await self._rows(
             SELECT_TRANSACTION.where(
                 text(UNDECIDED),
-                or_(transactions.c.version > 0, transactions.c.status == "Pending"),
                 transactions.c.updated_at < unchanged_since,
                 *_after(after),
             )
