@@ -40,16 +40,22 @@ class WorkflowRecovery:
     def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
         self._store = store
         self._transaction_client = transaction_client
-        self._position: PageCursor | None = None
+        self._work_due_after: PageCursor | None = None
+        self._undecided_after: PageCursor | None = None
         self._compared_at: dict[tuple[str, str], datetime] = {}
 
     async def run(self) -> int:
-        """Recover what is due and the next undecided ones; return how many were not in order."""
+        """Recover the next page of both lists; return how many transactions were not in order."""
         unchanged_since = datetime.now(UTC) - UNCHANGED_FOR
         search = self._store.transaction_search
-        work_due = await search.list_with_work_due(unchanged_since, BATCH)
-        undecided = await search.list_undecided(unchanged_since, after=self._position, limit=BATCH)
-        self._position = undecided[-1].cursor if len(undecided) == BATCH else None
+        work_due = await search.list_with_work_due(
+            unchanged_since, after=self._work_due_after, limit=BATCH
+        )
+        undecided = await search.list_undecided(
+            unchanged_since, after=self._undecided_after, limit=BATCH
+        )
+        self._work_due_after = _next_position(work_due)
+        self._undecided_after = _next_position(undecided)
         self._compared_at = {
             key: at
             for key, at in self._compared_at.items()
@@ -124,6 +130,11 @@ class WorkflowRecovery:
         except (WorkflowQueryFailedError, RPCTimeoutOrCancelledError):
             return False
         return state.version < row.version
+
+
+def _next_position(page: list[TransactionRow]) -> PageCursor | None:
+    """Return where the next run goes on; None is the beginning."""
+    return page[-1].cursor if len(page) == BATCH else None
 
 
 def _describe_due(row: TransactionRow) -> str:

@@ -179,11 +179,18 @@ class TransactionSearch(Repository):
         return await self._rows(statement)
 
     async def list_with_work_due(
-        self, unchanged_since: datetime, limit: int
+        self, unchanged_since: datetime, *, after: PageCursor | None, limit: int
     ) -> list[TransactionRow]:
-        """List transactions of which an announcement, a result or a void is due, oldest first."""
+        """List one page of the transactions with work due, oldest first.
+
+        That is a change notification, the information of the parent transaction, or a void.
+        """
         return await self._rows(
-            SELECT_TRANSACTION.where(text(WORK_DUE), transactions.c.updated_at < unchanged_since)
+            SELECT_TRANSACTION.where(
+                text(f"({WORK_DUE})"),
+                transactions.c.updated_at < unchanged_since,
+                *_after(after),
+            )
             .order_by(*_PAGE_ORDER)
             .limit(limit)
         )
