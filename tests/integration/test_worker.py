@@ -17,7 +17,9 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 
 from devtools.devstack.ports import find_free
+from integrator.crypto.keys import KeyRing, generate_key
 from integrator.settings import Settings
+from integrator.store import Store
 from integrator.store.migrate import upgrade
 from integrator.store.schema import known_revisions
 from integrator.temporal import attribute_registry
@@ -266,6 +268,19 @@ class TestStart:
             client = await connect(settings, lazy=False)
             await client.workflow_service.register_namespace(request)
             await process.wait_for("waiting", temporal="lacks the search attributes")
+
+    async def test_does_not_start_without_a_key_in_use(self, tmp_path: Path) -> None:
+        await upgrade(database_url(tmp_path))
+        async with Store(database_url(tmp_path), KeyRing({"k1": bytes(32)})) as store:
+            merchant = await store.merchants.add("acme", "sandbox")
+            await store.merchants.save_settings(merchant.id, {"ApiKey": "secret"})
+        ring = {"INTEGRATOR_KEYS": f"k2:{generate_key()}"}
+        async with run_worker(tmp_path, "127.0.0.1:1", **ring) as process:
+            async with asyncio.timeout(PATIENCE_S):
+                assert await process.process.wait() == 1
+        log = process.log.read_text()
+        assert "the key ring lacks keys that encrypt values in the store: k1" in log
+        assert "Traceback" not in log
 
     @pytest.mark.parametrize("migrated", [False, True])
     async def test_ends_at_once_on_sigterm(self, tmp_path: Path, *, migrated: bool) -> None:
