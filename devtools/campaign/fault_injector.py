@@ -172,7 +172,9 @@ class FaultInjector:
 
     async def _erase_customer(self, injection: FaultInjection) -> None:
         fault = await self._psp.set_fault(FAULT_KINDS[injection.kind].psp_fault, injection.seed)
-        done = await self._operator.erase_customer(self._erase, injection.seconds)
+        done = await self._operator.erase_customer(
+            self._psp.has_charged, self._erase, injection.seconds
+        )
         await self._psp.remove_fault(fault)
         self._count(injection.kind, done)
 

@@ -38,7 +38,6 @@ _WRITES = frozenset(
         activity_plans.REFUND,
     )
 )
-_CHARGE = frozenset({activity_plans.CHARGE.name})
 
 Transactions = Mapping[str, Transaction]
 
@@ -114,19 +113,37 @@ class OperatorFaults:
             await asyncio.sleep(_PAUSE_SECONDS)
         return len(done)
 
-    async def wait_for_psp_call(self, seconds: float) -> PendingActivity | None:
-        """Return a pending money operation; wait for one, but no longer than this."""
-        return await self._wait_for(_WRITES, seconds)
+    async def wait_for_psp_call(self, seconds: float) -> None:
+        """Wait until a money operation is repeated, but no longer than this."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if any(a.name in _WRITES and a.attempt > 1 for a in await self._pending()):
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def erase_customer(self, erase: Callable[[str], Awaitable[None]], seconds: float) -> int:
-        """Erase the customer of a charge with an unknown outcome, then reset its PSP call.
+    async def erase_customer(
+        self,
+        is_charged: Callable[[str], Awaitable[bool]],
+        erase: Callable[[str], Awaitable[None]],
+        seconds: float,
+    ) -> int:
+        """Erase the customer of a charge that is booked and unknown, then reset its PSP call.
 
-        `erase` takes the agreement, whose transactions may be refused from now on.
+        `is_charged` takes the transaction's id; `erase` takes the agreement, whose other
+        transactions may be refused from now on.
         """
-        activity = await self._wait_for(_CHARGE, seconds)
-        if activity is None:
-            return 0
-        charged = self._transaction(activity)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for activity in await self._pending():
+                charged = self._transaction(activity)
+                if activity.name == activity_plans.CHARGE.name and await is_charged(charged.id):
+                    await self._erase(charged, erase)
+                    await self._operations.reset_activity(activity)
+                    return 1
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return 0
+
+    async def _erase(self, charged: Transaction, erase: Callable[[str], Awaitable[None]]) -> None:
         agreement = charged.body["agreementId"]
         self.erased_agreements.add(agreement)
         for transaction in self._transactions.values():
@@ -134,18 +151,6 @@ class OperatorFaults:
                 transaction.expected |= {PRECONDITION_FAILED}
         await erase(agreement)
         charged.record_exchange("operator: erase the customer", "done")
-        await self._operations.reset_activity(activity)
-        return 1
-
-    async def _wait_for(self, names: frozenset[str], seconds: float) -> PendingActivity | None:
-        """Return a pending activity that has been tried before; None if there is none in time."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for activity in await self._pending():
-                if activity.name in names and activity.attempt > 1:
-                    return activity
-            await asyncio.sleep(_PAUSE_SECONDS)
-        return None
 
     async def _pending(self) -> list[PendingActivity]:
         """Return the pending activities of the transactions requested last."""

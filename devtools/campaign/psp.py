@@ -64,6 +64,11 @@ class SandboxPspClient:
         """Remove all faults."""
         await self._request("DELETE", "/_control/faults")
 
+    async def has_charged(self, reference: str) -> bool:
+        """Return whether a charge is booked under a reference."""
+        params = {"reference": reference, "kind": "charge"}
+        return bool((await self._request("GET", "/_control/ledger", params=params))["entries"])
+
     async def ledger(self) -> list[LedgerEntry]:
         """Return all ledger entries, in order."""
         entries = (await self._request("GET", "/_control/ledger"))["entries"]

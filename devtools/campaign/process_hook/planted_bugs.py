@@ -247,18 +247,16 @@ def key_window_from_workflow_start() -> None:
     """Let a workflow that was reset send again, for as long as its own clock allows."""
     from activities import psp
     from activities.send_attempt import SendAttempt
-    from workflows.stored_state import StoredStateMerger
 
     swap(SendAttempt, "_require_key", lambda self: None)
     swap(psp, "is_answered", lambda row: False)
-    swap(StoredStateMerger, "_on_new_seed", lambda self, seed: None)
+    _ignore_stored_state()
 
 
 @bug
 def refused_record_is_success() -> None:
     """Treat a record that the store refuses as stored, and never read the store's state."""
     from integrator.store.transactions import Transactions
-    from workflows.stored_state import StoredStateMerger
 
     original = Transactions.record
 
@@ -266,11 +264,8 @@ def refused_record_is_success() -> None:
         await original(self, change)
         return True
 
-    async def merge(self: Any) -> None:
-        self._context.merge_requested = self._was_reset = False
-
     swap(Transactions, "record", record)
-    swap(StoredStateMerger, "merge", merge)
+    _ignore_stored_state()
 
 
 @bug
@@ -325,6 +320,13 @@ def ended_workflow_not_recovered() -> None:
         return 0
 
     swap(WorkflowRecovery, "run", run)
+
+
+def _ignore_stored_state() -> None:
+    """Let a workflow that reads the store's state go on with its own."""
+    from workflows.stored_state import StoredStateMerger
+
+    swap(StoredStateMerger, "_unite", lambda self, stored: None)
 
 
 def _replace_outages(answer: Callable[[Any], Any]) -> None:
