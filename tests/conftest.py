@@ -16,6 +16,7 @@ SHARED_STACK = "tests/e2e/stack"
 SHARED_STACK_FILES = ("tests/tooling/docs/test_commands.py",)
 """Other files that use the shared stack."""
 OWN_STACK_FILES = (
+    "tests/e2e/stack/test_healing.py",
     "tests/e2e/stack/test_kill_loop.py",
     "tests/e2e/stack/test_localstripe.py",
     "tests/e2e/stack/test_operators.py",

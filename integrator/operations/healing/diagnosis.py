@@ -1,6 +1,6 @@
 """What is wrong with a transaction, by its row, its state and its workflow. Pure."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from integrator.contract.enums import PaymentErrorCode
 from integrator.psp import registry
@@ -105,19 +105,23 @@ def is_parent_uninformed(child: AnyState, parent: AnyState) -> bool:
 def unannounced_since(
     row: TransactionRow, state: TransactionState, deliveries: list[DeliveryRow]
 ) -> datetime | None:
-    """Return when the last visible change came that no delivery followed; None if there is none.
+    """Return when the last change came that no delivery followed; None if there is none.
 
-    What came before the response was part of it.
+    A change is the final status or a movement. What came before the response was part of it, and a
+    refund is announced by itself, not by its payment.
     """
-    changed_at = state.last_updated
     if row.version == 0 or row.announce_version is not None or row.told_at is None:
         return None
+    if state.undecided or state.evidence is None:
+        return None
+    changed_at = max(state.evidence.at, *(one.at for one in state.fact_sources.values()), _NEVER)
     if changed_at <= row.told_at:
         return None
     delivered = (one.delivered_at for one in deliveries if one.delivered_at is not None)
     return None if any(at >= changed_at for at in delivered) else changed_at
 
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _CONTRADICTION = contradiction_text(Status.Succeeded, Status.Failed)
 
 

@@ -41,6 +41,7 @@ from workflows.messages import (
 )
 from workflows.state import (
     AnyState,
+    BookedRefund,
     Decision,
     DecisionKind,
     Evidence,
@@ -562,6 +563,19 @@ async def test_a_running_workflow_that_announces_nothing_is_asked_to(leftovers: 
     leftovers.run_workflow(await leftovers.row(row, paid(row), told_at=HOUR_AGO - MINUTE))
     await leftovers.healed_once(FindingKind.ANNOUNCEMENT_LOST)
     assert [call for call, _ in leftovers.workflows.calls] == ["redeliver"]
+
+
+async def test_a_refund_of_a_payment_is_not_announced_by_the_payment(
+    leftovers: Leftovers, store: Store
+) -> None:
+    row = await leftovers.factory.charge()
+    state = read_state(row.kind, row.snapshot)
+    assert isinstance(state, PaymentState)
+    state.apply(paid(row), proof())
+    refund = BookedRefund(amount=Decimal(1), psp_id="re_1", booked_on=None)
+    state.close_reservation("refund", refund, HOUR_AGO + 2 * MINUTE)
+    await age(store, await write(store, row, state), told_at=HOUR_AGO + MINUTE)
+    assert not (await leftovers.heal()).found
 
 
 @pytest.mark.parametrize("was_delivered", [True, False])
