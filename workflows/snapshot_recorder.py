@@ -3,7 +3,7 @@
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
-from integrator.contract.enums import PaymentTransactionStatus
+from integrator.contract.enums import PaymentTransactionStatus as Status
 from workflows import activity_plans
 from workflows.messages import Record
 from workflows.metrics import StateMetrics
@@ -33,7 +33,7 @@ class SnapshotRecorder:
         self._metrics = metrics
         self._temporal_ui = temporal_ui
         self._reservation = reservation
-        self._activation_due = activates_agreement and not _succeeded(context.state)
+        self._activates_agreement = activates_agreement
 
     async def run(self) -> None:
         """Record each new version until cancelled."""
@@ -45,12 +45,13 @@ class SnapshotRecorder:
 
     async def _write(self, state: TransactionState) -> None:
         version = state.version
+        activation_due = self._activates_agreement and not self._context.success_recorded
         record = Record(
             merchant_id=self._context.start.merchant_id,
             kind=state.kind,
             transaction_id=self._context.start.transaction_id,
             snapshot=state.model_dump_json(),
-            activate_agreement=self._activation_due and _succeeded(state),
+            activate_agreement=activation_due and state.status is Status.Succeeded,
             announce_version=self._context.due_version,
             parent_due=self._reservation.is_result_due(state),
         )
@@ -67,8 +68,4 @@ class SnapshotRecorder:
             await workflow.wait_condition(lambda: not self._context.merge_requested)
             return
         self._context.recorded_version = version
-        self._activation_due = self._activation_due and not record.activate_agreement
-
-
-def _succeeded(state: TransactionState) -> bool:
-    return state.status is PaymentTransactionStatus.Succeeded
+        self._context.success_recorded |= record.activate_agreement

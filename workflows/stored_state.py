@@ -6,6 +6,7 @@ store knows and the workflow does not is read and merged before the workflow rel
 
 from temporalio import workflow
 
+from integrator.contract.enums import PaymentTransactionStatus as Status
 from workflows import activity_plans
 from workflows.messages import ReadStored, StoredState
 from workflows.transaction_context import TransactionContext
@@ -68,6 +69,7 @@ class StoredStateMerger:
         stored_state = self._state_type.model_validate_json(stored.snapshot)
         changed_visibly = state.merge_stored(stored_state, workflow.now())
         context.recorded_version = stored_state.version
+        context.success_recorded |= stored_state.status is Status.Succeeded
         # The first outcome may have been returned to the caller before, or never will be.
         context.detach_caller()
         due = context.has_unannounced_version or stored.announce_version is not None

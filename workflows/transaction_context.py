@@ -2,6 +2,7 @@
 
 from temporalio import workflow
 
+from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Outcome
 from workflows.lookup_schedule import LookupSchedule
 from workflows.messages import AnyInput, Delivery, PspCall
@@ -15,6 +16,7 @@ class TransactionContext:
     * `operation_running`: its outcome is still awaited;
     * `caller_waiting`: a caller gets the next change as its result, so it is not announced;
     * `recorded_version`, `announced_version`: what the store holds, what Billwerk+ was notified of;
+    * `success_recorded`: the store holds the success, or one that has ended since;
     * `version_to_announce`: the version whose notification was requested last;
     * `merge_requested`: the store holds a state that this one lacks;
     * `caller_detached`: no caller waits for the first outcome, nor will one;
@@ -30,6 +32,7 @@ class TransactionContext:
         self.operation_running = False
         self.caller_waiting = False
         self.recorded_version = state.version
+        self.success_recorded = state.status is Status.Succeeded
         self.announced_version = state.version
         self.version_to_announce = state.version
         self.merge_requested = False

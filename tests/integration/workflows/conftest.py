@@ -157,6 +157,7 @@ class WorkflowHarness:
     reservation_results: list[CloseReservationCall] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     during_close_reservation: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+    during_read_stored: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     during_psp_call: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     credentials_accepted: bool = True
     credentials_error: ApplicationError | None = None
@@ -270,6 +271,7 @@ class WorkflowHarness:
 
     @activity.defn(name=activity_plans.READ_STORED.name)
     async def read_stored(self, _: ReadStored) -> StoredState:
+        await self.during_read_stored()
         return self.stored or StoredState(snapshot=self.records[-1].snapshot)
 
     @activity.defn(name=activity_plans.CLOSE_RESERVATION.name)

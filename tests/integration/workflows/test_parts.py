@@ -195,7 +195,7 @@ class TestPspOperation:
 
     async def test_an_unknown_outcome_stays_pending(self, runtime: WorkflowRuntime) -> None:
         context = context_of(payment())
-        runtime.results["charge"] = [activity_failure(PspFailure.UNKNOWN)]
+        runtime.results["charge"] = [activity_failure(PspFailure.KEY_EXPIRED)]
         await charge(context).run()
         assert context.state.status is Status.Pending
         assert context.state.attention is not None

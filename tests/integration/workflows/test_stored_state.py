@@ -186,6 +186,68 @@ async def test_a_reset_before_the_answer_sends_nothing_once_the_store_has_it(
     assert len(harness.calls_of(activity_plans.CHARGE)) == 1
 
 
+async def test_a_rewound_preauth_does_not_activate_its_agreement_again(
+    harness: WorkflowHarness,
+) -> None:
+    """The customer may have signed up with another payment method since."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    start = harness.preauth()
+    resumed = start.model_copy(update={"resume": await harness.create(start)})
+    await eventually(lambda: harness.records)
+    assert [record.activate_agreement for record in harness.records] == [True]
+    store_recorded(harness)
+    with time_skipping_disabled(harness.env):
+        await reset(harness, PREAUTH, FIRST, reapply=False)
+        await harness.client.reserve(resumed, reserve_request("p1", at=NOON))
+        await eventually(lambda: "p1" in harness.records[-1].snapshot)
+    assert not any(record.activate_agreement for record in harness.records[1:])
+
+
+@each_task
+async def test_a_reset_run_replays(uncached_harness: WorkflowHarness, task: int) -> None:
+    harness = uncached_harness
+    start = await create_charged_back(harness)
+    with time_skipping_disabled(harness.env):
+        handle = await reset(harness, PAYMENT, task)
+        await charge_back(harness, start, 2)
+        await wait_for_facts(harness, "ch_1", "cb_1", "cb_2")
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+    assert failed_tasks(await handle.fetch_history()) == []
+
+
+async def test_a_run_that_was_reset_twice_loses_nothing(harness: WorkflowHarness) -> None:
+    start = await create_charged_back(harness)
+    with time_skipping_disabled(harness.env):
+        for task in (FIRST, LAST):
+            await reset(harness, PAYMENT, task)
+            await wait_for_facts(harness, "ch_1", "cb_1")
+        await charge_back(harness, start, 2)
+        await wait_for_facts(harness, "ch_1", "cb_1", "cb_2")
+    assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+
+
+async def test_a_cancellation_during_the_merge_is_ignored(harness: WorkflowHarness) -> None:
+    start = await create_charged_back(harness)
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        reading.set()
+        await go_on.wait()
+
+    harness.during_read_stored = wait
+    with time_skipping_disabled(harness.env):
+        handle = await reset(harness, PAYMENT, FIRST, reapply=False)
+        await reading.wait()
+        await handle.cancel()
+        go_on.set()
+        state = await wait_for_facts(harness, "ch_1", "cb_1")
+        assert state.attention_lines == [
+            "A cancellation of the workflow was requested and ignored."
+        ]
+        await charge_back(harness, start, 2)
+    assert failed_tasks(await handle.fetch_history()) == []
+
+
 # --- messages that find the store ahead -----------------------------------------------------
 
 
