@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ PENDING = PaymentState(
 
 COMMANDS = (
     *("explain", "list", "attention", "resolve", "decisions", "reconcile", "doctor"),
-    "webhook redeliver",
+    *("heal", "webhook redeliver"),
 )
 
 
@@ -134,6 +136,7 @@ MISUSE = [
     "reconcile",
     "reconcile --merchant demo --until 2h",
     "reconcile t1 --since 2h",
+    "heal --rate 0",
     "webhook redeliver",
     "webhook redeliver t1 --undelivered",
     "resolve t1 failed",
@@ -160,6 +163,31 @@ def test_failures_are_explained() -> None:
     )
     assert "is unreachable" in call("webhook", "redeliver", "t1", code=1).stderr
     assert "Aborted" in call("resolve", "t1", "failed", "--reason", "x", code=1, text="n\n").stderr
+
+
+@pytest.mark.usefixtures("filled")
+def test_heal_leaves_young_transactions_alone() -> None:
+    assert document("heal")["examined"] == 5
+    assert "Nothing is left behind." in call("heal", "--apply").stdout
+    assert document("heal", "--until", "2020-01-01")["examined"] == 0
+    assert "'unknown' does not exist" in call("heal", "--merchant", "unknown", code=1).stderr
+
+
+@pytest.mark.usefixtures("filled")
+def test_heal_without_temporal_says_where_to_continue(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrator.operations.healing.run.PAGE_SIZE", 1)
+    with closing(sqlite3.connect(folder / "integrator.db")) as connection:
+        statement = "UPDATE transactions SET updated_at = '2026-01-15 09:00:00.000000' WHERE "
+        connection.execute(statement + "transaction_id = 't1'")
+        (created_at,) = connection.execute(
+            "SELECT created_at FROM transactions WHERE transaction_id = 't0'"
+        ).fetchone()
+        connection.commit()
+    error = call("heal", code=1).stderr
+    assert "is unreachable" in error
+    assert f"Continue with: --since {created_at.replace(' ', 'T')}+00:00" in error
 
 
 def levels(document: Any) -> dict[str, str]:
