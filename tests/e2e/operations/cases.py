@@ -156,7 +156,7 @@ SAMPLE = frozenset(
         (Kind.CHARGE, Phase.SETTLED, Operation.RESET_FIRST_NO_MESSAGES, True),
         (Kind.CHARGE, Phase.UNKNOWN_BOOKED, Operation.ACTIVITY_RESET, False),
         (Kind.CHARGE, Phase.UNKNOWN_BOOKED, Operation.ACTIVITY_COMPLETE, False),
-        (Kind.CHARGE, Phase.UNKNOWN_BOOKED, Operation.ACTIVITY_FAIL, False),
+        (Kind.CHARGE, Phase.IN_FLIGHT, Operation.ACTIVITY_FAIL, False),
         (Kind.CHARGE, Phase.THROTTLED, Operation.ACTIVITY_PAUSE, False),
         (Kind.CHARGE, Phase.RECORDED, Operation.TERMINATE, False),
         (Kind.CHARGE, Phase.REFUNDED, Operation.RESET_FIRST_NO_SIGNALS, False),

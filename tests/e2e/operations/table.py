@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 import traceback
@@ -32,10 +33,14 @@ Report = Callable[[str], None]
 
 @dataclass
 class Result:
-    """A finished case; `skipped` is why it says nothing."""
+    """A finished case; `skipped` is why it says nothing.
+
+    `refused_requests` are the violations in the answers to later requests.
+    """
 
     scenario: Scenario
     violations: list[Violation] = field(default_factory=list)
+    refused_requests: list[Violation] = field(default_factory=list)
     skipped: str | None = None
 
     @property
@@ -101,9 +106,9 @@ class Table:
             await result.scenario.go_on()
         violations = await self._wait_until_right(result)
         if not violations:
-            violations = await continue_case(self._world, result.scenario)
-            violations += await self._wait_until_right(result)
-        result.violations = violations
+            result.refused_requests = await continue_case(self._world, result.scenario)
+            violations = await self._wait_until_right(result)
+        result.violations = [*result.refused_requests, *violations]
         await self._report_violations(result)
 
     async def _wait_until_right(self, result: Result) -> list[Violation]:
@@ -116,10 +121,16 @@ class Table:
         return violations
 
     async def _look_again(self, result: Result) -> None:
-        if result.skipped or result.violations:
+        """Judge the state after everything: a busy machine may only have been slow before."""
+        if result.skipped:
             return
-        result.violations = await find_violations(self._world, result.scenario)
-        await self._report_violations(result)
+        before = result.violations
+        violations = await find_violations(self._world, result.scenario)
+        result.violations = [*result.refused_requests, *violations]
+        if not before:
+            await self._report_violations(result)
+        elif not result.violations:
+            self._report(f"RIGHT AFTER ALL, LATE: {result.case.name}")
 
     async def _report_violations(self, result: Result) -> None:
         for violation in result.violations:
@@ -176,9 +187,17 @@ def _cell(results: Sequence[Result]) -> str:
 def _footer(results: Sequence[Result]) -> str:
     found = counts(results)
     text = ", ".join(f"{found[column]} {column}" for column in Column)
-    refused = sum(result.scenario.refusal is not None for result in results)
     skipped = sum(result.skipped is not None for result in results)
-    return (
-        f"\n{len(results)} cases: {text}; in {refused} Temporal refused the operation or had "
-        f"nothing to do, {skipped} did not get to their phase"
+    lines = [f"\n{len(results)} cases: {text}; {skipped} did not get to their phase"]
+    refusals = Counter(
+        (result.case.operation, _reason(result.scenario.refusal))
+        for result in results
+        if result.scenario.refusal is not None
     )
+    lines += [f"without effect: {n} times {of}: {why}" for (of, why), n in refusals.most_common()]
+    return "\n".join(lines)
+
+
+def _reason(refusal: str) -> str:
+    """Return Temporal's reason without the ids in it."""
+    return re.sub(r"ActivityID \d+", "ActivityID", refusal).partition("\n")[0]

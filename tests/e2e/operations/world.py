@@ -55,7 +55,8 @@ class World:
         self.card_agreement, self.preauth_agreement, self.debit_agreement = (
             new_id() for _ in range(3)
         )
-        limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+        # The servers close idle connections after 5 s.
+        limits = httpx.Limits(max_connections=200, keepalive_expiry=2)
         headers = {"Authorization": f"Bearer {stack.token}"}
         self._api = httpx.AsyncClient(
             base_url=stack.run["api"], headers=headers, timeout=30, limits=limits, trust_env=False
@@ -97,8 +98,13 @@ class World:
         return response
 
     async def cancel(self, id: str) -> httpx.Response:
-        """Cancel a preauth as its caller."""
+        """Cancel a preauth as its caller, who repeats it while the API is unavailable."""
         response = await self._api.post(f"/api/Preauth/{id}/Cancel")
+        for _ in range(UNAVAILABLE_ATTEMPTS):
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            await asyncio.sleep(1)
+            response = await self._api.post(f"/api/Preauth/{id}/Cancel")
         if response.is_success and response.json()["cancellationStatus"] == "Succeeded":
             self.known[id] = {**self.known[id], "status": "Cancelled"}
         return response
