@@ -291,7 +291,7 @@ class PreauthState(ReservingState):
             self.voids, self.cancelling = own.voids, own.cancelling
             self.void_accepted_at = own.void_accepted_at
         elif own.voids == self.voids and own.cancelling:
-            self.cancelling = not self.ended
+            self.cancelling = self.cancelling or not self.ended
             self.void_accepted_at = self.void_accepted_at or own.void_accepted_at
         if self.captured_by is not None:
             self.cancelling, self.void_accepted_at = False, None

@@ -143,7 +143,8 @@ class TransactionState(FoldedState):
                 status=self.status,
                 facts=facts,
             )
-        if self.status is Status.Succeeded and (facts or stored.undecided):
+        succeeded = self.status is Status.Succeeded and stored.undecided
+        if succeeded or (facts and self.approved):
             return Approved(psp_id=psp_id, facts=facts)
         if facts or (stored.undecided and psp_id not in (None, stored.psp_transaction_id)):
             return Pending(psp_id=psp_id, facts=facts)
