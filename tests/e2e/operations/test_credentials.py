@@ -15,8 +15,9 @@ from tests.e2e.operations.world import World, view
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 DECISION_SECONDS = 60.0
-REJECTIONS_SECONDS = 70.0
-"""Longer than two rejections a minute apart, with which a first attempt ends as LoginError."""
+REJECTIONS_SECONDS = 20.0
+"""Longer than two rejections with the shortened pause between them, after which a call that was
+never sent ends as LoginError."""
 
 
 class Account:

@@ -17,6 +17,8 @@ HELD = os.environ.get("OPERATIONS_HELD")
 PAUSES: dict[str, dict[str, Any]] = {
     "workflows.timeouts": {
         "LOOKUP_INTERVALS": tuple(timedelta(seconds=pause) for pause in (3, 6, 12, 24)),
+        "CREDENTIALS_PAUSE": timedelta(seconds=4),
+        "MAX_CREDENTIALS_PAUSE": timedelta(seconds=8),
     },
     "integrator.jobs.orphan_recovery": {
         "INTERVAL": timedelta(seconds=3),
