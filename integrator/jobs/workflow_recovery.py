@@ -112,6 +112,7 @@ class WorkflowRecovery:
             )
             return False
         if not await self._is_behind(row):
+            await self._check_announcement(row)
             return False
         worker_metrics.ORPHANS.labels("behind").inc()
         log.warning(
@@ -121,6 +122,21 @@ class WorkflowRecovery:
         # The look-up reports the stored version to the workflow.
         await self._transaction_client.look_up(resume_input(row))
         return True
+
+    async def _check_announcement(self, row: TransactionRow) -> None:
+        """Correct a row that a record has written while the delivery of its version ended."""
+        if row.announce_version is None:
+            return
+        try:
+            delivery = await self._transaction_client.delivery(
+                row.merchant_id, TransactionKind(row.kind), row.transaction_id, QUERY_TIMEOUT
+            )
+        except (WorkflowQueryFailedError, RPCTimeoutOrCancelledError):
+            return
+        if delivery.announced >= row.announce_version:
+            await self._store.transactions.remove_due_announcement(
+                row.merchant_id, row.transaction_id, delivery.announced
+            )
 
     async def _is_behind(self, row: TransactionRow) -> bool:
         try:

@@ -281,6 +281,22 @@ class Transactions(Repository):
             await connection.execute(statement)
 
     @shielded_write
+    async def remove_due_announcement(
+        self, merchant_id: str, transaction_id: str, announced_version: int
+    ) -> None:
+        """Record that the versions up to this one were announced."""
+        statement = (
+            update(transactions)
+            .where(
+                is_transaction(merchant_id, transaction_id),
+                transactions.c.announce_version <= announced_version,
+            )
+            .values(announce_version=None)
+        )
+        async with self._session.write_transaction() as connection:
+            await connection.execute(statement)
+
+    @shielded_write
     async def remove_due_parent(self, merchant_id: str, transaction_id: str) -> None:
         """Record that the parent transaction was informed of the stored result."""
         statement = (
