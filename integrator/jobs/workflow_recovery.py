@@ -17,6 +17,7 @@ from integrator.store.database import Store
 from integrator.store.models import PageCursor, TransactionRow
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import resume_input
+from workflows.messages import DeliveryState
 from workflows.state import TransactionKind
 
 log = logging.getLogger(__name__)
@@ -124,19 +125,26 @@ class WorkflowRecovery:
         return True
 
     async def _check_announcement(self, row: TransactionRow) -> None:
-        """Correct a row that a record has written while the delivery of its version ended."""
+        """Announce what the workflow was not asked to, and correct a row that is announced.
+
+        The signal of a caller that was not answered may be lost with a backup of Temporal; a record
+        may be written while the delivery of its version ends.
+        """
         if row.announce_version is None:
             return
+        key = (row.merchant_id, row.transaction_id)
         try:
             delivery = await self._transaction_client.delivery(
                 row.merchant_id, TransactionKind(row.kind), row.transaction_id, QUERY_TIMEOUT
             )
         except (WorkflowQueryFailedError, RPCTimeoutOrCancelledError):
             return
-        if delivery.announced >= row.announce_version:
-            await self._store.transactions.remove_due_announcement(
-                row.merchant_id, row.transaction_id, delivery.announced
-            )
+        if delivery.state is not DeliveryState.IDLE:
+            return
+        if delivery.delivered_at is not None and delivery.announced >= row.announce_version:
+            await self._store.transactions.remove_due_announcement(*key, delivery.announced)
+        else:
+            await self._transaction_client.redeliver(resume_input(row))
 
     async def _is_behind(self, row: TransactionRow) -> bool:
         try:

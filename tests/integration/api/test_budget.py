@@ -82,10 +82,10 @@ async def test_pending_never_overwrites_a_state_recorded_by_the_workflow(
     """The PSP answers between the last read of the store and the record."""
     started_but_slow(transaction_client)
     transaction_client.before["state"] = never
-    record = store.transactions.record
+    record = store.transactions.record_pending
 
     async def record_after_workflow(change: RecordUpdate) -> bool:
-        monkeypatch.setattr(store.transactions, "record", record)
+        monkeypatch.setattr(store.transactions, "record_pending", record)
         start = transaction_client.starts[-1]
         state = initial_state(start)
         evidence = Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC))
@@ -93,7 +93,7 @@ async def test_pending_never_overwrites_a_state_recorded_by_the_workflow(
         await transaction_client.record(MERCHANT, state)
         return await record(change)
 
-    monkeypatch.setattr(store.transactions, "record", record_after_workflow)
+    monkeypatch.setattr(store.transactions, "record_pending", record_after_workflow)
     body = preauth()
     assert (await client.post("/api/Preauth", json=body)).json()["status"] == "Pending"
     result = await client.get(f"/api/Preauth/{body['transactionId']}")

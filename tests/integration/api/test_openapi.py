@@ -1,6 +1,7 @@
 """The OpenAPI document, its page, and the health checks."""
 
 import asyncio
+import base64
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 import schemathesis
 from fastapi import FastAPI
+from pydantic import SecretStr
 from temporalio.service import RPCError
 
 from api.app import create_app
@@ -189,7 +191,8 @@ class TestHealth:
 
 async def test_the_app_starts_and_stops(settings: Settings, store: Store) -> None:
     """With the real context, while Temporal is unavailable."""
-    alone = settings.model_copy(update={"temporal_address": "127.0.0.1:9"})
+    keys = SecretStr("k:" + base64.b64encode(bytes(32)).decode())
+    alone = settings.model_copy(update={"temporal_address": "127.0.0.1:9", "keys": keys})
     app = create_app(alone)
     async with (
         app.router.lifespan_context(app),

@@ -107,7 +107,17 @@ async def test_ends_at_once_on_sigterm_while_it_waits(api: Api) -> None:
 async def test_serves_on_a_newer_schema(api: Api, tmp_path: Path, url: str) -> None:
     await upgrade(url, known_revisions()[-2])
     await api.wait_for_store("has schema revision")
+    newest = tmp_path / "newest.db"
+    await upgrade(f"sqlite+aiosqlite:///{newest}", known_revisions()[-1])
     with closing(sqlite3.connect(tmp_path / "integrator.db")) as connection:
+        connection.execute("ATTACH ? AS newest", [str(newest)])
+        missing = connection.execute(
+            "SELECT sql FROM newest.sqlite_master WHERE sql IS NOT NULL "
+            "AND name NOT IN (SELECT name FROM main.sqlite_master)"
+        ).fetchall()
+        connection.execute("BEGIN")
+        for (statement,) in missing:
+            connection.execute(statement)
         connection.execute("UPDATE alembic_version SET version_num = '9001'")
         connection.commit()
     await api.wait_for_store("ok")

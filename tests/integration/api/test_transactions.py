@@ -117,9 +117,9 @@ async def test_an_upgrade_uses_the_agreement(
     await store.transactions.save_private(
         *key, instrument={"token": {}, "bearer": {"Last4": "4242"}}
     )
-    await transaction_client.record(
-        MERCHANT, transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, key[1])]
-    )
+    state = transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, key[1])]
+    state.version += 1
+    await transaction_client.record(MERCHANT, state)
     upgrade = preauth(isInitial=False, paymentMeansReference={"role": "CreditCard"})
     response = await client.post("/api/Preauth", json=upgrade)
     assert response.status_code == 200

@@ -1,7 +1,7 @@
 """Test the recovery of transactions whose workflow was ended or rewound in Temporal."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -27,7 +27,7 @@ from tests.integration.activities.conftest import (
     FakeTransactionClient,
     TransactionFactory,
 )
-from workflows.messages import AnyInput
+from workflows.messages import AnyInput, Delivery, DeliveryState
 from workflows.state import AnyState, PreauthState, TransactionKind
 
 NOT_FOUND = RPCError("workflow not found", RPCStatusCode.NOT_FOUND, b"")
@@ -48,6 +48,7 @@ class Temporal(FakeTransactionClient):
 
     described: dict[str, WorkflowExecutionStatus | Exception] = field(default_factory=dict)
     queried: dict[str, AnyState | Exception] = field(default_factory=dict)
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
 
     async def closed_status(self, start: AnyInput) -> WorkflowExecutionStatus | None:
         result = self.described.get(start.transaction_id)
@@ -63,6 +64,12 @@ class Temporal(FakeTransactionClient):
         if isinstance(result, Exception):
             raise result
         return result
+
+    async def delivery(
+        self, merchant_id: str, kind: TransactionKind, transaction_id: str, timeout: timedelta
+    ) -> Delivery:
+        busy = Delivery(state=DeliveryState.DELIVERING)
+        return self.deliveries.get(transaction_id, busy)
 
 
 @pytest.fixture
@@ -282,6 +289,40 @@ async def test_a_running_workflow_that_has_its_row_s_state_is_left_alone(
     temporal.queried[CHARGE] = state.model_copy(update={"version": known})
     assert await recovery.run() == 0
     assert temporal.calls_of("look_up") == []
+
+
+DELIVERED_AT = datetime(2026, 1, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "announced_again", "still_due"),
+    [
+        (Delivery(state=DeliveryState.DELIVERING), False, True),
+        (Delivery(state=DeliveryState.UNDELIVERED), False, True),
+        (Delivery(announced=5, delivered_at=DELIVERED_AT), False, False),
+        (Delivery(announced=4, delivered_at=DELIVERED_AT), True, True),
+        # What it started from counts as announced: the caller should have been answered.
+        (Delivery(announced=5), True, True),
+    ],
+    ids=["delivering", "given up", "delivered", "delivered before", "never announced"],
+)
+async def test_a_due_announcement_that_no_delivery_works_on_is_requested(
+    store: Store,
+    factory: TransactionFactory,
+    temporal: Temporal,
+    recovery: WorkflowRecovery,
+    delivery: Delivery,
+    announced_again: bool,
+    still_due: bool,
+) -> None:
+    row = await factory.charge()
+    temporal.queried[CHARGE] = await record(store, row, "Succeeded", version=5, announce_version=5)
+    temporal.deliveries[CHARGE] = delivery
+    await recovery.run()
+    assert bool(temporal.calls_of("redeliver")) == announced_again
+    after = await store.transactions.get("demo", CHARGE)
+    assert after is not None
+    assert (after.announce_version is not None) == still_due
 
 
 @pytest.mark.parametrize(
