@@ -55,12 +55,17 @@ def current_attempt() -> int:
     return activity.info().attempt if activity.in_activity() else 1
 
 
+def log_psp_error(error: PspError) -> None:
+    """Log a failed call; an adapter's messages contain no secrets."""
+    log.warning("PSP, attempt %d: %s: %s", current_attempt(), type(error).__name__, error)
+
+
 @contextmanager
 def psp_errors() -> Iterator[None]:
     """Translate PSP errors inside the block; an adapter's messages contain no secrets."""
     try:
         yield
     except PspError as error:
-        log.warning("PSP, attempt %d: %s: %s", current_attempt(), type(error).__name__, error)
+        log_psp_error(error)
         # The chain would carry the HTTP library's messages, with addresses, into the history.
         raise application_error(error, nothing_sent=current_attempt() == 1) from None

@@ -13,7 +13,7 @@ from uuid import uuid4
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.errors import application_error
+from activities.errors import application_error, log_psp_error
 from integrator.psp import registry
 from integrator.psp.errors import CredentialsRejected, PspError, PspUnavailable
 from integrator.store import StoreError
@@ -67,7 +67,7 @@ class SendAttempt:
         try:
             yield
         except PspError as error:
-            log.warning("PSP, attempt %d: %s: %s", _attempt_number(), type(error).__name__, error)
+            log_psp_error(error)
             await self._leave_mark(error)
             # The chain would carry the HTTP library's messages, with addresses, into the history.
             raise application_error(error, nothing_sent=self.nothing_sent) from None
@@ -120,7 +120,3 @@ def _is_first_attempt(call: PspCall, row: TransactionRow) -> bool:
         return False
     # A run that was reset has another id, and an attempt of the earlier run may be under way.
     return not activity.in_activity() or activity.info().workflow_run_id == call.first_run_id
-
-
-def _attempt_number() -> int:
-    return activity.info().attempt if activity.in_activity() else 1
