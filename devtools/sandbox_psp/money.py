@@ -1,6 +1,5 @@
 """Format and convert amounts: minor units in the API, Decimal in the ledger, text on pages."""
 
-import re
 from decimal import Decimal
 
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "CHF": "CHF"}
@@ -8,14 +7,19 @@ _DECIMALS = {
     code: decimals
     for decimals, codes in {
         0: "BIF BYR CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-        2: "XAD XCD XCG",
+        2: "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN "
+        "BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN "
+        "ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IRR JMD "
+        "KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL LTL MAD MDL MGA MKD MMK MNT MOP MRO MRU "
+        "MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON "
+        "RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STD STN SVC SYP SZL THB TJS "
+        "TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VEF VES WST XAD XCD XCG YER ZAR ZMW "
+        "ZWG ZWL",
         3: "BHD IQD JOD KWD LYD OMR TND",
         4: "CLF UYW",
     }.items()
     for code in codes.split()
 }
-# Codes that begin with X belong to no country: metals, funds and tests, unless they are above.
-_NATIONAL = re.compile(r"[A-WYZ][A-Z]{2}")
 
 
 def exponent(currency: str) -> int:
@@ -23,12 +27,10 @@ def exponent(currency: str) -> int:
 
     As a PSP does, it goes on knowing currencies that have left ISO 4217.
     """
-    decimals = _DECIMALS.get(currency)
-    if decimals is not None:
-        return decimals
-    if not _NATIONAL.fullmatch(currency):
-        raise ValueError(f"{currency} carries no amounts")
-    return 2
+    try:
+        return _DECIMALS[currency]
+    except KeyError:
+        raise ValueError(f"{currency} carries no amounts") from None
 
 
 def to_major(amount: int, currency: str) -> Decimal:
