@@ -32,6 +32,7 @@ EMPTY_EXPRESSIONS = (
     "ALERTS{",
     "integrator_api_query_fallbacks_total",
     "integrator_attention_raised_total",
+    "integrator_missing_keys_total",
     "integrator_orphans_total",
     "integrator_psp_call_duration_seconds_count{result",
     "integrator_reconciliation_age_seconds",  # a movement is compared after a minute
@@ -40,6 +41,8 @@ EMPTY_EXPRESSIONS = (
     "integrator_strays_open",
     "integrator_strays_open_oldest_age_seconds",
     "integrator_sweep_failures_total",
+    "integrator_unsealed_results_total",
+    "integrator_unusable_messages_total",
     "integrator_workflows_reopened_total",
     "integrator_reconciliation_findings_total",
     "temporal_activity_execution_failed_total",  # outages of PSPs are no failures to the SDK
