@@ -18,13 +18,11 @@ PATCH_ID = "wait-before-the-operation"
 REVISION = "0900"
 
 _WORKFLOW = Path("workflows/transaction_workflow.py")
-_BEFORE = """        context = self._context
-        if not await self._wait_for_release():
+_BEFORE = """        released = await self._wait_for_release()
 """
-_AFTER = f"""        context = self._context
-        if workflow.patched("{PATCH_ID}"):
+_AFTER = f"""        if workflow.patched("{PATCH_ID}"):
             await workflow.sleep(0.01)
-        if not await self._wait_for_release():
+        released = await self._wait_for_release()
 """
 _MIGRATION = '''"""Add a column, as a later version may."""
 
