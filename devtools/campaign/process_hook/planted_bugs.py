@@ -280,15 +280,16 @@ def unsealed_result_is_evidence() -> None:
 @bug
 def attempt_number_is_proof() -> None:
     """Take the first attempt that Temporal counts for the first one that was sent."""
-    from activities import send_attempt
+    from activities.errors import current_attempt
+    from activities.send_attempt import SendAttempt
 
-    original = send_attempt.SendAttempt.__init__
+    original = SendAttempt.__init__
 
     def changed(self: Any, *arguments: Any) -> None:
         original(self, *arguments)
-        self.nothing_sent = send_attempt._attempt_number() == 1
+        self.nothing_sent = current_attempt() == 1
 
-    swap(send_attempt.SendAttempt, "__init__", changed)
+    swap(SendAttempt, "__init__", changed)
 
 
 @bug
