@@ -4,13 +4,24 @@ import pytest
 from rich.console import Console
 
 from devtools.campaign.config import Config
+from devtools.campaign.fault_schedule import FAULT_KINDS
 from devtools.campaign.report import print_report
 from devtools.campaign.run import run
 from tests.support.temporal import temporal_binary
 
 pytestmark = pytest.mark.e2e
 
-CONFIG = Config(transactions=200, seed=1, minutes=4, quiescence_seconds=240, fault_rounds=1)
+# A worker that runs on while Temporal is restored writes commands of the lost time into older
+# histories; docs/deployment.md says to stop it before. The campaign itself includes this fault.
+KINDS = frozenset(FAULT_KINDS) - {"Temporal restored from a backup"}
+CONFIG = Config(
+    transactions=200,
+    seed=1,
+    minutes=4,
+    quiescence_seconds=240,
+    fault_rounds=1,
+    fault_kinds=KINDS,
+)
 MIN_FAULT_KINDS = 25
 """Minimum number of kinds of faults with an effect: some may meet no call."""
 
