@@ -22,6 +22,7 @@ CONFIG = Config(
     quiescence_seconds=240,
     fault_rounds=1,
     fault_kinds=KINDS,
+    key_seconds=86_400,
 )
 MIN_FAULT_KINDS = 12
 """Minimum number of kinds of faults with an effect: some may meet no call."""
