@@ -154,9 +154,9 @@ async def _query(handle: WorkflowHandle[Any, Any], name: str) -> Mapping[str, An
 
 
 def _row(row: TransactionRow) -> StoredTransaction:
+    # A due announcement may already be delivered: the recovery job removes the mark within minutes.
+    # Lost changes are found by the webhooks that the receiver got.
     due = [row.due_steps] if row.due_steps is not None else []
-    if row.announce_version is not None:
-        due.append(f"the announcement of version {row.announce_version}")
     snapshot, evidence = json.loads(row.snapshot), row.evidence or ""
     return StoredTransaction(row.status, row.version, snapshot, evidence, ", ".join(due))
 
