@@ -75,9 +75,7 @@ class PreauthVoid:
 
     async def _take_over_stored_state(self) -> CancelReply:
         """Continue from the store's newer state: nothing was sent."""
-        context = self._context
-        context.merge_requested = True
-        await workflow.wait_condition(lambda: not context.merge_requested)
+        await self._context.merge_stored_state()
         if self._state.status is Status.Cancelled:
             return CancelReply(status=CancelStatus.Succeeded)
         target, refusal = self._state.void_target, self._state.check_cancel()

@@ -78,10 +78,8 @@ class PspOperation:
 
     async def _take_over_stored_state(self) -> None:
         """Continue from the store's state: it has an outcome, so nothing was sent."""
-        context = self._context
         if not self._state.answered:
-            context.merge_requested = True
-            await workflow.wait_condition(lambda: not context.merge_requested)
+            await self._context.merge_stored_state()
 
     async def fold(
         self,

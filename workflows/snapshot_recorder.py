@@ -64,8 +64,7 @@ class SnapshotRecorder:
                 record, summary=f"record version {version}, the store was slow"
             )
         if not recorded and workflow.patched("merge-refused-record"):
-            self._context.merge_requested = True
-            await workflow.wait_condition(lambda: not self._context.merge_requested)
+            await self._context.merge_stored_state()
             return
         self._context.recorded_version = version
         self._context.success_recorded |= record.activate_agreement

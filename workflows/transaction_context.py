@@ -63,6 +63,11 @@ class TransactionContext:
         if version is not None and version > self.state.version:
             self.merge_requested = True
 
+    async def merge_stored_state(self) -> None:
+        """Request a merge of the stored state and wait until it is done."""
+        self.merge_requested = True
+        await workflow.wait_condition(lambda: not self.merge_requested)
+
     def detach_caller(self) -> None:
         """Announce every change from now on."""
         self.caller_detached = True
