@@ -168,7 +168,7 @@ class PspActivities:
         row = call_data.transaction
         if call.psp_id is None:
             raise ApplicationError("The void has no PSP id to cancel.", non_retryable=True)
-        if call.version is not None and row.version > call.version:
+        if newer_version(call.version, row) is not None:
             return stored_reply(row)
         with psp_errors():
             outcome = await connection.void(psp_requests.void(call, row, call.psp_id))

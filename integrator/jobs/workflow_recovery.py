@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.observability import worker_metrics
 from integrator.store.database import Store
 from integrator.store.models import PageCursor, TransactionRow
-from integrator.transactions.transaction_client import TransactionClient
+from integrator.transactions.transaction_client import OUTAGE, TransactionClient
 from integrator.transactions.workflow_inputs import resume_input
 from workflows.messages import DeliveryState
 from workflows.state import TransactionKind
@@ -32,7 +32,6 @@ BATCH = 500
 """Rows of one run, each of which costs a request to Temporal; the next run goes on after them."""
 QUERY_TIMEOUT = timedelta(seconds=5)
 _NEVER = datetime.min.replace(tzinfo=UTC)
-OUTAGE = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
 
 class WorkflowRecovery:
@@ -142,7 +141,7 @@ class WorkflowRecovery:
         if delivery.state is not DeliveryState.IDLE:
             return
         if delivery.delivered_at is not None and delivery.announced >= row.announce_version:
-            await self._store.transactions.remove_due_announcement(*key, delivery.announced)
+            await self._store.deliveries.remove_due_announcement(*key, delivery.announced)
         else:
             await self._transaction_client.redeliver(resume_input(row))
 

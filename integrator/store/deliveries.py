@@ -3,10 +3,12 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.store.models import DeliveryRow
 from integrator.store.repository import Repository, shielded_write
 from integrator.store.tables import deliveries, transactions
+from integrator.store.transaction_decoder import BY_KEY, key_parameters
 
 GIVEN_UP_AFTER = timedelta(hours=96)
 """A round never takes that long; if it seems to, its end was not written in a database outage."""
@@ -14,11 +16,7 @@ GIVEN_UP_AFTER = timedelta(hours=96)
 
 _REMOVE_DUE_ANNOUNCEMENT = (
     update(transactions)
-    .where(
-        transactions.c.merchant_id == bindparam("of_merchant"),
-        transactions.c.transaction_id == bindparam("of_transaction"),
-        transactions.c.announce_version <= bindparam("delivered_version"),
-    )
+    .where(BY_KEY, transactions.c.announce_version <= bindparam("announced_version"))
     .values(announce_version=None)
 )
 
@@ -64,14 +62,18 @@ class Deliveries(Repository):
                 )
             )
             if row.delivered_at is not None:
-                await connection.execute(
-                    _REMOVE_DUE_ANNOUNCEMENT,
-                    {
-                        "of_merchant": row.merchant_id,
-                        "of_transaction": row.transaction_id,
-                        "delivered_version": row.version,
-                    },
+                await _remove_due_announcement(
+                    connection, row.merchant_id, row.transaction_id, row.version
                 )
+
+    @shielded_write
+    async def remove_due_announcement(
+        self, merchant_id: str, transaction_id: str, announced_version: int
+    ) -> None:
+        """Record that the versions up to this one were announced."""
+        key = (merchant_id, transaction_id)
+        async with self._session.write_transaction() as connection:
+            await _remove_due_announcement(connection, *key, announced_version)
 
     async def first_began_at(self) -> datetime | None:
         """Return when the first delivery began; None before."""
@@ -96,3 +98,12 @@ class Deliveries(Repository):
         )
         async with self._session.read_connection() as connection:
             return [DeliveryRow(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def _remove_due_announcement(
+    connection: AsyncConnection, merchant_id: str, transaction_id: str, announced_version: int
+) -> None:
+    parameters = key_parameters(merchant_id, transaction_id)
+    await connection.execute(
+        _REMOVE_DUE_ANNOUNCEMENT, parameters | {"announced_version": announced_version}
+    )

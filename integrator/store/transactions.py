@@ -254,77 +254,35 @@ class Transactions(Repository):
         """
         key = (change.merchant_id, change.transaction_id)
         values = _change_values(change) | self._encrypt_snapshot(change.snapshot, *key)
-        statement = (
-            update(transactions)
-            .where(
-                is_transaction(*key),
-                transactions.c.version == change.version,
-                transactions.c.status == "Initiated",
-            )
-            .values(values | {"announce_version": change.version})
+        unchanged = and_(
+            transactions.c.version == change.version, transactions.c.status == "Initiated"
         )
-        async with self._session.write_transaction() as connection:
-            return (await connection.execute(statement)).rowcount == 1
+        return await self._update(*key, unchanged, **values | {"announce_version": change.version})
 
     @shielded_write
     async def require_announcement(self, merchant_id: str, transaction_id: str) -> None:
         """Record that changes from the stored version on are to be announced."""
-        statement = (
-            update(transactions)
-            .where(
-                is_transaction(merchant_id, transaction_id),
-                transactions.c.announce_version.is_(None),
-            )
-            .values(announce_version=transactions.c.version)
+        await self._update(
+            merchant_id,
+            transaction_id,
+            transactions.c.announce_version.is_(None),
+            announce_version=transactions.c.version,
         )
-        async with self._session.write_transaction() as connection:
-            await connection.execute(statement)
-
-    @shielded_write
-    async def remove_due_announcement(
-        self, merchant_id: str, transaction_id: str, announced_version: int
-    ) -> None:
-        """Record that the versions up to this one were announced."""
-        statement = (
-            update(transactions)
-            .where(
-                is_transaction(merchant_id, transaction_id),
-                transactions.c.announce_version <= announced_version,
-            )
-            .values(announce_version=None)
-        )
-        async with self._session.write_transaction() as connection:
-            await connection.execute(statement)
 
     @shielded_write
     async def remove_due_parent(self, merchant_id: str, transaction_id: str) -> None:
         """Record that the parent transaction was informed of the stored result."""
-        statement = (
-            update(transactions)
-            .where(
-                is_transaction(merchant_id, transaction_id), transactions.c.due_steps == DUE_PARENT
-            )
-            .values(due_steps=None)
-        )
-        async with self._session.write_transaction() as connection:
-            await connection.execute(statement)
+        due = transactions.c.due_steps == DUE_PARENT
+        await self._update(merchant_id, transaction_id, due, due_steps=None)
 
     @shielded_write
     async def set_send_mark(
         self, merchant_id: str, transaction_id: str, mark: str, *, expected: str | None
     ) -> bool:
         """Replace the mark `expected`, and no other; return whether it was replaced."""
-        column = transactions.c.send_mark
-        statement = (
-            update(transactions)
-            .where(
-                is_transaction(merchant_id, transaction_id),
-                column.is_(None) if expected is None else column == expected,
-            )
-            .values(send_mark=mark)
-        )
-        async with self._session.write_transaction() as connection:
-            return (await connection.execute(statement)).rowcount == 1
+        # Comparing with None becomes IS NULL.
+        marked = transactions.c.send_mark == expected
+        return await self._update(merchant_id, transaction_id, marked, send_mark=mark)
 
     @shielded_write
     async def save_private(
@@ -379,16 +337,24 @@ class Transactions(Repository):
     @shielded_write
     async def set_attention(self, row: TransactionRow, *, needed: bool) -> None:
         """Correct the attention mark of a transaction, unless a newer state was recorded."""
+        recorded = transactions.c.version == row.version
+        await self._update(row.merchant_id, row.transaction_id, recorded, needs_attention=needed)
+
+    async def _update(
+        self,
+        merchant_id: str,
+        transaction_id: str,
+        condition: ColumnElement[bool],
+        **values: Any,
+    ) -> bool:
+        """Change columns of a transaction if the condition holds; return whether it did."""
         statement = (
             update(transactions)
-            .where(
-                is_transaction(row.merchant_id, row.transaction_id),
-                transactions.c.version == row.version,
-            )
-            .values(needs_attention=needed)
+            .where(is_transaction(merchant_id, transaction_id), condition)
+            .values(values)
         )
         async with self._session.write_transaction() as connection:
-            await connection.execute(statement)
+            return (await connection.execute(statement)).rowcount == 1
 
     async def _read(
         self, connection: AsyncConnection, merchant_id: str, transaction_id: str

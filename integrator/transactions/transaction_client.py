@@ -73,6 +73,9 @@ STATE_TYPES: dict[TransactionKind, type[AnyState]] = {
     TransactionKind.PAYMENT: PaymentState,
     TransactionKind.REFUND: RefundState,
 }
+OUTAGE = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+"""Statuses of a failed call that say nothing about the transaction: all others fail, too."""
+
 log = logging.getLogger(__name__)
 Reply = TypeVar("Reply", bound=BaseModel)
 Refresh = Callable[[AnyInput], Awaitable[AnyInput]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from integrator.crypto.keys import DecryptionError
 from integrator.operations.healing.examiner import Examiner, ExaminerOptions
@@ -19,11 +19,11 @@ from integrator.operations.output import Progress, format_minute, printable_line
 from integrator.store.database import Store
 from integrator.store.errors import StoreError, StoreUnavailable
 from integrator.store.models import TransactionFilter, TransactionSummary
+from integrator.transactions.transaction_client import OUTAGE
 
 PAGE_SIZE = 200
 CONCURRENCY = 8
 _POLL_INTERVAL_S = 0.5
-_OUTAGE = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ async def prepare(
 
 def _is_outage(error: Exception) -> bool:
     if isinstance(error, RPCError):
-        return error.status in _OUTAGE
+        return error.status in OUTAGE
     return isinstance(error, StoreUnavailable)
 
 
