@@ -18,7 +18,7 @@ from tests.e2e.browser.customer import Customer
 from tests.e2e.browser.return_page_server import ReturnPageServer
 from tests.support.billwerk import Billwerk
 from tests.support.paths import ROOT
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_stack
 
 ARTIFACTS_FOLDER = ROOT / "artifacts"
 TIMEOUT_MS = 30_000
@@ -45,12 +45,9 @@ def executable() -> str:
 @pytest.fixture(scope="session")
 def stack(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Yield the stack of `make run`; depends on `executable` to skip before starting it."""
-    stack = Stack(tmp_path_factory.mktemp("browser") / "data", {"SANDBOX_SETTLE_SECONDS": "1"})
-    try:
-        stack.start()
+    folder = tmp_path_factory.mktemp("browser") / "data"
+    with running_stack(folder, {"SANDBOX_SETTLE_SECONDS": "1"}) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from integrator.store import Store, TransactionRow
 from integrator.transactions.workflow_inputs import build_record, read_state
 from tests.e2e.stack.environment import CARD, Environment, open_environment, outcome, wait_until
 from tests.e2e.stack.test_operators import Operator
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_stack
 from workflows.messages import workflow_id
 from workflows.state import (
     AnyState,
@@ -46,12 +46,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         # Reconciliation would find some of the leftovers, too.
         "INTEGRATOR_RECONCILE_EVERY_SECONDS": "86400",
     }
-    stack = Stack(tmp_path_factory.mktemp("healing"), env)
-    try:
-        stack.start()
+    with running_stack(tmp_path_factory.mktemp("healing"), env) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from tests.e2e.stack.environment import CARD, Environment, open_environment, outcome, wait_until
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -46,12 +46,9 @@ def _start_background() -> None:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack to be killed; its callers soon get Pending."""
-    stack = Stack(tmp_path_factory.mktemp("kills"), {"INTEGRATOR_SYNC_BUDGET_SECONDS": "2"})
-    try:
-        stack.start()
+    env = {"INTEGRATOR_SYNC_BUDGET_SECONDS": "2"}
+    with running_stack(tmp_path_factory.mktemp("kills"), env) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @dataclass

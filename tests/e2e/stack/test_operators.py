@@ -22,7 +22,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 
 from tests.e2e.stack.environment import CARD, Environment, open_environment, outcome, wait_until
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_stack
 
 pytestmark = pytest.mark.e2e
 
@@ -32,12 +32,8 @@ LINES = 40
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     env = {"SANDBOX_SETTLE_SECONDS": "1", "INTEGRATOR_SYNC_BUDGET_SECONDS": "1"}
-    stack = Stack(tmp_path_factory.mktemp("operators"), env)
-    try:
-        stack.start()
+    with running_stack(tmp_path_factory.mktemp("operators"), env) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from tests.e2e.stack.environment import (
 )
 from tests.e2e.stack.sandbox import decoded
 from tests.e2e.stack.traffic import AnsweredPayment, Traffic
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_stack
 
 pytestmark = pytest.mark.e2e
 
@@ -42,12 +42,8 @@ SETTLE_SECONDS = 6
 def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack to be broken; its callers soon get Pending."""
     env = {"SANDBOX_SETTLE_SECONDS": str(SETTLE_SECONDS), "INTEGRATOR_SYNC_BUDGET_SECONDS": "2"}
-    stack = Stack(tmp_path_factory.mktemp("outages"), env)
-    try:
-        stack.start()
+    with running_stack(tmp_path_factory.mktemp("outages"), env) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from devtools.devstack import temporal
 from integrator.settings import Settings
 from tests.e2e.stack.environment import CARD, IBAN, Environment, open_environment
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_stack
 from tests.support.temporal import oldest_temporal_binary, temporal_binary
 from tests.support.worker_versions import FAST_DRAINAGE
 
@@ -65,12 +65,8 @@ def client(server: Server) -> Client:
 def stack(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Start a stack on that server, whose start registers the search attributes."""
     env = {"SANDBOX_SETTLE_SECONDS": "1", "INTEGRATOR_TEMPORAL_ADDRESS": server.address}
-    stack = Stack(tmp_path_factory.mktemp(f"temporal-{server.role}"), env)
-    try:
-        stack.start()
+    with running_stack(tmp_path_factory.mktemp(f"temporal-{server.role}"), env) as stack:
         yield stack
-    finally:
-        stack.stop()
 
 
 @pytest.fixture(scope="module")

@@ -196,6 +196,12 @@ class WorkflowHarness:
         with time_skipping_disabled(self.env):
             return await self.client.create(start)
 
+    async def create_recorded(self, start: AnyInput) -> Any:
+        """Create the transaction and wait until its first outcome is recorded."""
+        state = await self.create(start)
+        await eventually(lambda: self.records)
+        return state
+
     async def advance_time(self, kind: TransactionKind, duration: timedelta) -> None:
         """Advance the virtual time of the transaction's workflow."""
         await self.env.fast_forward(self.handle(kind), duration)

@@ -141,8 +141,7 @@ async def test_an_announcement_that_was_due_before_the_reset_is_made(
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [CHARGED]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     store(harness, succeeded(start, chargeback(1)), due=True)
     with time_skipping_disabled(harness.env):
         await reset(harness, PAYMENT, FIRST, reapply=False)
@@ -157,8 +156,8 @@ async def test_a_rewound_refund_request_is_judged_by_the_stored_state(
     """Three refunds of 4.00: the first is in the store alone."""
     harness.answers[activity_plans.CHARGE.name] = [CHARGED]
     start = harness.payment()
-    resumed = start.model_copy(update={"resume": await harness.create(start)})
-    await eventually(lambda: harness.records)
+    state = await harness.create_recorded(start)
+    resumed = start.model_copy(update={"resume": state})
     booked = BookedRefund(amount=Decimal("4.00"), psp_id="re_1", booked_on=None)
     store(harness, succeeded(start, refunds={"r1": booked}))
     with time_skipping_disabled(harness.env):
@@ -177,8 +176,7 @@ async def test_a_reset_before_the_answer_sends_nothing_once_the_store_has_it(
     """Reset to the task before the answer, which the activity then finds in the store."""
     harness.answers[activity_plans.CHARGE.name] = [CHARGED]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     store_recorded(harness)
     with time_skipping_disabled(harness.env):
         await reset(harness, PAYMENT, FIRST)
@@ -192,8 +190,8 @@ async def test_a_rewound_preauth_does_not_activate_its_agreement_again(
     """The customer may have signed up with another payment method since."""
     harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     start = harness.preauth()
-    resumed = start.model_copy(update={"resume": await harness.create(start)})
-    await eventually(lambda: harness.records)
+    state = await harness.create_recorded(start)
+    resumed = start.model_copy(update={"resume": state})
     assert [record.activate_agreement for record in harness.records] == [True]
     store_recorded(harness)
     with time_skipping_disabled(harness.env):
@@ -261,8 +259,7 @@ async def test_a_refund_waits_for_the_state_that_its_activity_saw_in_the_store(
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [CHARGED]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     booked = BookedRefund(amount=Decimal(refunded), psp_id="re_1", booked_on=None)
     store(harness, succeeded(start, refunds={"r1": booked}))
     request = reserve_request("r2", "4.00", NOON).model_copy(update={"stored_version": 9})
@@ -278,8 +275,7 @@ async def test_a_capture_is_refused_by_a_cancellation_in_the_store(
 ) -> None:
     harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     start = harness.preauth()
-    state = await harness.create(start)
-    await eventually(lambda: harness.records)
+    state = await harness.create_recorded(start)
     stored = state.model_copy(update={"status": Status.Cancelled, "version": 9})
     store(harness, stored)
     request = reserve_request("p1", at=NOON).model_copy(update={"stored_version": 9})
@@ -308,8 +304,7 @@ async def test_what_only_the_workflow_knows_is_added_to_the_stored_state_and_ann
     """A notification comes after the rewinding; the store knows another one from before."""
     harness.answers[activity_plans.CHARGE.name] = [CHARGED]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     store(harness, succeeded(start, chargeback(1)))
     behind = notification(with_facts(chargeback(2))).model_copy(update={"stored_version": 9})
     await harness.notify(start, behind)
@@ -326,8 +321,7 @@ async def test_a_look_up_reports_the_stored_version(harness: WorkflowHarness) ->
         ahead(CHARGED.model_copy(update={"evidence": EvidenceKind.READ}), 9)
     ]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     store(harness, succeeded(start, chargeback(1)), due=True)
     await harness.client.look_up(start)
     await wait_for_facts(harness, "ch_1", "cb_1")
@@ -339,8 +333,7 @@ async def test_an_operator_s_decision_is_judged_by_the_stored_state(
 ) -> None:
     harness.answers[activity_plans.CHARGE.name] = [PENDING]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     store(harness, succeeded(start))
     await harness.notify(
         start, NotificationResult(outcome=None, event_id="evt_0", stored_version=9)
@@ -380,8 +373,7 @@ async def cancel_rewound(
     harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     harness.answers[activity_plans.VOID.name] = list(answers)
     start = harness.preauth()
-    state = await harness.create(start)
-    await eventually(lambda: harness.records)
+    state = await harness.create_recorded(start)
     store(harness, state.model_copy(update={"version": 9} | stored))
     with time_skipping_disabled(harness.env):
         await reset(harness, PREAUTH, FIRST, reapply=False)
@@ -417,8 +409,7 @@ async def cancel_behind(
     harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     harness.answers[activity_plans.VOID.name] = [ahead(NOT_FOUND, 9), *answers]
     start = harness.preauth()
-    state = await harness.create(start)
-    await eventually(lambda: harness.records)
+    state = await harness.create_recorded(start)
     store(harness, state.model_copy(update={"version": 9} | stored))
     return await harness.client.cancel(start.model_copy(update={"resume": state}))
 
@@ -498,8 +489,7 @@ async def test_a_capture_that_was_reset_before_its_parent_knew_informs_it(
 ) -> None:
     harness.answers[activity_plans.CAPTURE.name] = [CHARGED.model_copy(update={"settled": True})]
     start = harness.payment(preauth_id="a1")
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     store(harness, succeeded(start))
     assert harness.stored is not None
     harness.stored = harness.stored.model_copy(update={"parent_due": True})

@@ -131,8 +131,7 @@ async def payment_reset_to_a_later_task(harness: WorkflowHarness) -> Handle:
     """Reset to the task after the success; the chargeback is in the store alone."""
     harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     await harness.state(PAYMENT)
     store(harness, succeeded(start, chargeback(1)), due=True)
     with time_skipping_disabled(harness.env):
@@ -145,8 +144,7 @@ async def payment_reset_while_undecided(harness: WorkflowHarness) -> Handle:
     """The PSP has accepted; the store holds nothing that the workflow lacks."""
     harness.answers[CHARGE] = [PENDING]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     await harness.state(PAYMENT)
     store_recorded(harness)
     with time_skipping_disabled(harness.env):
@@ -160,8 +158,7 @@ async def payment_reset_before_merges(harness: WorkflowHarness) -> Handle:
     """Recorded with the last code that did not merge after a reset."""
     harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     await harness.state(PAYMENT)
     with time_skipping_disabled(harness.env):
         handle = await reset(harness, PAYMENT, LAST)
@@ -177,8 +174,7 @@ async def payment_record_refused(harness: WorkflowHarness) -> Handle:
     harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
     start = harness.payment()
     store(harness, succeeded(start, chargeback(1)))
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     await charge_back(harness, start, 2)
     return harness.handle(PAYMENT)
 
@@ -188,8 +184,7 @@ async def payment_record_refused_before_merges(harness: WorkflowHarness) -> Hand
     harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
     start = harness.payment()
     store(harness, succeeded(start))
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     harness.stored = None
     await charge_back(harness, start, 1)
     return harness.handle(PAYMENT)
@@ -225,8 +220,7 @@ async def payment_notified_behind_the_store(harness: WorkflowHarness) -> Handle:
     """The activity that reads a notification finds a newer state."""
     harness.answers[CHARGE] = [PENDING]
     start = harness.payment()
-    await harness.create(start)
-    await eventually(lambda: harness.records)
+    await harness.create_recorded(start)
     store(harness, succeeded(start, chargeback(1)), due=True)
     result = NotificationResult(outcome=None, event_id="evt_0", stored_version=9)
     await harness.notify(start, result)
@@ -238,8 +232,8 @@ async def payment_reserved_behind_the_store(harness: WorkflowHarness) -> Handle:
     """The activity of a refund has seen a newer state of the payment in the store."""
     harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
     start = harness.payment()
-    resumed = start.model_copy(update={"resume": await harness.create(start)})
-    await eventually(lambda: harness.records)
+    state = await harness.create_recorded(start)
+    resumed = start.model_copy(update={"resume": state})
     store(harness, succeeded(start, chargeback(1)))
     request = reserve_request("r1", "9.00", NOON).model_copy(update={"stored_version": 9})
     await harness.client.reserve(resumed, request)
@@ -369,8 +363,7 @@ async def cancel_behind_the_store(
     harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     harness.answers[activity_plans.VOID.name] = [ahead(NOT_FOUND, 9), *void]
     start = harness.preauth()
-    state = await harness.create(start)
-    await eventually(lambda: harness.records)
+    state = await harness.create_recorded(start)
     store(harness, state.model_copy(update={"version": 9} | stored))
     await harness.client.cancel(start.model_copy(update={"resume": state}))
     return harness.handle(PREAUTH)
