@@ -1,4 +1,4 @@
-"""What was accepted once can be captured, refunded, repeated and read, whatever the API refuses
+"""Transactions accepted once are captured, refunded, repeated and read, also when the API refuses
 today: currencies that have left ISO 4217, and dates outside of the limits."""
 
 from datetime import UTC, date, datetime, timedelta

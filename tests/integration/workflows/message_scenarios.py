@@ -132,7 +132,7 @@ class Life:
     `answers` are the results of the activities in order, the last one again and again; `events` are
     the messages that arrive, each when nothing else but timers is left to do. Those from
     number `after_approval` on come only when the success is recorded. `ends` are the results that
-    are right, whatever messages without arguments come when.
+    are right, with any messages without arguments at any time.
     """
 
     cls: type
