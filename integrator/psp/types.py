@@ -51,6 +51,11 @@ class Fact(Value):
     transaction's currency. `description` is the PSP's own text and never repeats ours: the
     merchant's text on a payment may be personal data, and facts are kept indefinitely.
     `reverses` is the id of the chargeback whose money a `CHARGEBACK_REVERSED` returned.
+
+    `currency`, `reference` and `parent_psp_id` are what the movement's own object says at the PSP,
+    where it says it: its currency, the transaction id of ours that it carries, and the PSP's id of
+    the payment that it takes money from. The states compare them with the transaction and book no
+    fact that belongs to another one.
     """
 
     kind: FactKind
@@ -64,6 +69,9 @@ class Fact(Value):
     psp_reason_code: PspText | None = None
     psp_reason_message: PspText | None = None
     reverses: str | None = None
+    currency: str | None = None
+    reference: str | None = None
+    parent_psp_id: str | None = None
 
 
 class Instrument(Value):
@@ -77,13 +85,32 @@ class Instrument(Value):
     bearer: dict[str, str] = Field(repr=False)
 
 
+class Succession(Value):
+    """The PSP continues a stored payment method under another id, as it does with mandates.
+
+    `former_id` is a value of the stored token. Members of token and bearer that equal it become
+    `new_id`; then `token` and `bearer` replace or add members. An agreement whose token does not
+    hold `former_id` stays as it is, so that an old report changes nothing.
+    """
+
+    former_id: str
+    new_id: str
+    token: dict[str, str] = Field(default={}, repr=False)
+    bearer: dict[str, str] = Field(default={}, repr=False)
+
+
 class Approved(Value):
-    """The PSP has completed the operation; the facts are established."""
+    """The PSP has completed the operation; the facts are established.
+
+    `instrument` is the payment method that the operation stored, `succession` what became of one
+    stored before.
+    """
 
     outcome: Literal["approved"] = "approved"
     psp_id: str | None
     facts: tuple[Fact, ...] = ()
     instrument: Instrument | None = None
+    succession: Succession | None = None
 
 
 class Pending(Value):
@@ -92,6 +119,7 @@ class Pending(Value):
     outcome: Literal["pending"] = "pending"
     psp_id: str | None
     facts: tuple[Fact, ...] = ()
+    succession: Succession | None = None
 
 
 class RedirectRequired(Value):
@@ -117,6 +145,7 @@ class Declined(Value):
     message: PspText | None = None
     status: PaymentTransactionStatus = PaymentTransactionStatus.Failed
     facts: tuple[Fact, ...] = ()
+    succession: Succession | None = None
 
 
 Outcome = Annotated[
