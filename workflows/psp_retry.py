@@ -15,6 +15,9 @@ from workflows.state import EvidenceKind
 IDEMPOTENCY_WINDOW_SHARE = 0.8
 """The window is not used to its end: the PSP's clock and ours differ, and calls take time."""
 
+LAST_ATTEMPT = timedelta(seconds=15)
+"""Time that the last attempt with a key needs."""
+
 LOGIN_ERROR = PspReply(
     outcome=Declined(
         code=PaymentErrorCode.LoginError, message="The PSP rejects the merchant's credentials."
@@ -68,11 +71,12 @@ async def send_until_known(
             continue
         refused = failure in (PspFailure.CONFIGURATION, PspFailure.CREDENTIALS)
         if not refused or not nothing_sent:
-            if once or failure is PspFailure.KEY_EXPIRED or workflow.now() + pause >= deadline:
+            left = deadline - LAST_ATTEMPT - workflow.now()
+            if once or failure is PspFailure.KEY_EXPIRED or left <= timedelta(0):
                 return None
             if not workflow.patched("send-until-key-expires"):
                 return None
-            await workflow.sleep(pause, summary="the outcome is unknown")
+            await workflow.sleep(min(pause, left), summary="the outcome is unknown")
             pause = min(pause * 2, timeouts.MAX_CREDENTIALS_PAUSE)
             continue
         if failure is PspFailure.CONFIGURATION:

@@ -36,9 +36,18 @@ class StoredStateMerger:
             if self.requested:
                 await self._merge()
 
+    def request_unless_created(self) -> None:
+        """Request a merge before `create`: it came before a backup was restored, or never will.
+
+        Without the patch: a history from before.
+        """
+        if not self._context.released and workflow.patched("merge-before-create"):
+            self._context.merge_requested = True
+
     async def wait_until_merged(self) -> None:
         """Return when no merge is requested."""
         self._check_reset()
+        self.request_unless_created()
         if self.requested:
             await workflow.wait_condition(lambda: not self.requested)
 

@@ -316,6 +316,7 @@ class TransactionWorkflow:
     @workflow.signal(name=NOTIFY)
     def notify(self, notification: NotificationSignal) -> None:
         """Queue a stored PSP notification for reading."""
+        self._merger.request_unless_created()
         self._notifications.add(notification)
 
     @workflow.signal(name=LOOK_UP)
@@ -324,6 +325,7 @@ class TransactionWorkflow:
 
         Operators send it by hand, too, without an argument.
         """
+        self._merger.request_unless_created()
         if request is not None and request.psp_id is not None:
             self._context.lookup_schedule.add_id(request.psp_id)
         self._context.request_lookup()
@@ -331,6 +333,7 @@ class TransactionWorkflow:
     @workflow.signal(name=REDELIVER)
     def redeliver(self) -> None:
         """Announce the current state again, even if it was delivered."""
+        self._merger.request_unless_created()
         self._notifier.redeliver()
 
     @workflow.update(name=CREATE)

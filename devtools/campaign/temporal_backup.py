@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -38,12 +39,27 @@ class TemporalBackup:
         await asyncio.to_thread(copy_database, self._database, self._copy)
 
     async def restore(self) -> bool:
-        """Stop the server, put the copy back and start it; return whether it has started."""
+        """Put the copy back while nothing runs; return whether all processes have started again.
+
+        API and worker are stopped first, as operators do it, and lose what they remember: a worker
+        that goes on with workflows which the server has forgotten writes into other histories.
+        """
         self._copy.replace(self._database.with_name("temporal.db.restore"))
-        pid = self._stack.run["pids"]["temporal"]
-        os.kill(pid, signal.SIGKILL)
+        pids = {name: self._stack.run["pids"][name] for name in ("api", "worker", "temporal")}
+        clients = (pids["api"], pids["worker"])
+        for pid in clients:
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(pids["temporal"], signal.SIGKILL)
+        started = await self._wait_for_others({"temporal": pids["temporal"]})
+        for pid in clients:
+            os.kill(pid, signal.SIGKILL)
+        return started and await self._wait_for_others(pids)
+
+    async def _wait_for_others(self, pids: Mapping[str, int]) -> bool:
+        """Return whether other processes than these have been started within the time limit."""
         return await wait_until(
-            lambda: self._stack.run["pids"]["temporal"] != pid, _RESTART_TIMEOUT_SECONDS
+            lambda: all(self._stack.run["pids"][name] != pid for name, pid in pids.items()),
+            _RESTART_TIMEOUT_SECONDS,
         )
 
 

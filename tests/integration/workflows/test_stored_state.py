@@ -6,6 +6,7 @@ stored state: nothing is sent again, and no change is lost.
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -361,6 +362,39 @@ async def test_an_outcome_in_the_store_answers_a_waiting_create(harness: Workflo
     store(harness, succeeded(start))
     state = await harness.create(start)
     assert (state.status, state.version) == (Status.Succeeded, 9)
+
+
+async def look_up(harness: WorkflowHarness, start: PaymentInput) -> None:
+    await harness.client.look_up(start)
+
+
+async def notify(harness: WorkflowHarness, start: PaymentInput) -> None:
+    await harness.notify(start, notification(with_facts(chargeback(1))))
+
+
+async def redeliver(harness: WorkflowHarness, start: PaymentInput) -> None:
+    await harness.client.redeliver(start)
+
+
+async def resolve(harness: WorkflowHarness, start: PaymentInput) -> None:
+    assert (await harness.client.resolve(start, decision(DecisionKind.FAILED))).refusal
+
+
+@pytest.mark.parametrize("send", [look_up, notify, redeliver, resolve])
+async def test_a_message_ends_the_wait_for_a_create_that_was_lost(
+    harness: WorkflowHarness, send: Callable[[WorkflowHarness, PaymentInput], Awaitable[None]]
+) -> None:
+    """Its clock stands: nothing waits for the time limit of `create`."""
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [CHARGED]
+    start = harness.payment()
+    store(harness, succeeded(start), due=True)
+    await start_workflow(harness, start)
+    await harness.state(PAYMENT)
+    with time_skipping_disabled(harness.env):
+        await send(harness, start)
+        await eventually(lambda: harness.webhooks)
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
+    assert harness.calls_of(activity_plans.CHARGE) == []
 
 
 # --- voids ----------------------------------------------------------------------------------

@@ -286,6 +286,15 @@ async def payment_without_create_sent(harness: WorkflowHarness) -> Handle:
     return handle
 
 
+async def payment_rewound_before_create(harness: WorkflowHarness) -> Handle:
+    """A restored backup lacks `create`; a notification comes."""
+    start = harness.payment()
+    store(harness, succeeded(start), due=True)
+    handle = await start_workflow(harness, start)
+    await charge_back(harness, start, 1)
+    return handle
+
+
 async def payment_with_parent_and_announcement_due(harness: WorkflowHarness) -> Handle:
     """A capture failed; its workflow was ended before the preauth and Billwerk+ learned of it."""
     start = harness.payment(preauth_id="a1")
@@ -409,6 +418,7 @@ SCENARIOS = (
     payment_reopened_and_sent,
     payment_without_create_proven_absent,
     payment_without_create_sent,
+    payment_rewound_before_create,
     payment_with_parent_and_announcement_due,
     payment_sent_until_accepted,
     payment_key_expired,
