@@ -32,6 +32,7 @@ FIRST_GROUPS = (
     "tests/conformance/test_sandbox_kit.py",
     "tests/e2e/temporal_versions/test_servers.py",
     "tests/e2e/stack/test_kill_loop.py",
+    "tests/conformance/test_stripe_mock.py",
     "tests/conformance/test_mutants.py",
 )
 
