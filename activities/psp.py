@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import psp_requests
 from activities.errors import psp_errors
+from activities.outcomes import OutcomeIntake
 from activities.psp_lookups import Fetch, build_lookup, look_up
 from activities.reservations import Reservations
 from activities.send_attempt import SendAttempt
@@ -24,14 +25,7 @@ from integrator.psp.connecting import open_connection
 from integrator.psp.errors import CredentialsRejected, PspError
 from integrator.psp.integration_info import SettingsRefused, parse_settings
 from integrator.psp.port import Connection
-from integrator.psp.types import (
-    Approved,
-    Declined,
-    Instrument,
-    NotificationEvent,
-    Outcome,
-    RedirectRequired,
-)
+from integrator.psp.types import Declined, Instrument, NotificationEvent, Outcome
 from integrator.store.database import Store
 from integrator.store.errors import NotFound
 from integrator.store.models import NotificationRow, PspCallData, TransactionRow
@@ -71,6 +65,7 @@ class PspActivities:
         self._store = store
         self._http = http
         self._reservations = reservations
+        self._intake = OutcomeIntake(store)
 
     def all(self) -> Sequence[Callable[..., Any]]:
         """Return the activities to register with a worker."""
@@ -227,8 +222,14 @@ class PspActivities:
             return NotificationResult(
                 outcome=None, event_id=stored.event_id, fetch=True, stored_version=newer
             )
-        outcome = await self._store_private_data(row, event.result)
-        return NotificationResult(outcome=outcome, event_id=stored.event_id, stored_version=newer)
+        accepted = await self._intake.accept(row, event.result)
+        return NotificationResult(
+            outcome=accepted.outcome,
+            event_id=stored.event_id,
+            fetch=bool(accepted.incomplete),
+            stored_version=newer,
+            doubts=accepted.doubts,
+        )
 
     async def _read_external_capture(
         self, row: TransactionRow, connection: Connection, psp_id: str
@@ -240,8 +241,9 @@ class PspActivities:
         outcome = result.outcome
         if outcome is None:
             raise ApplicationError("The PSP does not return the capture.", type=PspFailure.UNKNOWN)
+        accepted = await self._intake.accept_read(row, outcome, lookup)
         reply = PspReply(
-            outcome=await self._store_private_data(row, outcome), evidence=EvidenceKind.READ
+            outcome=accepted.outcome, evidence=EvidenceKind.READ, doubts=accepted.doubts
         )
         return await self._reservations.close_if_final(TransactionKind.PREAUTH, row, reply)
 
@@ -276,13 +278,16 @@ class PspActivities:
         lookup = await build_lookup(self._store, row, call.psp_id)
         with psp_errors():
             result = await look_up(adapter, fetch, lookup)
-        outcome = result.outcome
-        return PspReply(
-            outcome=await self._store_private_data(row, outcome) if outcome is not None else None,
+        reply = PspReply(
+            outcome=None,
             evidence=EvidenceKind.READ,
             absence_proven=result.absence_proven,
             stored_version=newer_version(call.version, row),
         )
+        if result.outcome is None:
+            return reply
+        accepted = await self._intake.accept_read(row, result.outcome, lookup)
+        return reply.model_copy(update={"outcome": accepted.outcome, "doubts": accepted.doubts})
 
     async def _load_and_connect(self, call: PspCall) -> tuple[PspCallData, Connection]:
         try:
@@ -314,26 +319,10 @@ class PspActivities:
         return row
 
     async def _build_reply(self, row: TransactionRow, outcome: Outcome) -> PspReply:
+        accepted = await self._intake.accept(row, outcome)
         return PspReply(
-            outcome=await self._store_private_data(row, outcome), evidence=EvidenceKind.ANSWER
+            outcome=accepted.outcome, evidence=EvidenceKind.ANSWER, doubts=accepted.doubts
         )
-
-    async def _store_private_data(self, row: TransactionRow, outcome: Outcome) -> Outcome:
-        """Store payment data and redirect addresses and strip them from the outcome."""
-        key = (row.merchant_id, row.transaction_id)
-        match outcome:
-            case Approved(instrument=Instrument() as instrument):
-                await self._store.transactions.save_private(
-                    *key, instrument=instrument.model_dump()
-                )
-                return outcome.model_copy(update={"instrument": None})
-            case RedirectRequired():
-                if outcome.url is not None:
-                    redirect = {"url": outcome.url, "data": outcome.data}
-                    await self._store.transactions.save_private(*key, redirect=redirect)
-                return outcome.model_copy(update={"url": None, "data": None})
-            case _:
-                return outcome
 
 
 def agreement_instrument(call_data: PspCallData) -> Instrument | None:

@@ -70,6 +70,7 @@ class Lookup:
                 raise
             return None
         self._context.report_stored_version(reply.stored_version)
+        self._context.flag_doubts(reply.doubts)
         # A read may lag behind the event that asked for it, though not for ever.
         self._schedule.record_answer(
             inconclusive=reply.outcome is None and not reply.absence_proven

@@ -252,7 +252,8 @@ class PspReply(Message):
     `outcome` is None when the PSP has no such transaction; `absence_proven` is True when that
     proves that the request never arrived. `evidence` is what the outcome rests on. `settled` is
     True when the reservation has been closed already. `stored_version` is set when the store has
-    another version than the call: then a write has not been sent.
+    another version than the call: then a write has not been sent. `doubts` are the texts for
+    operators about reported facts that are not part of `outcome`.
     """
 
     outcome: Outcome | None
@@ -260,6 +261,7 @@ class PspReply(Message):
     absence_proven: bool = False
     settled: bool = False
     stored_version: int | None = None
+    doubts: tuple[str, ...] = ()
 
 
 class CredentialsReply(Message):
@@ -283,13 +285,15 @@ class NotificationRead(Message):
 class NotificationResult(Message):
     """Outcome in a notification; None with `fetch` when the PSP must be asked instead.
 
-    `stored_version` is set when the store has a newer version than the workflow.
+    With an outcome `fetch` asks for what the notification leaves open. `stored_version` is set when
+    the store has a newer version than the workflow. `doubts` are those of `PspReply`.
     """
 
     outcome: Outcome | None
     event_id: str
     fetch: bool = False
     stored_version: int | None = None
+    doubts: tuple[str, ...] = ()
 
 
 class Record(Message):

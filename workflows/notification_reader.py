@@ -53,7 +53,8 @@ class NotificationReader:
             self._context.request_lookup()
             return
         self._context.report_stored_version(result.stored_version)
+        self._context.flag_doubts(result.doubts)
         if result.fetch:
             self._context.request_lookup()
-        elif result.outcome is not None:
+        if result.outcome is not None:
             await self._operation.fold(result.outcome, EvidenceKind.NOTIFICATION, result.event_id)

@@ -74,6 +74,7 @@ class PspOperation:
         elif reply.stored_version is not None and reply.outcome is None:
             await self._take_over_stored_state()
         elif reply.outcome is not None:
+            self._context.flag_doubts(reply.doubts)
             await self.fold(reply.outcome, reply.evidence, source, reservation_closed=reply.settled)
 
     async def _take_over_stored_state(self) -> None:

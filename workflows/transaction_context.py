@@ -68,6 +68,11 @@ class TransactionContext:
         self.merge_requested = True
         await workflow.wait_condition(lambda: not self.merge_requested)
 
+    def flag_doubts(self, doubts: tuple[str, ...]) -> None:
+        """Ask operators about facts that are in doubt."""
+        for doubt in doubts:
+            self.state.flag_attention(doubt)
+
     def detach_caller(self) -> None:
         """Announce every change from now on."""
         self.caller_detached = True

@@ -54,8 +54,9 @@ class Fact(Value):
 
     `currency`, `reference` and `parent_psp_id` are what the movement's own object says at the PSP,
     where it says it: its currency, the transaction id of ours that it carries, and the PSP's id of
-    the payment that it takes money from. The states compare them with the transaction and book no
-    fact that belongs to another one.
+    the payment that it takes money from. They are compared with the transaction, and a fact that
+    belongs to another one is not booked. `supersedes` are ids under which an earlier version of the
+    adapter reported this money: those facts are removed where they are stored.
     """
 
     kind: FactKind
@@ -72,6 +73,7 @@ class Fact(Value):
     currency: str | None = None
     reference: str | None = None
     parent_psp_id: str | None = None
+    supersedes: tuple[str, ...] = ()
 
 
 class Instrument(Value):

@@ -15,6 +15,7 @@ from integrator.store.decisions import Decisions
 from integrator.store.deliveries import Deliveries
 from integrator.store.erasure import Erasure
 from integrator.store.errors import SchemaMissing
+from integrator.store.instruments import Instruments
 from integrator.store.keys import Keys
 from integrator.store.known_keys import KnownKeys
 from integrator.store.merchants import Merchants
@@ -44,6 +45,7 @@ class Store:
         self.oauth_clients = OAuthClients(session)
         self.callers = Callers(session)
         self.agreements = Agreements(session)
+        self.instruments = Instruments(session)
         self.transactions = Transactions(session)
         self.transaction_search = TransactionSearch(session)
         self.notifications = Notifications(session)

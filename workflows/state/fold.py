@@ -1,5 +1,6 @@
 """Base of all transaction states: facts and how reports are folded into them."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -45,6 +46,7 @@ class FoldedState(BaseModel):
 
     `fact_sources` maps a fact's id to the evidence that first reported it; facts from before it was
     stored have none. For an external refund or capture the id is its `ExternalMovement.key`.
+    `successors` maps ids of stored payment methods to those under which the PSP continues them.
     """
 
     # An alias is the field's name in stored histories and snapshots.
@@ -67,6 +69,7 @@ class FoldedState(BaseModel):
     evidence: Evidence | None = None
     attention: str | None = None
     decisions: list[Decision] = Field(default_factory=list)
+    successors: dict[str, str] = Field(default_factory=dict)
     answered: bool = False
     approved: bool = False
     version: int = 0
@@ -104,6 +107,7 @@ class FoldedState(BaseModel):
         """
         before = self.model_copy(deep=True)
         self.answered = True
+        self._add_succession(outcome)
         target = self._target_status(outcome)
         allowed = TRANSITIONS[self.kind].get(self.status, frozenset())
         if target is not self.status and target not in allowed:
@@ -121,6 +125,14 @@ class FoldedState(BaseModel):
                 self._set_failure(outcome, self._next_update_time(evidence.at))
         self.status = target
         return self._finish_change(before, evidence.at)
+
+    def _add_succession(self, outcome: Outcome) -> None:
+        """Store what a payment method continues as also of an ended transaction.
+
+        Billwerk+ sees it in the payment data, so it is a visible change.
+        """
+        if not isinstance(outcome, RedirectRequired) and outcome.succession is not None:
+            self.successors[outcome.succession.former_id] = outcome.succession.new_id
 
     def already_includes(self, outcome: Outcome) -> bool:
         """Return whether folding `outcome` would change nothing."""
@@ -182,6 +194,9 @@ class FoldedState(BaseModel):
             if fact.id not in self.facts:
                 self.fact_sources[fact.id] = evidence
             self.facts[fact.id] = fact
+        for id in superseded_ids(self.facts.values()) & self.facts.keys():
+            del self.facts[id]
+            self.fact_sources.pop(id, None)
         for kind in {fact.kind for fact in decided}:
             if self.total(kind) != before[kind]:
                 self._add_attention(
@@ -213,7 +228,9 @@ class FoldedState(BaseModel):
         if isinstance(outcome, RedirectRequired):
             return self.status
         known = self.facts | {f.id: f for f in outcome.facts}
-        total = sum((f.amount for f in known.values() if f.kind is kind), ZERO)
+        superseded = superseded_ids(known.values())
+        counted = (f for f in known.values() if f.kind is kind and f.id not in superseded)
+        total = sum((f.amount for f in counted), ZERO)
         if total >= self.requested_amount:
             return Status.Succeeded
         return outcome.status if isinstance(outcome, Declined) else Status.Pending
@@ -241,6 +258,8 @@ class FoldedState(BaseModel):
 
     def _includes_fact(self, fact: Fact) -> bool:
         """Return whether the movement is stored with this amount; other fields do not matter."""
+        if fact.id in superseded_ids(self.facts.values()):
+            return True
         known = self.facts.get(fact.id)
         return known is not None and known.amount == fact.amount
 
@@ -265,3 +284,8 @@ class FoldedState(BaseModel):
     def _visible_fields(self) -> dict[str, object]:
         """Return the fields that Billwerk+ can see; other changes are internal."""
         return self.model_dump(exclude=INTERNAL_FIELDS)
+
+
+def superseded_ids(facts: Iterable[Fact]) -> set[str]:
+    """Return the ids under which earlier versions of the adapter reported these facts."""
+    return {id for fact in facts for id in fact.supersedes}

@@ -71,9 +71,12 @@ class PaymentState(ReservingState):
 
         A reversal of a chargeback that is not known counts only once that is.
         """
+        return min(self.reported_reversals(chargeback), chargeback.amount)
+
+    def reported_reversals(self, chargeback: Fact) -> Decimal:
+        """Return the sum of the reversals that name a chargeback."""
         reversals = self.facts_of(FactKind.CHARGEBACK_REVERSED)
-        amounts = (fact.amount for fact in reversals if fact.reverses == chargeback.id)
-        return min(sum(amounts, ZERO), chargeback.amount)
+        return sum((fact.amount for fact in reversals if fact.reverses == chargeback.id), ZERO)
 
     @property
     def refundable(self) -> Decimal:

@@ -84,6 +84,7 @@ class TransactionState(FoldedState):
             self._add_attention(line)
         missing = [decision for decision in own.decisions if not self._number_of(decision)]
         self.decisions += missing
+        self.successors = own.successors | self.successors
         self._add_own_holds(own)
         self._add_own_report(own, now)
         self.answered = self.answered or own.answered

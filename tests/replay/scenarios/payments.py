@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from integrator.contract.enums import PaymentErrorCode, PublicPaymentProviderRole
-from integrator.psp.types import Declined, Fact, FactKind
+from integrator.psp.types import Declined, Fact, FactKind, Succession
 from tests.integration.workflows.conftest import WorkflowHarness, approved, eventually
 from tests.replay.scenarios.builders import (
     HOUR,
@@ -51,6 +51,35 @@ async def payment_declined(harness: WorkflowHarness) -> Handle:
     ]
     await harness.create(harness.payment())
     await harness.handle(TransactionKind.PAYMENT).result()
+    return harness.handle(TransactionKind.PAYMENT)
+
+
+async def payment_chargeback_reinstated(harness: WorkflowHarness) -> Handle:
+    """Charged back, then reported as returned beside a fact in doubt; the mandate was replaced."""
+    harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
+    chargeback = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("10.00"))
+    reversal = Fact(
+        kind=FactKind.CHARGEBACK_REVERSED, id="rev_1", amount=Decimal("10.00"), reverses="cb_1"
+    )
+    succession = Succession(former_id="md_1", new_id="md_2")
+    read = with_facts(chargeback, reversal)
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
+        read.model_copy(
+            update={
+                "evidence": EvidenceKind.READ,
+                "doubts": ("Not booked: a chargeback in USD.",),
+                "outcome": read.outcome.model_copy(update={"succession": succession}),
+            }
+        )
+    ]
+    start = harness.payment()
+    await harness.create_recorded(start)
+    # The return is reported before its chargeback, so the PSP is asked for the rest.
+    await harness.notify(
+        start, notification(with_facts(reversal)).model_copy(update={"fetch": True})
+    )
+    await eventually(lambda: harness.webhooks)
+    await eventually(lambda: "md_2" in harness.records[-1].snapshot)
     return harness.handle(TransactionKind.PAYMENT)
 
 
@@ -154,6 +183,7 @@ async def payment_reopened_by_chargeback(harness: WorkflowHarness) -> Handle:
 
 
 SCENARIOS = (
+    payment_chargeback_reinstated,
     payment_captured_open,
     payment_captured_closed,
     payment_declined,

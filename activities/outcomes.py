@@ -1,0 +1,110 @@
+"""What an adapter's outcome becomes before a workflow gets it: checked, private data stored."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from activities.fact_checks import CheckedOutcome, Owner, check_facts
+from integrator.psp import registry
+from integrator.psp.types import Approved, Instrument, Lookup, Outcome, RedirectRequired, Succession
+from integrator.store.database import Store
+from integrator.store.models import TransactionRow
+from integrator.transactions.workflow_inputs import read_state
+
+
+class OutcomeIntake:
+    """Takes outcomes in for the transactions in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def accept(self, row: TransactionRow, outcome: Outcome) -> CheckedOutcome:
+        """Check an outcome that says a part of what the PSP knows, and store its private data.
+
+        A PSP that cannot be asked for the rest has said everything.
+        """
+        checked = await self._check(row, outcome, frozenset({row.transaction_id}))
+        if not registry.get_adapter(row.psp).capabilities.can_read:
+            checked = _complete(checked)
+        return await self._without_private_data(row, checked)
+
+    async def accept_read(
+        self, row: TransactionRow, outcome: Outcome, lookup: Lookup
+    ) -> CheckedOutcome:
+        """Do the same for the answer to a look-up, which says everything.
+
+        An object made outside this service has another reference than ours.
+        """
+        references = frozenset({row.transaction_id, lookup.reference})
+        checked = _complete(await self._check(row, outcome, references))
+        return await self._without_private_data(row, checked)
+
+    async def _check(
+        self, row: TransactionRow, outcome: Outcome, references: frozenset[str]
+    ) -> CheckedOutcome:
+        facts = () if isinstance(outcome, RedirectRequired) else outcome.facts
+        if not facts:
+            return CheckedOutcome(outcome)
+        names_parent = any(fact.parent_psp_id is not None for fact in facts)
+        parents = await self._parents(row) if names_parent else frozenset()
+        owner = Owner(read_state(row.kind, row.snapshot), references, parents)
+        return check_facts(outcome, owner)
+
+    async def _parents(self, row: TransactionRow) -> frozenset[str]:
+        """Return the PSP's ids of the refunded payment, or of the captured preauth."""
+        if row.related_id is None:
+            return frozenset()
+        parent = await self._store.transactions.get(row.merchant_id, row.related_id)
+        if parent is None:
+            return frozenset()
+        ids = {parent.psp_transaction_id, parent.psp_session_id}
+        state = read_state(parent.kind, parent.snapshot)
+        return frozenset({id for id in ids if id} | set(state.facts))
+
+    async def _without_private_data(
+        self, row: TransactionRow, checked: CheckedOutcome
+    ) -> CheckedOutcome:
+        """Store payment data and redirect addresses and strip them from the outcome."""
+        outcome = checked.outcome
+        key = (row.merchant_id, row.transaction_id)
+        match outcome:
+            case Approved(instrument=Instrument() as instrument):
+                await self._store.transactions.save_private(
+                    *key, instrument=instrument.model_dump()
+                )
+                outcome = outcome.model_copy(update={"instrument": None})
+            case RedirectRequired():
+                if outcome.url is not None:
+                    redirect = {"url": outcome.url, "data": outcome.data}
+                    await self._store.transactions.save_private(*key, redirect=redirect)
+                outcome = outcome.model_copy(update={"url": None, "data": None})
+        if not isinstance(outcome, RedirectRequired) and outcome.succession is not None:
+            renewal = partial(renew_instrument, outcome.succession)
+            await self._store.instruments.renew(*key, renewal)
+            public = outcome.succession.model_copy(update={"token": {}, "bearer": {}})
+            outcome = outcome.model_copy(update={"succession": public})
+        return CheckedOutcome(outcome, checked.doubts, checked.incomplete)
+
+
+def _complete(checked: CheckedOutcome) -> CheckedOutcome:
+    """Return the outcome of a PSP that has nothing to add: what is open is in doubt."""
+    return CheckedOutcome(checked.outcome, (*checked.doubts, *checked.incomplete))
+
+
+def renew_instrument(
+    succession: Succession, stored: Mapping[str, Any]
+) -> dict[str, dict[str, str]] | None:
+    """Return the stored instrument under its new id; None if it does not hold the former one."""
+    if succession.former_id not in stored["token"].values():
+        return None
+    return {
+        "token": _replace(stored["token"], succession) | succession.token,
+        "bearer": _replace(stored["bearer"], succession) | succession.bearer,
+    }
+
+
+def _replace(members: Mapping[str, str], succession: Succession) -> dict[str, str]:
+    return {
+        name: succession.new_id if value == succession.former_id else value
+        for name, value in members.items()
+    }
