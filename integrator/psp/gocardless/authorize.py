@@ -1,13 +1,16 @@
 """Authorizations: mandates by hosted page or IBAN, stored mandates, migration."""
 
 import re
+from functools import partial
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.gocardless import mapping, request_bodies
+from integrator.psp.errors import ProtocolError
+from integrator.psp.gocardless import mandates, mapping, request_bodies
 from integrator.psp.gocardless.client import GoCardlessClient
 from integrator.psp.gocardless.error_codes import CURRENCIES, SCHEMES
 from integrator.psp.gocardless.mapping import MANDATE
+from integrator.psp.gocardless.optional_fields import PAYER_FIELDS, send_reduced
 from integrator.psp.gocardless.wire import BankAccount, BillingRequest, Flow, Mandate
 from integrator.psp.toolkit.bank_account import parse_bank_account
 from integrator.psp.toolkit.client import RefusedError
@@ -47,27 +50,40 @@ async def fetch_sign_up_outcome(
     mapped = mapping.sign_up_outcome(request)
     if mapped is not None:
         return mapped
-    mandate_id = request.links.get("mandate_request_mandate")
+    mandate_id = request.link("mandate_request_mandate")
     mandate = await client.get_by_id(Mandate, mandate_id) if mandate_id else None
-    return mapping.fulfilled_outcome(request, mandate, entered)
+    if mandate is None:
+        return mapping.fulfilled_outcome(request, None, entered)
+    if len({mandate.reference, request.reference} - {None}) > 1:
+        raise ProtocolError("GoCardless returned the mandate of another sign-up.")
+    current = await mandates.follow_succession(client, mandate)
+    succession = mandates.build_succession(mandate.id, current)
+    return mapping.fulfilled_outcome(request, current, entered, succession)
 
 
 async def _migrate(client: GoCardlessClient, call: Authorize, token: str) -> Outcome:
     # The token was typed by a user: only a well-formed id may become part of a URL.
     is_valid_id = _MANDATE_ID.fullmatch(token) is not None
-    mandate = await client.get_by_id(Mandate, token) if is_valid_id else None
+    mandate = await mandates.read_current_mandate(client, token) if is_valid_id else None
     if mandate is None or mandate.scheme != SCHEMES[call.role]:
         return Declined(code=Code.InvalidData, message="GoCardless has no such mandate.")
-    account_id = mandate.links.get("customer_bank_account")
+    account_id = mandate.link("customer_bank_account")
     account = await client.get_by_id(BankAccount, account_id) if account_id else None
     return mapping.mandate_outcome(mandate, mapping.build_mandate_instrument(mandate, account))
 
 
 async def _verify_stored_mandate(client: GoCardlessClient, call: Authorize) -> Outcome:
-    """Check that the stored mandate can be charged later; its instrument is kept."""
+    """Check that the stored mandate can be charged later; its instrument is kept.
+
+    If the mandate was replaced, the instrument continues with the new one.
+    """
     mandate_id = stored_token(call).get(MANDATE)
-    mandate = await client.get_by_id(Mandate, mandate_id) if mandate_id else None
-    return mapping.mandate_outcome(mandate, call.instrument)
+    mandate = await mandates.read_current_mandate(client, mandate_id) if mandate_id else None
+    if mandate is None or mandate_id is None or call.instrument is None:
+        return mapping.mandate_outcome(None)
+    succession = mandates.build_succession(mandate_id, mandate)
+    instrument = mandates.continue_instrument(call.instrument, succession)
+    return mapping.mandate_outcome(mandate, instrument, succession=succession)
 
 
 async def _open_hosted_page(client: GoCardlessClient, call: Authorize) -> Outcome:
@@ -77,7 +93,11 @@ async def _open_hosted_page(client: GoCardlessClient, call: Authorize) -> Outcom
     if request.status not in OPEN_STATUSES:
         return await fetch_sign_up_outcome(client, request)
     # Without a key: a second page is harmless, and one whose response was lost cannot be read.
-    flow = await client.create(Flow, request_bodies.flow_body(call, request.id), key=None)
+    flow = await send_reduced(
+        lambda body: client.create(Flow, body, key=None),
+        request_bodies.flow_body(call, request.id),
+        PAYER_FIELDS,
+    )
     return mapping.redirect_outcome(flow, request)
 
 
@@ -87,7 +107,8 @@ async def _create_mandate(client: GoCardlessClient, call: Authorize) -> Outcome:
     for action, data in request_bodies.setup_steps(call, holder, iban).items():
         open_steps = {step.type for step in request.actions if step.status != "completed"}
         if request.status in OPEN_STATUSES and action in open_steps:
-            request = await _perform_step(client, request, action, data)
+            step = partial(_perform_step, client, request, action)
+            request = await send_reduced(step, data, PAYER_FIELDS)
     if request.status in OPEN_STATUSES:
         request = await _perform_step(client, request, "fulfil", {})
     return await fetch_sign_up_outcome(client, request, {"Holder": holder, "IBAN": iban})

@@ -6,10 +6,18 @@ from typing import Any, Generic, TypeVar
 
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, ProtocolError, PspError
 from integrator.psp.gocardless.error_codes import refusal_code
-from integrator.psp.gocardless.wire import ErrorBody, ErrorDetail, ListEnvelope, Resource
+from integrator.psp.gocardless.wire import (
+    ErrorBody,
+    ErrorDetail,
+    Event,
+    ListEnvelope,
+    Payment,
+    Resource,
+)
 from integrator.psp.toolkit.client import ApiClient, RefusedError, treat_unavailable_as_unknown
 from integrator.psp.toolkit.http import M, PspResponse, classify_failure, parse_object
 from integrator.psp.toolkit.outcomes import failed_outcome
+from integrator.psp.types import Declined
 
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
@@ -32,6 +40,16 @@ class IdempotencyConflictError(OutcomeUnknown):
     def __init__(self, id: str) -> None:
         super().__init__("The idempotency key has already been used")
         self.id = id
+
+
+class GoCardlessRefusal(RefusedError):
+    """Definite refusal with GoCardless' reasons, among them the fields that it refused."""
+
+    def __init__(self, declined: Declined, error: ErrorDetail) -> None:
+        super().__init__(
+            declined, status=error.code, error_type=error.type, missing=error.code == 404
+        )
+        self.error = error
 
 
 class GoCardlessClient(ApiClient):
@@ -83,6 +101,16 @@ class GoCardlessClient(ApiClient):
         page = await self.list_raw(model.kind, **filters)
         return Page([parse_object(model, item) for item in page.items], page.after)
 
+    async def list_payment_events(self, payment: Payment) -> list[Event]:
+        """Return the events of a payment, newest first; others are left out."""
+        page = await self.list_raw(Event.kind, payment=payment.id)
+        events = [parse_object(Event, item) for item in page.items]
+        return [
+            event
+            for event in events
+            if event.resource_type == Payment.kind and event.link("payment") == payment.id
+        ]
+
     def parse_response(self, response: PspResponse, model: type[M]) -> M:
         """Return the object in the response's envelope; a list is its own envelope."""
         if not issubclass(model, Resource):
@@ -102,7 +130,7 @@ class GoCardlessClient(ApiClient):
         if response.status == 401:
             message = "GoCardless rejected the access token"
             return CredentialsRejected(message, psp_code=error.reason_or_type)
-        if error.first_reason.reason == "idempotent_creation_conflict":
+        if "idempotent_creation_conflict" in error.reasons:
             return _conflict_error(error)
         if response.status not in _DEFINITE_STATUSES or error.type == "gocardless":
             return classify_failure(response, error.reason_or_type)
@@ -113,19 +141,19 @@ _FILTERS = {"created_from": "created_at[gte]", "created_to": "created_at[lt]"}
 
 
 def _conflict_error(error: ErrorDetail) -> OutcomeUnknown:
-    ids = (reason.links.get("conflicting_resource_id") for reason in error.errors)
-    id = next(filter(None, ids), None)
+    id = error.link("conflicting_resource_id")
     if id is None:
         # The first call with the key may still be in progress.
         return OutcomeUnknown("GoCardless has already received the key and names no object")
     return IdempotencyConflictError(id)
 
 
-def _build_refusal(error: ErrorDetail) -> RefusedError:
-    reason = error.first_reason
-    code = refusal_code(reason.reason, reason.field, error.type)
-    message = reason.message if error.errors else error.message
-    description = " ".join(filter(None, [reason.field, message]))
-    declined = failed_outcome(None, code, error.reason_or_type, description)
-    missing = error.code == 404
-    return RefusedError(declined, status=error.code, error_type=error.type, missing=missing)
+def _build_refusal(error: ErrorDetail) -> GoCardlessRefusal:
+    problems = [
+        (problem.reason, name) for problem in error.errors for name in problem.fields or [""]
+    ]
+    first = error.first_reason
+    message = first.message if error.errors else error.message
+    description = " ".join(filter(None, [first.field, message]))
+    code = refusal_code(problems, error.type)
+    return GoCardlessRefusal(failed_outcome(None, code, error.reason_or_type, description), error)

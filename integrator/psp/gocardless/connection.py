@@ -1,20 +1,24 @@
 """Operations of the port at GoCardless."""
 
-from datetime import date, datetime
-from functools import partial
+from datetime import datetime
 from typing import TypeVar
 
 from integrator.contract.enums import PaymentErrorCode as Code
-from integrator.psp.errors import PspUnavailable
-from integrator.psp.gocardless import authorize, listing, mapping, request_bodies
+from integrator.psp.errors import ProtocolError, PspUnavailable
+from integrator.psp.gocardless import (
+    authorize,
+    charging,
+    listing,
+    mandates,
+    mapping,
+    request_bodies,
+)
 from integrator.psp.gocardless.client import GoCardlessClient
 from integrator.psp.gocardless.error_codes import CREDITOR_SCHEMES, SCHEMES
 from integrator.psp.gocardless.mapping import MANDATE
 from integrator.psp.gocardless.wire import (
     BillingRequest,
     Creditor,
-    Event,
-    Mandate,
     Payment,
     Resource,
 )
@@ -83,19 +87,15 @@ class GoCardlessConnection(PspConnection):
 
     @returns_declines
     async def charge(self, call: Charge) -> Outcome:
-        """Collect a payment with a mandate."""
+        """Collect a payment with a mandate, or with the one that has replaced it."""
         mandate = stored_token(call).get(MANDATE)
-        if mandate is None:
+        if not mandate:
             return mapping.mandate_outcome(None)
         to_minor(call.amount, call.currency)
-        body = request_bodies.payment_body(call, mandate, await self._charge_date(mandate, call))
-        find_existing = partial(self._find_by_reference, Payment, call, mandate=mandate)
-        # The refusal may be that of a repetition: whether the key is checked first is unconfirmed.
-        payment = await recover_by_read(
-            self._client.create(Payment, body, call.idempotency_key), find_existing
-        )
+        payment, succession = await charging.create_payment(self._client, call, mandate)
         with treat_unavailable_as_unknown():
-            return await self._to_outcome(verify_reference(payment, call))
+            outcome = await self._to_outcome(verify_reference(payment, call), never_withdrawn=True)
+        return outcome.model_copy(update={"succession": succession})
 
     @returns_declines
     async def refund(self, call: Refund) -> Outcome:
@@ -108,27 +108,36 @@ class GoCardlessConnection(PspConnection):
         require(payment.currency == call.currency, Code.InvalidCurrency, message)
         refund = await self._find_by_reference(WireRefund, call, payment=payment.id)
         if refund is None:
+            if payment.amount_refunded is None:
+                raise ProtocolError("GoCardless returned no readable total of earlier refunds.")
             body = request_bodies.refund_body(call, amount, payment.amount_refunded)
             refund = await self._create_refund(call, payment.id, body)
+        _verify_parent(refund, call.payment_psp_id)
         return await self._to_outcome(verify_reference(refund, call))
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
         """Return the outcome of a sign-up, or whether a mandate is still usable."""
         if lookup.psp_id is not None and lookup.psp_id.startswith("MD"):
-            mandate = await self._client.get_by_id(Mandate, lookup.psp_id)
-            return mapping.mandate_outcome(mandate) if mandate else None
+            mandate = await mandates.read_current_mandate(self._client, lookup.psp_id)
+            if mandate is None:
+                return None
+            succession = mandates.build_succession(lookup.psp_id, mandate)
+            return mapping.mandate_outcome(mandate, psp_id=lookup.psp_id, succession=succession)
         request = await self._find(BillingRequest, lookup)
         return await authorize.fetch_sign_up_outcome(self._client, request) if request else None
 
     async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
-        """Return the outcome of a payment, with its chargeback."""
+        """Return the outcome of a payment, with its chargebacks and what came back of them."""
         payment = await self._find(Payment, lookup)
         return await self._to_outcome(payment) if payment else None
 
     async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
         """Return the outcome of a refund."""
         refund = await self._find(WireRefund, lookup)
-        return await self._to_outcome(refund) if refund else None
+        if refund is None:
+            return None
+        _verify_parent(refund, lookup.parent_psp_id)
+        return await self._to_outcome(refund)
 
     async def verify_settings(self) -> SettingsCheck:
         """Return the roles of the creditors' schemes; all if GoCardless returns no schemes."""
@@ -149,21 +158,26 @@ class GoCardlessConnection(PspConnection):
         self, since: datetime, until: datetime, cursor: str | None
     ) -> MovementPage:
         """Return a page of the payments, then refunds."""
-        return await listing.list_movements(self._client, since, until, cursor, self._to_outcome)
+
+        async def to_outcome(item: Payment | WireRefund, never_withdrawn: bool) -> Outcome:
+            return await self._to_outcome(item, never_withdrawn=never_withdrawn)
+
+        return await listing.list_movements(self._client, since, until, cursor, to_outcome)
 
     def map_refusal(self, refusal: RefusedError, call: Call) -> Declined:
-        """Return the decline for a refusal; only a charge depends on a stored mandate."""
-        if refusal.missing and not isinstance(call, Charge):
-            return refusal.declined.model_copy(update={"code": Code.InvalidData})
-        return super().map_refusal(refusal, call)
+        """Return the decline for a refusal; only a charge depends on a stored mandate.
 
-    async def _charge_date(self, mandate: str, call: Charge) -> date | None:
-        """Return the requested date, but not before the mandate's first possible charge date."""
-        if call.execute_on is None:
-            return None
-        found_mandate = await self._client.get_by_id(Mandate, mandate)
-        first = found_mandate.next_possible_charge_date if found_mandate else None
-        return max(call.execute_on, first) if first else call.execute_on
+        A state that forbids a charge and that GoCardless does not name is the mandate's: a charge
+        has no other object.
+        """
+        if isinstance(call, Charge):
+            is_unnamed = refusal.psp_code == refusal.error_type == "invalid_state"
+            if is_unnamed and refusal.declined.code is Code.InvalidPreconditions:
+                return refusal.declined.model_copy(update={"code": Code.BearerInvalid})
+            return super().map_refusal(refusal, call)
+        if refusal.missing:
+            return refusal.declined.model_copy(update={"code": Code.InvalidData})
+        return refusal.declined
 
     async def _create_refund(
         self, call: Refund, payment: str, body: request_bodies.Body
@@ -197,10 +211,18 @@ class GoCardlessConnection(PspConnection):
         psp_object = psp_object or await self._find_by_reference(model, lookup, **filters)
         return verify_reference(psp_object, lookup) if psp_object else None
 
-    async def _to_outcome(self, psp_object: Payment | WireRefund) -> Outcome:
+    async def _to_outcome(
+        self, psp_object: Payment | WireRefund, *, never_withdrawn: bool = False
+    ) -> Outcome:
         if isinstance(psp_object, WireRefund):
             return mapping.refund_outcome(psp_object)
-        if not mapping.needs_events(psp_object):
+        if not mapping.needs_events(psp_object, never_withdrawn=never_withdrawn):
             return mapping.payment_outcome(psp_object)
-        events = await self._client.list_objects(Event, payment=psp_object.id)
-        return mapping.payment_outcome(psp_object, events.items)
+        events = await self._client.list_payment_events(psp_object)
+        return mapping.payment_outcome(psp_object, events)
+
+
+def _verify_parent(refund: WireRefund, payment: str | None) -> None:
+    """Raise `ProtocolError` for a refund of another payment."""
+    if payment is not None and refund.link("payment") not in (None, payment):
+        raise ProtocolError("The PSP returned a refund of another payment.")

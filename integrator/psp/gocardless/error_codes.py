@@ -4,6 +4,8 @@ Causes are mapped instead of `reason_code`, which differs between banks. Causes 
 were found in no official source and get the caller's default.
 """
 
+from collections.abc import Sequence
+
 from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
@@ -20,6 +22,7 @@ REFERENCE_SIZES = {Role.Debit: 140, Role.Autogiro: 11, Role.Betalingsservice: 30
 # Languages of e-mails and pages; others are refused.
 LANGUAGES = frozenset({"da", "de", "en", "es", "fr", "it", "nb", "nl", "pt", "sl", "sv"})
 
+# docs/psp-gocardless.md names the source of each row.
 _REASONS = build_code_table(
     {
         Code.InsufficientBalance: "available_refund_amount_insufficient",
@@ -61,10 +64,13 @@ _CHARGEBACKS = build_code_table(
 )
 
 
-def refusal_code(reason: str | None, field: str | None, error_type: str) -> Code:
-    """Map the reason of a refused request; `InternalError` for a malformed request."""
-    code = _REASONS.get(reason or "") or _FIELDS.get(field or "")
-    return code or _TYPES.get(error_type, Code.InternalError)
+def refusal_code(problems: Sequence[tuple[str | None, str]], error_type: str) -> Code:
+    """Map the reasons and fields of a refused request; the first with a meaning decides.
+
+    `InternalError` for a malformed request.
+    """
+    codes = (_REASONS.get(reason or "") or _FIELDS.get(field) for reason, field in problems)
+    return next(filter(None, codes), None) or _TYPES.get(error_type, Code.InternalError)
 
 
 def failure_code(cause: str | None, *, default: Code = Code.Rejected) -> Code:

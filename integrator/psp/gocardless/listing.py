@@ -1,6 +1,7 @@
 """Lists of GoCardless, newest first: events, movements, and search by our reference."""
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -8,15 +9,18 @@ from typing import Any, TypeVar
 from integrator.psp.errors import ProtocolError
 from integrator.psp.gocardless import notifications
 from integrator.psp.gocardless.client import GoCardlessClient
-from integrator.psp.gocardless.wire import Payment, Refund, Resource
+from integrator.psp.gocardless.payment_history import COLLECTED_STATUSES
+from integrator.psp.gocardless.wire import Event, Payment, Refund, Resource
 from integrator.psp.toolkit import time_formats
-from integrator.psp.toolkit.money import to_major
+from integrator.psp.toolkit.http import parse_object
+from integrator.psp.toolkit.money import UnknownCurrencyReported, to_major
 from integrator.psp.toolkit.pagination import ListPage, build_event_page, fetch_movement_page
 from integrator.psp.toolkit.time_formats import format_milliseconds
 from integrator.psp.types import EventPage, Movement, MovementKind, MovementPage, Outcome
 
 R = TypeVar("R", bound=Resource)
-OutcomeReader = Callable[[Payment | Refund], Awaitable[Outcome]]
+OutcomeReader = Callable[[Payment | Refund, bool], Awaitable[Outcome]]
+"""Reads the outcome of an object; the second argument says that a payment was never withdrawn."""
 
 SEARCH_SPAN = timedelta(days=30)
 """Period of a search by reference, far longer than the lifetime of an idempotency key."""
@@ -27,6 +31,9 @@ _EARLIEST = datetime(2015, 7, 6, tzinfo=UTC)  # the version of the API; nothing 
 _MIN_SPAN = timedelta(seconds=1)
 _MAX_PAGES = 20
 _SEPARATOR = "~"
+_WITHDRAWING_ACTIONS = ("charged_back", "failed")
+
+log = logging.getLogger(__name__)
 
 
 async def list_events(client: GoCardlessClient, cursor: str | None) -> EventPage:
@@ -71,12 +78,20 @@ async def list_movements(
     cursor: str | None,
     to_outcome: OutcomeReader,
 ) -> MovementPage:
-    """Fetch a page of payments, then refunds; the cursor names the list and the position in it."""
+    """Fetch a page of payments, then refunds; the cursor names the list and the position in it.
+
+    An object in a currency that no transaction of ours has is left out.
+    """
     bounds = {"created_from": format_milliseconds(since), "created_to": format_milliseconds(until)}
 
     async def fetch_page(model: type[Payment | Refund], after: str | None) -> ListPage:
         page = await client.list_objects(model, after=after, **bounds)
-        return [_movement(item, await to_outcome(item)) for item in page.items], page.after
+        known = [item for item in page.items if _has_known_currency(item)]
+        withdrawn = await _find_withdrawn(client, known, since)
+        movements = [
+            _movement(item, await to_outcome(item, item.id not in withdrawn)) for item in known
+        ]
+        return movements, page.after
 
     lists = {Payment.kind: partial(fetch_page, Payment), Refund.kind: partial(fetch_page, Refund)}
     return await fetch_movement_page(lists, cursor, _SEPARATOR)
@@ -104,13 +119,53 @@ async def find_by_reference(
     return matches
 
 
+def _has_known_currency(item: Payment | Refund) -> bool:
+    try:
+        to_major(item.amount, item.currency)
+    except UnknownCurrencyReported as error:
+        log.warning("The %s %s are left out: %s", item.kind, item.id, error)
+        return False
+    return True
+
+
+async def _find_withdrawn(
+    client: GoCardlessClient, items: Sequence[Payment | Refund], since: datetime
+) -> frozenset[str]:
+    """Return the ids of the collected payments that were ever withdrawn.
+
+    The events of a kind are listed together: reading those of each payment would take a call for
+    every one. If there are too many, every payment counts as withdrawn, and its events are read.
+    """
+    collected = {
+        item.id for item in items if isinstance(item, Payment) and item.status in COLLECTED_STATUSES
+    }
+    withdrawn: set[str] = set()
+    for action in _WITHDRAWING_ACTIONS if collected else ():
+        filters = {
+            "resource_type": Payment.kind,
+            "action": action,
+            "created_from": format_milliseconds(since),
+        }
+        after: str | None = None
+        for _ in range(_MAX_PAGES):
+            page = await client.list_raw(Event.kind, after=after, **filters)
+            events = [parse_object(Event, item) for item in page.items]
+            withdrawn |= {id for event in events if (id := event.link("payment")) is not None}
+            after = page.after
+            if after is None:
+                break
+        if after is not None:
+            return frozenset(collected)
+    return frozenset(collected & withdrawn)
+
+
 def _movement(item: Payment | Refund, outcome: Outcome) -> Movement:
     refund = isinstance(item, Refund)
     return Movement(
         kind=MovementKind.REFUND if refund else MovementKind.PAYMENT,
         psp_id=item.id,
         reference=item.reference,
-        parent_psp_id=item.links.get("payment") if refund else None,
+        parent_psp_id=item.link("payment") if refund else None,
         amount=to_major(item.amount, item.currency),
         currency=item.currency,
         booked_at=item.created_at,

@@ -3,22 +3,25 @@
 Only statuses that are known to be final are mapped as final: a new status is `Pending`. What has no
 counterpart in the contract is mapped as follows:
 
-* A payment that failed after it had been confirmed ("late failure") was paid and charged back.
-* A cancelled chargeback leaves the payment paid. A chargeback that was reported before is kept, as
-  the contract has no reversal of one: the refundable amount is then too low, never too high.
+* A payment that failed after it had been confirmed ("late failure") was paid and charged back. If
+  it is collected again, or a chargeback is cancelled, the chargeback is reversed.
 * A refund counts when it is `paid`. One that bounced or whose funds were returned has failed, also
   after it was `paid`; its transaction then shows the money as returned.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TypeVar
 
 from integrator.contract import times
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.errors import ProtocolError
-from integrator.psp.gocardless.error_codes import chargeback_reason, failure_code
+from integrator.psp.gocardless.error_codes import failure_code
+from integrator.psp.gocardless.payment_history import (
+    COLLECTED_STATUSES,
+    history_facts,
+    read_withdrawals,
+)
 from integrator.psp.gocardless.wire import (
     BankAccount,
     BillingRequest,
@@ -28,25 +31,21 @@ from integrator.psp.gocardless.wire import (
     Mandate,
     Payment,
     Refund,
-    Resource,
 )
 from integrator.psp.toolkit import instruments
 from integrator.psp.toolkit.instruments import drop_empty
 from integrator.psp.toolkit.money import to_major
-from integrator.psp.toolkit.outcomes import ended_outcome, failed_outcome, paid_fact, refunded_fact
-from integrator.psp.toolkit.redaction import redact
+from integrator.psp.toolkit.outcomes import ended_outcome, failed_outcome, refunded_fact
 from integrator.psp.types import (
     Approved,
     Declined,
-    Fact,
-    FactKind,
     Instrument,
     Outcome,
     Pending,
     RedirectRequired,
+    Succession,
 )
 
-T = TypeVar("T", bound=Resource)
 Bearer = Mapping[str, str]
 
 MANDATE = "mandate"
@@ -55,7 +54,8 @@ _FLOW_LIFETIME = timedelta(days=7)
 _USABLE_STATUSES = frozenset(
     {"pending_customer_approval", "pending_submission", "submitted", "active"}
 )
-_COLLECTED_ACTIONS = frozenset({"confirmed", "paid_out", "late_failure_settled"})
+# Statuses whose meaning depends on what happened before.
+_STATUSES_WITH_HISTORY = frozenset({"cancelled", "charged_back", "failed"})
 
 
 def redirect_outcome(flow: Flow, request: BillingRequest) -> Outcome:
@@ -86,13 +86,17 @@ def sign_up_outcome(request: BillingRequest) -> Outcome | None:
 
 
 def fulfilled_outcome(
-    request: BillingRequest, mandate: Mandate | None, entered: Bearer | None
+    request: BillingRequest,
+    mandate: Mandate | None,
+    entered: Bearer | None,
+    succession: Succession | None = None,
 ) -> Outcome:
     """Return the outcome of a completed sign-up; `entered` is the typed payment data, if known."""
     if mandate is None:
         raise ProtocolError("GoCardless returned a fulfilled billing request without mandate.")
     account = request.resources.customer_bank_account if request.resources else None
-    return mandate_outcome(mandate, build_mandate_instrument(mandate, account, entered), request.id)
+    instrument = build_mandate_instrument(mandate, account, entered)
+    return mandate_outcome(mandate, instrument, request.id, succession)
 
 
 def void_outcome(request: BillingRequest) -> Outcome:
@@ -104,13 +108,19 @@ def void_outcome(request: BillingRequest) -> Outcome:
 
 
 def mandate_outcome(
-    mandate: Mandate | None, stored: Instrument | None = None, psp_id: str | None = None
+    mandate: Mandate | None,
+    stored: Instrument | None = None,
+    psp_id: str | None = None,
+    succession: Succession | None = None,
 ) -> Outcome:
-    """Return whether a mandate can be charged; nothing is reserved."""
+    """Return whether a mandate can be charged; nothing is reserved.
+
+    `succession` is set if `mandate` continues the one that was asked for.
+    """
     if mandate is None or mandate.status not in _USABLE_STATUSES:
         message = "The mandate is no longer active at GoCardless."
         return Declined(psp_id=psp_id, code=Code.BearerInvalid, message=message)
-    return Approved(psp_id=psp_id or mandate.id, instrument=stored)
+    return Approved(psp_id=psp_id or mandate.id, instrument=stored, succession=succession)
 
 
 def build_mandate_instrument(
@@ -127,23 +137,29 @@ def build_mandate_instrument(
     )
 
 
-def needs_events(payment: Payment) -> bool:
-    """Return whether the payment's events are needed to determine its outcome."""
-    return payment.status in ("cancelled", "charged_back", "failed")
+def needs_events(payment: Payment, *, never_withdrawn: bool = False) -> bool:
+    """Return whether the payment's events are needed to determine its outcome.
+
+    Those of a collected payment say which withdrawals came back.
+    """
+    statuses = (
+        _STATUSES_WITH_HISTORY if never_withdrawn else _STATUSES_WITH_HISTORY | COLLECTED_STATUSES
+    )
+    return payment.status in statuses
 
 
 def payment_outcome(payment: Payment, events: Sequence[Event] = ()) -> Outcome:
-    """Return the outcome of a payment; `events` are the payment's, newest first."""
+    """Return the outcome of a payment; `events` are the payment's, newest first.
+
+    Raises `ProtocolError` if they contradict the payment.
+    """
     match payment.status:
-        case "confirmed" | "paid_out":
-            return Approved(psp_id=payment.id, facts=(_paid_fact(payment),))
-        case "charged_back":
-            chargeback = _chargeback_fact(payment, _latest_event(events, "charged_back"))
-            return Approved(psp_id=payment.id, facts=(_paid_fact(payment), chargeback))
+        case "confirmed" | "paid_out" | "charged_back":
+            return _collected_outcome(payment, events)
         case "failed":
             return _failed_payment_outcome(payment, events)
         case "cancelled":
-            return _cancelled_outcome(payment, _latest_event(events, "cancelled"))
+            return _cancelled_outcome(payment, events)
         case "customer_approval_denied":
             return _declined_outcome(
                 payment, Code.Rejected, "The payer did not approve the payment."
@@ -158,7 +174,12 @@ def refund_outcome(refund: Refund) -> Outcome:
         case "paid":
             amount = to_major(refund.amount, refund.currency)
             fact = refunded_fact(refund.id, amount, refund.created_at.date())
-            return Approved(psp_id=refund.id, facts=(fact,))
+            identity = {
+                "currency": refund.currency,
+                "reference": refund.reference,
+                "parent_psp_id": refund.link("payment"),
+            }
+            return Approved(psp_id=refund.id, facts=(fact.model_copy(update=identity),))
         case "bounced" | "funds_returned":
             message = "The refund was returned by the payer's bank."
             return _declined_outcome(refund, Code.Rejected, message)
@@ -170,24 +191,34 @@ def refund_outcome(refund: Refund) -> Outcome:
             return Pending(psp_id=refund.id)
 
 
+def _collected_outcome(payment: Payment, events: Sequence[Event]) -> Outcome:
+    facts = history_facts(payment, read_withdrawals(payment, events))
+    return Approved(psp_id=payment.id, facts=facts)
+
+
 def _failed_payment_outcome(payment: Payment, events: Sequence[Event]) -> Outcome:
     failure = _latest_event(events, "failed")
     if failure is None:
         # Without the event it is unknown whether the money had been collected before.
         raise ProtocolError("GoCardless returned a failed payment without its event.")
-    if any(event.action in _COLLECTED_ACTIONS for event in events):
-        facts = (_paid_fact(payment), _chargeback_fact(payment, failure))
-        return Approved(psp_id=payment.id, facts=facts)
-    if failure.details.will_attempt_retry:
+    if withdrawals := read_withdrawals(payment, events):
+        return Approved(psp_id=payment.id, facts=history_facts(payment, withdrawals))
+    if failure.details and failure.details.will_attempt_retry:
         # We do not request retries, but the account may be configured for them.
         return Pending(psp_id=payment.id)
-    cause = failure.details.cause
-    return failed_outcome(payment.id, failure_code(cause), cause, failure.details.description)
+    code = failure_code(failure.cause)
+    return failed_outcome(payment.id, code, failure.cause, failure.description)
 
 
-def _cancelled_outcome(payment: Payment, event: Event | None) -> Declined:
-    """Return the decline of a payment cancelled by the merchant or with its mandate."""
-    cause = event.details.cause if event else None
+def _cancelled_outcome(payment: Payment, events: Sequence[Event]) -> Outcome:
+    """Return the decline of a payment cancelled by the merchant or with its mandate.
+
+    A retry of a late failure may be cancelled, too: such a payment was paid and charged back.
+    """
+    if withdrawals := read_withdrawals(payment, events):
+        return Approved(psp_id=payment.id, facts=history_facts(payment, withdrawals))
+    event = _latest_event(events, "cancelled")
+    cause = event.cause if event else None
     code = failure_code(cause, default=Code.Canceled)
     return Declined(
         psp_id=payment.id,
@@ -200,26 +231,6 @@ def _cancelled_outcome(payment: Payment, event: Event | None) -> Declined:
 
 def _latest_event(events: Sequence[Event], action: str) -> Event | None:
     return next((event for event in events if event.action == action), None)
-
-
-def _paid_fact(payment: Payment) -> Fact:
-    return paid_fact(payment.id, to_major(payment.amount, payment.currency), payment.charge_date)
-
-
-def _chargeback_fact(payment: Payment, event: Event | None) -> Fact:
-    """Build the fact of a chargeback, always of the whole amount.
-
-    Its id is derived from the payment's, since events are not kept indefinitely.
-    """
-    return Fact(
-        kind=FactKind.CHARGED_BACK,
-        id=f"{payment.id}/charged_back",
-        amount=to_major(payment.amount, payment.currency),
-        booked_on=event.created_at.date() if event else None,
-        reason=chargeback_reason(event.details.cause if event else None),
-        psp_reason_code=event.details.cause if event else None,
-        psp_reason_message=redact(event.details.description) if event else None,
-    )
 
 
 def _declined_outcome(

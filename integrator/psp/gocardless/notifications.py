@@ -4,21 +4,23 @@ An event names the object and not its state, so that every relevant event requir
 timestamp is signed: a replayed webhook is recognised by the ids of its events.
 """
 
-import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
 from integrator.psp.errors import NotificationRejected
-from integrator.psp.gocardless.wire import REFERENCE, Event
+from integrator.psp.gocardless.wire import Event
 from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.toolkit.signatures import get_header, require_hmac_sha256
+from integrator.psp.toolkit.wire import read_json_object
 from integrator.psp.types import NotificationEvent
 
 HEADER = "webhook-signature"
 
-# The later end of a mandate does not change its sign-up: the next payment will fail.
+log = logging.getLogger(__name__)
+
 _LINK_NAMES = {"billing_requests": "billing_request", "payments": "payment", "refunds": "refund"}
 # Actions that change no outcome.
 _IGNORED_ACTIONS = frozenset(
@@ -34,36 +36,50 @@ _IGNORED_ACTIONS = frozenset(
 def parse(
     secrets: SecretStr, headers: Mapping[str, str], body: bytes
 ) -> Sequence[NotificationEvent]:
-    """Verify a webhook and return its events. Raises `NotificationRejected`."""
+    """Verify a webhook and return its events. Raises `NotificationRejected`.
+
+    An entry that cannot be read is left out if there are others: rejecting all of them would make
+    GoCardless repeat them, and finally lose them.
+    """
     require_hmac_sha256(split_secrets(secrets), body, [get_header(headers, HEADER)])
-    events = _parse_json(body).get("events")
-    if not isinstance(events, list):
+    entries = (read_json_object(body) or {}).get("events")
+    if not isinstance(entries, list):
         raise NotificationRejected("The notification has no list of events")
-    return [_to_notification_event(event) for event in events]
+    events = [event for entry in entries if (event := _try_read(entry)) is not None]
+    if entries and not events:
+        raise NotificationRejected("The notification has no entry that is an event")
+    if unread := len(entries) - len(events):
+        log.error("%d of %d entries of a notification are not events", unread, len(entries))
+    return events
 
 
 def read_event(raw: bytes) -> Sequence[NotificationEvent]:
     """Read one verified event. Raises `NotificationRejected`."""
-    return [_to_notification_event(_parse_json(raw))]
+    event = _try_read(read_json_object(raw))
+    if event is None:
+        raise NotificationRejected("The entry is not an event of GoCardless")
+    return [event]
 
 
-def _parse_json(body: bytes) -> dict[str, Any]:
+def _try_read(entry: Any) -> NotificationEvent | None:
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise NotificationRejected("The notification is not one of GoCardless")
-    return content
-
-
-def _to_notification_event(content: Any) -> NotificationEvent:
-    try:
-        event = Event.model_validate(content)
+        event = Event.model_validate(entry)
     except ValidationError:
-        raise NotificationRejected("The notification has an entry that is not an event") from None
-    id = event.links.get(_LINK_NAMES.get(event.resource_type, ""))
+        return None
+    if event.resource_type == "mandates":
+        return _read_mandate_event(event)
+    id = event.link(_LINK_NAMES.get(event.resource_type, ""))
     if id is None or event.action in _IGNORED_ACTIONS:
         return NotificationEvent(event_id=event.id, relevant=False)
-    reference = (event.resource_metadata or {}).get(REFERENCE)
-    return NotificationEvent(event_id=event.id, reference=reference, psp_ids=(id,))
+    return NotificationEvent(event_id=event.id, reference=event.reference, psp_ids=(id,))
+
+
+def _read_mandate_event(event: Event) -> NotificationEvent:
+    """Read the replacement of a mandate; it belongs to the sign-up that created the old one.
+
+    The later end of a mandate does not change its sign-up: the next payment will fail.
+    """
+    id = event.link("mandate")
+    if id is None or event.action != "replaced":
+        return NotificationEvent(event_id=event.id, relevant=False)
+    return NotificationEvent(event_id=event.id, reference=event.reference, psp_ids=(id,))

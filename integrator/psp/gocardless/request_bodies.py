@@ -8,9 +8,10 @@ from typing import Any
 
 from integrator.psp.gocardless.error_codes import CURRENCIES, LANGUAGES, REFERENCE_SIZES, SCHEMES
 from integrator.psp.gocardless.wire import REFERENCE
+from integrator.psp.toolkit.instruments import drop_empty
 from integrator.psp.toolkit.money import to_minor
 from integrator.psp.toolkit.redaction import truncate
-from integrator.psp.types import Authorize, Call, Charge, Refund
+from integrator.psp.types import Authorize, Call, Charge, Payer, Refund
 
 Body = Mapping[str, Any]
 
@@ -33,28 +34,36 @@ def billing_request_body(call: Authorize) -> Body:
 
 def flow_body(call: Authorize, request: str) -> Body:
     """Build the hosted page. GoCardless has two return URLs: completed and exited."""
-    language = call.payer.language
-    customer = {"country_code": call.payer.country, "email": call.payer.email}
-    prefilled = {**customer, **_name_fields(call.payer.name)}
+    payer = call.payer
+    prefilled = drop_empty(
+        {
+            "country_code": payer.country,
+            "email": payer.email,
+            **_name_fields(payer, None),
+            **_address_fields(payer),
+        }
+    )
     return {
         "redirect_uri": call.success_url,
         "exit_uri": call.abort_url,
-        "language": language if language in LANGUAGES else None,
+        "language": payer.language if payer.language in LANGUAGES else None,
         "lock_currency": True,
-        "prefilled_customer": {name: value for name, value in prefilled.items() if value} or None,
+        "prefilled_customer": prefilled or None,
         "links": {"billing_request": request},
     }
 
 
 def setup_steps(call: Authorize, holder: str, iban: str) -> dict[str, Body]:
     """Build the actions that set a mandate up without the hosted page, in order."""
-    customer = {"email": call.payer.email, **_name_fields(call.payer.name or holder)}
-    if call.payer.language in LANGUAGES:
-        customer["language"] = call.payer.language
+    payer = call.payer
+    customer = {"email": payer.email, **_name_fields(payer, holder)}
+    if payer.language in LANGUAGES:
+        customer["language"] = payer.language
+    country = (payer.country or "").strip() or iban[:2]
     return {
         "collect_customer_details": {
-            "customer": {name: value for name, value in customer.items() if value},
-            "customer_billing_detail": {"country_code": call.payer.country or iban[:2]},
+            "customer": drop_empty(customer),
+            "customer_billing_detail": {"country_code": country, **_address_fields(payer)},
         },
         "collect_bank_account": {"account_holder_name": holder, "iban": iban},
         "confirm_payer_details": {},
@@ -96,9 +105,26 @@ def statement_text(call: Call) -> str:
     return text if 0 < len(text) <= size else f"{text} {call.reference}"[-size:].strip()
 
 
-def _name_fields(name: str | None) -> dict[str, str]:
-    """Build the name fields: GoCardless requires both names of a person, or a company name."""
-    given_name, _, family = (name or "").strip().rpartition(" ")
-    if given_name:
-        return {"given_name": given_name, "family_name": family}
-    return {"company_name": family} if family else {}
+def _name_fields(payer: Payer, holder: str | None) -> dict[str, str | None]:
+    """Build the name fields: GoCardless requires both names of a person, or a company name.
+
+    A company's name is never split. Nor is the account holder's, which may be a company's.
+    """
+    company = (payer.company_name or "").strip()
+    given_name, _, family = (payer.name or "").strip().rpartition(" ")
+    if not company and given_name:
+        return {"given_name": given_name.strip(), "family_name": family}
+    return {"company_name": company or family or holder}
+
+
+def _address_fields(payer: Payer) -> dict[str, str]:
+    address = payer.address
+    return drop_empty(
+        {
+            "address_line1": address.line1,
+            "address_line2": address.line2,
+            "city": address.city,
+            "postal_code": address.postal_code,
+            "region": address.state,
+        }
+    )

@@ -5,15 +5,27 @@ objects hold personal data, so that `repr` shows only their ids. Source: the off
 their fixtures (gocardless-pro-python 3.22, gocardless-nodejs 10.1).
 """
 
+import re
+from collections.abc import Iterator
 from datetime import date
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AliasPath, AwareDatetime, ConfigDict, Field
 
-from integrator.psp.toolkit.wire import Id, MinorAmount, WireModel
+from integrator.psp.toolkit.wire import BOOKKEEPING, Id, MinorAmount, WireModel
 
 REFERENCE = "transaction_id"
 """Metadata key of our reference; an object has at most three keys."""
+
+Members = Annotated[dict[str, Any] | None, BOOKKEEPING]
+"""Metadata or links; GoCardless sends an empty list where there are none."""
+
+_POINTER_SEPARATORS = re.compile(r"[^A-Za-z0-9_]+")
+
+
+def _find_text(members: dict[str, Any] | None, name: str) -> str | None:
+    value = (members or {}).get(name)
+    return value if isinstance(value, str) and value else None
 
 
 class Resource(WireModel):
@@ -23,13 +35,17 @@ class Resource(WireModel):
 
     id: Id
     created_at: AwareDatetime
-    links: dict[str, str | None] = Field(default={})
-    metadata: dict[str, str] | None = None
+    links: Members = None
+    metadata: Members = None
 
     @property
     def reference(self) -> str | None:
         """Return our transaction id; None if the object is not ours."""
-        return (self.metadata or {}).get(REFERENCE)
+        return _find_text(self.metadata, REFERENCE)
+
+    def link(self, name: str) -> str | None:
+        """Return the id of a linked object."""
+        return _find_text(self.links, name)
 
 
 class ListEnvelope(WireModel):
@@ -41,16 +57,18 @@ class ListEnvelope(WireModel):
 
 
 class Payment(Resource):
-    """Payment collected with a mandate."""
+    """Payment collected with a mandate.
+
+    `amount_refunded` is None if it cannot be read: only a new refund needs it.
+    """
 
     kind = "payments"
 
     status: str
     amount: MinorAmount
-    amount_refunded: MinorAmount = 0
+    amount_refunded: Annotated[MinorAmount | None, BOOKKEEPING] = 0
     currency: str
-    charge_date: date | None = None
-    description: str | None = None
+    charge_date: Annotated[date | None, BOOKKEEPING] = None
 
 
 class Refund(Resource):
@@ -66,15 +84,16 @@ class Refund(Resource):
 class Mandate(Resource):
     """Mandate; `next_possible_charge_date` is missing once it cannot be charged.
 
-    `scheme_reference` is its name at the payer's bank: in SEPA the unique mandate reference.
+    `scheme_reference` is its name at the payer's bank: in SEPA the unique mandate reference. A
+    mandate that was replaced names its successor in `links.new_mandate`.
     """
 
     kind = "mandates"
 
     status: str
     scheme: str
-    scheme_reference: str | None = Field(None, alias="reference")
-    next_possible_charge_date: date | None = None
+    scheme_reference: Annotated[str | None, BOOKKEEPING] = Field(None, alias="reference")
+    next_possible_charge_date: Annotated[date | None, BOOKKEEPING] = None
 
 
 class BankAccount(Resource):
@@ -113,7 +132,7 @@ class BillingRequest(Resource):
 
     status: str
     actions: tuple[Action, ...] = ()
-    resources: Resources | None = None
+    resources: Annotated[Resources | None, BOOKKEEPING] = None
 
 
 class Flow(Resource):
@@ -143,29 +162,68 @@ class Creditor(Resource):
 class EventDetails(WireModel):
     """Reason of an event: `cause` is the same in all schemes, unlike the banks' own codes."""
 
-    cause: str | None = None
-    description: str | None = None
-    will_attempt_retry: bool = False
+    cause: Annotated[str | None, BOOKKEEPING] = None
+    description: Annotated[str | None, BOOKKEEPING] = None
+    will_attempt_retry: Annotated[bool | None, BOOKKEEPING] = None
 
 
-class Event(Resource):
-    """Event; `resource_metadata` is the metadata of the changed object."""
+class Event(WireModel):
+    """Event; `resource_metadata` is the metadata of the changed object.
 
-    kind = "events"
+    Only what names the object and its change is required: an empty list instead of an object, or a
+    member that is null, must not hide an event.
+    """
 
+    kind: ClassVar[str] = "events"
+
+    id: Id
     action: str
     resource_type: str
-    details: EventDetails = EventDetails()
-    resource_metadata: dict[str, str] | None = None
+    created_at: Annotated[AwareDatetime | None, BOOKKEEPING] = None
+    links: Members = None
+    details: Annotated[EventDetails | None, BOOKKEEPING] = None
+    resource_metadata: Members = None
+
+    @property
+    def reference(self) -> str | None:
+        """Return our transaction id; None if the changed object is not ours."""
+        return _find_text(self.resource_metadata, REFERENCE)
+
+    @property
+    def cause(self) -> str | None:
+        """Return the reason of the event."""
+        return self.details.cause if self.details else None
+
+    @property
+    def description(self) -> str | None:
+        """Return GoCardless' text on the event."""
+        return self.details.description if self.details else None
+
+    @property
+    def booked_on(self) -> date | None:
+        """Return the day of the event."""
+        return self.created_at.date() if self.created_at else None
+
+    def link(self, name: str) -> str | None:
+        """Return the id of a linked object."""
+        return _find_text(self.links, name)
 
 
 class ErrorReason(WireModel):
     """Reason of a refusal: a named one, or an invalid field with a message."""
 
-    reason: str | None = Field(None, pattern=r"^[a-z0-9_]{1,80}$")
-    field: str | None = None
-    message: str | None = None
-    links: dict[str, str | None] = Field(default={})
+    reason: Annotated[str | None, BOOKKEEPING] = Field(None, pattern=r"^[a-z0-9_]{1,80}$")
+    field: Annotated[str | None, BOOKKEEPING] = None
+    request_pointer: Annotated[str | None, BOOKKEEPING] = None
+    message: Annotated[str | None, BOOKKEEPING] = None
+    links: Members = None
+
+    @property
+    def fields(self) -> list[str]:
+        """Return the refused field's name, without the names of the objects around it."""
+        places = (self.field, self.request_pointer)
+        parts = [_POINTER_SEPARATORS.split(place.strip("]/ ")) for place in places if place]
+        return [words[-1] for words in parts if words[-1]]
 
 
 class ErrorDetail(WireModel):
@@ -173,7 +231,7 @@ class ErrorDetail(WireModel):
 
     type: Literal["gocardless", "invalid_api_usage", "invalid_state", "validation_failed"]
     code: int
-    message: str | None = None
+    message: Annotated[str | None, BOOKKEEPING] = None
     errors: tuple[ErrorReason, ...] = ()
 
     @property
@@ -184,7 +242,26 @@ class ErrorDetail(WireModel):
     @property
     def reason_or_type(self) -> str:
         """Return the reason, or the type if there is none."""
-        return self.first_reason.reason or self.type
+        return next((problem.reason for problem in self.errors if problem.reason), self.type)
+
+    @property
+    def reasons(self) -> frozenset[str]:
+        """Return the named reasons."""
+        return frozenset(problem.reason for problem in self.errors if problem.reason)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Return the names of the refused fields."""
+        return frozenset(name for problem in self.errors for name in problem.fields)
+
+    def texts(self) -> Iterator[str]:
+        """Yield the messages for people."""
+        yield from filter(None, (self.message, *(problem.message for problem in self.errors)))
+
+    def link(self, name: str) -> str | None:
+        """Return the id of an object that the error names."""
+        found = (_find_text(problem.links, name) for problem in self.errors)
+        return next(filter(None, found), None)
 
 
 class ErrorBody(WireModel):

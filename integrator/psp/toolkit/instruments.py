@@ -45,5 +45,5 @@ def build_card_bearer(
 
 
 def drop_empty(values: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the values without empty members."""
-    return {name: value for name, value in values.items() if value}
+    """Return the values without empty and blank members."""
+    return {name: value for name, value in values.items() if value and value.strip()}

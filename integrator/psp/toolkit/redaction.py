@@ -24,8 +24,8 @@ def redact(text: str | None) -> str | None:
 
 
 def truncate(text: str | None, max_length: int) -> str | None:
-    """Return our text cut to the length that the PSP allows; None for an empty text."""
-    return text[:max_length] if text else None
+    """Return our text cut to the length that the PSP allows; None for a blank text."""
+    return text[:max_length] if text and text.strip() else None
 
 
 def append_reference(text: str | None, reference: str, max_length: int) -> str:

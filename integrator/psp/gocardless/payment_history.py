@@ -1,0 +1,138 @@
+"""History of a collected payment, read from its status and its events; pure.
+
+A bank may withdraw a collected payment and GoCardless may collect it again: a late failure and its
+retry, a chargeback and its cancellation, several times. Each withdrawal and each reinstatement is a
+fact of its own, always of the whole amount. The status decides what holds now; the events
+distinguish one withdrawal from another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from integrator.psp.errors import ProtocolError
+from integrator.psp.gocardless.error_codes import chargeback_reason
+from integrator.psp.gocardless.wire import Event, Payment
+from integrator.psp.toolkit.money import to_major
+from integrator.psp.toolkit.outcomes import paid_fact
+from integrator.psp.toolkit.redaction import redact
+from integrator.psp.types import Fact, FactKind
+
+COLLECTED_STATUSES = frozenset({"confirmed", "paid_out"})
+
+
+@dataclass
+class Withdrawal:
+    """Withdrawal of a payment; the events are None if GoCardless no longer lists them."""
+
+    event: Event | None
+    reinstated: bool = False
+    reinstated_by: Event | None = None
+
+
+def read_withdrawals(payment: Payment, events: Sequence[Event]) -> list[Withdrawal]:
+    """Return the withdrawals of a payment, oldest first; `events` are newest first.
+
+    Raises `ProtocolError` if the events contradict the status: the list may lag behind it.
+    """
+    replay = _Replay()
+    for event in reversed(events):
+        replay.apply(event)
+    withdrawals = replay.withdrawals
+    is_withdrawn = bool(withdrawals) and not withdrawals[-1].reinstated
+    match payment.status:
+        case "confirmed" | "paid_out":
+            if is_withdrawn:
+                withdrawals[-1].reinstated = True
+        case "charged_back" if not withdrawals:
+            withdrawals.append(Withdrawal(event=None))
+        case _ if replay.collected and not is_withdrawn:
+            raise ProtocolError(f"GoCardless lists no event for the status {payment.status}")
+    return withdrawals
+
+
+def history_facts(payment: Payment, withdrawals: Sequence[Withdrawal]) -> tuple[Fact, ...]:
+    """Return the facts of a payment that was collected, with its withdrawals."""
+    amount = to_major(payment.amount, payment.currency)
+    identity = {"currency": payment.currency, "reference": payment.reference}
+    paid = paid_fact(payment.id, amount, payment.charge_date)
+    facts = [paid.model_copy(update=identity)]
+    for position, withdrawal in enumerate(withdrawals):
+        chargeback = _chargeback_fact(payment, withdrawal.event, is_first=position == 0)
+        facts.append(chargeback)
+        if withdrawal.reinstated:
+            facts.append(_reinstatement_fact(chargeback, withdrawal.reinstated_by))
+    return tuple(facts)
+
+
+@dataclass
+class _Replay:
+    """State of a payment while its events are applied, oldest first."""
+
+    collected: bool = False
+    failure: Event | None = None
+    withdrawals: list[Withdrawal] = field(default_factory=list)
+
+    def apply(self, event: Event) -> None:
+        """Apply one event. A failure is a withdrawal only of what was collected before."""
+        match event.action:
+            case "confirmed":
+                self.collected, self.failure = True, None
+                self._reinstate(event)
+            case "paid_out":
+                # It may follow a chargeback, whose money is then taken from a later payout.
+                self.collected, self.failure = True, None
+            case "failed" if not self.collected:
+                self.failure = event
+            case "failed" | "charged_back":
+                self._withdraw(event)
+            case "late_failure_settled":
+                self._withdraw(self.failure)
+            case "chargeback_cancelled":
+                self._reinstate(event)
+
+    def _withdraw(self, event: Event | None) -> None:
+        self.collected = True
+        is_withdrawn = bool(self.withdrawals) and not self.withdrawals[-1].reinstated
+        if event is not None and not is_withdrawn:
+            self.withdrawals.append(Withdrawal(event))
+
+    def _reinstate(self, event: Event) -> None:
+        if self.withdrawals and not self.withdrawals[-1].reinstated:
+            self.withdrawals[-1].reinstated, self.withdrawals[-1].reinstated_by = True, event
+
+
+def _chargeback_fact(payment: Payment, event: Event | None, *, is_first: bool) -> Fact:
+    """Build the fact of a withdrawal.
+
+    The id of the first is derived from the payment's, since its event may no longer be listed; a
+    further one has the id of its event.
+    """
+    id = f"{payment.id}/charged_back"
+    if not is_first and event is not None:
+        id = f"{id}/{event.id}"
+    return Fact(
+        kind=FactKind.CHARGED_BACK,
+        id=id,
+        amount=to_major(payment.amount, payment.currency),
+        booked_on=event.booked_on if event else None,
+        reason=chargeback_reason(event.cause if event else None),
+        psp_reason_code=event.cause if event else None,
+        psp_reason_message=redact(event.description) if event else None,
+        currency=payment.currency,
+        reference=payment.reference,
+        parent_psp_id=payment.id,
+    )
+
+
+def _reinstatement_fact(chargeback: Fact, event: Event | None) -> Fact:
+    """Build the fact of money that came back; a withdrawal comes back once, and as a whole."""
+    return Fact(
+        kind=FactKind.CHARGEBACK_REVERSED,
+        id=f"{chargeback.id}/reinstated",
+        amount=chargeback.amount,
+        booked_on=event.booked_on if event else None,
+        reverses=chargeback.id,
+        currency=chargeback.currency,
+        reference=chargeback.reference,
+        parent_psp_id=chargeback.parent_psp_id,
+    )
