@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.errors import OutcomeUnknown
+from integrator.psp.errors import OutcomeUnknown, ProtocolError
 from integrator.psp.stripe import (
     authorize,
     instruments,
@@ -14,7 +14,7 @@ from integrator.psp.stripe import (
 )
 from integrator.psp.stripe import lookup as object_lookup
 from integrator.psp.stripe.client import StripeClient
-from integrator.psp.stripe.payment_intents import INTENT_EXPAND, INTENTS
+from integrator.psp.stripe.payment_intents import INTENT_EXPAND, INTENTS, REFUND_EXPAND
 from integrator.psp.stripe.wire import Account, CheckoutSession, PaymentIntent
 from integrator.psp.stripe.wire import Refund as WireRefund
 from integrator.psp.toolkit.client import recover_by_read
@@ -89,6 +89,8 @@ class StripeConnection(PspConnection):
             expand=INTENT_EXPAND,
         )
         require_match(call, intent.capture_reference, intent.currency)
+        if intent.id != call.authorization_id:
+            raise ProtocolError("Stripe captured another reservation than the one requested.")
         return mapping.payment_outcome(intent)
 
     @returns_declines
@@ -110,14 +112,16 @@ class StripeConnection(PspConnection):
             payment_filter = {
                 name: id for name, id in body.items() if name in ("charge", "payment_intent")
             }
-            page = await self._client.list_page(WireRefund, "refunds", **payment_filter)
+            page = await self._client.list_page(
+                WireRefund, "refunds", expand=REFUND_EXPAND, **payment_filter
+            )
             matching = (refund for refund in page.data if refund.reference == call.reference)
             return next(matching, None)
 
         # Stripe repeats a stored 5xx for as long as it knows the key, so that a read has to decide.
-        attempt = self._client.post(WireRefund, "refunds", body=body, key=key)
+        attempt = self._client.post(WireRefund, "refunds", body=body, key=key, expand=REFUND_EXPAND)
         refund = await recover_by_read(attempt, read, after=OutcomeUnknown)
-        return mapping.refund_outcome(verify_reference(refund, call))
+        return mapping.refund_outcome(verify_reference(refund, call), call.payment_psp_id)
 
     async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
         """Return the outcome of a checkout session, a PaymentIntent or a SetupIntent."""

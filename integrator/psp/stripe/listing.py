@@ -14,10 +14,10 @@ from integrator.psp.errors import ProtocolError
 from integrator.psp.stripe import mapping, notifications
 from integrator.psp.stripe.client import StripeClient
 from integrator.psp.stripe.money import to_major
-from integrator.psp.stripe.payment_intents import INTENT_EXPAND
+from integrator.psp.stripe.payment_intents import INTENT_EXPAND, REFUND_EXPAND
 from integrator.psp.stripe.wire import (
     Charge,
-    ChargeBalanceTransaction,
+    ChargeEntry,
     Page,
     PaymentIntent,
     RawEvent,
@@ -43,7 +43,7 @@ _EVENT_FILTER: dict[str, Any] = {"types": sorted(notifications.RELEVANT_EVENT_TY
 _EXPAND = {
     "payment_intents": INTENT_EXPAND,
     "balance_transactions": ("source.payment_intent",),
-    "refunds": ("payment_intent", "balance_transaction"),
+    "refunds": (*REFUND_EXPAND, "balance_transaction"),
 }
 _LIST_FILTERS = {"balance_transactions": {"type": "charge"}}
 _MOVING_STATUSES = ("processing", "requires_capture", "succeeded", "canceled")
@@ -87,7 +87,7 @@ async def list_movements(
     lists = {
         "payment_intents": partial(fetch_page, "payment_intents", PaymentIntent, _intent_movement),
         "balance_transactions": partial(
-            fetch_page, "balance_transactions", ChargeBalanceTransaction, _capture_movement
+            fetch_page, "balance_transactions", ChargeEntry, _capture_movement
         ),
         "refunds": partial(fetch_page, "refunds", Refund, _refund_movement),
     }
@@ -132,12 +132,12 @@ def _intent_movement(intent: PaymentIntent) -> Movement | None:
         parent_psp_id=None,
         amount=to_major(intent.amount_received if is_received else intent.amount, intent.currency),
         currency=intent.currency,
-        booked_at=utc_datetime(intent.created),
+        booked_at=_booked_at(intent.created),
         outcome=outcome,
     )
 
 
-def _capture_movement(transaction: ChargeBalanceTransaction) -> Movement | None:
+def _capture_movement(transaction: ChargeEntry) -> Movement | None:
     charge, intent = transaction.source, transaction.source.payment_intent
     if not isinstance(intent, PaymentIntent) or not intent.is_manual_capture:
         return None
@@ -160,14 +160,21 @@ def _refund_movement(refund: Refund) -> Movement | None:
     intent = refund.payment_intent
     if isinstance(intent, str):
         raise ProtocolError("Stripe listed a refund without its payment.")
-    is_captured = intent is None or intent.is_manual_capture
+    if intent is not None and intent.currency != refund.currency:
+        raise ProtocolError(f"Stripe listed the refund {refund.id} in another currency.")
     return Movement(
         kind=MovementKind.REFUND,
         psp_id=refund.id,
         reference=refund.reference,
-        parent_psp_id=refund.charge if is_captured else intent and intent.id,
+        parent_psp_id=refund.payment_id,
         amount=to_major(refund.amount, refund.currency),
         currency=refund.currency,
-        booked_at=utc_datetime(refund.created),
+        booked_at=_booked_at(refund.created),
         outcome=mapping.refund_outcome(refund),
     )
+
+
+def _booked_at(seconds: int | None) -> datetime:
+    if seconds is None:
+        raise ProtocolError("Stripe listed an object without the time of its creation.")
+    return utc_datetime(seconds)

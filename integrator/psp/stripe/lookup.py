@@ -9,13 +9,16 @@ empty result is proof, if Stripe knows the parent.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.errors import ProtocolError
 from integrator.psp.stripe import mapping
 from integrator.psp.stripe.authorize import SESSION_EXPAND, SETUP_EXPAND
 from integrator.psp.stripe.client import StripeClient
-from integrator.psp.stripe.payment_intents import INTENT_EXPAND, INTENTS
+from integrator.psp.stripe.payment_intents import INTENT_EXPAND, INTENTS, REFUND_EXPAND
 from integrator.psp.stripe.wire import (
     CAPTURE,
     REFERENCE,
@@ -47,7 +50,7 @@ _SESSIONS = ObjectKind(
 )
 _SETUPS = ObjectKind(SetupIntent, "setup_intents", "seti_", mapping.setup_outcome, SETUP_EXPAND)
 _INTENTS = ObjectKind(PaymentIntent, INTENTS, "pi_", _hold_outcome, INTENT_EXPAND)
-_REFUNDS = ObjectKind(Refund, "refunds", "", mapping.refund_outcome)
+_REFUNDS = ObjectKind(Refund, "refunds", "", mapping.refund_outcome, REFUND_EXPAND)
 
 
 async def fetch_authorization(client: StripeClient, lookup: Lookup) -> Outcome | None:
@@ -65,11 +68,7 @@ async def fetch_payment(client: StripeClient, lookup: Lookup) -> LookupAnswer:
         expand = ("payment_intent", "balance_transaction")
         charge = await client.get(Charge, "charges", id, expand=expand)
         if charge is not None:
-            intent = charge.payment_intent
-            capture_reference = (
-                intent.capture_reference if isinstance(intent, PaymentIntent) else None
-            )
-            require_match(lookup, capture_reference, charge.currency)
+            _require_payment(lookup, charge)
             return mapping.charge_outcome(charge, await _list_disputes(client, charge))
     if id.startswith("pi_"):
         intent = await _get_intent(client, id)
@@ -92,9 +91,23 @@ async def fetch_refund(client: StripeClient, lookup: Lookup) -> LookupAnswer:
             async for refund in _iterate_refunds(client, parent)
             if refund.reference == lookup.reference
         ]
-        outcomes = [_REFUNDS.outcome(verify_reference(refund, lookup)) for refund in matching]
+        outcomes = [
+            mapping.refund_outcome(verify_reference(refund, lookup), parent) for refund in matching
+        ]
         return merge_outcomes(outcomes) or Absent(proven=True)
-    return await _fetch(client, lookup, (_REFUNDS,))
+    refunds = replace(_REFUNDS, outcome=partial(mapping.refund_outcome, payment_id=parent))
+    return await _fetch(client, lookup, (refunds,))
+
+
+def _require_payment(lookup: Lookup, charge: Charge) -> None:
+    """Raise `ProtocolError` unless the charge is the payment or capture looked up."""
+    intent = charge.payment_intent
+    if isinstance(intent, PaymentIntent):
+        require_match(lookup, intent.payment_reference, intent.currency)
+    require_match(lookup, None, charge.currency)
+    parent = lookup.parent_psp_id or ""
+    if parent.startswith("pi_") and charge.intent_id not in (None, parent):
+        raise ProtocolError(f"Stripe returned the charge {charge.id} of another reservation.")
 
 
 async def _fetch_capture(client: StripeClient, lookup: Lookup, parent: str) -> LookupAnswer:
@@ -127,7 +140,9 @@ def _iterate_refunds(client: StripeClient, payment: str) -> AsyncIterator[Refund
     }
 
     async def fetch_page(after: str | None) -> tuple[Sequence[Refund], str | None]:
-        page = await client.list_page(Refund, "refunds", starting_after=after, **filters)
+        page = await client.list_page(
+            Refund, "refunds", expand=REFUND_EXPAND, starting_after=after, **filters
+        )
         return page.data, page.last_id
 
     return iterate_entries(fetch_page, _MAX_PAGES)
@@ -153,8 +168,7 @@ async def _fetch(
 
 
 async def _payment_outcome(client: StripeClient, lookup: Lookup, intent: PaymentIntent) -> Outcome:
-    reference = intent.capture_reference if intent.is_manual_capture else intent.reference
-    require_match(lookup, reference, intent.currency)
+    require_match(lookup, intent.payment_reference, intent.currency)
     charge = intent.latest_charge
     disputes = await _list_disputes(client, charge) if isinstance(charge, Charge) else ()
     return mapping.payment_outcome(intent, disputes, time_formats.now())
@@ -163,7 +177,12 @@ async def _payment_outcome(client: StripeClient, lookup: Lookup, intent: Payment
 async def _list_disputes(client: StripeClient, charge: Charge) -> tuple[Dispute, ...]:
     if not charge.disputed:
         return ()
-    return (await client.list_page(Dispute, "disputes", charge=charge.id)).data
+
+    async def fetch_page(after: str | None) -> tuple[Sequence[Dispute], str | None]:
+        page = await client.list_page(Dispute, "disputes", charge=charge.id, starting_after=after)
+        return page.data, page.last_id
+
+    return tuple([dispute async for dispute in iterate_entries(fetch_page, _MAX_PAGES)])
 
 
 async def _find_intents(client: StripeClient, lookup: Lookup, name: str) -> list[PaymentIntent]:

@@ -5,16 +5,16 @@ Only statuses that are known to be final are mapped as final: a new status is `P
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.errors import ProtocolError
 from integrator.psp.stripe import instruments
-from integrator.psp.stripe.error_codes import chargeback_reason, error_code, failure_code
+from integrator.psp.stripe.disputes import chargeback_facts, verify_dispute
+from integrator.psp.stripe.error_codes import error_code, failure_code
 from integrator.psp.stripe.money import to_major
 from integrator.psp.stripe.wire import (
-    BalanceTransaction,
+    BookingEntry,
     Charge,
     CheckoutSession,
     Dispute,
@@ -39,12 +39,6 @@ from integrator.psp.types import (
 ABANDONED_AFTER = timedelta(hours=24)
 """After this time a PaymentIntent is not confirmed any more: Stripe may have dropped the key."""
 
-_INQUIRY_STATUSES = (
-    "warning_needs_response",
-    "warning_under_review",
-    "warning_closed",
-    "prevented",
-)
 _NEEDS_PAYMENT_METHOD = "requires_payment_method"
 
 
@@ -67,8 +61,10 @@ def session_outcome(session: CheckoutSession) -> Outcome:
     if session.status != "complete":
         return Pending(psp_id=session.id)
     if isinstance(intent, PaymentIntent):
+        _require_same(session, intent, intent.currency)
         return hold_outcome(intent)
     if isinstance(session.setup_intent, SetupIntent):
+        _require_same(session, session.setup_intent, None)
         return setup_outcome(session.setup_intent)
     raise ProtocolError("Stripe returned a completed checkout session without intent.")
 
@@ -86,7 +82,7 @@ def setup_outcome(setup: SetupIntent, iban: str | None = None) -> Outcome:
 
 def hold_outcome(intent: PaymentIntent, now: datetime | None = None) -> Outcome:
     """Return the outcome of a reservation; a captured one was authorized."""
-    charge = intent.latest_charge
+    charge = verify_charge(intent)
     if intent.status in ("requires_capture", "succeeded"):
         capture_before = charge.capture_before if isinstance(charge, Charge) else None
         fact = Fact(
@@ -94,6 +90,8 @@ def hold_outcome(intent: PaymentIntent, now: datetime | None = None) -> Outcome:
             id=intent.id,
             amount=to_major(intent.amount, intent.currency),
             expires_at=utc_datetime(capture_before) if capture_before else None,
+            currency=intent.currency,
+            reference=intent.reference,
         )
         instrument = instruments.instrument_from_method(intent.payment_method, intent.customer)
         return Approved(psp_id=intent.id, facts=(fact,), instrument=instrument)
@@ -107,15 +105,20 @@ def payment_outcome(
 
     A capture is identified by its charge, since the intent identifies the reservation.
     """
-    charge = intent.latest_charge
+    charge = verify_charge(intent)
     id = intent.charge_id if intent.is_manual_capture else intent.id
     if intent.status == "succeeded":
         if intent.charge_id is None:
             raise ProtocolError("Stripe returned a successful payment without charge.")
-        booked_on = _booking_date(charge) if intent.is_manual_capture else utc_date(intent.created)
-        amount = to_major(intent.amount_received, intent.currency)
-        fact = paid_fact(intent.charge_id, amount, booked_on)
-        return Approved(psp_id=id, facts=(fact, *chargeback_facts(disputes)))
+        fact = paid_fact(
+            intent.charge_id,
+            to_major(intent.amount_received, intent.currency),
+            _booking_date(charge) if intent.is_manual_capture else _date(intent.created),
+        )
+        fact = identify(fact, intent.currency, intent.payment_reference)
+        for dispute in disputes:
+            verify_dispute(dispute, intent.charge_id, intent.id, intent.currency)
+        return Approved(psp_id=id, facts=(fact, *chargeback_facts(disputes, id)))
     if intent.is_manual_capture and isinstance(charge, Charge) and charge.status == "failed":
         return _failed_charge_outcome(charge)
     return _unfinished_outcome(intent, id, now)
@@ -128,15 +131,22 @@ def charge_outcome(charge: Charge, disputes: Sequence[Dispute] = ()) -> Outcome:
     if charge.status != "succeeded" or not charge.captured:
         return Pending(psp_id=charge.id)
     amount = to_major(charge.amount_captured, charge.currency)
+    intent = charge.payment_intent
+    reference = intent.payment_reference if isinstance(intent, PaymentIntent) else None
     fact = paid_fact(charge.id, amount, _booking_date(charge))
-    return Approved(psp_id=charge.id, facts=(fact, *chargeback_facts(disputes)))
+    fact = identify(fact, charge.currency, reference)
+    for dispute in disputes:
+        verify_dispute(dispute, charge.id, charge.intent_id, charge.currency)
+    return Approved(psp_id=charge.id, facts=(fact, *chargeback_facts(disputes, charge.id)))
 
 
-def refund_outcome(refund: Refund) -> Outcome:
-    """Return the outcome of a refund."""
+def refund_outcome(refund: Refund, payment_id: str | None = None) -> Outcome:
+    """Return the outcome of a refund; raises `ProtocolError` if it is not one of `payment_id`."""
+    verify_payment(refund, payment_id)
     if refund.status == "succeeded":
         amount = to_major(refund.amount, refund.currency)
-        fact = refunded_fact(refund.id, amount, utc_date(refund.created))
+        fact = refunded_fact(refund.id, amount, _date(refund.created))
+        fact = identify(fact, refund.currency, refund.reference, refund.payment_id)
         return Approved(psp_id=refund.id, facts=(fact,))
     if refund.status == "failed":
         reason = refund.failure_reason
@@ -153,14 +163,42 @@ def void_outcome(psp_object: PaymentIntent | CheckoutSession) -> Outcome:
     return Pending(psp_id=psp_object.id)
 
 
-def chargeback_facts(disputes: Sequence[Dispute]) -> tuple[Fact, ...]:
-    """Return a fact for every dispute that withdrew money from the merchant's balance.
+def verify_charge(intent: PaymentIntent) -> Charge | str | None:
+    """Return the latest charge of an intent; raises `ProtocolError` if it is not the intent's."""
+    charge = intent.latest_charge
+    if isinstance(charge, Charge):
+        if charge.intent_id not in (None, intent.id):
+            raise ProtocolError(f"Stripe returned {intent.id} with the charge of another payment.")
+        if charge.currency != intent.currency:
+            raise ProtocolError(f"Stripe returned {intent.id} with a charge in another currency.")
+    return charge
 
-    An inquiry withdraws none. A dispute won later still counts, because the contract has no
-    reversal of a chargeback and facts must not depend on the time of a look-up; its message says
-    that it was won.
-    """
-    return tuple(_chargeback_fact(item) for item in disputes if _has_withdrawn_money(item))
+
+def verify_payment(refund: Refund, payment_id: str | None) -> None:
+    """Raise `ProtocolError` for a refund of another payment than `payment_id`, if that is known."""
+    if payment_id is None:
+        return
+    is_intent = payment_id.startswith("pi_")
+    if (refund.intent_id if is_intent else refund.charge) not in (None, payment_id):
+        raise ProtocolError(f"Stripe returned the refund {refund.id} of another payment.")
+
+
+def identify(
+    fact: Fact, currency: str, reference: str | None, payment_id: str | None = None
+) -> Fact:
+    """Return a fact with what its object says about itself, for the core's own comparison."""
+    identity = {"currency": currency, "reference": reference, "parent_psp_id": payment_id}
+    return fact.model_copy(update=identity)
+
+
+def _require_same(
+    session: CheckoutSession, intent: PaymentIntent | SetupIntent, currency: str | None
+) -> None:
+    """Raise `ProtocolError` unless the intent of a session is in its name and currency."""
+    if None not in (intent.reference, session.reference) and intent.reference != session.reference:
+        raise ProtocolError(f"The session {session.id} has the intent of another transaction.")
+    if None not in (currency, session.currency) and currency != session.currency:
+        raise ProtocolError(f"The session {session.id} has an intent in another currency.")
 
 
 def _unfinished_outcome(intent: PaymentIntent, id: str | None, now: datetime | None) -> Outcome:
@@ -182,12 +220,17 @@ def _unfinished_outcome(intent: PaymentIntent, id: str | None, now: datetime | N
         and error is not None
     ):
         return _failed_outcome(id, error)
-    if intent.status in (_NEEDS_PAYMENT_METHOD, "requires_confirmation"):
-        checked_at = now or utc_datetime(intent.created)
-        if checked_at - utc_datetime(intent.created) > ABANDONED_AFTER:
-            message = "The payment was created at Stripe, but never confirmed."
-            return Declined(psp_id=id, code=Code.PSPConnectionTimeout, message=message)
+    is_unconfirmed = intent.status in (_NEEDS_PAYMENT_METHOD, "requires_confirmation")
+    if is_unconfirmed and _is_abandoned(intent, now):
+        message = "The payment was created at Stripe, but never confirmed."
+        return Declined(psp_id=id, code=Code.PSPConnectionTimeout, message=message)
     return Pending(psp_id=id)
+
+
+def _is_abandoned(intent: PaymentIntent, now: datetime | None) -> bool:
+    if now is None or intent.created is None:
+        return False
+    return now - utc_datetime(intent.created) > ABANDONED_AFTER
 
 
 def _failed_outcome(psp_id: str | None, error: ErrorDetail) -> Declined:
@@ -203,31 +246,8 @@ def _failed_charge_outcome(charge: Charge) -> Declined:
 def _booking_date(charge: Charge | str | None) -> date | None:
     """Return the date of the balance transaction; a captured charge has its reservation's date."""
     transaction = charge.balance_transaction if isinstance(charge, Charge) else None
-    return utc_date(transaction.created) if isinstance(transaction, BalanceTransaction) else None
+    return _date(transaction.created) if isinstance(transaction, BookingEntry) else None
 
 
-def _has_withdrawn_money(dispute: Dispute) -> bool:
-    if dispute.status in _INQUIRY_STATUSES:
-        return False
-    transactions = dispute.balance_transactions
-    return any(item.amount < 0 for item in transactions) or (
-        dispute.status == "lost" and not transactions
-    )
-
-
-def _chargeback_fact(dispute: Dispute) -> Fact:
-    withdrawals = [item for item in dispute.balance_transactions if item.amount < 0]
-    fees = [
-        to_major(one.fee, one.currency) for one in withdrawals if one.currency == dispute.currency
-    ]
-    won = dispute.status == "won"
-    return Fact(
-        kind=FactKind.CHARGED_BACK,
-        id=dispute.id,
-        amount=to_major(dispute.amount, dispute.currency),
-        fee=sum(fees, Decimal(0)) if fees else None,
-        booked_on=utc_date(withdrawals[0].created if withdrawals else dispute.created),
-        reason=chargeback_reason(dispute.reason),
-        psp_reason_code=dispute.reason,
-        psp_reason_message="The dispute was won: Stripe returned the money." if won else None,
-    )
+def _date(seconds: int | None) -> date | None:
+    return None if seconds is None else utc_date(seconds)

@@ -14,6 +14,7 @@ from integrator.psp.types import Authorize, Charge
 
 INTENTS = "payment_intents"
 INTENT_EXPAND = ("latest_charge.balance_transaction", "payment_method")
+REFUND_EXPAND = ("payment_intent",)
 
 
 async def create_and_confirm(

@@ -3,15 +3,33 @@
 Unknown members are ignored and statuses are plain strings, so that Stripe may add to both. Members
 that are an id or, if requested by `expand`, the full object have both types. Most objects hold
 personal data, so that `repr` shows only their ids.
+
+Members that identify money (ids, references, statuses, amounts, currencies) are strict. All others
+are `Bookkeeping`: they never decide whether an object is read.
 """
 
+from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AliasPath, ConfigDict, Field
+from pydantic import AliasPath, BeforeValidator, ConfigDict, Field
 
-from integrator.psp.toolkit.wire import Currency, Id, MinorAmount, WireModel
+from integrator.psp.toolkit.wire import BOOKKEEPING, Currency, Id, MinorAmount, WireModel
+
+M = TypeVar("M")
+Bookkeeping = Annotated[M | None, BOOKKEEPING]
+"""Member that no money depends on: None if it is missing or unreadable."""
 
 Seconds = Annotated[int, Field(strict=True, ge=0, le=10**11)]
+SignedAmount = Annotated[int, Field(strict=True, ge=-(10**15), le=10**15)]
+Rate = Annotated[Decimal, Field(gt=0, lt=10**12, allow_inf_nan=False)]
+
+
+def _read_id(value: Any) -> Any:
+    return value.get("id") if isinstance(value, dict) else value
+
+
+ExpandableId = Annotated[Id, BeforeValidator(_read_id)]
+"""Id of a related object, of which Stripe may send the full object instead."""
 
 REFERENCE = "reference"
 CAPTURE = "capture"
@@ -58,6 +76,9 @@ class MetadataObject(WireObject):
         return self.metadata_value(REFERENCE)
 
 
+ErrorCode = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,100}$")]
+
+
 class ErrorDetail(WireModel):
     """Detail of an error response or of a failed attempt.
 
@@ -65,11 +86,11 @@ class ErrorDetail(WireModel):
     """
 
     type: str = Field(pattern=r"^[a-z_]{1,40}$")
-    code: str | None = Field(None, pattern=r"^[a-z0-9_]{1,100}$")
-    decline_code: str | None = Field(None, pattern=r"^[a-z0-9_]{1,100}$")
-    message: str | None = None
-    param: str | None = None
-    payment_intent: WireObject | None = None
+    code: Bookkeeping[ErrorCode] = None
+    decline_code: Bookkeeping[ErrorCode] = None
+    message: Bookkeeping[str] = None
+    param: Bookkeeping[str] = None
+    payment_intent: Bookkeeping[WireObject] = None
 
     @property
     def code_or_type(self) -> str:
@@ -86,7 +107,7 @@ class ErrorBody(WireModel):
 class Account(WireObject):
     """Account of an API key; `capabilities` are missing if the key may not read them."""
 
-    capabilities: dict[str, str] | None = None
+    capabilities: Bookkeeping[dict[str, str]] = None
 
 
 class PaymentMethod(WireObject):
@@ -96,32 +117,43 @@ class PaymentMethod(WireObject):
     """
 
     type: str
-    customer: str | None = None
-    holder: str | None = _nested("billing_details", "name")
-    brand: str | None = _nested("card", "brand")
-    card_country: str | None = _nested("card", "country")
-    exp_month: int | None = _nested("card", "exp_month")
-    exp_year: int | None = _nested("card", "exp_year")
-    card_last4: str | None = _nested("card", "last4")
-    bank_country: str | None = _nested("sepa_debit", "country")
-    iban_last4: str | None = _nested("sepa_debit", "last4")
+    customer: Bookkeeping[ExpandableId] = None
+    holder: Bookkeeping[str] = _nested("billing_details", "name")
+    brand: Bookkeeping[str] = _nested("card", "brand")
+    card_country: Bookkeeping[str] = _nested("card", "country")
+    exp_month: Bookkeeping[int] = _nested("card", "exp_month")
+    exp_year: Bookkeeping[int] = _nested("card", "exp_year")
+    card_last4: Bookkeeping[str] = _nested("card", "last4")
+    bank_country: Bookkeeping[str] = _nested("sepa_debit", "country")
+    iban_last4: Bookkeeping[str] = _nested("sepa_debit", "last4")
 
 
 class Mandate(WireObject):
     """Mandate for direct debits; `reference` is shown on the payer's bank statement."""
 
-    status: str
-    reference: str | None = _nested("payment_method_details", "sepa_debit", "reference")
+    reference: Bookkeeping[str] = _nested("payment_method_details", "sepa_debit", "reference")
 
 
-class BalanceTransaction(WireObject):
-    """Movement on the merchant's Stripe balance, in the currency of that balance."""
+class BookingEntry(WireModel):
+    """What the balance transaction of a charge or refund adds to it: when and as what it counts."""
 
-    amount: int = Field(strict=True)
-    fee: MinorAmount = 0
+    created: Bookkeeping[Seconds] = None
+    reporting_category: Bookkeeping[str] = None
+
+
+class BalanceTransaction(BookingEntry, WireObject):
+    """Movement on the merchant's Stripe balance, in the currency of that balance.
+
+    `source` is the object that moved the money. `exchange_rate` converts that object's currency to
+    the balance's: amounts there are its multiples.
+    """
+
+    amount: SignedAmount
     currency: Currency
-    created: Seconds
-    reporting_category: str | None = None
+    fee: Bookkeeping[Annotated[int, Field(strict=True)]] = None
+    type: Bookkeeping[str] = None
+    exchange_rate: Bookkeeping[Rate] = None
+    source: Bookkeeping[ExpandableId] = None
 
 
 class Charge(MetadataObject):
@@ -134,13 +166,20 @@ class Charge(MetadataObject):
     amount_captured: MinorAmount
     captured: bool
     currency: Currency
-    created: Seconds
     disputed: bool
-    failure_code: str | None = None
-    failure_message: str | None = None
-    payment_intent: "PaymentIntent | str | None" = None
-    capture_before: Seconds | None = _nested("payment_method_details", "card", "capture_before")
-    balance_transaction: BalanceTransaction | str | None = None
+    failure_code: Bookkeeping[str] = None
+    failure_message: Bookkeeping[str] = None
+    payment_intent: "PaymentIntent | Id | None" = None
+    capture_before: Bookkeeping[Seconds] = _nested(
+        "payment_method_details", "card", "capture_before"
+    )
+    balance_transaction: BookingEntry | str | None = None
+
+    @property
+    def intent_id(self) -> str | None:
+        """Return the id of the PaymentIntent."""
+        intent = self.payment_intent
+        return intent.id if isinstance(intent, PaymentIntent) else intent
 
 
 class PaymentIntent(MetadataObject):
@@ -151,13 +190,13 @@ class PaymentIntent(MetadataObject):
     amount_received: MinorAmount
     currency: Currency
     capture_method: str
-    created: Seconds
-    customer: str | None = None
-    latest_charge: Charge | str | None = None
-    payment_method: PaymentMethod | str | None = None
-    last_payment_error: ErrorDetail | None = None
-    cancellation_reason: str | None = None
-    setup_future_usage: str | None = None
+    created: Bookkeeping[Seconds] = None
+    customer: Bookkeeping[ExpandableId] = None
+    latest_charge: Charge | Id | None = None
+    payment_method: Bookkeeping[PaymentMethod | str] = None
+    last_payment_error: Bookkeeping[ErrorDetail] = None
+    cancellation_reason: Bookkeeping[str] = None
+    setup_future_usage: Bookkeeping[str] = None
 
     @property
     def is_manual_capture(self) -> bool:
@@ -170,6 +209,11 @@ class PaymentIntent(MetadataObject):
         return self.metadata_value(CAPTURE)
 
     @property
+    def payment_reference(self) -> str | None:
+        """Return our transaction id of the payment, which with a reservation is the capture's."""
+        return self.capture_reference if self.is_manual_capture else self.reference
+
+    @property
     def charge_id(self) -> str | None:
         """Return the id of the latest charge."""
         charge = self.latest_charge
@@ -180,10 +224,10 @@ class SetupIntent(MetadataObject):
     """Storing of a payment method without a payment."""
 
     status: str
-    customer: str | None = None
-    mandate: Mandate | str | None = None
+    customer: Bookkeeping[ExpandableId] = None
+    mandate: Bookkeeping[Mandate | str] = None
     payment_method: PaymentMethod | str | None = None
-    last_setup_error: ErrorDetail | None = None
+    last_setup_error: Bookkeeping[ErrorDetail] = None
 
 
 class CheckoutSession(WireObject):
@@ -213,11 +257,25 @@ class Refund(MetadataObject):
     status: str | None
     amount: MinorAmount
     currency: Currency
-    created: Seconds
-    charge: str | None = None
-    payment_intent: PaymentIntent | str | None = None
-    failure_reason: str | None = None
-    balance_transaction: BalanceTransaction | str | None = None
+    created: Bookkeeping[Seconds] = None
+    charge: Annotated[Id | None, BeforeValidator(_read_id)] = None
+    payment_intent: PaymentIntent | Id | None = None
+    failure_reason: Bookkeeping[str] = None
+    balance_transaction: BookingEntry | str | None = None
+
+    @property
+    def intent_id(self) -> str | None:
+        """Return the id of the PaymentIntent."""
+        intent = self.payment_intent
+        return intent.id if isinstance(intent, PaymentIntent) else intent
+
+    @property
+    def payment_id(self) -> str | None:
+        """Return the payment's id on the port: a capture's is its charge; None if not expanded."""
+        intent = self.payment_intent
+        if isinstance(intent, str):
+            return None
+        return self.charge if intent is None or intent.is_manual_capture else intent.id
 
     @property
     def is_released_hold(self) -> bool:
@@ -226,27 +284,31 @@ class Refund(MetadataObject):
         https://docs.stripe.com/reports/reporting-categories, "partial-capture reversals"
         """
         transaction = self.balance_transaction
-        if isinstance(transaction, BalanceTransaction):
+        if isinstance(transaction, BookingEntry):
             return transaction.reporting_category == "partial_capture_reversal"
         return transaction is None and self.status == "succeeded"
 
 
 class Dispute(WireObject):
-    """Dispute by the payer's bank; the balance transactions show whether money was withdrawn."""
+    """Dispute by the payer's bank.
 
-    status: str
-    amount: MinorAmount
+    The money that moved is in the balance transactions. `amount` is what the payer claims, which
+    is not always what was withdrawn.
+    """
+
     currency: Currency
-    created: Seconds
-    reason: str | None = None
-    charge: str
-    payment_intent: str | None = None
+    charge: ExpandableId
+    payment_intent: Annotated[Id | None, BeforeValidator(_read_id)] = None
     balance_transactions: tuple[BalanceTransaction, ...] = ()
+    amount: Bookkeeping[MinorAmount] = None
+    status: Bookkeeping[str] = None
+    reason: Bookkeeping[str] = None
 
 
-class ChargeBalanceTransaction(BalanceTransaction):
+class ChargeEntry(BookingEntry, WireObject):
     """Balance transaction of a charge, with the full charge."""
 
+    created: Seconds
     source: Charge
 
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
@@ -19,7 +18,6 @@ from integrator.psp.stripe.money import to_major, to_minor
 from integrator.psp.stripe.wire import (
     Charge,
     CheckoutSession,
-    Dispute,
     ErrorDetail,
     PaymentIntent,
     PaymentMethod,
@@ -130,48 +128,6 @@ def test_a_reservation_without_expiry_is_approved() -> None:
     assert [(f.kind, f.id, f.expires_at) for f in outcome.facts] == [
         (FactKind.AUTHORIZED, "pi_1", None)
     ]
-
-
-@pytest.mark.parametrize(
-    ("status", "transactions", "counts"),
-    [
-        ("warning_needs_response", [], False),
-        ("warning_closed", [objects.balance_transaction(-1)], False),
-        ("prevented", [], False),
-        ("needs_response", [], False),
-        ("needs_response", [objects.balance_transaction(-11900)], True),
-        ("under_review", [objects.balance_transaction(-11900)], True),
-        ("lost", [objects.balance_transaction(-11900)], True),
-        ("lost", [], True),
-        ("won", [objects.balance_transaction(-11900), objects.balance_transaction(11900)], True),
-        ("won", [], False),
-    ],
-)
-def test_a_dispute_counts_once_it_has_withdrawn_money(
-    status: str, transactions: list[dict[str, Any]], counts: bool
-) -> None:
-    dispute = Dispute.model_validate(objects.dispute(status, *transactions))
-    facts = mapping.chargeback_facts([dispute])
-    assert [(f.kind, f.id, f.amount) for f in facts] == (
-        [(FactKind.CHARGED_BACK, "dp_1", Decimal("119.00"))] if counts else []
-    )
-    won = [f.psp_reason_message for f in facts if f.psp_reason_message]
-    assert bool(won) == (counts and status == "won")
-
-
-def test_a_disputes_fee_in_another_currency_is_left_out() -> None:
-    in_euro = objects.dispute(
-        "lost", objects.balance_transaction(-11900, fee=2000), reason="insufficient_funds"
-    )
-    in_dollar = objects.dispute(
-        "lost", objects.balance_transaction(-12900, fee=2000, currency="usd")
-    )
-    euro, dollar = mapping.chargeback_facts(
-        [Dispute.model_validate(d) for d in (in_euro, in_dollar)]
-    )
-    assert (euro.fee, dollar.fee) == (Decimal("20.00"), None)
-    assert (euro.reason, dollar.reason) == (Reason.InsufficientBalance, Reason.UserInitiated)
-    assert euro.booked_on == date(2026, 1, 16)
 
 
 @pytest.mark.parametrize(
