@@ -91,7 +91,7 @@ def _doubt(fact: Fact, owner: Owner, kept: dict[str, Fact]) -> str | None:
     state = owner.state
     if fact.currency is not None and fact.currency.upper() != state.currency.upper():
         return f"is not in {state.currency}"
-    if not fact.amount.is_finite() or fact.amount < 0:
+    if fact.amount < 0:
         return "has an amount that no movement has"
     known = kept.get(fact.id) or state.facts.get(fact.id)
     if known is not None and known.kind is not fact.kind:
