@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from integrator.observability import worker_metrics
 from integrator.store.database import Store
 from integrator.store.models import NotificationRow, TransactionRow
+from integrator.transactions.notification_delivery import wake_open_descendants
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import resume_input
 from workflows.messages import NotificationSignal
@@ -47,6 +48,7 @@ class NotificationRedelivery:
         if transaction is None:
             await self._store.notifications.set_state(row.id, "parked")
             return False
+        await wake_open_descendants(self._store, self._transaction_client, transaction)
         signal = NotificationSignal(notification_id=row.id, event_id=row.event_id)
         await self._transaction_client.notify(resume_input(transaction), signal)
         await self._store.notifications.set_state(

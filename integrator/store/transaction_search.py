@@ -102,6 +102,28 @@ class TransactionSearch(Repository):
         )
         return await self._summaries(statement.order_by(*_PAGE_ORDER))
 
+    async def list_open_descendants(
+        self, row: TransactionRow, limit: int = 100
+    ) -> list[TransactionRow]:
+        """List the captures and refunds of a transaction that the PSP has not decided.
+
+        Without those that are only being created: their workflow asks the PSP itself.
+        """
+        of_merchant = transactions.c.merchant_id == row.merchant_id
+        children = select(transactions.c.transaction_id).where(
+            of_merchant, transactions.c.related_id == row.transaction_id
+        )
+        statement = SELECT_TRANSACTION.where(
+            of_merchant,
+            or_(
+                transactions.c.related_id == row.transaction_id,
+                transactions.c.related_id.in_(children),
+            ),
+            text(UNDECIDED),
+            or_(transactions.c.version > 0, transactions.c.status == "Pending"),
+        )
+        return await self._rows(statement.order_by(*_PAGE_ORDER).limit(limit))
+
     async def list_by_any_id(
         self, name: str, merchant_id: str | None = None
     ) -> list[TransactionRow]:

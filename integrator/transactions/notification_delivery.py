@@ -76,6 +76,7 @@ class NotificationDelivery:
             await self._store.notifications.set_state(stored.id, "parked")
             return
         transaction_id = stored.transaction.transaction_id
+        await wake_open_descendants(self._store, self._transaction_client, stored.transaction)
         if _state_includes(stored.event, stored.transaction):
             await self._store.notifications.set_state(
                 stored.id, "known", transaction_id=transaction_id
@@ -90,6 +91,17 @@ class NotificationDelivery:
     async def _is_undelivered(self, id: int) -> bool:
         row = await self._store.notifications.get(id)
         return row is not None and row.state in ("stored", "parked")
+
+
+async def wake_open_descendants(
+    store: Store, transaction_client: TransactionClient, transaction: TransactionRow
+) -> None:
+    """Have the open captures and refunds of a transaction looked up.
+
+    A PSP may name only the parent when one of them changes; its own state then says nothing.
+    """
+    for row in await store.transaction_search.list_open_descendants(transaction):
+        await transaction_client.look_up(resume_input(row))
 
 
 def _own_reference(event: NotificationEvent) -> str | None:

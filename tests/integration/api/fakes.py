@@ -154,6 +154,7 @@ class FakeTransactionClient:
         self.calls: list[str] = []
         self.starts: list[AnyInput] = []
         self.signals: list[NotificationSignal] = []
+        self.looked_up: list[str] = []
         self.states: dict[Key, AnyState] = {}
         self.psp: Callable[[AnyInput], Outcome | None] = approve
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -195,6 +196,10 @@ class FakeTransactionClient:
     async def notify(self, start: AnyInput, notification: NotificationSignal) -> None:
         await self._record_call("notify", start)
         self.signals.append(notification)
+
+    async def look_up(self, start: AnyInput, psp_id: str | None = None) -> None:
+        await self._record_call("look_up", start)
+        self.looked_up.append(start.transaction_id)
 
     async def record(self, merchant_id: str, state: AnyState) -> None:
         """Record the state like the workflow."""

@@ -1,11 +1,12 @@
 """Events stored and delivered, without HTTP and signatures."""
 
+import httpx
 import pytest
 
-from integrator.psp.types import NotificationEvent, Pending
+from integrator.psp.types import Approved, NotificationEvent, Pending
 from integrator.store import Merchant, Store
 from integrator.transactions.notification_delivery import NotificationDelivery, NotificationMessage
-from tests.integration.api.builders import MERCHANT, UNKNOWN
+from tests.integration.api.builders import MERCHANT, UNKNOWN, refund
 from tests.integration.api.conftest import TransactionFactory
 from tests.integration.api.fakes import FakeTransactionClient, rpc_error
 
@@ -105,3 +106,55 @@ async def test_an_event_without_a_transaction_is_parked(
     await delivery.deliver(stored)
     assert await _state(store, stored.id) == "parked"
     assert transaction_client.calls == []
+
+
+@pytest.mark.parametrize("result", [None, Approved(psp_id="parent", facts=())])
+@pytest.mark.parametrize("through_capture", [False, True])
+async def test_an_event_that_names_only_a_parent_has_its_open_refunds_looked_up(
+    delivery: NotificationDelivery,
+    message: NotificationMessage,
+    factory: TransactionFactory,
+    client: httpx.AsyncClient,
+    store: Store,
+    transaction_client: FakeTransactionClient,
+    result: Approved | None,
+    through_capture: bool,
+) -> None:
+    captured = await factory.create_capture()
+    done = refund(captured["transactionId"])
+    assert (await client.post("/api/Refund", json=done)).status_code == 200
+    transaction_client.psp = lambda start: Pending(psp_id=f"re_{start.transaction_id}")
+    opened = refund(captured["transactionId"])
+    assert (await client.post("/api/Refund", json=opened)).json()["status"] == "Pending"
+    named = captured["preauthTransactionId" if through_capture else "transactionId"]
+    parent = await store.transactions.get(MERCHANT, named)
+    assert parent is not None
+    event = NotificationEvent(
+        event_id="evt_1", psp_ids=(parent.psp_transaction_id or "",), result=result
+    )
+    if through_capture:
+        # Both have the id at some PSPs; then the newest is meant.
+        event = event.model_copy(update={"reference": named})
+    for _ in range(2):
+        await delivery.deliver(await delivery.store_event(message, event))
+    assert transaction_client.looked_up == [opened["transactionId"]]
+
+
+async def test_a_refund_that_is_only_being_created_is_not_looked_up(
+    delivery: NotificationDelivery,
+    message: NotificationMessage,
+    factory: TransactionFactory,
+    client: httpx.AsyncClient,
+    store: Store,
+    transaction_client: FakeTransactionClient,
+) -> None:
+    captured = await factory.create_capture()
+
+    async def event_arrives() -> None:
+        event = NotificationEvent(event_id="evt_1", reference=captured["transactionId"])
+        await delivery.deliver(await delivery.store_event(message, event))
+
+    transaction_client.before["create"] = event_arrives
+    await client.post("/api/Refund", json=refund(captured["transactionId"]))
+    assert transaction_client.calls.count("notify") == 1
+    assert transaction_client.looked_up == []

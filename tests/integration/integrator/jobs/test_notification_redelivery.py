@@ -22,12 +22,16 @@ from integrator.store import (
 )
 from integrator.store.repository import Repository
 from tests.integration.activities.conftest import (
+    CAPTURE,
     CHARGE,
+    NOW,
     PREAUTH,
+    REFUND,
     FakeTransactionClient,
     TransactionFactory,
 )
 from workflows.messages import NotificationSignal, PaymentInput
+from workflows.state import RefundState
 
 UNAVAILABLE = RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
 BreakStore = Callable[[Repository, str, Exception], None]
@@ -127,6 +131,25 @@ async def test_a_fresh_notification_is_left_to_the_api(
     assert await redelivery.run() == 0
     assert transaction_client.log == []
     assert (await load(store, id)).state == "stored"
+
+
+async def test_a_notification_of_a_parent_has_its_open_refunds_looked_up(
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    redelivery: NotificationRedelivery,
+) -> None:
+    row = await factory.refund()
+    pending = RefundState.model_validate_json(row.snapshot)
+    pending.mark_pending(NOW)
+    await store.transactions.record(
+        RecordUpdate("demo", REFUND, "Pending", pending.version, pending.model_dump_json())
+    )
+    await add_notification(store, merchant, transaction_id=CAPTURE)
+    assert await run_now(redelivery) == 1
+    assert transaction_client.calls_of("look_up") == [(REFUND, None)]
+    assert len(transaction_client.calls_of("notify")) == 1
 
 
 async def test_a_notification_without_transaction_is_parked(
