@@ -38,9 +38,11 @@ def invalid_field(field: str, message: str) -> GoCardlessError:
     return GoCardlessError(422, "validation_failed", message, field=field)
 
 
-def invalid_state(reason: str, message: str, status: int = 422) -> GoCardlessError:
+def invalid_state(
+    reason: str, message: str, status: int = 422, links: dict[str, str] | None = None
+) -> GoCardlessError:
     """Return the error for a request that an object's state forbids."""
-    return GoCardlessError(status, "invalid_state", message, reason=reason)
+    return GoCardlessError(status, "invalid_state", message, reason=reason, links=links)
 
 
 def idempotency_conflict(id: str | None) -> GoCardlessError:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from fastapi import Request
@@ -11,7 +12,7 @@ from devtools.sandbox_psp.clock import now_ms
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.emulators.gocardless import pagination
 from devtools.sandbox_psp.emulators.gocardless.models import BillingRequest
-from devtools.sandbox_psp.emulators.gocardless.serializers import Json, payment_status
+from devtools.sandbox_psp.emulators.gocardless.serializers import Json
 from devtools.sandbox_psp.errors import PspError
 from devtools.sandbox_psp.models import Charge, Mandate, Record, Refund
 
@@ -40,15 +41,15 @@ def serialize_event(ctx: Context, stored: Mapping[str, Any]) -> Json:
     name, _, action = _TYPES.get(stored["type"], stored["type"]).partition(".")
     link, cls = _RESOURCES[name]
     record = repository.get(ctx.db, cls, data["id"])
-    if action == "charged_back" and isinstance(record, Charge):
-        action = "failed" if payment_status(record) == "failed" else action
+    if action == "charged_back" and data["chargebacks"][-1]["id"] in late_failures(record):
+        action = "failed"
     metadata = record.metadata if isinstance(record, BillingRequest) else record.extra["metadata"]
     return {
         "id": "EV" + stored["id"].removeprefix("evt_").upper(),
         "created_at": stored["created_at"],
         "resource_type": name,
         "action": action,
-        "links": {link: data["id"]},
+        "links": {link: data["id"], **_successor_link(action, record)},
         "details": _serialize_details(name, action, data),
         "metadata": {},
         "resource_metadata": metadata,
@@ -69,13 +70,26 @@ def list_page(ctx: Context, account: str, request: Request) -> dict[str, Any]:
     limit = pagination.parse_limit(request)
     where = " AND ".join(["account = ?", *conditions])
     rows = ctx.db.all(
-        f"SELECT body FROM events WHERE {where} ORDER BY sequence DESC LIMIT ?",  # noqa: S608 - built of constants
+        f"SELECT body FROM events WHERE {where} ORDER BY sequence DESC",  # noqa: S608 - built of constants
         account,
         *values,
-        limit + 1,
     )
-    items = [serialize_event(ctx, json.loads(row["body"])) for row in rows[:limit]]
-    return pagination.build_page(items, limit, after=items[-1]["id"] if len(rows) > limit else None)
+    wanted = {name: request.query_params.get(name) for name in ("action", "resource_type")}
+    events = (serialize_event(ctx, json.loads(row["body"])) for row in rows)
+    matching = (
+        event
+        for event in events
+        if all(value in (None, event[name]) for name, value in wanted.items())
+    )
+    found = list(islice(matching, limit + 1))
+    after = found[limit - 1]["id"] if len(found) > limit else None
+    return pagination.build_page(found[:limit], limit, after=after)
+
+
+def late_failures(record: Record) -> list[str]:
+    """Return the engine's chargebacks that are failures after the confirmation."""
+    failures: list[str] = record.extra.get("late_failures", [])
+    return failures
 
 
 def webhook_batch(ctx: Context, account: str, stored: Mapping[str, Any]) -> list[Json]:
@@ -106,6 +120,11 @@ def get_event(ctx: Context, account: str, id: str) -> Json:
     if row is None:
         raise PspError(404, "invalid_request", "not_found", f"No such event: {id}")
     return serialize_event(ctx, json.loads(row["body"]))
+
+
+def _successor_link(action: str, record: Record) -> dict[str, str]:
+    successor = record.extra.get("successor") if action == "replaced" else None
+    return {"new_mandate": successor} if successor else {}
 
 
 def _serialize_details(name: str, action: str, data: Mapping[str, Any]) -> Json:

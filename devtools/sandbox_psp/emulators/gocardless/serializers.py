@@ -50,7 +50,13 @@ def payment_status(payment: Charge) -> str:
     if payment.status == "succeeded" and not payment.chargebacks:
         return "paid_out" if phase == "paid_out" else "confirmed"
     if payment.status == "succeeded":
-        returned_statuses = {"late_failure": "failed", "chargeback_cancelled": "paid_out"}
+        returned_statuses = {
+            "late_failure": "failed",
+            "chargeback_cancelled": "paid_out",
+            "resubmitted": "submitted",
+            "collected_again": "confirmed",
+            "paid_out_again": "paid_out",
+        }
         return returned_statuses.get(str(phase), "charged_back")
     return "cancelled" if phase == "cancelled" else "failed"
 
@@ -119,6 +125,7 @@ def _serialize_mandate(mandate: Mandate) -> Json:
             "customer_bank_account": mandate.extra["bank_account"],
             "creditor": creditor_id(mandate.account),
             "customer": mandate.customer,
+            **({"new_mandate": successor} if (successor := mandate.extra.get("successor")) else {}),
         },
     }
 

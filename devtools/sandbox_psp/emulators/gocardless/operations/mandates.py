@@ -168,6 +168,16 @@ def set_mandate_status(ctx: Context, mandate: Mandate, status: str) -> Mandate:
     return mandate
 
 
+def replace_mandate(ctx: Context, mandate: Mandate) -> Mandate:
+    """Cancel a mandate and create the one that continues it, without the merchant's metadata."""
+    bank_account = repository.get(ctx.db, BankAccount, mandate.extra["bank_account"])
+    successor = create_mandate(ctx, bank_account, mandate.extra["scheme"], {})
+    mandate.extra |= {"status": "cancelled", "successor": successor.id}
+    repository.save(ctx.db, mandate)
+    events.emit(ctx, "mandates.replaced", mandate)
+    return successor
+
+
 def create_customer(ctx: Context, account: str, body: Body) -> Customer:
     """Create a customer without a billing request."""
     details = {name: value for name, value in body.items() if name != "metadata"}
@@ -230,6 +240,9 @@ def _collect_customer(ctx: Context, billing_request: BillingRequest, data: Body)
         details.get("given_name") and details.get("family_name")
     ):
         raise invalid_field("given_name", "can't be blank")
+    for name, value in {**details, **billing}.items():
+        if isinstance(value, str) and not value.strip():
+            raise invalid_field(name, "can't be blank")
     identity = IDENTITY_FIELDS.get(billing_request.scheme)
     if identity is not None and not billing.get(identity):
         raise invalid_field(identity, "can't be blank")

@@ -110,13 +110,20 @@ def create_refund(ctx: Context, account: str, body: Body, key: str | None) -> Re
 
 
 def run_simulator(ctx: Context, account: str, name: str, resource: str) -> None:
-    """Run a scenario of GoCardless' sandbox, or `payment_chargeback_cancelled`."""
+    """Run a scenario of GoCardless' sandbox.
+
+    Further ones are `payment_chargeback_cancelled`, `payment_collected_again` (after a late
+    failure) and `mandate_replaced`.
+    """
     subject, _, _ = name.partition("_")
     match subject:
         case "payment":
             _simulate_payment(ctx, repository.get_owned(ctx.db, Charge, account, resource), name)
         case "refund":
             _simulate_refund(ctx, repository.get_owned(ctx.db, Refund, account, resource), name)
+        case "mandate" if name == "mandate_replaced":
+            mandate = repository.get_owned(ctx.db, Mandate, account, resource)
+            mandates.replace_mandate(ctx, mandate)
         case "mandate":
             mandate = repository.get_owned(ctx.db, Mandate, account, resource)
             statuses = {"mandate_activated": "active"}
@@ -137,18 +144,19 @@ def _simulate_payment(ctx: Context, payment: Charge, name: str) -> None:
             _settle_payment(ctx, payment, _TEST_FAILURE)
         case "payment_confirmed":
             _settle_payment(ctx, payment, None)
+        case "payment_paid_out" if payment.extra.get("phase") == "collected_again":
+            _set_phase(ctx, payment, "paid_out_again", "paid_out")
         case "payment_paid_out":
             _set_phase(ctx, _settle_payment(ctx, payment, None), "paid_out")
         case "payment_late_failure":
-            payment = _settle_payment(ctx, payment, None)
-            payment.extra["phase"] = "late_failure"
-            repository.save(ctx.db, payment)
-            charges.charge_back(ctx, {"id": payment.id, "amount": payment.amount})
+            _withdraw(ctx, _settle_payment(ctx, payment, None), "late_failure")
         case "payment_charged_back":
-            payment = _settle_payment(ctx, payment, None)
-            charges.charge_back(ctx, {"id": payment.id, "amount": payment.amount})
+            _withdraw(ctx, _settle_payment(ctx, payment, None), None)
         case "payment_chargeback_cancelled" if payment.chargebacks:
             _set_phase(ctx, payment, "chargeback_cancelled")
+        case "payment_collected_again" if payment.extra.get("phase") == "late_failure":
+            _set_phase(ctx, payment, "resubmitted", "resubmission_requested")
+            _set_phase(ctx, payment, "collected_again", "confirmed")
         case _:
             raise invalid_state("scenario_not_applicable", f"{name} does not fit the payment.")
 
@@ -169,11 +177,25 @@ def _simulate_refund(ctx: Context, refund: Refund, name: str) -> None:
     _set_phase(ctx, refund, phases[name])
 
 
-def _set_phase(ctx: Context, record: Charge | Refund, phase: str) -> None:
+def _withdraw(ctx: Context, payment: Charge, phase: str | None) -> None:
+    """Withdraw a whole payment, as a chargeback or (`late_failure`) as a failure."""
+    payment.extra["phase"] = phase
+    repository.save(ctx.db, payment)
+    charges.charge_back(ctx, {"id": payment.id, "amount": payment.amount})
+    if phase == "late_failure":
+        payment = repository.get(ctx.db, Charge, payment.id)
+        failures = payment.extra.get("late_failures", [])
+        payment.extra["late_failures"] = [*failures, payment.chargebacks[-1].id]
+        repository.save(ctx.db, payment)
+
+
+def _set_phase(
+    ctx: Context, record: Charge | Refund, phase: str, action: str | None = None
+) -> None:
     record.extra["phase"] = phase
     repository.save(ctx.db, record)
     kind = "payments" if isinstance(record, Charge) else "refunds"
-    events.emit(ctx, f"{kind}.{phase}", record, delays=(0,))
+    events.emit(ctx, f"{kind}.{action or phase}", record, delays=(0,))
 
 
 def _settle_payment(ctx: Context, payment: Charge, failure: Failure | None) -> Charge:
@@ -191,6 +213,9 @@ def _get_active_mandate(ctx: Context, account: str, body: Body) -> Mandate:
     mandate = repository.get_owned(
         ctx.db, Mandate, account, (body.get("links") or {}).get("mandate", "")
     )
+    if successor := mandate.extra.get("successor"):
+        links = {"new_mandate": successor}
+        raise invalid_state("mandate_replaced", "The mandate has been replaced.", links=links)
     if mandate.extra["status"] not in ("pending_submission", "submitted", "active"):
         raise invalid_state("mandate_is_inactive", "Mandate is cancelled, failed or expired.")
     return mandate

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -22,7 +22,18 @@ from integrator.psp.gocardless import GoCardlessAdapter
 from integrator.psp.gocardless.config import GoCardlessConfig
 from integrator.psp.gocardless.settings import GoCardlessSettings
 from integrator.psp.port import Connection
-from integrator.psp.types import Approved, Declined, Instrument, Pending, SettingsCheck
+from integrator.psp.types import (
+    Address,
+    Approved,
+    Declined,
+    FactKind,
+    Instrument,
+    Payer,
+    Pending,
+    RedirectRequired,
+    SettingsCheck,
+    Succession,
+)
 from tests.integration.integrator.psp import builders
 from tests.integration.integrator.psp.gocardless import objects
 from tests.integration.integrator.psp.gocardless.objects import error, list_page
@@ -225,6 +236,299 @@ class TestErrors:
             await psp.connect().fetch_payment(builders.lookup(objects.REFERENCE, "PM123"))
 
 
+def payment_bodies(psp: FakePsp) -> list[dict[str, Any]]:
+    """Return the payments that were sent."""
+    posts = [request for request in psp.requests if request.method == "POST"]
+    return [json.loads(request.content)["payments"] for request in posts]
+
+
+class TestReplacedMandates:
+    REPLACED = error(
+        422, "invalid_state", reason="mandate_replaced", links={"new_mandate": "MD456"}
+    )
+    CREATED = (201, {"payments": objects.payment("submitted")})
+
+    def build_psp(self, *replies: Response, **mandate: Any) -> FakePsp:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", *replies)
+        psp.respond_to("GET", "/payments", (200, list_page("payments")))
+        new = objects.mandate(id="MD456", reference="NEW-456", **mandate)
+        psp.respond_to("GET", "/mandates/MD456", (200, {"mandates": new}))
+        return psp
+
+    async def test_the_payment_is_sent_with_the_new_mandate(self) -> None:
+        psp = self.build_psp((422, self.REPLACED), self.CREATED)
+        outcome = await psp.connect().charge(charge(key="our/key"))
+        succession = Succession(former_id="MD123", new_id="MD456", bearer={"MandateId": "NEW-456"})
+        assert outcome == Pending(psp_id="PM123", succession=succession)
+        assert [body["links"]["mandate"] for body in payment_bodies(psp)] == ["MD123", "MD456"]
+        keys = {r.headers["Idempotency-Key"] for r in psp.requests if r.method == "POST"}
+        assert keys == {"our/key"}
+
+    async def test_the_date_is_that_of_the_new_mandate(self) -> None:
+        psp = self.build_psp(
+            (422, self.REPLACED), self.CREATED, next_possible_charge_date="2099-01-20"
+        )
+        old = objects.mandate(next_possible_charge_date="2099-01-10")
+        psp.respond_to("GET", "/mandates/MD123", (200, {"mandates": old}))
+        await psp.connect().charge(charge(execute_on=date(2099, 1, 15)))
+        assert [body["charge_date"] for body in payment_bodies(psp)] == ["2099-01-15", "2099-01-20"]
+
+    async def test_without_a_link_the_mandate_names_its_successor(self) -> None:
+        unlinked = error(422, "invalid_state", reason="mandate_replaced")
+        psp = self.build_psp((422, unlinked), self.CREATED)
+        old = objects.mandate("cancelled", links={"new_mandate": "MD456"})
+        psp.respond_to("GET", "/mandates/MD123", (200, {"mandates": old}))
+        outcome = await psp.connect().charge(charge())
+        assert isinstance(outcome, Pending)
+        assert outcome.succession is not None
+        assert outcome.succession.new_id == "MD456"
+
+    async def test_without_a_successor_the_mandate_is_no_longer_valid(self) -> None:
+        unlinked = error(422, "invalid_state", reason="mandate_replaced")
+        psp = self.build_psp((422, unlinked))
+        psp.respond_to("GET", "/mandates/MD123", (200, {"mandates": objects.mandate("cancelled")}))
+        outcome = await psp.connect().charge(charge())
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.BearerInvalid
+
+    async def test_the_mandate_of_an_earlier_attempt_is_found(self) -> None:
+        existing = objects.payment(links={"mandate": "MD456"})
+        psp = self.build_psp((422, self.REPLACED))
+        psp.respond_to("GET", "/payments", (200, list_page("payments", existing)))
+        outcome = await psp.connect().charge(charge())
+        assert isinstance(outcome, Approved)
+        assert outcome.succession is not None
+        assert outcome.succession.new_id == "MD456"
+        assert len(payment_bodies(psp)) == 1
+
+    @pytest.mark.parametrize("reply", [(404, error(404, "invalid_api_usage")), None])
+    async def test_a_successor_that_cannot_be_one_is_an_error(self, reply: Response | None) -> None:
+        psp = self.build_psp((422, self.REPLACED), self.CREATED)
+        other_scheme = {**objects.mandate(id="MD456"), "scheme": "bacs"}
+        psp.respond_to("GET", "/mandates/MD456", reply or (200, {"mandates": other_scheme}))
+        with pytest.raises(ProtocolError):
+            await psp.connect().charge(charge())
+        assert len(payment_bodies(psp)) == 1
+
+    async def test_a_stored_mandate_is_continued(self) -> None:
+        psp = self.build_psp()
+        old = objects.mandate("cancelled", links={"new_mandate": "MD456"})
+        psp.respond_to("GET", "/mandates/MD123", (200, {"mandates": old}))
+        call = builders.authorize(
+            "0", ref=objects.REFERENCE, role=Role.Debit, initial=False, instrument=MANDATE
+        )
+        for outcome in (
+            await psp.connect().authorize(call),
+            await psp.connect().fetch_authorization(builders.lookup(objects.REFERENCE, "MD123")),
+        ):
+            assert isinstance(outcome, Approved)
+            assert outcome.succession is not None
+            assert outcome.succession.new_id == "MD456"
+
+
+class TestRefusedTexts:
+    CREATED = (201, {"payments": objects.payment("submitted")})
+
+    @pytest.mark.parametrize(
+        ("refused", "left_out"),
+        [
+            (error(422, "validation_failed", field="reference"), {"reference"}),
+            (
+                error(422, "validation_failed", field="x", request_pointer="/payments/reference"),
+                {"reference"},
+            ),
+            (error(403, "invalid_api_usage", reason="feature_disabled"), {"reference"}),
+            (error(403, "invalid_api_usage", reason="forbidden"), {"reference"}),
+            (
+                error(422, "invalid_state", message="Custom references are not enabled here"),
+                {"reference"},
+            ),
+            (error(422, "validation_failed", field="description"), {"description"}),
+        ],
+    )
+    async def test_the_payment_is_sent_again_without(
+        self, refused: Any, left_out: set[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (refused["error"]["code"], refused), self.CREATED)
+        psp.respond_to("GET", "/payments", (200, list_page("payments")))
+        outcome = await psp.connect().charge(charge(text="Pro plan"))
+        assert isinstance(outcome, Pending)
+        first, second = payment_bodies(psp)
+        assert {name for name in first if name not in second} == left_out
+        assert {name: first[name] for name in second} == second
+        assert next(iter(left_out)) in caplog.text
+        assert "Pro plan" not in caplog.text
+
+    async def test_a_refusal_that_remains_is_declined(self) -> None:
+        refused = error(403, "invalid_api_usage", reason="forbidden")
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (403, refused))
+        psp.respond_to("GET", "/payments", (200, list_page("payments")))
+        outcome = await psp.connect().charge(charge())
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.InvalidConfiguration
+        assert len(payment_bodies(psp)) == 2
+
+    async def test_an_address_does_not_prevent_a_page(self) -> None:
+        address = Address(line1="Hauptstr. 1", postal_code="?", city="Leipzig")
+        call = builders.authorize(
+            "0",
+            ref=objects.REFERENCE,
+            role=Role.Debit,
+            payer=Payer(name="Mia Kern", country="DE", address=address),
+        )
+        psp = FakePsp()
+        request = objects.billing_request("pending")
+        psp.respond_to("POST", "/billing_requests", (201, {"billing_requests": request}))
+        refused = error(422, "validation_failed", field="postal_code")
+        flow = objects.FIXTURES["flow"]
+        psp.respond_to("POST", "/billing_request_flows", (422, refused), (201, flow))
+        assert isinstance(await psp.connect().authorize(call), RedirectRequired)
+        sent = json.loads(psp.requests[-1].content)["billing_request_flows"]["prefilled_customer"]
+        assert "postal_code" not in sent
+        assert sent["city"] == "Leipzig"
+
+
+class TestChargeDates:
+    async def sent_dates(self, mandate: dict[str, Any], *replies: Response) -> list[str | None]:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", *replies, TestRefusedTexts.CREATED)
+        psp.respond_to("GET", "/payments", (200, list_page("payments")))
+        later = {**mandate, "next_possible_charge_date": "2099-01-20"}
+        found = [(200, {"mandates": body}) for body in (mandate, later)]
+        psp.respond_to("GET", "/mandates/MD123", *found)
+        await psp.connect().charge(charge(execute_on=date(2099, 1, 15)))
+        return [body.get("charge_date") for body in payment_bodies(psp)]
+
+    async def test_a_date_that_became_too_near_is_replaced(self) -> None:
+        refused = (422, error(422, "validation_failed", field="charge_date"))
+        mandate = objects.mandate(next_possible_charge_date="2099-01-10")
+        assert await self.sent_dates(mandate, refused) == ["2099-01-15", "2099-01-20"]
+
+    async def test_a_date_that_is_too_far_is_declined(self) -> None:
+        """Without the date the money would be collected at once."""
+        psp = FakePsp()
+        refused = error(422, "validation_failed", field="charge_date")
+        psp.respond_to("POST", "/payments", (422, refused))
+        psp.respond_to("GET", "/payments", (200, list_page("payments")))
+        mandate = objects.mandate(next_possible_charge_date="2026-01-10")
+        psp.respond_to("GET", "/mandates/MD123", (200, {"mandates": mandate}))
+        outcome = await psp.connect().charge(charge(execute_on=date(2199, 1, 15)))
+        assert isinstance(outcome, Declined)
+        assert len(payment_bodies(psp)) == 1
+
+    async def test_a_date_in_the_past_is_left_out(self) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", TestRefusedTexts.CREATED)
+        mandate = objects.mandate(next_possible_charge_date=None)
+        psp.respond_to("GET", "/mandates/MD123", (200, {"mandates": mandate}))
+        await psp.connect().charge(charge(execute_on=date(2020, 1, 1)))
+        assert [body.get("charge_date") for body in payment_bodies(psp)] == [None]
+
+
+class TestIdentity:
+    """An object of another payment, currency or transaction is an error, never money."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"links": {"payment": "PM999"}},
+            {"currency": "USD"},
+            {"metadata": {"transaction_id": "another"}},
+            {"amount": -150},
+        ],
+    )
+    async def test_a_refund_of_another_payment(self, changes: dict[str, Any]) -> None:
+        psp = FakePsp()
+        odd = objects.refund(**changes)
+        psp.respond_to("GET", "/refunds/RF123", (200, {"refunds": odd}))
+        request = builders.lookup(objects.REFERENCE, "RF123", parent="PM123")
+        with pytest.raises(ProtocolError):
+            await psp.connect().fetch_refund(request)
+        psp.respond_to("GET", "/payments/PM123", (200, {"payments": objects.payment()}))
+        psp.respond_to("GET", "/refunds", (200, list_page("refunds")))
+        psp.respond_to("POST", "/refunds", (201, {"refunds": odd}))
+        with pytest.raises(ProtocolError):
+            await psp.connect().refund(refund())
+
+    async def test_events_of_another_payment_are_ignored(self) -> None:
+        psp = FakePsp()
+        psp.respond_to("GET", "/payments/PM123", (200, {"payments": objects.payment("paid_out")}))
+        other = objects.event("charged_back", links={"payment": "PM999"})
+        own = objects.event("paid_out")
+        psp.respond_to("GET", "/events", (200, list_page("events", other, own)))
+        outcome = await psp.connect().fetch_payment(builders.lookup(objects.REFERENCE, "PM123"))
+        assert isinstance(outcome, Approved)
+        assert [fact.kind for fact in outcome.facts] == [FactKind.PAID]
+
+    async def test_a_mandate_of_another_sign_up(self) -> None:
+        psp = FakePsp()
+        request = objects.billing_request("fulfilled")
+        psp.respond_to("GET", "/billing_requests/BRQ123", (200, {"billing_requests": request}))
+        other = objects.mandate(metadata={"transaction_id": "another"})
+        psp.respond_to("GET", "/mandates/MD123", (200, {"mandates": other}))
+        with pytest.raises(ProtocolError):
+            await psp.connect().fetch_authorization(builders.lookup(objects.REFERENCE, "BRQ123"))
+
+    async def test_an_unreadable_total_of_refunds_is_an_error_of_the_refund_only(self) -> None:
+        psp = FakePsp()
+        odd = objects.payment("paid_out", amount_refunded=-5)
+        psp.respond_to("GET", "/payments/PM123", (200, {"payments": odd}))
+        psp.respond_to("GET", "/events", (200, list_page("events")))
+        psp.respond_to("GET", "/refunds", (200, list_page("refunds")))
+        request = builders.lookup(objects.REFERENCE, "PM123")
+        assert isinstance(await psp.connect().fetch_payment(request), Approved)
+        with pytest.raises(ProtocolError):
+            await psp.connect().refund(refund())
+
+
+class TestRefusals:
+    """docs/psp-gocardless.md has the source of each row."""
+
+    @pytest.mark.parametrize(
+        ("refused", "code"),
+        [
+            (error(422, "invalid_state", reason="mandate_is_inactive"), Code.BearerInvalid),
+            (error(422, "invalid_state", reason="bank_account_disabled"), Code.BearerInvalid),
+            (error(410, "invalid_api_usage", reason="customer_data_removed"), Code.BearerInvalid),
+            (error(422, "invalid_state"), Code.BearerInvalid),
+            (error(422, "invalid_state", reason="tomorrows_reason"), Code.InvalidPreconditions),
+            (error(404, "invalid_api_usage", reason="resource_not_found"), Code.BearerInvalid),
+            (error(422, "validation_failed", field="links[mandate]"), Code.BearerInvalid),
+            (error(422, "validation_failed", field="amount"), Code.InvalidAmount),
+            (error(422, "validation_failed", field="currency"), Code.InvalidCurrency),
+            (error(422, "validation_failed"), Code.InvalidData),
+        ],
+    )
+    async def test_of_a_charge(self, refused: Any, code: Code) -> None:
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (refused["error"]["code"], refused))
+        psp.respond_to("GET", "/payments", (200, list_page("payments")))
+        outcome = await psp.connect().charge(charge())
+        assert isinstance(outcome, Declined)
+        assert outcome.code is code
+
+    async def test_the_first_problem_with_a_meaning_decides(self) -> None:
+        refused = error(422, "validation_failed", field="scheme")
+        refused["error"]["errors"].append({"message": "is invalid", "field": "iban"})
+        psp = FakePsp()
+        psp.respond_to("POST", "/billing_requests", (422, refused))
+        outcome = await psp.connect().authorize(builders.debit(ref=objects.REFERENCE))
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.InvalidIBAN
+
+    @pytest.mark.parametrize("problems", [None, [], [{"message": None, "field": None}]])
+    async def test_an_error_without_problems_is_read(self, problems: Any) -> None:
+        refused = error(422, "validation_failed")
+        refused["error"]["errors"] = problems
+        psp = FakePsp()
+        psp.respond_to("POST", "/payments", (422, refused))
+        psp.respond_to("GET", "/payments", (200, list_page("payments")))
+        assert isinstance(await psp.connect().charge(charge()), Declined)
+
+
 class TestRefunds:
     def build_psp(self, *lists: dict[str, Any], reply: Response) -> FakePsp:
         psp = FakePsp()
@@ -384,6 +688,16 @@ class TestLists:
         assert [n.event_id for one in page.events for n in one.notices] == [
             event["id"] for event in events
         ]
+
+    async def test_an_object_in_an_unknown_currency_is_left_out(self) -> None:
+        psp = FakePsp()
+        items = [objects.payment("submitted", id=f"PM{n}") for n in range(3)]
+        items[1]["currency"] = "XQZ"
+        psp.respond_to("GET", "/payments", (200, list_page("payments", *items)))
+        since = datetime(2014, 1, 1, tzinfo=UTC)
+        page = await psp.connect().list_movements(since, since + timedelta(days=1), None)
+        assert [movement.psp_id for movement in page.movements] == ["PM0", "PM2"]
+        assert page.cursor == "refunds"
 
     async def test_a_refund_is_searched_among_those_of_its_payment(self) -> None:
         psp = FakePsp()

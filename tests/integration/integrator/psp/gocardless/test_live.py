@@ -69,6 +69,19 @@ def fact_amounts(outcome: LookupAnswer) -> list[tuple[FactKind, Decimal]]:
     return [(fact.kind, fact.amount) for fact in assert_approved(outcome).facts]
 
 
+def assert_nets_to_paid(outcome: Approved, *, withdrawals: int) -> None:
+    """Assert that every withdrawal of a payment came back."""
+    paid, *others = outcome.facts
+    assert paid.kind is FactKind.PAID
+    assert len({fact.id for fact in outcome.facts}) == 1 + 2 * withdrawals
+    for withdrawn, returned in zip(others[::2], others[1::2], strict=True):
+        assert (withdrawn.kind, returned.kind) == (
+            FactKind.CHARGED_BACK,
+            FactKind.CHARGEBACK_REVERSED,
+        )
+        assert (returned.reverses, returned.amount) == (withdrawn.id, paid.amount)
+
+
 async def create_mandate(merchant: Merchant, iban: str = GOOD_IBAN) -> Instrument:
     signed = assert_approved(await merchant.connection.authorize(builders.debit(iban=iban)))
     assert signed.instrument is not None
@@ -366,8 +379,44 @@ class TestPayments:
         outcome = assert_approved(await gocardless.connection.fetch_payment(request))
         assert [fact.kind for fact in outcome.facts] == [FactKind.PAID, FactKind.CHARGED_BACK]
         await gocardless.run_scenario("payment_chargeback_cancelled", psp_id)
-        kept = assert_approved(await gocardless.connection.fetch_payment(request))
-        assert kept.facts == outcome.facts[:1]
+        returned = assert_approved(await gocardless.connection.fetch_payment(request))
+        assert returned.facts[:2] == outcome.facts
+        assert_nets_to_paid(returned, withdrawals=1)
+
+    async def test_a_late_failure_that_is_collected_again(self, gocardless: Merchant) -> None:
+        reference, psp_id = await create_paid_payment(gocardless)
+        request = lookup(reference, psp_id)
+        for scenario in ("payment_late_failure", "payment_collected_again", "payment_paid_out"):
+            await gocardless.run_scenario(scenario, psp_id)
+        outcome = assert_approved(await gocardless.connection.fetch_payment(request))
+        assert_nets_to_paid(outcome, withdrawals=1)
+
+    async def test_every_withdrawal_is_a_fact_of_its_own(self, gocardless: Merchant) -> None:
+        reference, psp_id = await create_paid_payment(gocardless)
+        request = lookup(reference, psp_id)
+        for _ in range(2):
+            await gocardless.run_scenario("payment_charged_back", psp_id)
+            await gocardless.run_scenario("payment_chargeback_cancelled", psp_id)
+        outcome = assert_approved(await gocardless.connection.fetch_payment(request))
+        assert_nets_to_paid(outcome, withdrawals=2)
+        await gocardless.run_scenario("payment_charged_back", psp_id)
+        lost = assert_approved(await gocardless.connection.fetch_payment(request))
+        kinds = [fact.kind for fact in lost.facts]
+        assert kinds.count(FactKind.CHARGED_BACK) == kinds.count(FactKind.CHARGEBACK_REVERSED) + 1
+
+    async def test_the_list_says_the_same_as_a_look_up(self, gocardless: Merchant) -> None:
+        since = datetime.now(UTC) - timedelta(minutes=1)
+        reference, psp_id = await create_paid_payment(gocardless)
+        untouched, untouched_id = await create_paid_payment(gocardless)
+        await gocardless.run_scenario("payment_late_failure", psp_id)
+        await gocardless.run_scenario("payment_collected_again", psp_id)
+        until = datetime.now(UTC) + timedelta(minutes=1)
+        page = await gocardless.connection.list_movements(since, until, None)
+        listed = {movement.psp_id: movement.outcome for movement in page.movements}
+        for request in (lookup(reference, psp_id), lookup(untouched, untouched_id)):
+            outcome = await gocardless.connection.fetch_payment(request)
+            assert listed[request.psp_id or ""] == outcome
+        assert_nets_to_paid(assert_approved(listed[psp_id]), withdrawals=1)
 
     async def test_cancelled_in_the_dashboard(self, gocardless: Merchant) -> None:
         call = await build_charge(gocardless)
@@ -395,6 +444,33 @@ class TestPayments:
         assert date.fromisoformat(response_body["payments"]["charge_date"]) == max(
             requested_date, earliest
         )
+
+    async def test_a_replaced_mandate_continues_with_the_new_one(
+        self, gocardless: Merchant
+    ) -> None:
+        sign_up = builders.debit()
+        signed = assert_approved(await gocardless.connection.authorize(sign_up))
+        assert signed.instrument is not None
+        former = signed.instrument.token["mandate"]
+        await gocardless.run_scenario("mandate_replaced", former)
+        call = await build_charge(gocardless, instrument=signed.instrument)
+        payment = await gocardless.connection.charge(call)
+        assert isinstance(payment, Pending)
+        assert payment.succession is not None
+        assert payment.succession.former_id == former
+        sent = await gocardless.call_api("GET", f"/payments/{payment.psp_id}")
+        assert sent["payments"]["links"]["mandate"] == payment.succession.new_id
+        repeated = await gocardless.connection.charge(call)
+        assert repeated == payment
+        assert len(await gocardless.list_bookings(call.reference)) <= 1
+        looked_up = assert_approved(
+            await gocardless.connection.fetch_authorization(
+                lookup(sign_up.reference, signed.psp_id)
+            )
+        )
+        assert looked_up.succession == payment.succession
+        assert looked_up.instrument is not None
+        assert looked_up.instrument.token == {"mandate": payment.succession.new_id}
 
     async def test_a_repetition_returns_the_payment(self, gocardless: Merchant) -> None:
         call = await build_charge(gocardless)

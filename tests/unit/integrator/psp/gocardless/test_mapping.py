@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
@@ -25,6 +26,7 @@ from integrator.psp.gocardless.wire import (
 )
 from integrator.psp.toolkit.outcomes import verify_reference
 from integrator.psp.types import (
+    Address,
     Approved,
     Declined,
     FactKind,
@@ -34,6 +36,7 @@ from integrator.psp.types import (
     RedirectRequired,
 )
 from tests.integration.integrator.psp import builders
+from tests.integration.integrator.psp.builders import GOOD_IBAN
 from tests.integration.integrator.psp.gocardless import objects
 from tests.integration.integrator.psp.gocardless.objects import FIXTURES
 
@@ -190,6 +193,159 @@ class TestPayments:
         assert outcome.code is code
 
 
+class TestHistory:
+    """Events are listed newest first."""
+
+    AGAIN = (
+        objects.event("paid_out", id="EV7"),
+        objects.event("confirmed", id="EV6"),
+        objects.event("submitted", id="EV5"),
+        objects.event("resubmission_requested", id="EV4"),
+    )
+    LATE_FAILURE = (
+        {**objects.failure("insufficient_funds"), "id": "EV3"},
+        objects.event("confirmed", id="EV2"),
+        objects.event("submitted", id="EV1"),
+    )
+
+    def net(self, outcome: Outcome) -> Decimal:
+        """Return what is charged back and did not come back."""
+        signs = {FactKind.CHARGED_BACK: 1, FactKind.CHARGEBACK_REVERSED: -1}
+        amounts = [amount * signs.get(kind, 0) for kind, amount in fact_amounts(outcome)]
+        return sum(amounts, Decimal(0))
+
+    @pytest.mark.parametrize("status", ["confirmed", "paid_out"])
+    def test_a_late_failure_that_is_collected_again(self, status: str) -> None:
+        outcome = payment_outcome(status, *self.AGAIN, *self.LATE_FAILURE)
+        assert isinstance(outcome, Approved)
+        paid, withdrawn, returned = outcome.facts
+        assert (paid.kind, paid.amount) == (FactKind.PAID, TEN)
+        assert (withdrawn.kind, withdrawn.id) == (FactKind.CHARGED_BACK, "PM123/charged_back")
+        assert (returned.kind, returned.reverses) == (FactKind.CHARGEBACK_REVERSED, withdrawn.id)
+        assert self.net(outcome) == 0
+
+    def test_a_failure_before_the_confirmation_withdraws_nothing(self) -> None:
+        early_failure = {**objects.failure("insufficient_funds", will_retry=True), "id": "EV3"}
+        outcome = payment_outcome("paid_out", *self.AGAIN, early_failure)
+        assert fact_amounts(outcome) == [(FactKind.PAID, TEN)]
+
+    @pytest.mark.parametrize("listed", [True, False])
+    def test_a_cancelled_chargeback(self, listed: bool) -> None:
+        cancelled = [objects.event("chargeback_cancelled", id="EV9")] if listed else []
+        chargeback = {**objects.failure("refund_requested", "charged_back"), "id": "EV8"}
+        outcome = payment_outcome("paid_out", *cancelled, chargeback, objects.event("confirmed"))
+        assert isinstance(outcome, Approved)
+        assert [fact.id for fact in outcome.facts] == [
+            "PM123",
+            "PM123/charged_back",
+            "PM123/charged_back/reinstated",
+        ]
+        assert self.net(outcome) == 0
+
+    def test_a_second_withdrawal_has_the_id_of_its_event(self) -> None:
+        events = (
+            objects.event("charged_back", id="EV10"),
+            objects.event("chargeback_cancelled", id="EV9"),
+            objects.event("charged_back", id="EV8"),
+            objects.event("paid_out", id="EV7"),
+            objects.event("confirmed", id="EV6"),
+        )
+        outcome = payment_outcome("charged_back", *events)
+        assert isinstance(outcome, Approved)
+        assert outcome.facts[-1].id == "PM123/charged_back/EV10"
+        assert self.net(outcome) == TEN
+        won = payment_outcome("paid_out", objects.event("chargeback_cancelled", id="EV11"), *events)
+        assert self.net(won) == 0
+
+    def test_the_order_of_a_payout_does_not_undo_a_chargeback(self) -> None:
+        events = (objects.event("paid_out"), objects.event("charged_back"))
+        assert self.net(payment_outcome("charged_back", *events)) == TEN
+
+    def test_a_settled_late_failure_after_a_retry_withdraws_nothing_again(self) -> None:
+        settled = objects.event("late_failure_settled", id="EV8")
+        outcome = payment_outcome("paid_out", settled, *self.AGAIN, *self.LATE_FAILURE)
+        assert self.net(outcome) == 0
+
+    def test_a_retry_that_is_cancelled_leaves_the_payment_charged_back(self) -> None:
+        cancelled = objects.failure("mandate_cancelled", "cancelled")
+        outcome = payment_outcome("cancelled", cancelled, *self.LATE_FAILURE)
+        assert self.net(outcome) == TEN
+
+    @pytest.mark.parametrize("status", ["failed", "cancelled"])
+    def test_a_list_that_lags_behind_the_status_is_a_protocol_error(self, status: str) -> None:
+        """Otherwise money would be shown as paid that has been withdrawn for the second time."""
+        with pytest.raises(ProtocolError):
+            payment_outcome(status, *self.AGAIN, *self.LATE_FAILURE)
+        with pytest.raises(ProtocolError):
+            payment_outcome(
+                "charged_back",
+                objects.event("chargeback_cancelled"),
+                objects.event("charged_back"),
+                objects.event("confirmed"),
+            )
+
+    def test_facts_say_whose_they_are(self) -> None:
+        outcome = payment_outcome("charged_back", objects.event("charged_back"))
+        assert isinstance(outcome, Approved)
+        for fact in outcome.facts:
+            assert (fact.currency, fact.reference) == ("EUR", objects.REFERENCE)
+        assert outcome.facts[1].parent_psp_id == "PM123"
+
+
+class TestOddObjects:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"charge_date": "soon"},
+            {"charge_date": None},
+            {"amount_refunded": -20},
+            {"amount_refunded": None},
+            {"links": None},
+            {"links": []},
+            {"metadata": []},
+            {"description": 7},
+            {"fx": None},
+        ],
+    )
+    def test_bookkeeping_does_not_decide_whether_money_is_read(
+        self, changes: dict[str, Any]
+    ) -> None:
+        read = Payment.model_validate(objects.payment("confirmed", **changes))
+        assert fact_amounts(mapping.payment_outcome(read)) == [(FactKind.PAID, TEN)]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"details": None},
+            {"details": []},
+            {"details": {"cause": None, "description": None, "will_attempt_retry": None}},
+            {"created_at": None},
+            {"resource_metadata": []},
+            {"metadata": None},
+        ],
+    )
+    def test_an_event_with_odd_members_is_read(self, changes: dict[str, Any]) -> None:
+        failed = objects.event("failed", **changes)
+        outcome = payment_outcome("failed", failed, objects.event("confirmed"))
+        assert fact_amounts(outcome) == [(FactKind.PAID, TEN), (FactKind.CHARGED_BACK, TEN)]
+
+    def test_a_negative_amount_is_no_payment(self) -> None:
+        with pytest.raises(ValidationError):
+            Payment.model_validate(objects.payment("confirmed", amount=-1000))
+
+    def test_null_members_of_other_objects(self) -> None:
+        request = BillingRequest.model_validate(
+            objects.billing_request(actions=None, resources=None, metadata=None)
+        )
+        assert request.actions == ()
+        mandate = Mandate.model_validate(
+            objects.mandate(reference=None, next_possible_charge_date=None, links=None)
+        )
+        assert mapping.build_mandate_instrument(mandate, None).bearer == {}
+        creditor = {**FIXTURES["creditor_in_events"]["creditors"], "scheme_identifiers": None}
+        assert Creditor.model_validate(creditor).scheme_identifiers == ()
+
+
 class TestRefunds:
     @pytest.mark.parametrize("status", ["created", "pending_submission", "submitted", "new_word"])
     def test_undecided(self, status: str) -> None:
@@ -286,6 +442,59 @@ class TestBodies:
         call = builders.authorize(role=Role.Debit, payer=Payer(name=name, language="de"))
         prefilled = request_bodies.flow_body(call, "BRQ1")["prefilled_customer"]
         assert (prefilled or {}) == names
+
+    COMPANY = "Müller & Söhne GmbH & Co. KG"
+
+    def test_a_companys_name_is_not_split(self) -> None:
+        payer = Payer(name=self.COMPANY, company_name=self.COMPANY)
+        call = builders.authorize(role=Role.Debit, payer=payer)
+        body = request_bodies.flow_body(call, "BRQ1")
+        assert body["prefilled_customer"] == {"company_name": self.COMPANY}
+        steps = request_bodies.setup_steps(call, "Mia Kern", GOOD_IBAN)
+        assert steps["collect_customer_details"]["customer"] == {"company_name": self.COMPANY}
+
+    def test_nor_is_that_of_an_account_holder(self) -> None:
+        call = builders.authorize(role=Role.Debit, payer=Payer())
+        steps = request_bodies.setup_steps(call, self.COMPANY, GOOD_IBAN)
+        assert steps["collect_customer_details"]["customer"] == {"company_name": self.COMPANY}
+
+    def test_the_address(self) -> None:
+        address = Address(
+            line1="Hauptstr. 1", line2="Hof", postal_code="04103", city="Leipzig", state="Sachsen"
+        )
+        call = builders.authorize(role=Role.Debit, payer=Payer(country="DE", address=address))
+        expected = {
+            "country_code": "DE",
+            "address_line1": "Hauptstr. 1",
+            "address_line2": "Hof",
+            "city": "Leipzig",
+            "postal_code": "04103",
+            "region": "Sachsen",
+        }
+        assert request_bodies.flow_body(call, "BRQ1")["prefilled_customer"] == expected
+        steps = request_bodies.setup_steps(call, "Mia Kern", GOOD_IBAN)
+        assert steps["collect_customer_details"]["customer_billing_detail"] == expected
+
+    @pytest.mark.parametrize("blank", ["", "  ", "\n"])
+    def test_blank_values_are_not_sent(self, blank: str) -> None:
+        address = Address(line1=blank, line2=blank, postal_code=blank, city=blank, state=blank)
+        payer = Payer(
+            name=blank, email=blank, language=blank, country=blank, company_name=blank,
+            address=address,
+        )  # fmt: skip
+        call = builders.authorize(role=Role.Debit, payer=payer)
+        body = request_bodies.flow_body(call, "BRQ1")
+        assert (body["prefilled_customer"], body["language"]) == (None, None)
+        details = request_bodies.setup_steps(call, "Mia Kern", GOOD_IBAN)[
+            "collect_customer_details"
+        ]
+        assert details == {
+            "customer": {"company_name": "Mia Kern"},
+            "customer_billing_detail": {"country_code": "DE"},
+        }
+        charge = builders.charge(ref=objects.REFERENCE, role=Role.Debit, text=blank)
+        payment = request_bodies.payment_body(charge, "MD123", None)
+        assert (payment["description"], payment["reference"]) == (None, objects.REFERENCE)
 
     def test_an_unsupported_language_is_left_out(self) -> None:
         call = builders.authorize(role=Role.Debit, payer=Payer(language="fi", country="FI"))

@@ -107,3 +107,48 @@ def test_a_listed_event_is_read_like_a_notified_one() -> None:
     entry: dict[str, Any] = event("confirmed")
     body = webhook(entry)
     assert list(ADAPTER.read_event(json.dumps(entry).encode())) == parse(body, signature(body))
+
+
+def test_the_replacement_of_a_mandate_belongs_to_its_sign_up() -> None:
+    replaced = event("replaced", "mandates", links={"mandate": "MD123", "new_mandate": "MD456"})
+    (notification,) = parse(webhook(replaced), signature(webhook(replaced)))
+    assert (notification.relevant, notification.reference, notification.psp_ids) == (
+        True,
+        objects.REFERENCE,
+        ("MD123",),
+    )
+
+
+def test_an_unreadable_entry_does_not_hide_the_others() -> None:
+    """A rejected webhook would be repeated as a whole, and finally be lost."""
+    body = json.dumps({"events": [7, {"id": "EV1"}, event("confirmed", id="EV2")]}).encode()
+    assert [found.event_id for found in parse(body, signature(body))] == ["EV2"]
+
+
+def test_an_empty_webhook_has_no_events() -> None:
+    body = b'{"events": []}'
+    assert parse(body, signature(body)) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"details": None},
+        {"details": [], "metadata": [], "resource_metadata": []},
+        {"resource_metadata": {"transaction_id": objects.REFERENCE, "order": 7}},
+        {"created_at": None},
+        {"details": {"description": "\ud800 \x00"}},
+    ],
+)
+def test_odd_members_do_not_make_an_event_unreadable(changes: dict[str, Any]) -> None:
+    body = webhook(event("confirmed", **changes))
+    (notification,) = parse(body, signature(body))
+    assert (notification.relevant, notification.psp_ids) == (True, ("PM123",))
+
+
+@pytest.mark.parametrize("character", ["\ud800", "\x00"])
+def test_characters_that_no_database_stores_are_replaced(character: str) -> None:
+    odd = event("confirmed", id=f"EV{character}", links={"payment": f"PM{character}"})
+    body = webhook(odd)
+    (notification,) = parse(body, signature(body))
+    assert (notification.event_id, notification.psp_ids) == ("EV\ufffd", ("PM\ufffd",))
