@@ -6,14 +6,14 @@ A notification that cannot be delivered now stays stored, and the worker retries
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from temporalio.service import RPCError
 
 from api import merchant_settings
 from api.context import Context
-from api.errors import InvalidSignature, NotFound
+from api.errors import InvalidSignature, NotFound, RequestRejected
 from api.metrics import NOTIFICATIONS
 from integrator.observability import log_setup
 from integrator.psp import registry
@@ -39,7 +39,7 @@ async def receive(
     """Verify, store and deliver a notification. Once this returns it is stored."""
     merchant, adapter, settings = await _find_account(context, psp, psp_settings_id)
     await context.notification_limit.acquire(merchant.psp_settings_id)
-    events = _verify(context, merchant, adapter, settings, headers, raw)
+    events = await _verify(context, merchant, adapter, settings, headers, raw)
     message = NotificationMessage(merchant, "notification", raw, headers)
     delivery = context.notification_delivery
     stored_events = [
@@ -74,7 +74,7 @@ async def _find_account(
     return merchant, registry.get_adapter(psp), settings
 
 
-def _verify(
+async def _verify(
     context: Context,
     merchant: Merchant,
     adapter: Adapter,
@@ -82,24 +82,56 @@ def _verify(
     headers: Mapping[str, str],
     raw: bytes,
 ) -> list[NotificationEvent]:
-    """Return the events of a notification whose signature is valid; raise `InvalidSignature`."""
-    parsed_settings = merchant_settings.parse_saved_settings(adapter, settings)
+    """Return the events of a notification whose signature is valid; raise `InvalidSignature`.
+
+    After a switch to another account of the PSP, the former one signs with its own secret.
+    """
     try:
-        events = adapter.parse_notification(parsed_settings, headers, raw, datetime.now(UTC))
-        accepted = [_require_storable(event) for event in events]
+        accepted = _parse(adapter, settings, headers, raw)
     except NotificationRejected as error:
-        context.rejected_notifications[merchant.psp] += 1
-        NOTIFICATIONS.labels(merchant.psp, "rejected").inc()
-        log.warning(
-            "Notification of %s for %s rejected (%d so far): %s",
-            merchant.psp,
-            merchant.id,
-            context.rejected_notifications[merchant.psp],
-            error,
-        )
-        raise InvalidSignature from error
+        former = await context.store.merchants.list_former_settings(merchant.id)
+        events = _parse_with_former(adapter, former, headers, raw)
+        if events is None:
+            _report_rejection(context, merchant, error)
+            raise InvalidSignature from error
+        accepted = events
     NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(accepted))
     return accepted
+
+
+def _parse(
+    adapter: Adapter, settings: Mapping[str, str], headers: Mapping[str, str], raw: bytes
+) -> list[NotificationEvent]:
+    parsed_settings = merchant_settings.parse_saved_settings(adapter, settings)
+    events = adapter.parse_notification(parsed_settings, headers, raw, datetime.now(UTC))
+    return [_require_storable(event) for event in events]
+
+
+def _parse_with_former(
+    adapter: Adapter,
+    former: Sequence[Mapping[str, str]],
+    headers: Mapping[str, str],
+    raw: bytes,
+) -> list[NotificationEvent] | None:
+    """Return the events of a notification that a former account has signed, or None."""
+    for settings in former:
+        try:
+            return _parse(adapter, settings, headers, raw)
+        except (NotificationRejected, RequestRejected):
+            continue  # another account's, or settings that this version cannot read any more
+    return None
+
+
+def _report_rejection(context: Context, merchant: Merchant, error: NotificationRejected) -> None:
+    context.rejected_notifications[merchant.psp] += 1
+    NOTIFICATIONS.labels(merchant.psp, "rejected").inc()
+    log.warning(
+        "Notification of %s for %s rejected (%d so far): %s",
+        merchant.psp,
+        merchant.id,
+        context.rejected_notifications[merchant.psp],
+        error,
+    )
 
 
 def _require_storable(event: NotificationEvent) -> NotificationEvent:

@@ -2,17 +2,32 @@
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.store.errors import AlreadyExists, NotFound
 from integrator.store.models import Merchant
 from integrator.store.repository import Repository, shielded_write
-from integrator.store.tables import merchants, psp_settings
+from integrator.store.tables import UNDECIDED, merchants, psp_settings, transactions
+
+LONGEST_CHARGEBACK_WINDOW = timedelta(days=400)
+"""For so long after its last change a payment may be charged back or refunded."""
 
 # It is a part of workflow ids and of URLs.
 _MERCHANT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -122,6 +137,45 @@ class Merchants(Repository):
         async with self._session.read_connection() as connection:
             return await self.read_settings(connection, merchant_id, begun_at)
 
+    async def list_former_settings(self, merchant_id: str) -> list[dict[str, str]]:
+        """List the latest settings of each account used before, as long as its money is open.
+
+        Money is open while a transaction begun on the account is undecided, or may still be
+        refunded or charged back. The account in use now is not among them.
+        """
+        async with self._session.read_connection() as connection:
+            result = await connection.execute(_SELECT_SETTINGS_VERSIONS, {"merchant": merchant_id})
+            rows = result.mappings().all()
+            former = [
+                row
+                for row, end in _former_accounts(rows)
+                if await self._has_open_money(connection, merchant_id, begun_before=end)
+            ]
+        return [
+            self._cipher.decrypt_json(
+                row["sealed_values"], *_settings_context(row["psp_settings_id"], row["version"])
+            )
+            for row in former
+        ]
+
+    async def _has_open_money(
+        self, connection: AsyncConnection, merchant_id: str, *, begun_before: datetime
+    ) -> bool:
+        open_until = _now() - LONGEST_CHARGEBACK_WINDOW
+        statement = select(
+            exists().where(
+                transactions.c.merchant_id == merchant_id,
+                transactions.c.created_at < begun_before,
+                or_(
+                    text(UNDECIDED),
+                    and_(
+                        transactions.c.status == "Succeeded", transactions.c.updated_at > open_until
+                    ),
+                ),
+            )
+        )
+        return bool(await connection.scalar(statement))
+
     async def read_settings(
         self, connection: AsyncConnection, merchant_id: str, begun_at: datetime | None = None
     ) -> dict[str, str] | None:
@@ -147,6 +201,15 @@ def _settings_for_account(rows: Sequence[RowMapping], begun_at: datetime) -> Row
     if in_use["account"] is None:
         return rows[0]
     return next(row for row in rows if row["account"] == in_use["account"])
+
+
+def _former_accounts(rows: Sequence[RowMapping]) -> Iterator[tuple[RowMapping, datetime]]:
+    """Yield the newest of `rows` (newest first) of each other account, and when its use ended."""
+    known = {rows[0]["account"], None} if rows else set()
+    for later, row in pairwise(rows):
+        if row["account"] not in known:
+            known.add(row["account"])
+            yield row, later["created_at"]
 
 
 def merchant_from_row(row: Mapping[Any, Any]) -> Merchant:

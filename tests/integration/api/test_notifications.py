@@ -312,3 +312,60 @@ async def test_all_events_are_stored_before_any_is_signalled(
     transaction_client.before["notify"] = count_stored
     await psp.send(event("a", psp_ids=["auth_1"]), event("b", psp_ids=["auth_1"]))
     assert seen == [2, 2]
+
+
+# --- after a switch to another account ----------------------------------------------------------
+
+
+async def switch_account(store: Store, account: str, secret: str) -> None:
+    values = {"Key": "k", "Secret": secret, "Mode": "test"}
+    await store.merchants.save_settings(MERCHANT, values, account)
+
+
+async def test_the_former_accounts_signature_is_accepted_while_its_money_is_open(
+    psp: NotificationSender,
+    store: Store,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+) -> None:
+    await switch_account(store, "acct_a", "a_old")
+    await switch_account(store, "acct_a", "a_1")
+    await create_open_preauth(factory, transaction_client)
+    await switch_account(store, "acct_b", "b_1")
+    for number, (secret, status) in enumerate(
+        [("b_1", 200), ("a_1", 200), ("a_old", 401), ("c_1", 401)]
+    ):
+        notice = event(f"evt_{number}", psp_ids=["auth_1"])
+        response = await psp.send(notice, headers={"X-Signature": secret})
+        assert response.status_code == status, secret
+    assert len(transaction_client.signals) == 2
+
+
+async def test_a_former_account_without_open_money_signs_nothing(
+    psp: NotificationSender, store: Store, factory: TransactionFactory
+) -> None:
+    await switch_account(store, "acct_a", "a_1")
+    await switch_account(store, "acct_b", "b_1")
+    # Begun on the account in use now: the former one has no part in it.
+    await factory.create_preauth()
+    response = await psp.send(event(), headers={"X-Signature": "a_1"})
+    assert_error(response, 401, "UnmappedError")
+
+
+async def test_a_payment_that_may_be_charged_back_is_open_money(
+    psp: NotificationSender, store: Store, factory: TransactionFactory
+) -> None:
+    await switch_account(store, "acct_a", "a_1")
+    captured = await factory.create_capture()
+    await switch_account(store, "acct_b", "b_1")
+    notice = event(reference=captured["transactionId"])
+    assert (await psp.send(notice, headers={"X-Signature": "a_1"})).status_code == 200
+
+
+async def test_an_earlier_secret_of_the_account_in_use_is_not_accepted(
+    psp: NotificationSender, store: Store, factory: TransactionFactory
+) -> None:
+    await switch_account(store, "acct_a", "a_1")
+    await factory.create_capture()
+    await switch_account(store, "acct_a", "a_2")
+    assert (await psp.send(event(), headers={"X-Signature": "a_1"})).status_code == 401
