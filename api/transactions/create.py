@@ -75,12 +75,26 @@ async def _start_and_wait(request: CreateRequest, row: TransactionRow) -> Readin
         return await _respond_pending(context, row)
     except (WorkflowAlreadyStartedError, WorkflowUpdateFailedError) as error:
         log.info("%s %s was started before: %s", row.kind, row.transaction_id, type(error).__name__)
-        return await context.state_reader.read(await context.state_reader.reload(row))
+        return await _respond_closed(context, row)
     if await request.is_disconnected():
         await _detach_caller(context, row)
     # Only a preauth's row has data for the response that the PSP call may have added.
     is_preauth = request.kind is TransactionKind.PREAUTH
     return Reading(await context.state_reader.reload(row) if is_preauth else row, state)
+
+
+async def _respond_closed(context: Context, row: TransactionRow) -> Reading:
+    """Return the outcome of a closed workflow, or Pending if an operator ended it before it.
+
+    Then the transaction goes on from its row, in another run, and what follows is announced.
+    """
+    key = (row.merchant_id, row.transaction_id)
+    reading = await context.state_reader.read(await context.state_reader.reload(row))
+    if not reading.state.answered:
+        await context.store.transactions.require_announcement(*key)
+        reading = await context.state_reader.read(await context.state_reader.reload(row))
+        await _record_pending(context, reading.row, reading.state)
+    return reading
 
 
 async def _respond_pending(context: Context, row: TransactionRow) -> Reading:

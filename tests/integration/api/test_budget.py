@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
 from api.context import Context
@@ -191,6 +191,43 @@ async def test_the_state_of_a_workflow_started_before_is_returned(
     transaction_client.before["create"] = complete_before
     result = (await client.post("/api/Preauth", json=preauth())).json()
     assert result["status"] == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [
+        WorkflowAlreadyStartedError("id", "PreauthWorkflow"),
+        WorkflowUpdateFailedError(
+            ApplicationError("closed", type="AcceptedUpdateCompletedWorkflow")
+        ),
+    ],
+    ids=["before the request", "while it waits"],
+)
+async def test_a_workflow_that_was_ended_without_an_outcome_is_answered_with_pending(
+    client: httpx.AsyncClient,
+    transaction_client: FakeTransactionClient,
+    store: Store,
+    closed: Exception,
+) -> None:
+    """It goes on in another run, whose outcome its caller then learns by an announcement."""
+
+    async def end() -> None:
+        raise closed
+
+    transaction_client.before["create"] = end
+    body = preauth()
+    response = await client.post("/api/Preauth", json=body)
+    assert response.json()["status"] == "Pending"
+    row = await store.transactions.get(MERCHANT, body["transactionId"])
+    assert row is not None
+    assert (row.status, row.announce_version) == ("Pending", 0)
+    state = initial_state(transaction_client.starts[-1])
+    evidence = Evidence(kind=EvidenceKind.ANSWER, source="psp", at=datetime.now(UTC))
+    state.apply(approve(transaction_client.starts[-1]), evidence)
+    await transaction_client.record(MERCHANT, state)
+    row = await store.transactions.get(MERCHANT, body["transactionId"])
+    assert row is not None
+    assert (row.status, row.announce_version) == ("Succeeded", 0)
 
 
 @pytest.mark.parametrize(
