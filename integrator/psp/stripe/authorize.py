@@ -8,7 +8,6 @@ from integrator.psp.stripe import instruments, mapping, payment_intents, request
 from integrator.psp.stripe.client import StripeClient
 from integrator.psp.stripe.instruments import SEPA_CURRENCY
 from integrator.psp.stripe.wire import (
-    REFERENCE,
     CheckoutSession,
     PaymentMethod,
     SetupIntent,
@@ -63,8 +62,13 @@ async def _open_checkout(client: StripeClient, call: Authorize) -> Outcome:
     urls = call.success_url and call.abort_url
     require(urls, Code.InvalidData, "A checkout needs return URLs.")
     body, key = request_bodies.checkout_body(call), call.idempotency_key
-    session = await client.post(
-        CheckoutSession, "checkout", "sessions", body=body, key=key, expand=SESSION_EXPAND
+    session = await client.post_without_refused(
+        CheckoutSession,
+        *("checkout", "sessions"),
+        body=body,
+        key=key,
+        optionals=request_bodies.checkout_optionals(call),
+        expand=SESSION_EXPAND,
     )
     return mapping.session_outcome(verify_reference(session, call))
 
@@ -81,11 +85,22 @@ async def _create_mandate(client: StripeClient, call: Authorize) -> Outcome:
     message = f"Direct debits are in {SEPA_CURRENCY} only."
     require(call.currency == SEPA_CURRENCY, Code.InvalidCurrency, message)
     holder, iban = parse_bank_account(call.initial_bearer)
-    key, metadata = call.idempotency_key, {REFERENCE: call.reference}
-    body = {"name": holder, "email": call.payer.email, "metadata": metadata}
-    customer = await client.post(WireObject, "customers", body=body, key=f"{key}/customer")
-    body = request_bodies.setup_body(call, customer.id, holder, iban)
-    setup = await client.post(SetupIntent, "setup_intents", body=body, key=key, expand=SETUP_EXPAND)
+    key = call.idempotency_key
+    customer = await client.post_without_refused(
+        WireObject,
+        "customers",
+        body=request_bodies.customer_body(call.payer, holder, call.reference),
+        key=f"{key}/customer",
+        optionals=request_bodies.CUSTOMER_OPTIONALS,
+    )
+    setup = await client.post_without_refused(
+        SetupIntent,
+        "setup_intents",
+        body=request_bodies.setup_body(call, customer.id, holder, iban),
+        key=key,
+        optionals=request_bodies.SETUP_OPTIONALS,
+        expand=SETUP_EXPAND,
+    )
     return mapping.setup_outcome(verify_reference(setup, call), iban)
 
 

@@ -6,10 +6,12 @@ from typing import Any
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError
 from integrator.psp.stripe.error_codes import error_code
+from integrator.psp.stripe.optional_parameters import Optionals, drop_blank, replace_refused
 from integrator.psp.stripe.wire import ErrorBody, ErrorDetail, Page, T
 from integrator.psp.toolkit.client import ApiClient, RefusedError, recover_by_read
 from integrator.psp.toolkit.http import M, PspResponse, classify_failure
 from integrator.psp.toolkit.outcomes import failed_outcome
+from integrator.psp.types import Declined
 
 VERSION = "2026-10-28.endive"
 """Version of the API that this adapter is written for; sent with every call."""
@@ -19,7 +21,16 @@ _UNEXPECTED_STATE = "payment_intent_unexpected_state"
 _DEFINITE_ERROR_TYPES = ("card_error", "invalid_request_error")
 
 
-class AlreadyDoneError(RefusedError):
+class StripeRefusal(RefusedError):
+    """Refusal with Stripe's own words; `error` may quote the request and is not logged."""
+
+    def __init__(self, declined: Declined, error: ErrorDetail, *, status: int) -> None:
+        missing = error.code == "resource_missing" and status != 403
+        super().__init__(declined, status=status, error_type=error.type, missing=missing)
+        self.error = error
+
+
+class AlreadyDoneError(StripeRefusal):
     """Refusal that may be caused by a repetition of the call."""
 
 
@@ -44,11 +55,35 @@ class StripeClient(ApiClient):
         key: str,
         expand: tuple[str, ...] = (),
     ) -> M:
-        """Send a POST with an idempotency key."""
-        form = {**body, "expand": expand}
+        """Send a POST with an idempotency key. Blank members of `body` are left out."""
+        form = {**(drop_blank(body) or {}), "expand": expand}
         return await self.request(
             model, "POST", *path, form=form, headers=self.idempotency_headers(key)
         )
+
+    async def post_without_refused(
+        self,
+        model: type[M],
+        *path: str,
+        body: Mapping[str, Any],
+        key: str,
+        optionals: Optionals,
+        expand: tuple[str, ...] = (),
+    ) -> M:
+        """Send a POST that moves no money, and again without the `optionals` that are refused.
+
+        Each form of the body has its own key, since Stripe refuses a key with other parameters.
+        """
+        form, attempt_key, number = dict(body), key, 0
+        while True:
+            try:
+                return await self.post(model, *path, body=form, key=attempt_key, expand=expand)
+            except StripeRefusal as refusal:
+                reduced = replace_refused(form, refusal.error, optionals)
+                if reduced is None or number == len(optionals):
+                    raise
+                number += 1
+                form, attempt_key = reduced, f"{key}/reduced-{number}"
 
     async def post_action(
         self,
@@ -90,11 +125,12 @@ class StripeClient(ApiClient):
         return classify_failure(response, code)
 
 
-def build_refusal(status: int, error: ErrorDetail) -> RefusedError:
+def build_refusal(status: int, error: ErrorDetail) -> StripeRefusal:
     """Build the refusal for an error body; a missing permission is a configuration error."""
-    code = Code.InvalidConfiguration if status == 403 else error_code(error)
+    # A 402 is a valid request that failed: https://docs.stripe.com/api/errors
+    unknown = Code.Rejected if status == 402 else Code.InvalidData
+    code = Code.InvalidConfiguration if status == 403 else error_code(error, unknown)
     psp_id = error.payment_intent.id if error.payment_intent else None
     declined = failed_outcome(psp_id, code, error.decline_code or error.code_or_type, error.message)
-    missing = error.code == "resource_missing" and status != 403
-    error_class = AlreadyDoneError if error.code in (_UNEXPECTED_STATE, None) else RefusedError
-    return error_class(declined, status=status, error_type=error.type, missing=missing)
+    error_class = AlreadyDoneError if error.code in (_UNEXPECTED_STATE, None) else StripeRefusal
+    return error_class(declined, error, status=status)
