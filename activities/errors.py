@@ -34,7 +34,7 @@ def application_error(error: PspError, *, nothing_sent: bool = False) -> Applica
     """
     requested_delay = error.retry_after
     return ApplicationError(
-        str(error),
+        _storable(str(error)),
         nothing_sent,
         type=next(failure for error_type, failure in FAILURES if isinstance(error, error_type)),
         non_retryable=isinstance(error, CredentialsRejected),
@@ -44,6 +44,11 @@ def application_error(error: PspError, *, nothing_sent: bool = False) -> Applica
         # Expected in operation: one line in the log instead of a traceback.
         category=ApplicationErrorCategory.BENIGN,
     )
+
+
+def _storable(text: str) -> str:
+    """Return a text that a message to Temporal can hold: half of a surrogate pair it cannot."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _bounded_delay(seconds: float) -> timedelta:

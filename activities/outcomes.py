@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from activities.fact_checks import CheckedOutcome, Owner, check_facts
 from integrator.psp import registry
 from integrator.psp.types import Approved, Instrument, Lookup, Outcome, RedirectRequired, Succession
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow
 from integrator.transactions.workflow_inputs import read_state
+
+_OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 
 
 class OutcomeIntake:
@@ -42,6 +46,8 @@ class OutcomeIntake:
     async def _check(
         self, row: TransactionRow, outcome: Outcome, references: frozenset[str]
     ) -> CheckedOutcome:
+        # An adapter may have changed a value without validation.
+        outcome = _OUTCOME.validate_python(outcome.model_dump())
         facts = () if isinstance(outcome, RedirectRequired) else outcome.facts
         if not facts:
             return CheckedOutcome(outcome)

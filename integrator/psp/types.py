@@ -4,10 +4,11 @@ All types are immutable, hold no secret unless the name says so, and use the con
 the adapter knows the PSP's own terms and translates them into these types.
 """
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -32,6 +33,34 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Reported(Value):
+    """Base class of values that come from a PSP.
+
+    Characters that cannot be stored are replaced by their codes: no database holds NUL, and no
+    message half of a surrogate pair.
+    """
+
+    unstorable: ClassVar[re.Pattern[str]] = re.compile("[\x00\ud800-\udfff]")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _make_storable(cls, values: Any) -> Any:
+        return _replace(values, cls.unstorable) if isinstance(values, dict) else values
+
+
+def _replace(value: Any, unstorable: re.Pattern[str]) -> Any:
+    """Return a text, or a container of texts, without the characters."""
+    if isinstance(value, str):
+        return unstorable.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    if isinstance(value, dict):
+        return {
+            _replace(name, unstorable): _replace(one, unstorable) for name, one in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return type(value)(_replace(member, unstorable) for member in value)
+    return value
+
+
 class FactKind(StrEnum):
     """Kind of a fact that the PSP reports about one of its objects."""
 
@@ -43,7 +72,7 @@ class FactKind(StrEnum):
     CHARGEBACK_REVERSED = "chargeback_reversed"  # all or part of a chargeback came back
 
 
-class Fact(Value):
+class Fact(Reported):
     """One movement or reservation confirmed by the PSP.
 
     `id` is the PSP's own stable id of the movement: the same id seen twice is the same fact, so
@@ -76,7 +105,7 @@ class Fact(Value):
     supersedes: tuple[str, ...] = ()
 
 
-class Instrument(Value):
+class Instrument(Reported):
     """Stored payment method: what later charges need (`token`) and what Billwerk+ sees (`bearer`).
 
     `token` holds the PSP's references (customer, payment method, mandate) and is never sent to
@@ -87,7 +116,7 @@ class Instrument(Value):
     bearer: dict[str, str] = Field(repr=False)
 
 
-class Succession(Value):
+class Succession(Reported):
     """The PSP continues a stored payment method under another id, as it does with mandates.
 
     `former_id` is a value of the stored token. Members of token and bearer that equal it become
@@ -101,7 +130,7 @@ class Succession(Value):
     bearer: dict[str, str] = Field(default={}, repr=False)
 
 
-class Approved(Value):
+class Approved(Reported):
     """The PSP has completed the operation; the facts are established.
 
     `instrument` is the payment method that the operation stored, `succession` what became of one
@@ -115,7 +144,7 @@ class Approved(Value):
     succession: Succession | None = None
 
 
-class Pending(Value):
+class Pending(Reported):
     """The PSP has accepted the operation and not decided yet; some facts may be known already."""
 
     outcome: Literal["pending"] = "pending"
@@ -124,7 +153,7 @@ class Pending(Value):
     succession: Succession | None = None
 
 
-class RedirectRequired(Value):
+class RedirectRequired(Reported):
     """The customer must visit `url`; `psp_id` is the PSP's session until there is a result."""
 
     outcome: Literal["redirect"] = "redirect"
@@ -134,7 +163,7 @@ class RedirectRequired(Value):
     expires_at: UtcTime
 
 
-class Declined(Value):
+class Declined(Reported):
     """Definite refusal: no money was moved, and none will be for this object.
 
     `status` is Failed after an error, Cancelled after a cancellation, Expired after a timeout.
@@ -273,7 +302,7 @@ class Lookup(Value):
     created_at: datetime | None = None
 
 
-class SettingsCheck(Value):
+class SettingsCheck(Reported):
     """Result of a settings verification: the roles that may be offered; empty if none.
 
     `account` is the PSP's own id of the account that the settings give access to.
@@ -283,13 +312,17 @@ class SettingsCheck(Value):
     account: str | None = None
 
 
-class NotificationEvent(Value):
+class NotificationEvent(Reported):
     """One event of a PSP's notification, already verified.
 
     `reference` is our transaction id if the PSP repeats it; `psp_ids` are the PSP's ids by which
     the transaction can be found otherwise. `result` is None if the notification's content cannot
     be trusted and the state must be fetched. An event to be ignored has `relevant` False.
+
+    An id with NUL is refused where the event is received, since it names no object of the PSP.
     """
+
+    unstorable = re.compile("[\ud800-\udfff]")
 
     event_id: str
     relevant: bool = True
@@ -305,7 +338,7 @@ class ListedEvent(Value):
     notices: tuple[NotificationEvent, ...] = ()
 
 
-class EventPage(Value):
+class EventPage(Reported):
     """Page of the PSP's event list, oldest first, with the cursor of the next page.
 
     `cursor` is unchanged if there was nothing new; `more` says that the next page can be read now.
@@ -324,7 +357,7 @@ class MovementKind(StrEnum):
     REFUND = "refund"
 
 
-class Movement(Value):
+class Movement(Reported):
     """Authorization, payment or refund listed by the PSP, created by us or by another system.
 
     `parent_psp_id` is the authorization of a capture or the payment of a refund. `outcome` is what
@@ -341,7 +374,7 @@ class Movement(Value):
     outcome: Outcome = Field(repr=False)
 
 
-class MovementPage(Value):
+class MovementPage(Reported):
     """Page of the movements in a time window; `cursor` of the next page, None after the last."""
 
     movements: tuple[Movement, ...] = ()

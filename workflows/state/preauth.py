@@ -55,6 +55,7 @@ class PreauthState(ReservingState):
     cancelling: bool = False
     voids: int = 0
     void_accepted_at: datetime | None = None
+    expiring: bool = False
     adopted: ExternalCapture | None = None
 
     @property
@@ -243,9 +244,13 @@ class PreauthState(ReservingState):
             return precondition_refusal("The PSP has not answered the preauth yet.")
         return None
 
-    def begin_void(self) -> None:
-        """Mark a void as sent: captures are refused until it has ended."""
+    def begin_void(self, *, expiring: bool = False) -> None:
+        """Mark a void as sent: captures are refused until it has ended.
+
+        `expiring`: nobody has requested it, the reservation has outlived its declared end.
+        """
         self.cancelling = True
+        self.expiring = expiring
         self.version += 1
 
     def accept_void(self, now: datetime) -> None:
@@ -256,7 +261,7 @@ class PreauthState(ReservingState):
 
     def end_void(self) -> None:
         """Mark the void as failed; the next void is another operation with its own key."""
-        self.cancelling = False
+        self.cancelling = self.expiring = False
         self.void_accepted_at = None
         self.voids += 1
         self.version += 1
@@ -289,10 +294,11 @@ class PreauthState(ReservingState):
         """Take the later void; one without effect is ended by the capture that was stored."""
         if own.voids > self.voids:
             self.voids, self.cancelling = own.voids, own.cancelling
-            self.void_accepted_at = own.void_accepted_at
-        elif own.voids == self.voids and own.cancelling:
-            self.cancelling = self.cancelling or not self.ended
+            self.void_accepted_at, self.expiring = own.void_accepted_at, own.expiring
+        elif own.voids == self.voids and own.cancelling and not self.ended:
+            self.cancelling = True
             self.void_accepted_at = self.void_accepted_at or own.void_accepted_at
+            self.expiring = self.expiring and own.expiring
         if self.captured_by is not None:
             self.cancelling, self.void_accepted_at = False, None
 
