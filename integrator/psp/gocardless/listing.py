@@ -89,7 +89,8 @@ async def list_movements(
         known = [item for item in page.items if _has_known_currency(item)]
         withdrawn = await _find_withdrawn(client, known, since)
         movements = [
-            _movement(item, await to_outcome(item, item.id not in withdrawn)) for item in known
+            _movement(item, await to_outcome(item, item.id not in withdrawn), since)
+            for item in known
         ]
         return movements, page.after
 
@@ -112,7 +113,8 @@ async def find_by_reference(
         page = await client.list_objects(model, after=after, **filters)
         matches += [item for item in page.items if item.reference == reference]
         after = page.after
-        if after is None or (page.items and page.items[-1].created_at < since):
+        last_at = page.items[-1].created_at if page.items else None
+        if after is None or (last_at is not None and last_at < since):
             return matches
     if not matches:
         raise ProtocolError("GoCardless' list has too many pages to be searched by reference")
@@ -159,7 +161,7 @@ async def _find_withdrawn(
     return frozenset(collected & withdrawn)
 
 
-def _movement(item: Payment | Refund, outcome: Outcome) -> Movement:
+def _movement(item: Payment | Refund, outcome: Outcome, since: datetime) -> Movement:
     refund = isinstance(item, Refund)
     return Movement(
         kind=MovementKind.REFUND if refund else MovementKind.PAYMENT,
@@ -168,7 +170,7 @@ def _movement(item: Payment | Refund, outcome: Outcome) -> Movement:
         parent_psp_id=item.link("payment") if refund else None,
         amount=to_major(item.amount, item.currency),
         currency=item.currency,
-        booked_at=item.created_at,
+        booked_at=item.created_at or since,
         outcome=outcome,
     )
 

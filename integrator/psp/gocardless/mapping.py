@@ -73,9 +73,10 @@ def sign_up_outcome(request: BillingRequest) -> Outcome | None:
     """
     match request.status:
         case "pending" | "ready_to_fulfil":
-            return RedirectRequired(
-                psp_id=request.id, expires_at=times.add(request.created_at, _FLOW_LIFETIME)
-            )
+            if request.created_at is None:
+                raise ProtocolError("GoCardless returned a billing request without its time.")
+            expires_at = times.add(request.created_at, _FLOW_LIFETIME)
+            return RedirectRequired(psp_id=request.id, expires_at=expires_at)
         case "fulfilled":
             return None
         case "cancelled":
@@ -173,7 +174,8 @@ def refund_outcome(refund: Refund) -> Outcome:
     match refund.status:
         case "paid":
             amount = to_major(refund.amount, refund.currency)
-            fact = refunded_fact(refund.id, amount, refund.created_at.date())
+            booked_on = refund.created_at.date() if refund.created_at else None
+            fact = refunded_fact(refund.id, amount, booked_on)
             identity = {
                 "currency": refund.currency,
                 "reference": refund.reference,

@@ -21,8 +21,8 @@ PAYER_FIELDS = frozenset(
         "language",
     }
 )
-# Refusals that name no field: a reference is the only member that a contract may exclude.
-_FEATURE_REASONS = frozenset({"feature_disabled", "forbidden", "insufficient_permissions"})
+# It names no field: a reference is the only member that a contract may exclude.
+_FEATURE_DISABLED = "feature_disabled"
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def _refused_names(refusal: GoCardlessRefusal) -> frozenset[str]:
     error = refusal.error
     if error.fields:
         return error.fields
-    if error.reasons & _FEATURE_REASONS:
+    if _FEATURE_DISABLED in error.reasons:
         return frozenset({"reference"})
     texts = " ".join(error.texts()).lower()
     return frozenset(

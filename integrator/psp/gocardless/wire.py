@@ -34,7 +34,7 @@ class Resource(WireModel):
     kind: ClassVar[str]
 
     id: Id
-    created_at: AwareDatetime
+    created_at: Annotated[AwareDatetime | None, BOOKKEEPING] = None
     links: Members = None
     metadata: Members = None
 

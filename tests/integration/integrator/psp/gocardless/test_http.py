@@ -339,7 +339,10 @@ class TestRefusedTexts:
                 {"reference"},
             ),
             (error(403, "invalid_api_usage", reason="feature_disabled"), {"reference"}),
-            (error(403, "invalid_api_usage", reason="forbidden"), {"reference"}),
+            (
+                error(403, "invalid_api_usage", reason="forbidden", message="reference: no"),
+                {"reference"},
+            ),
             (
                 error(422, "invalid_state", message="Custom references are not enabled here"),
                 {"reference"},
@@ -362,14 +365,15 @@ class TestRefusedTexts:
         assert "Pro plan" not in caplog.text
 
     async def test_a_refusal_that_remains_is_declined(self) -> None:
-        refused = error(403, "invalid_api_usage", reason="forbidden")
-        psp = FakePsp()
-        psp.respond_to("POST", "/payments", (403, refused))
-        psp.respond_to("GET", "/payments", (200, list_page("payments")))
-        outcome = await psp.connect().charge(charge())
-        assert isinstance(outcome, Declined)
-        assert outcome.code is Code.InvalidConfiguration
-        assert len(payment_bodies(psp)) == 2
+        for reason, attempts in (("feature_disabled", 2), ("forbidden", 1)):
+            psp = FakePsp()
+            refused = error(403, "invalid_api_usage", reason=reason)
+            psp.respond_to("POST", "/payments", (403, refused))
+            psp.respond_to("GET", "/payments", (200, list_page("payments")))
+            outcome = await psp.connect().charge(charge())
+            assert isinstance(outcome, Declined)
+            assert outcome.code is Code.InvalidConfiguration
+            assert len(payment_bodies(psp)) == attempts
 
     async def test_an_address_does_not_prevent_a_page(self) -> None:
         address = Address(line1="Hauptstr. 1", postal_code="?", city="Leipzig")

@@ -75,7 +75,7 @@ class TestOfficialFixtures:
     def test_an_event_is_parsed(self) -> None:
         read = Event.model_validate(FIXTURES["event_list"]["events"][0])
         assert (read.resource_type, read.action) == ("mandates", "cancelled")
-        assert read.details.cause == "bank_account_disabled"
+        assert read.cause == "bank_account_disabled"
 
     def test_repr_shows_only_the_id(self) -> None:
         read = BillingRequest.model_validate(FIXTURES["billing_request"]["billing_requests"])
@@ -305,6 +305,8 @@ class TestOddObjects:
             {"metadata": []},
             {"description": 7},
             {"fx": None},
+            {"created_at": "2026-02-30"},
+            {"created_at": None},
         ],
     )
     def test_bookkeeping_does_not_decide_whether_money_is_read(
