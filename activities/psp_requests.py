@@ -97,27 +97,32 @@ def payer(data: ContractPayer | None) -> Payer:
     """Convert the contract's payer to the port's."""
     if data is None:
         return Payer()
-    full_name = " ".join(part for part in (data.first_name, data.last_name) if part)
+    company, email = _drop_blank(data.company_name), _drop_blank(data.email_address)
+    language = _drop_blank(data.language)
+    country = _drop_blank(data.address.country) if data.address else None
     return Payer(
-        name=data.company_name or full_name or None,
-        email=data.email_address,
-        language=data.language.lower() if data.language else None,
-        country=data.address.country if data.address else None,
-        company_name=_drop_blank(data.company_name),
+        name=company or _join(data.first_name, data.last_name),
+        email=email,
+        language=language.lower() if language else None,
+        country=country.upper() if country else None,
+        company_name=company,
         address=_address(data.address) if data.address else Address(),
     )
 
 
 def _address(data: PayerDataAddress) -> Address:
     """Convert an address; street and house number stand in for a missing first line."""
-    street = " ".join(part for part in (data.street, data.house_number) if part)
     return Address(
-        line1=_drop_blank(data.address_line1) or _drop_blank(street),
+        line1=_drop_blank(data.address_line1) or _join(data.street, data.house_number),
         line2=_drop_blank(data.address_line2),
         postal_code=_drop_blank(data.postal_code),
         city=_drop_blank(data.city),
         state=_drop_blank(data.state),
     )
+
+
+def _join(*parts: str | None) -> str | None:
+    return " ".join(filter(None, map(_drop_blank, parts))) or None
 
 
 def _drop_blank(text: str | None) -> str | None:

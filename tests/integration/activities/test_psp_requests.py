@@ -198,6 +198,33 @@ def test_an_address_has_no_blank_members(data: dict[str, str | None], address: A
     assert (built.address, built.country) == (address, "CH")
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t\n", "\u00a0", None])
+def test_blank_members_of_a_payer_are_missing(blank: str | None) -> None:
+    names = ("companyName", "firstName", "lastName", "emailAddress", "language")
+    parts = ("addressLine1", "addressLine2", "street", "houseNumber", "postalCode", "city")
+    address = dict.fromkeys((*parts, "state", "country"), blank)
+    data = dict.fromkeys(names, blank) | {"address": address}
+    assert psp_requests.payer(PayerData.model_validate(data)) == Payer()
+
+
+def test_a_payer_is_trimmed_and_has_codes_in_their_usual_case() -> None:
+    data = {
+        "companyName": "  ",
+        "firstName": " Mia ",
+        "lastName": " Kern",
+        "emailAddress": " mia@example.org ",
+        "language": " DE ",
+        "address": {"country": " ch ", "street": " ", "houseNumber": " 4a "},
+    }
+    assert psp_requests.payer(PayerData.model_validate(data)) == Payer(
+        name="Mia Kern",
+        email="mia@example.org",
+        language="de",
+        country="CH",
+        address=Address(line1="4a"),
+    )
+
+
 def test_an_address_is_not_shown_in_reprs() -> None:
     data = {"address": {"street": "Lindenweg", "city": "Hamburg"}}
     assert "Hamburg" not in repr(psp_requests.payer(PayerData.model_validate(data)))

@@ -1,5 +1,6 @@
 """Successful preauths, payments and refunds, and the error of failed ones."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -272,6 +273,29 @@ async def test_a_payment_response_contains_what_came_back_of_a_chargeback(
     assert refundable == paid - sum(amount for _, amount in chargebacks)
     if len(payments) > 1:
         assert body["payments"][-1]["bookingDate"] == "2026-04-02"
+
+
+@pytest.mark.parametrize(("path", "body"), [("/api/Preauth", preauth), ("/api/Payment", payment)])
+async def test_a_currency_that_the_psp_cannot_take_is_refused_and_explained(
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    path: str,
+    body: Callable[..., Body],
+) -> None:
+    await factory.create_preauth()
+    reason = "The PSP's unit of this currency is not certain."
+    transaction_client.psp = lambda _: Declined(
+        code=PaymentErrorCode.InvalidCurrency, message=reason
+    )
+    request = body()
+    for response in (
+        await client.post(path, json=request),
+        await client.get(f"{path}/{request['transactionId']}"),
+    ):
+        error = assert_error(response, 422, "InvalidCurrency")
+        assert (error["errorMessage"], error["status"]) == (reason, "Failed")
+        assert "pspErrorCode" not in error
 
 
 @pytest.mark.parametrize(
