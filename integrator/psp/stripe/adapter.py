@@ -13,6 +13,7 @@ from integrator.psp.stripe import notifications
 from integrator.psp.stripe.client import VERSION, StripeClient
 from integrator.psp.stripe.config import StripeConfig
 from integrator.psp.stripe.connection import StripeConnection
+from integrator.psp.stripe.lookup import KEY_WINDOW_SECONDS
 from integrator.psp.stripe.request_bodies import DEBIT_DATES
 from integrator.psp.stripe.settings import StripeSettings
 from integrator.psp.toolkit.adapter import PspAdapter
@@ -56,9 +57,10 @@ class StripeAdapter(PspAdapter[StripeSettings]):
         migration=True,
         event_list=True,
         movement_list=True,
-        # Lists are consistent, but older objects are found only by the search, which lags. What has
-        # a parent is read there, and answers for itself (`Absent`).
-        idempotency=IdempotencySemantics(window_seconds=24 * 3600, consistent_lookup=False),
+        # Every look-up answers for itself (`Absent`).
+        idempotency=IdempotencySemantics(
+            window_seconds=KEY_WINDOW_SECONDS, consistent_lookup=False
+        ),
     )
 
     def __init__(self, config: StripeConfig | None = None) -> None:

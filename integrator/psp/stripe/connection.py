@@ -14,6 +14,7 @@ from integrator.psp.stripe import (
 )
 from integrator.psp.stripe import lookup as object_lookup
 from integrator.psp.stripe.client import StripeClient
+from integrator.psp.stripe.object_search import find_refunds
 from integrator.psp.stripe.payment_intents import INTENT_EXPAND, INTENTS, REFUND_EXPAND
 from integrator.psp.stripe.wire import Account, CheckoutSession, PaymentIntent
 from integrator.psp.stripe.wire import Refund as WireRefund
@@ -109,21 +110,15 @@ class StripeConnection(PspConnection):
         body, key = request_bodies.refund_body(call), call.idempotency_key
 
         async def read() -> WireRefund | None:
-            payment_filter = {
-                name: id for name, id in body.items() if name in ("charge", "payment_intent")
-            }
-            page = await self._client.list_page(
-                WireRefund, "refunds", expand=REFUND_EXPAND, **payment_filter
-            )
-            matching = (refund for refund in page.data if refund.reference == call.reference)
-            return next(matching, None)
+            refunds = await find_refunds(self._client, call.payment_psp_id, call.reference)
+            return refunds[0] if refunds else None
 
         # Stripe repeats a stored 5xx for as long as it knows the key, so that a read has to decide.
         attempt = self._client.post(WireRefund, "refunds", body=body, key=key, expand=REFUND_EXPAND)
         refund = await recover_by_read(attempt, read, after=OutcomeUnknown)
         return mapping.refund_outcome(verify_reference(refund, call), call.payment_psp_id)
 
-    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_authorization(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a checkout session, a PaymentIntent or a SetupIntent."""
         return await object_lookup.fetch_authorization(self._client, lookup)
 

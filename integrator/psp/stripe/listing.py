@@ -39,7 +39,7 @@ T = TypeVar("T", bound=WireObject)
 EVENT_RETENTION = timedelta(days=31)
 """One day more than Stripe documents."""
 
-_EVENT_FILTER: dict[str, Any] = {"types": sorted(notifications.RELEVANT_EVENT_TYPES)}
+_EVENT_FILTER: dict[str, Any] = {"types": sorted(notifications.LISTED_EVENT_TYPES)}
 _EXPAND = {
     "payment_intents": INTENT_EXPAND,
     "balance_transactions": ("source.payment_intent",),

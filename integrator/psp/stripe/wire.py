@@ -313,10 +313,23 @@ class ChargeEntry(BookingEntry, WireObject):
 
 
 class Event(WireObject):
-    """Envelope of a notification; the type of `data["object"]` depends on `type`."""
+    """Envelope of a notification; the type of `data["object"]` depends on `type`.
+
+    `account` is the connected account of a platform, whose objects are not the merchant's own.
+    """
 
     type: str
-    data: dict[str, Any]
+    data: dict[str, Any] = Field(default_factory=dict)
+    api_version: Bookkeeping[str] = None
+    account: Bookkeeping[str] = None
+
+
+class ThinEvent(WireObject):
+    """Notification of an event destination with thin events: names its object, shows none."""
+
+    type: str
+    related_id: Bookkeeping[Id] = _nested("related_object", "id")
+    related_type: Bookkeeping[str] = _nested("related_object", "type")
 
 
 class RawEvent(WireObject):

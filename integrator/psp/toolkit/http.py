@@ -27,6 +27,7 @@ from integrator.psp.errors import (
 )
 from integrator.psp.port import RateBudget
 from integrator.psp.toolkit.rate_limit import RateLimiter
+from integrator.psp.toolkit.wire import read_json_object
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -74,9 +75,17 @@ class PspResponse:
         return parsed
 
     def try_parse(self, model: type[M]) -> M | None:
-        """Return the body parsed as `model`, such as an error body; None if it does not fit."""
+        """Return the body parsed as `model`, such as an error body; None if it does not fit.
+
+        Half of a surrogate pair, as in a text that was cut, does not make a body unreadable.
+        """
         try:
             return model.model_validate_json(self.body)
+        except ValidationError as error:
+            if error.errors(include_input=False)[0]["type"] != "json_invalid":
+                return None
+        try:
+            return model.model_validate(read_json_object(self.body))
         except ValidationError:
             return None
 

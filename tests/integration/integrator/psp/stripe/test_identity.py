@@ -1,14 +1,22 @@
 """Objects of another payment, transaction or currency are errors, never money."""
 
+import json
 from typing import Any
 
+import httpx
 import pytest
 
 from integrator.psp.errors import ProtocolError
+from integrator.psp.stripe import ADAPTER
 from integrator.psp.types import Approved, FactKind
 from tests.integration.integrator.psp import builders
 from tests.integration.integrator.psp.stripe import objects
-from tests.integration.integrator.psp.stripe.test_client import FakeStripe, Script, connect
+from tests.integration.integrator.psp.stripe.test_client import (
+    SETTINGS,
+    FakeStripe,
+    Script,
+    connect,
+)
 
 OURS = {"reference": builders.REFERENCE}
 INTENT = objects.intent(metadata=OURS)
@@ -186,3 +194,10 @@ async def test_bookkeeping_never_decides_whether_a_refund_is_read(values: dict[s
     stripe = FakeStripe({"GET refunds/re_1": [(200, REFUND | values)]})
     lookup = builders.lookup(builders.REFERENCE, "re_1", parent="pi_1")
     assert isinstance(await connect(stripe).fetch_refund(lookup), Approved)
+
+
+async def test_half_of_a_surrogate_pair_does_not_hide_a_payment() -> None:
+    body = json.dumps(INTENT | {"description": "ODD", "texts": ["ODD"]}).replace("ODD", "\\ud83d")
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body.encode()))
+    connection = ADAPTER.connect(SETTINGS, httpx.AsyncClient(transport=transport))
+    assert isinstance(await connection.fetch_payment(LOOKUP), Approved)

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,8 +32,10 @@ def build_signature_header(body: bytes, *secrets: str, at: datetime = NOW) -> di
     return {"stripe-signature": ",".join([f"t={seconds}", *(f"v1={d}" for d in digests)])}
 
 
-def read_notification(event_type: str, psp_object: dict[str, Any]) -> NotificationEvent:
-    body = json.dumps(objects.event(event_type, psp_object)).encode()
+def read_notification(
+    event_type: str, psp_object: dict[str, Any], **values: Any
+) -> NotificationEvent:
+    body = json.dumps(objects.event(event_type, psp_object, **values)).encode()
     [notification] = ADAPTER.parse_notification(
         SETTINGS, build_signature_header(body, SECRETS[0]), body, NOW
     )
@@ -128,6 +131,111 @@ def test_other_event_types_are_ignored(event_type: str) -> None:
     assert not read_notification(event_type, objects.charge()).relevant
 
 
+@pytest.mark.parametrize("event_type", ["charge.refund.updated", "refund.updated"])
+@pytest.mark.parametrize("version", ["2019-05-16", None])
+def test_refunds_are_read_from_endpoints_of_every_version(
+    event_type: str, version: str | None
+) -> None:
+    notification = read_notification(event_type, objects.refund(), api_version=version)
+    assert (notification.reference, notification.psp_ids) == (REFERENCE, ("re_1",))
+    assert notification.relevant
+
+
+def test_a_charge_names_only_its_payment() -> None:
+    notification = read_notification("charge.refunded", objects.charge())
+    assert (notification.reference, notification.psp_ids) == (None, ("ch_1", "pi_1"))
+    dispute = objects.dispute("won", metadata={"reference": "another"})
+    notification = read_notification("charge.dispute.updated", dispute)
+    assert (notification.reference, notification.psp_ids) == (None, ("ch_1", "pi_1"))
+
+
+def test_a_payment_of_another_api_version_has_to_be_fetched() -> None:
+    notification = read_notification(
+        "payment_intent.succeeded", objects.intent(), api_version="2022-08-01"
+    )
+    assert (notification.reference, notification.result) == (REFERENCE, None)
+
+
+def test_an_event_of_a_connected_account_is_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    intent = objects.intent()
+    assert not read_notification("payment_intent.succeeded", intent, account="acct_2").relevant
+    assert "evt_1 is ignored: it is of the connected account acct_2" in caplog.text
+    assert read_notification("payment_intent.succeeded", intent, account=None).relevant
+
+
+def thin_event(event_type: str, related: Any) -> NotificationEvent:
+    values = {
+        "id": "evt_65S",
+        "object": "v2.core.event",
+        "type": event_type,
+        "created": "2026-11-30T09:00:00.000Z",
+        "livemode": True,
+        "related_object": related,
+    }
+    return parse_one(json.dumps(values).encode())
+
+
+def parse_one(body: bytes) -> NotificationEvent:
+    header = build_signature_header(body, SECRETS[0])
+    [notification] = ADAPTER.parse_notification(SETTINGS, header, body, NOW)
+    return notification
+
+
+@pytest.mark.parametrize(
+    ("event_type", "related", "ids"),
+    [
+        ("v1.payment_intent.succeeded", {"id": "pi_1", "type": "payment_intent"}, ("pi_1",)),
+        ("v1.refund.updated", {"id": "re_1", "type": "refund"}, ("re_1",)),
+        ("v1.charge.dispute.closed", {"id": "du_1", "type": "dispute"}, None),
+        ("v1.customer.created", {"id": "cus_1", "type": "customer"}, None),
+        ("v2.core.account.updated", {"id": "acct_1", "type": "v2.core.account"}, None),
+        ("v2.core.event_destination.ping", None, None),
+        ("v1.payment_intent.succeeded", {"id": 1, "type": "payment_intent"}, None),
+        ("v1.payment_intent.succeeded", "pi_1", None),
+    ],
+)
+def test_a_thin_event_is_accepted(
+    event_type: str, related: Any, ids: tuple[str, ...] | None
+) -> None:
+    notification = thin_event(event_type, related)
+    assert notification.event_id == "evt_65S"
+    assert (notification.relevant, notification.result) == (ids is not None, None)
+    assert notification.psp_ids == (ids or ())
+
+
+@pytest.mark.parametrize("place", ["description", "statement_descriptor", "new_member"])
+@pytest.mark.parametrize("odd", ["\\ud83d", "\\udc00", "\\u0000"])
+def test_odd_characters_do_not_hide_an_event(place: str, odd: str) -> None:
+    body = json.dumps(
+        objects.event("payment_intent.succeeded", objects.intent(**{place: "ODD", "list": ["ODD"]}))
+    ).replace("ODD", odd)
+    notification = parse_one(body.encode())
+    assert (notification.reference, notification.psp_ids) == (REFERENCE, ("pi_1", "ch_1"))
+
+
+def test_odd_ids_can_be_stored() -> None:
+    values = {"metadata": {"reference": "ODD"}, "latest_charge": "ODD"}
+    event = objects.event("payment_intent.succeeded", objects.intent(**values), id="evt_ODD")
+    for odd in ("\\ud83d", "\\u0000"):
+        notification = parse_one(json.dumps(event).replace("ODD", odd).encode())
+        texts = (notification.event_id, notification.reference or "", *notification.psp_ids)
+        assert not any("\x00" in text for text in texts)
+        assert "".join(texts).encode()
+
+
+@pytest.mark.parametrize("metadata", [None, [], "x", {"reference": None}, {"reference": ""}])
+def test_metadata_of_any_kind_are_read(metadata: Any) -> None:
+    notification = read_notification("payment_intent.canceled", objects.intent(metadata=metadata))
+    assert (notification.reference, notification.psp_ids) == (None, ("pi_1", "ch_1"))
+
+
+def test_ids_of_related_objects_are_read_from_the_objects() -> None:
+    dispute = objects.dispute("lost", charge=objects.charge(), payment_intent={"id": "pi_1"})
+    notification = read_notification("charge.dispute.closed", dispute)
+    assert notification.psp_ids == ("ch_1", "pi_1")
+
+
 def test_a_refund_without_our_reference_is_ignored() -> None:
     assert not read_notification("refund.created", objects.refund(metadata={})).relevant
 
@@ -152,15 +260,23 @@ def test_objects_of_another_api_version_have_to_be_fetched(older: dict[str, Any]
         b"",
         b"{}",
         b"[]",
+        b"\xff",
+        b'{"id": "evt_1", "type": "refund.created"}',
+        b'{"object": "v2.core.event"}',
         b'{"id": "evt_1", "type": "refund.created", "data": {}}',
         b'{"id": "evt_1", "type": "refund.created", "data": {"object": {"object": "refund"}}}',
         b'{"id": "evt_1", "type": "refund.created", "data": {"object": {"object": "comet"}}}',
         b'{"id": "evt_1", "type": "refund.created", "data": {"object": []}}',
     ],
 )
-def test_malformed_events_are_rejected(body: bytes) -> None:
+def test_malformed_events_are_rejected_in_the_list_and_ignored_as_webhooks(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(NotificationRejected):
         ADAPTER.read_event(body)
+    notification = parse_one(body)
+    assert not notification.relevant
+    assert f"{notification.event_id} is ignored" in caplog.text
 
 
 @pytest.mark.parametrize("secrets", [("whsec_old",), ("whsec_other", "whsec_new")])
