@@ -1,12 +1,15 @@
 """Build the adapter's requests from stored transactions. Pure functions."""
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from integrator.contract.enums import PublicPaymentProviderRole
+from integrator.contract.enums import DEBIT_ROLES, PublicPaymentProviderRole
 from integrator.contract.requests import PayerData as ContractPayer
 from integrator.contract.requests import PayerDataAddress, PaymentRequest, PreauthRequest
+from integrator.psp import registry
+from integrator.psp.debit_dates import date_to_send
 from integrator.psp.types import (
     Address,
     Authorize,
@@ -51,17 +54,31 @@ def authorize(
 
 
 def charge(
-    call: PspCall, row: TransactionRow, request: Mapping[str, Any], instrument: Instrument
+    call: PspCall,
+    row: TransactionRow,
+    request: Mapping[str, Any],
+    instrument: Instrument,
+    began_at: datetime,
 ) -> Charge:
-    """Build a recurring or one-off payment with the agreement's instrument."""
+    """Build a recurring or one-off payment with the agreement's instrument.
+
+    `began_at` is when it was sent first, so that a repetition on a later day has the same date.
+    """
     payment = PaymentRequest.model_validate(request)
-    direct_debit = payment.payment_means_reference.role is PublicPaymentProviderRole.Debit
     return Charge(
         **_common_fields(call, row),
         text=payment.transaction_reference_text,
         instrument=instrument,
-        execute_on=payment.planned_execution_date if direct_debit else None,
+        execute_on=_debit_date(row, payment.planned_execution_date, began_at),
     )
+
+
+def _debit_date(row: TransactionRow, day: date | None, began_at: datetime) -> date | None:
+    role = PublicPaymentProviderRole[row.role]
+    if role not in DEBIT_ROLES:
+        return None
+    method = registry.get_adapter(row.psp).capabilities.methods.get(role)
+    return date_to_send(day, method.debit_date_window if method else None, began_at)
 
 
 def capture(call: PspCall, row: TransactionRow, authorization_id: str) -> Capture:

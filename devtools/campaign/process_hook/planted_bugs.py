@@ -9,7 +9,7 @@ import contextvars
 import importlib
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 BUGS: dict[str, Callable[[], None]] = {}
@@ -25,6 +25,24 @@ def swap(target: Any, name: str, function: Any) -> None:
     """Replace a function of the product; raises AttributeError if it does not exist."""
     getattr(target, name)
     setattr(target, name, function)
+
+
+def _replace_facts(change: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
+    """Change the facts of every outcome that a workflow gets."""
+    from dataclasses import replace
+
+    from activities.outcomes import OutcomeIntake
+
+    original = OutcomeIntake._without_private_data
+
+    async def changed(self: Any, row: Any, checked: Any) -> Any:
+        accepted = await original(self, row, checked)
+        facts = tuple(change(getattr(accepted.outcome, "facts", ())))
+        if not facts:
+            return accepted
+        return replace(accepted, outcome=accepted.outcome.model_copy(update={"facts": facts}))
+
+    swap(OutcomeIntake, "_without_private_data", changed)
 
 
 def bug(function: Callable[[], None]) -> Callable[[], None]:
@@ -175,19 +193,11 @@ def capture_without_lock() -> None:
 @bug
 def facts_counted_twice() -> None:
     """Count the same movement twice when it is reported twice."""
-    from activities.psp import PspActivities
-
-    original = PspActivities._store_private_data
-
-    async def changed(self: Any, row: Any, outcome: Any) -> Any:
-        stored = await original(self, row, outcome)
-        facts = [
-            fact.model_copy(update={"id": f"{fact.id}-{secrets.token_hex(3)}"})
-            for fact in getattr(stored, "facts", ())
+    _replace_facts(
+        lambda facts: [
+            fact.model_copy(update={"id": f"{fact.id}-{secrets.token_hex(3)}"}) for fact in facts
         ]
-        return stored.model_copy(update={"facts": tuple(facts)}) if facts else stored
-
-    swap(PspActivities, "_store_private_data", changed)
+    )
 
 
 @bug
@@ -229,17 +239,9 @@ def cancelled_without_asking() -> None:
 @bug
 def chargeback_overlooked() -> None:
     """Ignore chargebacks."""
-    from activities.psp import PspActivities
     from integrator.psp.types import FactKind
 
-    original = PspActivities._store_private_data
-
-    async def omit_chargebacks(self: Any, row: Any, outcome: Any) -> Any:
-        stored = await original(self, row, outcome)
-        facts = [f for f in getattr(stored, "facts", ()) if f.kind is not FactKind.CHARGED_BACK]
-        return stored.model_copy(update={"facts": tuple(facts)}) if facts else stored
-
-    swap(PspActivities, "_store_private_data", omit_chargebacks)
+    _replace_facts(lambda facts: [fact for fact in facts if fact.kind is not FactKind.CHARGED_BACK])
 
 
 @bug
