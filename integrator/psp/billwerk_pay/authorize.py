@@ -47,10 +47,10 @@ async def authorize(client: BillwerkPayClient, call: Authorize, methods: Sequenc
     if call.initial:
         return await _open_checkout(client, call, methods)
     token = stored_token(call)
-    if METHOD not in token or call.amount == 0:
+    if not token.get(METHOD) or call.amount == 0:
         return await _verify_stored_card(client, token.get(METHOD), Code.BearerInvalid)
     body = request_bodies.charge_body(call, token, settle=False)
-    charge = await client.request(Charge, "POST", "charge", body=body)
+    charge = await client.send_reduced(client, Charge, "charge", body=body)
     return mapping.authorization_outcome(
         mapping.verify_handle(charge, call.currency, call.reference)
     )
@@ -112,7 +112,7 @@ async def _open_checkout(
     else:
         body |= {"currency": call.currency, "create_customer": request_bodies.customer_body(call)}
     kind = "charge" if call.amount else "recurring"
-    session = await client.checkout.request(Session, "POST", "session", kind, body=body)
+    session = await client.send_reduced(client.checkout, Session, "session", kind, body=body)
     page = await client.checkout.get_required(SessionInfo, "session_info", session.id)
     return RedirectRequired(psp_id=session.id, url=session.url, expires_at=page.expires)
 

@@ -4,10 +4,13 @@ Refusals have numeric codes (https://optimize-docs.billwerk.com/docs/errors); de
 refusals but objects in the state `failed`.
 """
 
-from collections.abc import AsyncIterator
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from integrator.psp.billwerk_pay.error_codes import error_code
+from integrator.psp.billwerk_pay.request_bodies import without_texts
 from integrator.psp.billwerk_pay.wire import ErrorBody, ListPage, SessionInfo, SessionInfos
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError, RateLimited
 from integrator.psp.toolkit.client import ApiClient, RefusedError
@@ -24,6 +27,17 @@ _WRONG_KEY_CODES = frozenset({3, 4, 5, 6, 59})
 _RATE_LIMIT_CODES = frozenset({122, 123})
 # Internal and processing errors, concurrent updates, a transaction in progress.
 _UNDECIDED_CODES = frozenset({2, 74, 78, 80})
+
+
+_INVALID_REQUEST = "1"
+_OPTIONAL_TEXTS = frozenset(
+    {"address", "address2", "city", "country", "ordertext", "postal_code", "text"}
+)
+_WORD = re.compile(r"[a-z0-9_]+")
+
+Body = Mapping[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 class BillwerkPayApi(ApiClient):
@@ -73,6 +87,21 @@ class BillwerkPayClient(BillwerkPayApi):
 
         return iterate_entries(fetch_page, MAX_PAGES)
 
+    async def send_reduced(self, api: ApiClient, model: type[M], *path: str, body: Body) -> M:
+        """POST `body`, and again without the texts that the PSP refuses.
+
+        A text or an address must not prevent a payment. Raises `RefusedError`.
+        """
+        try:
+            return await api.request(model, "POST", *path, body=body)
+        except RefusedError as refusal:
+            names = _refused_texts(refusal)
+            reduced = without_texts(body, names)
+            if reduced == body:
+                raise
+            log.warning("The PSP refused %s: sent again without", ", ".join(sorted(names)))
+            return await api.request(model, "POST", *path, body=reduced)
+
 
 class CheckoutApi(BillwerkPayApi):
     """Client of the API for hosted pages."""
@@ -89,6 +118,14 @@ class CheckoutApi(BillwerkPayApi):
         except RefusedError as refusal:
             if not refusal.missing:
                 raise
+
+
+def _refused_texts(refusal: RefusedError) -> frozenset[str]:
+    """Return the optional texts that the message of an invalid request names."""
+    if refusal.psp_code != _INVALID_REQUEST:
+        return frozenset()
+    words = set(_WORD.findall((refusal.declined.message or "").lower()))
+    return frozenset(_OPTIONAL_TEXTS & words)
 
 
 def _build_refusal(body: ErrorBody) -> RefusedError:

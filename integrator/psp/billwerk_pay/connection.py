@@ -1,11 +1,12 @@
 """Operations of the port at Billwerk+ Pay."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.billwerk_pay import authorize, listing, mapping, request_bodies
+from integrator.psp.billwerk_pay import authorize, listing, mapping, money, request_bodies
 from integrator.psp.billwerk_pay import lookup as object_lookup
 from integrator.psp.billwerk_pay.client import BillwerkPayClient
 from integrator.psp.billwerk_pay.settings import BillwerkPaySettings
@@ -48,6 +49,8 @@ class BillwerkPayConnection(PspConnection):
     @returns_declines
     async def authorize(self, call: Authorize) -> Outcome:
         """Open a checkout, reserve on a stored card or import a stored card."""
+        if not money.is_unit_certain(call.currency):
+            return await self._read_earlier(call, self.fetch_authorization)
 
         async def read_existing() -> Outcome | None:
             charge = await self._get_charge(call.reference, "authorized", "settled", "pending")
@@ -74,7 +77,7 @@ class BillwerkPayConnection(PspConnection):
             handle = call.reference
         attempt = self._client.request(Charge, "POST", "charge", handle, "cancel")
         charge = await recover_by_read(attempt, partial(self._get_charge, handle, "cancelled"))
-        return mapping.void_outcome(charge)
+        return mapping.void_outcome(mapping.verify_handle(charge, call.currency, handle))
 
     @returns_declines
     async def capture(self, call: Capture) -> Outcome:
@@ -89,8 +92,8 @@ class BillwerkPayConnection(PspConnection):
             "ordertext": request_bodies.reference_text(call),
         }
         try:
-            charge = await self._client.request(
-                Charge, "POST", "charge", handle, "settle", body=body
+            charge = await self._client.send_reduced(
+                self._client, Charge, "charge", handle, "settle", body=body
             )
         except RefusedError as refusal:
             return await self._find_settle(handle, call) or refusal.declined
@@ -106,10 +109,12 @@ class BillwerkPayConnection(PspConnection):
     @returns_declines
     async def charge(self, call: ChargeCall) -> Outcome:
         """Charge a stored card."""
+        if not money.is_unit_certain(call.currency):
+            return await self._read_earlier(call, self.fetch_payment)
         token = stored_token(call)
-        require(METHOD in token, Code.BearerInvalid, "No stored card is known.")
+        require(token.get(METHOD), Code.BearerInvalid, "No stored card is known.")
         body = request_bodies.charge_body(call, token, settle=True)
-        attempt = self._client.request(Charge, "POST", "charge", body=body)
+        attempt = self._client.send_reduced(self._client, Charge, "charge", body=body)
         find_existing = partial(self._get_charge, call.reference, "settled", "pending")
         charge = await recover_by_read(attempt, find_existing)
         return mapping.charge_outcome(mapping.verify_handle(charge, call.currency, call.reference))
@@ -135,7 +140,7 @@ class BillwerkPayConnection(PspConnection):
                     await object_lookup.get_invoice(self._client, handle), call
                 )
 
-            attempt = self._client.request(WireRefund, "POST", "refund", body=body)
+            attempt = self._client.send_reduced(self._client, WireRefund, "refund", body=body)
             refund = await recover_by_read(attempt, read)
         return mapping.refund_outcome(
             mapping.verify_handle(refund, call.currency, handle), call.currency
@@ -170,6 +175,22 @@ class BillwerkPayConnection(PspConnection):
     def map_refusal(self, refusal: RefusedError, call: Call) -> Declined:
         """Return the decline; the PSP's codes already name the missing object."""
         return refusal.declined
+
+    async def _read_earlier(
+        self, call: Call, read: Callable[[Lookup], Awaitable[Outcome | None]]
+    ) -> Outcome:
+        """Return the outcome of an earlier attempt; decline a new one, which is not sent.
+
+        An earlier version of this adapter may have sent it with units that are not certain.
+        """
+        lookup = Lookup(
+            reference=call.reference, psp_id=None, currency=call.currency, role=call.role
+        )
+        invoice = await object_lookup.get_invoice(self._client, call.reference)
+        earlier = await read(lookup) if invoice else None
+        if earlier is None:
+            raise money.uncertain_unit_error(call.currency)
+        return earlier
 
     async def _get_charge(self, handle: str, *states: str) -> Charge | None:
         """Return the charge of a handle if it is in one of the states."""

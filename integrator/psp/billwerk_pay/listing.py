@@ -7,12 +7,12 @@ https://optimize-docs.billwerk.com/docs/list_queries
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from integrator.psp.billwerk_pay import lookup, mapping
 from integrator.psp.billwerk_pay.client import BillwerkPayClient
-from integrator.psp.billwerk_pay.money import to_major
+from integrator.psp.billwerk_pay.money import is_unit_certain, to_major
 from integrator.psp.billwerk_pay.wire import (
     Account,
     Charge,
@@ -21,7 +21,9 @@ from integrator.psp.billwerk_pay.wire import (
     Invoice,
     Transaction,
 )
-from integrator.psp.toolkit.pagination import ListPage, build_movements, fetch_movement_page
+from integrator.psp.errors import ProtocolError
+from integrator.psp.toolkit.money import UnknownCurrencyReported
+from integrator.psp.toolkit.pagination import ListPage, fetch_movement_page
 from integrator.psp.toolkit.redaction import extract_reference
 from integrator.psp.toolkit.time_formats import format_local_time
 from integrator.psp.types import Approved, Movement, MovementKind, MovementPage, Outcome, Pending
@@ -36,6 +38,9 @@ _SEPARATOR = "|"
 _HOUR = timedelta(hours=1)
 # Maximum time between a movement and its text.
 _TEXT_MARGIN = timedelta(minutes=1)
+
+References = dict[tuple[str, int | None], str]
+"""Our references: of a settle by handle and amount, of a refund by its id."""
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +61,14 @@ async def list_movements(
 
     async def fetch_transactions(after: str | None) -> ListPage:
         page = await client.list_page(Transaction, "transaction", next_page_token=after, **window)
-        moved = [t for t in page.content if since <= t.created < until and _has_moved_money(t)]
+        in_window = [t for t in page.content if t.created is None or since <= t.created < until]
+        moved = [t for t in in_window if _has_moved_money(t)]
         references = await _find_references(client, moved, zone)
-        movements = build_movements(
-            moved, lambda t: _build_movement(t, t.currency or currency, references)
-        )
+
+        def build(moved: Transaction) -> Movement:
+            return _build_movement(moved, moved.currency or currency, references, since)
+
+        movements = [_build_readable(t, t.currency or currency, build) for t in moved]
         return movements, page.next_page_token
 
     async def fetch_disputes(after: str | None) -> ListPage:
@@ -68,7 +76,8 @@ async def list_movements(
         page = await client.list_page(Dispute, "dispute", **params)
         lost = [d for d in page.content if mapping.is_chargeback(d)]
         resolved = [d for d in lost if d.resolved is not None and since <= d.resolved < until]
-        return [await _charged_back_payment(client, d) for d in resolved], page.next_page_token
+        movements = [await _charged_back_payment(client, d, since) for d in resolved]
+        return movements, page.next_page_token
 
     lists = {"transaction": fetch_transactions, "dispute": fetch_disputes}
     page = await fetch_movement_page(lists, position, _SEPARATOR)
@@ -78,32 +87,56 @@ async def list_movements(
     return page.model_copy(update={"cursor": _SEPARATOR.join((zone, currency, kind, token))})
 
 
+def _build_readable(
+    transaction: Transaction, currency: str, build: Callable[[Transaction], Movement]
+) -> Movement | None:
+    """Build a movement; None for one whose amount another system counted in other units.
+
+    Only in a currency whose units are not certain: elsewhere an unreadable amount is an error.
+    """
+    try:
+        return build(transaction)
+    except UnknownCurrencyReported as error:
+        reason = str(error)
+    except ProtocolError as error:
+        if is_unit_certain(currency):
+            raise
+        reason = str(error)
+    log.error("The transaction %s is left out of the list: %s", transaction.id, reason)
+    return None
+
+
 def _has_moved_money(transaction: Transaction) -> bool:
     return transaction.type in _KINDS and transaction.state not in _STATES_WITHOUT_MONEY
 
 
+def _text_span(earliest: datetime, latest: datetime, zone: str) -> dict[str, str]:
+    """Return the bounds of a list that holds the texts of movements."""
+    return {
+        "from": format_local_time(earliest - _TEXT_MARGIN, zone, ambiguity_offset=-_HOUR),
+        "to": format_local_time(latest + _TEXT_MARGIN, zone, ambiguity_offset=_HOUR),
+    }
+
+
 async def _find_references(
     client: BillwerkPayClient, transactions: Sequence[Transaction], zone: str
-) -> dict[tuple[str, int], str]:
-    """Return our references in the texts of settles and refunds, by handle or id and amount."""
-    references: dict[tuple[str, int], str] = {}
+) -> References:
+    """Return our references in the texts of settles and refunds."""
+    references: References = {}
     if not transactions:
         return references
-    times = [moved.created for moved in transactions]
-    span = {
-        "from": format_local_time(min(times) - _TEXT_MARGIN, zone, ambiguity_offset=-_HOUR),
-        "to": format_local_time(max(times) + _TEXT_MARGIN, zone, ambiguity_offset=_HOUR),
-    }
+    times = [moved.created for moved in transactions if moved.created]
+    span = _text_span(min(times), max(times), zone) if times else {}
     if any(moved.type == "settle" and _is_capture(moved) for moved in transactions):
         async for charge in client.iterate_list(Charge, "charge", range="settled", **span):
             for line in charge.order_lines:
-                if reference := extract_reference(line.ordertext):
+                if line.amount is not None and (reference := extract_reference(line.ordertext)):
                     references[charge.handle, line.amount] = reference
     if any(moved.type == "refund" for moved in transactions):
         async for note in client.iterate_list(CreditNote, "credit_note", **span):
             for text in note.credit_note_lines:
                 if note.transaction and (reference := extract_reference(text.text)):
-                    references[note.transaction, note.amount] = reference
+                    references[note.transaction, None] = reference
     return references
 
 
@@ -115,7 +148,8 @@ def _is_capture(settle: Transaction) -> bool:
 def _build_movement(
     transaction: Transaction,
     currency: str,
-    references: Mapping[tuple[str, int], str],
+    references: References,
+    since: datetime,
     outcome: Outcome | None = None,
 ) -> Movement:
     kind, handle = _KINDS[transaction.type], transaction.invoice
@@ -132,7 +166,7 @@ def _build_movement(
         MovementKind.REFUND: (
             transaction.id,
             mapping.movement_id(handle, settle) if settle else None,
-            references.get((transaction.id, transaction.amount)),
+            references.get((transaction.id, None)),
         ),
     }[kind]
     return Movement(
@@ -142,7 +176,7 @@ def _build_movement(
         parent_psp_id=parent,
         amount=to_major(transaction.amount, currency),
         currency=currency,
-        booked_at=transaction.created,
+        booked_at=transaction.created or since,
         outcome=outcome or _transaction_outcome(transaction, kind, id, currency),
     )
 
@@ -160,21 +194,36 @@ def _transaction_outcome(
     return Pending(psp_id=id)
 
 
-async def _charged_back_payment(client: BillwerkPayClient, dispute: Dispute) -> Movement | None:
-    """Build the movement of a disputed payment.
-
-    A dispute names a handle, which normally has one settle.
-    """
+async def _charged_back_payment(
+    client: BillwerkPayClient, dispute: Dispute, since: datetime
+) -> Movement | None:
+    """Build the movement of a disputed payment; None if it cannot be one of ours."""
     invoice = await client.get(Invoice, "invoice", dispute.invoice)
-    transactions = invoice.transactions if invoice else []
-    settles = [t for t in transactions if t.type == "settle" and t.state == "settled"]
-    if invoice is None or not settles:
-        log.error("Dispute %s is skipped: its charge has no settled transaction", dispute.id)
+    settle = _find_disputed(invoice, dispute) if invoice else None
+    if invoice is None or settle is None:
         return None
-    disputes = await lookup.list_disputes(client, settles[-1])
-    outcome = mapping.settle_outcome(settles[-1], invoice.currency, disputes)
-    lines = {
-        (invoice.handle, n.amount): extract_reference(n.ordertext) for n in invoice.order_lines
+    disputes = await lookup.list_disputes(client, invoice, settle)
+    lines: References = {
+        (invoice.handle, line.amount): reference
+        for line in invoice.order_lines
+        if line.amount is not None and (reference := extract_reference(line.ordertext))
     }
-    references = {place: reference for place, reference in lines.items() if reference}
-    return _build_movement(settles[-1], invoice.currency, references, outcome)
+    currency = invoice.currency
+
+    def build(settle: Transaction) -> Movement:
+        outcome = mapping.settle_outcome(settle, currency, disputes)
+        return _build_movement(settle, currency, lines, since, outcome)
+
+    return _build_readable(settle, currency, build)
+
+
+def _find_disputed(invoice: Invoice, dispute: Dispute) -> Transaction | None:
+    """Return the settle of a dispute; None if it has none or cannot be about this invoice."""
+    try:
+        settle = mapping.disputed_settle(invoice, dispute)
+    except ProtocolError as error:
+        log.error("The dispute %s is left out of the list: %s", dispute.id, error)
+        return None
+    if settle is None:
+        log.error("Dispute %s is skipped: its charge has no settled transaction", dispute.id)
+    return settle

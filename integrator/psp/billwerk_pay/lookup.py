@@ -7,6 +7,7 @@ proves nothing.
 """
 
 import re
+from datetime import timedelta
 
 from integrator.psp.billwerk_pay import mapping
 from integrator.psp.billwerk_pay.client import BillwerkPayClient
@@ -19,11 +20,14 @@ from integrator.psp.billwerk_pay.wire import (
     Transaction,
 )
 from integrator.psp.errors import ProtocolError
+from integrator.psp.toolkit import time_formats
 from integrator.psp.toolkit.redaction import extract_reference
 from integrator.psp.types import Lookup, Outcome, Pending
 
 # Characters that the PSP allows, without names of only dots, which change the path.
 _HANDLE = re.compile(r"(?!\.+$)[A-Za-z0-9_.@-]{1,255}")
+
+_LONGEST_DISPUTE_PERIOD = timedelta(days=400)
 
 
 async def get_invoice(client: BillwerkPayClient, handle: str) -> Invoice | None:
@@ -36,8 +40,8 @@ async def fetch_payment(client: BillwerkPayClient, lookup: Lookup) -> Outcome | 
     handle, _, id = (lookup.psp_id or lookup.reference).partition("/")
     invoice = await get_invoice(client, handle)
     if invoice is None:
-        settle = None if lookup.psp_id else await _find_settle(client, lookup)
-        return await _settle_outcome(client, settle, lookup) if settle else None
+        found = None if lookup.psp_id else await _find_settle(client, lookup)
+        return await _settle_outcome(client, *found, lookup) if found else None
     mapping.verify_handle(invoice, lookup.currency, handle)
     references = {extract_reference(line.ordertext) for line in invoice.order_lines}
     if lookup.reference not in (handle, *references):
@@ -45,7 +49,7 @@ async def fetch_payment(client: BillwerkPayClient, lookup: Lookup) -> Outcome | 
     settles = [t for t in invoice.transactions if t.type == "settle" and id in ("", t.id)]
     if not settles:
         return None if id else Pending(psp_id=None)
-    return await _settle_outcome(client, settles[-1], lookup)
+    return await _settle_outcome(client, invoice, settles[-1], lookup)
 
 
 async def fetch_refund(client: BillwerkPayClient, lookup: Lookup) -> Outcome | None:
@@ -57,30 +61,46 @@ async def fetch_refund(client: BillwerkPayClient, lookup: Lookup) -> Outcome | N
             if id is not None:
                 break
     refund = await client.get(Refund, "refund", id) if id and _HANDLE.fullmatch(id) else None
-    return (
-        mapping.refund_outcome(mapping.verify_handle(refund, lookup.currency), refund.currency)
-        if refund
-        else None
+    if refund is None:
+        return None
+    parent = (lookup.parent_psp_id or "").partition("/")[0] or None
+    return mapping.refund_outcome(
+        mapping.verify_handle(refund, lookup.currency, parent), refund.currency
     )
 
 
-async def list_disputes(client: BillwerkPayClient, transaction: Transaction) -> list[Dispute]:
-    """Return all disputes of a payment."""
-    since = transaction.created.date().replace(day=1).isoformat()
-    params = {"invoice": transaction.invoice, "from": since}
-    return [dispute async for dispute in client.iterate_list(Dispute, "dispute", **params)]
+async def list_disputes(
+    client: BillwerkPayClient, invoice: Invoice, settle: Transaction
+) -> list[Dispute]:
+    """Return all disputes of a settle. Those of other charges in the list are left out."""
+    since = settle.created or time_formats.now() - _LONGEST_DISPUTE_PERIOD
+    params = {"invoice": invoice.handle, "from": since.date().replace(day=1).isoformat()}
+    disputes = [
+        dispute
+        async for dispute in client.iterate_list(Dispute, "dispute", **params)
+        if dispute.invoice == invoice.handle
+    ]
+    return [
+        dispute
+        for dispute in disputes
+        if (disputed := mapping.disputed_settle(invoice, dispute)) and disputed.id == settle.id
+    ]
 
 
-async def _find_settle(client: BillwerkPayClient, lookup: Lookup) -> Transaction | None:
+async def _find_settle(
+    client: BillwerkPayClient, lookup: Lookup
+) -> tuple[Invoice, Transaction] | None:
+    """Return the settle with our reference in its text, and its invoice."""
     reference = lookup.reference
     parent = await get_invoice(client, lookup.parent_psp_id) if lookup.parent_psp_id else None
     settle = mapping.find_settle(parent, reference) if parent else None
-    if settle is not None:
-        return settle
+    if parent is not None and settle is not None:
+        return parent, settle
     async for charge in client.iterate_list(Charge, "charge", range="settled"):
         if any(extract_reference(line.ordertext) == reference for line in charge.order_lines):
             invoice = await get_invoice(client, charge.handle)
-            return mapping.find_settle(invoice, reference) if invoice else None
+            settle = mapping.find_settle(invoice, reference) if invoice else None
+            return (invoice, settle) if invoice and settle else None
     return None
 
 
@@ -91,8 +111,10 @@ async def _find_refund_of_parent(client: BillwerkPayClient, lookup: Lookup) -> s
 
 
 async def _settle_outcome(
-    client: BillwerkPayClient, settle: Transaction, lookup: Lookup
+    client: BillwerkPayClient, invoice: Invoice, settle: Transaction, lookup: Lookup
 ) -> Outcome:
-    mapping.verify_handle(settle, lookup.currency)
-    disputes = await list_disputes(client, settle) if settle.state == "settled" else []
+    mapping.verify_handle(invoice, lookup.currency)
+    mapping.verify_handle(settle, lookup.currency, invoice.handle)
+    is_settled = settle.state == "settled"
+    disputes = await list_disputes(client, invoice, settle) if is_settled else []
     return mapping.settle_outcome(settle, lookup.currency, disputes)

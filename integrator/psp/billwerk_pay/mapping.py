@@ -100,7 +100,7 @@ def settle_outcome(
     id = movement_id(transaction.invoice, transaction.id)
     match transaction.state:
         case "settled":
-            chargebacks = [_chargeback_fact(d, currency) for d in disputes if is_chargeback(d)]
+            chargebacks = [_chargeback_fact(d, currency, id) for d in disputes if is_chargeback(d)]
             fact = _paid_fact(id, transaction.amount, currency, transaction.settled)
             return Approved(psp_id=id, facts=(fact, *chargebacks))
         case "failed":
@@ -113,16 +113,19 @@ def settle_outcome(
 
 def refund_outcome(refund: Refund | Transaction, currency: str) -> Outcome:
     """Return the outcome of a refund."""
+    attempt = refund if isinstance(refund, Refund) else refund.card_transaction
     match refund.state:
         case "refunded":
-            fact = refunded_fact(
-                refund.id, to_major(refund.amount, currency), refund.created.date()
-            )
-            return Approved(psp_id=refund.id, facts=(fact,))
+            booked_on = refund.created.date() if refund.created else None
+            fact = refunded_fact(refund.id, to_major(refund.amount, currency), booked_on)
+            settle = attempt.ref_transaction
+            identity = {
+                "currency": refund.currency,
+                "parent_psp_id": movement_id(refund.invoice, settle) if settle else None,
+            }
+            return Approved(psp_id=refund.id, facts=(fact.model_copy(update=identity),))
         case "failed":
-            return failed_outcome(
-                refund.id, refund if isinstance(refund, Refund) else refund.card_transaction
-            )
+            return failed_outcome(refund.id, attempt)
         case _:
             return Pending(psp_id=refund.id)
 
@@ -147,11 +150,30 @@ def verify_handle(psp_object: T, currency: str, handle: str | None = None) -> T:
     return psp_object
 
 
+def disputed_settle(invoice: Invoice, dispute: Dispute) -> Transaction | None:
+    """Return the settle that a dispute is about; None if the invoice has no settled one.
+
+    A dispute names the handle. If that has several settles, the last one is charged back, unless
+    the dispute names another. Raises `ProtocolError` for a dispute of another charge or currency.
+    """
+    if dispute.invoice != invoice.handle:
+        raise ProtocolError("The PSP returned a dispute of another charge.")
+    if dispute.currency not in (None, invoice.currency):
+        raise ProtocolError("The PSP returned a dispute in another currency.")
+    settles = [t for t in invoice.transactions if t.type == "settle" and t.state == "settled"]
+    if dispute.transaction is None:
+        return settles[-1] if settles else None
+    named = [settle for settle in settles if settle.id == dispute.transaction]
+    if not named:
+        raise ProtocolError("The PSP returned a dispute of another transaction.")
+    return named[0]
+
+
 def find_settle(invoice: Invoice, reference: str) -> Transaction | None:
     """Return the settle with our reference, whose text is in the order lines."""
     lines = [line for line in invoice.order_lines if extract_reference(line.ordertext) == reference]
     settles = [moved for moved in invoice.transactions if moved.type == "settle"]
-    matching = [moved for moved in settles if lines and moved.amount == lines[-1].amount]
+    matching = [moved for moved in settles if lines and lines[-1].amount in (None, moved.amount)]
     if lines and settles and not matching:
         raise ProtocolError("None of the PSP's settles matches the amount of ours")
     return max(matching, key=lambda moved: moved.state != "failed", default=None)
@@ -191,18 +213,23 @@ def method_instrument(method: PaymentMethod) -> Instrument:
     return _build_card_instrument(method.id, method.customer, method.card or method)
 
 
-def hold_fact(handle: str, units: int, currency: str, at: datetime) -> Fact:
+def hold_fact(handle: str, units: int, currency: str, at: datetime | None) -> Fact:
     """Build the fact of a reservation under a handle."""
-    amount = to_major(units, currency)
-    expires_at = times.add(at, HOLD_DURATION)
-    return Fact(kind=FactKind.AUTHORIZED, id=handle, amount=amount, expires_at=expires_at)
+    return Fact(
+        kind=FactKind.AUTHORIZED,
+        id=handle,
+        amount=to_major(units, currency),
+        expires_at=times.add(at, HOLD_DURATION) if at else None,
+        currency=currency,
+    )
 
 
 def _paid_fact(id: str, units: int, currency: str, at: datetime | None) -> Fact:
-    return paid_fact(id, to_major(units, currency), at.date() if at else None)
+    fact = paid_fact(id, to_major(units, currency), at.date() if at else None)
+    return fact.model_copy(update={"currency": currency})
 
 
-def _chargeback_fact(dispute: Dispute, currency: str) -> Fact:
+def _chargeback_fact(dispute: Dispute, currency: str, payment: str) -> Fact:
     units = dispute.amount if dispute.outcome_amount is None else dispute.outcome_amount
     return Fact(
         kind=FactKind.CHARGED_BACK,
@@ -211,6 +238,8 @@ def _chargeback_fact(dispute: Dispute, currency: str) -> Fact:
         booked_on=dispute.resolved.date() if dispute.resolved else None,
         reason=chargeback_reason(dispute.reason),
         psp_reason_code=dispute.reason,
+        currency=dispute.currency or currency,
+        parent_psp_id=payment,
     )
 
 

@@ -16,13 +16,14 @@ from integrator.psp.billwerk_pay.wire import Notification
 from integrator.psp.errors import NotificationRejected
 from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.toolkit.signatures import require_hmac_sha256, require_past
+from integrator.psp.toolkit.wire import read_json_object
 from integrator.psp.types import NotificationEvent
 
 
 def parse(secrets: SecretStr, body: bytes, now: datetime) -> Sequence[NotificationEvent]:
     """Verify a notification and return its event. Raises `NotificationRejected`."""
     try:
-        notification = Notification.model_validate_json(body)
+        notification = Notification.model_validate(read_json_object(body))
     except ValidationError:
         raise NotificationRejected("The notification is not one of the PSP") from None
     require_hmac_sha256(
@@ -47,12 +48,14 @@ def _to_notification_event(notification: Notification) -> NotificationEvent:
             return NotificationEvent(event_id=notification.id, psp_ids=ids)
         case "invoice_refund" | "invoice_refund_failed" if notification.transaction:
             return NotificationEvent(event_id=notification.id, psp_ids=(notification.transaction,))
-        case "invoice_authorized" | "invoice_settled" | "invoice_failed" | "invoice_cancelled":
-            ids = (movement_id(notification.invoice or "", notification.transaction or ""),)
+        case "invoice_authorized" | "invoice_settled" | "invoice_failed" | "invoice_cancelled" if (
+            notification.invoice
+        ):
+            ids = (movement_id(notification.invoice, notification.transaction or ""),)
             return NotificationEvent(
                 event_id=notification.id, reference=notification.invoice, psp_ids=ids
             )
-        case "customer_payment_method_added":
+        case "customer_payment_method_added" if notification.customer:
             return NotificationEvent(event_id=notification.id, reference=notification.customer)
         case _:
             return NotificationEvent(event_id=notification.id, relevant=False)

@@ -10,7 +10,7 @@ from typing import Any
 from integrator.psp.billwerk_pay.error_codes import locale
 from integrator.psp.billwerk_pay.money import to_minor
 from integrator.psp.toolkit.instruments import CUSTOMER, METHOD, drop_empty
-from integrator.psp.toolkit.redaction import append_reference, truncate
+from integrator.psp.toolkit.redaction import append_reference, extract_reference, truncate
 from integrator.psp.types import Authorize, Call
 
 _MAX_TEXT_LENGTH = 100
@@ -46,7 +46,7 @@ def charge_body(call: Call, token: Mapping[str, str], *, settle: bool) -> dict[s
         "handle": call.reference,
         "key": call.idempotency_key,
         "source": token[METHOD],
-        "customer_handle": token.get(CUSTOMER),
+        "customer_handle": token.get(CUSTOMER) or None,
         "settle": settle,
         "ordertext": truncate(call.text, _MAX_TEXT_LENGTH),
         "metadata": {"reference": call.reference},
@@ -54,9 +54,25 @@ def charge_body(call: Call, token: Mapping[str, str], *, settle: bool) -> dict[s
 
 
 def customer_body(call: Authorize) -> dict[str, str]:
-    """Build the customer of a sign-up, with our transaction id as handle."""
-    first, _, last = (call.payer.name or "").rpartition(" ")
-    parts = {"email": call.payer.email, "first_name": first, "last_name": last}
+    """Build the customer of a sign-up, with our transaction id as handle.
+
+    A company's name is never split into a person's names.
+    """
+    payer, address = call.payer, call.payer.address
+    company = (payer.company_name or "").strip()
+    person = "" if company else (payer.name or "").strip()
+    first, _, last = person.rpartition(" ")
+    parts = {
+        "email": payer.email,
+        "company": company,
+        "first_name": first.strip(),
+        "last_name": last,
+        "address": address.line1,
+        "address2": address.line2,
+        "city": address.city,
+        "postal_code": address.postal_code,
+        "country": payer.country,
+    }
     return {"handle": call.reference, **drop_empty(parts)}
 
 
@@ -68,3 +84,20 @@ def amount_fields(call: Call) -> dict[str, Any]:
 def reference_text(call: Call) -> str:
     """Build the text of a settle or a refund, the only field that holds our reference."""
     return append_reference(call.text, call.reference, _MAX_TEXT_LENGTH)
+
+
+def without_texts(body: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Return a body without these texts of the merchant or the payer; our reference stays in."""
+    return {
+        name: _reduce(name, value, names)
+        for name, value in body.items()
+        if name not in names or (isinstance(value, str) and extract_reference(value))
+    }
+
+
+def _reduce(name: str, value: Any, names: frozenset[str]) -> Any:
+    if isinstance(value, Mapping):
+        return without_texts(value, names)
+    if name in names and isinstance(value, str):
+        return append_reference(None, extract_reference(value) or "", _MAX_TEXT_LENGTH)
+    return value

@@ -6,14 +6,17 @@ personal data, so that `repr` shows only their ids.
 """
 
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import AwareDatetime, Field, RootModel
 
 from integrator.psp.errors import NotificationRejected
-from integrator.psp.toolkit.wire import Id, MinorAmount, WireModel
+from integrator.psp.toolkit.wire import BOOKKEEPING, Id, MinorAmount, WireModel
 
 T = TypeVar("T")
+
+Text = Annotated[str | None, BOOKKEEPING]
+Time = Annotated[AwareDatetime | None, BOOKKEEPING]
 
 
 class ErrorBody(WireModel):
@@ -69,10 +72,10 @@ class SessionInfos(RootModel[list[SessionInfo]]):
 class CardDetails(WireModel):
     """Card without its number; `exp_date` is MM-YY."""
 
-    card_type: str | None = None
-    card_country: str | None = None
-    exp_date: str | None = None
-    masked_card: str | None = None
+    card_type: Text = None
+    card_country: Text = None
+    exp_date: Text = None
+    masked_card: Text = None
 
 
 class PaymentMethod(CardDetails):
@@ -85,7 +88,7 @@ class PaymentMethod(CardDetails):
     state: str
     customer: str | None = None
     reference: str | None = None
-    card: CardDetails | None = None
+    card: Annotated[CardDetails | None, BOOKKEEPING] = None
 
 
 class PaymentMethods(WireModel):
@@ -97,72 +100,79 @@ class PaymentMethods(WireModel):
 class Source(CardDetails):
     """Source of a charge; `card` is the id of a stored card."""
 
-    card: str | None = None
-    acquirer_message: str | None = None
+    card: Text = None
+    acquirer_message: Text = None
 
 
 class OrderLine(WireModel):
     """Order line of a charge or settle, with the merchant's text."""
 
-    ordertext: str | None = None
-    amount: int = Field(strict=True)
+    ordertext: Text = None
+    amount: Annotated[int | None, BOOKKEEPING] = None
 
 
 class Charge(WireModel):
-    """Charge of one handle; once settled, `amount` is the total of its settles."""
+    """Charge of one handle; once settled, `amount` is the total of its settles.
+
+    The source is null as long as no card was used.
+    """
 
     handle: Id
     state: str
     amount: MinorAmount
     currency: str
-    created: AwareDatetime
-    customer: str | None = None
-    authorized: AwareDatetime | None = None
-    settled: AwareDatetime | None = None
+    created: Time = None
+    customer: Text = None
+    authorized: Time = None
+    settled: Time = None
     authorized_amount: MinorAmount | None = None
     transaction: str | None = None
-    error: str | None = None
-    error_state: str | None = None
-    recurring_payment_method: str | None = None
+    error: Text = None
+    error_state: Text = None
+    recurring_payment_method: Text = None
     source: Source = Source()
     order_lines: list[OrderLine] = Field(default=[])
 
 
 class CardTransaction(WireModel):
-    """The acquirer's data of a transaction."""
+    """The acquirer's data of a transaction; null if it did not go to a card's acquirer."""
 
-    error: str | None = None
-    error_state: str | None = None
-    acquirer_message: str | None = None
-    ref_transaction: str | None = None
+    error: Text = None
+    error_state: Text = None
+    acquirer_message: Text = None
+    ref_transaction: Text = None
 
 
 class Transaction(WireModel):
-    """One movement or reservation under a handle: `authorization`, `settle` or `refund`."""
+    """One movement or reservation under a handle: `authorization`, `settle` or `refund`.
+
+    Other types are bookkeeping, so that the amount's sign is checked where it is used.
+    """
 
     id: Id
     state: str
     type: str
     invoice: Id
-    amount: MinorAmount
-    created: AwareDatetime
+    amount: int = Field(strict=True, ge=-(10**15), le=10**15)
+    created: Time = None
     currency: str | None = None
-    authorized: AwareDatetime | None = None
-    settled: AwareDatetime | None = None
+    authorized: Time = None
+    settled: Time = None
     card_transaction: CardTransaction = CardTransaction()
 
 
 class CreditNoteLine(WireModel):
     """Line of a credit note, with the merchant's text."""
 
-    text: str | None = None
+    text: Text = None
 
 
 class CreditNote(WireModel):
     """Credit note of a successful refund; `transaction` is the refund's id."""
 
-    amount: MinorAmount
+    amount: Annotated[int | None, BOOKKEEPING] = None
     transaction: str | None = None
+    invoice: str | None = None
     credit_note_lines: list[CreditNoteLine] = Field(default=[])
 
 
@@ -184,23 +194,29 @@ class Refund(WireModel):
     invoice: Id
     amount: MinorAmount
     currency: str
-    created: AwareDatetime
-    error: str | None = None
-    error_state: str | None = None
-    acquirer_message: str | None = None
+    created: Time = None
+    ref_transaction: Text = None
+    error: Text = None
+    error_state: Text = None
+    acquirer_message: Text = None
 
 
 class Dispute(WireModel):
-    """Dispute of a charge by the payer."""
+    """Dispute of a charge by the payer.
+
+    The documented members hold neither a currency nor a transaction; both are read if sent.
+    """
 
     id: Id
     state: str
     invoice: Id
     amount: MinorAmount
+    currency: str | None = None
+    transaction: str | None = None
     outcome: str | None = None
     outcome_amount: MinorAmount | None = None
-    reason: str | None = None
-    resolved: AwareDatetime | None = None
+    reason: Text = None
+    resolved: Time = None
 
 
 class Notification(WireModel):
@@ -209,10 +225,10 @@ class Notification(WireModel):
     id: Id
     timestamp: str
     signature: str
-    event_type: str = ""
-    invoice: str | None = None
-    transaction: str | None = None
-    customer: str | None = None
+    event_type: Annotated[str | None, BOOKKEEPING] = None
+    invoice: Annotated[Id | None, BOOKKEEPING] = None
+    transaction: Annotated[Id | None, BOOKKEEPING] = None
+    customer: Annotated[Id | None, BOOKKEEPING] = None
 
     @property
     def at(self) -> datetime:

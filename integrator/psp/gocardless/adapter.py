@@ -18,6 +18,7 @@ from integrator.psp.toolkit.http import PspHttp
 from integrator.psp.types import (
     CallRate,
     Capabilities,
+    DateWindow,
     IdempotencySemantics,
     MethodCapability,
     NotificationEvent,
@@ -30,6 +31,13 @@ _VERSION = "2015-07-06"
 _RATE = CallRate(reads=8, writes=8)
 
 
+_CHARGE_DATES = DateWindow(earliest_days=0, latest_days=360, zone="Europe/London")
+"""GoCardless takes dates up to a year ahead (unconfirmed); its cut-off times are those of London.
+
+A date that has become too near is moved to the mandate's next possible one when it is sent.
+"""
+
+
 def _mandate_capability(*, by_iban: bool = False) -> MethodCapability:
     return MethodCapability(
         cancel=True,
@@ -38,6 +46,7 @@ def _mandate_capability(*, by_iban: bool = False) -> MethodCapability:
         backend_payments=by_iban,
         unconfirmed_ledger=True,
         unconfirmed_ledger_for_refund=True,
+        debit_date_window=_CHARGE_DATES,
     )
 
 

@@ -108,7 +108,7 @@ class GoCardlessClient(ApiClient):
         return [
             event
             for event in events
-            if event.resource_type == Payment.kind and event.link("payment") == payment.id
+            if event.resource_type == Payment.kind and event.link("payment") in (None, payment.id)
         ]
 
     def parse_response(self, response: PspResponse, model: type[M]) -> M:

@@ -178,7 +178,7 @@ def create_session(
         cancel_url=return_url,
         language=(body.locale or "en_GB")[:2],
         customer=Customer(
-            name=" ".join(name for name in names if name) or None,
+            name=(payer and payer.company) or " ".join(name for name in names if name) or None,
             email=payer.email if payer else None,
         ),
     )

@@ -8,7 +8,8 @@ Units = Annotated[int, Field(strict=True, gt=0, le=10**15)]
 Handle = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.\-@]{1,255}$")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2000)]
-Text = Annotated[str, Field(max_length=512)]
+Text = Annotated[str, Field(max_length=512, pattern=r"\S")]
+NotBlank = Annotated[str, Field(pattern=r"\S", max_length=255)]
 Key = Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -23,10 +24,16 @@ class Customer(Strict):
 
     handle: Handle
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
-    first_name: str | None = None
-    last_name: str | None = None
-    phone: str | None = None
-    company: str | None = None
+    first_name: NotBlank | None = None
+    last_name: NotBlank | None = None
+    phone: NotBlank | None = None
+    company: NotBlank | None = None
+    vat: NotBlank | None = None
+    address: NotBlank | None = None
+    address2: NotBlank | None = None
+    city: NotBlank | None = None
+    postal_code: NotBlank | None = None
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     metadata: dict[str, Any] | None = None
 
 

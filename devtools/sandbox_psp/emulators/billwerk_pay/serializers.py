@@ -86,7 +86,9 @@ def _serialize_reservation(ctx: Context, invoice: Invoice) -> dict[str, Any]:
     if authorization is None:
         failure = page.failure if page is not None else None
         return (
-            _failed_fields(failure) if failure else {"state": "created", "source": {"type": "card"}}
+            {**_failed_fields(failure), "source": None}
+            if failure
+            else {"state": "created", "source": None}
         )
     fields = {
         "state": _AUTHORIZATION_STATES[authorization.status],
@@ -191,7 +193,7 @@ def _serialize_transaction(
         "currency": record.currency,
         "created": record.created_at,
         "payment_type": "card",
-        "card_transaction": card,
+        "card_transaction": card or None,
     }
 
 

@@ -17,12 +17,14 @@ from integrator.psp.errors import (
     RateLimited,
 )
 from integrator.psp.types import (
+    Address,
     Approved,
     Declined,
     FactKind,
     LookupAnswer,
     MovementKind,
     Outcome,
+    Payer,
     Pending,
     RedirectRequired,
 )
@@ -35,6 +37,7 @@ from tests.integration.integrator.psp.billwerk_pay.builders import (
 )
 from tests.integration.integrator.psp.builders import REFERENCE, lookup
 
+NULLS = {"source": None, "order_lines": None, "error": None, "authorized_amount": None}
 SESSION = load_body("session")["id"]
 SETTLE = load_body("transaction")["id"]
 AUTHORIZED = {
@@ -639,6 +642,288 @@ class TestPayment:
         assert len(psp.requests) == 21
 
 
+class TestIdentity:
+    """An object of another charge or currency is an error, never money."""
+
+    ID = f"{REFERENCE}/{SETTLE}"
+
+    async def fetch_payment(
+        self, *disputes: dict[str, Any], **invoice_changes: Any
+    ) -> LookupAnswer:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice(**invoice_changes))
+        psp.respond_to("GET", "/list/dispute", list_page(*disputes))
+        return await psp.connect().fetch_payment(lookup(psp_id=self.ID))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"currency": "USD"}, {"transaction": "another"}, {"outcome_amount": -13000}],
+    )
+    async def test_a_dispute_that_is_not_this_payments(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(ProtocolError):
+            await self.fetch_payment(load_body("dispute", **changes))
+
+    async def test_a_dispute_of_another_charge_is_ignored(self) -> None:
+        other = load_body("dispute", invoice="another")
+        outcome = assert_approved(await self.fetch_payment(other))
+        assert [fact.kind for fact in outcome.facts] == [FactKind.PAID]
+
+    async def test_a_dispute_belongs_to_one_of_several_settles(self) -> None:
+        """It names the handle: otherwise it would be booked once for every settle."""
+        first = load_body("transaction", id="t1", amount=4000)
+        settles = [first, load_body("transaction", amount=7900)]
+        dispute = load_body("dispute", amount=7900, outcome_amount=7900)
+        last = assert_approved(await self.fetch_payment(dispute, transactions=settles))
+        assert [fact.kind for fact in last.facts] == [FactKind.PAID, FactKind.CHARGED_BACK]
+        assert last.facts[1].parent_psp_id == self.ID
+        named = {**dispute, "transaction": "t1"}
+        other = assert_approved(await self.fetch_payment(named, transactions=settles))
+        assert [fact.kind for fact in other.facts] == [FactKind.PAID]
+
+    @pytest.mark.parametrize(
+        "changes", [{"invoice": "another"}, {"currency": "USD"}, {"amount": -1900}]
+    )
+    async def test_a_refund_of_another_charge(self, changes: dict[str, Any]) -> None:
+        refund = load_body("refund", **changes)
+        psp = FakePsp().respond_to("GET", f"/refund/{refund['id']}", refund)
+        request = lookup("20260117-a", refund["id"], parent=self.ID)
+        with pytest.raises(ProtocolError):
+            await psp.connect().fetch_refund(request)
+
+    async def test_a_refund_says_whose_it_is(self) -> None:
+        refund = load_body("refund")
+        psp = FakePsp().respond_to("GET", f"/refund/{refund['id']}", refund)
+        request = lookup("20260117-a", refund["id"], parent=self.ID)
+        [fact] = assert_approved(await psp.connect().fetch_refund(request)).facts
+        assert (fact.currency, fact.parent_psp_id) == ("EUR", self.ID)
+
+    async def test_a_settle_of_another_charge(self) -> None:
+        with pytest.raises(ProtocolError):
+            await self.fetch_payment(transactions=[load_body("transaction", invoice="another")])
+
+    async def test_a_cancellation_of_another_charge(self) -> None:
+        other = load_body("charge", handle="another", state="cancelled")
+        psp = FakePsp().respond_to("POST", f"/charge/{REFERENCE}/cancel", other)
+        with pytest.raises(ProtocolError):
+            await psp.connect().void(builders.void(REFERENCE, ref=REFERENCE))
+
+
+class TestOddObjects:
+    """Members that are null where the documentation shows objects, and unreadable bookkeeping."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            NULLS,
+            {"created": "2026-02-30", "settled": "later", "customer": 7},
+            {"source": {"card": None, "exp_date": 830}},
+            {"order_lines": [{"ordertext": None, "amount": None}]},
+        ],
+    )
+    async def test_a_charge_is_read(self, changes: dict[str, Any]) -> None:
+        body = {**load_body("charge"), **changes}
+        psp = FakePsp().respond_to("POST", "/charge", body)
+        outcome = assert_approved(await psp.connect().charge(build_charge()))
+        assert outcome.facts[0].amount == Decimal("119.00")
+
+    async def test_an_open_charge_without_source_is_read(self) -> None:
+        body = {**load_body("charge"), **NULLS, "state": "created", "settled": None}
+        psp = FakePsp().respond_to("GET", f"/charge/{REFERENCE}", body)
+        psp.respond_to("GET", f"checkout/session_info/{SESSION}", load_body("session_info"))
+        outcome = await psp.connect().fetch_authorization(lookup(psp_id=SESSION))
+        assert isinstance(outcome, RedirectRequired)
+
+    async def test_a_reservation_without_its_time_has_no_expiry(self) -> None:
+        body = {**load_body("charge"), **AUTHORIZED, "authorized": None, "created": None}
+        psp = FakePsp().respond_to("GET", f"/charge/{REFERENCE}", body)
+        [fact] = assert_approved(await psp.connect().fetch_authorization(lookup())).facts
+        assert fact.expires_at is None
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"card_transaction": None},
+            {"created": None, "settled": None},
+            {"created": "2026-02-30"},
+        ],
+    )
+    async def test_a_settle_is_read(self, changes: dict[str, Any]) -> None:
+        settle = {**load_body("transaction"), **changes}
+        fee = {**settle, "id": "fee", "type": "fee", "amount": -2000, "card_transaction": None}
+        body = invoice(transactions=[settle, fee], order_lines=None, credit_notes=None)
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", body)
+        psp.respond_to("GET", "/list/dispute", list_page())
+        outcome = await psp.connect().fetch_payment(lookup(psp_id=f"{REFERENCE}/{SETTLE}"))
+        assert assert_approved(outcome).facts[0].amount == Decimal("119.00")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"reason": None}, {"reason": ["x"]}, {"resolved": None}, {"outcome_amount": None}],
+    )
+    async def test_a_dispute_is_read(self, changes: dict[str, Any]) -> None:
+        dispute = {**load_body("dispute"), **changes}
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        psp.respond_to("GET", "/list/dispute", list_page(dispute))
+        outcome = await psp.connect().fetch_payment(lookup(psp_id=f"{REFERENCE}/{SETTLE}"))
+        assert assert_approved(outcome).facts[1].amount == Decimal("119.00")
+
+    async def test_a_refund_is_read(self) -> None:
+        refund = {**load_body("refund"), "created": None, "ref_transaction": None, "error": None}
+        psp = FakePsp().respond_to("GET", f"/refund/{refund['id']}", refund)
+        outcome = await psp.connect().fetch_refund(lookup("20260117-a", refund["id"]))
+        [fact] = assert_approved(outcome).facts
+        assert (fact.amount, fact.booked_on, fact.parent_psp_id) == (Decimal("19.00"), None, None)
+
+
+class TestCurrencies:
+    """Where the PSP's sources contradict each other on the unit, nothing new is taken."""
+
+    CONTESTED = ("ISK", "JPY", "KRW", "BHD", "JOD", "VND")
+
+    @pytest.mark.parametrize("currency", CONTESTED)
+    async def test_new_preauths_and_charges_are_refused(self, currency: str) -> None:
+        psp = FakePsp()
+        connection = psp.connect()
+        amount = {"amount": Decimal(499), "currency": currency}
+        upgrade = builders.authorize(ref=REFERENCE, initial=False, instrument=CARD)
+        outcomes = [
+            await connection.charge(build_charge().model_copy(update=amount)),
+            await connection.authorize(builders.authorize(ref=REFERENCE).model_copy(update=amount)),
+            await connection.authorize(upgrade.model_copy(update=amount)),
+            await connection.authorize(
+                builders.authorize("0", ref=REFERENCE).model_copy(update={"currency": currency})
+            ),
+        ]
+        for outcome in outcomes:
+            declined = assert_declined(outcome)
+            assert declined.code is Code.InvalidCurrency
+            assert currency in (declined.message or "")
+        assert not [request for request in psp.requests if request.method != "GET"]
+
+    async def test_what_was_taken_before_is_read_with_its_unit(self) -> None:
+        charge = load_body("charge", currency="ISK", amount=49900)
+        settle = load_body("transaction", currency="ISK", amount=49900)
+        psp = FakePsp().respond_to(
+            "GET", f"/invoice/{REFERENCE}", invoice(currency="ISK", transactions=[settle])
+        )
+        psp.respond_to("GET", f"/charge/{REFERENCE}", charge)
+        psp.respond_to("GET", "/list/dispute", list_page())
+        connection = psp.connect()
+        call = build_charge().model_copy(update={"amount": Decimal(499), "currency": "ISK"})
+        for outcome in (
+            await connection.fetch_payment(lookup(psp_id=f"{REFERENCE}/{SETTLE}", currency="ISK")),
+            await connection.charge(call),
+        ):
+            assert assert_approved(outcome).facts[0].amount == Decimal(499)
+        assert not [request for request in psp.requests if request.method != "GET"]
+
+    async def test_and_refunded_with_its_unit(self) -> None:
+        settle = load_body("transaction", currency="ISK", amount=49900)
+        psp = FakePsp().respond_to(
+            "GET", f"/invoice/{REFERENCE}", invoice(currency="ISK", transactions=[settle])
+        )
+        psp.respond_to("POST", "/refund", load_body("refund", currency="ISK", amount=9900))
+        call = builders.refund("99", payment_id=f"{REFERENCE}/{SETTLE}", ref="20260117-a")
+        outcome = await psp.connect().refund(call.model_copy(update={"currency": "ISK"}))
+        assert assert_approved(outcome).facts[0].amount == Decimal(99)
+        [body] = psp.request_bodies("POST", "/refund")
+        assert body["amount"] == 9900
+
+    async def test_and_captured_with_its_unit(self) -> None:
+        settled = load_body("charge", currency="ISK", amount=49900)
+        psp = FakePsp().respond_to("POST", f"/charge/{REFERENCE}/settle", settled)
+        call = build_capture("499").model_copy(update={"currency": "ISK"})
+        assert assert_approved(await psp.connect().capture(call)).facts[0].amount == Decimal(499)
+        [body] = psp.request_bodies("POST", f"/charge/{REFERENCE}/settle")
+        assert body["amount"] == 49900
+
+
+class TestPayer:
+    COMPANY = "Müller & Söhne GmbH & Co. KG"
+
+    async def sent_customer(self, payer: Payer) -> dict[str, Any]:
+        psp = FakePsp().respond_to("POST", "checkout/session/charge", load_body("session"))
+        psp.respond_to("GET", f"checkout/session_info/{SESSION}", load_body("session_info"))
+        await psp.connect().authorize(builders.authorize(ref=REFERENCE, payer=payer))
+        [body] = psp.request_bodies("POST", "checkout/session/charge")
+        customer: dict[str, Any] = body["order"]["customer"]
+        return customer
+
+    async def test_a_company_with_its_address(self) -> None:
+        address = Address(
+            line1="Hauptstr. 1", line2="Hof", postal_code="04103", city="Leipzig", state="Sachsen"
+        )
+        payer = Payer(name=self.COMPANY, company_name=self.COMPANY, country="DE", address=address)
+        assert await self.sent_customer(payer) == {
+            "handle": REFERENCE,
+            "company": self.COMPANY,
+            "address": "Hauptstr. 1",
+            "address2": "Hof",
+            "postal_code": "04103",
+            "city": "Leipzig",
+            "country": "DE",
+        }
+
+    @pytest.mark.parametrize("blank", ["", "  "])
+    async def test_blank_values_are_not_sent(self, blank: str) -> None:
+        address = Address(line1=blank, line2=blank, postal_code=blank, city=blank, state=blank)
+        payer = Payer(
+            name=blank, email=blank, language=blank, country=blank, company_name=blank,
+            address=address,
+        )  # fmt: skip
+        assert await self.sent_customer(payer) == {"handle": REFERENCE}
+
+    async def test_a_blank_text_is_not_sent(self) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", load_body("charge"))
+        await psp.connect().charge(build_charge(text="  "))
+        assert "ordertext" not in psp.request_bodies("POST", "/charge")[0]
+
+
+class TestRefusedTexts:
+    REFUSED = error_response(1, 422, message="ordertext: contains characters that are refused")
+
+    async def test_a_charge_is_sent_again_without(self, caplog: pytest.LogCaptureFixture) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", self.REFUSED, load_body("charge"))
+        assert_approved(await psp.connect().charge(build_charge(text="Pro plan ✓")))
+        first, second = psp.request_bodies("POST", "/charge")
+        assert second == {name: value for name, value in first.items() if name != "ordertext"}
+        assert "ordertext" in caplog.text
+        assert "Pro plan" not in caplog.text
+
+    async def test_a_capture_keeps_our_reference(self) -> None:
+        path = f"/charge/{REFERENCE}/settle"
+        psp = FakePsp().respond_to("POST", path, self.REFUSED, load_body("charge"))
+        call = build_capture().model_copy(update={"text": "Pro plan ✓"})
+        assert_approved(await psp.connect().capture(call))
+        texts = [body["ordertext"] for body in psp.request_bodies("POST", path)]
+        assert texts == [f"Pro plan ✓ [{CAPTURE}]", f"[{CAPTURE}]"]
+
+    async def test_a_refund_keeps_our_reference(self) -> None:
+        refused = error_response(1, 422, message="text: too odd")
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        psp.respond_to("POST", "/refund", refused, load_body("refund"))
+        assert_approved(await psp.connect().refund(TestRefund().call()))
+        texts = [body["text"] for body in psp.request_bodies("POST", "/refund")]
+        assert texts == [f"Sorry [{TestRefund.REFUND}]", f"[{TestRefund.REFUND}]"]
+
+    async def test_an_address_does_not_prevent_a_page(self) -> None:
+        refused = error_response(1, 422, message="order.customer.postal_code: not valid")
+        psp = FakePsp().respond_to("POST", "checkout/session/charge", refused, load_body("session"))
+        psp.respond_to("GET", f"checkout/session_info/{SESSION}", load_body("session_info"))
+        payer = Payer(country="DE", address=Address(postal_code="?", city="Leipzig"))
+        call = builders.authorize(ref=REFERENCE, payer=payer)
+        assert isinstance(await psp.connect().authorize(call), RedirectRequired)
+        customer = psp.request_bodies("POST", "checkout/session/charge")[1]["order"]["customer"]
+        assert customer == {"handle": REFERENCE, "country": "DE", "city": "Leipzig"}
+
+    @pytest.mark.parametrize(
+        ("code", "message"), [(1, "amount: must be positive"), (77, "text: declined"), (1, None)]
+    )
+    async def test_other_refusals_are_not_sent_again(self, code: int, message: str | None) -> None:
+        psp = FakePsp().respond_to("POST", "/charge", error_response(code, 400, message=message))
+        assert_declined(await psp.connect().charge(build_charge(text="Pro plan")))
+        assert len(psp.request_bodies("POST", "/charge")) == 1
+
+
 class TestRefund:
     REFUND = "20260117-65a7f1c2c2d3e4f506172a04"
 
@@ -816,6 +1101,46 @@ class TestMovements:
             "Europe/Copenhagen|DKK|dispute|",
         )
         assert (page.movements, page.cursor) == ((), None)
+
+    async def test_entries_of_other_systems_do_not_stop_the_list(self) -> None:
+        """An unknown currency, or amounts in units that are not those of this adapter."""
+        changes: list[dict[str, Any]] = [{"currency": "XQZ"}, {"currency": "ISK", "amount": 499}]
+        others = [
+            load_body("transaction", id=f"t{n}", invoice="theirs", **change)
+            for n, change in enumerate(changes)
+        ]
+        psp = FakePsp().respond_to(
+            "GET", "/list/transaction", list_page(*others, load_body("transaction"))
+        )
+        page, _ = await self.list_movements(psp)
+        assert [movement.psp_id for movement in page.movements] == [f"{REFERENCE}/{SETTLE}"]
+
+    @pytest.mark.parametrize(
+        "theirs",
+        [
+            {"currency": "XQZ"},
+            {"currency": "ISK", "transactions": [load_body("transaction", amount=499)]},
+            {"transactions": []},
+        ],
+    )
+    async def test_disputes_of_other_systems_do_not_stop_the_list(
+        self, theirs: dict[str, Any]
+    ) -> None:
+        other = load_body("dispute", id="dsp_0", invoice="theirs")
+        odd = load_body("dispute", id="dsp_2", currency="USD")
+        psp = FakePsp().respond_to("GET", "/invoice/theirs", invoice(handle="theirs", **theirs))
+        psp.respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        at = datetime(2026, 2, 20, tzinfo=UTC)
+        window = (at, at + timedelta(days=1), "Europe/Copenhagen|DKK|dispute|")
+        psp.respond_to(
+            "GET",
+            "/list/dispute",
+            list_page(other, odd, load_body("dispute")),
+            list_page(other),
+            list_page(load_body("dispute")),
+        )
+        page = await psp.connect().list_movements(*window)
+        assert [movement.psp_id for movement in page.movements] == [f"{REFERENCE}/{SETTLE}"]
 
     async def test_an_unknown_time_zone_is_a_protocol_error(self) -> None:
         psp = FakePsp().respond_to(

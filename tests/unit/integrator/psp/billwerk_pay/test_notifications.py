@@ -113,3 +113,32 @@ def test_malformed_bodies_are_rejected(body: bytes) -> None:
 def test_listed_events_are_not_supported() -> None:
     with pytest.raises(NotificationRejected):
         ADAPTER.read_event(webhook_body())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"event_type": "invoice_settled", "invoice": 7},
+        {"event_type": "invoice_settled", "invoice": ""},
+        {"event_type": 7},
+        {"event_type": "customer_payment_method_added", "customer": ["c"]},
+        {"event_type": "invoice_refund", "transaction": {}},
+    ],
+)
+def test_a_genuine_event_with_odd_members_is_ignored(changes: dict[str, Any]) -> None:
+    """It is signed by its id and time alone: the PSP would repeat it for days."""
+    assert not read_notification(webhook_body(**changes)).relevant
+
+
+def test_null_members_are_absent() -> None:
+    body = json.loads(webhook_body())
+    nulls = {**body, "transaction": None, "customer": None, "subscription": None}
+    assert read_notification(json.dumps(nulls).encode()).reference == INVOICE
+
+
+@pytest.mark.parametrize("character", ["\ud800", "\x00"])
+def test_characters_that_no_database_stores_are_replaced(character: str) -> None:
+    notification = read_notification(
+        webhook_body(event_type="invoice_cancelled", invoice=f"inv{character}")
+    )
+    assert notification.reference == "inv\ufffd"

@@ -4,7 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from integrator.contract.currencies import CURRENT
 from integrator.contract.enums import PaymentErrorCode as Code
+from integrator.contract.money import exponent
 from integrator.psp.billwerk_pay import ADAPTER, error_codes, money
 from integrator.psp.billwerk_pay.config import BillwerkPayConfig
 from integrator.psp.errors import ProtocolError
@@ -52,6 +54,26 @@ def test_unreadable_amounts_are_a_protocol_error(units: int, currency: str) -> N
     """If the PSP used other units than assumed, these amounts would reveal it."""
     with pytest.raises(ProtocolError):
         money.to_major(units, currency)
+
+
+def test_a_negative_amount_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError):
+        money.to_major(-1900, "EUR")
+
+
+@pytest.mark.parametrize("currency", sorted(CURRENT))
+def test_only_units_on_which_the_sources_agree_are_certain(currency: str) -> None:
+    """Billwerk's sample and the PSP's plugin for WooCommerce both count hundredths, as ISO does."""
+    sample = 3 if currency in {"BHD", "IQD", "KWD", "LYD", "OMR", "TND", "VND"} else 2
+    plugin = 0 if currency == "ISK" else 2
+    agree = exponent(currency) == sample == plugin
+    assert money.is_unit_certain(currency) is agree
+
+
+@pytest.mark.parametrize("currency", ["ISK", "JPY", "KRW", "KWD", "JOD", "VND", "CLF"])
+def test_other_units_are_refused_with_the_reason(currency: str) -> None:
+    error = money.uncertain_unit_error(currency)
+    assert (error.code, currency in str(error)) == (Code.InvalidCurrency, True)
 
 
 @pytest.mark.parametrize(
