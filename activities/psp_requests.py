@@ -107,6 +107,7 @@ def lookup(
         role=PublicPaymentProviderRole[row.role],
         parent_psp_id=parent_psp_id,
         created_at=row.created_at,
+        has_parent=row.related_id is not None,
     )
 
 

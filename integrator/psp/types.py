@@ -291,7 +291,7 @@ class Lookup(Value):
     `parent_psp_id` is the PSP's id of the authorization that a capture takes from, or of the
     payment that a refund returns. `created_at` is when the transaction was created here, or, for a
     movement of another system, when the PSP created it: lists are searched around that time. Both
-    may be unknown.
+    may be unknown; `has_parent` says of a capture or refund that there is a parent nevertheless.
     """
 
     reference: str
@@ -300,6 +300,7 @@ class Lookup(Value):
     role: PublicPaymentProviderRole
     parent_psp_id: str | None = None
     created_at: datetime | None = None
+    has_parent: bool = False
 
 
 class SettingsCheck(Reported):

@@ -91,7 +91,8 @@ async def fetch_payment(client: StripeClient, lookup: Lookup) -> LookupAnswer:
     found = await find_intents(client, _INTENTS, lookup, (REFERENCE, CAPTURE))
     outcomes = [await _payment_outcome(client, lookup, intent) for intent in found.matches]
     # The intent of a capture is older than the capture.
-    proven = parent is None and _proves_absence(found, lookup)
+    is_capture = parent is not None or lookup.has_parent
+    proven = not is_capture and _proves_absence(found, lookup)
     return merge_outcomes(outcomes) or Absent(proven=proven)
 
 

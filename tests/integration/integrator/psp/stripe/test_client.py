@@ -11,6 +11,7 @@ from integrator.psp.errors import OutcomeUnknown, ProtocolError, PspTimeout, Rat
 from integrator.psp.port import Connection
 from integrator.psp.stripe import StripeAdapter
 from integrator.psp.stripe.config import StripeConfig
+from integrator.psp.stripe.object_search import MAX_PAGES_OF_PAYMENT
 from integrator.psp.stripe.settings import StripeSettings
 from integrator.psp.types import Absent, Approved, Declined, Lookup, Pending
 from tests.integration.integrator.psp import builders
@@ -46,7 +47,7 @@ class FakeStripe(httpx.MockTransport):
         return [r.headers["Idempotency-Key"] for r in self.requests if r.method == "POST"]
 
 
-def connect(stripe: FakeStripe) -> Connection:
+def connect(stripe: httpx.MockTransport) -> Connection:
     config = StripeConfig.model_validate({"INTEGRATOR_STRIPE_URL": "https://stripe.example"})
     return StripeAdapter(config).connect(SETTINGS, httpx.AsyncClient(transport=stripe))
 
@@ -219,13 +220,13 @@ async def test_a_search_result_is_read_again() -> None:
     assert isinstance(outcome, Approved)
 
 
-async def test_a_list_is_searched_for_three_pages() -> None:
+async def test_a_list_without_a_time_is_searched_for_three_pages() -> None:
     pages: list[ScriptedResponse] = [
         (200, {"has_more": True, "data": [objects.refund(id=f"re_{n}", metadata={})]})
         for n in range(9)
     ]
     stripe = FakeStripe({"GET refunds": pages})
-    assert await connect(stripe).fetch_refund(builders.lookup()) is None
+    assert await connect(stripe).fetch_refund(builders.lookup()) == Absent(proven=False)
     cursors = [dict(request.url.params).get("starting_after") for request in stripe.requests]
     assert cursors == [None, "re_0", "re_1"]
 
@@ -304,7 +305,7 @@ async def test_a_refund_is_proven_absent_if_all_of_its_payment_are_others() -> N
 
 
 async def test_a_list_that_is_too_long_proves_nothing() -> None:
-    pages = refund_pages(*["another"] * 9)
+    pages = refund_pages(*["another"] * (MAX_PAGES_OF_PAYMENT + 1))
     stripe = FakeStripe({"GET payment_intents/pi_1": [(200, PAID)], "GET refunds": pages})
     with pytest.raises(OutcomeUnknown):
         await connect(stripe).fetch_refund(parent_lookup("pi_1"))
@@ -323,6 +324,7 @@ async def test_an_unknown_id_is_searched_by_reference() -> None:
             "GET payment_intents/pi_9": [(404, error_body("resource_missing"))],
             "GET payment_intents/search": [(200, {"data": []})],
             "GET payment_intents": [(200, {"data": [PAID]})],
+            "GET payment_intents/pi_1": [(200, PAID)],
         }
     )
     outcome = await connect(stripe).fetch_payment(builders.lookup(builders.REFERENCE, "pi_9"))

@@ -14,6 +14,7 @@ from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance.receiver import running_receiver
 from integrator.psp.errors import OutcomeUnknown
 from integrator.psp.types import (
+    Absent,
     Approved,
     Declined,
     FactKind,
@@ -372,7 +373,8 @@ async def test_old_objects_are_found_by_search(stripe_merchant: StripeMerchant) 
     paths = [request.url.path for request in stripe_merchant.transport.requests]
     assert not any(path.endswith("/payment_intents") for path in paths)
     quoted = "it's \\ odd"
-    assert await stripe_merchant.connection.fetch_payment(builders.lookup(quoted)) is None
+    answer = await stripe_merchant.connection.fetch_payment(builders.lookup(quoted))
+    assert answer == Absent(proven=False)
 
 
 async def test_movements_created_in_the_dashboard_are_listed(
