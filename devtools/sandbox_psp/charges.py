@@ -18,7 +18,14 @@ from devtools.sandbox_psp.errors import invalid_request
 from devtools.sandbox_psp.idempotency import ApiResponse, json_response
 from devtools.sandbox_psp.ids import new_id
 from devtools.sandbox_psp.magic_amounts import Outcome
-from devtools.sandbox_psp.models import Authorization, Charge, Chargeback, Failure, PaymentMethod
+from devtools.sandbox_psp.models import (
+    Authorization,
+    Charge,
+    Chargeback,
+    ChargebackReversal,
+    Failure,
+    PaymentMethod,
+)
 from devtools.sandbox_psp.money import exponent
 
 _CHARGEBACK_FEE = 350
@@ -98,11 +105,11 @@ def build_charge(
 
 
 def refundable_amount(ctx: Context, charge: Charge) -> int:
-    """Return the rest of a charge: less refunds, also pending ones, and chargebacks."""
+    """Return the rest of a charge: less refunds, also pending ones, and open chargebacks."""
     refunded = sum(
         r.amount for r in repository.list_refunds(ctx.db, charge) if r.status != "failed"
     )
-    return charge.amount - refunded - sum(c.amount for c in charge.chargebacks)
+    return charge.amount - refunded - sum(c.remaining_amount for c in charge.chargebacks)
 
 
 def settle(ctx: Context, job: dict[str, Any]) -> None:
@@ -142,6 +149,24 @@ def charge_back(ctx: Context, job: dict[str, Any]) -> None:
     repository.save(ctx.db, charge)
     _book(ctx, "chargeback", charge, amount, chargeback.id, None)
     events.emit(ctx, "charge.charged_back", charge, delays=(0,))
+
+
+def reverse_chargeback(ctx: Context, charge: Charge, amount: int | None) -> None:
+    """Return an amount of the newest chargeback that is open, or all of it, to the merchant."""
+    chargeback = next((c for c in reversed(charge.chargebacks) if c.remaining_amount), None)
+    if chargeback is None:
+        raise invalid_request("invalid_state", "No chargeback of this charge is open.")
+    if amount is not None and amount > chargeback.remaining_amount:
+        raise invalid_request("amount_too_large", "More than was taken cannot come back.")
+    reversal = ChargebackReversal(
+        id=new_id("cbr"),
+        amount=amount or chargeback.remaining_amount,
+        booked_on=today().isoformat(),
+    )
+    chargeback.reversals.append(reversal)
+    repository.save(ctx.db, charge)
+    _book(ctx, "chargeback_reversal", charge, reversal.amount, reversal.id, None)
+    events.emit(ctx, "charge.chargeback_reversed", charge, delays=(0,))
 
 
 def _chargeback_amount(ctx: Context, charge: Charge) -> int:

@@ -27,6 +27,7 @@ from devtools.sandbox_psp.cards import Card, parse_number
 from devtools.sandbox_psp.clock import today
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.emulators import EMULATORS
+from devtools.sandbox_psp.emulators.native import NativeEmulator
 from devtools.sandbox_psp.errors import invalid_request, not_found
 from devtools.sandbox_psp.faults import FaultRequest
 from devtools.sandbox_psp.idempotency import ApiResponse
@@ -172,6 +173,18 @@ async def charge_back(body: ChargeMovementRequest, ctx: ContextDependency) -> di
         raise invalid_request("amount_too_large", "More than is left cannot be charged back.")
     with ctx.db.transaction():
         charges.charge_back(ctx, {"id": charge.id, "amount": body.amount})
+    return serializers.serialize(ctx.db, repository.get(ctx.db, Charge, charge.id))
+
+
+@router.post("/chargeback_reversals", status_code=201)
+async def reverse_chargeback(body: ChargeMovementRequest, ctx: ContextDependency) -> dict[str, Any]:
+    """Return money of the newest open chargeback, as after a dispute won; native API only."""
+    charge = _find_record(ctx, Charge, body.charge, body.reference)
+    emulator = accounts.get_by_id(ctx.db, charge.account).emulator
+    if emulator != NativeEmulator.name:
+        raise invalid_request("unknown_dialect", f"The emulator {emulator!r} has its own disputes.")
+    with ctx.db.transaction():
+        charges.reverse_chargeback(ctx, charge, body.amount)
     return serializers.serialize(ctx.db, repository.get(ctx.db, Charge, charge.id))
 
 

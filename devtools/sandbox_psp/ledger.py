@@ -7,7 +7,9 @@ from devtools.sandbox_psp.clock import now_ms, to_iso
 from devtools.sandbox_psp.db import Database
 from devtools.sandbox_psp.money import to_major
 
-EntryKind = Literal["authorize", "capture", "charge", "refund", "void", "chargeback"]
+EntryKind = Literal[
+    "authorize", "capture", "charge", "refund", "void", "chargeback", "chargeback_reversal"
+]
 
 _log = logging.getLogger(__name__)
 

@@ -107,8 +107,16 @@ class Authorization(Record):
     created_at: str
 
 
+class ChargebackReversal(BaseModel):
+    """Money of a chargeback that the payer's bank returned, as after a dispute that was won."""
+
+    id: str
+    amount: int
+    booked_on: str
+
+
 class Chargeback(BaseModel):
-    """Money the payer's bank took back, and the fee it charged."""
+    """Money the payer's bank took back, the fee it charged, and what it returned later."""
 
     id: str
     amount: int
@@ -116,6 +124,12 @@ class Chargeback(BaseModel):
     booked_on: str
     reason_code: str
     reason_message: str
+    reversals: list[ChargebackReversal] = []
+
+    @property
+    def remaining_amount(self) -> int:
+        """Return what did not come back."""
+        return self.amount - sum(reversal.amount for reversal in self.reversals)
 
 
 class Charge(Record):

@@ -3,6 +3,8 @@
 Only statuses that are known to be final are mapped as final: a new status is `Pending`.
 """
 
+from collections.abc import Iterator
+
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.errors import ProtocolError
@@ -96,7 +98,9 @@ def void_outcome(psp_object: Authorization | CheckoutSession, *, voided_status: 
 
 def charge_outcome(charge: Charge) -> Outcome:
     """Return the outcome of a charge, with its chargebacks."""
-    chargebacks = tuple(_chargeback_fact(item, charge.currency) for item in charge.chargebacks)
+    chargebacks = tuple(
+        fact for item in charge.chargebacks for fact in _chargeback_facts(item, charge.currency)
+    )
     match charge.status:
         case "succeeded":
             fact = paid_fact(charge.id, to_major(charge.amount, charge.currency), charge.booked_on)
@@ -112,9 +116,9 @@ def refund_outcome(refund: Refund) -> Outcome:
     match refund.status:
         case "succeeded":
             amount = to_major(refund.amount, refund.currency)
-            return Approved(
-                psp_id=refund.id, facts=(refunded_fact(refund.id, amount, refund.booked_on),)
-            )
+            fact = refunded_fact(refund.id, amount, refund.booked_on)
+            owner = {"currency": refund.currency, "parent_psp_id": refund.charge}
+            return Approved(psp_id=refund.id, facts=(fact.model_copy(update=owner),))
         case "failed" | "declined":
             return _failed_outcome(refund.id, refund.failure)
         case _:
@@ -128,12 +132,25 @@ def _failed_outcome(psp_id: str, failure: Failure | None) -> Declined:
     return failed_outcome(psp_id, code, failure.code, failure.message)
 
 
+def _chargeback_facts(item: Chargeback, currency: str) -> Iterator[Fact]:
+    """Yield the chargeback, then each part of it that came back."""
+    yield _chargeback_fact(item, currency)
+    for reversal in item.reversals:
+        yield Fact(
+            kind=FactKind.CHARGEBACK_REVERSED,
+            id=reversal.id,
+            amount=to_major(reversal.amount, currency),
+            booked_on=reversal.booked_on,
+            reverses=item.id,
+        )
+
+
 def _chargeback_fact(item: Chargeback, currency: str) -> Fact:
     return Fact(
         kind=FactKind.CHARGED_BACK,
         id=item.id,
         amount=to_major(item.amount, currency),
-        fee=to_major(item.fee_amount, currency),
+        fee=None if item.fee_amount is None else to_major(item.fee_amount, currency),
         booked_on=item.booked_on,
         reason=chargeback_reason(item.reason_code),
         psp_reason_code=item.reason_code,

@@ -18,6 +18,7 @@ from integrator.psp.sandbox.wire import (
     WireObject,
 )
 from integrator.psp.toolkit.signatures import require_timestamped_signature
+from integrator.psp.toolkit.wire import read_json_object
 from integrator.psp.types import NotificationEvent, Outcome
 
 T = TypeVar("T", bound=WireObject)
@@ -37,7 +38,7 @@ def parse(
 def read_event(body: bytes) -> Sequence[NotificationEvent]:
     """Read the event in a verified body. Raises `NotificationRejected`."""
     try:
-        event = Event.model_validate_json(body)
+        event = Event.model_validate(read_json_object(body))
         reader = _READERS.get(event.type)
         if reader is None:
             return [NotificationEvent(event_id=event.id, relevant=False)]
@@ -91,6 +92,7 @@ _READERS: dict[str, Reader] = {
     "charge.pending": _CHARGE,
     "charge.failed": _CHARGE,
     "charge.charged_back": _CHARGE,
+    "charge.chargeback_reversed": _CHARGE,
     "refund.succeeded": _REFUND,
     "refund.pending": _REFUND,
     "refund.failed": _REFUND,

@@ -5,11 +5,11 @@ objects hold personal data, so that `repr` shows only their ids.
 """
 
 from datetime import date
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, Field
 
-from integrator.psp.toolkit.wire import Id, MinorAmount, WireModel
+from integrator.psp.toolkit.wire import BOOKKEEPING, Id, MinorAmount, WireModel
 
 T = TypeVar("T", bound="WireObject")
 
@@ -146,15 +146,24 @@ class CheckoutSession(WireObject):
     failure: Failure | None = None
 
 
-class Chargeback(WireModel):
-    """Chargeback by the payer's bank, and its fee."""
+class ChargebackReversal(WireModel):
+    """Money of a chargeback that came back."""
 
     id: Id
     amount: MinorAmount
-    fee_amount: MinorAmount = 0
-    booked_on: date | None = None
-    reason_code: str | None = None
-    reason_message: str | None = None
+    booked_on: Annotated[date | None, BOOKKEEPING] = None
+
+
+class Chargeback(WireModel):
+    """Chargeback by the payer's bank, its fee and what came back of it."""
+
+    id: Id
+    amount: MinorAmount
+    fee_amount: Annotated[MinorAmount | None, BOOKKEEPING] = None
+    booked_on: Annotated[date | None, BOOKKEEPING] = None
+    reason_code: Annotated[str | None, BOOKKEEPING] = None
+    reason_message: Annotated[str | None, BOOKKEEPING] = None
+    reversals: tuple[ChargebackReversal, ...] = ()
 
 
 class Charge(WireObject):
@@ -163,11 +172,11 @@ class Charge(WireObject):
     status: str
     amount: MinorAmount
     currency: str
-    booked_on: date | None = None
+    booked_on: Annotated[date | None, BOOKKEEPING] = None
     chargebacks: tuple[Chargeback, ...] = ()
     failure: Failure | None = None
     authorization: str | None = None
-    created_at: AwareDatetime | None = None
+    created_at: Annotated[AwareDatetime | None, BOOKKEEPING] = None
 
 
 class Refund(WireObject):
@@ -176,10 +185,10 @@ class Refund(WireObject):
     status: str
     amount: MinorAmount
     currency: str
-    booked_on: date | None = None
+    booked_on: Annotated[date | None, BOOKKEEPING] = None
     failure: Failure | None = None
     charge: str | None = None
-    created_at: AwareDatetime | None = None
+    created_at: Annotated[AwareDatetime | None, BOOKKEEPING] = None
 
 
 class Event(WireModel):

@@ -50,6 +50,11 @@ class SandboxPsp:
         body = {"reference": reference, "amount": minor_units}
         self._http.post("/_control/chargebacks", json=body).raise_for_status()
 
+    def return_chargeback(self, reference: str, minor_units: int | None = None) -> None:
+        """Return money of a payment's newest open chargeback, a part or all."""
+        body = {"reference": reference, "amount": minor_units}
+        self._http.post("/_control/chargeback_reversals", json=body).raise_for_status()
+
 
 def total(entries: Sequence[Entry], *kinds: str) -> Decimal:
     """Return the sum of the movements of these kinds."""

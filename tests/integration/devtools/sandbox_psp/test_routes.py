@@ -245,3 +245,26 @@ def test_dashboard_captures_refunds_and_chargebacks(merchant: MerchantClient) ->
     assert taken.json()["chargebacks"][0]["amount"] == 2500
     nothing_left = merchant.http.post("/_control/chargebacks", json={"charge": charge["id"]})
     assert nothing_left.status_code == 400
+
+
+def test_a_chargeback_comes_back_in_parts_and_can_be_taken_again(merchant: MerchantClient) -> None:
+    charge = merchant.charge(4990).json()
+    body = {"charge": charge["id"]}
+    nothing_open = merchant.http.post("/_control/chargeback_reversals", json=body)
+    assert nothing_open.status_code == 400
+    merchant.http.post("/_control/chargebacks", json=body).raise_for_status()
+    too_much = merchant.http.post("/_control/chargeback_reversals", json=body | {"amount": 4991})
+    assert too_much.status_code == 400
+    for amount in (1000, None):
+        part = body | {"amount": amount}
+        changed = merchant.http.post("/_control/chargeback_reversals", json=part).json()
+    (chargeback,) = changed["chargebacks"]
+    assert [reversal["amount"] for reversal in chargeback["reversals"]] == [1000, 3990]
+    assert merchant.http.post("/_control/chargeback_reversals", json=body).status_code == 400
+    again = merchant.http.post("/_control/chargebacks", json=body).json()
+    assert [item["amount"] for item in again["chargebacks"]] == [4990, 4990]
+    types = [event["type"] for event in merchant.get("/events")["data"]]
+    assert types.count("charge.chargeback_reversed") == 2
+    booked = merchant.http.get("/_control/ledger", params={"kind": "chargeback_reversal"}).json()
+    amounts = {entry["psp_id"]: entry["amount"] for entry in booked["entries"]}
+    assert [amounts[reversal["id"]] for reversal in chargeback["reversals"]] == [10.0, 39.9]

@@ -236,6 +236,22 @@ class TestCharge:
         assert charged_back.psp_reason_message == "Account not covered"
         assert charged_back.booked_on == date(2026, 3, 3)
 
+    def test_what_comes_back_of_a_chargeback_is_a_fact_of_its_own(self) -> None:
+        reversals = [
+            {"id": "cbr_1", "amount": 900, "booked_on": "2026-04-01"},
+            {"id": "cbr_2", "amount": 4000},
+        ]
+        chargeback = {"id": "cb_1", "amount": 4900, "reversals": reversals}
+        outcome = charge_outcome("succeeded", chargebacks=[chargeback])
+        assert isinstance(outcome, Approved)
+        _, taken, *returned = outcome.facts
+        assert (taken.id, taken.amount) == ("cb_1", Decimal("49.00"))
+        assert [(fact.kind, fact.id, fact.reverses, fact.amount) for fact in returned] == [
+            (FactKind.CHARGEBACK_REVERSED, "cbr_1", "cb_1", Decimal("9.00")),
+            (FactKind.CHARGEBACK_REVERSED, "cbr_2", "cb_1", Decimal("40.00")),
+        ]
+        assert [fact.booked_on for fact in returned] == [date(2026, 4, 1), None]
+
     @pytest.mark.parametrize("status", ["pending", "on_its_way"])
     def test_open(self, status: str) -> None:
         assert charge_outcome(status) == Pending(psp_id="ch_1")
