@@ -161,7 +161,7 @@ def _object_ids(psp_object: Mapping[str, Any]) -> tuple[str, ...]:
     names = _ID_MEMBERS[psp_object["object"]]
     members = (psp_object.get(name) for name in names)
     ids = (member.get("id") if isinstance(member, dict) else member for member in members)
-    return tuple(id for id in ids if _is_id(id))
+    return tuple(id for id in ids if isinstance(id, str) and _is_id(id))
 
 
 def _is_id(value: Any) -> bool:

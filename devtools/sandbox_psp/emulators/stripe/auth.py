@@ -119,6 +119,7 @@ def _respond(response: ApiResponse) -> Response:
 
 
 def _validate(model: type[P], parameters: dict[str, Any]) -> P:
+    _require_values(parameters, ())
     try:
         return model.model_validate(parameters)
     except ValidationError as error:
@@ -137,6 +138,20 @@ def _validate(model: type[P], parameters: dict[str, Any]) -> P:
             f"Invalid integer: {param}", code="parameter_invalid_integer", param=param
         )
     raise invalid_request(f"Invalid {param}", param=param)
+
+
+def _require_values(parameters: Any, path: tuple[int | str, ...]) -> None:
+    """Refuse empty values, which Stripe takes for attempts to unset a parameter."""
+    if isinstance(parameters, dict):
+        for name, value in parameters.items():
+            _require_values(value, (*path, name))
+    elif isinstance(parameters, list):
+        for index, value in enumerate(parameters):
+            _require_values(value, (*path, index))
+    elif parameters == "":
+        param = _parameter_name(path)
+        message = f"You passed an empty string for '{param}', which cannot be unset."
+        raise invalid_request(message, code="parameter_invalid_empty", param=param)
 
 
 def _parameter_name(location: Iterable[int | str]) -> str:

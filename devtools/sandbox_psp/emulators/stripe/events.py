@@ -91,6 +91,11 @@ def _serialize_dispute(ctx: Context, account: str, data: dict[str, Any]) -> Json
     return serializers.serialize_dispute(ctx, charge, charge.chargebacks[-1])
 
 
+def _serialize_decided_dispute(ctx: Context, account: str, data: dict[str, Any]) -> Json:
+    charge = models.get_owned(ctx, Charge, account, data["id"], "charge")
+    return serializers.serialize_dispute(ctx, charge, charge.chargebacks[-1])
+
+
 def _serialize_refund(ctx: Context, account: str, data: dict[str, Any]) -> Json:
     return serializers.serialize_refund(ctx, models.record_from_snapshot(Refund, account, data))
 
@@ -116,6 +121,11 @@ _TYPES: dict[str, tuple[str, RecordSerializer]] = {
     "charge.succeeded": ("payment_intent.succeeded", _serialize_charge),
     "charge.failed": ("payment_intent.payment_failed", _serialize_charge),
     "charge.charged_back": ("charge.dispute.created", _serialize_dispute),
+    "charge.chargeback_reversed": (
+        "charge.dispute.funds_reinstated",
+        _serialize_decided_dispute,
+    ),
+    "charge.dispute_closed": ("charge.dispute.closed", _serialize_decided_dispute),
     "refund.pending": ("refund.created", _serialize_refund),
     "refund.succeeded": ("refund.updated", _serialize_refund),
     "refund.failed": ("refund.failed", _serialize_refund),

@@ -34,6 +34,7 @@ class Customer(Record):
 
     name: str | None = None
     email: str | None = None
+    address: dict[str, Any] | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     created_at: str
 

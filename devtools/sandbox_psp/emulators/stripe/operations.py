@@ -14,7 +14,7 @@ from devtools.sandbox_psp import (
 )
 from devtools.sandbox_psp.clock import now_ms, to_iso, today
 from devtools.sandbox_psp.context import Context
-from devtools.sandbox_psp.emulators.stripe import models, serializers
+from devtools.sandbox_psp.emulators.stripe import disputes, models, serializers
 from devtools.sandbox_psp.emulators.stripe.errors import (
     StripeError,
     invalid_request,
@@ -24,6 +24,7 @@ from devtools.sandbox_psp.emulators.stripe.errors import (
 from devtools.sandbox_psp.emulators.stripe.models import Customer, PaymentIntent, with_prefix
 from devtools.sandbox_psp.emulators.stripe.money import parse_currency, to_engine
 from devtools.sandbox_psp.emulators.stripe.requests import (
+    BillingDetails,
     CancelParams,
     CaptureParams,
     ConfirmParams,
@@ -40,6 +41,10 @@ from devtools.sandbox_psp.models import Customer as Payer
 from devtools.sandbox_psp.requests import SessionRequest
 
 _TARGET_DATE_DAYS = range(3, 16)
+_EEA = frozenset(
+    {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE"}
+    | {"IS", "IT", "LI", "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK"}
+)
 
 
 def create_customer(ctx: Context, account: str, params: CustomerParams) -> ApiResponse:
@@ -50,6 +55,7 @@ def create_customer(ctx: Context, account: str, params: CustomerParams) -> ApiRe
         reference=None,
         name=params.name,
         email=params.email,
+        address=params.address and params.address.model_dump(),
         metadata=params.metadata,
         created_at=to_iso(now_ms()),
     )
@@ -210,12 +216,14 @@ def create_setup_intent(ctx: Context, account: str, params: SetupIntentParams) -
         raise _incompatible_payment_method(
             "The payment method type sepa_debit is not allowed here."
         )
+    method = params.payment_method_data
+    _require_address(method.sepa_debit.iban, method.billing_details)
     response = payment_methods.sign_mandate(
         ctx,
         account,
         reference=params.metadata.get("reference", ""),
-        holder=params.payment_method_data.billing_details.name,
-        iban=params.payment_method_data.sepa_debit.iban,
+        holder=method.billing_details.name,
+        iban=method.sepa_debit.iban,
         customer=customer.id,
         extra={"created_at": to_iso(now_ms())},
     )
@@ -228,7 +236,7 @@ def create_refund(ctx: Context, account: str, params: RefundParams, key: str) ->
     charge = charge_to_refund(ctx, account, params)
     refundable = charges.refundable_amount(ctx, charge)
     amount = refundable if params.amount is None else to_engine(params.amount, charge.currency)
-    if charge.chargebacks:
+    if disputes.is_disputed(charge):
         raise invalid_request("This charge is disputed.", code="charge_disputed")
     if refundable == 0:
         raise invalid_request("The charge was refunded already.", code="charge_already_refunded")
@@ -309,6 +317,21 @@ def _validate_target_date(target_date: str | None) -> None:
     if target_date is not None and date.fromisoformat(target_date) not in allowed:
         param = "payment_method_options[sepa_debit][target_date]"
         raise invalid_request("The target date must be 3 to 15 days ahead.", param=param)
+
+
+def _require_address(iban: str, details: BillingDetails) -> None:
+    """Refuse accounts outside the EEA without an address.
+
+    https://docs.stripe.com/changelog/endive/2026-09-30/require-sepa-direct-debit-address-fields
+    """
+    if iban[:2].upper() in _EEA:
+        return
+    members = details.address.model_dump() if details.address else {}
+    for name in ("country", "line1", "city", "postal_code"):
+        if not members.get(name):
+            param = f"payment_method_data[billing_details][address][{name}]"
+            message = f"Missing required param: {param}."
+            raise invalid_request(message, code="parameter_missing", param=param)
 
 
 def _created_id(response: ApiResponse) -> str:

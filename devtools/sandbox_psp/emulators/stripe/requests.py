@@ -18,7 +18,8 @@ Amount = Annotated[Integer, Field(gt=0, le=99_999_999)]
 Metadata = Annotated[dict[str, Annotated[str, Field(max_length=500)]], Field(max_length=50)]
 Text = Annotated[str, Field(max_length=1000)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=5000)]
-Type = Literal["card", "sepa_debit"]
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+Type = Literal["card", "sepa_debit", "link"]
 Types = Annotated[tuple[Type, ...], Field(min_length=1)]
 
 
@@ -36,11 +37,23 @@ class NestedParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Address(NestedParams):
+    """A postal address."""
+
+    line1: str | None = None
+    line2: str | None = None
+    postal_code: str | None = None
+    city: str | None = None
+    state: str | None = None
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+
+
 class CustomerParams(Params):
     """POST customers."""
 
     name: str | None = None
-    email: str | None = None
+    email: Email | None = None
+    address: Address | None = None
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -91,7 +104,7 @@ class SessionParams(Params):
     allowed_payment_method_types: Types = ("card",)
     currency: str | None = None
     customer_creation: Literal["always", "if_required"] | None = None
-    customer_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    customer_email: Email | None = None
     line_items: list[LineItem] = Field(default_factory=list)
     locale: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Z0-9]{2,3})?$|^auto$")] | None = None
     payment_intent_data: PaymentIntentData | None = None
@@ -152,10 +165,11 @@ class SepaDebitData(NestedParams):
 
 
 class BillingDetails(NestedParams):
-    """The account holder: SEPA debits need both members."""
+    """The account holder: SEPA debits need name and e-mail, outside the EEA also the address."""
 
     name: Annotated[str, Field(min_length=1)]
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    email: Email
+    address: Address | None = None
 
 
 class PaymentMethodData(NestedParams):
@@ -231,6 +245,19 @@ class DisputeListParams(ListParams):
 
     charge: str | None = None
     payment_intent: str | None = None
+
+
+class Evidence(NestedParams):
+    """What decides a dispute in test mode."""
+
+    uncategorized_text: Literal["winning_evidence", "losing_evidence"]
+
+
+class DisputeParams(Params):
+    """POST disputes/{id}, submitted at once."""
+
+    evidence: Evidence
+    submit: Literal["true"] = "true"
 
 
 class BalanceTransactionListParams(ListParams):

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from devtools.sandbox_psp import magic_amounts
 from devtools.sandbox_psp.emulators.stripe import (
+    disputes,
     events,
     models,
     operations,
@@ -326,6 +327,15 @@ async def list_disputes(caller: Authenticated) -> Response:
         return pagination.slice_page(params, disputes[::-1])
 
     return await caller.get(load)
+
+
+@router.post("/disputes/{id}")
+async def submit_evidence(id: str, caller: Authenticated) -> Response:
+    """Decide a dispute by its evidence."""
+    params = caller.body(requests.DisputeParams)
+    return await caller.post(
+        "refund", lambda: disputes.submit_evidence(caller.ctx, caller.account, id, params)
+    )
 
 
 @router.get("/balance_transactions")

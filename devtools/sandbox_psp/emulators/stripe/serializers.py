@@ -73,6 +73,7 @@ def serialize_customer(customer: Customer) -> Json:
         **_object_fields(customer.id, "customer", customer.created_at),
         "name": customer.name,
         "email": customer.email,
+        "address": customer.address,
         "metadata": customer.metadata,
     }
 
@@ -374,27 +375,56 @@ def _balance_reversal(refund: Json, category: str) -> ExpandableRef:
 def serialize_dispute(ctx: Context, charge: Charge, chargeback: Chargeback) -> Json:
     """Return a chargeback as a dispute: contestable for a card, final for a debit."""
     intent = models.intent_of_charge(ctx, charge)
-    is_final = charge.payment_method.startswith("mdt_")
-    amount = to_stripe(chargeback.amount, charge.currency)
     created = f"{chargeback.booked_on}T00:00:00+00:00"
-    balance_transaction = {
-        **_object_fields(with_prefix(chargeback.id, "txn"), "balance_transaction", created),
-        "type": "adjustment",
-        "amount": -amount,
-        "fee": to_stripe(chargeback.fee_amount, charge.currency),
-        "currency": charge.currency.lower(),
-    }
+    is_debit = charge.payment_method.startswith("mdt_")
     return {
         **_object_fields(with_prefix(chargeback.id, "dp"), "dispute", created),
-        "status": "lost" if is_final else "needs_response",
-        "amount": amount,
+        "status": dispute_status(charge, chargeback),
+        "amount": to_stripe(chargeback.amount, charge.currency),
         "currency": charge.currency.lower(),
         "charge": ExpandableRef(charge.id, lambda: serialize_charge(ctx, charge)),
         "payment_intent": ExpandableRef(intent.id, lambda: serialize_intent(ctx, intent)),
-        "reason": "insufficient_funds" if is_final else "fraudulent",
+        "reason": "insufficient_funds" if is_debit else "fraudulent",
         "is_charge_refundable": False,
-        "balance_transactions": [balance_transaction],
+        "balance_transactions": _dispute_movements(charge, chargeback, created),
         "metadata": {},
+    }
+
+
+def dispute_status(charge: Charge, chargeback: Chargeback) -> str:
+    """Return the status of a dispute, decided by evidence or, of a debit, at once."""
+    if chargeback.remaining_amount == 0:
+        return "won"
+    is_debit = charge.payment_method.startswith("mdt_")
+    is_lost = chargeback.id in charge.extra.get("lost_disputes", ())
+    return "lost" if is_debit or is_lost else "needs_response"
+
+
+def _dispute_movements(charge: Charge, chargeback: Chargeback, created: str) -> list[Json]:
+    """Return the withdrawal, and what came back; a dispute that is won returns the fee, too."""
+    fee = chargeback.fee_amount
+    entries = [_dispute_entry(charge, chargeback, chargeback.id, created, -chargeback.amount, fee)]
+    for reversal in chargeback.reversals:
+        at = f"{reversal.booked_on}T00:00:00+00:00"
+        returned_fee = -fee if chargeback.remaining_amount == 0 else 0
+        entries.append(
+            _dispute_entry(charge, chargeback, reversal.id, at, reversal.amount, returned_fee)
+        )
+    return entries
+
+
+def _dispute_entry(
+    charge: Charge, chargeback: Chargeback, id: str, at: str, amount: int, fee: int
+) -> Json:
+    return {
+        **_object_fields(with_prefix(id, "txn"), "balance_transaction", at),
+        "type": "adjustment",
+        "reporting_category": "dispute" if amount < 0 else "dispute_reversal",
+        "amount": to_stripe(amount, charge.currency),
+        "fee": to_stripe(fee, charge.currency),
+        "currency": charge.currency.lower(),
+        "exchange_rate": None,
+        "source": with_prefix(chargeback.id, "dp"),
     }
 
 

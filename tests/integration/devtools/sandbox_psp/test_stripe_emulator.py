@@ -329,6 +329,29 @@ def test_disputes_and_balance(stripe: StripeMerchant) -> None:
     assert error_fields(rejected)[2] == "charge_disputed"
 
 
+def test_evidence_decides_a_dispute(stripe: StripeMerchant) -> None:
+    intent = stripe.intent(amount="1007")  # charged back
+    stripe.confirm(intent["id"])
+    eventually(lambda: stripe.get("disputes", payment_intent=intent["id"])["data"])
+    [dispute] = stripe.get("disputes", payment_intent=intent["id"])["data"]
+    evidence = {"evidence[uncategorized_text]": "winning_evidence"}
+    won = stripe.post(f"disputes/{dispute['id']}", **evidence).json()
+    assert won["status"] == "won"
+    withdrawn, returned = won["balance_transactions"]
+    assert (withdrawn["amount"], returned["amount"]) == (-1007, 1007)
+    assert (withdrawn["fee"], returned["fee"]) == (350, -350)
+    assert stripe.post(f"disputes/{dispute['id']}", **evidence).status_code == 400
+    assert stripe.post("disputes/dp_gone", **evidence).status_code == 404
+    assert stripe.post("refunds", payment_intent=intent["id"]).status_code == 200
+
+
+def test_an_empty_value_is_refused(stripe: StripeMerchant) -> None:
+    response = stripe.post("customers", **{"address[line1]": ""})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (400, "parameter_invalid_empty")
+    assert error["param"] == "address[line1]"
+
+
 def test_a_setup_intent_creates_a_mandate(stripe: StripeMerchant) -> None:
     customer = stripe.post("customers", name="Mia Kern", email="mia@example.org").json()
     assert stripe.get(f"customers/{customer['id']}")["name"] == "Mia Kern"

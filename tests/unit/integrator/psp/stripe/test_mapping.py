@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from integrator.contract.currencies import DECIMALS
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.errors import ProtocolError
 from integrator.psp.stripe import instruments, mapping, request_bodies
 from integrator.psp.stripe.client import build_refusal
-from integrator.psp.stripe.money import to_major, to_minor
+from integrator.psp.stripe.money import UNITS, to_major, to_minor
 from integrator.psp.stripe.wire import (
     Charge,
     CheckoutSession,
@@ -341,6 +342,20 @@ def test_unsupported_amounts_are_refused(amount: str, currency: str, code: Code)
     with pytest.raises(UnsupportedAmountError) as refusal:
         to_minor(Decimal(amount), currency)
     assert refusal.value.code is code
+
+
+def test_every_currency_without_two_decimals_has_a_source_or_is_refused() -> None:
+    sourced = {code: row for row in UNITS for code in row.currencies.split()}
+    others = {code for code, decimals in DECIMALS.items() if decimals != 2} - set(sourced)
+    assert {"IQD", "LYD", "CLF"} <= others
+    for code in others:
+        with pytest.raises(UnsupportedAmountError) as refusal:
+            to_minor(Decimal(1), code)
+        assert refusal.value.code is Code.InvalidCurrency
+    for code, row in sourced.items():
+        assert row.source.startswith("https://docs.stripe.com/currencies#")
+        assert to_minor(Decimal(100), code) == 100 * 10**row.decimals
+        assert to_major(100 * 10**row.decimals, code) == Decimal(100)
 
 
 @pytest.mark.parametrize(("minor", "currency"), [(501, "ISK"), (100, "LYD"), (1, "ABC")])

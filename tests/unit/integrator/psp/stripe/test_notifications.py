@@ -207,15 +207,15 @@ def test_a_thin_event_is_accepted(
 @pytest.mark.parametrize("place", ["description", "statement_descriptor", "new_member"])
 @pytest.mark.parametrize("odd", ["\\ud83d", "\\udc00", "\\u0000"])
 def test_odd_characters_do_not_hide_an_event(place: str, odd: str) -> None:
-    body = json.dumps(
-        objects.event("payment_intent.succeeded", objects.intent(**{place: "ODD", "list": ["ODD"]}))
-    ).replace("ODD", odd)
+    members: dict[str, Any] = {place: "ODD", "list": ["ODD"]}
+    event = objects.event("payment_intent.succeeded", objects.intent(**members))
+    body = json.dumps(event).replace("ODD", odd)
     notification = parse_one(body.encode())
     assert (notification.reference, notification.psp_ids) == (REFERENCE, ("pi_1", "ch_1"))
 
 
 def test_odd_ids_can_be_stored() -> None:
-    values = {"metadata": {"reference": "ODD"}, "latest_charge": "ODD"}
+    values: dict[str, Any] = {"metadata": {"reference": "ODD"}, "latest_charge": "ODD"}
     event = objects.event("payment_intent.succeeded", objects.intent(**values), id="evt_ODD")
     for odd in ("\\ud83d", "\\u0000"):
         notification = parse_one(json.dumps(event).replace("ODD", odd).encode())

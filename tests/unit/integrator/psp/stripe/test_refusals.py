@@ -97,8 +97,8 @@ def test_a_refusal_without_a_code(status: int, message: str, code: Code) -> None
 def test_every_row_of_messages_has_a_case_and_a_source() -> None:
     for row in MESSAGES:
         assert any(re.search(row.words, message.lower()) for message, _ in REPORTED), row
-    for row in (*MESSAGES, *PARAMETERS):
-        assert row.source.startswith("https://")
+    sources = [*(row.source for row in MESSAGES), *(row.source for row in PARAMETERS)]
+    assert all(source.startswith("https://") for source in sources)
 
 
 @pytest.mark.parametrize(
