@@ -173,7 +173,14 @@ class BillwerkPayConnection(PspConnection):
         return await listing.list_movements(self._client, since, until, cursor)
 
     def map_refusal(self, refusal: RefusedError, call: Call) -> Declined:
-        """Return the decline; the PSP's codes already name the missing object."""
+        """Return the decline; most of the PSP's codes already name the missing object.
+
+        What is "not found" without a name is the stored card, if the call uses one.
+        """
+        if refusal.missing and refusal.declined.code is Code.UnmappedError:
+            uses_card = getattr(call, "instrument", None) is not None
+            code = Code.BearerInvalid if uses_card else Code.InvalidData
+            return refusal.declined.model_copy(update={"code": code})
         return refusal.declined
 
     async def _read_earlier(

@@ -4,25 +4,29 @@ from integrator.contract.enums import PaymentChargebackReason as Reason
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.toolkit.code_table import build_code_table
 
+# docs/psp-billwerk-pay.md names the source of each row.
 _CODES = build_code_table(
     {
         # 7 is a missing permission, not a wrong key: PermissionDenied would switch the PSP off.
-        Code.InvalidConfiguration: "7 20 21 62 acquirer_configuration_error",
-        Code.InvalidData: "1 11 54",
+        Code.InvalidConfiguration: "7 20 21 62 138 acquirer_configuration_error",
+        Code.InvalidData: "1 11 18 31 54 70 99 107 112",
         Code.InternalProviderError: "43 144",
-        Code.InvalidAmount: "24 65 102 120 145 146 refund_amount_too_high "
+        Code.InvalidAmount: "24 65 100 102 120 130 132 145 146 refund_amount_too_high "
         "authorization_amount_exceeded",
-        Code.InvalidCurrency: "139",
+        Code.InvalidCurrency: "72 139",
         Code.InsufficientBalance: "insufficient_funds",
         Code.Rejected: "77 declined_by_acquirer acquirer_rejected_error "
         "acquirer_communication_error acquirer_error acquirer_integration_error sca_required "
         "settle_blocked",
         Code.BearerExpired: "credit_card_expired",
-        # 19, 40, 42: card missing or not active; 147: the scheme forbids further use.
-        Code.BearerInvalid: "19 40 42 147 credit_card_lost_or_stolen credit_card_suspected_fraud "
-        "fraud_block acquirer_authentication_error emv_token_deleted emv_token_suspended",
-        # The state of the object does not allow the operation.
-        Code.InvalidPreconditions: "29 79 82 105 106 109 authorization_expired",
+        # The card or its customer is missing, deleted, not active or not reusable; 147: the
+        # scheme forbids further use.
+        Code.BearerInvalid: "9 19 34 35 40 42 71 76 110 140 147 credit_card_lost_or_stolen "
+        "credit_card_suspected_fraud fraud_block acquirer_authentication_error emv_token_deleted "
+        "emv_token_suspended",
+        # The state of the object, or its payment method, does not allow the operation.
+        Code.InvalidPreconditions: "29 30 64 79 81 82 105 106 109 128 129 131 141 "
+        "authorization_expired",
         Code.Canceled: "authorization_voided risk_filter_block",
     }
 )

@@ -6,6 +6,7 @@ only causes another look-up and is recognised by its id. So an old time is accep
 the future.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -18,6 +19,8 @@ from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.toolkit.signatures import require_hmac_sha256, require_past
 from integrator.psp.toolkit.wire import read_json_object
 from integrator.psp.types import NotificationEvent
+
+log = logging.getLogger(__name__)
 
 
 def parse(secrets: SecretStr, body: bytes, now: datetime) -> Sequence[NotificationEvent]:
@@ -57,5 +60,6 @@ def _to_notification_event(notification: Notification) -> NotificationEvent:
             )
         case "customer_payment_method_added" if notification.customer:
             return NotificationEvent(event_id=notification.id, reference=notification.customer)
-        case _:
+        case event_type:
+            log.debug("An event %.60r is ignored: it names nothing that we look up", event_type)
             return NotificationEvent(event_id=notification.id, relevant=False)

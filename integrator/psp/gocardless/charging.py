@@ -38,11 +38,11 @@ async def create_payment(
             existing = await _find_existing(client, call, current_id)
             if existing is not None:
                 return existing, await _find_succession(client, mandate_id, mandate, existing)
-            last_refusal = refusal
+            last_refusal = _with_succession(refusal, mandate_id, mandate)
             if _MANDATE_REPLACED in refusal.error.reasons:
                 mandate = await _read_replacement(client, refusal, call, current_id)
                 if mandate is None:
-                    raise
+                    raise last_refusal from None
                 charge_on = _choose_charge_date(call, mandate)
                 body = {
                     **body,
@@ -54,8 +54,19 @@ async def create_payment(
             elif (later := await _find_later_date(client, refusal, call, body)) is not None:
                 body = {**body, "charge_date": later.isoformat()}
             else:
-                raise
+                raise last_refusal from None
     raise last_refusal
+
+
+def _with_succession(
+    refusal: GoCardlessRefusal, former_id: str, mandate: Mandate | None
+) -> GoCardlessRefusal:
+    """Return a refusal that says with which mandate the agreement continues nevertheless."""
+    if mandate is None:
+        return refusal
+    succession = mandates.build_succession(former_id, mandate)
+    declined = refusal.declined.model_copy(update={"succession": succession})
+    return GoCardlessRefusal(declined, refusal.error)
 
 
 async def _find_existing(client: GoCardlessClient, call: Charge, mandate_id: str) -> Payment | None:

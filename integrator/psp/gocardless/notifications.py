@@ -69,8 +69,10 @@ def _try_read(entry: Any) -> NotificationEvent | None:
     if event.resource_type == "mandates":
         return _read_mandate_event(event)
     id = event.link(_LINK_NAMES.get(event.resource_type, ""))
-    if id is None or event.action in _IGNORED_ACTIONS:
-        return NotificationEvent(event_id=event.id, relevant=False)
+    if id is None:
+        return _ignore(event, "it names no payment, refund or billing request")
+    if event.action in _IGNORED_ACTIONS:
+        return _ignore(event, "its action changes no outcome")
     return NotificationEvent(event_id=event.id, reference=event.reference, psp_ids=(id,))
 
 
@@ -81,5 +83,10 @@ def _read_mandate_event(event: Event) -> NotificationEvent:
     """
     id = event.link("mandate")
     if id is None or event.action != "replaced":
-        return NotificationEvent(event_id=event.id, relevant=False)
+        return _ignore(event, "the next payment shows whether its mandate can be charged")
     return NotificationEvent(event_id=event.id, reference=event.reference, psp_ids=(id,))
+
+
+def _ignore(event: Event, reason: str) -> NotificationEvent:
+    log.debug("The event %s of %s is ignored: %s", event.action, event.resource_type, reason)
+    return NotificationEvent(event_id=event.id, relevant=False)

@@ -22,31 +22,35 @@ COLLECTED_STATUSES = frozenset({"confirmed", "paid_out"})
 
 @dataclass
 class Withdrawal:
-    """Withdrawal of a payment; the events are None if GoCardless no longer lists them."""
+    """Withdrawal of a payment; `event` is None if GoCardless no longer lists it."""
 
     event: Event | None
-    reinstated: bool = False
     reinstated_by: Event | None = None
+
+    @property
+    def is_late_failure(self) -> bool:
+        """Return whether the debit failed after it had been confirmed."""
+        return self.event is not None and self.event.action == "failed"
 
 
 def read_withdrawals(payment: Payment, events: Sequence[Event]) -> list[Withdrawal]:
     """Return the withdrawals of a payment, oldest first; `events` are newest first.
 
-    Raises `ProtocolError` if the events contradict the status: the list may lag behind it.
+    Raises `ProtocolError` if the events contradict the status. They are read after it, and one of
+    the two may lag behind: a fact that is reported once stays.
     """
     replay = _Replay()
     for event in reversed(events):
         replay.apply(event)
-    withdrawals = replay.withdrawals
-    is_withdrawn = bool(withdrawals) and not withdrawals[-1].reinstated
-    match payment.status:
-        case "confirmed" | "paid_out":
-            if is_withdrawn:
-                withdrawals[-1].reinstated = True
-        case "charged_back" if not withdrawals:
-            withdrawals.append(Withdrawal(event=None))
-        case _ if replay.collected and not is_withdrawn:
-            raise ProtocolError(f"GoCardless lists no event for the status {payment.status}")
+    withdrawals, is_withdrawn = replay.withdrawals, replay.open_withdrawal is not None
+    if payment.status in COLLECTED_STATUSES:
+        is_contradiction = is_withdrawn
+    elif payment.status == "charged_back" and not withdrawals:
+        return [Withdrawal(event=None)]
+    else:
+        is_contradiction = replay.collected and not is_withdrawn
+    if is_contradiction:
+        raise ProtocolError(f"GoCardless' events do not lead to the status {payment.status}")
     return withdrawals
 
 
@@ -59,7 +63,7 @@ def history_facts(payment: Payment, withdrawals: Sequence[Withdrawal]) -> tuple[
     for position, withdrawal in enumerate(withdrawals):
         chargeback = _chargeback_fact(payment, withdrawal.event, is_first=position == 0)
         facts.append(chargeback)
-        if withdrawal.reinstated:
+        if withdrawal.reinstated_by is not None:
             facts.append(_reinstatement_fact(chargeback, withdrawal.reinstated_by))
     return tuple(facts)
 
@@ -72,15 +76,22 @@ class _Replay:
     failure: Event | None = None
     withdrawals: list[Withdrawal] = field(default_factory=list)
 
+    @property
+    def open_withdrawal(self) -> Withdrawal | None:
+        """Return the withdrawal that was not reinstated; there is at most one."""
+        last = self.withdrawals[-1] if self.withdrawals else None
+        return last if last is not None and last.reinstated_by is None else None
+
     def apply(self, event: Event) -> None:
         """Apply one event. A failure is a withdrawal only of what was collected before."""
         match event.action:
             case "confirmed":
-                self.collected, self.failure = True, None
-                self._reinstate(event)
+                self._collect(event)
             case "paid_out":
-                # It may follow a chargeback, whose money is then taken from a later payout.
-                self.collected, self.failure = True, None
+                # After a chargeback it says nothing: the money is taken from a later payout.
+                withdrawal = self.open_withdrawal
+                if withdrawal is None or withdrawal.is_late_failure:
+                    self._collect(event)
             case "failed" if not self.collected:
                 self.failure = event
             case "failed" | "charged_back":
@@ -90,15 +101,18 @@ class _Replay:
             case "chargeback_cancelled":
                 self._reinstate(event)
 
+    def _collect(self, event: Event) -> None:
+        self.collected, self.failure = True, None
+        self._reinstate(event)
+
     def _withdraw(self, event: Event | None) -> None:
         self.collected = True
-        is_withdrawn = bool(self.withdrawals) and not self.withdrawals[-1].reinstated
-        if event is not None and not is_withdrawn:
+        if event is not None and self.open_withdrawal is None:
             self.withdrawals.append(Withdrawal(event))
 
     def _reinstate(self, event: Event) -> None:
-        if self.withdrawals and not self.withdrawals[-1].reinstated:
-            self.withdrawals[-1].reinstated, self.withdrawals[-1].reinstated_by = True, event
+        if (withdrawal := self.open_withdrawal) is not None:
+            withdrawal.reinstated_by = event
 
 
 def _chargeback_fact(payment: Payment, event: Event | None, *, is_first: bool) -> Fact:
@@ -124,13 +138,13 @@ def _chargeback_fact(payment: Payment, event: Event | None, *, is_first: bool) -
     )
 
 
-def _reinstatement_fact(chargeback: Fact, event: Event | None) -> Fact:
+def _reinstatement_fact(chargeback: Fact, event: Event) -> Fact:
     """Build the fact of money that came back; a withdrawal comes back once, and as a whole."""
     return Fact(
         kind=FactKind.CHARGEBACK_REVERSED,
         id=f"{chargeback.id}/reinstated",
         amount=chargeback.amount,
-        booked_on=event.booked_on if event else None,
+        booked_on=event.booked_on,
         reverses=chargeback.id,
         currency=chargeback.currency,
         reference=chargeback.reference,

@@ -112,8 +112,8 @@ def create_refund(ctx: Context, account: str, body: Body, key: str | None) -> Re
 def run_simulator(ctx: Context, account: str, name: str, resource: str) -> None:
     """Run a scenario of GoCardless' sandbox.
 
-    Further ones are `payment_chargeback_cancelled`, `payment_collected_again` (after a late
-    failure) and `mandate_replaced`.
+    Further ones are `payment_chargeback_cancelled` and `mandate_replaced`; `payment_confirmed`
+    after a late failure collects the payment again.
     """
     subject, _, _ = name.partition("_")
     match subject:
@@ -142,6 +142,9 @@ def _simulate_payment(ctx: Context, payment: Charge, name: str) -> None:
             _set_phase(ctx, payment, "submitted")
         case "payment_failed":
             _settle_payment(ctx, payment, _TEST_FAILURE)
+        case "payment_confirmed" if payment.extra.get("phase") == "late_failure":
+            _set_phase(ctx, payment, "resubmitted", "resubmission_requested")
+            _set_phase(ctx, payment, "collected_again", "confirmed")
         case "payment_confirmed":
             _settle_payment(ctx, payment, None)
         case "payment_paid_out" if payment.extra.get("phase") == "collected_again":
@@ -154,9 +157,6 @@ def _simulate_payment(ctx: Context, payment: Charge, name: str) -> None:
             _withdraw(ctx, _settle_payment(ctx, payment, None), None)
         case "payment_chargeback_cancelled" if payment.chargebacks:
             _set_phase(ctx, payment, "chargeback_cancelled")
-        case "payment_collected_again" if payment.extra.get("phase") == "late_failure":
-            _set_phase(ctx, payment, "resubmitted", "resubmission_requested")
-            _set_phase(ctx, payment, "collected_again", "confirmed")
         case _:
             raise invalid_state("scenario_not_applicable", f"{name} does not fit the payment.")
 

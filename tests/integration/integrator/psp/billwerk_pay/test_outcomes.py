@@ -264,6 +264,14 @@ class TestErrors:
                 "insufficient_funds",
             ),
             (error_response(77), Code.Rejected, "77"),
+            (error_response(8, 404), Code.BearerInvalid, "8"),
+            (error_response(9, 404), Code.BearerInvalid, "9"),
+            (error_response(71, 404), Code.BearerInvalid, "71"),
+            (error_response(110), Code.BearerInvalid, "110"),
+            (error_response(140), Code.BearerInvalid, "140"),
+            (error_response(72), Code.InvalidCurrency, "72"),
+            (error_response(128), Code.InvalidPreconditions, "128"),
+            (error_response(138), Code.InvalidConfiguration, "138"),
         ],
     )
     async def test_refusals_are_declined(
@@ -272,6 +280,21 @@ class TestErrors:
         psp = FakePsp().respond_to("POST", "/charge", answer)
         outcome = assert_declined(await psp.connect().charge(build_charge()))
         assert (outcome.code, outcome.psp_code) == (code, psp_code)
+
+    @pytest.mark.parametrize(
+        ("answer", "code"),
+        [
+            (error_response(8, 404), Code.InvalidData),
+            (error_response(31, 404), Code.InvalidData),
+            (error_response(64), Code.InvalidPreconditions),
+            (error_response(81), Code.InvalidPreconditions),
+            (error_response(132), Code.InvalidAmount),
+        ],
+    )
+    async def test_refusals_of_a_refund(self, answer: tuple[int, Any], code: Code) -> None:
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+        psp.respond_to("POST", "/refund", answer)
+        assert assert_declined(await psp.connect().refund(TestRefund().call())).code is code
 
     async def test_a_refused_read_is_a_protocol_error(self) -> None:
         psp = FakePsp().respond_to("GET", f"/charge/{REFERENCE}", error_response(7, 403))

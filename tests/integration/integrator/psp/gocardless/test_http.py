@@ -292,6 +292,16 @@ class TestReplacedMandates:
         assert isinstance(outcome, Declined)
         assert outcome.code is Code.BearerInvalid
 
+    async def test_a_decline_names_the_new_mandate_too(self) -> None:
+        refused = error(422, "validation_failed", field="amount")
+        outcome = (
+            await self.build_psp((422, self.REPLACED), (422, refused)).connect().charge(charge())
+        )
+        assert isinstance(outcome, Declined)
+        assert outcome.code is Code.InvalidAmount
+        assert outcome.succession is not None
+        assert outcome.succession.new_id == "MD456"
+
     async def test_the_mandate_of_an_earlier_attempt_is_found(self) -> None:
         existing = objects.payment(links={"mandate": "MD456"})
         psp = self.build_psp((422, self.REPLACED))

@@ -386,7 +386,7 @@ class TestPayments:
     async def test_a_late_failure_that_is_collected_again(self, gocardless: Merchant) -> None:
         reference, psp_id = await create_paid_payment(gocardless)
         request = lookup(reference, psp_id)
-        for scenario in ("payment_late_failure", "payment_collected_again", "payment_paid_out"):
+        for scenario in ("payment_late_failure", "payment_confirmed", "payment_paid_out"):
             await gocardless.run_scenario(scenario, psp_id)
         outcome = assert_approved(await gocardless.connection.fetch_payment(request))
         assert_nets_to_paid(outcome, withdrawals=1)
@@ -409,7 +409,7 @@ class TestPayments:
         reference, psp_id = await create_paid_payment(gocardless)
         untouched, untouched_id = await create_paid_payment(gocardless)
         await gocardless.run_scenario("payment_late_failure", psp_id)
-        await gocardless.run_scenario("payment_collected_again", psp_id)
+        await gocardless.run_scenario("payment_confirmed", psp_id)
         until = datetime.now(UTC) + timedelta(minutes=1)
         page = await gocardless.connection.list_movements(since, until, None)
         listed = {movement.psp_id: movement.outcome for movement in page.movements}

@@ -229,11 +229,10 @@ class TestHistory:
         outcome = payment_outcome("paid_out", *self.AGAIN, early_failure)
         assert fact_amounts(outcome) == [(FactKind.PAID, TEN)]
 
-    @pytest.mark.parametrize("listed", [True, False])
-    def test_a_cancelled_chargeback(self, listed: bool) -> None:
-        cancelled = [objects.event("chargeback_cancelled", id="EV9")] if listed else []
+    def test_a_cancelled_chargeback(self) -> None:
+        cancelled = objects.event("chargeback_cancelled", id="EV9")
         chargeback = {**objects.failure("refund_requested", "charged_back"), "id": "EV8"}
-        outcome = payment_outcome("paid_out", *cancelled, chargeback, objects.event("confirmed"))
+        outcome = payment_outcome("paid_out", cancelled, chargeback, objects.event("confirmed"))
         assert isinstance(outcome, Approved)
         assert [fact.id for fact in outcome.facts] == [
             "PM123",
@@ -241,6 +240,20 @@ class TestHistory:
             "PM123/charged_back/reinstated",
         ]
         assert self.net(outcome) == 0
+
+    @pytest.mark.parametrize("status", ["confirmed", "paid_out"])
+    @pytest.mark.parametrize("withdrawal", ["charged_back", "failed"])
+    def test_a_withdrawal_without_its_return_is_a_protocol_error(
+        self, status: str, withdrawal: str
+    ) -> None:
+        """The payment was read before its events, and may have been withdrawn in between."""
+        events = (objects.event(withdrawal), objects.event("confirmed"))
+        with pytest.raises(ProtocolError):
+            payment_outcome(status, *events)
+
+    def test_a_payout_after_a_late_failure_shows_that_it_was_collected_again(self) -> None:
+        again = (objects.event("paid_out"), objects.event("resubmission_requested"))
+        assert self.net(payment_outcome("paid_out", *again, *self.LATE_FAILURE)) == 0
 
     def test_a_second_withdrawal_has_the_id_of_its_event(self) -> None:
         events = (
