@@ -89,6 +89,8 @@ class _DisputeBooks:
             fee=to_major(entry.fee or 0, entry.currency) if has_fee else None,
             reason=chargeback_reason(self._dispute.reason),
             psp_reason_code=self._dispute.reason,
+            # Former versions reported the claim, under the id of the dispute.
+            supersedes=(self._dispute.id,),
         )
 
     def _reinstatements(self, entry: BalanceTransaction) -> Iterator[Fact]:

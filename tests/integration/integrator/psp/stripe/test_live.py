@@ -15,6 +15,7 @@ from integrator.psp.conformance.receiver import running_receiver
 from integrator.psp.errors import OutcomeUnknown
 from integrator.psp.types import (
     Absent,
+    Address,
     Approved,
     Declined,
     FactKind,
@@ -261,6 +262,63 @@ async def test_a_debit_is_paid_fails_late_or_is_charged_back(
     refused = await connection.refund(builders.refund("1.00", payment_id=payment.psp_id or ""))
     assert isinstance(refused, Declined)
     assert refused.code is Code.InvalidPreconditions
+
+
+async def submit_evidence(merchant: StripeMerchant, dispute: str, text: str) -> None:
+    """Decide a dispute as in Stripe's test mode."""
+    response = await merchant.http.post(
+        f"{merchant.url}/stripe/v1/disputes/{dispute}",
+        headers={"Authorization": f"Bearer {merchant.key}"},
+        data={"evidence[uncategorized_text]": text, "submit": "true"},
+    )
+    response.raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("evidence", "returned", "refunded"),
+    [("winning_evidence", "79.00", Approved), ("losing_evidence", "40.00", Declined)],
+)
+async def test_a_dispute_after_a_refund_is_decided(
+    stripe_merchant: StripeMerchant, evidence: str, returned: str, refunded: type[Outcome]
+) -> None:
+    merchant, connection = stripe_merchant, stripe_merchant.connection
+    call = builders.charge(instrument=await merchant.create_stored_card())
+    payment = await connection.charge(call)
+    id = payment.psp_id or ""
+    await connection.refund(builders.refund("40.00", payment_id=id))
+    await merchant.call_control("chargebacks", reference=call.reference)
+    lookup = builders.lookup(call.reference, id)
+    outcome = await connection.fetch_payment(lookup)
+    assert isinstance(outcome, Approved)
+    assert [(fact.kind, str(fact.amount)) for fact in outcome.facts] == [
+        (FactKind.PAID, "119.00"),
+        (FactKind.CHARGED_BACK, "79.00"),
+    ]
+    assert isinstance(await connection.refund(builders.refund("1.00", payment_id=id)), Declined)
+
+    disputes = merchant.transport.responses[-2]["data"]
+    await submit_evidence(merchant, disputes[0]["id"], evidence)
+    decided = await connection.fetch_payment(lookup)
+    assert isinstance(decided, Approved)
+    assert decided.facts[:2] == outcome.facts
+    [reversal] = decided.facts[2:]
+    assert (reversal.kind, str(reversal.amount), reversal.reverses) == (
+        FactKind.CHARGEBACK_REVERSED,
+        returned,
+        outcome.facts[1].id,
+    )
+    assert isinstance(await connection.refund(builders.refund("79.00", payment_id=id)), refunded)
+
+
+async def test_a_swiss_debit_needs_the_payers_address(stripe_merchant: StripeMerchant) -> None:
+    connection = stripe_merchant.connection
+    address = Address(line1="Bahnhofstrasse 1", postal_code="8001", city="Zürich")
+    for payer, expected in (
+        (Payer(email="mia@example.org", country="CH", address=address), Approved),
+        (Payer(email="mia@example.org", country="CH"), Declined),
+    ):
+        call = builders.debit(iban="CH9300762011623852957", payer=payer)
+        assert isinstance(await connection.authorize(call), expected)
 
 
 async def test_a_debit_is_sent_with_its_date(stripe_merchant: StripeMerchant) -> None:

@@ -169,6 +169,11 @@ def test_a_fee_is_no_withdrawal() -> None:
     assert facts_of(dispute("lost", entry(-11900), *fees)) == [WITHDRAWN]
 
 
+def test_a_withdrawal_supersedes_what_former_versions_reported() -> None:
+    withdrawal, reversal = chargeback_facts([dispute("won", entry(-11900), entry(11900, 60))])
+    assert (withdrawal.supersedes, reversal.supersedes) == (("dp_1",), ())
+
+
 def test_the_reason_is_mapped() -> None:
     debit = dispute("lost", entry(-11900), reason="insufficient_funds")
     [fact] = chargeback_facts([debit])
