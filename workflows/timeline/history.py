@@ -57,6 +57,7 @@ def build_history(
         *_fact_entries(state),
         *_related_entries(state),
         *_ending_entries(state),
+        *_succession_entries(state),
         *(_decision_entry(decision, state.currency) for decision in state.decisions),
         *_delivery_entries(delivery),
     ]
@@ -77,6 +78,8 @@ def _reason(state: TransactionState) -> str:
                 return "the customer has not finished on the PSP's checkout page"
             return "the PSP has not answered yet"
         case Status.Pending:
+            if state.waiting_until is not None:
+                return "it waits for its day and has no answer of the PSP"
             if state.psp_transaction_id is None and state.psp_session_id is None:
                 return "it is not known yet what became of the request at the PSP"
             return "the PSP has it and has not decided"
@@ -167,6 +170,12 @@ def _ending_entries(state: TransactionState) -> Iterator[TimelineEntry]:
         code = f", PSP code `{state.failure.psp_code}`" if state.failure.psp_code else ""
         text += f" with {state.failure.code.name}{code}"
     yield TimelineEntry(state.evidence.at, text, describe_evidence(state, state.evidence))
+
+
+def _succession_entries(state: TransactionState) -> Iterator[TimelineEntry]:
+    for former_id, new_id in state.successors.items():
+        text = f"the payment method `{former_id}` continues as `{new_id}`"
+        yield TimelineEntry(None, text, "the PSP")
 
 
 def _decision_entry(decision: Decision, currency: str) -> TimelineEntry:

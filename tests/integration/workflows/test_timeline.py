@@ -93,6 +93,13 @@ class TestHappened:
         (entry,) = (entry for entry in entries if "taken" in entry.text)
         assert (entry.at, entry.said_by) == (None, "the PSP")
 
+    def test_a_payment_method_that_continues_is_named(self) -> None:
+        state = succeeded_payment()
+        succession = Succession(former_id="md_1", new_id="md_2")
+        state.apply(approved(paid()).model_copy(update={"succession": succession}), NOTIFIED)
+        text = happened_texts(build_timeline(state, None, NOW))
+        assert "the payment method `md_1` continues as `md_2` | the PSP" in text
+
     def test_refund_entries_name_their_origin(self) -> None:
         state = succeeded_payment()
         own_refund = BookedRefund(amount=Decimal(4), psp_id="re_1", booked_on=date(2026, 1, 16))
