@@ -11,7 +11,7 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from integrator.contract.enums import PaymentChargebackReason, PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
-from integrator.psp.types import Declined, FactKind, Outcome, Pending
+from integrator.psp.types import Declined, FactKind, Outcome, Pending, Succession
 from integrator.transactions.workflow_inputs import read_state
 from tests.integration.workflows.conftest import WorkflowHarness, eventually
 from tests.integration.workflows.conftest import approved as answer_approved
