@@ -12,7 +12,7 @@ from devtools.sandbox_psp.clock import now_ms
 from devtools.sandbox_psp.context import Context
 from devtools.sandbox_psp.emulators.gocardless import pagination
 from devtools.sandbox_psp.emulators.gocardless.models import BillingRequest
-from devtools.sandbox_psp.emulators.gocardless.serializers import Json
+from devtools.sandbox_psp.emulators.gocardless.serializers import Json, late_failures
 from devtools.sandbox_psp.errors import PspError
 from devtools.sandbox_psp.models import Charge, Mandate, Record, Refund
 
@@ -21,6 +21,7 @@ _TYPES = {
     "charge.succeeded": "payments.confirmed",
     "charge.failed": "payments.failed",
     "charge.charged_back": "payments.charged_back",
+    "charge.chargeback_reversed": "payments.chargeback_cancelled",
     "refund.pending": "refunds.created",
     "refund.succeeded": "refunds.paid",
     "refund.failed": "refunds.bounced",
@@ -31,6 +32,8 @@ _RESOURCES: dict[str, tuple[str, type[Record]]] = {
     "mandates": ("mandate", Mandate),
     "billing_requests": ("billing_request", BillingRequest),
 }
+# Actions of a chargeback that is a failure after the confirmation.
+_LATE_FAILURE_ACTIONS = {"charged_back": "failed", "chargeback_cancelled": "confirmed"}
 # Causes of the engine's failure codes and chargeback reasons.
 _CAUSES = {"AM04": "insufficient_funds", "insufficient_funds": "insufficient_funds"}
 
@@ -41,8 +44,8 @@ def serialize_event(ctx: Context, stored: Mapping[str, Any]) -> Json:
     name, _, action = _TYPES.get(stored["type"], stored["type"]).partition(".")
     link, cls = _RESOURCES[name]
     record = repository.get(ctx.db, cls, data["id"])
-    if action == "charged_back" and data["chargebacks"][-1]["id"] in late_failures(record):
-        action = "failed"
+    if action in _LATE_FAILURE_ACTIONS and _last_chargeback(data) in late_failures(record):
+        action = _LATE_FAILURE_ACTIONS[action]
     metadata = record.metadata if isinstance(record, BillingRequest) else record.extra["metadata"]
     return {
         "id": "EV" + stored["id"].removeprefix("evt_").upper(),
@@ -86,12 +89,6 @@ def list_page(ctx: Context, account: str, request: Request) -> dict[str, Any]:
     return pagination.build_page(found[:limit], limit, after=after)
 
 
-def late_failures(record: Record) -> list[str]:
-    """Return the engine's chargebacks that are failures after the confirmation."""
-    failures: list[str] = record.extra.get("late_failures", [])
-    return failures
-
-
 def webhook_batch(ctx: Context, account: str, stored: Mapping[str, Any]) -> list[Json]:
     """Return the event, and another that is due at the same time: they arrive in any order.
 
@@ -120,6 +117,11 @@ def get_event(ctx: Context, account: str, id: str) -> Json:
     if row is None:
         raise PspError(404, "invalid_request", "not_found", f"No such event: {id}")
     return serialize_event(ctx, json.loads(row["body"]))
+
+
+def _last_chargeback(data: Mapping[str, Any]) -> str | None:
+    chargebacks = data.get("chargebacks") or []
+    return chargebacks[-1]["id"] if chargebacks else None
 
 
 def _successor_link(action: str, record: Record) -> dict[str, str]:

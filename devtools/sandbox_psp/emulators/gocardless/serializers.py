@@ -47,18 +47,18 @@ def payment_status(payment: Charge) -> str:
     phase = payment.extra.get("phase")
     if payment.status == "pending":
         return str(phase or "pending_submission")
-    if payment.status == "succeeded" and not payment.chargebacks:
-        return "paid_out" if phase == "paid_out" else "confirmed"
-    if payment.status == "succeeded":
-        returned_statuses = {
-            "late_failure": "failed",
-            "chargeback_cancelled": "paid_out",
-            "resubmitted": "submitted",
-            "collected_again": "confirmed",
-            "paid_out_again": "paid_out",
-        }
-        return returned_statuses.get(str(phase), "charged_back")
-    return "cancelled" if phase == "cancelled" else "failed"
+    if payment.status != "succeeded":
+        return "cancelled" if phase == "cancelled" else "failed"
+    withdrawals = [item.id for item in payment.chargebacks if item.remaining_amount]
+    if withdrawals and phase != "submitted":
+        return "failed" if withdrawals[-1] in late_failures(payment) else "charged_back"
+    return str(phase) if phase in ("paid_out", "submitted") else "confirmed"
+
+
+def late_failures(payment: Record) -> list[str]:
+    """Return the engine's chargebacks that are failures after the confirmation."""
+    failures: list[str] = payment.extra.get("late_failures", [])
+    return failures
 
 
 def refund_status(refund: Refund) -> str:

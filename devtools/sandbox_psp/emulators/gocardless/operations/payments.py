@@ -20,6 +20,7 @@ from devtools.sandbox_psp.emulators.gocardless.models import (
 from devtools.sandbox_psp.emulators.gocardless.operations import mandates
 from devtools.sandbox_psp.emulators.gocardless.requests import Body, parse_amount, parse_metadata
 from devtools.sandbox_psp.emulators.gocardless.serializers import (
+    late_failures,
     payment_status,
     refund_status,
     refunded_amount,
@@ -142,21 +143,18 @@ def _simulate_payment(ctx: Context, payment: Charge, name: str) -> None:
             _set_phase(ctx, payment, "submitted")
         case "payment_failed":
             _settle_payment(ctx, payment, _TEST_FAILURE)
-        case "payment_confirmed" if payment.extra.get("phase") == "late_failure":
-            _set_phase(ctx, payment, "resubmitted", "resubmission_requested")
-            _set_phase(ctx, payment, "collected_again", "confirmed")
         case "payment_confirmed":
-            _settle_payment(ctx, payment, None)
-        case "payment_paid_out" if payment.extra.get("phase") == "collected_again":
-            _set_phase(ctx, payment, "paid_out_again", "paid_out")
+            _collect(ctx, payment)
         case "payment_paid_out":
-            _set_phase(ctx, _settle_payment(ctx, payment, None), "paid_out")
+            _set_phase(ctx, _collect(ctx, payment), "paid_out")
         case "payment_late_failure":
-            _withdraw(ctx, _settle_payment(ctx, payment, None), "late_failure")
+            payment = _settle_payment(ctx, payment, None)
+            _withdraw(ctx, payment)
+            _mark_late_failure(ctx, payment.id)
         case "payment_charged_back":
-            _withdraw(ctx, _settle_payment(ctx, payment, None), None)
+            _withdraw(ctx, _settle_payment(ctx, payment, None))
         case "payment_chargeback_cancelled" if payment.chargebacks:
-            _set_phase(ctx, payment, "chargeback_cancelled")
+            _reinstate(ctx, payment, "paid_out")
         case _:
             raise invalid_state("scenario_not_applicable", f"{name} does not fit the payment.")
 
@@ -177,16 +175,30 @@ def _simulate_refund(ctx: Context, refund: Refund, name: str) -> None:
     _set_phase(ctx, refund, phases[name])
 
 
-def _withdraw(ctx: Context, payment: Charge, phase: str | None) -> None:
-    """Withdraw a whole payment, as a chargeback or (`late_failure`) as a failure."""
-    payment.extra["phase"] = phase
+def _collect(ctx: Context, payment: Charge) -> Charge:
+    """Collect a payment, also one that has failed after its confirmation."""
+    if payment_status(payment) == "failed" and payment.chargebacks:
+        _set_phase(ctx, payment, "submitted", "resubmission_requested")
+        _reinstate(ctx, payment, None)
+    return _settle_payment(ctx, payment, None)
+
+
+def _withdraw(ctx: Context, payment: Charge) -> None:
+    payment.extra["phase"] = None
     repository.save(ctx.db, payment)
     charges.charge_back(ctx, {"id": payment.id, "amount": payment.amount})
-    if phase == "late_failure":
-        payment = repository.get(ctx.db, Charge, payment.id)
-        failures = payment.extra.get("late_failures", [])
-        payment.extra["late_failures"] = [*failures, payment.chargebacks[-1].id]
-        repository.save(ctx.db, payment)
+
+
+def _reinstate(ctx: Context, payment: Charge, phase: str | None) -> None:
+    payment.extra["phase"] = phase
+    charges.reverse_chargeback(ctx, payment, None)
+
+
+def _mark_late_failure(ctx: Context, id: str) -> None:
+    """Mark the newest withdrawal of a payment as a failure after the confirmation."""
+    payment = repository.get(ctx.db, Charge, id)
+    payment.extra["late_failures"] = [*late_failures(payment), payment.chargebacks[-1].id]
+    repository.save(ctx.db, payment)
 
 
 def _set_phase(

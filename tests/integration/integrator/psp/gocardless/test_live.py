@@ -390,6 +390,8 @@ class TestPayments:
             await gocardless.run_scenario(scenario, psp_id)
         outcome = assert_approved(await gocardless.connection.fetch_payment(request))
         assert_nets_to_paid(outcome, withdrawals=1)
+        bookings = [kind for kind, _ in await gocardless.list_bookings(reference)]
+        assert bookings == ["charge", "chargeback", "chargeback_reversal"]
 
     async def test_every_withdrawal_is_a_fact_of_its_own(self, gocardless: Merchant) -> None:
         reference, psp_id = await create_paid_payment(gocardless)
