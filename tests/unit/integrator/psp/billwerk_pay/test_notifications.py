@@ -56,6 +56,11 @@ def test_a_settle_without_a_transaction_identifies_its_handle() -> None:
     assert read_notification(webhook_body(transaction=None)).reference == INVOICE
 
 
+def test_a_refund_without_a_transaction_identifies_its_handle() -> None:
+    notification = read_notification(webhook_body(event_type="invoice_refund", transaction=None))
+    assert (notification.reference, notification.psp_ids) == (INVOICE, ())
+
+
 def test_only_id_and_time_are_signed() -> None:
     """So no other field may decide an outcome."""
     body = json.loads(webhook_body())
@@ -122,7 +127,7 @@ def test_listed_events_are_not_supported() -> None:
         {"event_type": "invoice_settled", "invoice": ""},
         {"event_type": 7},
         {"event_type": "customer_payment_method_added", "customer": ["c"]},
-        {"event_type": "invoice_refund", "transaction": {}},
+        {"event_type": "invoice_refund", "transaction": {}, "invoice": []},
     ],
 )
 def test_a_genuine_event_with_odd_members_is_ignored(changes: dict[str, Any]) -> None:
