@@ -51,6 +51,9 @@ def _to_notification_event(notification: Notification) -> NotificationEvent:
             return NotificationEvent(event_id=notification.id, psp_ids=ids)
         case "invoice_refund" | "invoice_refund_failed" if notification.transaction:
             return NotificationEvent(event_id=notification.id, psp_ids=(notification.transaction,))
+        case "invoice_refund" | "invoice_refund_failed" if notification.invoice:
+            # The refund is not named: those of the charge that are open are looked up.
+            return NotificationEvent(event_id=notification.id, reference=notification.invoice)
         case "invoice_authorized" | "invoice_settled" | "invoice_failed" | "invoice_cancelled" if (
             notification.invoice
         ):
