@@ -21,6 +21,10 @@ R = TypeVar("R", bound=Record)
 SEARCH_LAG_MS = 1500
 _SEARCH_CLAUSE = re.compile(r"metadata\[(['\"])(?P<name>[^'\"]+)\1\]:(['\"])(?P<text>.*)\3")
 _SQL_OPERATORS = {"gt": ">=", "gte": ">=", "lt": "<", "lte": "<"}
+# A mandate has no time of its own in the engine.
+_CREATED_AT = (
+    "coalesce(json_extract(body, '$.created_at'), json_extract(body, '$.extra.created_at'))"
+)
 _COMPARISONS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 _SECOND_OFFSETS = {"gt": 1, "gte": 0, "lt": 0, "lte": 1}
 
@@ -117,8 +121,6 @@ def is_within(created: CreatedRange, at: int) -> bool:
 
 def _time_conditions(created: CreatedRange) -> tuple[str, list[str]]:
     bounds = {name: at for name, at in created.model_dump().items() if at is not None}
-    conditions = "".join(
-        f" AND json_extract(body, '$.created_at') {_SQL_OPERATORS[name]} ?" for name in bounds
-    )
+    conditions = "".join(f" AND {_CREATED_AT} {_SQL_OPERATORS[name]} ?" for name in bounds)
     times = (datetime.fromtimestamp(at + _SECOND_OFFSETS[name], UTC) for name, at in bounds.items())
     return conditions, [to_iso(int(time.timestamp() * 1000)) for time in times]

@@ -370,6 +370,9 @@ def test_a_setup_intent_creates_a_mandate(stripe: StripeMerchant) -> None:
     setup = stripe.post("setup_intents", **form).json()
     assert (setup["status"], setup["customer"]) == ("succeeded", customer["id"])
     assert stripe.get(f"mandates/{setup['mandate']['id']}") == setup["mandate"]
+    for bound, ids in (("gte", [setup["id"]]), ("lt", [])):
+        listed = stripe.get("setup_intents", **{f"created[{bound}]": setup["created"]})
+        assert [item["id"] for item in listed["data"]] == ids
     method = stripe.get(f"payment_methods/{setup['payment_method']}")
     assert method["sepa_debit"]["last4"] == "3000"
     assert "DE89370400440532013000" not in json.dumps(method)
