@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from activities.fact_checks import MAX_TEXT_LENGTH, REMEDY, Owner, check_facts
+from activities.fact_checks import REMEDY, Owner, check_facts
 from activities.psp import PspActivities
 from integrator.psp.types import (
+    MAX_TEXT_LENGTH,
     Approved,
     Declined,
     Fact,

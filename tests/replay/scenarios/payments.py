@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from integrator.contract.enums import PaymentErrorCode, PublicPaymentProviderRole
-from integrator.psp.types import Declined, Fact, FactKind, Succession
+from integrator.psp.types import Approved, Declined, Fact, FactKind, Succession
 from tests.integration.workflows.conftest import WorkflowHarness, approved, eventually
 from tests.replay.scenarios.builders import (
     HOUR,
@@ -62,14 +62,12 @@ async def payment_chargeback_reinstated(harness: WorkflowHarness) -> Handle:
         kind=FactKind.CHARGEBACK_REVERSED, id="rev_1", amount=Decimal("10.00"), reverses="cb_1"
     )
     succession = Succession(former_id="md_1", new_id="md_2")
-    read = with_facts(chargeback, reversal)
+    outcome = Approved(psp_id="ch_1", facts=(chargeback, reversal), succession=succession)
     harness.answers[activity_plans.FETCH_PAYMENT.name] = [
-        read.model_copy(
-            update={
-                "evidence": EvidenceKind.READ,
-                "doubts": ("Not booked: a chargeback in USD.",),
-                "outcome": read.outcome.model_copy(update={"succession": succession}),
-            }
+        PspReply(
+            outcome=outcome,
+            evidence=EvidenceKind.READ,
+            doubts=("Not booked: a chargeback in USD.",),
         )
     ]
     start = harness.payment()

@@ -94,7 +94,9 @@ def test_a_state_of_such_values_is_stored_and_read(odd: str) -> None:
         requested_amount=Decimal(1),
         last_updated=NOW,
     )
-    for outcome in values(odd)[:4]:
+    for outcome in values(odd):
+        if not isinstance(outcome, Approved | Pending | Declined | RedirectRequired):
+            continue
         state.apply(outcome, Evidence(kind=EvidenceKind.READ, source="fetch", at=NOW))
     assert read_state("payment", state.model_dump_json()) == state
 
