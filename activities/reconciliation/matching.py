@@ -110,6 +110,9 @@ def _match_parent(movement: Movement, row: TransactionRow) -> Match:
         raise ValueError("Only preauths and payments are parent transactions.")
     if state.includes_movement(movement.psp_id):
         return Match(MatchResult.RECORDED, row)
+    if movement.amount <= 0:
+        # A refund below 0 would add to what can be refunded: an operator decides.
+        return Match(MatchResult.WAITING, row)
     external_movement = ExternalMovement(
         psp_id=movement.psp_id,
         amount=movement.amount,

@@ -432,6 +432,23 @@ class TestMovements:
         assert (unmatched.currency, unmatched.owner_id) == ("DKK", CHARGE)
         assert transaction_client.starts == []
 
+    @pytest.mark.parametrize("amount", ["-4.00", "0.00"])
+    async def test_an_external_refund_that_returns_nothing_stays_unresolved(
+        self,
+        factory: TransactionFactory,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
+        amount: str,
+    ) -> None:
+        row = await self.paid(factory, store)
+        psp.movements = [dashboard_refund(amount=amount)]
+        assert await self.compare(steps) == {"waiting": 1}
+        (unmatched,) = await store.unmatched_movements.list_open_by_account(row.psp_settings_id)
+        assert (unmatched.amount, unmatched.owner_id) == (Decimal(amount), CHARGE)
+        assert transaction_client.starts == []
+
     async def test_an_external_refund_is_reported_until_the_state_includes_it(
         self,
         factory: TransactionFactory,
