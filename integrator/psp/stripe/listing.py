@@ -141,6 +141,8 @@ def _capture_movement(transaction: ChargeEntry) -> Movement | None:
     charge, intent = transaction.source, transaction.source.payment_intent
     if not isinstance(intent, PaymentIntent) or not intent.is_manual_capture:
         return None
+    if charge.currency != intent.currency:
+        raise ProtocolError(f"Stripe listed the charge {charge.id} in another currency.")
     charge = charge.model_copy(update={"balance_transaction": transaction})
     return Movement(
         kind=MovementKind.PAYMENT,

@@ -39,6 +39,9 @@ from integrator.psp.types import (
 ABANDONED_AFTER = timedelta(hours=24)
 """After this time a PaymentIntent is not confirmed any more: Stripe may have dropped the key."""
 
+SESSION_LIFETIME = timedelta(hours=24)
+"""https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at"""
+
 _NEEDS_PAYMENT_METHOD = "requires_payment_method"
 
 
@@ -47,15 +50,17 @@ def session_outcome(session: CheckoutSession) -> Outcome:
 
     A session that ended before its expiry was closed.
     """
-    expires_at = utc_datetime(session.expires_at)
+    now = time_formats.now()
+    expires_at = None if session.expires_at is None else utc_datetime(session.expires_at)
     intent = session.payment_intent
     if session.status == "open":
+        expires_at = expires_at or now + SESSION_LIFETIME
         return RedirectRequired(psp_id=session.id, url=session.url, expires_at=expires_at)
     if session.status == "expired":
         error = intent.last_payment_error if isinstance(intent, PaymentIntent) else None
         if error is not None:
             return _failed_outcome(session.id, error)
-        if time_formats.now() < expires_at:
+        if expires_at and now < expires_at:
             return ended_outcome(session.id, Status.Cancelled, "The checkout session was closed.")
         return ended_outcome(session.id, Status.Expired, "The checkout session expired.")
     if session.status != "complete":

@@ -33,7 +33,7 @@ class ParameterRow(NamedTuple):
 # The first row that fits counts.
 MESSAGES = (
     MessageRow(
-        r"detached from a customer|previously (used|charged) with|may not be used again",
+        r"\bdetached\b|previously (used|charged) with|may not be used again",
         Code.BearerInvalid,
         f"{_GITHUB}kurozumi/stripe-eccube-plugin/issues/21",
     ),
@@ -43,7 +43,8 @@ MESSAGES = (
         f"{_GITHUB}mage2pro/stripe/issues/82",
     ),
     MessageRow(
-        r"does not have a payment method with the id|must be attached to the customer",
+        r"does not have a payment method with the id|must be attached to"
+        r"|not attached to a customer",
         Code.BearerInvalid,
         f"{_GITHUB}getlago/lago-api/pull/3826",
     ),
@@ -63,12 +64,14 @@ MESSAGES = (
         "https://docs.stripe.com/error-codes#resource-missing",
     ),
     MessageRow(
-        r"requires a mandate|mandate\b.*\b(inactive|not active|revoked|not found)",
+        r"requires a mandate"
+        r"|mandate\b.*\b(inactive|not active|revoked|cancell?ed|invalid|not found)",
         Code.BearerInvalid,
         f"{_GITHUB}polarsource/polar/issues/8296",
     ),
     MessageRow(
-        r"name provided in billing_details|(invalid|refused) .*\bname\b|\bowner'?s? name",
+        r"name provided in billing_details|(invalid|refused) .*\bname\b|\bname\b.*\bcharacters\b"
+        r"|\b(owner|holder)('s)? name",
         Code.BearerInvalid,
         f"{_GITHUB}stripe/openapi/issues/144",
     ),
@@ -118,9 +121,14 @@ MESSAGES = (
         "https://docs.stripe.com/error-codes#balance-insufficient",
     ),
     MessageRow(
-        r"card has expired|card is expired",
+        r"card (has|is) expired|expiration (month|year|date)",
         Code.BearerExpired,
         "https://docs.stripe.com/error-codes#expired-card",
+    ),
+    MessageRow(
+        r"exceed(s|ed)? .*\b(limit|maximum number)",
+        Code.LimitExceeded,
+        "https://docs.stripe.com/error-codes#card-decline-rate-limit-exceeded",
     ),
     MessageRow(
         r"card has insufficient funds",

@@ -234,11 +234,10 @@ class CheckoutSession(WireObject):
     """Session of the hosted page. Both intents are missing until the customer confirms."""
 
     status: str | None
-    mode: str
     url: str | None = None
     client_reference_id: str | None = None
     currency: Currency | None = None
-    expires_at: Seconds
+    expires_at: Bookkeeping[Seconds] = None
     payment_intent: PaymentIntent | str | None = None
     setup_intent: SetupIntent | str | None = None
 

@@ -27,7 +27,7 @@ from integrator.psp.stripe.wire import (
 )
 from integrator.psp.toolkit.money import UnsupportedAmountError
 from integrator.psp.toolkit.outcomes import merge_outcomes, verify_reference
-from integrator.psp.types import Approved, Declined, FactKind, Outcome, Pending
+from integrator.psp.types import Approved, Declined, FactKind, Outcome, Pending, RedirectRequired
 from tests.integration.integrator.psp import builders
 from tests.integration.integrator.psp.stripe import objects
 
@@ -213,6 +213,12 @@ def test_a_session_is_expired_or_closed() -> None:
     outcome = mapping.session_outcome(closed)
     assert isinstance(outcome, Declined)
     assert outcome.status is Status.Cancelled
+
+
+def test_a_session_without_the_time_of_its_end_is_read() -> None:
+    for status, expected in (("open", RedirectRequired), ("expired", Declined)):
+        session = CheckoutSession.model_validate(objects.session(status, expires_at=None))
+        assert isinstance(mapping.session_outcome(session), expected)
 
 
 def test_a_completed_session_without_intent_is_a_protocol_error() -> None:

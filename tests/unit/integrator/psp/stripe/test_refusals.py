@@ -54,6 +54,8 @@ REPORTED = [
         Code.BearerInvalid,
     ),
     ("The mandate is inactive.", Code.BearerInvalid),
+    ("This payment method is not attached to a customer.", Code.BearerInvalid),
+    ("The account holder's name contains characters that are not allowed.", Code.BearerInvalid),
     (
         "The name provided in billing_details must have between 3 and 100 characters.",
         Code.BearerInvalid,
@@ -81,6 +83,11 @@ REPORTED = [
     ),
     ("Insufficient funds in Stripe account.", Code.InvalidPreconditions),
     ("Your card has expired.", Code.BearerExpired),
+    ("Your card's expiration year is invalid.", Code.BearerExpired),
+    (
+        "You have exceeded the maximum number of declines on this card in the last 24 hours.",
+        Code.LimitExceeded,
+    ),
     ("Your card has insufficient funds.", Code.InsufficientBalance),
     ("Your card's security code is incorrect.", Code.BearerInvalid),
     ("Your card was declined.", Code.Rejected),
