@@ -44,6 +44,14 @@ SETTLE_SECONDS = 0.05
 START_SECONDS = 60
 GOOD_IBAN = "DE89370400440532013000"
 
+# Belgian without valid national check digits, the shortest, the longest, and letters in lower case.
+_UNUSUAL_IBANS = (
+    "BE08510007547063",
+    "NO9386011117947",
+    "MT84MALT011000012345MTLCAST001S",
+    "fr14 2004 1010 0505 0001 3m02 606",
+)
+
 GOOD_CARD = "4242424242424242"
 _CARDS = {
     CustomerBehavior.PAYS: GOOD_CARD,
@@ -143,6 +151,12 @@ class EmulatorHarness(Harness):
     def payment_data(self, role: Role) -> dict[str, str] | None:
         """Return a bank account for debits."""
         return {"Holder": "Mia Kern", "IBAN": GOOD_IBAN} if role is Role.Debit else None
+
+    def unusual_payment_data(self, role: Role) -> Mapping[str, dict[str, str]]:
+        """Return bank accounts of all lengths, one without national check digits."""
+        if role is not Role.Debit:
+            return {}
+        return {iban[:2]: {"Holder": "Mia Kern", "IBAN": iban} for iban in _UNUSUAL_IBANS}
 
     async def instrument(self, role: Role, currency: str) -> Instrument | None:
         """Return a stored card; debits sign up by their payment data."""

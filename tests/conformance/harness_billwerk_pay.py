@@ -24,7 +24,8 @@ from integrator.psp.conformance.harness import (
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, RateLimited
 from integrator.psp.port import Adapter
 from integrator.psp.types import Authorize, Call, Operation, RedirectRequired
-from tests.conformance.emulator_harness import EmulatorHarness, harness_factory
+from tests.conformance.emulator_harness import harness_factory
+from tests.conformance.oddities_billwerk_pay import BillwerkPayOddities
 
 
 def psp_error(status: int, code: int, **extra: str) -> StubResponse:
@@ -101,7 +102,7 @@ _ERROR_CODES = {
 _UNKNOWN_OUTCOME_CODES = (2, 74, 78, 80)
 
 
-class BillwerkPayHarness(EmulatorHarness):
+class BillwerkPayHarness(BillwerkPayOddities):
     """Cards by hosted checkout."""
 
     emulator = "billwerk_pay"
@@ -124,7 +125,10 @@ class BillwerkPayHarness(EmulatorHarness):
         return {"payment_method": id, "customer": method["customer"]}
 
     def currencies(self, role: Role) -> Sequence[str]:
-        return ("EUR", "JPY", "BHD")
+        return ("EUR", "DKK")
+
+    def refused_currencies(self, role: Role) -> Sequence[str]:
+        return ("ISK", "JPY", "BHD", "VND")
 
     async def visit_page(
         self, call: Authorize, redirect: RedirectRequired, customer: CustomerBehavior

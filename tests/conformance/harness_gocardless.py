@@ -27,7 +27,8 @@ from integrator.psp.gocardless import GoCardlessAdapter
 from integrator.psp.gocardless.config import GoCardlessConfig
 from integrator.psp.port import Adapter
 from integrator.psp.types import Authorize, Operation, RedirectRequired
-from tests.conformance.emulator_harness import GOOD_IBAN, EmulatorHarness, harness_factory
+from tests.conformance.emulator_harness import GOOD_IBAN, harness_factory
+from tests.conformance.oddities_gocardless import GoCardlessOddities, psp_error
 
 HEADER = "Webhook-Signature"
 _CURRENCIES = {Role.Debit: "EUR", Role.Autogiro: "SEK", Role.Betalingsservice: "DKK"}
@@ -35,19 +36,6 @@ _IDENTITIES = {
     Role.Autogiro: {"swedish_identity_number": "198112289874"},
     Role.Betalingsservice: {"danish_identity_number": "220550-6218"},
 }
-
-
-def psp_error(status: int, error_type: str, **problem: Any) -> StubResponse:
-    """Return an error in GoCardless's format."""
-    error = {
-        "message": "Refused by the PSP.",
-        "documentation_url": "https://developer.gocardless.com/api-reference",
-        "type": error_type,
-        "request_id": "bd271b37-a2f5-47c8-b461-040dfe0e9cb1",
-        "code": status,
-        "errors": [{"message": "Refused by the PSP.", **problem}],
-    }
-    return StubResponse.json(status, {"error": error})
 
 
 _INACTIVE = psp_error(422, "invalid_state", reason="mandate_is_inactive")
@@ -86,7 +74,7 @@ _SIGN_UP_FIELDS = {
 }
 
 
-class GoCardlessHarness(EmulatorHarness):
+class GoCardlessHarness(GoCardlessOddities):
     """Mandates by IBAN and by the hosted page."""
 
     emulator = "gocardless"

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from pydantic import HttpUrl
@@ -12,7 +12,10 @@ from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.conformance.harness import (
     Delivery,
+    Distort,
+    Distortion,
     ErrorCase,
+    OddEvent,
     Refusal,
     SignatureScheme,
     StubResponse,
@@ -21,10 +24,17 @@ from integrator.psp.errors import OutcomeUnknown
 from integrator.psp.port import Adapter
 from integrator.psp.sandbox import SandboxAdapter
 from integrator.psp.sandbox.config import SandboxConfig
-from integrator.psp.types import Operation
+from integrator.psp.types import Operation, Payer
 from tests.conformance.emulator_harness import EmulatorHarness, harness_factory
+from tests.conformance.json_changes import (
+    JsonObject,
+    change_objects,
+    null_members,
+    set_members,
+)
 
 HEADER = "Sandbox-Signature"
+_MONEY = ("id", "reference", "status", "amount", "currency")
 
 
 def sandbox_config(url: str) -> SandboxConfig:
@@ -129,10 +139,49 @@ class SandboxHarness(EmulatorHarness):
         digest = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
         return Delivery({**delivery.headers, HEADER: f"t={seconds},v1={digest}"}, delivery.body)
 
+    def distortions(self) -> Mapping[Distortion, Distort]:
+        odd = {"booked_on": "later", "description": 7, "created_at": "2026-02-30", "failure": None}
+        odd_fee = {"fee_amount": -2000, "reason_code": 4, "reason_message": ["x"]}
+        return {
+            Distortion.REFUND_CURRENCY: set_members(is_kind("re_"), currency="USD"),
+            Distortion.REFUND_PARENT: set_members(is_kind("re_"), charge="ch_another"),
+            Distortion.REFUND_REFERENCE: set_members(is_kind("re_"), reference="another"),
+            Distortion.REFUND_SIGN: change_objects(_negate_refund),
+            Distortion.CHARGEBACK_BOOKKEEPING: set_members(is_kind("cb_"), **odd, **odd_fee),
+            Distortion.CHARGEBACK_NULLS: null_members(is_kind("cb_"), _MONEY),
+            Distortion.PAYMENT_BOOKKEEPING: set_members(is_kind("ch_"), **odd),
+            Distortion.PAYMENT_NULLS: null_members(is_kind("ch_"), _MONEY),
+            Distortion.REFUND_BOOKKEEPING: set_members(is_kind("re_"), **odd),
+            Distortion.REFUND_NULLS: null_members(is_kind("re_"), _MONEY),
+        }
+
+    def payer_texts(self, role: Role, payer: Payer) -> frozenset[str]:
+        texts = (payer.company_name, payer.email) if role is Role.CreditCard else ()
+        return frozenset(text for text in texts if text)
+
+    def odd_events(self) -> Mapping[str, OddEvent]:
+        return {"half-a-surrogate-pair": OddEvent(_add_odd_text, relevant=True)}
+
     def unknown_event(self) -> Delivery | None:
         event = {"id": "evt_new", "type": "comet.seen", "created_at": "2026-01-22T09:00:00Z"}
         body = json.dumps({**event, "sequence": 1, "data": {"id": "com_1"}}).encode()
         return Delivery({}, body)
+
+
+def is_kind(prefix: str) -> Callable[[JsonObject], bool]:
+    """Return a function that recognises objects by the prefix of their ids."""
+    return lambda item: str(item.get("id")).startswith(prefix)
+
+
+def _negate_refund(item: JsonObject) -> None:
+    if is_kind("re_")(item):
+        item["amount"] = -item["amount"]
+
+
+def _add_odd_text(delivery: Delivery) -> Delivery:
+    body = json.loads(delivery.body)
+    body["data"] |= {"description": "\ud83d"}
+    return Delivery(delivery.headers, json.dumps(body).encode())
 
 
 harness = harness_factory(SandboxHarness)

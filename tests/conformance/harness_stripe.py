@@ -24,7 +24,8 @@ from integrator.psp.port import Adapter
 from integrator.psp.stripe import StripeAdapter
 from integrator.psp.stripe.config import StripeConfig
 from integrator.psp.types import Operation
-from tests.conformance.emulator_harness import EmulatorHarness, harness_factory
+from tests.conformance.emulator_harness import harness_factory
+from tests.conformance.oddities_stripe import StripeOddities
 
 HEADER = "Stripe-Signature"
 CARD = "card_error"
@@ -78,7 +79,7 @@ _ERROR_CODES: dict[Operation, dict[tuple[str | None, str | None], Code]] = {
 }
 
 
-class StripeHarness(EmulatorHarness):
+class StripeHarness(StripeOddities):
     """Stripe as emulated by the sandbox PSP."""
 
     emulator = "stripe"

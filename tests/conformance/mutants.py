@@ -16,6 +16,8 @@ SECTIONS = {
     "Responses": "mutants_responses",
     "Amounts": "mutants_money",
     "Notifications and lists": "mutants_notifications",
+    "Movements": "mutants_movements",
+    "Requests and refusals": "mutants_requests",
 }
 _INTRODUCTION = """# Defect catalogue
 

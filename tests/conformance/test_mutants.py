@@ -14,11 +14,11 @@ from tests.conformance.emulator_harness import running_sandbox
 from tests.conformance.mutants import DOCUMENT, all_mutants, render_catalogue
 from tests.conformance.mutants_base import (
     BatchAdapter,
-    BatchHarness,
     Mutant,
     ParentAdapter,
     adapter_at,
 )
+from tests.conformance.realistic_psp import RealisticAdapter, RealisticHarness
 from tests.support.paths import ROOT
 
 LESSONS = ROOT / "docs" / "lessons-learned.md"
@@ -34,8 +34,8 @@ async def kit_runs() -> AsyncIterator[KitRuns]:
     """Connect the correct adapters to one sandbox PSP."""
     async with running_sandbox() as psp, runner.open_transport() as transport:
         runs: KitRuns = {}
-        for adapter in (SandboxAdapter, BatchAdapter, ParentAdapter):
-            harness = BatchHarness(psp)
+        for adapter in (SandboxAdapter, BatchAdapter, ParentAdapter, RealisticAdapter):
+            harness = RealisticHarness(psp)
             harness.timeout = TIMEOUT_SECONDS
             await harness.register_account()
             runs[adapter] = KitRun(harness, adapter_at(adapter, psp.url), transport)
@@ -55,7 +55,7 @@ async def test_a_mutant_is_caught(
 ) -> None:
     kit_run, case = kit_runs[mutant.baseline], cases[mutant.caught_by]
     await runner.run_case(kit_run, case)
-    assert isinstance(kit_run.harness, BatchHarness)
+    assert isinstance(kit_run.harness, RealisticHarness)
     assert kit_run.harness.sandbox is not None
     defective = KitRun(
         kit_run.harness, adapter_at(mutant, kit_run.harness.sandbox.url), kit_run.transport

@@ -30,7 +30,7 @@ from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.psp.errors import PspError
 from integrator.psp.port import Adapter
-from integrator.psp.types import Authorize, Call, Instrument, Operation, RedirectRequired
+from integrator.psp.types import Authorize, Call, Instrument, Operation, Payer, RedirectRequired
 
 C = TypeVar("C", bound=Call)
 
@@ -66,6 +66,37 @@ class ErrorCase(StrEnum):
     UNAUTHORIZED = "unauthorized"  # CredentialsRejected
     FAILED = "failed"  # with a 5xx: OutcomeUnknown
     UNDOCUMENTED = "unheard_of"  # a refusal with an undocumented code: never an approval
+
+
+class Distortion(StrEnum):
+    """A way in which the responses to a look-up may differ; the comment is the required result.
+
+    `harness.distortions` has a function for each that this PSP's objects allow. The first group
+    changes whose a movement is, the second what it amounts to, the third what does not matter.
+    """
+
+    CHARGEBACK_CURRENCY = "chargeback_currency"  # in another currency: not booked
+    CHARGEBACK_PARENT = "chargeback_parent"  # of another payment: not booked
+    CHARGEBACK_SIGN = "chargeback_sign"  # money comes instead of going: not booked
+    REFUND_CURRENCY = "refund_currency"  # in another currency: not booked
+    REFUND_PARENT = "refund_parent"  # of another payment: not booked
+    REFUND_REFERENCE = "refund_reference"  # of another transaction: not booked
+    REFUND_SIGN = "refund_sign"  # a negative amount: not booked
+
+    CHARGEBACK_CLAIM = "chargeback_claim"  # more is claimed than was withdrawn: as withdrawn
+    CHARGEBACK_RETURNED = "chargeback_returned"  # all came back: CHARGEBACK_REVERSED beside it
+    CHARGEBACK_PART_RETURNED = "chargeback_part_returned"  # one unit of the currency, 1.00, came
+
+    CHARGEBACK_BOOKKEEPING = "chargeback_bookkeeping"  # fees and dates out of the ordinary: as ever
+    CHARGEBACK_NULLS = "chargeback_nulls"  # null for what may be missing: as ever
+    PAYMENT_BOOKKEEPING = "payment_bookkeeping"  # the same of a payment
+    PAYMENT_NULLS = "payment_nulls"
+    REFUND_BOOKKEEPING = "refund_bookkeeping"  # the same of a refund
+    REFUND_NULLS = "refund_nulls"
+
+
+Distort = Callable[[bytes], bytes]
+"""Changes the body of a response; returns one that has nothing to change as it is."""
 
 
 class BookingKind(StrEnum):
@@ -133,6 +164,32 @@ class Delivery:
 
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True)
+class TextRefusal:
+    """The PSP's refusal of an operation because of its text, which the operation can do without.
+
+    `member` is the name of the refused parameter.
+    """
+
+    label: str
+    operation: Operation
+    response: StubResponse
+    member: str
+    role: Role = Role.CreditCard
+    path_part: str = ""
+
+
+@dataclass(frozen=True)
+class OddEvent:
+    """A genuine but unusual notification, built unsigned from an ordinary one.
+
+    `relevant` says whether it has to wake its transaction; None: either way.
+    """
+
+    build: Callable[[Delivery], Delivery]
+    relevant: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +266,36 @@ class Harness:
         """Return the adapter's table of refusals, row by row."""
         return ()
 
+    # --- what PSPs really send and refuse, beside their documentation
+
+    def distortions(self) -> Mapping[Distortion, Distort]:
+        """Return how the responses of look-ups can be distorted."""
+        return {}
+
+    def codeless_refusals(self) -> Sequence[Refusal]:
+        """Return refusals without a code, whose meaning decides about the result."""
+        return ()
+
+    def text_refusals(self) -> Sequence[TextRefusal]:
+        """Return refusals of an operation's text."""
+        return ()
+
+    def unusual_payment_data(self, role: Role) -> Mapping[str, dict[str, str]]:
+        """Return valid payment data that a narrow validation refuses, by label."""
+        return {}
+
+    def payer_texts(self, role: Role, payer: Payer) -> frozenset[str]:
+        """Return the texts of a payer that a sign-up has to send, each as one parameter."""
+        return frozenset()
+
+    def refused_currencies(self, role: Role) -> Sequence[str]:
+        """Return currencies whose unit at the PSP is not certain: new payments are refused."""
+        return ()
+
+    def succession_response(self, successor: Instrument) -> StubResponse | None:
+        """Return the refusal of a charge whose payment method continues as `successor`."""
+        return None
+
     # --- the PSP's ledger
 
     async def list_bookings(self, reference: str) -> Sequence[Booking] | None:
@@ -232,6 +319,10 @@ class Harness:
     def unknown_event(self) -> Delivery | None:
         """Return an unsigned event of a kind that the adapter does not know."""
         return None
+
+    def odd_events(self) -> Mapping[str, OddEvent]:
+        """Return unusual notifications by label: of other API versions, with odd characters."""
+        return {}
 
 
 HarnessFactory = Callable[[Mapping[str, str] | None], AbstractAsyncContextManager[Harness]]

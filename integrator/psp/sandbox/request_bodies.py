@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from integrator.psp.toolkit.instruments import METHOD
+from integrator.psp.toolkit.instruments import METHOD, drop_empty
 from integrator.psp.toolkit.money import to_minor
 from integrator.psp.toolkit.redaction import truncate
 from integrator.psp.types import Authorize, Capture, Charge, Refund
@@ -16,7 +16,8 @@ _MAX_TEXT_LENGTH = 500
 def checkout_body(call: Authorize) -> Body:
     """Build a hosted checkout that reserves the amount, or for 0 only stores the card."""
     amount = to_minor(call.amount, call.currency)
-    payer = {"name": call.payer.name, "email": call.payer.email}
+    payer = drop_empty({"name": call.payer.name, "email": call.payer.email})
+    language = (call.payer.language or "").strip().lower()
     return {
         "reference": call.reference,
         "mode": "authorize" if amount else "setup",
@@ -26,8 +27,8 @@ def checkout_body(call: Authorize) -> Body:
         "error_url": call.error_url,
         "cancel_url": call.abort_url,
         "description": truncate(call.text, _MAX_TEXT_LENGTH),
-        "language": call.payer.language.lower() if call.payer.language else None,
-        "customer": {key: value for key, value in payer.items() if value} or None,
+        "language": language or None,
+        "customer": payer or None,
     }
 
 

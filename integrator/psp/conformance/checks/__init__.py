@@ -12,6 +12,8 @@ AREAS = (
     "payments",
     "refunds",
     "amounts",
+    "movements",
+    "requests",
     "idempotency",
     "outages",
     "responses",

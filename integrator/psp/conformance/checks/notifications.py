@@ -11,7 +11,7 @@ from integrator.psp.conformance.assertions import (
     require_equal,
 )
 from integrator.psp.conformance.context import CheckContext
-from integrator.psp.conformance.harness import CustomerBehavior, Delivery, Script
+from integrator.psp.conformance.harness import CustomerBehavior, Delivery, OddEvent, Script
 from integrator.psp.conformance.operations import OperationKind, OperationVariant, PreparedCall
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
@@ -45,6 +45,10 @@ def _late_cases(context: CheckContext) -> Iterator[tuple[str, tuple[OperationKin
         ):
             for script in _LATE_OUTCOMES:
                 yield f"{label}-{script.value}", (kind, script)
+
+
+def _odd_events(context: CheckContext) -> Iterator[tuple[str, OddEvent]]:
+    yield from context.harness.odd_events().items()
 
 
 def _unsuccessful_visits(
@@ -220,6 +224,23 @@ async def an_unknown_event_does_not_hide_others(context: CheckContext) -> None:
     }
     expected = {event.event_id for event in notifications.parse(context, known_delivery)}
     require(expected <= parsed, "The known event is missing.")
+
+
+@check(_odd_events)
+async def an_odd_event_is_accepted(context: CheckContext, odd: OddEvent) -> None:
+    """A genuine event of another API version or with odd characters is read, or ignored.
+
+    Rejected, the PSP would send it again for days, and then disable the endpoint.
+    """
+    delivery = odd.build(await notifications.first_delivery(context))
+    try:
+        events = notifications.parse(context, notifications.sign(context, delivery))
+    except NotificationRejected as error:
+        raise Violation(f"The event was rejected: {error}") from error
+    for event in events:
+        require(event.event_id, "The event has no id.")
+    if odd.relevant is not None:
+        require_equal(any(event.relevant for event in events), odd.relevant, "whether it matters")
 
 
 def _signed_unknown_event(context: CheckContext) -> Delivery:

@@ -97,6 +97,11 @@ def _refusals(context: CheckContext) -> Iterator[tuple[str, Refusal]]:
         yield f"{row.operation.value}-{row.role.name}-{row.label}", row
 
 
+def _codeless_refusals(context: CheckContext) -> Iterator[tuple[str, Refusal]]:
+    for row in context.harness.codeless_refusals():
+        yield f"{row.operation.value}-{row.role.name}-{row.label}", row
+
+
 def _look_up_responses(context: CheckContext) -> Iterator[tuple[str, StubResponse]]:
     for status in (*_STATUSES, 500, 503):
         yield f"{status}-page", fault_transport.html_page(status)
@@ -207,6 +212,16 @@ async def a_refusal_with_5xx_is_not_an_outcome(
 @check(_refusals)
 async def a_refusal_has_its_documented_result(context: CheckContext, row: Refusal) -> None:
     """Each documented refusal becomes the code or the error in the harness's table."""
+    await _require_result(context, row)
+
+
+@check(_codeless_refusals)
+async def a_refusal_without_a_code_is_understood(context: CheckContext, row: Refusal) -> None:
+    """Where the PSP names no code, the meaning of a refusal decides about the result."""
+    await _require_result(context, row)
+
+
+async def _require_result(context: CheckContext, row: Refusal) -> None:
     prepared = await operations.prepare_unsent(context, _kind(context, row))
     response = (
         row.response if isinstance(row.response, StubResponse) else row.response(prepared.call)
