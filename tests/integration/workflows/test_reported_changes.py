@@ -29,6 +29,10 @@ def read(outcome: Outcome | None, *doubts: str) -> PspReply:
     return PspReply(outcome=outcome, evidence=EvidenceKind.READ, doubts=doubts)
 
 
+async def wait_for_webhooks(harness: WorkflowHarness, count: int) -> None:
+    await eventually(lambda: len(harness.webhooks) == count)
+
+
 async def test_money_that_comes_back_is_announced_and_refundable(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CHARGE.name] = [CHARGED]
     start = harness.payment()
@@ -36,7 +40,7 @@ async def test_money_that_comes_back_is_announced_and_refundable(harness: Workfl
     for number, fact in enumerate((WITHDRAWN, REINSTATED), 1):
         notice = NotificationResult(outcome=report(fact), event_id=f"evt_{number}")
         await harness.notify(start, notice)
-        await eventually(lambda expected=number: len(harness.webhooks) == expected)
+        await wait_for_webhooks(harness, number)
         state = await harness.state(PAYMENT)
         assert state.refundable == (0 if fact is WITHDRAWN else TEN)
     assert state.status is Status.Succeeded
@@ -45,7 +49,7 @@ async def test_money_that_comes_back_is_announced_and_refundable(harness: Workfl
     await harness.notify(start, notice)
     last = NotificationResult(outcome=report(lost), event_id="evt_3")
     await harness.notify(start, last)
-    await eventually(lambda: len(harness.webhooks) == 3)
+    await wait_for_webhooks(harness, 3)
     after = await harness.state(PAYMENT)
     assert (after.version, after.charged_back) == (state.version + 1, TEN)
 
