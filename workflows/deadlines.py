@@ -1,6 +1,6 @@
 """Deadlines of transactions: when they act without a message, and what they do then."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from temporalio import workflow
@@ -10,6 +10,7 @@ from integrator.contract.enums import PaymentErrorCode, PaymentTransactionStatus
 from integrator.psp.types import Declined, Pending
 from workflows import timeouts
 from workflows.lookup import Lookup
+from workflows.preauth_void import PreauthVoid
 from workflows.state import EvidenceKind, PaymentState, PreauthState
 from workflows.transaction_context import TransactionContext
 
@@ -63,10 +64,17 @@ class PreauthExpiry(Deadline):
 
     summary = "end of the checkout page or of the reservation"
 
-    def __init__(self, context: TransactionContext, state: PreauthState, lookup: Lookup) -> None:
+    def __init__(
+        self,
+        context: TransactionContext,
+        state: PreauthState,
+        lookup: Lookup,
+        void: PreauthVoid,
+    ) -> None:
         self._context = context
         self._state = state
         self._lookup = lookup
+        self._void = void
         self._next_check: datetime | None = None
 
     @property
@@ -75,16 +83,32 @@ class PreauthExpiry(Deadline):
         return max(ends, self._next_check or ends) if ends else None
 
     async def handle(self) -> None:
-        """Ask the PSP whether the preauth expired; after a grace period expire it here."""
+        """Ask the PSP whether the preauth expired; after a grace period release it there.
+
+        Without the patch: a history from before, which expired it without a release.
+        """
         reply = await self._lookup.run()
-        ends, now = self._state.ends_at, workflow.now()
-        if ends is None or ends > now:
+        if not self._has_ended():
             return
         lapsed = reply is not None and not isinstance(reply.outcome, Pending)
-        if lapsed and now >= times.add(ends, timeouts.EXPIRY_GRACE):
-            expired = Declined(
-                code=PaymentErrorCode.Canceled, message="Expired.", status=Status.Expired
-            )
-            self._context.apply(expired, EvidenceKind.READ, "expiry")
-        else:
-            self._next_check = now + timeouts.EXPIRY_RETRY
+        self._next_check = workflow.now() + timeouts.EXPIRY_RETRY
+        if not lapsed or not self._has_ended(timeouts.EXPIRY_GRACE):
+            return
+        is_gone = reply is not None and reply.absence_proven
+        if is_gone or self._state.void_target is None or not workflow.patched("release-expired"):
+            self._expire()
+            return
+        await self._void.release_expired()
+        if self._has_ended():
+            self._next_check = workflow.now() + timeouts.RELEASE_RETRY
+
+    def _has_ended(self, grace: timedelta = timedelta()) -> bool:
+        """Return whether the declared end of what is still open has passed, by `grace`."""
+        ends = self._state.ends_at
+        return ends is not None and workflow.now() >= times.add(ends, grace)
+
+    def _expire(self) -> None:
+        expired = Declined(
+            code=PaymentErrorCode.Canceled, message="Expired.", status=Status.Expired
+        )
+        self._context.apply(expired, EvidenceKind.READ, "expiry")

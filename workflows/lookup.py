@@ -81,7 +81,7 @@ class Lookup:
             await self._operation.fold(NEVER_ARRIVED, EvidenceKind.READ, self._plan.name)
         self._flag_overdue()
         if self._void is not None:
-            self._void.check_lookup(reply)
+            await self._void.check_lookup(reply)
         return reply
 
     def _flag_overdue(self) -> None:

@@ -48,7 +48,7 @@ class PreauthWorkflow(TransactionWorkflow):
         self._void = PreauthVoid(context, self._state, self._psp_lock)
         operation = PspOperation(context, ReservationClient(context), activity_plans.AUTHORIZE)
         lookup = Lookup(context, operation, activity_plans.FETCH_AUTHORIZATION, void=self._void)
-        expiry = PreauthExpiry(context, self._state, lookup)
+        expiry = PreauthExpiry(context, self._state, lookup, self._void)
         super().__init__(context, operation, lookup, expiry, activates_agreement=True)
 
     async def _finish_interrupted(self) -> None:

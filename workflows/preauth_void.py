@@ -1,6 +1,7 @@
 """Void of a preauth: the cancellation of its reservation at the PSP."""
 
 import asyncio
+from datetime import timedelta
 
 from temporalio import workflow
 
@@ -50,6 +51,20 @@ class PreauthVoid:
         if self._state.void_open and target is not None:
             await self._send(target)
 
+    async def release_expired(self) -> None:
+        """Void a reservation that the PSP still shows after its end, or repeat such a void.
+
+        Nothing is sent beside a caller's void, and while the PSP carries out one that it has
+        accepted.
+        """
+        state, target = self._state, self._state.void_target
+        if target is None or state.void_accepted_at is not None or self._lock.locked():
+            return
+        async with self._lock:
+            if not state.void_open:
+                state.begin_void(expiring=True)
+            await self._send_briefly(target)
+
     async def cancel(self) -> CancelReply:
         """Void the preauth, unless its state forbids it; to be called with the lock."""
         if self._state.status is Status.Cancelled:
@@ -65,10 +80,21 @@ class PreauthVoid:
         self._state.begin_void()
         return await self._send(target)
 
-    async def _send(self, target: str) -> CancelReply:
+    async def _send_briefly(self, target: str) -> None:
+        """Send a void for which no caller waits; a refusal is a matter for operators."""
+        await self._send(target, timeouts.VOID_REPEAT_WINDOW)
+        if not self._state.ended and not self._state.void_open:
+            self._state.flag_attention(
+                "The PSP refuses to release the reservation, which it still shows. Look there "
+                "whether it was captured."
+            )
+
+    async def _send(self, target: str, window: timedelta | None = None) -> CancelReply:
         call = self._context.psp_call(f"void/{self._state.voids}", psp_id=target)
-        window = self._context.start.key_window_seconds
-        reply = await send_until_known(activity_plans.VOID, call, window)
+        seconds = self._context.start.key_window_seconds
+        if window is not None and seconds > 0:
+            seconds = min(seconds, int(window.total_seconds()))
+        reply = await send_until_known(activity_plans.VOID, call, seconds)
         if reply is not None and reply.stored_version is not None:
             return await self._take_over_stored_state()
         return self._fold(reply)
@@ -85,14 +111,21 @@ class PreauthVoid:
             return CancelReply(status=CancelStatus.Failed)
         return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)
 
-    def check_lookup(self, reply: PspReply) -> None:
-        """End a void that failed: a look-up shows that the money is still held."""
+    async def check_lookup(self, reply: PspReply) -> None:
+        """Repeat a void without an answer if a look-up shows that the money is still held.
+
+        Without the patch: a history from before, which ended the void.
+        """
         still_held = isinstance(reply.outcome, Approved)
         if not self._state.cancelling or not still_held or self._lock.locked():
             return
-        accepted_at = self._state.void_accepted_at
+        accepted_at, target = self._state.void_accepted_at, self._state.void_target
         if accepted_at is None:
-            self._state.end_void()
+            if target is None or not workflow.patched("repeat-unanswered-void"):
+                self._state.end_void()
+                return
+            async with self._lock:
+                await self._send_briefly(target)
         elif workflow.now() - accepted_at > timeouts.VOID_GRACE:
             self._state.flag_attention("The PSP accepted a cancellation and never carried it out.")
             self._state.end_void()
@@ -116,10 +149,9 @@ class PreauthVoid:
                 return CancelReply(status=CancelStatus.Pending)
 
     def _apply_cancellation(self, evidence: EvidenceKind) -> None:
-        cancelled = Declined(
-            code=PaymentErrorCode.Canceled, message="Cancelled.", status=Status.Cancelled
-        )
-        self._context.apply(cancelled, evidence, "void")
+        status = Status.Expired if self._state.expiring else Status.Cancelled
+        ended = Declined(code=PaymentErrorCode.Canceled, message=f"{status.name}.", status=status)
+        self._context.apply(ended, evidence, "void")
 
 
 def cancel_refusal_reply(declined: Declined) -> CancelReply:

@@ -27,7 +27,10 @@ EXPIRY_RETRY = timedelta(minutes=5)
 """Clocks differ, and a PSP may be unavailable at an expiry: ask again after this."""
 
 EXPIRY_GRACE = timedelta(hours=1)
-"""What the PSP still shows as open this long after its declared expiry counts as expired."""
+"""What the PSP still shows as open this long after its declared expiry is released."""
+
+RELEASE_RETRY = timedelta(hours=8)
+"""The PSP is asked again after this to release what it shows after its end and did not release."""
 
 UNDECIDED_LIMIT = timedelta(days=14)
 """Direct debits settle or fail within two weeks of their due date; then it needs attention."""
@@ -37,6 +40,9 @@ NON_IDEMPOTENT_RETRY_WINDOW = timedelta(hours=12)
 
 VOID_GRACE = timedelta(days=2)
 """A void that the PSP accepted this long ago, with the money still held, was not executed."""
+
+VOID_REPEAT_WINDOW = timedelta(minutes=2)
+"""How long a void without a waiting caller is sent before the PSP is asked about it again."""
 
 MAX_TIMER = timedelta(days=36_500)
 """The server cuts a longer timer to 100 years; the timer is then set again."""

@@ -33,6 +33,7 @@ INTERNAL_FIELDS = {
         "cancelling",
         "voids",
         "void_accepted_at",
+        "expiring",
         "reservations",
         "adopted",
         "attempts",

@@ -335,7 +335,7 @@ class TestLookup:
         context.state.apply(approved(paid()), evidence())
         assert not lookup.outcome_open
 
-    async def test_an_open_void_is_looked_up(self, runtime: WorkflowRuntime) -> None:
+    async def test_an_open_void_is_looked_up_and_sent_again(self, runtime: WorkflowRuntime) -> None:
         state = succeeded_preauth()
         context = context_of(state)
         void = PreauthVoid(context, state, asyncio.Lock())
@@ -344,8 +344,9 @@ class TestLookup:
         state.begin_void()
         assert lookup.outcome_open
         runtime.results["fetch_payment"] = [answer(approved(authorized()))]
+        runtime.results["void"] = [answer(approved())]
         await lookup.run()
-        assert not state.cancelling
+        assert state.status is Status.Cancelled
 
 
 class TestNotificationReader:
@@ -436,10 +437,10 @@ class TestPreauthVoid:
         await void.cancel()
         assert void.needs_lookup
         held = answer(approved(authorized()))
-        void.check_lookup(held)
+        await void.check_lookup(held)
         assert void.needs_lookup
         runtime.time += timeouts.VOID_GRACE + timedelta(seconds=1)
-        void.check_lookup(held)
+        await void.check_lookup(held)
         assert not void.needs_lookup
         assert state.attention is not None
 
@@ -450,7 +451,7 @@ class TestPreauthVoid:
         state.begin_void()
         async with lock:
             assert not void.needs_lookup
-            void.check_lookup(answer(approved(authorized())))
+            await void.check_lookup(answer(approved(authorized())))
             assert state.cancelling
         assert void.needs_lookup
 
@@ -477,9 +478,10 @@ class TestDeadlines:
 
     def expiry(self, state: PreauthState) -> PreauthExpiry:
         context = context_of(state)
-        return PreauthExpiry(context, state, payment_lookup(context))
+        void = PreauthVoid(context, state, asyncio.Lock())
+        return PreauthExpiry(context, state, payment_lookup(context), void)
 
-    async def test_a_preauth_expires_an_hour_after_its_end_at_the_psp(
+    async def test_a_preauth_is_released_an_hour_after_its_end_at_the_psp(
         self, runtime: WorkflowRuntime
     ) -> None:
         state = succeeded_preauth()
@@ -491,9 +493,20 @@ class TestDeadlines:
         await expiry.handle()
         assert not state.ended
         assert expiry.at == EXPIRES + timeouts.EXPIRY_RETRY
+        runtime.results["void"] = [answer(approved())]
         runtime.time = EXPIRES + timeouts.EXPIRY_GRACE
         await expiry.handle()
         assert state.status is Status.Expired
+        assert expiry.at is None
+
+    async def test_a_captured_preauth_is_not_released(self, runtime: WorkflowRuntime) -> None:
+        state = succeeded_preauth()
+        expiry = self.expiry(state)
+        runtime.results["fetch_payment"] = [answer(approved(authorized()))]
+        runtime.time = EXPIRES + timeouts.EXPIRY_GRACE
+        state.captured_by = "p1"
+        await expiry.handle()
+        assert runtime.calls_of(activity_plans.VOID) == []
         assert expiry.at is None
 
     async def test_a_preauth_does_not_expire_while_the_psp_is_unavailable(

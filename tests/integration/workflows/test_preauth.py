@@ -138,20 +138,102 @@ async def test_an_abandoned_checkout_expires_when_the_psp_reports_it(
     assert len(harness.webhooks) == 1
 
 
-async def test_a_reservation_expires_even_if_the_psp_does_not_report_it(
-    harness: WorkflowHarness,
-) -> None:
-    reply = reserved()
-    harness.answers[activity_plans.AUTHORIZE.name] = [reply]
-    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [
-        reply.model_copy(update={"evidence": EvidenceKind.READ})
-    ]
+VOIDED = PspReply(outcome=Approved(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
+REFUSED = PspReply(
+    outcome=Declined(code=PaymentErrorCode.InvalidPreconditions), evidence=EvidenceKind.ANSWER
+)
+LOST = ApplicationError("lost", type=PspFailure.UNKNOWN, non_retryable=True)
+RESERVED = reserved()
+STILL_HELD = RESERVED.model_copy(update={"evidence": EvidenceKind.READ})
+
+
+async def reserve_and_wait(harness: WorkflowHarness, duration: timedelta) -> None:
+    """Reserve for seven days at a PSP that goes on showing the reservation, and let time pass."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [RESERVED]
+    harness.answers.setdefault(activity_plans.FETCH_AUTHORIZATION.name, [STILL_HELD])
     await harness.create(harness.preauth())
     await harness.advance_time(PREAUTH, timedelta(days=6, hours=23))
     assert (await harness.state(PREAUTH)).status is Status.Succeeded
-    await harness.advance_time(PREAUTH, timedelta(hours=3))
+    assert harness.calls_of(activity_plans.VOID) == []
+    await harness.advance_time(PREAUTH, duration)
+
+
+async def test_a_reservation_that_the_psp_shows_after_its_end_is_voided_and_expires(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.VOID.name] = [VOIDED]
+    await reserve_and_wait(harness, timedelta(hours=3))
     assert await harness.handle(PREAUTH).result() == "Expired"
+    assert len(harness.calls_of(activity_plans.VOID)) == 1
     assert len(harness.webhooks) == 1
+
+
+async def test_it_does_not_expire_before_its_release_is_confirmed(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.VOID.name] = [LOST, LOST, LOST, VOIDED]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [
+        *[STILL_HELD] * 20,
+        ended(Status.Expired),
+    ]
+    await reserve_and_wait(harness, timedelta(hours=2, minutes=1))
+    state = await harness.state(PREAUTH)
+    assert (state.status, state.cancelling) == (Status.Succeeded, True)
+    await harness.advance_time(PREAUTH, timedelta(days=3))
+    assert await harness.handle(PREAUTH).result() == "Expired"
+    keys = {call.idempotency_key for call in harness.calls_of(activity_plans.VOID)}
+    assert len(keys) == 1
+
+
+async def test_a_refused_release_asks_for_attention_and_a_read_shows_its_end(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.VOID.name] = [REFUSED]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [
+        *[STILL_HELD] * 14,
+        ended(Status.Expired),
+    ]
+    await reserve_and_wait(harness, timedelta(hours=3))
+    state = await harness.state(PREAUTH)
+    assert (state.status, state.cancelling) == (Status.Succeeded, False)
+    assert "refuses to release" in state.attention
+    await harness.advance_time(PREAUTH, timedelta(days=2))
+    assert await harness.handle(PREAUTH).result() == "Expired"
+
+
+async def test_a_checkout_that_is_open_after_its_end_is_closed_at_the_psp(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.AUTHORIZE.name] = [redirect()]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [
+        redirect().model_copy(update={"evidence": EvidenceKind.READ})
+    ]
+    harness.answers[activity_plans.VOID.name] = [VOIDED]
+    await harness.create(harness.preauth())
+    await harness.advance_time(PREAUTH, timedelta(hours=4))
+    assert await harness.handle(PREAUTH).result() == "Expired"
+    assert len(harness.calls_of(activity_plans.VOID)) == 1
+
+
+async def test_a_cancellation_without_an_answer_is_repeated_while_the_psp_shows_the_reservation(
+    harness: WorkflowHarness,
+) -> None:
+    harness.answers[activity_plans.AUTHORIZE.name] = [reserved(days=30)]
+    harness.answers[activity_plans.VOID.name] = [
+        ApplicationError("lost", type=PspFailure.KEY_EXPIRED, non_retryable=True),
+        VOIDED,
+    ]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [
+        reserved(EvidenceKind.READ, days=30)
+    ]
+    start = harness.preauth()
+    resumed = resumed_input(start, await harness.create(start))
+    assert (await harness.client.cancel(resumed)).status is CancelStatus.Pending
+    await harness.advance_time(PREAUTH, timedelta(minutes=10))
+    assert await harness.handle(PREAUTH).result() == "Cancelled"
+    keys = [call.idempotency_key for call in harness.calls_of(activity_plans.VOID)]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
 
 
 async def test_a_captured_reservation_does_not_expire(harness: WorkflowHarness) -> None:

@@ -199,8 +199,42 @@ async def preauth_lapsed_unnoticed(harness: WorkflowHarness) -> Handle:
         ApplicationError("unavailable", type=PspFailure.UNAVAILABLE, non_retryable=True),
         reply.model_copy(update={"evidence": EvidenceKind.READ}),
     ]
+    harness.answers[activity_plans.VOID.name] = [declined_as(Status.Cancelled)]
     await harness.create(harness.preauth())
     await harness.advance_time(PREAUTH, timedelta(days=7, hours=3))
+    await harness.handle(PREAUTH).result()
+    return harness.handle(PREAUTH)
+
+
+async def preauth_released_after_its_end(harness: WorkflowHarness) -> Handle:
+    """The PSP shows the reservation after its end; its release is refused, lost, then done."""
+    reply = reservation()
+    held = reply.model_copy(update={"evidence": EvidenceKind.READ})
+    harness.answers[activity_plans.AUTHORIZE.name] = [reply]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [held]
+    harness.answers[activity_plans.VOID.name] = [
+        declined_void(PaymentErrorCode.InvalidPreconditions),
+        *[ApplicationError("lost", type=PspFailure.UNKNOWN, non_retryable=True)] * 2,
+        declined_as(Status.Cancelled),
+    ]
+    await harness.create(harness.preauth())
+    await harness.advance_time(PREAUTH, timedelta(days=9))
+    await harness.handle(PREAUTH).result()
+    return harness.handle(PREAUTH)
+
+
+async def preauth_unanswered_void_repeated(harness: WorkflowHarness) -> Handle:
+    """A cancellation without an answer is sent again after a look-up, and answered."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    harness.answers[activity_plans.VOID.name] = [
+        ApplicationError("lost", type=PspFailure.KEY_EXPIRED, non_retryable=True),
+        declined_as(Status.Cancelled),
+    ]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [reservation()]
+    start = harness.preauth()
+    resumed = start.model_copy(update={"resume": await harness.create(start)})
+    await harness.client.cancel(resumed)
+    await harness.advance_time(PREAUTH, timedelta(minutes=10))
     await harness.handle(PREAUTH).result()
     return harness.handle(PREAUTH)
 
@@ -218,4 +252,6 @@ SCENARIOS = (
     preauth_void_forgotten,
     preauth_stored_card_cancelled,
     preauth_lapsed_unnoticed,
+    preauth_released_after_its_end,
+    preauth_unanswered_void_repeated,
 )

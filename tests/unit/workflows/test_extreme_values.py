@@ -273,7 +273,7 @@ def check_deadlines(state: AnyState) -> None:
         end = ChargebackWindow(state).at
     elif isinstance(state, PreauthState):
         unused: Any = None
-        end = PreauthExpiry(unused, state, unused).at
+        end = PreauthExpiry(unused, state, unused, unused).at
     else:
         return
     assert end is None or (end <= NOW or end - NOW > timedelta(0))
