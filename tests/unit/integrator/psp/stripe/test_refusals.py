@@ -8,10 +8,12 @@ import pytest
 from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.psp.stripe import mapping
 from integrator.psp.stripe.client import build_refusal
+from integrator.psp.stripe.money import UNITS
 from integrator.psp.stripe.refusals import MESSAGES, PARAMETERS, meaning_of_message
 from integrator.psp.stripe.wire import ErrorBody, ErrorDetail, PaymentIntent, SetupIntent
 from integrator.psp.types import Declined
 from tests.integration.integrator.psp.stripe import objects
+from tests.support.paths import ROOT
 
 REQUEST, CARD = "invalid_request_error", "card_error"
 
@@ -104,8 +106,21 @@ def test_a_refusal_without_a_code(status: int, message: str, code: Code) -> None
 def test_every_row_of_messages_has_a_case_and_a_source() -> None:
     for row in MESSAGES:
         assert any(re.search(row.words, message.lower()) for message, _ in REPORTED), row
-    sources = [*(row.source for row in MESSAGES), *(row.source for row in PARAMETERS)]
-    assert all(source.startswith("https://") for source in sources)
+
+
+def test_the_document_has_every_row() -> None:
+    document = (ROOT / "docs" / "psp-stripe.md").read_text()
+    rows = [
+        *((row.meaning.name, row.source) for row in MESSAGES),
+        *((row.meaning.name, row.source) for row in PARAMETERS),
+        *((row.currencies, row.source) for row in UNITS),
+    ]
+    missing = [
+        row
+        for row in rows
+        if not any(all(text in line for text in row) for line in document.splitlines())
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize(
