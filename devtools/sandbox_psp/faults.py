@@ -3,9 +3,10 @@
 import asyncio
 import random
 import secrets
+from collections.abc import Collection
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from devtools.sandbox_psp.db import Database
 from devtools.sandbox_psp.errors import not_found
@@ -20,6 +21,8 @@ Operation = Literal[
     "checkout_session",
     "mandate",
     "fetch",
+    "search",
+    "creation",
     "webhook",
 ]
 _WEBHOOK_KINDS = {"duplicate", "reorder", "drop_webhook", "delay_webhook"}
@@ -28,7 +31,8 @@ _WEBHOOK_KINDS = {"duplicate", "reorder", "drop_webhook", "delay_webhook"}
 class FaultRequest(BaseModel):
     """A fault to set: hits a `share` of the calls, `count` of them at most; waits `seconds`.
 
-    With a `reference` it hits calls and webhooks about that transaction only.
+    With a `reference` it hits calls and webhooks about that transaction only. A `stored` error is
+    kept under the call's key and repeated, unless a response is already stored there.
     """
 
     kind: Literal[
@@ -36,6 +40,7 @@ class FaultRequest(BaseModel):
         "delay",
         "hold",
         "error",
+        "refuse",
         "duplicate",
         "reorder",
         "rate",
@@ -49,7 +54,14 @@ class FaultRequest(BaseModel):
     operations: list[Operation] | None = None
     when: Literal["before", "after"] = "before"
     count: int | None = Field(None, ge=1)
+    stored: bool = False
     seed: int | None = None
+
+    @model_validator(mode="after")
+    def _check_stored(self) -> "FaultRequest":
+        if self.stored and self.kind != "error":
+            raise ValueError(f"a fault of kind {self.kind!r} cannot be stored; use 'error'.")
+        return self
 
 
 class Fault(FaultRequest):
@@ -58,17 +70,17 @@ class Fault(FaultRequest):
     id: str
     hits: int = 0
 
-    def applies_to(self, operation: Operation, reference: str | None) -> bool:
+    def applies_to(self, operations: Collection[Operation], reference: str | None) -> bool:
         """Return whether the fault may hit this call or webhook about `reference`."""
         if self.count is not None and self.hits >= self.count:
             return False
         if self.reference is not None and self.reference != reference:
             return False
         if self.kind in _WEBHOOK_KINDS:
-            return operation == "webhook"
+            return "webhook" in operations
         if self.operations is None:
-            return operation != "webhook"
-        return operation in self.operations
+            return "webhook" not in operations
+        return not set(self.operations).isdisjoint(operations)
 
 
 class FaultStore:
@@ -110,9 +122,16 @@ class FaultStore:
             removal = self._removal
             await removal.wait()
 
-    def draw(self, operation: Operation, reference: str | None = None) -> list[Fault]:
-        """Draw the faults that hit this call about the transaction `reference`."""
-        return [f for f in self.all() if f.applies_to(operation, reference) and self._is_drawn(f)]
+    def draw(
+        self, operation: Operation, reference: str | None = None, also: Operation | None = None
+    ) -> list[Fault]:
+        """Draw the faults that hit this call about the transaction `reference`.
+
+        `also` is what the call counts as besides: a search, or the creation of an object without
+        effect.
+        """
+        operations = [operation] if also is None else [operation, also]
+        return [f for f in self.all() if f.applies_to(operations, reference) and self._is_drawn(f)]
 
     def _is_drawn(self, fault: Fault) -> bool:
         generator = self._generators.setdefault(

@@ -19,7 +19,8 @@ class Call:
 
     `keyless`: the PSP does not require a key. `forget_errors`: only successes are stored under a
     key, so that a failed call may be repeated with the same key. `reference` is the merchant's
-    name of the transaction, None where the call does not carry it.
+    name of the transaction, None where the call does not carry it. `convert_error` gives an error
+    the form in which the PSP stores it. `is_creation`: it creates an object without effect.
     """
 
     account: str
@@ -30,6 +31,8 @@ class Call:
     keyless: bool = False
     forget_errors: bool = False
     reference: str | None = None
+    convert_error: Callable[[PspError], PspError] | None = None
+    is_creation: bool = False
 
     @property
     def needs_key(self) -> bool:
@@ -46,22 +49,44 @@ async def handle_write(ctx: Context, call: Call, action: Callable[[], ApiRespons
         raise invalid_request(
             "idempotency_key_missing", "This call needs an Idempotency-Key header."
         )
-    faults = ctx.faults.draw(call.operation, call.reference)
+    also: Operation | None = "creation" if call.is_creation else None
+    faults = ctx.faults.draw(call.operation, call.reference, also)
+    stored = next((fault for fault in faults if fault.stored), None)
     await _apply_faults(ctx, faults, "before")
-    response = await _respond(ctx, call, action)
+    response = await _respond(ctx, call, _fail_stored(call, stored, action) if stored else action)
     await _apply_faults(ctx, faults, "after")
     return response
 
 
 async def handle_read(
-    ctx: Context, load: Callable[[], ApiResponse], reference: str | None = None
+    ctx: Context,
+    load: Callable[[], ApiResponse],
+    reference: str | None = None,
+    *,
+    is_search: bool = False,
 ) -> ApiResponse:
     """Handle a GET about the transaction `reference`, with the faults set for `fetch`."""
-    faults = ctx.faults.draw("fetch", reference)
+    faults = ctx.faults.draw("fetch", reference, "search" if is_search else None)
     await _apply_faults(ctx, faults, "before")
     response = load()
     await _apply_faults(ctx, faults, "after")
     return response
+
+
+def _fail_stored(
+    call: Call, fault: Fault, action: Callable[[], ApiResponse]
+) -> Callable[[], ApiResponse]:
+    """Return an action whose response is the error, with or without the booking."""
+
+    def fail() -> ApiResponse:
+        if fault.when == "after":
+            action()
+        error = _server_error(fault.status)
+        if call.convert_error is not None:
+            error = call.convert_error(error)
+        return ApiResponse(error.status, json.dumps(error.body()).encode(), error.headers)
+
+    return fail
 
 
 async def _respond(ctx: Context, call: Call, action: Callable[[], ApiResponse]) -> ApiResponse:
@@ -110,7 +135,7 @@ async def _run_once(
 
 async def _apply_faults(ctx: Context, faults: list[Fault], when: str) -> None:
     for fault in faults:
-        if fault.when == when:
+        if fault.when == when and not fault.stored:
             await _apply_fault(ctx, fault)
 
 
@@ -124,10 +149,16 @@ async def _apply_fault(ctx: Context, fault: Fault) -> None:
         case "drop":
             raise DropConnection
         case "error":
-            message = "Something went wrong at the PSP."
-            raise PspError(fault.status, "api_error", "internal_error", message)
+            raise _server_error(fault.status)
+        case "refuse":
+            raise PspError(400, "invalid_request", "refused", "This is not available here.")
         case "rate":
             message = "Too many requests; try again shortly."
             raise PspError(429, "rate_limit", "too_many_requests", message, retry_after=seconds)
         case _:
             pass
+
+
+def _server_error(status: int) -> PspError:
+    message = "Something went wrong at the PSP."
+    return PspError(status, "api_error", "internal_error", message)

@@ -1,5 +1,6 @@
 """API client of Stripe and classification of its errors."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,12 @@ VERSION = "2026-10-28.endive"
 
 _PAGE_SIZE = 100
 _UNEXPECTED_STATE = "payment_intent_unexpected_state"
+_MAX_KEYS = 5
+"""Keys of a creation; as many failures in a row are an outage, not a stored failure."""
+
 _DEFINITE_ERROR_TYPES = ("card_error", "invalid_request_error")
+
+log = logging.getLogger(__name__)
 
 
 class StripeRefusal(RefusedError):
@@ -32,6 +38,10 @@ class StripeRefusal(RefusedError):
 
 class AlreadyDoneError(StripeRefusal):
     """Refusal that may be caused by a repetition of the call."""
+
+
+class StoredFailure(OutcomeUnknown):
+    """5xx that Stripe has stored under the key, and repeats for as long as it knows the key."""
 
 
 class StripeClient(ApiClient):
@@ -61,6 +71,28 @@ class StripeClient(ApiClient):
             model, "POST", *path, form=form, headers=self.idempotency_headers(key)
         )
 
+    async def create(
+        self,
+        model: type[M],
+        *path: str,
+        body: Mapping[str, Any],
+        key: str,
+        expand: tuple[str, ...] = (),
+    ) -> M:
+        """Create an object that moves no money, with the next key where a failure is stored.
+
+        Every attempt walks the same keys from the first: `key`, `key/2`, ... A stored failure is
+        permanent, so that all attempts end at the same object. A failure that is not certainly
+        stored ends the attempt: the next one may get an object for the same key.
+        """
+        keys = [key, *(f"{key}/{number}" for number in range(2, _MAX_KEYS + 1))]
+        for attempt_key in keys[:-1]:
+            try:
+                return await self.post(model, *path, body=body, key=attempt_key, expand=expand)
+            except StoredFailure:
+                log.warning("Stripe has stored the failure of a creation; the next key is used")
+        return await self.post(model, *path, body=body, key=keys[-1], expand=expand)
+
     async def post_without_refused(
         self,
         model: type[M],
@@ -77,7 +109,7 @@ class StripeClient(ApiClient):
         form, attempt_key, number = dict(body), key, 0
         while True:
             try:
-                return await self.post(model, *path, body=form, key=attempt_key, expand=expand)
+                return await self.create(model, *path, body=form, key=attempt_key, expand=expand)
             except StripeRefusal as refusal:
                 reduced = replace_refused(form, refusal.error, optionals)
                 if reduced is None or number == len(optionals):
@@ -110,6 +142,11 @@ class StripeClient(ApiClient):
     def classify_error(self, response: PspResponse) -> PspError | RefusedError:
         """Return the exception for a response other than 2xx."""
         status, body = response.status, response.try_parse(ErrorBody)
+        if status >= 500 and response.headers.get("Idempotent-Replayed") == "true":
+            return StoredFailure(
+                f"Stripe repeats its failure with HTTP {status}",
+                psp_code=body.error.code_or_type if body else None,
+            )
         if body is None or status >= 500 or status == 429:
             return classify_failure(response, body.error.code_or_type if body else None)
         error, code = body.error, body.error.code_or_type

@@ -69,6 +69,8 @@ class Caller:
         operation: Operation,
         action: Callable[[], ApiResponse],
         ending: MagicEnding | None = None,
+        *,
+        is_creation: bool = False,
     ) -> Response:
         """Run a POST through the request pipeline; errors are stored as Stripe's."""
 
@@ -80,10 +82,18 @@ class Caller:
 
         canonical = json.dumps([self._path, self._body], sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()
-        call = request_pipeline.Call(self.account, operation, self.key, digest, ending)
+        call = request_pipeline.Call(
+            self.account,
+            operation,
+            self.key,
+            digest,
+            ending,
+            convert_error=from_psp_error,
+            is_creation=is_creation,
+        )
         return _respond(await request_pipeline.handle_write(self.ctx, call, run_action))
 
-    async def get(self, load: Loader) -> Response:
+    async def get(self, load: Loader, *, is_search: bool = False) -> Response:
         """Run a GET through the request pipeline; a list gets its `url`."""
 
         def respond() -> ApiResponse:
@@ -91,7 +101,9 @@ class Caller:
             is_list = body.get("object") in ("list", "search_result")
             return json_response(200, {**body, "url": self._path} if is_list else body)
 
-        return _respond(await request_pipeline.handle_read(self.ctx, respond))
+        return _respond(
+            await request_pipeline.handle_read(self.ctx, respond, is_search=is_search)
+        )
 
 
 async def _authenticate(request: Request, ctx: ContextDependency) -> Caller:

@@ -41,7 +41,9 @@ async def create_customer(caller: Authenticated) -> Response:
     """Create a customer."""
     params = caller.body(requests.CustomerParams)
     return await caller.post(
-        "mandate", lambda: operations.create_customer(caller.ctx, caller.account, params)
+        "mandate",
+        lambda: operations.create_customer(caller.ctx, caller.account, params),
+        is_creation=True,
     )
 
 
@@ -74,6 +76,7 @@ async def create_session(caller: Authenticated) -> Response:
     return await caller.post(
         "checkout_session",
         lambda: operations.create_session(caller.ctx, caller.account, params, caller.origin),
+        is_creation=True,
     )
 
 
@@ -122,6 +125,7 @@ async def create_intent(caller: Authenticated) -> Response:
     return await caller.post(
         operation,  # type: ignore[arg-type]
         lambda: operations.create_intent(caller.ctx, caller.account, params),
+        is_creation=True,
     )
 
 
@@ -162,7 +166,9 @@ async def cancel_intent(id: str, caller: Authenticated) -> Response:
 async def search_intents(caller: Authenticated) -> Response:
     """Search PaymentIntents by metadata."""
     params = caller.query(requests.SearchParams)
-    return await caller.get(lambda: pagination.search_intents(caller.ctx, caller.account, params))
+    return await caller.get(
+        lambda: pagination.search_intents(caller.ctx, caller.account, params), is_search=True
+    )
 
 
 @router.get("/payment_intents/{id}")
@@ -195,7 +201,9 @@ async def create_setup_intent(caller: Authenticated) -> Response:
     """Store a bank account with a mandate."""
     params = caller.body(requests.SetupIntentParams)
     return await caller.post(
-        "mandate", lambda: operations.create_setup_intent(caller.ctx, caller.account, params)
+        "mandate",
+        lambda: operations.create_setup_intent(caller.ctx, caller.account, params),
+        is_creation=True,
     )
 
 
