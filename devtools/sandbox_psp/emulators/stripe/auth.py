@@ -101,9 +101,7 @@ class Caller:
             is_list = body.get("object") in ("list", "search_result")
             return json_response(200, {**body, "url": self._path} if is_list else body)
 
-        return _respond(
-            await request_pipeline.handle_read(self.ctx, respond, is_search=is_search)
-        )
+        return _respond(await request_pipeline.handle_read(self.ctx, respond, is_search=is_search))
 
 
 async def _authenticate(request: Request, ctx: ContextDependency) -> Caller:
