@@ -61,6 +61,8 @@ def _read_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _replace_unstorable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_replace_unstorable(item) for item in value]
     return _UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else value
 
 

@@ -1,14 +1,22 @@
 """Movements in Stripe's lists."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from integrator.psp.errors import ProtocolError
+from integrator.psp.stripe import ADAPTER
 from integrator.psp.types import Approved, Declined, Movement
 from tests.integration.integrator.psp.stripe import objects
-from tests.integration.integrator.psp.stripe.test_client import FakeStripe, connect, error_body
+from tests.integration.integrator.psp.stripe.test_client import (
+    SETTINGS,
+    FakeStripe,
+    connect,
+    error_body,
+)
 
 AT = datetime.fromtimestamp(objects.CREATED, UTC)
 
@@ -103,3 +111,17 @@ async def test_a_refused_list_is_a_protocol_error() -> None:
     stripe = FakeStripe({"GET payment_intents": [(403, error_body("more_permissions_required"))]})
     with pytest.raises(ProtocolError):
         await connect(stripe).list_movements(AT, AT, None)
+
+
+async def test_half_of_a_surrogate_pair_does_not_hide_the_events_of_a_page() -> None:
+    odd = objects.intent(description="ODD", texts=["ODD"], nested=[[{"text": "ODD"}, "ODD"]])
+    events = [
+        objects.event("payment_intent.succeeded", odd, id="evt_2"),
+        objects.event("payment_intent.succeeded", objects.intent(), id="evt_1"),
+    ]
+    body = json.dumps({"data": events}).replace("ODD", "\\ud83d").encode()
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
+    connection = ADAPTER.connect(SETTINGS, httpx.AsyncClient(transport=transport))
+    page = await connection.list_events("evt_0")
+    notices = [notice for event in page.events for notice in event.notices]
+    assert [notice.event_id for notice in notices] == ["evt_1", "evt_2"]
