@@ -13,6 +13,7 @@ from tests.integration.workflows.conftest import WorkflowHarness, eventually
 from tests.replay.scenarios.builders import (
     HOUR,
     NOON,
+    NOT_FOUND,
     Handle,
     declined_as,
     external_movement,
@@ -239,6 +240,25 @@ async def preauth_unanswered_void_repeated(harness: WorkflowHarness) -> Handle:
     return harness.handle(PREAUTH)
 
 
+async def preauth_ended_with_an_open_void(harness: WorkflowHarness) -> Handle:
+    """The PSP cannot be read; a cancellation without an answer is sent again at the end."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    harness.answers[activity_plans.VOID.name] = [
+        ApplicationError("lost", type=PspFailure.KEY_EXPIRED, non_retryable=True),
+        ACCEPTED,
+    ]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [
+        *[NOT_FOUND] * 40,
+        declined_as(Status.Expired),
+    ]
+    start = harness.preauth()
+    resumed = start.model_copy(update={"resume": await harness.create(start)})
+    await harness.client.cancel(resumed)
+    await harness.advance_time(PREAUTH, timedelta(days=7, hours=12))
+    await eventually(lambda: len(harness.calls_of(activity_plans.VOID)) == 2)
+    return harness.handle(PREAUTH)
+
+
 SCENARIOS = (
     preauth_captured_elsewhere,
     preauth_redirect_finalized_captured,
@@ -254,4 +274,5 @@ SCENARIOS = (
     preauth_lapsed_unnoticed,
     preauth_released_after_its_end,
     preauth_unanswered_void_repeated,
+    preauth_ended_with_an_open_void,
 )
