@@ -97,6 +97,17 @@ class PublicPaymentProviderRole(WireEnum):
     AmazonPay = 10
 
 
+DEBIT_ROLES = frozenset(
+    {
+        PublicPaymentProviderRole.Debit,
+        PublicPaymentProviderRole.Betalingsservice,
+        PublicPaymentProviderRole.Autogiro,
+        PublicPaymentProviderRole.Avtalegiro,
+    }
+)
+"""Roles whose payments are executed on a planned day."""
+
+
 class PaymentErrorCode(WireEnum):
     """Why a request or a transaction failed.
 
