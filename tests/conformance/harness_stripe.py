@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -113,6 +114,10 @@ class StripeHarness(StripeOddities):
             ErrorCase.FAILED: psp_error(500, "api_error"),
             ErrorCase.UNDOCUMENTED: psp_error(400, INVALID, "brand_new_reason"),
         }[case]
+
+    def stored_failure(self) -> StubResponse | None:
+        failure = psp_error(500, "api_error")
+        return replace(failure, headers={**failure.headers, "Idempotent-Replayed": "true"})
 
     def refusals(self) -> Sequence[Refusal]:
         return [

@@ -4,20 +4,21 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import httpx
 from pydantic import BaseModel, SecretStr
 
 from integrator.psp.conformance.harness import Delivery
-from integrator.psp.errors import NotificationRejected
+from integrator.psp.errors import NotificationRejected, OutcomeUnknown, PspError
 from integrator.psp.port import Connection, RateBudget
 from integrator.psp.sandbox import SandboxAdapter, notifications
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.sandbox.settings import SandboxSettings
 from integrator.psp.sandbox.wire import Charge
-from integrator.psp.toolkit.http import PspHttp
+from integrator.psp.toolkit.client import RefusedError
+from integrator.psp.toolkit.http import PspHttp, PspResponse
 from integrator.psp.toolkit.signatures import require_timestamped_signature
 from integrator.psp.types import Absent, Lookup, LookupAnswer, NotificationEvent
 from tests.conformance.harness_sandbox import SandboxHarness, sandbox_config
@@ -55,6 +56,7 @@ class Mutant(AssembledAdapter):
 
 MUTANTS: list[type[Mutant]] = []
 E = TypeVar("E", bound=type[Mutant])
+W = TypeVar("W", bound=BaseModel)
 
 
 def register_mutant(caught_by: str, lesson: int | None = None) -> Callable[[E], E]:
@@ -94,6 +96,42 @@ class ParentAdapter(AssembledAdapter):
     """A correct adapter whose answers about absent refunds depend on the payment."""
 
     connection = ParentConnection
+
+
+class StoredFailure(OutcomeUnknown):
+    """A failure that the PSP has stored under the key."""
+
+
+class ChainClient(SandboxClient):
+    """A client that creates pages and mandates with the next key where a failure is stored."""
+
+    def next_key(self, key: str, number: int) -> str:
+        """Return the key after `number` stored failures."""
+        return f"{key}/{number + 1}"
+
+    async def post(self, model: type[W], *path: str, body: Mapping[str, Any], key: str) -> W:
+        """Send a POST; a step that moves money keeps its key."""
+        attempt_key = key
+        for number in range(1, 4):
+            try:
+                return await super().post(model, *path, body=body, key=attempt_key)
+            except StoredFailure:
+                if path not in (("checkout_sessions",), ("mandates",)):
+                    raise
+                attempt_key = self.next_key(key, number)
+        raise OutcomeUnknown("Every key has a stored failure")
+
+    def classify_error(self, response: PspResponse) -> PspError | RefusedError:
+        """Return the exception for a response other than 2xx."""
+        if response.headers.get("Idempotent-Replayed") == "true" and response.status >= 500:
+            return StoredFailure("The PSP repeats its failure")
+        return super().classify_error(response)
+
+
+class ChainAdapter(AssembledAdapter):
+    """A correct adapter of a PSP that stores failures under keys."""
+
+    client = ChainClient
 
 
 class BatchHarness(SandboxHarness):

@@ -10,7 +10,14 @@ from integrator.psp.errors import OutcomeUnknown
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.types import Outcome, Refund
-from tests.conformance.mutants_base import Mutant, digest, register_mutant
+from tests.conformance.mutants_base import (
+    ChainAdapter,
+    ChainClient,
+    Mutant,
+    StoredFailure,
+    digest,
+    register_mutant,
+)
 
 W = TypeVar("W", bound=BaseModel)
 Body = Mapping[str, Any]
@@ -128,6 +135,35 @@ class KeyInMemory(Mutant):
     """The sent key is kept in memory: another worker creates a new one for the same call."""
 
     client = _InMemoryKeyClient
+
+
+class _FreshKeyClient(ChainClient):
+    def next_key(self, key: str, number: int) -> str:
+        return f"{key}/{uuid4().hex}"
+
+
+@register_mutant("idempotency.a_stored_failure_leads_to_one_object[checkout-CreditCard]")
+class KeyPerAttemptOnCreate(Mutant):
+    """After a stored failure every attempt creates an object of its own, with a key of its own."""
+
+    client = _FreshKeyClient
+    baseline = ChainAdapter
+
+
+class _ChargeChainClient(ChainClient):
+    async def post(self, model: type[W], *path: str, body: Body, key: str) -> W:
+        try:
+            return await super().post(model, *path, body=body, key=key)
+        except StoredFailure:
+            return await super().post(model, *path, body=body, key=f"{key}/{uuid4().hex}")
+
+
+@register_mutant("idempotency.a_stored_failure_leads_to_one_object[charge-CreditCard]")
+class KeyPerAttemptOnCharge(Mutant):
+    """After a stored failure a charge is sent with another key, by every attempt."""
+
+    client = _ChargeChainClient
+    baseline = ChainAdapter
 
 
 class _RetryingConnection(SandboxConnection):

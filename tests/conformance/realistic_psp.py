@@ -217,6 +217,11 @@ class RealisticHarness(BatchHarness):
             Distortion.CHARGEBACK_PART_RETURNED: _add_movements(lambda amount: [-amount, 100]),
         }
 
+    def stored_failure(self) -> StubResponse | None:
+        """Return a failure that is stored under a key, as Stripe's are."""
+        error = {"type": "api_error", "code": "internal_error", "message": "Failed."}
+        return StubResponse.json(500, {"error": error}, Idempotent_Replayed="true")
+
     def codeless_refusals(self) -> Sequence[Refusal]:
         """Return a refusal of a card without a code."""
         response = StubResponse.json(402, _CODELESS)

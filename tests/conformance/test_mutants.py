@@ -14,6 +14,7 @@ from tests.conformance.emulator_harness import running_sandbox
 from tests.conformance.mutants import DOCUMENT, all_mutants, render_catalogue
 from tests.conformance.mutants_base import (
     BatchAdapter,
+    ChainAdapter,
     Mutant,
     ParentAdapter,
     adapter_at,
@@ -34,7 +35,10 @@ async def kit_runs() -> AsyncIterator[KitRuns]:
     """Connect the correct adapters to one sandbox PSP."""
     async with running_sandbox() as psp, runner.open_transport() as transport:
         runs: KitRuns = {}
-        for adapter in (SandboxAdapter, BatchAdapter, ParentAdapter, RealisticAdapter):
+        for adapter in (
+            *(SandboxAdapter, BatchAdapter, ParentAdapter, ChainAdapter),
+            RealisticAdapter,
+        ):
             harness = RealisticHarness(psp)
             harness.timeout = TIMEOUT_SECONDS
             await harness.register_account()

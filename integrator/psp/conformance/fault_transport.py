@@ -133,6 +133,20 @@ def respond_with(response: StubResponse, *, after_booking: bool = False) -> Effe
     return effect
 
 
+def fail_first_key(response: StubResponse) -> Effect:
+    """Respond with this to every request with the first key seen, as if stored under the key."""
+    first_key: list[str | None] = []
+
+    async def effect(request: httpx.Request, forward: Forward) -> httpx.Response:
+        key = request.headers.get("Idempotency-Key")
+        first_key[:] = first_key or [key]
+        if key != first_key[0]:
+            return await forward(request)
+        return await respond_with(response)(request, forward)
+
+    return effect
+
+
 def alter_response(change: Callable[[bytes], bytes]) -> Effect:
     """Let the request take effect and change the body of its response."""
 

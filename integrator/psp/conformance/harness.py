@@ -262,6 +262,10 @@ class Harness:
         """Return the PSP's response in this case. The kit adds `Retry-After`."""
         return None
 
+    def stored_failure(self) -> StubResponse | None:
+        """Return the 5xx that the PSP repeats for a key; None for a PSP that stores no failure."""
+        return None
+
     def refusals(self) -> Sequence[Refusal]:
         """Return the adapter's table of refusals, row by row."""
         return ()

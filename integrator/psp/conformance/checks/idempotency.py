@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import httpx
 
-from integrator.psp.conformance import call_factory, operations, setup
+from integrator.psp.conformance import call_factory, fault_transport, operations, setup
 from integrator.psp.conformance.assertions import describe, facts_of, require, require_equal
 from integrator.psp.conformance.context import CheckContext
+from integrator.psp.conformance.fault_transport import Fault
 from integrator.psp.conformance.operations import OperationKind, OperationVariant, PreparedCall
 from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
@@ -17,6 +18,9 @@ from integrator.psp.errors import OutcomeUnknown, PspError, PspUnavailable
 from integrator.psp.types import Declined, FactKind, IdempotencyMode, Outcome, ReplayBehavior
 
 _CONCURRENT_CALLS = 4
+_MAX_REQUESTS = 12
+_ATTEMPTS = 3
+_EVERY_REQUEST = 1000
 # Headers that a client library may add, or that may differ without meaning.
 _VARIABLE_HEADERS = ("date", "x-request-id", "traceparent")
 
@@ -65,6 +69,43 @@ async def concurrent_repeats_are_booked_once(context: CheckContext, kind: Operat
     ids = {a.psp_id for a in results if not isinstance(a, BaseException)}
     require(len(ids) <= 1, "Concurrent repetitions returned different objects.")
     await _require_one_booking(context, prepared)
+
+
+@check(_idempotent_kinds)
+async def a_stored_failure_leads_to_one_object(context: CheckContext, kind: OperationKind) -> None:
+    """Whichever key has a stored failure, all attempts end at the same object, or at none.
+
+    A creation without effect may go on with another key, if every attempt uses the same ones.
+    """
+    response = context.harness.stored_failure()
+    if response is None:
+        raise NotApplicable("the PSP stores no failure under a key")
+    for position in range(_MAX_REQUESTS):
+        prepared = await operations.prepare(context, kind)
+        effect = fault_transport.fail_first_key(response)
+        with context.transport.inject(Fault(effect, skip=position, times=_EVERY_REQUEST)) as fault:
+            results = [await _attempt(context, prepared)]
+            if not fault.hits:
+                return
+            results += [await _attempt(context, prepared) for _ in range(_ATTEMPTS - 1)]
+        ids = {result.psp_id for result in results if result is not None}
+        require(len(ids) <= 1, f"The attempts end at different objects: {sorted(map(str, ids))}")
+        if results[0] is not None:
+            require(None not in results, "A repetition does not end at the object of the first.")
+            await _require_one_booking(context, prepared)
+        require(await prepared.count_bookings(context) in (None, 0, 1), "It is booked twice.")
+    raise Violation(f"The operation makes more than {_MAX_REQUESTS} requests.")
+
+
+async def _attempt(context: CheckContext, prepared: PreparedCall) -> Outcome | None:
+    """Return the result of one more attempt, by another process; None if it is unknown."""
+    context.reconnect()
+    try:
+        outcome = await prepared.execute(context)
+    except OutcomeUnknown:
+        return None
+    _require_not_declined(outcome)
+    return outcome
 
 
 @check(_idempotent_kinds)
