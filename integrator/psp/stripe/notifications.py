@@ -116,8 +116,9 @@ def _read(body: bytes) -> NotificationEvent:
 
 
 def _read_snapshot(event: Event) -> NotificationEvent:
-    psp_object = event.data.get("object")
-    if not isinstance(psp_object, dict) or psp_object.get("object") not in _ID_MEMBERS:
+    psp_object: Any = event.data.get("object")
+    kind = psp_object.get("object") if isinstance(psp_object, dict) else None
+    if not isinstance(kind, str) or kind not in _ID_MEMBERS:
         raise _UnreadableEvent(f"The event {event.id} has no object that is known")
     ids = _object_ids(psp_object)
     if not ids:

@@ -56,10 +56,18 @@ def replace_refused(body: Body, error: ErrorDetail, optionals: Optionals) -> Bod
 
 
 def _is_refused(name: str, error: ErrorDetail) -> bool:
-    """Return whether the error names the parameter, one around it, or in words its last member."""
-    if error.param:
-        return error.param == name or name.startswith(f"{error.param}[")
-    word = _MEMBER.findall(name)[-1].removeprefix("customer_").replace("_", "[ _]")
+    """Return whether the error names the parameter or one around it, or its last member in words.
+
+    The names in errors are not always complete: `billing_details[name]` is one in
+    `payment_method_data`.
+    """
+    members, refused = _MEMBER.findall(name), _MEMBER.findall(error.param or "")
+    if refused:
+        starts = range(len(members) - len(refused) + 1)
+        return any(members[start : start + len(refused)] == refused for start in starts)
+    if error.code == "invalid_characters":
+        return True
+    word = members[-1].removeprefix("customer_").replace("_", "[ _]")
     return re.search(rf"\b{word}\b", error.message or "", re.IGNORECASE) is not None
 
 

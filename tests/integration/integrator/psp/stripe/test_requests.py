@@ -191,10 +191,32 @@ async def test_several_refused_parameters_are_left_out_one_after_the_other() -> 
     assert stripe.idempotency_keys() == ["k/customer", "k", "k/reduced-1", "k/reduced-2"]
 
 
-async def test_a_payment_is_made_without_a_refused_text() -> None:
+@pytest.mark.parametrize("param", ["address[state]", "billing_details[address][state]"])
+async def test_a_shortened_name_of_a_refused_parameter_is_understood(param: str) -> None:
     stripe = FakeStripe(
         {
-            "POST payment_intents": [refusal("description"), (200, UNCONFIRMED)],
+            "POST customers": [(200, {"id": "cus_1"})],
+            "POST setup_intents": [refusal(param), (200, SETUP)],
+        }
+    )
+    payer = Payer(email="mia@example.org", country="CH", address=ADDRESS)
+    await connect(stripe).authorize(builders.debit(payer=payer, ref=builders.REFERENCE))
+    first, second = map(sent, stripe.requests[1:])
+    assert set(first) - set(second) == {"payment_method_data[billing_details][address][state]"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal("description"),
+        refusal(None, "The description is too long."),
+        refusal(None, "Unsupported.", code="invalid_characters"),
+    ],
+)
+async def test_a_payment_is_made_without_a_refused_text(answer: tuple[int, Any]) -> None:
+    stripe = FakeStripe(
+        {
+            "POST payment_intents": [answer, (200, UNCONFIRMED)],
             "POST payment_intents/pi_1/confirm": [(200, objects.intent(metadata=OURS))],
         }
     )

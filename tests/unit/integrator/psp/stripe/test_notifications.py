@@ -267,6 +267,7 @@ def test_objects_of_another_api_version_have_to_be_fetched(older: dict[str, Any]
         b'{"id": "evt_1", "type": "refund.created", "data": {"object": {"object": "refund"}}}',
         b'{"id": "evt_1", "type": "refund.created", "data": {"object": {"object": "comet"}}}',
         b'{"id": "evt_1", "type": "refund.created", "data": {"object": []}}',
+        b'{"id": "evt_1", "type": "refund.created", "data": {"object": {"object": []}}}',
     ],
 )
 def test_malformed_events_are_rejected_in_the_list_and_ignored_as_webhooks(
