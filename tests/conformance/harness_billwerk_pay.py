@@ -25,21 +25,7 @@ from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, RateLimit
 from integrator.psp.port import Adapter
 from integrator.psp.types import Authorize, Call, Operation, RedirectRequired
 from tests.conformance.emulator_harness import harness_factory
-from tests.conformance.oddities_billwerk_pay import BillwerkPayOddities
-
-
-def psp_error(status: int, code: int, **extra: str) -> StubResponse:
-    """Return an error in the PSP's format."""
-    body = {
-        "code": code,
-        "error": "Refused by the PSP",
-        "path": "/v1/charge",
-        "timestamp": "2026-01-22T09:00:00.000+00:00",
-        "http_status": status,
-        "http_reason": "Reason",
-        "request_id": "de03e86d0a6d44359b249340f967ddc9",
-    }
-    return StubResponse.json(status, {**body, **extra})
+from tests.conformance.oddities_billwerk_pay import BillwerkPayOddities, psp_error
 
 
 def failed_charge(error: str, state: str) -> "Any":

@@ -149,6 +149,8 @@ class SandboxHarness(EmulatorHarness):
             Distortion.REFUND_SIGN: change_objects(_negate_refund),
             Distortion.CHARGEBACK_BOOKKEEPING: set_members(is_kind("cb_"), **odd, **odd_fee),
             Distortion.CHARGEBACK_NULLS: null_members(is_kind("cb_"), _MONEY),
+            Distortion.CHARGEBACK_RETURNED: change_objects(lambda item: _reverse(item, None)),
+            Distortion.CHARGEBACK_PART_RETURNED: change_objects(lambda item: _reverse(item, 100)),
             Distortion.PAYMENT_BOOKKEEPING: set_members(is_kind("ch_"), **odd),
             Distortion.PAYMENT_NULLS: null_members(is_kind("ch_"), _MONEY),
             Distortion.REFUND_BOOKKEEPING: set_members(is_kind("re_"), **odd),
@@ -176,6 +178,13 @@ def is_kind(prefix: str) -> Callable[[JsonObject], bool]:
 def _negate_refund(item: JsonObject) -> None:
     if is_kind("re_")(item):
         item["amount"] = -item["amount"]
+
+
+def _reverse(item: JsonObject, amount: int | None) -> None:
+    """Return an amount of a chargeback; None: all of it."""
+    if is_kind("cb_")(item):
+        returned = item["amount"] if amount is None else amount
+        item["reversals"] = [{"id": f"{item['id']}_back", "amount": returned}]
 
 
 def _add_odd_text(delivery: Delivery) -> Delivery:

@@ -1,12 +1,19 @@
 """What Billwerk+ Pay really sends and refuses, beside the examples of its documentation."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.conformance.harness import Delivery, Distort, Distortion, OddEvent
-from integrator.psp.types import Payer
+from integrator.psp.conformance.harness import (
+    Delivery,
+    Distort,
+    Distortion,
+    OddEvent,
+    StubResponse,
+    TextRefusal,
+)
+from integrator.psp.types import Operation, Payer
 from tests.conformance.emulator_harness import EmulatorHarness
 from tests.conformance.json_changes import (
     JsonObject,
@@ -25,6 +32,20 @@ _NULLS = {
     "error_state": None,
     "acquirer_message": None,
 }
+
+
+def psp_error(status: int, code: int, **extra: str) -> StubResponse:
+    """Return an error in the PSP's format."""
+    body = {
+        "code": code,
+        "error": "Refused by the PSP",
+        "path": "/v1/charge",
+        "timestamp": "2026-01-22T09:00:00.000+00:00",
+        "http_status": status,
+        "http_reason": "Reason",
+        "request_id": "de03e86d0a6d44359b249340f967ddc9",
+    }
+    return StubResponse.json(status, {**body, **extra})
 
 
 class BillwerkPayOddities(EmulatorHarness):
@@ -54,6 +75,16 @@ class BillwerkPayOddities(EmulatorHarness):
                 _is_refund, ("id", "state", "invoice", "amount", "currency", "created")
             ),
         }
+
+    def text_refusals(self) -> Sequence[TextRefusal]:
+        """Return refusals of the text of a charge, and of a page's text and address."""
+        return [
+            TextRefusal("text", operation, psp_error(400, 1, message=message), member)
+            for operation, message, member in (
+                (Operation.CHARGE, "ordertext contains invalid characters", "ordertext"),
+                (Operation.AUTHORIZE, "order.customer.city is too long", "city"),
+            )
+        ]
 
     def payer_texts(self, role: Role, payer: Payer) -> frozenset[str]:
         """Return the company, the e-mail and the address."""

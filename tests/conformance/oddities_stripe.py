@@ -4,9 +4,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from integrator.contract.enums import PaymentErrorCode as Code
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.conformance.harness import Delivery, Distort, Distortion, OddEvent
-from integrator.psp.types import Payer
+from integrator.psp.conformance.harness import (
+    Delivery,
+    Distort,
+    Distortion,
+    OddEvent,
+    Refusal,
+    StubResponse,
+    TextRefusal,
+)
+from integrator.psp.types import Operation, Payer
 from tests.conformance.emulator_harness import EmulatorHarness
 from tests.conformance.json_changes import (
     JsonObject,
@@ -20,6 +29,8 @@ _INTENT = ("status", "amount", "amount_received", "currency", "capture_method", 
 _CHARGE = ("status", "amount_captured", "captured", "currency", "created", "disputed")
 _REFUND = ("status", "amount", "currency", "created", "metadata", "charge", "payment_intent")
 _DISPUTE = ("status", "currency", "charge", "balance_transactions")
+_DETACHED = "The PaymentMethod was detached from a Customer. It may not be used again."
+_UNSUPPORTED = "Your card does not support this type of purchase."
 _ODD_TEXTS = {"description": 7, "failure_code": 7, "failure_message": ["x"], "reason": 7}
 
 
@@ -58,6 +69,58 @@ class StripeOddities(EmulatorHarness):
             texts += [payer.company_name, address.line1, address.postal_code, address.city]
         return frozenset(text for text in texts if text)
 
+    def unusual_payment_data(self, role: Role) -> Mapping[str, dict[str, str]]:
+        """Return also accounts outside the EEA, which need the payer's address."""
+        if role is not Role.Debit:
+            return {}
+        accounts = {"CH": "CH9300762011623852957", "GB": "GB33BUKB20201555555555"}
+        return {
+            **super().unusual_payment_data(role),
+            **{name: {"Holder": "Mia Kern", "IBAN": iban} for name, iban in accounts.items()},
+        }
+
+    def codeless_refusals(self) -> Sequence[Refusal]:
+        """Return refusals by a parameter, or only by words."""
+        return [
+            Refusal("detached", Operation.CHARGE, _refused(400, _DETACHED), Code.BearerInvalid),
+            *(
+                Refusal(label, Operation.CHARGE, response, code, path_part="/confirm")
+                for label, response, code in (
+                    ("unsupported", _refused(402, _UNSUPPORTED), Code.BearerInvalid),
+                    ("new", _refused(402, "Something new."), Code.Rejected),
+                )
+            ),
+            *(
+                Refusal(
+                    label,
+                    Operation.AUTHORIZE,
+                    _refused(400, "Not accepted.", param=f"payment_method_data{param}"),
+                    code,
+                    role=Role.Debit,
+                    path_part="/setup_intents",
+                )
+                for label, param, code in (
+                    ("name", "[billing_details][name]", Code.BearerInvalid),
+                    ("iban", "[sepa_debit][iban]", Code.InvalidIBAN),
+                )
+            ),
+        ]
+
+    def text_refusals(self) -> Sequence[TextRefusal]:
+        """Return refusals of the description of a payment, and of that of a checkout."""
+        return [
+            TextRefusal(
+                "description",
+                operation,
+                _refused(400, "Not accepted.", param=param),
+                "description",
+            )
+            for operation, param in (
+                (Operation.CHARGE, "description"),
+                (Operation.AUTHORIZE, "payment_intent_data[description]"),
+            )
+        ]
+
     def odd_events(self) -> Mapping[str, OddEvent]:
         """Return events of older endpoints, of the second API and of Connect."""
         return {
@@ -72,6 +135,13 @@ class StripeOddities(EmulatorHarness):
 def is_object(kind: str) -> Callable[[JsonObject], bool]:
     """Return a function that recognises objects of a kind."""
     return lambda item: item.get("object") == kind
+
+
+def _refused(status: int, message: str, **members: Any) -> StubResponse:
+    """Return an error without a code."""
+    error_type = "card_error" if status == 402 else "invalid_request_error"
+    error = {"type": error_type, "message": message, **members}
+    return StubResponse.json(status, {"error": error})
 
 
 def _kept(names: Sequence[str]) -> tuple[str, ...]:
