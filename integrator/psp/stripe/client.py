@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from integrator.contract.enums import PaymentErrorCode as Code
-from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError
+from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, ProtocolError, PspError
 from integrator.psp.stripe.error_codes import error_code
 from integrator.psp.stripe.optional_parameters import Optionals, drop_blank, replace_refused
 from integrator.psp.stripe.wire import ErrorBody, ErrorDetail, Page, T
@@ -137,7 +137,10 @@ class StripeClient(ApiClient):
             return psp_object if psp_object and is_done(psp_object) else None
 
         attempt = self.post(model, *path, key=key, body=body, expand=expand)
-        return await recover_by_read(attempt, read, after=(AlreadyDoneError, OutcomeUnknown))
+        psp_object = await recover_by_read(attempt, read, after=(AlreadyDoneError, OutcomeUnknown))
+        if getattr(psp_object, "id", None) != path[-2]:
+            raise ProtocolError(f"Stripe answered the action {path[-1]} with another object.")
+        return psp_object
 
     def classify_error(self, response: PspResponse) -> PspError | RefusedError:
         """Return the exception for a response other than 2xx."""

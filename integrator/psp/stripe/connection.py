@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
-from integrator.psp.errors import OutcomeUnknown, ProtocolError
+from integrator.psp.errors import OutcomeUnknown
 from integrator.psp.stripe import (
     authorize,
     instruments,
@@ -90,8 +90,6 @@ class StripeConnection(PspConnection):
             expand=INTENT_EXPAND,
         )
         require_match(call, intent.capture_reference, intent.currency)
-        if intent.id != call.authorization_id:
-            raise ProtocolError("Stripe captured another reservation than the one requested.")
         return mapping.payment_outcome(intent)
 
     @returns_declines

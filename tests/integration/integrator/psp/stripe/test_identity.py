@@ -146,13 +146,24 @@ async def test_a_foreign_capture_is_an_error(values: dict[str, Any]) -> None:
         await connect(stripe).fetch_payment(lookup)
 
 
-async def test_a_capture_of_another_reservation_is_an_error() -> None:
-    metadata = {"capture": builders.REFERENCE}
-    other = objects.intent(id="pi_2", capture_method="manual", metadata=metadata)
-    stripe = FakeStripe({"POST payment_intents/pi_1/capture": [(200, other)]})
-    call = builders.capture(authorization_id="pi_1", ref=builders.REFERENCE)
-    with pytest.raises(ProtocolError):
-        await connect(stripe).capture(call)
+async def test_an_action_answered_with_another_object_is_an_error() -> None:
+    other = INTENT | {"id": "pi_2", "metadata": {"capture": builders.REFERENCE}}
+    script: Script = {
+        "POST payment_intents": [(200, INTENT | {"status": "requires_confirmation"})],
+        "POST payment_intents/pi_1/confirm": [(200, other | {"metadata": OURS})],
+        "POST payment_intents/pi_1/capture": [(200, other | {"capture_method": "manual"})],
+        "POST payment_intents/pi_1/cancel": [(200, other | {"status": "canceled"})],
+        "POST checkout/sessions/cs_1/expire": [(200, objects.session("expired", id="cs_2"))],
+    }
+    connection, ref = connect(FakeStripe(script)), builders.REFERENCE
+    for action in (
+        connection.charge(builders.charge(ref=ref)),
+        connection.capture(builders.capture(authorization_id="pi_1", ref=ref)),
+        connection.void(builders.void("pi_1", ref=ref)),
+        connection.void(builders.void("cs_1", ref=ref)),
+    ):
+        with pytest.raises(ProtocolError, match="another object"):
+            await action
 
 
 @pytest.mark.parametrize("values", [{"metadata": {"reference": "another"}}, {"currency": "usd"}])
