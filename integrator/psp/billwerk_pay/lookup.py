@@ -72,19 +72,15 @@ async def fetch_refund(client: BillwerkPayClient, lookup: Lookup) -> Outcome | N
 async def list_disputes(
     client: BillwerkPayClient, invoice: Invoice, settle: Transaction
 ) -> list[Dispute]:
-    """Return all disputes of a settle. Those of other charges in the list are left out."""
+    """Return all disputes of a settle. Raises `ProtocolError` for one of another charge."""
     since = settle.created or time_formats.now() - _LONGEST_DISPUTE_PERIOD
     params = {"invoice": invoice.handle, "from": since.date().replace(day=1).isoformat()}
-    disputes = [
-        dispute
-        async for dispute in client.iterate_list(Dispute, "dispute", **params)
-        if dispute.invoice == invoice.handle
-    ]
-    return [
-        dispute
-        for dispute in disputes
-        if (disputed := mapping.disputed_settle(invoice, dispute)) and disputed.id == settle.id
-    ]
+    disputes: list[Dispute] = []
+    async for dispute in client.iterate_list(Dispute, "dispute", **params):
+        disputed = mapping.disputed_settle(invoice, dispute)
+        if disputed is not None and disputed.id == settle.id:
+            disputes.append(dispute)
+    return disputes
 
 
 async def _find_settle(

@@ -156,7 +156,7 @@ def disputed_settle(invoice: Invoice, dispute: Dispute) -> Transaction | None:
     A dispute names the handle. If that has several settles, the last one is charged back, unless
     the dispute names another. Raises `ProtocolError` for a dispute of another charge or currency.
     """
-    if dispute.invoice != invoice.handle:
+    if dispute.invoice not in (invoice.handle, invoice.id):
         raise ProtocolError("The PSP returned a dispute of another charge.")
     if dispute.currency not in (None, invoice.currency):
         raise ProtocolError("The PSP returned a dispute in another currency.")

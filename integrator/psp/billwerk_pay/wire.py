@@ -177,9 +177,10 @@ class CreditNote(WireModel):
 
 
 class Invoice(WireModel):
-    """Invoice of a handle with all its transactions, oldest first."""
+    """Invoice of a handle with all its transactions, oldest first; `id` is the PSP's own."""
 
     handle: Id
+    id: Text = None
     currency: str
     transactions: list[Transaction] = Field(default=[])
     order_lines: list[OrderLine] = Field(default=[])

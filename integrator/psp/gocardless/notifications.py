@@ -82,7 +82,8 @@ def _read_mandate_event(event: Event) -> NotificationEvent:
     The later end of a mandate does not change its sign-up: the next payment will fail.
     """
     id = event.link("mandate")
-    if id is None or event.action != "replaced":
+    is_replaced = event.action == "replaced" or event.link("new_mandate") is not None
+    if id is None or not is_replaced:
         return _ignore(event, "the next payment shows whether its mandate can be charged")
     return NotificationEvent(event_id=event.id, reference=event.reference, psp_ids=(id,))
 

@@ -679,16 +679,20 @@ class TestIdentity:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"currency": "USD"}, {"transaction": "another"}, {"outcome_amount": -13000}],
+        [
+            {"currency": "USD"},
+            {"transaction": "another"},
+            {"outcome_amount": -13000},
+            {"invoice": "another"},
+        ],
     )
     async def test_a_dispute_that_is_not_this_payments(self, changes: dict[str, Any]) -> None:
         with pytest.raises(ProtocolError):
             await self.fetch_payment(load_body("dispute", **changes))
 
-    async def test_a_dispute_of_another_charge_is_ignored(self) -> None:
-        other = load_body("dispute", invoice="another")
-        outcome = assert_approved(await self.fetch_payment(other))
-        assert [fact.kind for fact in outcome.facts] == [FactKind.PAID]
+    async def test_a_dispute_may_name_the_invoice_by_its_id(self) -> None:
+        outcome = assert_approved(await self.fetch_payment(load_body("dispute", invoice="inv_1")))
+        assert [fact.kind for fact in outcome.facts] == [FactKind.PAID, FactKind.CHARGED_BACK]
 
     async def test_a_dispute_belongs_to_one_of_several_settles(self) -> None:
         """It names the handle: otherwise it would be booked once for every settle."""
@@ -1159,8 +1163,7 @@ class TestMovements:
             "GET",
             "/list/dispute",
             list_page(other, odd, load_body("dispute")),
-            list_page(other),
-            list_page(load_body("dispute")),
+            list_page(),
         )
         page = await psp.connect().list_movements(*window)
         assert [movement.psp_id for movement in page.movements] == [f"{REFERENCE}/{SETTLE}"]
