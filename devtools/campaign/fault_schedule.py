@@ -89,6 +89,14 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "PSP look-ups fail": FaultKind(
         "psp", (3, 6), psp_fault={"kind": "error", "share": 0.7, "operations": ["fetch"]}
     ),
+    "PSP refuses searches": FaultKind(
+        "psp", (3, 6), psp_fault={"kind": "refuse", "operations": ["search"]}
+    ),
+    "PSP stores failures": FaultKind(
+        "psp",
+        (2, 4),
+        psp_fault={"kind": "error", "share": 0.4, "stored": True, "operations": ["creation"]},
+    ),
     "PSP webhook lost": FaultKind("psp", (2, 4), psp_fault={"kind": "drop_webhook", "share": 0.5}),
     "PSP webhook doubled": FaultKind("psp", (3, 6), psp_fault={"kind": "duplicate", "share": 0.7}),
     "PSP webhook overtaken": FaultKind("psp", (3, 6), psp_fault={"kind": "reorder", "share": 0.5}),

@@ -44,22 +44,25 @@ BASE = Config(
 class PlantedBug:
     """Column that must detect a bug, and the faults that expose it, each `rounds` times.
 
-    `key_seconds` is for how long the PSP remembers a key.
+    `key_seconds` is for how long the PSP remembers a key, `psp` the one that the bug concerns.
     """
 
     column: Column
     faults: frozenset[str] = FAULTS
     rounds: int = 2
     key_seconds: float = BASE.key_seconds
+    psp: str = BASE.psp
 
 
 _RESETS = frozenset({"workflow reset to its first task", "workflow reset to any task"})
 _ERASURE = frozenset({"customer erased while a charge is unknown"})
 _ENDS = frozenset({"workflow terminated", "workflow deleted", "webhook target down"})
+_LATE_CREATIONS = frozenset({"PSP too late", "PSP stores failures", "PSP look-ups fail"})
 _SIGNALS = frozenset({"signal without argument", "signal with too many arguments"})
 
 BUGS: Mapping[str, PlantedBug] = {
     "new-key-per-attempt": PlantedBug(Column.DOUBLE),
+    "key-per-attempt-on-create": PlantedBug(Column.DOUBLE, _LATE_CREATIONS, 4, psp="stripe"),
     "workflow-per-post": PlantedBug(Column.DOUBLE),
     "unknown-is-failed": PlantedBug(Column.LOST),
     "unknown-is-succeeded": PlantedBug(Column.LOST),
@@ -115,6 +118,7 @@ def run_control(console: Console, bugs: Sequence[str] = tuple(BUGS), seed: int =
             fault_kinds=planted.faults,
             fault_rounds=planted.rounds,
             key_seconds=planted.key_seconds,
+            psp=planted.psp,
         )
         results.append(_run_bug(bug, planted.column, config, console))
     table = Table("planted bug", "expected violation", "violations", "seconds", title="Control")

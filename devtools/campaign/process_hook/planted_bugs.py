@@ -65,6 +65,23 @@ def new_key_per_attempt() -> None:
 
 
 @bug
+def key_per_attempt_on_create() -> None:
+    """Create a payment at Stripe with a new key for every attempt, and confirm each."""
+    from integrator.psp.stripe.client import StripeClient
+
+    create, post_action = StripeClient.create, StripeClient.post_action
+
+    async def create_another(self: Any, *arguments: Any, key: str, **options: Any) -> Any:
+        return await create(self, *arguments, key=f"{key}/{secrets.token_hex(6)}", **options)
+
+    async def act_on_each(self: Any, model: Any, *path: str, key: str, **options: Any) -> Any:
+        return await post_action(self, model, *path, key=f"{key}/{path[-2]}", **options)
+
+    swap(StripeClient, "create", create_another)
+    swap(StripeClient, "post_action", act_on_each)
+
+
+@bug
 def unknown_is_failed() -> None:
     """End the transaction as failed after a timeout, a lost connection or a server error."""
     from integrator.psp.types import Declined
