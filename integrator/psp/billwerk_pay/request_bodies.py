@@ -28,12 +28,13 @@ def session_body(call: Authorize, methods: Sequence[str], ttl: timedelta) -> dic
 
 
 def order_body(call: Authorize) -> dict[str, Any]:
-    """Build the order that a hosted page reserves."""
+    """Build the order that a hosted page reserves, without a null text."""
+    text = truncate(call.text, _MAX_TEXT_LENGTH)
     return {
         **amount_fields(call),
         "handle": call.reference,
         "key": call.idempotency_key,
-        "ordertext": truncate(call.text, _MAX_TEXT_LENGTH),
+        **({"ordertext": text} if text else {}),
         "customer": customer_body(call),
         "metadata": {"reference": call.reference},
     }
