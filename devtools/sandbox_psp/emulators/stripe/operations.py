@@ -40,6 +40,8 @@ from devtools.sandbox_psp.models import Charge, CheckoutSession, Failure, Mandat
 from devtools.sandbox_psp.models import Customer as Payer
 from devtools.sandbox_psp.requests import SessionRequest
 
+# A dispute withdraws the whole payment, also what was refunded before.
+_DISPUTED_IN_FULL = {"returned_in_full": True}
 _TARGET_DATE_DAYS = range(3, 16)
 _EEA = frozenset(
     {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE"}
@@ -166,6 +168,7 @@ def confirm_intent(
             payment_method=method.id,
         )
         charge.id, charge.description = with_prefix(intent.id, "ch"), intent.description
+        charge.extra |= _DISPUTED_IN_FULL
         charges.create(ctx, method, charge, key)
     return _attempt_response(ctx, intent, params.expand)
 
@@ -190,6 +193,9 @@ def capture_intent(
         key=key,
         id=new_id("ch") if already_captured else with_prefix(intent.id, "ch"),
     )
+    if (charge := models.find_charge(ctx, intent)) is not None:
+        charge.extra |= _DISPUTED_IN_FULL
+        repository.save(ctx.db, charge)
     return _attempt_response(ctx, intent, params.expand)
 
 
@@ -238,7 +244,7 @@ def create_refund(ctx: Context, account: str, params: RefundParams, key: str) ->
     amount = refundable if params.amount is None else to_engine(params.amount, charge.currency)
     if disputes.is_disputed(charge):
         raise invalid_request("This charge is disputed.", code="charge_disputed")
-    if refundable == 0:
+    if refundable <= 0:
         raise invalid_request("The charge was refunded already.", code="charge_already_refunded")
     reference = params.metadata.get("reference", "")
     response = refunds.create(ctx, charge, reference=reference, amount=amount, key=key)

@@ -276,7 +276,7 @@ async def submit_evidence(merchant: StripeMerchant, dispute: str, text: str) -> 
 
 @pytest.mark.parametrize(
     ("evidence", "returned", "refunded"),
-    [("winning_evidence", "79.00", Approved), ("losing_evidence", "40.00", Declined)],
+    [("winning_evidence", "119.00", Approved), ("losing_evidence", "40.00", Declined)],
 )
 async def test_a_dispute_after_a_refund_is_decided(
     stripe_merchant: StripeMerchant, evidence: str, returned: str, refunded: type[Outcome]
@@ -292,7 +292,7 @@ async def test_a_dispute_after_a_refund_is_decided(
     assert isinstance(outcome, Approved)
     assert [(fact.kind, str(fact.amount)) for fact in outcome.facts] == [
         (FactKind.PAID, "119.00"),
-        (FactKind.CHARGED_BACK, "79.00"),
+        (FactKind.CHARGED_BACK, "119.00"),
     ]
     assert isinstance(await connection.refund(builders.refund("1.00", payment_id=id)), Declined)
 
