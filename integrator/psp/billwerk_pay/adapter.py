@@ -13,6 +13,7 @@ from integrator.psp.billwerk_pay import notifications
 from integrator.psp.billwerk_pay.client import BillwerkPayClient
 from integrator.psp.billwerk_pay.config import BillwerkPayConfig
 from integrator.psp.billwerk_pay.connection import BillwerkPayConnection
+from integrator.psp.billwerk_pay.lookup import KEY_WINDOW_SECONDS
 from integrator.psp.billwerk_pay.settings import BillwerkPaySettings
 from integrator.psp.port import Connection, RateBudget
 from integrator.psp.toolkit.adapter import PspAdapter
@@ -55,7 +56,7 @@ class BillwerkPayAdapter(PspAdapter[BillwerkPaySettings]):
         idempotency=IdempotencySemantics(
             style=IdempotencyMode.NATURAL,
             on_repeat=ReplayBehavior.EXISTING,
-            window_seconds=24 * 3600,
+            window_seconds=KEY_WINDOW_SECONDS,
             consistent_lookup=False,
         ),
     )

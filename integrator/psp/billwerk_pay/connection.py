@@ -18,12 +18,14 @@ from integrator.psp.toolkit.instruments import METHOD, stored_token
 from integrator.psp.toolkit.outcomes import require
 from integrator.psp.toolkit.secrets import matches_any, split_secrets
 from integrator.psp.types import (
+    Absent,
     Approved,
     Authorize,
     Call,
     Capture,
     Declined,
     Lookup,
+    LookupAnswer,
     MovementPage,
     Outcome,
     Pending,
@@ -146,15 +148,17 @@ class BillwerkPayConnection(PspConnection):
             mapping.verify_handle(refund, call.currency, handle), call.currency
         )
 
-    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_authorization(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a hosted page or a reservation."""
-        return await authorize.fetch_authorization(self._client, lookup)
+        outcome = await authorize.fetch_authorization(self._client, lookup)
+        # Handles of charges and customers are exact.
+        return outcome or object_lookup.absent(lookup, complete=lookup.psp_id is None)
 
-    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_payment(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a charge or capture, with its chargebacks."""
         return await object_lookup.fetch_payment(self._client, lookup)
 
-    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a refund."""
         return await object_lookup.fetch_refund(self._client, lookup)
 
@@ -184,7 +188,7 @@ class BillwerkPayConnection(PspConnection):
         return refusal.declined
 
     async def _read_earlier(
-        self, call: Call, read: Callable[[Lookup], Awaitable[Outcome | None]]
+        self, call: Call, read: Callable[[Lookup], Awaitable[LookupAnswer]]
     ) -> Outcome:
         """Return the outcome of an earlier attempt; decline a new one, which is not sent.
 
@@ -195,7 +199,7 @@ class BillwerkPayConnection(PspConnection):
         )
         invoice = await object_lookup.get_invoice(self._client, call.reference)
         earlier = await read(lookup) if invoice else None
-        if earlier is None:
+        if earlier is None or isinstance(earlier, Absent):
             raise money.uncertain_unit_error(call.currency)
         return earlier
 

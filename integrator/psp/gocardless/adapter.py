@@ -11,6 +11,7 @@ from integrator.psp.gocardless import notifications
 from integrator.psp.gocardless.client import GoCardlessClient
 from integrator.psp.gocardless.config import GoCardlessConfig
 from integrator.psp.gocardless.connection import GoCardlessConnection
+from integrator.psp.gocardless.lookup import KEY_WINDOW_SECONDS
 from integrator.psp.gocardless.settings import GoCardlessSettings
 from integrator.psp.port import Connection, RateBudget
 from integrator.psp.toolkit.adapter import PspAdapter
@@ -72,9 +73,10 @@ class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
         migration=True,
         event_list=True,
         movement_list=True,
-        # Keys are kept for about 30 days (unconfirmed); a tenth of that is longer than any outage.
         idempotency=IdempotencySemantics(
-            on_repeat=ReplayBehavior.EXISTING, window_seconds=3 * 24 * 3600, consistent_lookup=False
+            on_repeat=ReplayBehavior.EXISTING,
+            window_seconds=KEY_WINDOW_SECONDS,
+            consistent_lookup=False,
         ),
     )
 

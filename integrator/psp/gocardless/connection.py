@@ -13,6 +13,7 @@ from integrator.psp.gocardless import (
     mapping,
     request_bodies,
 )
+from integrator.psp.gocardless import lookup as object_lookup
 from integrator.psp.gocardless.client import GoCardlessClient
 from integrator.psp.gocardless.error_codes import CREDITOR_SCHEMES, SCHEMES
 from integrator.psp.gocardless.mapping import MANDATE
@@ -33,6 +34,7 @@ from integrator.psp.toolkit.instruments import stored_token
 from integrator.psp.toolkit.money import to_minor
 from integrator.psp.toolkit.outcomes import require, verify_reference
 from integrator.psp.types import (
+    Absent,
     Authorize,
     Call,
     Capture,
@@ -40,6 +42,7 @@ from integrator.psp.types import (
     Declined,
     EventPage,
     Lookup,
+    LookupAnswer,
     MovementPage,
     Outcome,
     Refund,
@@ -115,7 +118,7 @@ class GoCardlessConnection(PspConnection):
         _verify_parent(refund, call.payment_psp_id)
         return await self._to_outcome(verify_reference(refund, call))
 
-    async def fetch_authorization(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_authorization(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a sign-up, or whether a mandate is still usable."""
         if lookup.psp_id is not None and lookup.psp_id.startswith("MD"):
             mandate = await mandates.read_current_mandate(self._client, lookup.psp_id)
@@ -123,19 +126,21 @@ class GoCardlessConnection(PspConnection):
                 return None
             succession = mandates.build_succession(lookup.psp_id, mandate)
             return mapping.mandate_outcome(mandate, psp_id=lookup.psp_id, succession=succession)
-        request = await self._find(BillingRequest, lookup)
-        return await authorize.fetch_sign_up_outcome(self._client, request) if request else None
+        request = await object_lookup.find(self._client, BillingRequest, lookup)
+        if isinstance(request, Absent):
+            return request
+        return await authorize.fetch_sign_up_outcome(self._client, request)
 
-    async def fetch_payment(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_payment(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a payment, with its chargebacks and what came back of them."""
-        payment = await self._find(Payment, lookup)
-        return await self._to_outcome(payment) if payment else None
+        payment = await object_lookup.find(self._client, Payment, lookup)
+        return payment if isinstance(payment, Absent) else await self._to_outcome(payment)
 
-    async def fetch_refund(self, lookup: Lookup) -> Outcome | None:
+    async def fetch_refund(self, lookup: Lookup) -> LookupAnswer:
         """Return the outcome of a refund."""
-        refund = await self._find(WireRefund, lookup)
-        if refund is None:
-            return None
+        refund = await object_lookup.find(self._client, WireRefund, lookup)
+        if isinstance(refund, Absent):
+            return refund
         _verify_parent(refund, lookup.parent_psp_id)
         return await self._to_outcome(refund)
 
@@ -194,22 +199,12 @@ class GoCardlessConnection(PspConnection):
                 raise
             return refund
 
-    async def _find_by_reference(
-        self, model: type[R], request: Call | Lookup, **filters: str
-    ) -> R | None:
+    async def _find_by_reference(self, model: type[R], request: Call, **filters: str) -> R | None:
         """Return the object with our reference, created by an earlier attempt."""
         psp_objects = await listing.find_by_reference(
             self._client, model, request.reference, **filters
         )
         return psp_objects[-1] if psp_objects else None
-
-    async def _find(self, model: type[R], lookup: Lookup) -> R | None:
-        """Return the object by its id, or by our reference if there is no id or it is unknown."""
-        psp_object = await self._client.get_by_id(model, lookup.psp_id) if lookup.psp_id else None
-        parent = lookup.parent_psp_id
-        filters = {"payment": parent} if parent and issubclass(model, WireRefund) else {}
-        psp_object = psp_object or await self._find_by_reference(model, lookup, **filters)
-        return verify_reference(psp_object, lookup) if psp_object else None
 
     async def _to_outcome(
         self, psp_object: Payment | WireRefund, *, never_withdrawn: bool = False

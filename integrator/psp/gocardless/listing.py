@@ -16,7 +16,14 @@ from integrator.psp.toolkit.http import parse_object
 from integrator.psp.toolkit.money import UnknownCurrencyReported, to_major
 from integrator.psp.toolkit.pagination import ListPage, build_event_page, fetch_movement_page
 from integrator.psp.toolkit.time_formats import format_milliseconds
-from integrator.psp.types import EventPage, Movement, MovementKind, MovementPage, Outcome
+from integrator.psp.toolkit.time_search import (
+    CLOCK_TOLERANCE,
+    SearchResult,
+    TimeSpan,
+    find_near,
+    spans_until_now,
+)
+from integrator.psp.types import EventPage, Lookup, Movement, MovementKind, MovementPage, Outcome
 
 R = TypeVar("R", bound=Resource)
 OutcomeReader = Callable[[Payment | Refund, bool], Awaitable[Outcome]]
@@ -119,6 +126,40 @@ async def find_by_reference(
     if not matches:
         raise ProtocolError("GoCardless' list has too many pages to be searched by reference")
     return matches
+
+
+async def search_around(
+    client: GoCardlessClient, model: type[R], lookup: Lookup, **filters: Any
+) -> SearchResult[R]:
+    """Search the objects with our reference among those created since the transaction.
+
+    Without the transaction's time the search is never complete.
+    """
+    now = time_formats.now()
+    spans = [TimeSpan(now - SEARCH_SPAN, now + CLOCK_TOLERANCE)]
+    if lookup.created_at is not None:
+        spans = spans_until_now(lookup.created_at, now)
+    has_bounds = issubclass(model, Payment | Refund)
+    if not has_bounds or filters:
+        spans = [TimeSpan(spans[0].since, spans[-1].until)]
+
+    async def fetch_page(span: TimeSpan, after: str | None) -> tuple[Sequence[R], str | None]:
+        bounds = {
+            "created_from": format_milliseconds(span.since),
+            "created_to": format_milliseconds(span.until),
+        }
+        page = await client.list_objects(
+            model, after=after, **filters, **(bounds if has_bounds else {})
+        )
+        last_at = page.items[-1].created_at if page.items else None
+        is_older = last_at is not None and last_at < span.since
+        return page.items, None if is_older else page.after
+
+    found = await find_near(
+        fetch_page, lambda item: item.reference == lookup.reference, spans, _MAX_PAGES
+    )
+    complete = found.complete and lookup.created_at is not None
+    return SearchResult(found.matches, complete=complete)
 
 
 def _has_known_currency(item: Payment | Refund) -> bool:

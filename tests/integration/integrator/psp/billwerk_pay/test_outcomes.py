@@ -17,10 +17,12 @@ from integrator.psp.errors import (
     RateLimited,
 )
 from integrator.psp.types import (
+    Absent,
     Address,
     Approved,
     Declined,
     FactKind,
+    Lookup,
     LookupAnswer,
     MovementKind,
     Outcome,
@@ -70,6 +72,12 @@ def invoice(**changes: Any) -> dict[str, Any]:
         "credit_notes": [],
     }
     return {**body, **changes}
+
+
+def aged(request: Lookup, age: timedelta | None) -> Lookup:
+    """Return a look-up of a transaction of this age; None for an unknown one."""
+    created_at = None if age is None else datetime.now(UTC) - age
+    return request.model_copy(update={"created_at": created_at})
 
 
 def order_line(text: str, amount: int = 11900) -> dict[str, Any]:
@@ -436,7 +444,7 @@ class TestHostedPage:
         assert assert_declined(outcome).status is Status.Cancelled
 
     async def test_a_missing_page_without_a_charge_is_not_found(self) -> None:
-        assert (await self.fetch_outcome())[0] is None
+        assert (await self.fetch_outcome())[0] == Absent(proven=False)
 
     async def test_returns_the_card_of_its_session(self) -> None:
         method = load_body("payment_method")
@@ -1020,11 +1028,25 @@ class TestRefund:
         assert assert_approved(await psp.connect().fetch_refund(request)).psp_id == id
         assert "GET /list/credit_note" not in psp.request_lines()
 
-    async def test_that_its_payment_does_not_show_is_not_proven_absent(self) -> None:
-        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
+    @pytest.mark.parametrize(
+        ("refunds", "age", "proven"),
+        [
+            ([], None, False),
+            ([], timedelta(hours=24), False),
+            ([], timedelta(hours=26), True),
+            (["refund_without_note"], timedelta(hours=26), False),
+        ],
+    )
+    async def test_is_proven_absent_at_its_payment_once_nothing_is_sent_any_more(
+        self, refunds: list[str], age: timedelta | None, proven: bool
+    ) -> None:
+        moved = [{**load_body("transaction"), "type": "refund", "id": id} for id in refunds]
+        ours = invoice()
+        ours["transactions"] += moved
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", ours)
         psp.respond_to("GET", "/list/credit_note", list_page())
-        request = lookup(self.REFUND, parent=f"{REFERENCE}/{SETTLE}")
-        assert await psp.connect().fetch_refund(request) is None
+        request = aged(lookup(self.REFUND, parent=f"{REFERENCE}/{SETTLE}"), age)
+        assert await psp.connect().fetch_refund(request) == Absent(proven=proven)
 
 
 class TestCaptureOfAParent:
@@ -1036,10 +1058,23 @@ class TestCaptureOfAParent:
         assert assert_approved(outcome).psp_id == f"{REFERENCE}/{SETTLE}"
         assert "GET /list/charge" not in psp.request_lines()
 
-    async def test_that_its_reservation_does_not_show_is_not_proven_absent(self) -> None:
-        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice(transactions=[]))
+    @pytest.mark.parametrize(
+        ("settled", "age", "proven"),
+        [
+            (False, None, False),
+            (False, timedelta(hours=24), False),
+            (False, timedelta(hours=26), True),
+            (True, timedelta(hours=26), False),
+        ],
+    )
+    async def test_is_proven_absent_at_an_unsettled_reservation_once_nothing_is_sent_any_more(
+        self, settled: bool, age: timedelta | None, proven: bool
+    ) -> None:
+        reservation = invoice(order_lines=[]) if settled else invoice(transactions=[])
+        psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", reservation)
         psp.respond_to("GET", "/list/charge", list_page())
-        assert await psp.connect().fetch_payment(lookup(CAPTURE, parent=REFERENCE)) is None
+        request = aged(lookup(CAPTURE, parent=REFERENCE), age)
+        assert await psp.connect().fetch_payment(request) == Absent(proven=proven)
 
 
 class TestMovements:

@@ -23,6 +23,7 @@ from integrator.psp.gocardless.config import GoCardlessConfig
 from integrator.psp.gocardless.settings import GoCardlessSettings
 from integrator.psp.port import Connection
 from integrator.psp.types import (
+    Absent,
     Address,
     Approved,
     Declined,
@@ -721,14 +722,49 @@ class TestLists:
         assert await psp.connect().fetch_refund(lookup) is not None
         assert psp.requests[0].url.params["payment"] == "PM123"
 
-    async def test_a_list_too_long_to_search_is_a_protocol_error(self) -> None:
+    async def test_a_list_too_long_to_search_proves_nothing(self) -> None:
         now = datetime.now(UTC).isoformat()
         other = objects.payment(metadata={}, created_at=now)
         psp = FakePsp()
         psp.respond_to("GET", "/payments", (200, list_page("payments", other, after="PM123")))
-        with pytest.raises(ProtocolError):
-            await psp.connect().fetch_payment(builders.lookup(objects.REFERENCE))
-        assert len(psp.requests) == 20
+        created_at = datetime.now(UTC) - timedelta(days=4)
+        lookup = builders.lookup(objects.REFERENCE)
+        for known in (lookup, lookup.model_copy(update={"created_at": created_at})):
+            psp.requests.clear()
+            assert await psp.connect().fetch_payment(known) == Absent(proven=False)
+            assert len(psp.requests) == 20
+
+    @pytest.mark.parametrize(
+        ("age", "proven"), [(timedelta(days=3), False), (timedelta(days=60), True)]
+    )
+    @pytest.mark.parametrize("kind", ["payments", "refunds", "billing_requests"])
+    async def test_absence_is_proven_by_complete_lists_once_the_key_is_forgotten(
+        self, kind: str, age: timedelta, proven: bool
+    ) -> None:
+        psp = FakePsp()
+        psp.respond_to("GET", f"/{kind}", (200, list_page(kind)))
+        created_at = datetime.now(UTC) - age
+        lookup = builders.lookup(objects.REFERENCE).model_copy(update={"created_at": created_at})
+        name = {"payments": "payment", "refunds": "refund"}.get(kind, "authorization")
+        fetch = getattr(psp.connect(), f"fetch_{name}")
+        assert await fetch(lookup) == Absent(proven=proven)
+        if kind == "billing_requests":
+            return  # these cannot be filtered by time
+        spans = [request.url.params for request in psp.requests]
+        assert datetime.fromisoformat(spans[0]["created_at[gte]"]) < created_at
+        assert datetime.fromisoformat(spans[-1]["created_at[lt]"]) > datetime.now(UTC)
+
+    @pytest.mark.parametrize("status", [200, 404])
+    async def test_a_refund_is_proven_absent_at_a_known_payment(self, status: int) -> None:
+        known = {"payments": objects.payment()}
+        payment = known if status == 200 else error(404, "invalid_api_usage")
+        psp = FakePsp()
+        psp.respond_to("GET", "/refunds", (200, list_page("refunds")))
+        psp.respond_to("GET", f"/payments/{objects.payment()['id']}", (status, payment))
+        lookup = builders.lookup(objects.REFERENCE, parent=objects.payment()["id"]).model_copy(
+            update={"created_at": datetime.now(UTC) - timedelta(days=4)}
+        )
+        assert await psp.connect().fetch_refund(lookup) == Absent(proven=status == 200)
 
 
 def _paged_handler(

@@ -517,7 +517,8 @@ class TestPayments:
         assert refused.code is Code.InvalidPreconditions
 
     async def test_an_unknown_payment_is_not_found(self, gocardless: Merchant) -> None:
-        assert await gocardless.connection.fetch_payment(lookup(psp_id="PM000")) is None
+        answer = await gocardless.connection.fetch_payment(lookup(psp_id="PM000"))
+        assert answer == Absent(proven=False)
 
 
 class TestRefunds:
