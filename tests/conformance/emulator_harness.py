@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 from uuid import uuid4
 
 import httpx
@@ -37,6 +39,7 @@ from integrator.psp.conformance.harness import (
 )
 from integrator.psp.conformance.receiver import Receiver, running_receiver
 from integrator.psp.port import Adapter
+from integrator.psp.toolkit import time_formats
 from integrator.psp.types import Authorize, Capture, Charge, Instrument, RedirectRequired, Refund
 from tests.support.paths import ROOT
 
@@ -222,6 +225,18 @@ class EmulatorHarness(Harness):
             if self.sandbox is None
             else tuple(self.sandbox.receiver.deliveries[self.notification_path])
         )
+
+
+@contextmanager
+def toolkit_clock(days: int) -> Iterator[None]:
+    """Let the toolkit's clock be days ahead while the context is open."""
+    now = time_formats.now
+
+    def later() -> datetime:
+        return now() + timedelta(days=days)
+
+    with patch.object(time_formats, "now", later):
+        yield
 
 
 def _copy_call(call: C, **changes: Any) -> C:

@@ -63,6 +63,18 @@ class TextDecidesAboutMoney(RealisticMutant):
     connection = _TextDecidesConnection
 
 
+class _FrozenDateConnection(RealisticConnection):
+    def choose_date(self, call: Charge) -> Charge:
+        return call
+
+
+@register_mutant("requests.a_date_is_chosen_when_it_is_sent[Debit-request-1-lost]")
+class DateIsFrozen(RealisticMutant):
+    """A debit's date is chosen once: repeated after midnight it is too near, or past."""
+
+    connection = _FrozenDateConnection
+
+
 class _DeadEndConnection(RealisticConnection):
     async def charge_successor(self, call: Charge, new_id: str) -> Outcome:
         return Declined(code=Code.BearerInvalid)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from integrator.contract.enums import PublicPaymentProviderRole as Role
@@ -14,7 +15,7 @@ from integrator.psp.conformance.harness import (
     TextRefusal,
 )
 from integrator.psp.types import Instrument, Operation, Payer
-from tests.conformance.emulator_harness import EmulatorHarness
+from tests.conformance.emulator_harness import EmulatorHarness, toolkit_clock
 from tests.conformance.json_changes import (
     JsonObject,
     change_objects,
@@ -87,6 +88,10 @@ class GoCardlessOddities(EmulatorHarness):
         """Return the refusal of a charge with a replaced mandate."""
         links = {"new_mandate": successor.token["mandate"]}
         return psp_error(422, "invalid_state", reason="mandate_replaced", links=links)
+
+    def days_later(self, days: int) -> AbstractContextManager[None] | None:
+        """Move the toolkit's clock, by which the adapter chooses dates."""
+        return toolkit_clock(days)
 
     def odd_events(self) -> Mapping[str, OddEvent]:
         """Return events with odd characters, and with null for objects."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from integrator.contract.enums import PaymentErrorCode as Code
@@ -16,7 +17,7 @@ from integrator.psp.conformance.harness import (
     TextRefusal,
 )
 from integrator.psp.types import Operation, Payer
-from tests.conformance.emulator_harness import EmulatorHarness
+from tests.conformance.emulator_harness import EmulatorHarness, toolkit_clock
 from tests.conformance.json_changes import (
     JsonObject,
     change_objects,
@@ -120,6 +121,10 @@ class StripeOddities(EmulatorHarness):
                 (Operation.AUTHORIZE, "payment_intent_data[description]"),
             )
         ]
+
+    def days_later(self, days: int) -> AbstractContextManager[None] | None:
+        """Move the toolkit's clock, by which the adapter chooses dates."""
+        return toolkit_clock(days)
 
     def odd_events(self) -> Mapping[str, OddEvent]:
         """Return events of older endpoints, of the second API and of Connect."""

@@ -5,6 +5,7 @@ of these abilities have `RealisticAdapter` as their baseline.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from integrator.psp.errors import PspError
 from integrator.psp.sandbox import mapping, wire
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.connection import SandboxConnection
+from integrator.psp.toolkit import time_formats
 from integrator.psp.toolkit.client import RefusedError
 from integrator.psp.toolkit.http import PspResponse
 from integrator.psp.toolkit.instruments import METHOD
@@ -42,6 +44,7 @@ from integrator.psp.types import (
     Pending,
     Succession,
 )
+from tests.conformance.emulator_harness import toolkit_clock
 from tests.conformance.harness_sandbox import is_kind, psp_error
 from tests.conformance.json_changes import JsonObject, change_objects, set_members
 from tests.conformance.mutants_base import AssembledAdapter, BatchHarness, Mutant
@@ -142,6 +145,7 @@ class RealisticConnection(SandboxConnection):
 
     async def charge(self, call: Charge) -> Outcome:
         """Leave out a refused text, and follow a payment method to its successor."""
+        call = self.choose_date(call)
         outcome = self.refuse_currency(call) or await super().charge(call)
         if not isinstance(outcome, Declined):
             return outcome
@@ -150,6 +154,11 @@ class RealisticConnection(SandboxConnection):
         if outcome.psp_code == CONTINUED and outcome.psp_id is not None:
             return await self.charge_successor(call, outcome.psp_id)
         return outcome
+
+    def choose_date(self, call: Charge) -> Charge:
+        """Return the charge without a date that has passed."""
+        has_passed = call.execute_on is not None and call.execute_on < time_formats.now().date()
+        return call.model_copy(update={"execute_on": None}) if has_passed else call
 
     def refuse_currency(self, call: Authorize | Charge) -> Declined | None:
         """Return the decline of a currency whose unit is not certain."""
@@ -235,6 +244,10 @@ class RealisticHarness(BatchHarness):
     def refused_currencies(self, role: Role) -> Sequence[str]:
         """Return the currency whose unit is not certain."""
         return (UNCERTAIN_CURRENCY,)
+
+    def days_later(self, days: int) -> AbstractContextManager[None] | None:
+        """Move the toolkit's clock, by which the adapter chooses dates."""
+        return toolkit_clock(days)
 
     def succession_response(self, successor: Instrument) -> StubResponse | None:
         """Return a refusal that names the successor as its object."""

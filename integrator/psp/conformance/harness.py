@@ -17,7 +17,7 @@ PSP's own sandbox; None asks for an emulator with a new account.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -295,6 +295,10 @@ class Harness:
     def refused_currencies(self, role: Role) -> Sequence[str]:
         """Return currencies whose unit at the PSP is not certain: new payments are refused."""
         return ()
+
+    def days_later(self, days: int) -> AbstractContextManager[None] | None:
+        """Let the adapter's clock be days ahead while the context is open."""
+        return None
 
     def succession_response(self, successor: Instrument) -> StubResponse | None:
         """Return the refusal of a charge whose payment method continues as `successor`."""

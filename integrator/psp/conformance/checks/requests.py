@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,8 +25,17 @@ from integrator.psp.conformance.registry import check
 from integrator.psp.conformance.results import NotApplicable, Violation
 from integrator.psp.conformance.sent_texts import sent_texts
 from integrator.psp.conformance.setup import MethodCurrency
-from integrator.psp.errors import BearerRefused
-from integrator.psp.types import Address, Approved, Authorize, Declined, Outcome, Payer, Pending
+from integrator.psp.errors import BearerRefused, OutcomeUnknown, PspUnavailable
+from integrator.psp.types import (
+    Address,
+    Approved,
+    Authorize,
+    DateWindow,
+    Declined,
+    Outcome,
+    Payer,
+    Pending,
+)
 
 _NAME = re.compile(r"\w+")
 _BLANK_PAYERS = [
@@ -74,6 +85,18 @@ def _unusual_payment_data(
         if context.method_capability(method.role).initial_bearer:
             for name, payment_data in context.harness.unusual_payment_data(method.role).items():
                 yield f"{label}-{name}", (method, payment_data)
+
+
+def _date_cases(
+    context: CheckContext,
+) -> Iterator[tuple[str, tuple[MethodCurrency, DateWindow, Fault]]]:
+    for label, method in setup.each_method(context):
+        window = context.method_capability(method.role).debit_date_window
+        if window is None or window.latest_days == 0:
+            continue
+        for place in (0, 1):
+            lost = fault_transport.connection_reset(after_booking=False)
+            yield f"{label}-request-{place + 1}-lost", (method, window, Fault(lost, skip=place))
 
 
 def _refused_currencies(context: CheckContext) -> Iterator[tuple[str, tuple[OperationKind, str]]]:
@@ -158,6 +181,35 @@ async def an_uncertain_currency_is_refused(
     declined = require_declined(outcome, Code.InvalidCurrency)
     require(declined.message, "The decline does not say why.")
     require(not context.transport.write_requests, "The refused call was sent to the PSP.")
+
+
+@check(_date_cases)
+async def a_date_is_chosen_when_it_is_sent(
+    context: CheckContext, case: tuple[MethodCurrency, DateWindow, Fault]
+) -> None:
+    """A debit that is repeated after midnight is not sent with a date that is too near by then."""
+    method, window, fault = case
+    clock = context.harness.days_later(1)
+    if clock is None:
+        raise NotApplicable("the harness cannot move the adapter's clock")
+    stored = await setup.stored_instrument(context, method)
+    execute_on = (datetime.now(UTC) + timedelta(days=window.earliest_days)).date()
+    call = call_factory.charge(method.role, method.amount, method.currency, stored).model_copy(
+        update={"execute_on": execute_on}
+    )
+    with context.transport.inject(fault), suppress(OutcomeUnknown, PspUnavailable):
+        await context.connection.charge(call)
+    if not fault.hits:
+        raise NotApplicable("a charge is a single request")
+    context.reconnect()
+    context.transport.requests.clear()
+    with clock:
+        outcome = await context.connection.charge(call)
+    require(outcome.outcome in ("approved", "pending"), f"Got {describe(outcome)}")
+    sent = {text for _, text in sent_texts(context.transport.write_requests)}
+    require(execute_on.isoformat() not in sent, f"{execute_on} was sent a day later.")
+    bookings = await context.harness.list_bookings(call.reference)
+    require(bookings is None or len(bookings) <= 1, "The debit was booked twice.")
 
 
 @check(setup.each_method)
