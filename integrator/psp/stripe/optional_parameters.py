@@ -41,11 +41,13 @@ def replace_refused(body: Body, error: ErrorDetail, optionals: Optionals) -> Bod
     """Return `body` without the optional parameters that were refused; None if none was."""
     if error.type != "invalid_request_error" or error.code in _MISSING_CODES:
         return None
-    refused = [name for name in optionals if _is_refused(name, error)]
-    reduced = body
-    for name in refused:
-        reduced = _replace(reduced, _MEMBER.findall(name), optionals[name])
-    if reduced == body:
+    reduced, refused = body, []
+    for name, replacement in optionals.items():
+        changed = _replace(reduced, _MEMBER.findall(name), replacement)
+        if changed != reduced and _is_refused(name, error):
+            reduced = changed
+            refused.append(name)
+    if not refused:
         return None
     log.warning(
         "Stripe refused the parameter %s (%s); the request is sent again without it",
