@@ -6,6 +6,7 @@ not say how it refuses a text that the contract does not include.
 """
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -63,9 +64,11 @@ def _refused_names(refusal: GoCardlessRefusal) -> frozenset[str]:
         return error.fields
     if _FEATURE_DISABLED in error.reasons:
         return frozenset({"reference"})
-    texts = " ".join(error.texts()).lower()
+    texts = " ".join(error.texts()).lower().replace("_", " ")
     return frozenset(
-        name for name in TEXTS | PAYER_FIELDS if name in texts or name.replace("_", " ") in texts
+        name
+        for name in TEXTS | PAYER_FIELDS
+        if re.search(rf"\b{name.replace('_', ' ')}s?\b", texts)
     )
 
 
