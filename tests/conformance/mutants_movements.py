@@ -1,15 +1,17 @@
 """Mutants: another's movement, a movement of another amount, a movement that cannot be read."""
 
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field
 
+from integrator.psp.conformance.assertions import facts_of
 from integrator.psp.errors import ProtocolError
 from integrator.psp.sandbox import mapping, wire
 from integrator.psp.sandbox.client import SandboxClient
 from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.toolkit.money import to_major
-from integrator.psp.types import Fact, FactKind, Lookup, LookupAnswer
+from integrator.psp.types import Fact, FactKind, Lookup, LookupAnswer, MovementPage, Outcome
 from tests.conformance.mutants_base import Mutant, register_mutant
 from tests.conformance.realistic_psp import (
     LedgerChargeback,
@@ -147,6 +149,35 @@ class ReturnChangesTheChargeback(RealisticMutant):
     """A chargeback's amount shrinks when part of it comes back: the same fact, another sum."""
 
     connection = _NettingConnection
+
+
+class _ListIdConnection(SandboxConnection):
+    async def list_movements(
+        self, since: datetime, until: datetime, cursor: str | None
+    ) -> MovementPage:
+        page = await super().list_movements(since, until, cursor)
+        movements = tuple(
+            one.model_copy(update={"outcome": _with_list_ids(one.outcome)})
+            for one in page.movements
+        )
+        return page.model_copy(update={"movements": movements})
+
+
+def _with_list_ids(outcome: Outcome) -> Outcome:
+    facts = tuple(
+        fact.model_copy(update={"id": f"listed_{fact.id}"})
+        if fact.kind is FactKind.CHARGED_BACK
+        else fact
+        for fact in facts_of(outcome)
+    )
+    return outcome.model_copy(update={"facts": facts} if facts else {})
+
+
+@register_mutant("movements.a_list_contradicts_no_look_up[CreditCard-chargeback_bookkeeping]")
+class ListedChargebackCountsTwice(Mutant):
+    """A chargeback has another id in the list than in a look-up, and counts twice."""
+
+    connection = _ListIdConnection
 
 
 class _StrictChargeback(wire.Chargeback):

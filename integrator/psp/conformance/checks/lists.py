@@ -104,7 +104,7 @@ async def a_movement_is_listed(context: CheckContext, kind: OperationKind) -> No
     outcome = await prepared.execute(context)
     await setup.wait_until_booked(context, prepared.call)
     psp_id = setup.require_psp_id(outcome)
-    movements = await _list_movements(context, since, datetime.now(UTC) + timedelta(seconds=2))
+    movements = await list_movements(context, since, datetime.now(UTC) + timedelta(seconds=2))
     matching = [movement for movement in movements if movement.psp_id == psp_id]
     require_equal(len(matching), 1, "how often the movement is listed")
     movement = matching[0]
@@ -136,14 +136,14 @@ async def time_windows_do_not_overlap(context: CheckContext) -> None:
     _, method = next(setup.each_method(context))
     _, outcome = await setup.make_payment(context, method)
     psp_id = setup.require_psp_id(outcome)
-    movements = await _list_movements(context, start, datetime.now(UTC) + timedelta(seconds=2))
+    movements = await list_movements(context, start, datetime.now(UTC) + timedelta(seconds=2))
     booked_at = next((m.booked_at for m in movements if m.psp_id == psp_id), None)
     if booked_at is None:
         raise Violation("The payment is not listed.")
     require(booked_at.tzinfo is not None, "The movement's time has no time zone.")
     second = timedelta(seconds=1)
-    window_before = await _list_movements(context, booked_at - second, booked_at)
-    window_after = await _list_movements(context, booked_at, booked_at + second)
+    window_before = await list_movements(context, booked_at - second, booked_at)
+    window_after = await list_movements(context, booked_at, booked_at + second)
     require(
         psp_id not in [m.psp_id for m in window_before],
         "The movement is in the window that ends with its time.",
@@ -195,9 +195,7 @@ def _is_about(event: NotificationEvent, reference: str, psp_id: str | None) -> b
     return event.reference == reference or psp_id in event.psp_ids
 
 
-async def _list_movements(
-    context: CheckContext, since: datetime, until: datetime
-) -> list[Movement]:
+async def list_movements(context: CheckContext, since: datetime, until: datetime) -> list[Movement]:
     movements: list[Movement] = []
     cursor: str | None = None
     for _ in range(_MAX_PAGES):

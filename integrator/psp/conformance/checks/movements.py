@@ -1,6 +1,7 @@
 """Movements: whose they are, what they amount to, and what does not decide about that."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from integrator.psp.conformance import call_factory, setup
@@ -11,6 +12,7 @@ from integrator.psp.conformance.assertions import (
     require_approved,
     require_equal,
 )
+from integrator.psp.conformance.checks.lists import list_movements
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.distortions import distorted_responses
 from integrator.psp.conformance.harness import Distortion, Script
@@ -37,6 +39,14 @@ _FOREIGN_REFUNDS = (
 )
 _RETURNS = (Distortion.CHARGEBACK_RETURNED, Distortion.CHARGEBACK_PART_RETURNED)
 _RETURNED_PART = Decimal(1)
+_LISTED = (
+    *_RETURNS,
+    Distortion.CHARGEBACK_CLAIM,
+    Distortion.CHARGEBACK_BOOKKEEPING,
+    Distortion.CHARGEBACK_NULLS,
+    Distortion.PAYMENT_BOOKKEEPING,
+    Distortion.PAYMENT_NULLS,
+)
 
 
 def _distortion_cases(*distortions: Distortion, refunds: bool = False) -> Cases:
@@ -119,6 +129,23 @@ async def a_returned_chargeback_is_a_fact_of_its_own(context: CheckContext, case
     )
     ids = [id for _, id, _ in after]
     require_equal(len(set(ids)), len(ids), "the number of different ids")
+
+
+@check(_distortion_cases(*_LISTED))
+async def a_list_contradicts_no_look_up(context: CheckContext, case: Case) -> None:
+    """The list of movements reads an unusual payment as a look-up does; it may show less."""
+    if not context.capabilities.movement_list:
+        raise NotApplicable("the PSP lists no movements (movement_list)")
+    method, distortion = case
+    call, psp_id = await _charged_back_payment(context, method)
+    since = call_factory.lookup(call).created_at or datetime.now(UTC)
+    until = datetime.now(UTC) + timedelta(seconds=2)
+    with distorted_responses(context, distortion):
+        expected = _movements(await _require_found(context, call, psp_id))
+        listed = await list_movements(context, since - timedelta(seconds=2), until)
+    found = [_movements(one.outcome) for one in listed if one.psp_id == psp_id]
+    require(found, "The payment is not listed.")
+    require_equal(set().union(*found) - expected, set(), "what no look-up shows")
 
 
 @check(_distortion_cases(Distortion.PAYMENT_BOOKKEEPING, Distortion.PAYMENT_NULLS))
