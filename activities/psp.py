@@ -17,7 +17,7 @@ from activities.outcomes import OutcomeIntake
 from activities.psp_lookups import Fetch, build_lookup, look_up
 from activities.reservations import Reservations
 from activities.send_attempt import SendAttempt
-from integrator.contract import PaymentErrorCode
+from integrator.contract import PaymentErrorCode, PublicPaymentProviderRole
 from integrator.observability import log_setup, worker_metrics
 from integrator.observability.psp_metrics import InstrumentedConnection
 from integrator.psp import registry
@@ -25,7 +25,7 @@ from integrator.psp.connecting import open_connection
 from integrator.psp.errors import CredentialsRejected, PspError
 from integrator.psp.integration_info import SettingsRefused, parse_settings
 from integrator.psp.port import Connection
-from integrator.psp.types import Declined, Instrument, NotificationEvent, Outcome
+from integrator.psp.types import DateWindow, Declined, Instrument, NotificationEvent, Outcome
 from integrator.store.database import Store
 from integrator.store.errors import NotFound
 from integrator.store.models import NotificationRow, PspCallData, TransactionRow
@@ -115,7 +115,10 @@ class PspActivities:
         if instrument is None:
             return refusal(attempt, NO_INSTRUMENT)
         async with attempt.sending():
-            outcome = await connection.charge(psp_requests.charge(call, row, request, instrument))
+            charge = psp_requests.charge(
+                call, row, request, instrument, debit_date_window(row), attempt.began_at
+            )
+            outcome = await connection.charge(charge)
         return await self._build_reply(row, outcome)
 
     @activity.defn(name=activity_plans.CAPTURE.name)
@@ -328,6 +331,13 @@ class PspActivities:
 def agreement_instrument(call_data: PspCallData) -> Instrument | None:
     """Return the instrument of the transaction's agreement."""
     return Instrument.model_validate(call_data.instrument) if call_data.instrument else None
+
+
+def debit_date_window(row: TransactionRow) -> DateWindow | None:
+    """Return where the transaction's PSP takes dates of debits; None if it declares no limits."""
+    methods = registry.get_adapter(row.psp).capabilities.methods
+    method = methods.get(PublicPaymentProviderRole[row.role])
+    return method.debit_date_window if method is not None else None
 
 
 def is_answered(row: TransactionRow) -> bool:

@@ -1,20 +1,20 @@
 """Build the adapter's requests from stored transactions. Pure functions."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypedDict
 
 from integrator.contract.enums import DEBIT_ROLES, PublicPaymentProviderRole
 from integrator.contract.requests import PayerData as ContractPayer
 from integrator.contract.requests import PayerDataAddress, PaymentRequest, PreauthRequest
-from integrator.psp import registry
 from integrator.psp.debit_dates import date_to_send
 from integrator.psp.types import (
     Address,
     Authorize,
     Capture,
     Charge,
+    DateWindow,
     Instrument,
     Lookup,
     Payer,
@@ -58,27 +58,24 @@ def charge(
     row: TransactionRow,
     request: Mapping[str, Any],
     instrument: Instrument,
+    window: DateWindow | None,
     began_at: datetime,
 ) -> Charge:
     """Build a recurring or one-off payment with the agreement's instrument.
 
-    `began_at` is when it was sent first, so that a repetition on a later day has the same date.
+    `window` is where the PSP takes dates of debits, None if it declares no limits. `began_at` is
+    when it was sent first, so that a repetition on a later day has the same date.
     """
+    is_debit = PublicPaymentProviderRole[row.role] in DEBIT_ROLES
     payment = PaymentRequest.model_validate(request)
     return Charge(
         **_common_fields(call, row),
         text=payment.transaction_reference_text,
         instrument=instrument,
-        execute_on=_debit_date(row, payment.planned_execution_date, began_at),
+        execute_on=(
+            date_to_send(payment.planned_execution_date, window, began_at) if is_debit else None
+        ),
     )
-
-
-def _debit_date(row: TransactionRow, day: date | None, began_at: datetime) -> date | None:
-    role = PublicPaymentProviderRole[row.role]
-    if role not in DEBIT_ROLES:
-        return None
-    method = registry.get_adapter(row.psp).capabilities.methods.get(role)
-    return date_to_send(day, method.debit_date_window if method else None, began_at)
 
 
 def capture(call: PspCall, row: TransactionRow, authorization_id: str) -> Capture:

@@ -33,15 +33,22 @@ class SendAttempt:
 
     That is proven by the mark of an earlier attempt, or if there is none by a row that is younger
     than an attempt can last, in the transaction's first run: the first attempt leaves no mark
-    before it sends.
+    before it sends. Every attempt of a debit that waited for its day leaves one, so that a row
+    without a mark proves it, too, in any run and at any age.
+
+    `began_at` is when the first attempt began that may have reached the PSP; now if none has.
     """
 
     def __init__(self, store: Store, call: PspCall, row: TransactionRow) -> None:
         self._store = store
         self._row = row
         self._mark = row.send_mark
-        self._is_first = _is_first_attempt(call, row)
-        self.nothing_sent = self._is_first or row.send_mark == NOT_SENT
+        waits = row.send_at is not None
+        self._is_first = not waits and _is_first_attempt(call, row)
+        unmarked = waits and row.send_mark is None
+        self.nothing_sent = self._is_first or unmarked or row.send_mark == NOT_SENT
+        sent_since = row.sending_since or row.created_at
+        self.began_at = datetime.now(UTC) if self.nothing_sent else sent_since
 
     def require_nothing_sent(self, reason: str) -> None:
         """Raise if an earlier attempt may have reached the PSP: `reason` then ends nothing."""
@@ -77,7 +84,7 @@ class SendAttempt:
             return
         semantics = registry.get_adapter(self._row.psp).capabilities.idempotency
         window = psp_retry.usable_window(semantics.window_seconds)
-        if datetime.now(UTC) < self._row.created_at + window:
+        if datetime.now(UTC) < self.began_at + window:
             return
         raise ApplicationError(
             "An earlier attempt may have reached the PSP, which does not recognise a repetition "
@@ -90,7 +97,7 @@ class SendAttempt:
 
     async def _begin(self) -> None:
         mark = f"sending:{uuid4().hex}"
-        if not await self._set_mark(mark):
+        if not await self._set_mark(mark, self.began_at if self.nothing_sent else None):
             raise ApplicationError(
                 "Another attempt has begun meanwhile.",
                 False,
@@ -108,9 +115,13 @@ class SendAttempt:
             # Without it a later attempt takes the operation for sent.
             log.warning("The mark of an attempt was not stored: %s", type(failure).__name__)
 
-    async def _set_mark(self, mark: str) -> bool:
+    async def _set_mark(self, mark: str, sending_since: datetime | None = None) -> bool:
         return await self._store.transactions.set_send_mark(
-            self._row.merchant_id, self._row.transaction_id, mark, expected=self._mark
+            self._row.merchant_id,
+            self._row.transaction_id,
+            mark,
+            expected=self._mark,
+            sending_since=sending_since,
         )
 
 

@@ -94,10 +94,14 @@ class PreauthInput(TransactionInput):
 
 
 class PaymentInput(TransactionInput):
-    """Input of a PaymentWorkflow: a capture if `preauth_id` is set, else a charge."""
+    """Input of a PaymentWorkflow: a capture if `preauth_id` is set, else a charge.
+
+    `send_at` is that of `PaymentState`; without it a charge is sent at once.
+    """
 
     preauth_id: str | None = None
     execute_on: date | None = None
+    send_at: datetime | None = None
     resume: PaymentState | None = None
 
 

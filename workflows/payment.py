@@ -38,6 +38,7 @@ class PaymentWorkflow(TransactionWorkflow):
             currency=start.currency,
             requested_amount=start.requested_amount,
             due_date=start.execute_on,
+            send_at=start.send_at,
             last_updated=workflow.now(),
         )
         context = TransactionContext(start, self._state)

@@ -1,15 +1,18 @@
 """The money operation of a transaction at the PSP, and how its outcome becomes the state."""
 
 import asyncio
+from contextlib import suppress
+from datetime import datetime
 
 from temporalio import workflow
 
 from integrator.psp.types import Outcome, Pending
+from workflows import timeouts
 from workflows.activity_plans import ActivityPlan
 from workflows.messages import PspCall, PspReply
 from workflows.psp_retry import send_until_known
 from workflows.reservation_client import ReservationClient
-from workflows.state import Decision, Evidence, EvidenceKind, Refusal
+from workflows.state import Decision, Evidence, EvidenceKind, PaymentState, Refusal
 from workflows.transaction_context import TransactionContext
 
 
@@ -34,11 +37,43 @@ class PspOperation:
         self._sending_cancelled = False
 
     async def run(self) -> None:
-        """Send the operation and fold its result, which may stay unknown."""
+        """Send the operation, on its day, and fold its result, which may stay unknown."""
         try:
-            await self._fold_reply(await self._send())
+            if await self._wait_for_day():
+                await self._fold_reply(await self._send())
         finally:
             self._context.operation_running = False
+
+    async def _wait_for_day(self) -> bool:
+        """Wait until a debit may be sent; return False if it has an outcome by then.
+
+        The caller is answered Pending at once. Nothing is asked meanwhile: an absence at the PSP
+        proves nothing about what was not sent.
+        """
+        if self._state.waiting_until is None:
+            return True
+        self._context.waiting_for_day = True
+        self._context.announce_change(self._state.mark_pending(workflow.now()))
+        try:
+            while not self._sending_cancelled:
+                send_at = self._state.waiting_until
+                if send_at is None or send_at <= workflow.now():
+                    break
+                await self._sleep_until(send_at)
+        finally:
+            self._context.waiting_for_day = False
+        return self._state.waiting_until is not None
+
+    async def _sleep_until(self, send_at: datetime) -> None:
+        """Sleep until a debit may be sent, or until it has an outcome."""
+        day = self._state.due_date if isinstance(self._state, PaymentState) else None
+        summary = f"the debit of {day} is sent at {send_at:%Y-%m-%d %H:%M:%S} UTC"
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._sending_cancelled or self._state.waiting_until != send_at,
+                timeout=min(send_at - workflow.now(), timeouts.MAX_TIMER),
+                timeout_summary=summary,
+            )
 
     async def _send(self) -> PspReply | None:
         """Send until there is a result, or until the PSP has reported a failure by other means.

@@ -21,7 +21,8 @@ class TransactionContext:
     * `merge_requested`: the store holds a state that this one lacks;
     * `caller_detached`: no caller waits for the first outcome, nor will one;
     * `steps_due`: an earlier run may have been ended between two steps of its work;
-    * `parent_due`: the parent transaction was not informed of the result then.
+    * `parent_due`: the parent transaction was not informed of the result then;
+    * `waiting_for_day`: the operation waits for its day, and was not sent in this run.
     """
 
     def __init__(self, start: AnyInput, state: TransactionState) -> None:
@@ -30,6 +31,7 @@ class TransactionContext:
         self.lookup_schedule = LookupSchedule()
         self.released = start.resume is not None
         self.operation_running = False
+        self.waiting_for_day = False
         self.caller_waiting = False
         self.recorded_version = state.version
         self.success_recorded = state.status is Status.Succeeded

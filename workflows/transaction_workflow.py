@@ -149,9 +149,15 @@ class TransactionWorkflow:
     def _begin_operation(self, *, released: bool) -> None:
         """Start the PSP call of a first run; otherwise the PSP is asked first.
 
-        Without the patch: a history from before. `released` is False when `create` never came.
+        A debit that waits for its day is sent on it by any run: its row shows whether an earlier
+        run may have sent it. Without the patch: a history from before. `released` is False when
+        `create` never came.
         """
-        if released and self._context.start.resume is None:
+        is_waiting = self._context.state.waiting_until is not None
+        if is_waiting and not released:
+            self._context.released = True
+            self._context.detach_caller()
+        if is_waiting or (released and self._context.start.resume is None):
             self._context.operation_running = True
             self._spawn(self._operation.run())
         elif workflow.patched("look-up-before-sending"):
@@ -219,7 +225,7 @@ class TransactionWorkflow:
     def _is_idle(self) -> bool:
         """Return whether nothing is in flight and everything is recorded and announced."""
         return (
-            not self._context.operation_running
+            (not self._context.operation_running or self._context.waiting_for_day)
             and not self._psp_task_running
             and not self._context.lookup_schedule.requested
             and not self._context.caller_waiting
@@ -347,7 +353,7 @@ class TransactionWorkflow:
         context.released = True
         # Without a worker the caller may have been answered Pending before this starts.
         context.caller_waiting = not context.caller_detached
-        await workflow.wait_condition(lambda: context.state.answered)
+        await workflow.wait_condition(lambda: context.state.answered or context.waiting_for_day)
         context.caller_waiting = False
         return context.state
 

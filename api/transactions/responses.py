@@ -21,6 +21,7 @@ from integrator.contract import (
     RefundResponse,
     http_status,
 )
+from integrator.contract.enums import DEBIT_ROLES
 from integrator.contract.money import InexactAmountError, UnknownCurrencyError, quantize
 from integrator.psp.types import Fact, FactKind
 from integrator.store import TransactionRow
@@ -34,7 +35,7 @@ from workflows.state import (
 )
 
 Role = PublicPaymentProviderRole
-ROLES_WITH_DUE_DATE = frozenset({Role.Debit, Role.MobilePay, Role.AmazonPay})
+ROLES_WITH_DUE_DATE = DEBIT_ROLES | {Role.MobilePay, Role.AmazonPay}
 
 
 def build_response(reading: Reading, instrument: dict[str, Any] | None) -> Response:

@@ -30,6 +30,8 @@ from integrator.contract import (
     json_codec,
     money,
 )
+from integrator.contract.enums import DEBIT_ROLES
+from integrator.psp import debit_dates
 from integrator.psp.errors import BearerRefused
 from integrator.psp.port import Adapter
 from integrator.psp.types import MethodCapability
@@ -42,8 +44,8 @@ Role = PublicPaymentProviderRole
 EARLIEST_EXECUTION = date(2000, 1, 1)
 """Older days stand for a date that was never set: .NET writes it as 0001-01-01."""
 
-LATEST_EXECUTION = timedelta(days=366)
-"""A PSP schedules a debit for a year at most; Billwerk+ plans it by the pre-notification's days."""
+LATEST_EXECUTION = timedelta(days=400)
+"""Billwerk+ plans a debit by the pre-notification's days, so that a later day is a typing error."""
 
 
 async def validate_new(request: CreateRequest) -> NewTransaction:
@@ -112,6 +114,18 @@ def _check_execution_date(day: date) -> None:
         )
 
 
+def _plan_debit(
+    body: PaymentRequest, role: Role, method: MethodCapability
+) -> tuple[date | None, datetime | None]:
+    """Return the day of a direct debit, and when it is sent if the PSP does not take it yet."""
+    day = body.planned_execution_date
+    if day is None or role not in DEBIT_ROLES or body.is_capture:
+        return None, None
+    _check_execution_date(day)
+    window, now = method.debit_date_window, datetime.now(UTC)
+    return day, debit_dates.waiting_time(day, window, body.transaction_id, now)
+
+
 def _is_internal(host: str) -> bool:
     try:
         return not ip_address(host).is_global
@@ -144,14 +158,11 @@ async def _new_payment(request: CreateRequest, body: PaymentRequest) -> NewTrans
         await _check_agreement(request, body)
     else:
         await _check_capture(request, body, method, body.preauth_transaction_id)
-    has_due_date = role is Role.Debit and not body.is_capture
-    due_date = body.planned_execution_date if has_due_date else None
-    if due_date is not None:
-        _check_execution_date(due_date)
+    due_date, send_at = _plan_debit(body, role, method)
     return _new_transaction(
         request,
         body,
-        PaymentState(**_state_members(body, role), due_date=due_date),
+        PaymentState(**_state_members(body, role), due_date=due_date, send_at=send_at),
         agreement_id=body.agreement_id,
         related_id=body.preauth_transaction_id,
     )
@@ -315,4 +326,5 @@ def _new_transaction(
         related_id=related_id,
         snapshot=state.model_dump_json(),
         agreement=new_agreement,
+        send_at=state.waiting_until,
     )

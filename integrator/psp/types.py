@@ -9,8 +9,16 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from integrator.contract.enums import (
     PaymentChargebackReason,
@@ -386,11 +394,23 @@ class DateWindow(Value):
     """Days ahead, counted from the day of the call, on which a PSP accepts a debit's date.
 
     0 is the day of the call. A PSP that takes no dates at all has the window from 0 to 0: it
-    collects at once. Nearer than `earliest_days` a debit is sent without a date.
+    collects at once. Nearer than `earliest_days` a debit is sent without a date. One that is
+    further ahead than `latest_days` waits here. `zone` is the time zone in which the PSP counts
+    days.
     """
 
     earliest_days: int = Field(ge=0)
     latest_days: int = Field(ge=0)
+    zone: str = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _check_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"zone {zone!r} is no time zone; use an IANA name.") from error
+        return zone
 
     @model_validator(mode="after")
     def _check_order(self) -> "DateWindow":
@@ -402,7 +422,8 @@ class DateWindow(Value):
 class MethodCapability(Value):
     """Capabilities of one payment role; become the role's part of IntegrationInfo.
 
-    `debit_date_window` is where the PSP accepts `Charge.execute_on`; None if it declares no limits.
+    `debit_date_window` is where the PSP accepts `Charge.execute_on`, which is set within it only.
+    None if it declares no limits: every date is passed on at once.
     """
 
     capture: bool = False

@@ -104,7 +104,8 @@ class NewTransaction:
 
     `related_id` is the preauth a payment captures or the payment a refund returns; the transaction
     belongs to its agreement unless `agreement_id` names one. Only an initial preauth has
-    `agreement`, which then names the same agreement as `agreement_id`.
+    `agreement`, which then names the same agreement as `agreement_id`. `send_at` is that of
+    `TransactionRow`.
     """
 
     merchant_id: str
@@ -123,6 +124,7 @@ class NewTransaction:
     status: str = "Initiated"
     snapshot: str = "{}"
     agreement: NewAgreement | None = None
+    send_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,9 @@ class TransactionRow:
     `send_mark` is what the attempts to send it have left (`NOT_SENT`, `UNKNOWN` or `sending:...`,
     None for none), `announce_version` the version whose change notification is not delivered yet,
     `due_steps` what else is to be done (`DUE_PARENT`, `DUE_VOID`).
+    `send_at` is when a debit is sent that waits for its day, None once it has an outcome.
+    `sending_since` is when the first attempt began that may have reached the PSP; None if that is
+    counted from the creation.
     """
 
     merchant_id: str
@@ -188,6 +193,8 @@ class TransactionRow:
     send_mark: str | None = None
     announce_version: int | None = None
     due_steps: str | None = None
+    send_at: datetime | None = None
+    sending_since: datetime | None = None
 
     @property
     def parent_due(self) -> bool:
@@ -254,7 +261,7 @@ class RecordUpdate:
     `version` increases with each change of the transaction. A PSP id of None keeps the stored one.
     `evidence` is the source of a final status and is required with one. `announce_version` and
     `due_steps` are those of `TransactionRow`; without an `announce_version` the stored one is
-    kept, until a delivery removes it.
+    kept, until a delivery removes it. `send_at` is that of `TransactionRow`.
     """
 
     merchant_id: str
@@ -269,6 +276,7 @@ class RecordUpdate:
     needs_attention: bool = False
     announce_version: int | None = None
     due_steps: str | None = None
+    send_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -423,8 +431,9 @@ class UnmatchedMovement(NewUnmatchedMovement):
 class TransactionFilter:
     """Conditions on transactions; None or empty means no restriction.
 
-    `since` and `until` (exclusive) apply to the creation; `webhook` to the delivery state of the
-    last announced version; `attempted_since` and `attempted_until` (exclusive) to the last attempt
+    `since` and `until` (exclusive) apply to the creation; `waiting` selects the debits that wait
+    for their day; `webhook` applies to the delivery state of the last announced version;
+    `attempted_since` and `attempted_until` (exclusive) to the last attempt
     to deliver any version.
     """
 
@@ -439,11 +448,15 @@ class TransactionFilter:
     webhook: DeliveryState | None = None
     attempted_since: datetime | None = None
     attempted_until: datetime | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True)
 class TransactionSummary:
-    """Transaction in a list, without encrypted columns; `webhook` is None if never announced."""
+    """Transaction in a list, without encrypted columns; `webhook` is None if never announced.
+
+    `send_at` is when a debit is sent that waits for its day.
+    """
 
     merchant_id: str
     transaction_id: str
@@ -461,6 +474,7 @@ class TransactionSummary:
     created_at: datetime
     updated_at: datetime
     webhook: DeliveryState | None
+    send_at: datetime | None = None
 
     @property
     def cursor(self) -> PageCursor:

@@ -46,6 +46,10 @@ WORK_DUE = "announce_version IS NOT NULL OR due_steps IS NOT NULL"
 """Like `UNDECIDED`."""
 
 
+WAITING = "send_at IS NOT NULL"
+"""Like `UNDECIDED`."""
+
+
 def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
@@ -164,6 +168,10 @@ transactions = Table(
     Column("announce_version", Integer),
     # What else is to be done, `parent` or `void` or both, separated by a comma.
     Column("due_steps", String(32)),
+    # When a debit that waits for its day is sent; None for one that does not wait.
+    Column("send_at", UtcDateTime),
+    # When the first attempt began that may have reached the PSP; None: counted from the creation.
+    Column("sending_since", UtcDateTime),
     CheckConstraint("kind IN ('preauth', 'payment', 'refund')", name="kind"),
     CheckConstraint(
         "status NOT IN ('Succeeded', 'Failed', 'Cancelled', 'Expired') OR evidence IS NOT NULL",
@@ -180,6 +188,7 @@ transactions = Table(
     _partial("ix_transactions_untold", "created_at", where="told_at IS NULL"),
     _partial("ix_transactions_undecided", "created_at", where=UNDECIDED),
     _partial("ix_transactions_work_due", "created_at", where=WORK_DUE),
+    _partial("ix_transactions_waiting", "send_at", where=WAITING),
     Index(
         "ix_transactions_attention",
         "created_at",

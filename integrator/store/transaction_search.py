@@ -19,6 +19,7 @@ from integrator.store.session import Session
 from integrator.store.tables import (
     OPEN_DELIVERY,
     UNDECIDED,
+    WAITING,
     WORK_DUE,
     deliveries,
     merchants,
@@ -323,6 +324,8 @@ def _conditions(
     yield from _between(table.created_at, criteria.since, criteria.until)
     if criteria.attention:
         yield table.needs_attention
+    if criteria.waiting:
+        yield text(WAITING)
     if criteria.attempted_since is not None or criteria.attempted_until is not None:
         yield _attempted_between(criteria.attempted_since, criteria.attempted_until)
     if criteria.webhook is not None:

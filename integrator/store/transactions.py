@@ -62,7 +62,7 @@ _RECORD = (
             column: bindparam(f"new_{column}")
             for column in (
                 *("status", "version", "evidence", "needs_attention", "updated_at"),
-                *("snapshot", "sealed_snapshot", "due_steps"),
+                *("snapshot", "sealed_snapshot", "due_steps", "send_at"),
             )
         }
         | {
@@ -277,12 +277,24 @@ class Transactions(Repository):
 
     @shielded_write
     async def set_send_mark(
-        self, merchant_id: str, transaction_id: str, mark: str, *, expected: str | None
+        self,
+        merchant_id: str,
+        transaction_id: str,
+        mark: str,
+        *,
+        expected: str | None,
+        sending_since: datetime | None = None,
     ) -> bool:
-        """Replace the mark `expected`, and no other; return whether it was replaced."""
+        """Replace the mark `expected`, and no other; return whether it was replaced.
+
+        `sending_since` replaces the stored time, None keeps it.
+        """
         # Comparing with None becomes IS NULL.
         marked = transactions.c.send_mark == expected
-        return await self._update(merchant_id, transaction_id, marked, send_mark=mark)
+        changes: dict[str, Any] = {"send_mark": mark}
+        if sending_since is not None:
+            changes["sending_since"] = sending_since
+        return await self._update(merchant_id, transaction_id, marked, **changes)
 
     @shielded_write
     async def save_private(
@@ -414,6 +426,7 @@ def _change_values(change: RecordUpdate) -> dict[str, Any]:
         "psp_session_id": change.psp_session_id,
         "announce_version": change.announce_version,
         "due_steps": change.due_steps,
+        "send_at": change.send_at,
     }
 
 

@@ -76,6 +76,7 @@ def build_record(
         needs_attention=state.attention is not None,
         announce_version=announce_version,
         due_steps=",".join(due) or None,
+        send_at=state.waiting_until,
     )
 
 
@@ -108,7 +109,11 @@ def _build_input(row: TransactionRow, resume: AnyState | None) -> AnyInput:
             payment = cast(PaymentState | None, resume)
             first = payment or PaymentState.model_validate_json(row.snapshot)
             return PaymentInput(
-                **common, preauth_id=row.related_id, execute_on=first.due_date, resume=payment
+                **common,
+                preauth_id=row.related_id,
+                execute_on=first.due_date,
+                send_at=first.send_at,
+                resume=payment,
             )
         case TransactionKind.REFUND:
             if row.related_id is None:

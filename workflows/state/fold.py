@@ -37,6 +37,7 @@ INTERNAL_FIELDS = {
         "reservations",
         "adopted",
         "attempts",
+        "send_at",
     ),
 }
 """Fields of a state that the API does not return."""
@@ -90,6 +91,11 @@ class FoldedState(BaseModel):
     def undecided(self) -> bool:
         """Return whether the PSP has not decided yet."""
         return self.status in (Status.Initiated, Status.Pending)
+
+    @property
+    def waiting_until(self) -> datetime | None:
+        """Return until when the operation waits for its day, without an outcome; None if not."""
+        return None
 
     def total(self, kind: FactKind) -> Decimal:
         """Return the sum of the facts of one kind, in major units."""

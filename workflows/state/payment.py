@@ -37,11 +37,15 @@ class BookedRefund(BaseModel):
 
 
 class PaymentState(ReservingState):
-    """Money taken, charged back, refunded, and reserved for refunds."""
+    """Money taken, charged back, refunded, and reserved for refunds.
+
+    `send_at` is when a debit is sent whose PSP did not take its date at the time of the request.
+    """
 
     movement_kind: ClassVar[FactKind] = FactKind.PAID
     kind: Literal[TransactionKind.PAYMENT] = TransactionKind.PAYMENT
     due_date: date | None = None
+    send_at: datetime | None = None
     refunds: dict[str, BookedRefund] = Field(default_factory=dict)
     reservations: dict[str, Decimal] = Field(default_factory=dict)
 
@@ -49,6 +53,11 @@ class PaymentState(ReservingState):
     def succeeded_at(self) -> datetime:
         """Return the time of the success; the chargeback window starts here."""
         return self.evidence.at if self.evidence else self.last_updated
+
+    @property
+    def waiting_until(self) -> datetime | None:
+        """Return until when this debit waits; None if it does not, or is answered."""
+        return self.send_at if self.undecided and not self.answered else None
 
     @property
     def paid(self) -> Decimal:

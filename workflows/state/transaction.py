@@ -39,6 +39,9 @@ class TransactionState(FoldedState):
                 return None
             case DecisionKind.FAILED:
                 # The reason is for operators; this text goes to Billwerk+.
+                if self.waiting_until is not None and decision.at < self.waiting_until:
+                    message = "An operator ended the debit while it waited for its day."
+                    return Declined(code=PaymentErrorCode.Canceled, message=message)
                 message = "The PSP's outcome stayed unknown; an operator found that it failed."
                 return Declined(code=PaymentErrorCode.Rejected, message=message)
             case DecisionKind.SUCCEEDED:

@@ -26,7 +26,9 @@ def build_next_steps(
 
 
 def _lookup_steps(state: TransactionState, at: datetime | None) -> Iterator[str]:
-    if at is not None:
+    if state.waiting_until is not None:
+        yield f"It is sent to the PSP at {format_time(state.waiting_until)}, or at once after that."
+    elif at is not None:
         yield f"The PSP is asked at {format_time(at)}, unless it reports before."
     elif state.undecided and state.answered:
         yield "The PSP is asked at growing intervals until it decides."

@@ -18,6 +18,7 @@ from integrator.psp.toolkit.adapter import PspAdapter
 from integrator.psp.toolkit.http import PspHttp
 from integrator.psp.types import (
     Capabilities,
+    DateWindow,
     IdempotencySemantics,
     MethodCapability,
     NotificationEvent,
@@ -38,7 +39,10 @@ class SandboxAdapter(PspAdapter[SandboxSettings]):
                 capture=True, cancel=True, redirect=True, default_preauth_amount=Decimal(0)
             ),
             Role.Debit: MethodCapability(
-                initial_bearer=True, backend_payments=True, unconfirmed_ledger=True
+                initial_bearer=True,
+                backend_payments=True,
+                unconfirmed_ledger=True,
+                debit_date_window=DateWindow(earliest_days=0, latest_days=365),
             ),
         },
         refunds=True,

@@ -12,8 +12,11 @@ from integrator.psp.toolkit.instruments import CUSTOMER, METHOD
 from integrator.psp.toolkit.redaction import truncate
 from integrator.psp.types import Authorize, Capture, Charge, DateWindow, Payer, Refund
 
-DEBIT_DATES = DateWindow(earliest_days=3, latest_days=15)
-"""https://docs.stripe.com/changelog/acacia/2025-02-24/target-date"""
+DEBIT_DATES = DateWindow(earliest_days=3, latest_days=14)
+"""3 to 15 days ahead (https://docs.stripe.com/changelog/acacia/2025-02-24/target-date).
+
+The last one is left out: it is not documented in which time zone Stripe counts days.
+"""
 
 _MAX_TEXT_LENGTH = 1000
 _ADDRESS = ("line1", "line2", "postal_code", "city", "state", "country")

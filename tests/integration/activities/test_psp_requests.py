@@ -1,7 +1,8 @@
 """Test the adapters' requests, built from the contract's example requests."""
 
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,10 +12,17 @@ from activities import psp_requests
 from integrator.contract import PaymentRequest, PreauthRequest
 from integrator.contract.enums import PublicPaymentProviderRole as Role
 from integrator.contract.requests import PayerData
-from integrator.psp.types import Address, Call, Instrument, Payer
+from integrator.psp.types import (
+    Address,
+    Call,
+    DateWindow,
+    Instrument,
+    Payer,
+)
 from integrator.store import TransactionRow
 from tests.integration.activities.conftest import NOW, call, stored
 
+SENT_AT = datetime(2026, 2, 15, 9, tzinfo=UTC)
 CARD = Instrument(token={"payment_method": "pm_1"}, bearer={"Last4": "1111"})
 
 
@@ -91,15 +99,40 @@ def test_a_migration_passes_its_token() -> None:
 
 
 def test_a_direct_debit_is_executed_on_its_day() -> None:
-    built = psp_requests.charge(*arguments("e10_request", PaymentRequest), CARD)
+    built = psp_requests.charge(*arguments("e10_request", PaymentRequest), CARD, None, SENT_AT)
     assert (built.role, built.execute_on) == (Role.Debit, date(2026, 2, 19))
     assert built.instrument == CARD
+
+
+@pytest.mark.parametrize("role", [Role.Autogiro, Role.Betalingsservice, Role.Avtalegiro])
+def test_every_direct_debit_keeps_its_day(role: Role) -> None:
+    psp_call, stored_row, request = arguments("e10_request", PaymentRequest)
+    debit = replace(stored_row, role=role.name)
+    built = psp_requests.charge(psp_call, debit, request, CARD, None, SENT_AT)
+    assert built.execute_on == date(2026, 2, 19)
+
+
+@pytest.mark.parametrize(
+    ("window", "sent"),
+    [
+        (DateWindow(earliest_days=0, latest_days=0), None),
+        (DateWindow(earliest_days=5, latest_days=10), None),
+        (DateWindow(earliest_days=4, latest_days=4), date(2026, 2, 19)),
+    ],
+)
+def test_a_debit_is_sent_with_a_day_that_the_psp_takes(
+    window: DateWindow, sent: date | None
+) -> None:
+    built = psp_requests.charge(*arguments("e10_request", PaymentRequest), CARD, window, SENT_AT)
+    assert built.execute_on == sent
 
 
 def test_a_card_is_charged_immediately_despite_a_planned_date() -> None:
     psp_call, stored_row, request = arguments("e12_request", PaymentRequest)
     planned = request | {"plannedExecutionDate": "2026-02-19"}
-    assert psp_requests.charge(psp_call, stored_row, planned, CARD).execute_on is None
+    assert (
+        psp_requests.charge(psp_call, stored_row, planned, CARD, None, SENT_AT).execute_on is None
+    )
 
 
 def test_a_capture_names_the_reservation() -> None:
@@ -119,7 +152,7 @@ def test_a_void_names_its_target() -> None:
 
 BUILDERS: list[Callable[[], Call]] = [
     lambda: psp_requests.authorize(*arguments("e05_request", PreauthRequest), None),
-    lambda: psp_requests.charge(*arguments("e12_request", PaymentRequest), CARD),
+    lambda: psp_requests.charge(*arguments("e12_request", PaymentRequest), CARD, None, SENT_AT),
     lambda: psp_requests.capture(*arguments("e09_request", PaymentRequest)[:2], "auth_1"),
     lambda: psp_requests.refund(*arguments("e09_request", PaymentRequest)[:2], "ch_1"),
     lambda: psp_requests.void(*arguments("e05_request", PreauthRequest)[:2], "auth_1"),

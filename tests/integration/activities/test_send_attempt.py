@@ -184,3 +184,70 @@ async def test_an_operation_whose_outcome_is_stored_is_not_sent(
     reply = await charge()
     assert (reply.outcome, reply.evidence, reply.stored_version) == (None, EvidenceKind.READ, 4)
     assert psp.calls == []
+
+
+# --- debits that wait for their day ---------------------------------------------------------
+
+
+async def let_wait(store: Store, **changes: Any) -> None:
+    """Let the row be that of a debit created long ago, which waits for a day that has come."""
+    values = {"send_at": datetime.now(UTC), "created_at": datetime.now(UTC) - FORGOTTEN}
+    async with store.transactions._session.write_transaction() as connection:
+        await connection.execute(update(transactions).values(**values | changes))
+
+
+@pytest.mark.parametrize("run", ["test-run", "another", None])
+async def test_a_debit_that_has_waited_is_sent_by_any_run(
+    store: Store, psp: FakePsp, charge: Charge, run: str | None
+) -> None:
+    await let_wait(store)
+    psp.answers = [PAID]
+    assert (await charge(first_run_id=run)).outcome == PAID
+
+
+async def test_every_attempt_of_a_debit_that_has_waited_writes_before_it_sends(
+    store: Store, psp: FakePsp, charge: Charge
+) -> None:
+    await let_wait(store, created_at=datetime.now(UTC))
+    seen: list[str | None] = []
+
+    async def remember() -> None:
+        seen.append(await mark(store))
+
+    psp.during_charge, psp.answers = remember, [PAID]
+    await charge()
+    assert seen[0] is not None
+    assert seen[0].startswith("sending:")
+
+
+@pytest.mark.parametrize(("sent_for", "repeated"), [(OLD, True), (FORGOTTEN, False)])
+async def test_the_keys_window_begins_when_the_debit_is_sent(
+    store: Store, psp: FakePsp, charge: Charge, sent_for: timedelta, repeated: bool
+) -> None:
+    await let_wait(store)
+    psp.answers = [OutcomeUnknown("lost")]
+    assert (await failure(charge())).details == (True,)
+    row = await store.transactions.get("demo", CHARGE)
+    assert row is not None
+    assert row.sending_since is not None
+    assert row.sending_since > datetime.now(UTC) - timedelta(minutes=1)
+    await let_wait(store, sending_since=datetime.now(UTC) - sent_for)
+    psp.answers = [PAID]
+    if repeated:
+        assert (await charge()).outcome == PAID
+    else:
+        assert (await failure(charge())).type == PspFailure.KEY_EXPIRED
+
+
+async def test_an_outage_on_the_day_does_not_use_up_the_keys_window(
+    store: Store, psp: FakePsp, charge: Charge
+) -> None:
+    await let_wait(store)
+    psp.answers = [PspUnavailable("down")]
+    await failure(charge())
+    assert await mark(store) == NOT_SENT
+    await let_wait(store, sending_since=datetime.now(UTC) - FORGOTTEN)
+    psp.answers = [OutcomeUnknown("lost")]
+    assert (await failure(charge())).details == (True,)
+    psp.answers = [PAID]
+    assert (await charge()).outcome == PAID
