@@ -18,7 +18,7 @@ class PspProfile:
     """Payment methods of a PSP that a campaign uses, and the outcomes specific to it.
 
     `chargeback_ids`: whether a chargeback has the same id in its ledger and in its API.
-    `full_returns`: whether a bank charges back the whole debit, including refunded amounts.
+    `full_returns`: whether a chargeback takes the whole payment, including refunded amounts.
     `refused_refund` is the outcome of a refund that the sandbox PSP declines with an expired card,
     `disputed_refund` the possible outcomes of a refund after a chargeback, `cancelled_checkout`
     the outcome of a checkout the customer cancels. `reconcile_rounds` is the number of
@@ -39,6 +39,7 @@ PROFILES: Mapping[str, PspProfile] = {
     "sandbox": PspProfile(),
     "stripe": PspProfile(
         chargeback_ids=False,
+        full_returns=True,
         refused_refund="Failed:BearerInvalid",
         disputed_refund=frozenset({AMOUNT_TOO_HIGH, PRECONDITION_FAILED}),
     ),
