@@ -27,7 +27,7 @@ class OutcomeIntake:
 
         A PSP that cannot be asked for the rest has said everything.
         """
-        checked = await self._check(row, outcome, frozenset({row.transaction_id}))
+        checked = await self._check(row, outcome, _references(row))
         if not registry.get_adapter(row.psp).capabilities.can_read:
             checked = _complete(checked)
         return await self._without_private_data(row, checked)
@@ -39,7 +39,7 @@ class OutcomeIntake:
 
         An object made outside this service has another reference than ours.
         """
-        references = frozenset({row.transaction_id, lookup.reference})
+        references = _references(row) | {lookup.reference}
         checked = _complete(await self._check(row, outcome, references))
         return await self._without_private_data(row, checked)
 
@@ -90,6 +90,14 @@ class OutcomeIntake:
             public = outcome.succession.model_copy(update={"token": {}, "bearer": {}})
             outcome = outcome.model_copy(update={"succession": public})
         return CheckedOutcome(outcome, checked.doubts, checked.incomplete)
+
+
+def _references(row: TransactionRow) -> frozenset[str]:
+    """Return what a movement may carry: at some PSPs a capture's is its reservation's reference."""
+    own = frozenset({row.transaction_id})
+    if row.kind == "payment" and row.related_id is not None:
+        return own | {row.related_id}
+    return own
 
 
 def _complete(checked: CheckedOutcome) -> CheckedOutcome:

@@ -45,6 +45,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "currency": {"currency": "USD"},
     "reference": {"reference": OTHER},
     "foreign reference": {"reference": "order-17"},
+    "payment's reference": {"reference": CHARGE},
     "parent": {"parent_psp_id": "ch_9"},
     "sign": {"amount": Decimal("-119.00")},
 }
@@ -115,7 +116,7 @@ async def test_a_secondary_fact_of_another_transaction_is_not_booked(
 
 
 @pytest.mark.parametrize("parent", ["pi_1", "ch_1", None])
-@pytest.mark.parametrize("reference", [CAPTURE, CAPTURE.upper(), None])
+@pytest.mark.parametrize("reference", [CAPTURE, CAPTURE.upper(), PREAUTH, None])
 async def test_a_chargeback_that_names_its_payment_is_booked(
     paid: None,
     psp: FakePsp,
