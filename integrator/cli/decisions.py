@@ -83,10 +83,11 @@ def attention(
                     )
                 typer.echo(f"{corrected} marks were corrected.", err=True)
             items = await attention_commands.list_items(store, merchant, limit)
+            undecided = await attention_commands.list_undecided(store, merchant)
         if as_json:
-            output.print_json({"waiting": items})
+            output.print_json({"waiting": items, "undecided": undecided})
         else:
-            typer.echo(attention_commands.render(items))
+            typer.echo(attention_commands.render(items, undecided))
         return 1 if items else 0
 
     if code := command_runner.run(show()):

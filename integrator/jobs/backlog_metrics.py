@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.observability.metrics import collected_gauge
-from integrator.store.backlog import OPEN_NOTIFICATION_STATES
+from integrator.store.backlog import OPEN_NOTIFICATION_STATES, UNDECIDED_REASONS
 from integrator.store.database import Store
 from integrator.store.models import BacklogCounts, BacklogGroup
 from workflows.state import TransactionKind
@@ -33,6 +33,20 @@ UNDECIDED = (
         "integrator_transactions_undecided_oldest_age_seconds",
         "Age of the oldest undecided transaction",
         *("kind", "role"),
+    ),
+)
+UNDECIDED_BY_REASON = (
+    collected_gauge(
+        "integrator_transactions_undecided_by_reason",
+        "The same transactions by reason: `waiting_for_customer`, `waiting_for_day`, "
+        "`waiting_for_psp`, `not_sent`, `unanswered`, `inconclusive` (no answer, and look-ups "
+        "cannot say)",
+        "reason",
+    ),
+    collected_gauge(
+        "integrator_transactions_undecided_by_reason_oldest_age_seconds",
+        "Age of the oldest of them",
+        "reason",
     ),
 )
 ATTENTION = (
@@ -101,6 +115,7 @@ class BacklogCollector(Collector):
         # A group seen once is exported as 0 afterwards: a missing series would hide an alert's end.
         self._groups: dict[str, dict[tuple[str, ...], None]] = {
             "undecided": {(kind.value, role): None for kind in TransactionKind for role in ROLES},
+            "undecided_reasons": {(reason,): None for reason in UNDECIDED_REASONS},
             "attention": {(kind.value,): None for kind in TransactionKind},
             "webhooks": {("delivering",): None, ("undelivered",): None},
             "notifications": {(state,): None for state in OPEN_NOTIFICATION_STATES},
@@ -123,6 +138,9 @@ class BacklogCollector(Collector):
         read_at.add_metric([], self._read_at)
         yield read_at
         yield from self._count_and_age("undecided", UNDECIDED, figures.undecided)
+        yield from self._count_and_age(
+            "undecided_reasons", UNDECIDED_BY_REASON, figures.undecided_reasons
+        )
         yield from self._count_and_age("attention", ATTENTION, figures.attention)
         yield from self._count_and_age("webhooks", WEBHOOKS, figures.webhooks)
         yield from self._count_and_age("notifications", NOTIFICATIONS, figures.notifications)

@@ -1,11 +1,12 @@
 """Transactions and unmatched movements that need an operator, and the commands to resolve them."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from integrator.operations.output import Progress, printable_lines
+from integrator.store.backlog import UNDECIDED_REASONS
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow, UnmatchedMovement
 from integrator.transactions.workflow_inputs import read_state
@@ -29,6 +30,24 @@ class AttentionItem:
     stray: bool = False
 
 
+@dataclass(frozen=True)
+class UndecidedGroup:
+    """Transactions that are undecided for one reason, with the creation of the oldest."""
+
+    reason: str
+    count: int
+    oldest_since: datetime
+    meaning: str
+
+
+async def list_undecided(store: Store, merchant: str | None) -> list[UndecidedGroup]:
+    """Return how many transactions are undecided and why, those with the oldest first."""
+    return [
+        UndecidedGroup(group.group[0], group.count, group.since, UNDECIDED_REASONS[group.group[0]])
+        for group in await store.backlog.list_undecided_reasons(merchant)
+    ]
+
+
 async def list_items(store: Store, merchant: str | None, limit: int) -> list[AttentionItem]:
     """Return transactions and unmatched movements that need attention, oldest first."""
     accounts = {m.psp_settings_id: m.id for m in await store.merchants.list_all()}
@@ -43,13 +62,19 @@ async def list_items(store: Store, merchant: str | None, limit: int) -> list[Att
     return sorted(items, key=lambda item: item.since)[:limit]
 
 
-def render(items: list[AttentionItem]) -> str:
-    """Render the items as text."""
+def render(items: list[AttentionItem], undecided: Sequence[UndecidedGroup] = ()) -> str:
+    """Render the items, then the undecided transactions, as text."""
+    lines = [line for item in items for line in _render_item(item)]
     if not items:
-        return "Nothing needs attention."
-    return printable_lines(
-        "\n".join(line for item in items for line in _render_item(item)).rstrip()
-    )
+        lines = ["Nothing needs attention.", ""]
+    if undecided:
+        lines += ["Undecided:", *map(_render_undecided, undecided)]
+    return printable_lines("\n".join(lines).rstrip())
+
+
+def _render_undecided(group: UndecidedGroup) -> str:
+    since = f"{group.oldest_since:%Y-%m-%d %H:%M}"
+    return f"    {group.count}, the oldest since {since}: {group.meaning}"
 
 
 def _render_item(item: AttentionItem) -> Iterator[str]:

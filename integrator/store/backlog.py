@@ -6,10 +6,16 @@ Each count is one statement that uses an index, so its cost does not grow with t
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, text
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select, text
 
 from integrator.store.deliveries import delivery_state
-from integrator.store.models import BacklogCounts, BacklogGroup, BacklogTotals, ComparisonProgress
+from integrator.store.models import (
+    NOT_SENT,
+    BacklogCounts,
+    BacklogGroup,
+    BacklogTotals,
+    ComparisonProgress,
+)
 from integrator.store.repository import Repository
 from integrator.store.tables import (
     OPEN_DELIVERY,
@@ -21,6 +27,16 @@ from integrator.store.tables import (
     transactions,
     unmatched_movements,
 )
+
+UNDECIDED_REASONS = {
+    "waiting_for_customer": "the customer has not finished the hosted page",
+    "waiting_for_day": "the debit is sent once the PSP takes its date; nothing was sent",
+    "waiting_for_psp": "the PSP knows the transaction and has not decided it",
+    "not_sent": "the PSP is unavailable or rejects the credentials; nothing was sent",
+    "unanswered": "no answer yet; the call is repeated while the PSP remembers its key",
+    "inconclusive": "no answer, and look-ups cannot say whether the PSP received the call",
+}
+"""Why a transaction is undecided, as far as its row shows."""
 
 OPEN_NOTIFICATION_STATES = ("stored", "parked", "signalled")
 
@@ -44,6 +60,28 @@ _UNDECIDED = (
     )
     .where(text(UNDECIDED))
     .group_by(transactions.c.kind, transactions.c.role)
+)
+
+_REASON = case(
+    (transactions.c.send_at.is_not(None), "waiting_for_day"),
+    (
+        and_(
+            transactions.c.kind == "preauth",
+            transactions.c.status == "Initiated",
+            transactions.c.version > 0,
+        ),
+        "waiting_for_customer",
+    ),
+    (transactions.c.psp_transaction_id.is_not(None), "waiting_for_psp"),
+    (transactions.c.send_mark == NOT_SENT, "not_sent"),
+    (transactions.c.needs_attention, "inconclusive"),
+    else_="unanswered",
+).label("reason")
+
+_UNDECIDED_REASONS = (
+    select(_REASON, func.count(), func.min(transactions.c.created_at))
+    .where(text(UNDECIDED))
+    .group_by("reason")  # PostgreSQL takes the expression with its parameters for another one
 )
 
 _ATTENTION = (
@@ -97,7 +135,18 @@ class Backlog(Repository):
                 notifications=await groups(_NOTIFICATIONS),
                 unmatched_movements=await groups(_UNMATCHED_MOVEMENTS),
                 comparisons=[ComparisonProgress(*row) for row in comparisons],
+                undecided_reasons=await groups(_UNDECIDED_REASONS),
             )
+
+    async def list_undecided_reasons(self, merchant_id: str | None = None) -> list[BacklogGroup]:
+        """Count the undecided transactions of one merchant or of all by reason, oldest first."""
+        statement = _UNDECIDED_REASONS
+        if merchant_id is not None:
+            statement = statement.where(transactions.c.merchant_id == merchant_id)
+        async with self._session.read_connection() as connection:
+            rows = await connection.execute(statement)
+            found = [BacklogGroup((row[0],), row[1], row[2]) for row in rows]
+        return sorted(found, key=lambda item: item.since)
 
     async def get_totals(self, merchant_id: str | None = None) -> BacklogTotals:
         """Count the open items of one merchant or of all."""

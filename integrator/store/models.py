@@ -537,7 +537,8 @@ class ComparisonProgress:
 class BacklogCounts:
     """Open items by group; groups without any are left out.
 
-    `undecided` by kind and role, `attention` by kind since the last change, `webhooks` by state of
+    `undecided` by kind and role, `undecided_reasons` by reason (`integrator.store.backlog`),
+    `attention` by kind since the last change, `webhooks` by state of
     the last delivery, `notifications` by state, `unmatched_movements` by merchant.
     """
 
@@ -547,6 +548,7 @@ class BacklogCounts:
     notifications: list[BacklogGroup]
     unmatched_movements: list[BacklogGroup]
     comparisons: list[ComparisonProgress]
+    undecided_reasons: list[BacklogGroup] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from integrator.store import schema
 from integrator.store.database import Store
 from integrator.store.errors import StoreError
 from integrator.store.migrate import current_revision
-from integrator.store.models import BacklogTotals
+from integrator.store.models import BacklogGroup, BacklogTotals
 
 LONG_UNDELIVERED = timedelta(hours=1)
+LONG_UNSENT = timedelta(minutes=15)
 LONG_UNDECIDED = timedelta(days=14)
 """Longer than direct debits take."""
 
@@ -53,12 +54,18 @@ async def check_encryption(store: Store) -> CheckResult:
 async def check_backlog(store: Store) -> list[CheckResult]:
     """Check for what has waited too long or needs an operator."""
     try:
-        return list(_check_backlog(await store.backlog.get_totals(), datetime.now(UTC)))
+        totals, reasons = (
+            await store.backlog.get_totals(),
+            await store.backlog.list_undecided_reasons(),
+        )
+        return list(_check_backlog(totals, reasons, datetime.now(UTC)))
     except StoreError as error:
         return [problem("backlog", f"cannot be read ({type(error).__name__})", "See above.")]
 
 
-def _check_backlog(backlog: BacklogTotals, now: datetime) -> Iterator[CheckResult]:
+def _check_backlog(
+    backlog: BacklogTotals, reasons: list[BacklogGroup], now: datetime
+) -> Iterator[CheckResult]:
     yield _check_undelivered(backlog)
     since = backlog.delivering_since
     if since is not None and since < now - LONG_UNDELIVERED:
@@ -67,15 +74,7 @@ def _check_backlog(backlog: BacklogTotals, now: datetime) -> Iterator[CheckResul
             f"{backlog.delivering} are on their way, the oldest since {format_minute(since)}",
             "Check why the target rejects them: `integrator list --webhook delivering`.",
         )
-    since = backlog.undecided_since
-    if since is not None and since < now - LONG_UNDECIDED:
-        yield warning(
-            "transactions",
-            f"{backlog.undecided} are undecided, the oldest since {format_minute(since)}",
-            "Ask the PSP about them: `integrator list --status Pending --status Initiated`.",
-        )
-    else:
-        yield ok("transactions", f"{backlog.undecided} are undecided, none for too long")
+    yield _check_undecided(backlog, reasons, now)
     count = backlog.attention + backlog.strays
     if count:
         text = (
@@ -84,6 +83,30 @@ def _check_backlog(backlog: BacklogTotals, now: datetime) -> Iterator[CheckResul
         yield warning("attention", text, "See `integrator attention`.")
     else:
         yield ok("attention", "nothing needs attention")
+
+
+def _check_undecided(
+    backlog: BacklogTotals, reasons: list[BacklogGroup], now: datetime
+) -> CheckResult:
+    counts = ", ".join(f"{item.count} {item.group[0].replace('_', ' ')}" for item in reasons)
+    by_reason = f" ({counts})" if counts else ""
+    since = backlog.undecided_since
+    if since is not None and since < now - LONG_UNDECIDED:
+        age = f"the oldest since {format_minute(since)}"
+        return warning(
+            "transactions",
+            f"{backlog.undecided} are undecided, {age}{by_reason}",
+            "Ask the PSP about them: `integrator list --status Pending --status Initiated`.",
+        )
+    unsent = next((item for item in reasons if item.group == ("not_sent",)), None)
+    if unsent is not None and unsent.since < now - LONG_UNSENT:
+        return warning(
+            "transactions",
+            f"{unsent.count} could not be sent, the oldest since {format_minute(unsent.since)}"
+            f"{by_reason}",
+            "Check the PSP's status and the merchant's credentials.",
+        )
+    return ok("transactions", f"{backlog.undecided} are undecided, none for too long{by_reason}")
 
 
 def _check_undelivered(backlog: BacklogTotals) -> CheckResult:

@@ -1,5 +1,6 @@
 """Test the worker's backlog and reconciliation metrics."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -52,6 +53,17 @@ class TestFigures:
         assert registry.get_sample_value("integrator_figures_read_timestamp_seconds") == NOW
         account = {"merchant": "demo", "psp": "sandbox"}
         assert registry.get_sample_value("integrator_reconciliation_age_seconds", account) == 360
+
+    def test_undecided_transactions_are_exported_by_reason(
+        self, registry: CollectorRegistry, collector: BacklogCollector
+    ) -> None:
+        lost = BacklogGroup(("inconclusive",), 2, AT - timedelta(hours=1))
+        collector.update(replace(figures(), undecided_reasons=[lost]))
+        name = "integrator_transactions_undecided_by_reason"
+        assert registry.get_sample_value(name, {"reason": "inconclusive"}) == 2
+        age = f"{name}_oldest_age_seconds"
+        assert registry.get_sample_value(age, {"reason": "inconclusive"}) == 3600
+        assert registry.get_sample_value(name, {"reason": "not_sent"}) == 0
 
     def test_an_empty_group_is_exported_as_zero(
         self, registry: CollectorRegistry, collector: BacklogCollector

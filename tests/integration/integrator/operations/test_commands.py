@@ -125,8 +125,14 @@ def test_decisions_are_listed() -> None:
 
 @pytest.mark.usefixtures("filled")
 def test_attention_is_empty_without_items() -> None:
-    assert document("attention") == {"waiting": []}
-    assert "Nothing needs attention" in call("attention").output
+    listed = document("attention")
+    assert listed["waiting"] == []
+    assert [(group["reason"], group["count"]) for group in listed["undecided"]] == [
+        ("unanswered", 5)
+    ]
+    text = call("attention").output
+    assert "Nothing needs attention" in text
+    assert "5, the oldest since" in text
 
 
 MISUSE = [

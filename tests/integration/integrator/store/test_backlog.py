@@ -17,6 +17,7 @@ from integrator.store import (
     backlog,
 )
 from integrator.store.engine import open_engine
+from integrator.store.models import NOT_SENT
 from tests.integration.integrator.store.builders import (
     new_notification,
     new_transaction,
@@ -63,6 +64,34 @@ async def test_transactions_without_a_final_status_are_counted(
     undecided = (await store.backlog.get_counts()).undecided
     assert counts_by_group(undecided) == {("payment", "Debit"): 2, ("payment", "CreditCard"): 1}
     assert all(NOW - timedelta(minutes=1) < item.since for item in undecided)
+
+
+async def test_undecided_transactions_are_counted_by_reason(
+    store: Store, merchant: Merchant
+) -> None:
+    for id in ("lost", "unsent", "known", "asked", "page", "dated", "decided"):
+        kind = "preauth" if id == "page" else "payment"
+        await store.transactions.add(new_transaction(merchant, id, kind=kind))
+    await store.transactions.set_send_mark(merchant.id, "unsent", NOT_SENT, expected=None)
+    await store.transactions.record(
+        record_update(merchant, "known", status="Pending", psp_transaction_id="ch_1")
+    )
+    await store.transactions.record(
+        record_update(merchant, "asked", status="Pending", needs_attention=True)
+    )
+    await store.transactions.record(record_update(merchant, "page", status="Initiated"))
+    await store.transactions.record(
+        record_update(merchant, "dated", send_at=NOW + timedelta(days=20))
+    )
+    await store.transactions.record(
+        record_update(merchant, "decided", status="Succeeded", evidence="{}")
+    )
+    groups = await store.backlog.list_undecided_reasons(merchant.id)
+    expected = {(reason,): 1 for reason in backlog.UNDECIDED_REASONS}
+    assert counts_by_group(groups) == expected
+    assert counts_by_group((await store.backlog.get_counts()).undecided_reasons) == expected
+    assert groups == sorted(groups, key=lambda group: group.since)
+    assert await store.backlog.list_undecided_reasons("another") == []
 
 
 async def test_transactions_that_need_attention_are_counted(
@@ -134,6 +163,7 @@ async def test_unmatched_movements_and_comparison_progress(
     ("statement", "index"),
     [
         (backlog._UNDECIDED, "ix_transactions_undecided"),
+        (backlog._UNDECIDED_REASONS, "ix_transactions_undecided"),
         (backlog._ATTENTION, "ix_transactions_attention"),
         (backlog._WEBHOOKS, "ix_deliveries_open"),
         (backlog._NOTIFICATIONS, "ix_notifications_state"),
