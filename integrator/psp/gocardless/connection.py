@@ -17,6 +17,7 @@ from integrator.psp.gocardless import lookup as object_lookup
 from integrator.psp.gocardless.client import GoCardlessClient
 from integrator.psp.gocardless.error_codes import CREDITOR_SCHEMES, SCHEMES
 from integrator.psp.gocardless.mapping import MANDATE
+from integrator.psp.gocardless.payment_history import ContradictoryEvents
 from integrator.psp.gocardless.wire import (
     BillingRequest,
     Creditor,
@@ -52,6 +53,7 @@ from integrator.psp.types import (
 
 R = TypeVar("R", bound=Resource)
 
+_MAX_HISTORY_READS = 3
 _TOTAL_MISMATCH = "total_amount_confirmation_invalid"
 
 
@@ -213,8 +215,21 @@ class GoCardlessConnection(PspConnection):
             return mapping.refund_outcome(psp_object)
         if not mapping.needs_events(psp_object, never_withdrawn=never_withdrawn):
             return mapping.payment_outcome(psp_object)
-        events = await self._client.list_payment_events(psp_object)
-        return mapping.payment_outcome(psp_object, events)
+        return await self._read_history(psp_object)
+
+    async def _read_history(self, payment: Payment) -> Outcome:
+        """Return the outcome of a payment with its events.
+
+        The payment may change between the two reads: then both are read again.
+        """
+        for _ in range(_MAX_HISTORY_READS - 1):
+            try:
+                events = await self._client.list_payment_events(payment)
+                return mapping.payment_outcome(payment, events)
+            except ContradictoryEvents:
+                payment = await self._client.get_by_id(Payment, payment.id) or payment
+        events = await self._client.list_payment_events(payment)
+        return mapping.payment_outcome(payment, events)
 
 
 def _verify_parent(refund: WireRefund, payment: str | None) -> None:

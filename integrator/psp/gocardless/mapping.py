@@ -19,6 +19,7 @@ from integrator.psp.errors import ProtocolError
 from integrator.psp.gocardless.error_codes import failure_code
 from integrator.psp.gocardless.payment_history import (
     COLLECTED_STATUSES,
+    ContradictoryEvents,
     history_facts,
     read_withdrawals,
 )
@@ -152,7 +153,7 @@ def needs_events(payment: Payment, *, never_withdrawn: bool = False) -> bool:
 def payment_outcome(payment: Payment, events: Sequence[Event] = ()) -> Outcome:
     """Return the outcome of a payment; `events` are the payment's, newest first.
 
-    Raises `ProtocolError` if they contradict the payment.
+    Raises `ContradictoryEvents` if they do not lead to the payment's status.
     """
     match payment.status:
         case "confirmed" | "paid_out" | "charged_back":
@@ -202,7 +203,7 @@ def _failed_payment_outcome(payment: Payment, events: Sequence[Event]) -> Outcom
     failure = _latest_event(events, "failed")
     if failure is None:
         # Without the event it is unknown whether the money had been collected before.
-        raise ProtocolError("GoCardless returned a failed payment without its event.")
+        raise ContradictoryEvents("GoCardless returned a failed payment without its event.")
     if withdrawals := read_withdrawals(payment, events):
         return Approved(psp_id=payment.id, facts=history_facts(payment, withdrawals))
     if failure.details and failure.details.will_attempt_retry:

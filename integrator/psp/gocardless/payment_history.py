@@ -20,6 +20,10 @@ from integrator.psp.types import Fact, FactKind
 COLLECTED_STATUSES = frozenset({"confirmed", "paid_out"})
 
 
+class ContradictoryEvents(ProtocolError):
+    """The events of a payment do not lead to its status: one of the two has changed meanwhile."""
+
+
 @dataclass
 class Withdrawal:
     """Withdrawal of a payment; `event` is None if GoCardless no longer lists it."""
@@ -36,8 +40,7 @@ class Withdrawal:
 def read_withdrawals(payment: Payment, events: Sequence[Event]) -> list[Withdrawal]:
     """Return the withdrawals of a payment, oldest first; `events` are newest first.
 
-    Raises `ProtocolError` if the events contradict the status. They are read after it, and one of
-    the two may lag behind: a fact that is reported once stays.
+    Raises `ContradictoryEvents`: a fact that is reported once stays, so that nothing is guessed.
     """
     replay = _Replay()
     for event in reversed(events):
@@ -50,7 +53,7 @@ def read_withdrawals(payment: Payment, events: Sequence[Event]) -> list[Withdraw
     else:
         is_contradiction = replay.collected and not is_withdrawn
     if is_contradiction:
-        raise ProtocolError(f"GoCardless' events do not lead to the status {payment.status}")
+        raise ContradictoryEvents(f"GoCardless' events do not lead to the status {payment.status}")
     return withdrawals
 
 

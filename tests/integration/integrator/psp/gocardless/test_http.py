@@ -478,6 +478,25 @@ class TestIdentity:
         assert isinstance(outcome, Approved)
         assert [fact.kind for fact in outcome.facts] == [FactKind.PAID]
 
+    @pytest.mark.parametrize("settles", [True, False])
+    async def test_a_payment_that_changes_between_the_reads_is_read_again(
+        self, settles: bool
+    ) -> None:
+        psp = FakePsp()
+        statuses = ["confirmed", "charged_back" if settles else "confirmed"]
+        replies = [(200, {"payments": objects.payment(status)}) for status in statuses]
+        psp.respond_to("GET", "/payments/PM123", *replies)
+        events = (objects.event("charged_back"), objects.event("confirmed"))
+        psp.respond_to("GET", "/events", (200, list_page("events", *events)))
+        fetch = psp.connect().fetch_payment(builders.lookup(objects.REFERENCE, "PM123"))
+        if not settles:
+            with pytest.raises(ProtocolError):
+                await fetch
+            return
+        outcome = await fetch
+        assert isinstance(outcome, Approved)
+        assert [fact.kind for fact in outcome.facts] == [FactKind.PAID, FactKind.CHARGED_BACK]
+
     async def test_a_mandate_of_another_sign_up(self) -> None:
         psp = FakePsp()
         request = objects.billing_request("fulfilled")
