@@ -13,6 +13,7 @@ from integrator.psp.conformance.assertions import require, require_approved, req
 from integrator.psp.conformance.context import CheckContext
 from integrator.psp.conformance.harness import CustomerBehavior
 from integrator.psp.conformance.results import NotApplicable
+from integrator.psp.errors import OutcomeUnknown
 from integrator.psp.lookup_result import LookupResult, interpret_answer
 from integrator.psp.types import (
     Approved,
@@ -75,11 +76,21 @@ def reservable_roles(context: CheckContext) -> list[Role]:
 
 
 async def poll(context: CheckContext, probe: Callable[[], Awaitable[T | None]]) -> T | None:
-    """Call `probe` until it returns a result, up to the harness's timeout."""
+    """Call `probe` until it returns a result, up to the harness's timeout.
+
+    What it waits for may change between two reads of one look-up, which then raises
+    `OutcomeUnknown`; a workflow looks up again, and so does this.
+    """
     deadline = time.monotonic() + context.harness.timeout
     while True:
-        result = await probe()
-        if result is not None or time.monotonic() > deadline:
+        is_last = time.monotonic() > deadline
+        try:
+            result = await probe()
+        except OutcomeUnknown:
+            if is_last:
+                raise
+            result = None
+        if result is not None or is_last:
             return result
         await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
