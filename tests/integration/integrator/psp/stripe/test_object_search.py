@@ -14,12 +14,13 @@ from integrator.psp.stripe.object_search import MAX_SEARCHED_PAGES
 from integrator.psp.types import Absent, Approved, Declined, Lookup, LookupAnswer, Pending
 from tests.integration.integrator.psp import builders
 from tests.integration.integrator.psp.stripe import objects
+from tests.integration.integrator.psp.stripe.conftest import StripeMerchant
 from tests.integration.integrator.psp.stripe.test_client import connect, error_body
 
 NO_SEARCH = (400, error_body())
 """What an account gets in a country without search: a refusal without a code."""
 
-FOUND_NOTHING = (200, {"data": []})
+FOUND_NOTHING: tuple[int, Any] = (200, {"data": []})
 LISTS = ("payment_intents", "checkout/sessions", "setup_intents", "refunds")
 
 
@@ -180,3 +181,20 @@ async def test_an_unconfirmed_intent_besides_the_declined_one_is_left_out() -> N
     assert isinstance(await connect(both).fetch_payment(lookup), Declined)
     alone = ListingStripe({"payment_intents": [unconfirmed]})
     assert isinstance(await connect(alone).fetch_payment(lookup), Pending)
+
+
+@pytest.mark.parametrize("operation", ["search", "creation"])
+async def test_a_payment_is_found_without_search_at_the_emulator(
+    stripe_merchant: StripeMerchant, operation: str
+) -> None:
+    connection = stripe_merchant.connection
+    card = await stripe_merchant.create_stored_card()
+    call = builders.charge("10.00", instrument=card)
+    payment = await connection.charge(call)
+    # A refusal of something else does not concern the look-up.
+    await stripe_merchant.call_control("faults", kind="refuse", operations=[operation])
+    lookup = builders.lookup(call.reference)
+    lookup = lookup.model_copy(update={"created_at": datetime.now(UTC) - timedelta(days=2)})
+    assert await connection.fetch_payment(lookup) == payment
+    unknown = lookup.model_copy(update={"reference": builders.reference()})
+    assert await connection.fetch_payment(unknown) == Absent(proven=True)
