@@ -1,13 +1,12 @@
 """Creation of payments: with the mandate's successor, at a possible date, without refused texts."""
 
-from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 from integrator.psp.gocardless import listing, mandates, request_bodies
 from integrator.psp.gocardless.client import GoCardlessClient, GoCardlessRefusal
 from integrator.psp.gocardless.error_codes import SCHEMES
 from integrator.psp.gocardless.optional_fields import TEXTS, drop_refused
+from integrator.psp.gocardless.request_bodies import Body
 from integrator.psp.gocardless.wire import Mandate, Payment
 from integrator.psp.toolkit import time_formats
 from integrator.psp.toolkit.client import treat_unavailable_as_unknown
@@ -27,35 +26,47 @@ async def create_payment(
     """
     mandate: Mandate | None = None
     charge_on = await _find_charge_date(client, call, mandate_id)
-    body: Mapping[str, Any] = request_bodies.payment_body(call, mandate_id, charge_on)
+    body = request_bodies.payment_body(call, mandate_id, charge_on)
     for _ in range(_MAX_ATTEMPTS):
         try:
             payment = await client.create(Payment, body, call.idempotency_key)
             return payment, await _find_succession(client, mandate_id, mandate, payment)
         except GoCardlessRefusal as refusal:
             # It may be that of a repetition: whether the key is checked first is unconfirmed.
-            current_id = body["links"]["mandate"]
-            existing = await _find_existing(client, call, current_id)
+            existing = await _find_existing(client, call, body["links"]["mandate"])
             if existing is not None:
                 return existing, await _find_succession(client, mandate_id, mandate, existing)
             last_refusal = _with_succession(refusal, mandate_id, mandate)
-            if _MANDATE_REPLACED in refusal.error.reasons:
-                mandate = await _read_replacement(client, refusal, call, current_id)
-                if mandate is None:
-                    raise last_refusal from None
-                charge_on = _choose_charge_date(call, mandate)
-                body = {
-                    **body,
-                    "links": {"mandate": mandate.id},
-                    "charge_date": charge_on.isoformat() if charge_on else None,
-                }
-            elif (reduced := drop_refused(refusal, body, TEXTS)) is not None:
-                body = reduced
-            elif (later := await _find_later_date(client, refusal, call, body)) is not None:
-                body = {**body, "charge_date": later.isoformat()}
-            else:
+            amended = await _amend(client, refusal, call, body)
+            if amended is None:
                 raise last_refusal from None
+            body, successor = amended
+            mandate = successor or mandate
     raise last_refusal
+
+
+async def _amend(
+    client: GoCardlessClient, refusal: GoCardlessRefusal, call: Charge, body: Body
+) -> tuple[Body, Mandate | None] | None:
+    """Return the body that avoids a refusal, and the mandate it continues with, if another.
+
+    None if the refusal is final.
+    """
+    if _MANDATE_REPLACED in refusal.error.reasons:
+        mandate = await _read_replacement(client, refusal, call, body["links"]["mandate"])
+        if mandate is None:
+            return None
+        charge_on = _choose_charge_date(call, mandate)
+        changes = {
+            "links": {"mandate": mandate.id},
+            "charge_date": charge_on.isoformat() if charge_on else None,
+        }
+        return {**body, **changes}, mandate
+    reduced = drop_refused(refusal, body, TEXTS)
+    if reduced is not None:
+        return reduced, None
+    later = await _find_later_date(client, refusal, call, body)
+    return ({**body, "charge_date": later.isoformat()}, None) if later else None
 
 
 def _with_succession(
@@ -118,7 +129,7 @@ def _choose_charge_date(call: Charge, mandate: Mandate | None) -> date | None:
 
 
 async def _find_later_date(
-    client: GoCardlessClient, refusal: GoCardlessRefusal, call: Charge, body: Mapping[str, Any]
+    client: GoCardlessClient, refusal: GoCardlessRefusal, call: Charge, body: Body
 ) -> date | None:
     """Return the date that became the first possible one after the mandate was read."""
     sent = body.get("charge_date")
