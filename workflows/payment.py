@@ -63,6 +63,7 @@ class PaymentWorkflow(TransactionWorkflow):
 
         Billwerk+ learns of it by the refund's own change notification.
         """
+        self._merger.request_for_result(settlement)
         if not self._state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
             return
         self._state.close_reservation(settlement.by, settlement.refund, workflow.now())

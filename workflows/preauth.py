@@ -65,6 +65,7 @@ class PreauthWorkflow(TransactionWorkflow):
     @workflow.signal(name=CLOSE_RESERVATION)
     def close_reservation(self, settlement: ReservationResult) -> None:
         """Book the capture, or release the reservation if it failed."""
+        self._merger.request_for_result(settlement)
         if not self._state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
             return
         self._state.close_reservation(settlement.by, settlement.booked)

@@ -247,7 +247,7 @@ class PreauthState(ReservingState):
     def begin_void(self, *, expiring: bool = False) -> None:
         """Mark a void as sent: captures are refused until it has ended.
 
-        `expiring`: nobody has requested it, the reservation has outlived its declared end.
+        `expiring`: no caller has requested it, the reservation has outlived its declared end.
         """
         self.cancelling = True
         self.expiring = expiring

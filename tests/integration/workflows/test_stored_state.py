@@ -54,6 +54,7 @@ from workflows.messages import (
     PaymentInput,
     PspFailure,
     PspReply,
+    ReservationResult,
     ReserveReply,
 )
 from workflows.state import (
@@ -362,6 +363,27 @@ async def test_an_outcome_in_the_store_answers_a_waiting_create(harness: Workflo
     store(harness, succeeded(start))
     state = await harness.create(start)
     assert (state.status, state.version) == (Status.Succeeded, 9)
+
+
+async def test_a_result_of_an_unknown_attempt_ends_the_stored_reservation(
+    harness: WorkflowHarness,
+) -> None:
+    """The reservation is from before a backup was restored, its end from after that."""
+    harness.answers[activity_plans.CHARGE.name] = [CHARGED]
+    start = harness.payment()
+    resumed = start.model_copy(update={"resume": await harness.create_recorded(start)})
+    reserved = {"reservations": {"r1": Decimal("4.00")}, "attempts": {"r1": NOON}}
+    store(harness, succeeded(start, **reserved))
+    released = ReservationResult(by="r1", booked=False, at=NOON + timedelta(minutes=2))
+    with time_skipping_disabled(harness.env):
+        await harness.client.close_reservation(resumed, released)
+        await eventually(lambda: version_of(harness.records[-1].snapshot) > 9)
+    recorded = PaymentState.model_validate_json(harness.records[-1].snapshot)
+    assert recorded.reservations == {}
+
+
+def version_of(snapshot: str) -> int:
+    return PaymentState.model_validate_json(snapshot).version
 
 
 async def look_up(harness: WorkflowHarness, start: PaymentInput) -> None:
