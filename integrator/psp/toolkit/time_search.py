@@ -8,12 +8,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """The PSP's clock and ours may differ by that."""
+
+MAX_SECONDS = 6.0
+"""Less than an attempt of a look-up may take, which would be repeated from its first page."""
 
 _KEY_TOLERANCE = timedelta(hours=1)
 _SPAN_ENDS = tuple(timedelta(minutes=m) for m in (5, 60, 6 * 60, 24 * 60, 7 * 24 * 60))
@@ -55,13 +59,13 @@ async def find_near(
 ) -> SearchResult[T]:
     """Search the spans in their order, and stop at the first page with a match.
 
-    After `max_pages` pages without one the search ends, incomplete.
+    After `max_pages` pages or `MAX_SECONDS` without one the search ends, incomplete.
     """
-    pages = 0
+    pages, deadline = 0, monotonic() + MAX_SECONDS
     for span in spans:
         position: str | None = None
         while True:
-            if pages == max_pages:
+            if pages == max_pages or monotonic() > deadline:
                 return SearchResult((), complete=False)
             entries, position = await fetch_page(span, position)
             pages += 1

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from integrator.psp.toolkit import time_search
 from integrator.psp.toolkit.time_search import (
     CLOCK_TOLERANCE,
+    MAX_SECONDS,
     SearchResult,
     TimeSpan,
     find_near,
@@ -64,6 +66,17 @@ async def test_a_search_reads_the_spans_in_their_order(
     pages = Pages(day15=["a", "b", "c"], day16=["d", "e"])
     assert await find_near(pages.fetch, lambda e: e == wanted, SPANS, max_pages) == result
     assert "".join(pages.read) == read
+
+
+async def test_a_search_that_takes_too_long_is_incomplete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages = Pages(day15=["a", "b", "c"], day16=["d", "e"])
+    clock = iter([0.0, 0.0, MAX_SECONDS, MAX_SECONDS + 1])
+    monkeypatch.setattr(time_search, "monotonic", lambda: next(clock))
+    found = await find_near(pages.fetch, lambda entry: entry == "d", SPANS, 9)
+    assert found == SearchResult((), complete=False)
+    assert pages.read == ["a", "b"]
 
 
 @pytest.mark.parametrize(
