@@ -60,6 +60,9 @@ def list_transactions(
     attention: Annotated[
         bool, typer.Option("--attention", help="Only what needs an operator.")
     ] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Only debits that wait for the day to be sent on.")
+    ] = False,
     webhook: Annotated[
         Webhook | None, typer.Option(help="Only with this state of the last change webhook.")
     ] = None,
@@ -84,6 +87,7 @@ def list_transactions(
             since=since,
             until=until,
             attention=attention,
+            waiting=waiting,
             webhook=webhook.value if webhook else None,
         )
         async with command_runner.open_store() as store:
@@ -91,7 +95,10 @@ def list_transactions(
         if as_json:
             output.print_json(transaction_list.to_document(rows, next_cursor))
             return
-        output.print_table(transaction_list.COLUMNS, map(transaction_list.table_row, rows))
+        columns, table_row = transaction_list.COLUMNS, transaction_list.table_row
+        if waiting:
+            columns, table_row = transaction_list.WAITING_COLUMNS, transaction_list.waiting_row
+        output.print_table(columns, map(table_row, rows))
         if next_cursor:
             typer.echo(f"There are more: --cursor {next_cursor}")
 

@@ -3,14 +3,19 @@
 import base64
 import binascii
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from integrator.admin.errors import OperatorError
 from integrator.store.database import Store
 from integrator.store.models import PageCursor, TransactionFilter, TransactionSummary
+from integrator.transactions.workflow_inputs import read_state
+from workflows.state import PaymentState
 
 COLUMNS = ("Merchant", "Transaction", "Kind", "Status", "Amount", "Webhook", "Attention", "Created")
+
+WAITING_COLUMNS = ("Merchant", "Transaction", "PSP", "Amount", "Day", "Sent at (UTC)")
 
 
 async def read_page(
@@ -20,7 +25,18 @@ async def read_page(
     after = decode_cursor(cursor) if cursor else None
     rows = await store.transaction_search.list_summaries(conditions, after=after, limit=limit + 1)
     next_place = rows[limit - 1].cursor if len(rows) > limit else None
-    return rows[:limit], encode_cursor(next_place) if next_place else None
+    page = rows[:limit]
+    if conditions.waiting:
+        page = [await _with_day(store, row) for row in page]
+    return page, encode_cursor(next_place) if next_place else None
+
+
+async def _with_day(store: Store, summary: TransactionSummary) -> TransactionSummary:
+    """Return the summary of a debit with its day, from the encrypted state."""
+    row = await store.transactions.get(summary.merchant_id, summary.transaction_id)
+    state = read_state(row.kind, row.snapshot) if row is not None else None
+    day = state.due_date if isinstance(state, PaymentState) else None
+    return replace(summary, due_date=day)
 
 
 def encode_cursor(at: PageCursor) -> str:
@@ -49,6 +65,18 @@ def table_row(row: TransactionSummary) -> tuple[str, ...]:
         row.webhook or "-",
         "needed" if row.needs_attention else "",
         f"{row.created_at:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+def waiting_row(row: TransactionSummary) -> tuple[str, ...]:
+    """Return a row of the table of debits that wait: for which day, and when each is sent."""
+    return (
+        row.merchant_id,
+        row.transaction_id,
+        row.psp,
+        f"{row.requested_amount} {row.currency}",
+        f"{row.due_date}" if row.due_date else "",
+        f"{row.send_at:%Y-%m-%d %H:%M:%S}" if row.send_at else "",
     )
 
 

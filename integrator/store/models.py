@@ -6,7 +6,7 @@ the caller, and every `dict` must be plain JSON (text, numbers, booleans, lists,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -455,7 +455,8 @@ class TransactionFilter:
 class TransactionSummary:
     """Transaction in a list, without encrypted columns; `webhook` is None if never announced.
 
-    `send_at` is when a debit is sent that waits for its day.
+    `send_at` is when a debit is sent that waits for its day. `due_date` is that day, which the
+    reader of a list adds from the encrypted state.
     """
 
     merchant_id: str
@@ -475,6 +476,7 @@ class TransactionSummary:
     updated_at: datetime
     webhook: DeliveryState | None
     send_at: datetime | None = None
+    due_date: date | None = None
 
     @property
     def cursor(self) -> PageCursor:

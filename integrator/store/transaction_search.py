@@ -38,7 +38,9 @@ _PAGE_ORDER = (
     transactions.c.merchant_id,
 )
 _SUMMARY_COLUMNS = [
-    transactions.c[name] for name in TransactionSummary.__dataclass_fields__ if name != "webhook"
+    transactions.c[name]
+    for name in TransactionSummary.__dataclass_fields__
+    if name not in ("webhook", "due_date")
 ]
 
 

@@ -24,6 +24,7 @@ from tests.replay.scenarios import (
     refunds,
     rewound,
     searchable,
+    waiting,
 )
 from tests.replay.scenarios.builders import Handle
 
@@ -71,6 +72,7 @@ TRANSACTIONS = (
     *refunds.SCENARIOS,
     *rewound.SCENARIOS,
     *searchable.SCENARIOS,
+    *waiting.SCENARIOS,
 )
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: record_transaction(scenario) for scenario in TRANSACTIONS

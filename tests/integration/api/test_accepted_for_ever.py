@@ -9,10 +9,13 @@ import pytest
 
 from api.transactions import validation
 from integrator.contract import currencies
-from integrator.psp.types import Pending
+from integrator.contract.enums import PublicPaymentProviderRole as Role
+from integrator.psp.types import DateWindow, MethodCapability, Pending
+from integrator.store import Store
 from tests.integration.api.builders import debit, payment, preauth, refund
 from tests.integration.api.conftest import Rows, TransactionFactory, assert_error
-from tests.integration.api.fakes import FakeTransactionClient
+from tests.integration.api.fakes import FakeAdapter, FakeTransactionClient
+from workflows.messages import PaymentInput
 
 LEFT = "SEK"
 
@@ -74,7 +77,7 @@ TODAY = datetime.now(UTC).date()
 
 
 @pytest.mark.parametrize(
-    "day", [date.max, date.min, date(1999, 12, 31), TODAY + timedelta(days=368)], ids=str
+    "day", [date.max, date.min, date(1999, 12, 31), TODAY + timedelta(days=402)], ids=str
 )
 async def test_a_day_on_which_no_debit_is_executed_is_refused(
     client: httpx.AsyncClient, factory: TransactionFactory, rows: Rows, day: date
@@ -86,13 +89,42 @@ async def test_a_day_on_which_no_debit_is_executed_is_refused(
     assert rows.count() == before
 
 
-@pytest.mark.parametrize("day", [date(2000, 1, 1), TODAY, TODAY + timedelta(days=365)], ids=str)
+@pytest.mark.parametrize("day", [date(2000, 1, 1), TODAY, TODAY + timedelta(days=399)], ids=str)
 async def test_other_days_are_accepted(
     client: httpx.AsyncClient, factory: TransactionFactory, day: date
 ) -> None:
     await factory.create_preauth(paymentMeansReference=debit(), requestedAmount=0)
     response = await client.post("/api/Payment", json=planned(day))
     assert response.json()["dueDate"].startswith(f"{day}T00:00")
+
+
+@pytest.mark.parametrize(("latest_days", "waits"), [(14, True), (40, False)])
+async def test_a_debit_whose_day_the_psp_does_not_take_yet_waits(
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    adapter: FakeAdapter,
+    store: Store,
+    latest_days: int,
+    waits: bool,
+) -> None:
+    window = DateWindow(earliest_days=3, latest_days=latest_days)
+    method = MethodCapability(initial_bearer=True, debit_date_window=window)
+    adapter.capabilities = adapter.capabilities.model_copy(update={"methods": {Role.Debit: method}})
+    await factory.create_preauth(paymentMeansReference=debit(), requestedAmount=0)
+    transaction_client.psp = lambda _: None
+    body = planned(TODAY + timedelta(days=30))
+    await client.post("/api/Payment", json=body)
+    row = await store.transactions.get("demo", body["transactionId"])
+    assert row is not None
+    start = transaction_client.starts[-1]
+    assert isinstance(start, PaymentInput)
+    assert start.send_at == row.send_at
+    if waits:
+        assert row.send_at is not None
+        assert row.send_at.date() == TODAY + timedelta(days=30 - latest_days)
+    else:
+        assert row.send_at is None
 
 
 async def test_a_debit_accepted_for_the_last_day_is_repeated_and_read(

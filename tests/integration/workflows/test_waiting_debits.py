@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowHandle
 
-from integrator.contract.enums import PaymentErrorCode, PublicPaymentProviderRole
+from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.debit_dates import waiting_time
-from integrator.psp.types import DateWindow, Pending
+from integrator.psp.types import DateWindow
 from tests.integration.workflows.conftest import (
     WorkflowHarness,
     approved,
@@ -23,23 +23,11 @@ from tests.integration.workflows.resets import FIRST, LAST, reset
 from tests.integration.workflows.test_decisions import FAILED, decision
 from tests.replay.scenarios.builders import NOT_FOUND, start_workflow
 from tests.replay.scenarios.rewound import store, store_recorded
+from tests.replay.scenarios.waiting import ACCEPTED, WAIT, stored_state, waiting_debit
 from workflows import activity_plans
-from workflows.messages import PaymentInput, PspReply
 from workflows.state import DecisionKind, EvidenceKind, PaymentState, TransactionKind
 
 PAYMENT = TransactionKind.PAYMENT
-ABSENT = PspReply(outcome=None, evidence=EvidenceKind.READ, absence_proven=True)
-ACCEPTED = PspReply(outcome=Pending(psp_id="ch_1"), evidence=EvidenceKind.ANSWER)
-WAIT = timedelta(days=30)
-
-
-def waiting(harness: WorkflowHarness, **changes: Any) -> PaymentInput:
-    """Build a debit whose PSP takes its date in `WAIT`."""
-    send_at = datetime.now(UTC) + WAIT
-    day = {"execute_on": send_at.date() + timedelta(days=14), "send_at": send_at}
-    harness.answers[activity_plans.CHARGE.name] = [ACCEPTED]
-    harness.answers[activity_plans.FETCH_PAYMENT.name] = [ABSENT]
-    return harness.payment(**{"role": PublicPaymentProviderRole.Debit} | day | changes)
 
 
 async def wait_until_sent(harness: WorkflowHarness, calls: int = 1) -> None:
@@ -61,7 +49,8 @@ async def pending_timers(handle: WorkflowHandle[Any, Any]) -> list[str]:
 
 
 async def test_a_debit_is_pending_at_once_and_sent_on_its_day(harness: WorkflowHarness) -> None:
-    start = waiting(harness)
+    start = waiting_debit(harness)
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [ACCEPTED]
     state: PaymentState = await harness.create_recorded(start)
     assert (state.status, state.answered) == (Status.Pending, False)
     assert state.due_date == start.execute_on
@@ -77,7 +66,7 @@ async def test_a_debit_is_pending_at_once_and_sent_on_its_day(harness: WorkflowH
 
 
 async def test_the_wait_is_recorded_and_shown(harness: WorkflowHarness) -> None:
-    start = waiting(harness)
+    start = waiting_debit(harness)
     await harness.create_recorded(start)
     assert start.send_at is not None
     recorded = PaymentState.model_validate_json(harness.records[-1].snapshot)
@@ -89,7 +78,7 @@ async def test_the_wait_is_recorded_and_shown(harness: WorkflowHarness) -> None:
 
 
 async def test_a_look_up_does_not_end_a_debit_that_waits(harness: WorkflowHarness) -> None:
-    start = waiting(harness)
+    start = waiting_debit(harness)
     await harness.create_recorded(start)
     with time_skipping_disabled(harness.env):
         await harness.client.look_up(start)
@@ -102,7 +91,7 @@ async def test_a_look_up_does_not_end_a_debit_that_waits(harness: WorkflowHarnes
 
 async def test_a_debit_that_the_psp_has_is_not_sent(harness: WorkflowHarness) -> None:
     """For example one that an operator has created at the PSP."""
-    start = waiting(harness)
+    start = waiting_debit(harness)
     harness.answers[activity_plans.FETCH_PAYMENT.name] = [
         approved("ch_1", evidence=EvidenceKind.READ)
     ]
@@ -119,7 +108,7 @@ async def test_a_debit_that_the_psp_has_is_not_sent(harness: WorkflowHarness) ->
 async def test_a_reset_before_the_day_sends_once_on_it(
     harness: WorkflowHarness, task: int, reapply: bool
 ) -> None:
-    start = waiting(harness)
+    start = waiting_debit(harness)
     await harness.create_recorded(start)
     store_recorded(harness)
     with time_skipping_disabled(harness.env):
@@ -132,7 +121,7 @@ async def test_a_reset_before_the_day_sends_once_on_it(
 
 
 async def test_a_terminated_debit_waits_on_and_is_sent_once(harness: WorkflowHarness) -> None:
-    start = waiting(harness)
+    start = waiting_debit(harness)
     await harness.create_recorded(start)
     store_recorded(harness)
     await harness.handle(PAYMENT).terminate("test")
@@ -154,19 +143,8 @@ async def test_a_debit_whose_day_has_passed_is_sent_at_once_by_a_later_run(
     harness: WorkflowHarness,
 ) -> None:
     """Temporal was restored from a backup, or was away, on the day."""
-    start = waiting(harness, send_at=datetime.now(UTC) - timedelta(days=2))
-    state = PaymentState(
-        transaction_id=start.transaction_id,
-        external_id=start.external_id,
-        role=start.role,
-        currency=start.currency,
-        requested_amount=start.requested_amount,
-        due_date=start.execute_on,
-        send_at=start.send_at,
-        status=Status.Pending,
-        version=1,
-        last_updated=datetime.now(UTC),
-    )
+    start = waiting_debit(harness, send_at=datetime.now(UTC) - timedelta(days=2))
+    state = stored_state(start)
     store(harness, state)
     await start_workflow(harness, start.model_copy(update={"resume": state}))
     await wait_until_sent(harness)
@@ -177,7 +155,7 @@ async def test_a_debit_whose_day_has_passed_is_sent_at_once_by_a_later_run(
 async def test_an_operator_ends_a_debit_that_waits_and_it_is_never_sent(
     harness: WorkflowHarness,
 ) -> None:
-    start = waiting(harness)
+    start = waiting_debit(harness)
     await harness.create_recorded(start)
     reply = await harness.client.resolve(start, FAILED)
     assert (reply.status, reply.refusal) == (Status.Failed, None)
@@ -192,7 +170,7 @@ async def test_an_operator_ends_a_debit_that_waits_and_it_is_never_sent(
 async def test_a_decision_after_the_day_says_that_the_outcome_was_unknown(
     harness: WorkflowHarness,
 ) -> None:
-    start = waiting(harness, send_at=datetime.now(UTC) + timedelta(seconds=1))
+    start = waiting_debit(harness, send_at=datetime.now(UTC) + timedelta(seconds=1))
     state = PaymentState.model_validate((await harness.create(start)).model_dump())
     late = decision(DecisionKind.FAILED, at=datetime.now(UTC) + timedelta(days=1))
     outcome = state.model_copy(update={"answered": False}).decided_outcome(late)
@@ -201,7 +179,7 @@ async def test_a_decision_after_the_day_says_that_the_outcome_was_unknown(
 
 
 async def test_a_debit_that_was_decided_as_succeeded_is_not_sent(harness: WorkflowHarness) -> None:
-    start = waiting(harness)
+    start = waiting_debit(harness)
     await harness.create_recorded(start)
     paid = decision(DecisionKind.SUCCEEDED, psp_id="ch_9", amount=Decimal("10.00"))
     assert (await harness.client.resolve(start, paid)).status is Status.Succeeded
@@ -212,7 +190,7 @@ async def test_a_debit_that_was_decided_as_succeeded_is_not_sent(harness: Workfl
 async def test_a_debit_without_create_is_sent_on_its_day_and_announced(
     harness: WorkflowHarness,
 ) -> None:
-    await start_workflow(harness, waiting(harness))
+    await start_workflow(harness, waiting_debit(harness))
     await harness.advance_time(PAYMENT, timedelta(hours=2))
     await eventually(lambda: harness.webhooks)
     assert charges(harness) == 0
@@ -224,7 +202,7 @@ async def test_a_wait_survives_workers_without_a_cache(
     uncached_harness: WorkflowHarness,
 ) -> None:
     harness = uncached_harness
-    await harness.create_recorded(waiting(harness))
+    await harness.create_recorded(waiting_debit(harness))
     await harness.advance_time(PAYMENT, WAIT + timedelta(minutes=1))
     await wait_until_sent(harness)
 
@@ -242,7 +220,7 @@ async def test_a_debit_is_sent_on_the_day_in_the_psps_zone(
     async with open_harness(env) as harness:
         send_at = waiting_time(day, window, harness.transaction_id, now)
         assert send_at is not None
-        await harness.create(waiting(harness, execute_on=day, send_at=send_at))
+        await harness.create(waiting_debit(harness, execute_on=day, send_at=send_at))
         await harness.advance_time(PAYMENT, send_at - now - timedelta(minutes=1))
         assert charges(harness) == 0
         await harness.advance_time(PAYMENT, timedelta(minutes=2))
@@ -251,7 +229,7 @@ async def test_a_debit_is_sent_on_the_day_in_the_psps_zone(
 
 async def test_an_absence_after_sending_counts_again(harness: WorkflowHarness) -> None:
     """Once it may have been sent, the outcome is looked up as for every payment."""
-    start = waiting(harness)
+    start = waiting_debit(harness)
     harness.answers[activity_plans.FETCH_PAYMENT.name] = [NOT_FOUND]
     await harness.create_recorded(start)
     await harness.advance_time(PAYMENT, WAIT + timedelta(minutes=1))

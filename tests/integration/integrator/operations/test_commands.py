@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.integration.integrator.store.builders import new_transaction
 from tests.support.paths import ROOT
 from workflows.state import PaymentState
 
+SEND_AT = datetime(2027, 2, 15, 0, 20, tzinfo=UTC)
 PENDING = PaymentState(
     transaction_id="t1",
     external_id="x1",
@@ -32,6 +34,8 @@ PENDING = PaymentState(
     requested_amount=Decimal("10.50"),
     status=PaymentTransactionStatus.Pending,
     version=1,
+    due_date=date(2027, 3, 1),
+    send_at=SEND_AT,
     last_updated=NOW,
 ).model_dump_json()
 
@@ -113,6 +117,24 @@ def test_a_list_is_filtered() -> None:
     assert len(ids("--merchant", "demo", "--kind", "payment", "--since", "1h")) == 5
     assert ids("--until", "1h") == ids("--merchant", "other") == ids("--webhook", "delivered") == []
     assert "t1" in call("list", "--status", "Pending").output
+
+
+@pytest.mark.usefixtures("filled")
+def test_debits_that_wait_are_listed_with_their_day() -> None:
+    async def let_wait() -> None:
+        settings = Settings()
+        url, keys = settings.resolved_database_url, KeyRing.from_settings(settings)
+        async with Store(url, keys) as store:
+            change = RecordUpdate("demo", "t1", "Pending", 2, PENDING, send_at=SEND_AT)
+            await store.transactions.record(change)
+
+    asyncio.run(let_wait())
+    (row,) = document("list", "--waiting")["transactions"]
+    assert (row["transaction_id"], row["due_date"]) == ("t1", "2027-03-01")
+    assert row["send_at"].startswith("2027-02-15T00:20")
+    output = call("list", "--waiting").output
+    assert "2027-03-01" in output
+    assert "2027-02-15 00:20:00" in output
 
 
 @pytest.mark.usefixtures("filled")
