@@ -24,7 +24,6 @@ from tests.integration.workflows.conftest import WorkflowHarness
 from tests.support.billwerk import new_id
 from tests.support.temporal import temporal_binary
 from workflows import search_attributes
-from workflows.messages import REDELIVER
 
 TASK_COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 TASK_FAILED = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
@@ -40,6 +39,9 @@ FAST_DRAINAGE = {
 }
 """Minutes in production. A worker is listed if its last poll began within the history's TTL, which
 therefore exceeds the duration of a poll."""
+
+WITHOUT_EFFECT = "without_effect"
+"""Name of a signal that the workflows do not know: it only causes a task."""
 
 Handle = WorkflowHandle[Any, Any]
 
@@ -122,7 +124,7 @@ async def builds(handle: Handle) -> list[str | None]:
 async def next_build(handle: Handle) -> str | None:
     """Return the build id that takes the next task of a running workflow."""
     before = len(await builds(handle))
-    await handle.signal(REDELIVER)
+    await handle.signal(WITHOUT_EFFECT)
 
     async def taken() -> bool:
         return len(await builds(handle)) > before
