@@ -198,9 +198,12 @@ class FoldedState(BaseModel):
             # It stood for what the PSP had not reported yet, perhaps under another PSP id.
             del self.facts[fact.id], self.fact_sources[fact.id]
         for fact in facts:
-            if fact.id not in self.facts:
+            known = self.facts.get(fact.id)
+            if known is None:
                 self.fact_sources[fact.id] = evidence
-            self.facts[fact.id] = fact
+            # Billwerk+ has booked the movement on the day that was reported first.
+            day = known.booked_on if known else None
+            self.facts[fact.id] = fact.model_copy(update={"booked_on": day}) if day else fact
         for id in superseded_ids(self.facts.values()) & self.facts.keys():
             del self.facts[id]
             self.fact_sources.pop(id, None)

@@ -118,7 +118,7 @@ def payment_outcome(
         fact = paid_fact(
             intent.charge_id,
             to_major(intent.amount_received, intent.currency),
-            _booking_date(charge) if intent.is_manual_capture else _date(intent.created),
+            _payment_date(intent),
         )
         fact = identify(fact, intent.currency, intent.payment_reference)
         for dispute in disputes:
@@ -246,6 +246,16 @@ def _failed_outcome(psp_id: str | None, error: ErrorDetail) -> Declined:
 def _failed_charge_outcome(charge: Charge) -> Declined:
     code = charge.failure_code
     return failed_outcome(charge.id, failure_code(code), code, charge.failure_message)
+
+
+def _payment_date(intent: PaymentIntent) -> date | None:
+    """Return the day of the movement.
+
+    Where the balance transaction is not expanded, as in an event, it is the day of the intent, on
+    which a payment without reservation moves money unless it is a debit.
+    """
+    booked_on = _booking_date(intent.latest_charge)
+    return booked_on if booked_on or intent.is_manual_capture else _date(intent.created)
 
 
 def _booking_date(charge: Charge | str | None) -> date | None:

@@ -21,6 +21,7 @@ from integrator.psp.stripe import mapping
 from integrator.psp.stripe.client import VERSION
 from integrator.psp.stripe.wire import CAPTURE, REFERENCE, Event, PaymentIntent, ThinEvent
 from integrator.psp.toolkit.signatures import require_timestamped_signature
+from integrator.psp.toolkit.time_formats import utc_date
 from integrator.psp.toolkit.wire import Id, read_json_object
 from integrator.psp.types import NotificationEvent, Outcome, Pending
 
@@ -185,11 +186,19 @@ def _transaction_reference(event_type: str, psp_object: Mapping[str, Any]) -> st
     return str(reference) if reference else None
 
 
+def _is_of_one_day(event: Event, intent: PaymentIntent) -> bool:
+    """Return whether a payment succeeded on the day of its intent, or that is not known."""
+    if event.created is None or intent.created is None:
+        return True
+    return utc_date(event.created) == utc_date(intent.created)
+
+
 def _event_outcome(event: Event, psp_object: Mapping[str, Any]) -> Outcome | None:
     """Return the outcome of a payment without reservation; None if a look-up is needed.
 
     A sign-up is `Pending` with its id: only the response to it has the complete payment data. The
-    objects of another API version may mean something else by the same members.
+    objects of another API version may mean something else by the same members. A debit is looked
+    up: its movement's day is in the balance transaction alone.
     """
     if event.type == _SETUP_SUCCEEDED and _is_id(psp_object.get("id")):
         return Pending(psp_id=psp_object["id"])
@@ -197,7 +206,8 @@ def _event_outcome(event: Event, psp_object: Mapping[str, Any]) -> Outcome | Non
         return None
     try:
         intent = PaymentIntent.model_validate(psp_object)
-        return None if intent.is_manual_capture else mapping.payment_outcome(intent)
+        is_complete = not intent.is_manual_capture and _is_of_one_day(event, intent)
+        return mapping.payment_outcome(intent) if is_complete else None
     except (ValidationError, ProtocolError):
         # Signed but not readable: the state can be fetched.
         return None

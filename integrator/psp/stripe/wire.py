@@ -319,6 +319,7 @@ class Event(WireObject):
 
     type: str
     data: dict[str, Any] = Field(default_factory=dict)
+    created: Bookkeeping[Seconds] = None
     api_version: Bookkeeping[str] = None
     account: Bookkeeping[str] = None
 

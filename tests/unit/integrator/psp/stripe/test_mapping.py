@@ -54,6 +54,14 @@ def test_a_payment() -> None:
     assert (fact.id, fact.amount, fact.booked_on) == ("ch_1", Decimal("119.00"), date(2026, 1, 15))
 
 
+def test_a_payment_is_booked_on_the_day_of_its_balance_transaction() -> None:
+    """That of a debit is days after the creation of the intent."""
+    entry = objects.balance_transaction(11900, created=objects.CREATED + 5 * 86_400)
+    outcome = payment_outcome(latest_charge=objects.charge(balance_transaction=entry))
+    assert isinstance(outcome, Approved)
+    assert [fact.booked_on for fact in outcome.facts] == [date(2026, 1, 20)]
+
+
 def test_a_capture_has_the_id_of_its_charge_and_its_own_booking_date() -> None:
     charge = objects.charge(balance_transaction=objects.balance_transaction(10000))
     outcome = payment_outcome(capture_method="manual", amount_received=10000, latest_charge=charge)

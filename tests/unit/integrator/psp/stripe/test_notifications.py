@@ -292,3 +292,14 @@ def test_times_too_far_from_now_are_rejected(offset: int) -> None:
     headers = build_signature_header(body, SECRETS[0], at=NOW + timedelta(seconds=offset))
     with pytest.raises(NotificationRejected):
         ADAPTER.parse_notification(SETTINGS, headers, body, NOW)
+
+
+@pytest.mark.parametrize(("days_later", "is_complete"), [(0, True), (5, False)])
+def test_a_payment_that_succeeds_on_a_later_day_is_looked_up(
+    days_later: int, is_complete: bool
+) -> None:
+    """Only its balance transaction has the day of the movement."""
+    created = objects.CREATED + days_later * 86_400
+    event = objects.event("payment_intent.succeeded", objects.intent(), created=created)
+    result = parse_one(json.dumps(event).encode()).result
+    assert isinstance(result, Approved) is is_complete
