@@ -95,10 +95,12 @@ def list_transactions(
         if as_json:
             output.print_json(transaction_list.to_document(rows, next_cursor))
             return
-        columns, table_row = transaction_list.COLUMNS, transaction_list.table_row
         if waiting:
-            columns, table_row = transaction_list.WAITING_COLUMNS, transaction_list.waiting_row
-        output.print_table(columns, map(table_row, rows))
+            output.print_table(
+                transaction_list.WAITING_COLUMNS, map(transaction_list.waiting_row, rows)
+            )
+        else:
+            output.print_table(transaction_list.COLUMNS, map(transaction_list.table_row, rows))
         if next_cursor:
             typer.echo(f"There are more: --cursor {next_cursor}")
 

@@ -46,10 +46,6 @@ WORK_DUE = "announce_version IS NOT NULL OR due_steps IS NOT NULL"
 """Like `UNDECIDED`."""
 
 
-WAITING = "send_at IS NOT NULL"
-"""Like `UNDECIDED`."""
-
-
 def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
@@ -188,7 +184,7 @@ transactions = Table(
     _partial("ix_transactions_untold", "created_at", where="told_at IS NULL"),
     _partial("ix_transactions_undecided", "created_at", where=UNDECIDED),
     _partial("ix_transactions_work_due", "created_at", where=WORK_DUE),
-    _partial("ix_transactions_waiting", "send_at", where=WAITING),
+    _partial("ix_transactions_waiting", "send_at", where="send_at IS NOT NULL"),
     Index(
         "ix_transactions_attention",
         "created_at",

@@ -19,7 +19,6 @@ from integrator.store.session import Session
 from integrator.store.tables import (
     OPEN_DELIVERY,
     UNDECIDED,
-    WAITING,
     WORK_DUE,
     deliveries,
     merchants,
@@ -327,7 +326,7 @@ def _conditions(
     if criteria.attention:
         yield table.needs_attention
     if criteria.waiting:
-        yield text(WAITING)
+        yield table.send_at.is_not(None)
     if criteria.attempted_since is not None or criteria.attempted_until is not None:
         yield _attempted_between(criteria.attempted_since, criteria.attempted_until)
     if criteria.webhook is not None:
