@@ -7,6 +7,7 @@ import pytest
 from integrator.psp.types import Pending
 from tests.unit.workflows.test_state import T0, approved, evidence, paid, payment
 from workflows.state import Change
+from workflows.timeline import build_timeline
 
 SEND_AT = T0 + timedelta(days=30)
 
@@ -18,6 +19,19 @@ def test_a_debit_waits_until_it_has_an_outcome() -> None:
     assert state.waiting_until == SEND_AT
     state.apply(Pending(psp_id="ch_1"), evidence())
     assert state.waiting_until is None
+
+
+def test_the_timeline_says_when_a_debit_is_sent() -> None:
+    state = payment(send_at=SEND_AT, due_date=date(2026, 2, 28))
+    state.mark_pending(T0)
+    timeline = build_timeline(state, None, T0)
+    assert timeline.status_reason == (
+        "Pending, because it waits for its day and has no answer of the PSP."
+    )
+    assert timeline.next_steps == (
+        "It is sent to the PSP at 2026-02-14 09:00:00 UTC, or at once after that.",
+        "It is to be executed on 2026-02-28.",
+    )
 
 
 def test_a_payment_without_a_time_does_not_wait() -> None:
