@@ -17,6 +17,7 @@ from tests.integration.workflows.conftest import (
     approved,
     eventually,
     open_harness,
+    start_environment,
     time_skipping_disabled,
 )
 from tests.integration.workflows.resets import FIRST, LAST, reset
@@ -236,3 +237,24 @@ async def test_an_absence_after_sending_counts_again(harness: WorkflowHarness) -
     await wait_until_sent(harness)
     await harness.advance_time(PAYMENT, timedelta(minutes=10))
     await eventually(lambda: harness.calls_of(activity_plans.FETCH_PAYMENT))
+
+
+async def test_a_long_history_continues_while_the_debit_waits() -> None:
+    async with (
+        start_environment({"limit.historyCount.suggestContinueAsNew": "30"}) as env,
+        open_harness(env) as harness,
+    ):
+        start = waiting_debit(harness)
+        await harness.create_recorded(start)
+        store_recorded(harness)
+        first_run = (await harness.handle(PAYMENT).describe()).run_id
+        with time_skipping_disabled(env):
+            for number in range(1, 12):
+                await harness.client.look_up(start)
+                await eventually(
+                    lambda n=number: len(harness.calls_of(activity_plans.FETCH_PAYMENT)) >= n
+                )
+        assert (await harness.handle(PAYMENT).describe()).run_id != first_run
+        assert charges(harness) == 0
+        await harness.advance_time(PAYMENT, WAIT + timedelta(minutes=1))
+        await wait_until_sent(harness)
