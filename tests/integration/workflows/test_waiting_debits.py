@@ -35,6 +35,10 @@ async def wait_until_sent(harness: WorkflowHarness, calls: int = 1) -> None:
     await eventually(lambda: len(harness.calls_of(activity_plans.CHARGE)) == calls)
 
 
+async def wait_until_asked(harness: WorkflowHarness, times: int) -> None:
+    await eventually(lambda: len(harness.calls_of(activity_plans.FETCH_PAYMENT)) >= times)
+
+
 def charges(harness: WorkflowHarness) -> int:
     return len(harness.calls_of(activity_plans.CHARGE))
 
@@ -249,11 +253,10 @@ async def test_a_long_history_continues_while_the_debit_waits() -> None:
         store_recorded(harness)
         first_run = (await harness.handle(PAYMENT).describe()).run_id
         with time_skipping_disabled(env):
-            for number in range(1, 12):
+            for _ in range(11):
+                known = len(harness.calls_of(activity_plans.FETCH_PAYMENT))
                 await harness.client.look_up(start)
-                await eventually(
-                    lambda n=number: len(harness.calls_of(activity_plans.FETCH_PAYMENT)) >= n
-                )
+                await wait_until_asked(harness, known + 1)
         assert (await harness.handle(PAYMENT).describe()).run_id != first_run
         assert charges(harness) == 0
         await harness.advance_time(PAYMENT, WAIT + timedelta(minutes=1))
