@@ -36,6 +36,7 @@ from workflows.messages import (
     PaymentInput,
     PspFailure,
     PspReply,
+    ReservationResult,
     StoredState,
 )
 from workflows.state import (
@@ -286,6 +287,21 @@ async def payment_without_create_sent(harness: WorkflowHarness) -> Handle:
     return handle
 
 
+async def payment_rewound_before_a_reservation(harness: WorkflowHarness) -> Handle:
+    """The reservation of a refund is in the store alone; its end comes after the backup."""
+    harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
+    start = harness.payment()
+    resumed = start.model_copy(update={"resume": await harness.create_recorded(start)})
+    reserved = {"reservations": {"r1": Decimal("4.00")}, "attempts": {"r1": NOON}}
+    store(harness, succeeded(start, **reserved))
+    released = ReservationResult(by="r1", booked=False, at=NOON + timedelta(minutes=2))
+    count = len(harness.records)
+    with time_skipping_disabled(harness.env):
+        await harness.client.close_reservation(resumed, released)
+        await eventually(lambda: len(harness.records) > count)
+    return harness.handle(PAYMENT)
+
+
 async def payment_rewound_before_create(harness: WorkflowHarness) -> Handle:
     """A restored backup lacks `create`; a notification comes."""
     start = harness.payment()
@@ -419,6 +435,7 @@ SCENARIOS = (
     payment_without_create_proven_absent,
     payment_without_create_sent,
     payment_rewound_before_create,
+    payment_rewound_before_a_reservation,
     payment_with_parent_and_announcement_due,
     payment_sent_until_accepted,
     payment_key_expired,
