@@ -7,7 +7,14 @@ operator is asked. Not part of the workflows, so that a new check changes no his
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from integrator.psp.types import MAX_TEXT_LENGTH, Fact, FactKind, Outcome, RedirectRequired
+from integrator.psp.types import (
+    MAX_TEXT_LENGTH,
+    Approved,
+    Fact,
+    FactKind,
+    Outcome,
+    RedirectRequired,
+)
 from workflows.state import AnyState, Evidence, EvidenceKind, PaymentState
 
 SECONDARY = frozenset(
@@ -17,6 +24,8 @@ SECONDARY = frozenset(
     }
 )
 """Kinds that take money from a payment or return it: they name the payment they belong to."""
+
+_CHARGEBACKS = frozenset({FactKind.CHARGED_BACK, FactKind.CHARGEBACK_REVERSED})
 
 _NAMES = {
     FactKind.AUTHORIZED: "reservation",
@@ -51,12 +60,14 @@ class CheckedOutcome:
     """Outcome without the facts that are in doubt, and what to ask operators about these.
 
     `incomplete` are the doubts about facts that only another one explains, which may not be
-    reported yet.
+    reported yet. `vanished` are those about facts that were booked before: only an answer that
+    says everything the PSP knows can contradict these.
     """
 
     outcome: Outcome
     doubts: tuple[str, ...] = ()
     incomplete: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
 
 
 def check_facts(outcome: Outcome, owner: Owner) -> CheckedOutcome:
@@ -77,8 +88,15 @@ def check_facts(outcome: Outcome, owner: Owner) -> CheckedOutcome:
             # A movement of 0 moves nothing, and the contract has no item of 0.
             kept.setdefault(fact.id, fact)
     checked = outcome.model_copy(update={"facts": tuple(kept.values())})
-    incomplete = tuple(map(_one_line, _sum_doubts(_fold(checked, owner.state))))
-    return CheckedOutcome(checked, tuple(map(_one_line, doubts)), incomplete)
+    total = _fold(checked, owner.state)
+    return CheckedOutcome(
+        checked,
+        tuple(map(_one_line, doubts)),
+        tuple(map(_one_line, _sum_doubts(total))),
+        tuple(
+            map(_one_line, _vanished_doubts({fact.id for fact in outcome.facts}, checked, total))
+        ),
+    )
 
 
 def _one_line(text: str) -> str:
@@ -146,4 +164,28 @@ def _sum_doubts(total: AnyState) -> Iterator[str]:
         yield (
             f"Chargebacks of {total.charged_back} {total.currency} exceed the {total.paid} "
             f"{total.currency} that were paid. {REMEDY}"
+        )
+
+
+def _vanished_doubts(reported_ids: set[str], checked: Outcome, total: AnyState) -> Iterator[str]:
+    """Yield the difference to chargebacks and returns that were booked and are no longer reported.
+
+    Facts are never removed: a dispute that the PSP decides again, or no longer lists, would stay
+    booked although its money came back, or the reverse.
+    """
+    if not isinstance(total, PaymentState) or not isinstance(checked, Approved):
+        return
+    if all(fact.kind is not FactKind.PAID for fact in checked.facts):
+        return
+    missing = sorted(
+        fact.id
+        for fact in total.facts.values()
+        if fact.kind in _CHARGEBACKS and fact.id not in reported_ids
+    )
+    facts = {id: fact for id, fact in total.facts.items() if id not in missing}
+    rest = total.model_copy(update={"facts": facts})
+    if rest.charged_back != total.charged_back:
+        yield (
+            f"The PSP no longer reports {', '.join(missing)}: {total.charged_back} "
+            f"{total.currency} are booked as charged back, {rest.charged_back} without. {REMEDY}"
         )

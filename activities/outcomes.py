@@ -1,6 +1,7 @@
 """What an adapter's outcome becomes before a workflow gets it: checked, private data stored."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,7 @@ class OutcomeIntake:
         """
         references = _references(row) | {lookup.reference}
         checked = _complete(await self._check(row, outcome, references))
+        checked = replace(checked, doubts=(*checked.doubts, *checked.vanished))
         return await self._without_private_data(row, checked)
 
     async def _check(
@@ -89,7 +91,7 @@ class OutcomeIntake:
             await self._store.instruments.renew(*key, renewal)
             public = outcome.succession.model_copy(update={"token": {}, "bearer": {}})
             outcome = outcome.model_copy(update={"succession": public})
-        return CheckedOutcome(outcome, checked.doubts, checked.incomplete)
+        return replace(checked, outcome=outcome)
 
 
 def _references(row: TransactionRow) -> frozenset[str]:
@@ -102,7 +104,7 @@ def _references(row: TransactionRow) -> frozenset[str]:
 
 def _complete(checked: CheckedOutcome) -> CheckedOutcome:
     """Return the outcome of a PSP that has nothing to add: what is open is in doubt."""
-    return CheckedOutcome(checked.outcome, (*checked.doubts, *checked.incomplete))
+    return replace(checked, doubts=(*checked.doubts, *checked.incomplete))
 
 
 def renew_instrument(

@@ -101,14 +101,14 @@ async def test_a_secondary_fact_of_another_transaction_is_not_booked(
     kind, fields = SECONDARY[secondary]
     wrong = fact(kind, "wrong", **(fields | MISTAKES[mistake]))
     is_refund = kind in (FactKind.REFUNDED, FactKind.RETURNED)
-    right = fact(FactKind.REFUNDED, "re_1", "19.00") if is_refund else PAID
-    psp.answers = [Approved(psp_id="re_1" if is_refund else "pi_1", facts=(right, wrong))]
+    right = (fact(FactKind.REFUNDED, "re_1", "19.00"),) if is_refund else (PAID, WITHDRAWN)
+    psp.answers = [Approved(psp_id="re_1" if is_refund else "pi_1", facts=(*right, wrong))]
     if is_refund:
         reply = await activities.fetch_refund(call(REFUND))
     else:
         reply = await activities.fetch_payment(call(CAPTURE))
     assert isinstance(reply.outcome, Approved)
-    assert reply.outcome.facts == (right,)
+    assert reply.outcome.facts == right
     (doubt,) = reply.doubts
     assert doubt.startswith("Not booked: the ")
     assert " wrong of " in doubt
@@ -160,9 +160,13 @@ async def test_a_refund_in_another_currency_stays_open(
 @pytest.mark.parametrize(
     ("facts", "kept", "reason"),
     [
-        ([PAID, fact(FactKind.CHARGED_BACK, "ch_1")], ["ch_1"], "that was booked before"),
+        ([PAID, WITHDRAWN, fact(FactKind.REFUNDED, "ch_1")], ["ch_1", "cb_0"], "booked before"),
         ([fact(FactKind.CHARGED_BACK, "ch_1")], [], "has the id of the payment"),
-        ([PAID, fact(FactKind.PAID, "ch_1", "1.00")], ["ch_1"], "has the id of another one"),
+        (
+            [PAID, WITHDRAWN, fact(FactKind.PAID, "ch_1", "1.00")],
+            ["ch_1", "cb_0"],
+            "of another one",
+        ),
         ([fact(FactKind.PAID, "ch_2", "-1.00")], [], "amount that no movement has"),
         ([fact(FactKind.PAID, "ch_2", currency="USD")], [], "is not in EUR"),
     ],
@@ -188,9 +192,9 @@ async def test_a_movement_of_0_is_left_out(
     paid: None, psp: FakePsp, activities: PspActivities, kind: FactKind
 ) -> None:
     nothing = fact(kind, "x", "0.00", reverses="cb_0")
-    psp.answers = [Approved(psp_id="pi_1", facts=(PAID, nothing))]
+    psp.answers = [Approved(psp_id="pi_1", facts=(PAID, WITHDRAWN, nothing))]
     reply = await activities.fetch_payment(call(CAPTURE))
-    assert reply.outcome == Approved(psp_id="pi_1", facts=(PAID,))
+    assert reply.outcome == Approved(psp_id="pi_1", facts=(PAID, WITHDRAWN))
     assert reply.doubts == ()
 
 
@@ -242,6 +246,55 @@ async def test_sums_that_cannot_be_true_ask_an_operator(
     psp.readable = False
     result = await activities.read_notification(read)
     assert result.doubts == reply.doubts
+
+
+BACK = fact(FactKind.CHARGEBACK_REVERSED, "r_0", "40.00", reverses="cb_0")
+AGAIN = fact(FactKind.CHARGED_BACK, "cb_1", "40.00")
+
+
+@pytest.mark.parametrize(
+    ("booked", "reported", "doubt"),
+    [
+        ([WITHDRAWN], [], "no longer reports cb_0: 40.00 EUR are booked as charged back, 0"),
+        ([WITHDRAWN, BACK], [WITHDRAWN], "no longer reports r_0: 0.00 EUR"),
+        ([WITHDRAWN, BACK, AGAIN], [WITHDRAWN, BACK], "reports cb_1: 40.00 EUR"),
+        ([WITHDRAWN], [AGAIN], "reports cb_0: 80.00 EUR are booked as charged back, 40.00"),
+        ([WITHDRAWN, BACK], [], None),
+        ([WITHDRAWN, BACK], [WITHDRAWN, BACK], None),
+        ([WITHDRAWN], [AGAIN.model_copy(update={"supersedes": ("cb_0",)})], None),
+    ],
+)
+async def test_a_booked_chargeback_that_a_look_up_no_longer_shows_asks_an_operator(
+    factory: TransactionFactory,
+    store: Store,
+    merchant: Merchant,
+    psp: FakePsp,
+    activities: PspActivities,
+    booked: list[Fact],
+    reported: list[Fact],
+    doubt: str | None,
+) -> None:
+    await factory.refund()
+    await record(store, CAPTURE, Approved(psp_id="pi_1", facts=(PAID, *booked)))
+    outcome = Approved(psp_id="pi_1", facts=(PAID, *reported))
+    psp.answers = [outcome]
+    reply = await activities.fetch_payment(call(CAPTURE))
+    assert reply.outcome == outcome
+    assert len(reply.doubts) == (doubt is not None)
+    assert all(doubt and doubt in text and text.endswith(REMEDY) for text in reply.doubts)
+    # An answer to a call or a notification says a part: what it leaves out means nothing.
+    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=outcome)]
+    id, _ = await store.notifications.add(
+        NewNotification(
+            psp_settings_id=merchant.psp_settings_id,
+            event_id="evt_1",
+            merchant_id="demo",
+            raw=b"{}",
+            headers={},
+        )
+    )
+    read = NotificationRead(merchant_id="demo", transaction_id=CAPTURE, notification_id=id)
+    assert (await activities.read_notification(read)).doubts == ()
 
 
 def test_a_doubt_is_one_line_of_limited_length() -> None:
