@@ -99,6 +99,14 @@ def check_facts(outcome: Outcome, owner: Owner) -> CheckedOutcome:
     )
 
 
+def find_vanished(outcome: Outcome, state: AnyState) -> tuple[str, ...]:
+    """Return the doubts that an answer which says everything raises about what was booked."""
+    if isinstance(outcome, RedirectRequired):
+        return ()
+    reported_ids = {fact.id for fact in outcome.facts}
+    return tuple(map(_one_line, _vanished_doubts(reported_ids, outcome, _fold(outcome, state))))
+
+
 def _one_line(text: str) -> str:
     """Return the text as one line of the attention: ids are the PSP's, and may be anything."""
     return " ".join(text.split())[:MAX_TEXT_LENGTH]

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+from activities.fact_checks import find_vanished
 from activities.psp_lookups import build_lookup, look_up, select_fetch
 from activities.reconciliation.psp_account import PspAccount
 from activities.reconciliation.time_slice import TimeSlice
@@ -14,7 +15,7 @@ from integrator.store.models import FINAL_STATUSES, TransactionRow
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import read_state, resume_input
 from workflows.messages import StepReport
-from workflows.state import TransactionKind
+from workflows.state import AnyState, Change, TransactionKind
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class SpotCheck:
                 log.warning("%s %s is unknown to the PSP", row.kind, row.transaction_id)
                 return "missing"
             return "matched"
-        if state.already_includes(outcome):
+        if state.already_includes(outcome) and not _has_new_doubt(state, outcome):
             return "matched"
         log.warning("%s %s differs from the PSP's state", row.kind, row.transaction_id)
         await self._transaction_client.look_up(resume_input(row))
@@ -100,3 +101,10 @@ class SpotCheck:
         connection = await account.connection_for(row)
         fetch = select_fetch(connection, TransactionKind(row.kind))
         return (await look_up(account.adapter, fetch, lookup)).outcome
+
+
+def _has_new_doubt(state: AnyState, outcome: Outcome) -> bool:
+    """Return whether the answer contradicts what was booked, and no operator was asked yet."""
+    trial = state.model_copy(deep=True)
+    doubts = find_vanished(outcome, state)
+    return any(trial.flag_attention(doubt) is not Change.NONE for doubt in doubts)

@@ -12,6 +12,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.fact_checks import find_vanished
 from activities.psp import PspActivities
 from activities.reconciliation.activities import ReconcileActivities
 from activities.reconciliation.movement_comparison import (
@@ -752,6 +753,32 @@ class TestSpotCheck:
         psp.answers = [answer(row)]
         assert (await steps.sample_final(START)).counts == {counted: 1}
         assert transaction_client.calls_of("look_up") == look_ups
+
+    async def test_a_booked_chargeback_that_is_no_longer_reported_is_looked_up_once(
+        self,
+        factory: TransactionFactory,
+        store: Store,
+        psp: FakePsp,
+        transaction_client: FakeTransactionClient,
+        steps: Any,
+    ) -> None:
+        row = await factory.charge()
+        paid = approved(row, "ch_1")
+        chargeback = Fact(kind=FactKind.CHARGED_BACK, id="cb_1", amount=Decimal("1.00"))
+        charged_back = paid.model_copy(update={"facts": (*paid.facts, chargeback)})
+        await record_outcome(store, row, charged_back)
+        psp.answers = [charged_back, paid]
+        assert (await steps.sample_final(START)).counts == {"matched": 1}
+        assert (await steps.sample_final(START)).counts == {"different": 1}
+        assert transaction_client.calls_of("look_up") == [(CHARGE, None)]
+        stored = await store.transactions.get("demo", CHARGE)
+        assert stored is not None
+        state = read_state(stored.kind, stored.snapshot)
+        for doubt in find_vanished(paid, state):
+            state.flag_attention(doubt)
+        await record_state(store, state)
+        assert (await steps.sample_final(START)).counts == {"matched": 1}
+        assert len(transaction_client.calls_of("look_up")) == 1
 
     async def test_an_open_transaction_decided_at_the_psp_is_looked_up(
         self,
