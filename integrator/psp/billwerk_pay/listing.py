@@ -74,7 +74,7 @@ async def list_movements(
     async def fetch_disputes(after: str | None) -> ListPage:
         params = {"range": "resolved", "next_page_token": after, **window}
         page = await client.list_page(Dispute, "dispute", **params)
-        lost = [d for d in page.content if mapping.is_chargeback(d)]
+        lost = [d for d in page.content if _is_lost(d)]
         resolved = [d for d in lost if d.resolved is not None and since <= d.resolved < until]
         movements = [await _charged_back_payment(client, d, since) for d in resolved]
         return movements, page.next_page_token
@@ -104,6 +104,15 @@ def _build_readable(
         reason = str(error)
     log.error("The transaction %s is left out of the list: %s", transaction.id, reason)
     return None
+
+
+def _is_lost(dispute: Dispute) -> bool:
+    """Return whether a dispute has withdrawn money; one that is not understood is logged."""
+    try:
+        return mapping.is_chargeback(dispute)
+    except ProtocolError as error:
+        log.error("The dispute %s is left out of the list: %s", dispute.id, error)
+        return False
 
 
 def _has_moved_money(transaction: Transaction) -> bool:

@@ -5,6 +5,7 @@ alone. The id of a settle is `<handle>/<transaction>`, since a captured payment 
 its preauth. A refund has an id of its own.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -34,6 +35,13 @@ from integrator.psp.types import Approved, Declined, Fact, FactKind, Instrument,
 
 HOLD_DURATION = timedelta(days=7)
 """Time for which acquirers keep a reservation; the PSP returns no expiry."""
+
+_UNDECIDED_STATES = frozenset({"open", "waiting_for_response", "under_review"})
+_OUTCOMES_FOR_PAYER = frozenset({"customer_favor_refund", "provider_payout"})
+_LOST = "customer_favor_chargeback"
+_OUTCOMES_WITHOUT_WITHDRAWAL = _OUTCOMES_FOR_PAYER | {"merchant_favor", "cancelled_by_customer"}
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T", Charge, Invoice, Refund, Transaction)
 
@@ -134,9 +142,29 @@ def is_chargeback(dispute: Dispute) -> bool:
     """Return whether a dispute has withdrawn money from the merchant.
 
     Only a resolved one can have: an open dispute may still be won. A refund because of it, or a
-    payout by the provider, is not a chargeback.
+    payout by the provider, is not a chargeback. Raises `ProtocolError` for a state or an outcome
+    that is not documented, since it may have withdrawn money.
     """
-    return dispute.state == "resolved" and dispute.outcome == "customer_favor_chargeback"
+    if dispute.state in _UNDECIDED_STATES:
+        return False
+    is_resolved = dispute.state == "resolved"
+    if is_resolved and dispute.outcome in _OUTCOMES_WITHOUT_WITHDRAWAL:
+        if dispute.outcome in _OUTCOMES_FOR_PAYER:
+            log.warning(
+                "The dispute %s was resolved as %s: no chargeback is booked. Compare it in "
+                "Billwerk+ Pay's dashboard.",
+                dispute.id,
+                dispute.outcome,
+            )
+        return False
+    if is_resolved and dispute.outcome == _LOST:
+        return True
+    if not is_resolved and dispute.outcome is None:
+        return False
+    raise ProtocolError(
+        f"The dispute {dispute.id} is {dispute.state} with the outcome {dispute.outcome}, which "
+        "may have withdrawn money: compare the payment in Billwerk+ Pay's dashboard."
+    )
 
 
 def verify_handle(psp_object: T, currency: str, handle: str | None = None) -> T:

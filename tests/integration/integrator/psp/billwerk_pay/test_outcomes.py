@@ -621,6 +621,33 @@ class TestPayment:
             == 1
         )
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"outcome": None},
+            {"outcome": "customer_favor_partial"},
+            {"state": "other"},
+            {"state": "brand_new"},
+            {"state": "other", "outcome": "merchant_favor"},
+        ],
+    )
+    async def test_a_dispute_that_is_not_understood_is_an_error(
+        self, changes: dict[str, Any]
+    ) -> None:
+        with pytest.raises(ProtocolError, match=r"dsp_1 .* may have withdrawn money"):
+            await self.fetch_outcome(load_body("dispute", **changes))
+
+    @pytest.mark.parametrize("outcome", ["customer_favor_refund", "provider_payout"])
+    async def test_a_decision_for_the_payer_without_chargeback_is_logged(
+        self, outcome: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await self.fetch_outcome(load_body("dispute", outcome=outcome))
+        assert f"dsp_1 was resolved as {outcome}: no chargeback is booked" in caplog.text
+
+    async def test_a_dispute_without_outcome_is_undecided(self) -> None:
+        undecided = load_body("dispute", state="other", outcome=None)
+        assert len(assert_approved(await self.fetch_outcome(undecided)).facts) == 1
+
     async def test_disputes_are_listed_from_the_month_of_the_payment(self) -> None:
         psp = FakePsp().respond_to("GET", f"/invoice/{REFERENCE}", invoice())
         psp.respond_to("GET", "/list/dispute", list_page())
@@ -1190,6 +1217,7 @@ class TestMovements:
     ) -> None:
         other = load_body("dispute", id="dsp_0", invoice="theirs")
         odd = load_body("dispute", id="dsp_2", currency="USD")
+        unclear = load_body("dispute", id="dsp_3", invoice="theirs", outcome="brand_new")
         psp = FakePsp().respond_to("GET", "/invoice/theirs", invoice(handle="theirs", **theirs))
         psp.respond_to("GET", f"/invoice/{REFERENCE}", invoice())
         at = datetime(2026, 2, 20, tzinfo=UTC)
@@ -1197,7 +1225,7 @@ class TestMovements:
         psp.respond_to(
             "GET",
             "/list/dispute",
-            list_page(other, odd, load_body("dispute")),
+            list_page(other, odd, unclear, load_body("dispute")),
             list_page(),
         )
         page = await psp.connect().list_movements(*window)
