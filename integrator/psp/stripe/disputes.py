@@ -76,6 +76,18 @@ class _DisputeBooks:
                 yield self._withdrawal(entry)
             else:
                 yield from self._reinstatements(entry)
+        self._compare_with_claim()
+
+    def _compare_with_claim(self) -> None:
+        """Log a dispute that has withdrawn more than is claimed: the rest may be a fee."""
+        claim = self._dispute.amount
+        withdrawn = sum(self._withdrawn.values(), Decimal(0))
+        if claim is not None and withdrawn > to_major(claim, self._dispute.currency):
+            log.warning(
+                "The dispute %s has withdrawn %s %s, more than is claimed: compare it in Stripe's "
+                "dashboard.",
+                *(self._dispute.id, withdrawn, self._dispute.currency),
+            )
 
     def _withdrawal(self, entry: BalanceTransaction) -> Fact:
         amount = self._amounts.withdrawn(entry)

@@ -96,6 +96,11 @@ MESSAGES = (
         f"{_GITHUB}spree-contrib/spree_gateway/issues/253",
     ),
     MessageRow(
+        r"could not be (captured|cancell?ed|confirmed) because",
+        Code.InvalidPreconditions,
+        "https://docs.stripe.com/error-codes#payment-intent-unexpected-state",
+    ),
+    MessageRow(
         r"amount must (be|convert to) (at least|no more)|invalid (positive )?integer",
         Code.InvalidAmount,
         f"{_GITHUB}opencollective/opencollective-api/pull/10662",

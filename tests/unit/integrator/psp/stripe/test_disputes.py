@@ -59,6 +59,21 @@ def test_a_lost_dispute_without_movements_is_logged(caplog: pytest.LogCaptureFix
     assert "dp_1 is lost, but lists no withdrawal" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("entries", "is_logged"),
+    [
+        ((entry(-11900),), False),
+        ((entry(-11900, id="txn_1"), entry(-2000, 2, id="txn_2")), True),
+        ((entry(-11900, id="txn_1"), entry(11900, 2), entry(-11900, 3, id="txn_2")), False),
+    ],
+)
+def test_more_withdrawn_than_claimed_is_logged(
+    entries: tuple[dict[str, Any], ...], is_logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    facts_of(dispute("lost", *entries, amount=11900))
+    assert ("has withdrawn 139.00 EUR, more than is claimed" in caplog.text) == is_logged
+
+
 def test_a_won_dispute_returns_its_money() -> None:
     won = dispute("won", entry(-11900, fee=2000), entry(11900, 60, fee=-2000))
     assert facts_of(won) == [WITHDRAWN, (RETURNED, "txn_11900", "119.00", "txn_-11900")]

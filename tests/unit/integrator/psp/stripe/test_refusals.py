@@ -71,6 +71,10 @@ REPORTED = [
     ),
     ("Charge ch_1 has already been refunded.", Code.InvalidAmount),
     ("Charge ch_1 has been charged back; cannot issue a refund.", Code.InvalidPreconditions),
+    (
+        "This PaymentIntent could not be captured because it has a status of canceled.",
+        Code.InvalidPreconditions,
+    ),
     ("Amount must be at least 50 cents", Code.InvalidAmount),
     (
         "Amount must convert to at least 50 cents. ¥5 converts to approximately $0.03.",
