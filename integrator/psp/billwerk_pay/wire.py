@@ -6,9 +6,9 @@ personal data, so that `repr` shows only their ids.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, Field, RootModel
+from pydantic import AwareDatetime, BeforeValidator, Field, RootModel
 
 from integrator.psp.errors import NotificationRejected
 from integrator.psp.toolkit.wire import BOOKKEEPING, Id, MinorAmount, WireModel
@@ -17,6 +17,21 @@ T = TypeVar("T")
 
 Text = Annotated[str | None, BOOKKEEPING]
 Time = Annotated[AwareDatetime | None, BOOKKEEPING]
+
+
+def _read_empty_list(value: Any) -> Any:
+    return {} if value == [] else value
+
+
+def _drop_nulls(value: Any) -> Any:
+    return [item for item in value if item is not None] if isinstance(value, list) else value
+
+
+EMPTY_LIST_IS_OBJECT = BeforeValidator(_read_empty_list)
+"""Annotation of an object that may be sent as an empty list if it has no members."""
+
+WITHOUT_NULLS = BeforeValidator(_drop_nulls)
+"""Annotation of a list whose entries may be null."""
 
 
 class ErrorBody(WireModel):
@@ -130,8 +145,8 @@ class Charge(WireModel):
     error: Text = None
     error_state: Text = None
     recurring_payment_method: Text = None
-    source: Source = Source()
-    order_lines: list[OrderLine] = Field(default=[])
+    source: Annotated[Source, EMPTY_LIST_IS_OBJECT] = Source()
+    order_lines: Annotated[list[OrderLine], WITHOUT_NULLS] = Field(default=[])
 
 
 class CardTransaction(WireModel):
@@ -158,7 +173,7 @@ class Transaction(WireModel):
     currency: str | None = None
     authorized: Time = None
     settled: Time = None
-    card_transaction: CardTransaction = CardTransaction()
+    card_transaction: Annotated[CardTransaction, EMPTY_LIST_IS_OBJECT] = CardTransaction()
 
 
 class CreditNoteLine(WireModel):
@@ -173,7 +188,7 @@ class CreditNote(WireModel):
     amount: Annotated[int | None, BOOKKEEPING] = None
     transaction: str | None = None
     invoice: str | None = None
-    credit_note_lines: list[CreditNoteLine] = Field(default=[])
+    credit_note_lines: Annotated[list[CreditNoteLine], WITHOUT_NULLS] = Field(default=[])
 
 
 class Invoice(WireModel):
@@ -183,8 +198,8 @@ class Invoice(WireModel):
     id: Text = None
     currency: str
     transactions: list[Transaction] = Field(default=[])
-    order_lines: list[OrderLine] = Field(default=[])
-    credit_notes: list[CreditNote] = Field(default=[])
+    order_lines: Annotated[list[OrderLine], WITHOUT_NULLS] = Field(default=[])
+    credit_notes: Annotated[list[CreditNote], WITHOUT_NULLS] = Field(default=[])
 
 
 class Refund(WireModel):

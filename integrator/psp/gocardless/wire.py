@@ -101,8 +101,8 @@ class BankAccount(Resource):
 
     kind = "customer_bank_accounts"
 
-    account_holder_name: str | None = None
-    account_number_ending: str | None = None
+    account_holder_name: Annotated[str | None, BOOKKEEPING] = None
+    account_number_ending: Annotated[str | None, BOOKKEEPING] = None
 
 
 class Action(WireModel):
@@ -115,8 +115,8 @@ class Action(WireModel):
 class CollectedAccount(WireModel):
     """Account collected by a billing request."""
 
-    account_holder_name: str | None = None
-    account_number_ending: str | None = None
+    account_holder_name: Annotated[str | None, BOOKKEEPING] = None
+    account_number_ending: Annotated[str | None, BOOKKEEPING] = None
 
 
 class Resources(WireModel):

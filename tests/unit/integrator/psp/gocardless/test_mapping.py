@@ -72,6 +72,11 @@ class TestOfficialFixtures:
         read = model.model_validate(FIXTURES[name][envelope])
         assert read.id == FIXTURES[name][envelope]["id"]
 
+    def test_odd_texts_of_an_account_count_as_absent(self) -> None:
+        odd = {"id": "BA1", "account_holder_name": 5, "account_number_ending": ["11"]}
+        read = BankAccount.model_validate(odd)
+        assert (read.account_holder_name, read.account_number_ending) == (None, None)
+
     def test_an_event_is_parsed(self) -> None:
         read = Event.model_validate(FIXTURES["event_list"]["events"][0])
         assert (read.resource_type, read.action) == ("mandates", "cancelled")
