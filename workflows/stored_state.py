@@ -53,7 +53,7 @@ class StoredStateMerger:
         before.
         """
         state = self._context.state
-        is_known = isinstance(state, ReservingState) and result.by in state.attempts
+        is_known = isinstance(state, ReservingState) and state.knows_attempt(result.by)
         if not result.booked and not is_known and workflow.patched("merge-for-unknown-attempt"):
             self._context.merge_requested = True
 

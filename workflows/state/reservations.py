@@ -50,6 +50,10 @@ class ReservingState(TransactionState):
         self._record_attempt(by, at)
         return True
 
+    def knows_attempt(self, by: str) -> bool:
+        """Return whether an attempt of `by` has reserved here, or was refused or ended."""
+        return by in self.attempts or self._has_reservation_for(by)
+
     def has_later_attempt(self, by: str, other: "ReservingState") -> bool:
         """Return whether this state knows a later attempt of `by` than the other one."""
         own, theirs = self.attempts.get(by), other.attempts.get(by)

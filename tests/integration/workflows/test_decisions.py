@@ -20,7 +20,7 @@ from tests.integration.workflows.conftest import (
 )
 from tests.unit.workflows.test_state import T0, payment, preauth, refund
 from workflows import activity_plans
-from workflows.messages import NotificationResult, PspReply, ResolveReply
+from workflows.messages import NotificationResult, PspReply, ResolveReply, StoredState
 from workflows.state import (
     Change,
     Decision,
@@ -228,6 +228,8 @@ async def test_an_unreleased_operation_is_not_sent_after_its_decision(
     harness: WorkflowHarness,
 ) -> None:
     start = harness.refund()
+    state = refund(transaction_id=start.transaction_id)
+    harness.stored = StoredState(snapshot=state.model_dump_json())
     with time_skipping_disabled(harness.env):
         await harness.client.ensure_started(start)
         reply = await resolve(harness, start, FAILED)
