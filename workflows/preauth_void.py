@@ -96,17 +96,17 @@ class PreauthVoid:
             seconds = min(seconds, int(window.total_seconds()))
         reply = await send_until_known(activity_plans.VOID, call, seconds)
         if reply is not None and reply.stored_version is not None:
-            return await self._take_over_stored_state()
+            return await self._take_over_stored_state(window)
         return self._fold(reply)
 
-    async def _take_over_stored_state(self) -> CancelReply:
+    async def _take_over_stored_state(self, window: timedelta | None) -> CancelReply:
         """Continue from the store's newer state: nothing was sent."""
         await self._context.merge_stored_state()
         if self._state.status is Status.Cancelled:
             return CancelReply(status=CancelStatus.Succeeded)
         target, refusal = self._state.void_target, self._state.check_cancel()
         if self._state.void_open and target is not None:
-            return await self._send(target)
+            return await self._send(target, window)
         if refusal is None:
             return CancelReply(status=CancelStatus.Failed)
         return CancelReply(status=CancelStatus.NotCancelled, refusal=refusal)

@@ -296,11 +296,12 @@ class PreauthState(ReservingState):
             self.voids, self.cancelling = own.voids, own.cancelling
             self.void_accepted_at, self.expiring = own.void_accepted_at, own.expiring
         elif own.voids == self.voids and own.cancelling and not self.ended:
+            self.expiring = own.expiring and (self.expiring or not self.cancelling)
             self.cancelling = True
             self.void_accepted_at = self.void_accepted_at or own.void_accepted_at
-            self.expiring = self.expiring and own.expiring
         if self.captured_by is not None:
-            self.cancelling, self.void_accepted_at = False, None
+            self.cancelling = self.expiring = False
+            self.void_accepted_at = None
 
     def _target_status(self, outcome: Outcome) -> Status:
         match outcome:

@@ -368,6 +368,24 @@ def test_a_preauth_s_holder_is_the_latest_open_capture_or_the_booked_one(pair: P
     assert holder is not None or not held
 
 
+def test_a_release_at_the_end_is_merged_as_one_and_a_cancellation_as_a_cancellation() -> None:
+    for own_expires, stored_expires, expires in (
+        (True, None, True),
+        (True, True, True),
+        (False, None, False),
+        (True, False, False),
+        (False, True, False),
+    ):
+        own, stored = new_state(TransactionKind.PREAUTH), new_state(TransactionKind.PREAUTH)
+        assert isinstance(own, PreauthState)
+        assert isinstance(stored, PreauthState)
+        own.begin_void(expiring=own_expires)
+        if stored_expires is not None:
+            stored.begin_void(expiring=stored_expires)
+        own.merge_stored(stored, T0)
+        assert (own.cancelling, own.expiring) == (True, expires)
+
+
 @examples
 @given(pair=pairs(TransactionKind.PREAUTH))
 def test_a_void_that_has_ended_does_not_come_back(pair: Pair) -> None:
