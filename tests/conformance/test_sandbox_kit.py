@@ -35,7 +35,8 @@ def runs() -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
         }
 
 
-@pytest.mark.timeout(400)
+# Four runs, two at a time, minutes each on a loaded machine.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("psp", HARNESSES)
 def test_the_adapter_conforms(
     psp: str, runs: dict[str, Future[subprocess.CompletedProcess[str]]]

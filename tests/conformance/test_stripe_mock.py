@@ -34,10 +34,14 @@ NEWER_PARAMETER = "allowed_payment_method_types"
 # An id of the checks that is made to leave its place in a path; there is no route to refuse it.
 HOSTILE_IDS = ("..%2F", "%2F..", "%3F", "%252e", "%20", "%C3%A4")
 
-pytestmark = pytest.mark.skipif(
-    not Path(BINARY).is_file(),
-    reason="STRIPE_MOCK_BIN names no stripe-mock; .ci/run builds it where there is a go",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not Path(BINARY).is_file(),
+        reason="STRIPE_MOCK_BIN names no stripe-mock; .ci/run builds it where there is a go",
+    ),
+    # The first test waits for a whole run of the kit, minutes on a loaded machine.
+    pytest.mark.timeout(900),
+]
 
 
 class RecordingTransport(httpx.AsyncHTTPTransport):
