@@ -85,6 +85,7 @@ async def kit_run(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Ki
         yield request.param, KitRun(harness, harness.adapter, transport)
 
 
+@pytest.mark.timeout(400)  # waits for bookings of the emulators, one after the other
 async def test_a_lost_answer_leads_to_the_expected_state(kit_run: tuple[str, KitRun]) -> None:
     psp, run = kit_run
     rows: dict[str, Row] = {}
