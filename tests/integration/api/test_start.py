@@ -112,7 +112,7 @@ async def test_serves_on_a_newer_schema(api: Api, tmp_path: Path, url: str) -> N
     with closing(sqlite3.connect(tmp_path / "integrator.db")) as connection:
         connection.execute("ATTACH ? AS newest", [str(newest)])
         missing = connection.execute(
-            "SELECT sql FROM newest.sqlite_master WHERE sql IS NOT NULL "
+            "SELECT sql FROM newest.sqlite_master WHERE type = 'table' "
             "AND name NOT IN (SELECT name FROM main.sqlite_master)"
         ).fetchall()
         connection.execute("BEGIN")

@@ -18,9 +18,11 @@ from integrator.contract.enums import PublicPaymentProviderRole
 from integrator.crypto.keys import KeyRing
 from integrator.psp.types import Approved, FactKind
 from integrator.temporal.payload_codec import encrypting_converter
+from integrator.transactions.transaction_client import STATE_TYPES
 from tests.integration.workflows.activation_engine import START, Engine, PendingActivity
 from tests.integration.workflows.conftest import approved
 from tests.support.key_ids import ALWAYS, FakeKeyIds
+from workflows import activity_plans
 from workflows.messages import (
     CALLER_DETACHED,
     CANCEL,
@@ -35,8 +37,11 @@ from workflows.messages import (
     PreauthInput,
     PspFailure,
     PspReply,
+    Record,
     RefundInput,
+    StoredState,
     WebhookReply,
+    kind_of,
 )
 from workflows.payment import PaymentWorkflow
 from workflows.preauth import PreauthWorkflow
@@ -161,6 +166,7 @@ class Player:
         """Live for `phase` steps."""
         self.engine = Engine(life.cls, life.start, CONVERTER, loop=LOOP)
         self.steps = 0
+        self._start = life.start
         self._answers = {name: list(results) for name, results in life.answers.items()}
         self._events = list(life.events)
         self._after_approval = life.after_approval
@@ -189,9 +195,23 @@ class Player:
         commands = tuple(name for name in self.engine.commands if name not in REPLIES)
         return End(self.engine.result, self.engine.records[-1], commands, self.steps)
 
+    def _stored_snapshot(self) -> str:
+        if not self.engine.records:
+            return _initial_snapshot(self._start)
+        return Record.model_validate_json(self.engine.records[-1]).snapshot
+
     def _answer(self, pending: PendingActivity) -> Any:
+        if pending.name == activity_plans.READ_STORED.name:
+            return StoredState(snapshot=self._stored_snapshot())
         results = self._answers[pending.name]
         return results.pop(0) if len(results) > 1 else results[0]
+
+
+def _initial_snapshot(start: AnyInput) -> str:
+    """Return what the store holds before the first record."""
+    state_type = STATE_TYPES[kind_of(start)]
+    fields = start.model_dump(include=set(state_type.model_fields) - {"kind"})
+    return state_type(**fields | {"last_updated": START}).model_dump_json()
 
 
 LOOP = asyncio.new_event_loop()

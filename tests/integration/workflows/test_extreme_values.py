@@ -10,7 +10,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.contract.enums import PublicPaymentProviderRole
-from integrator.psp.types import FactKind, Pending, RedirectRequired
+from integrator.psp.types import Approved, FactKind, Pending, RedirectRequired
 from tests.integration.workflows.conftest import (
     WorkflowHarness,
     approved,
@@ -119,6 +119,8 @@ async def test_a_reservation_that_ended_in_the_first_year_expires(harness: Workf
     held = approved("auth_1", kind=FactKind.AUTHORIZED, expires_at=start_of_time, psp_id="auth_1")
     harness.answers["authorize"] = [held]
     harness.answers["fetch_authorization"] = [held]
+    voided = PspReply(outcome=Approved(psp_id="auth_1"), evidence=EvidenceKind.ANSWER)
+    harness.answers["void"] = [voided]
     await harness.create(harness.preauth())
     await harness.wait_for_status(PREAUTH, Status.Expired)
     await assert_no_task_failed(harness, PREAUTH)
