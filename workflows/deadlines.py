@@ -90,12 +90,12 @@ class PreauthExpiry(Deadline):
         reply = await self._lookup.run()
         if not self._has_ended():
             return
-        lapsed = reply is not None and not isinstance(reply.outcome, Pending)
         self._next_check = workflow.now() + timeouts.EXPIRY_RETRY
-        if not lapsed or not self._has_ended(timeouts.EXPIRY_GRACE):
+        in_grace = not self._has_ended(timeouts.EXPIRY_GRACE)
+        if reply is None or isinstance(reply.outcome, Pending) or in_grace:
             return
-        is_gone = reply is not None and reply.absence_proven
-        if is_gone or self._state.void_target is None or not workflow.patched("release-expired"):
+        is_gone = reply.absence_proven or self._state.void_target is None
+        if is_gone or not workflow.patched("release-expired"):
             self._expire()
             return
         await self._void.release_expired()

@@ -88,11 +88,10 @@ async def _respond_closed(context: Context, row: TransactionRow) -> Reading:
 
     Then the transaction goes on from its row, in another run, and what follows is announced.
     """
-    key = (row.merchant_id, row.transaction_id)
-    reading = await context.state_reader.read(await context.state_reader.reload(row))
+    reading = await _read_current(context, row)
     if not reading.state.answered:
-        await context.store.transactions.require_announcement(*key)
-        reading = await context.state_reader.read(await context.state_reader.reload(row))
+        await context.store.transactions.require_announcement(row.merchant_id, row.transaction_id)
+        reading = await _read_current(context, row)
         await _record_pending(context, reading.row, reading.state)
     return reading
 
@@ -100,12 +99,17 @@ async def _respond_closed(context: Context, row: TransactionRow) -> Reading:
 async def _respond_pending(context: Context, row: TransactionRow) -> Reading:
     """Return Pending after a timeout, and have later changes sent as notifications."""
     detached = await _detach_caller(context, row)
-    reading = await context.state_reader.read(await context.state_reader.reload(row))
+    reading = await _read_current(context, row)
     if not detached and reading.row.version == 0:
         # Not closed (a closed workflow has recorded something) but never started.
         raise ServiceUnavailable
     await _record_pending(context, reading.row, reading.state)
     return reading
+
+
+async def _read_current(context: Context, row: TransactionRow) -> Reading:
+    """Return the present state of a transaction whose row may have changed."""
+    return await context.state_reader.read(await context.state_reader.reload(row))
 
 
 async def _detach_caller(context: Context, row: TransactionRow) -> bool:

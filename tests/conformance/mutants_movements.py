@@ -36,7 +36,7 @@ class _UnverifiedRefundConnection(SandboxConnection):
 
 @register_mutant("movements.another_payments_refund_is_not_booked[CreditCard-refund_currency]")
 class RefundCurrencyIsIgnored(Mutant):
-    """A refund's amount is read in the currency of its payment, whatever its own is."""
+    """A refund's amount is read in the currency of its payment instead of its own."""
 
     connection = _UnverifiedRefundConnection
 

@@ -1,4 +1,4 @@
-"""What becomes of a call whose answer was lost, at each PSP and for each operation.
+"""Test the state that follows a lost answer, at each PSP and for each operation.
 
 A call arrived, or not. While the PSP remembers its key the call is repeated; after that the look-up
 decides, as `workflows/lookup.py` does with its result.
@@ -100,7 +100,7 @@ async def test_a_lost_answer_leads_to_the_expected_state(kit_run: tuple[str, Kit
 
 
 async def play(context: CheckContext, kind: OperationKind) -> Row:
-    """Lose the answer of this operation in every way, and return what becomes of it."""
+    """Lose the answer of this operation in every way, and return the states that follow."""
     arrived = await lose_answer(context, kind, arrives=True)
     absent = await lose_answer(context, kind, arrives=False)
     looked_up = {

@@ -1,4 +1,4 @@
-"""The texts in an adapter's requests, whatever their format: query, form or JSON."""
+"""The texts in an adapter's requests of every format: query, form and JSON."""
 
 import json
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Test what becomes of an adapter's mistakes and successions on a real store."""
+"""Test how mistakes of adapters and successions are handled on a real store."""
 
 import json
 from collections.abc import Callable
@@ -82,6 +82,23 @@ async def record(store: Store, transaction_id: str, outcome: Outcome) -> None:
             psp_transaction_id=payment.psp_transaction_id,
         )
     )
+
+
+async def store_notification(
+    store: Store, merchant: Merchant, psp: FakePsp, outcome: Outcome
+) -> NotificationRead:
+    """Store a notification that reports the outcome of the capture; return its reading."""
+    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=outcome)]
+    id, _ = await store.notifications.add(
+        NewNotification(
+            psp_settings_id=merchant.psp_settings_id,
+            event_id="evt_1",
+            merchant_id="demo",
+            raw=b"{}",
+            headers={},
+        )
+    )
+    return NotificationRead(merchant_id="demo", transaction_id=CAPTURE, notification_id=id)
 
 
 @pytest.fixture
@@ -224,17 +241,7 @@ async def test_sums_that_cannot_be_true_ask_an_operator(
     reason: str,
 ) -> None:
     outcome = Approved(psp_id="pi_1", facts=tuple(facts))
-    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=outcome)]
-    id, _ = await store.notifications.add(
-        NewNotification(
-            psp_settings_id=merchant.psp_settings_id,
-            event_id="evt_1",
-            merchant_id="demo",
-            raw=b"{}",
-            headers={},
-        )
-    )
-    read = NotificationRead(merchant_id="demo", transaction_id=CAPTURE, notification_id=id)
+    read = await store_notification(store, merchant, psp, outcome)
     # A notification says a part: the PSP is asked for the rest before an operator is.
     result = await activities.read_notification(read)
     assert (result.outcome, result.fetch, result.doubts) == (outcome, True, ())
@@ -283,17 +290,7 @@ async def test_a_booked_chargeback_that_a_look_up_no_longer_shows_asks_an_operat
     assert len(reply.doubts) == (doubt is not None)
     assert all(doubt and doubt in text and text.endswith(REMEDY) for text in reply.doubts)
     # An answer to a call or a notification says a part: what it leaves out means nothing.
-    psp.parsed_events = [NotificationEvent(event_id="evt_1", result=outcome)]
-    id, _ = await store.notifications.add(
-        NewNotification(
-            psp_settings_id=merchant.psp_settings_id,
-            event_id="evt_1",
-            merchant_id="demo",
-            raw=b"{}",
-            headers={},
-        )
-    )
-    read = NotificationRead(merchant_id="demo", transaction_id=CAPTURE, notification_id=id)
+    read = await store_notification(store, merchant, psp, outcome)
     assert (await activities.read_notification(read)).doubts == ()
 
 

@@ -1,4 +1,4 @@
-"""Debits that wait for their day: sent once, on it, whatever happens to their workflow before."""
+"""Debits that wait for their day: sent once, on it, also if their workflow was reset or ended."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
