@@ -16,6 +16,7 @@ from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -51,6 +52,8 @@ from workflows.state import EvidenceKind, TransactionKind
 
 Answer = PspReply | ApplicationError | Callable[[PspCall], PspReply]
 
+
+QUERY_ATTEMPTS, QUERY_TIMEOUT = 6, timedelta(seconds=10)
 
 PASSED_THROUGH_TO_SANDBOX = (
     *(name for name in PASSTHROUGH_MODULES if name != "workflows"),
@@ -207,7 +210,7 @@ class WorkflowHarness:
         await self.env.fast_forward(self.handle(kind), duration)
 
     async def state(self, kind: TransactionKind) -> Any:
-        return await self.client.state("m", kind, self.transaction_id, timedelta(seconds=10))
+        return await self._query(self.client.state, kind)
 
     async def wait_for_status(
         self, kind: TransactionKind, status: PaymentTransactionStatus
@@ -220,7 +223,21 @@ class WorkflowHarness:
         raise AssertionError(f"the transaction did not become {status.name} in time")
 
     async def delivery(self, kind: TransactionKind) -> Delivery:
-        return await self.client.delivery("m", kind, self.transaction_id, timedelta(seconds=10))
+        delivery: Delivery = await self._query(self.client.delivery, kind)
+        return delivery
+
+    async def _query(self, query: Callable[..., Awaitable[Any]], kind: TransactionKind) -> Any:
+        """Query the workflow, and again if no answer came in time.
+
+        A query that waits for a task of a run that is being reset or continued gets no answer.
+        """
+        for _ in range(QUERY_ATTEMPTS - 1):
+            try:
+                return await query("m", kind, self.transaction_id, QUERY_TIMEOUT)
+            except RPCError as error:
+                if error.status not in (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED):
+                    raise
+        return await query("m", kind, self.transaction_id, QUERY_TIMEOUT)
 
     async def notify(self, start: AnyInput, result: NotificationResult) -> None:
         number = len(self.notifications) + 1
@@ -350,7 +367,7 @@ async def open_harness(env: WorkflowEnvironment, **options: Any) -> AsyncIterato
         yield harness
 
 
-async def eventually(check: Callable[[], Any], seconds: float = 10) -> None:
+async def eventually(check: Callable[[], Any], seconds: float = 60) -> None:
     """Wait in real time until `check` returns true; the workflow's clock does not matter."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not check():
