@@ -289,6 +289,6 @@ class TestStart:
         async with run_worker(tmp_path, "127.0.0.1:1") as process:
             await process.wait_for("waiting", temporal="not reachable")
             process.process.terminate()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert await process.process.wait() == 0
         assert "Traceback" not in process.log.read_text()

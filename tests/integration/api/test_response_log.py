@@ -34,7 +34,7 @@ async def test_responses_are_written_in_the_background(
 ) -> None:
     id = (await factory.create_preauth())["transactionId"]
     task = asyncio.create_task(context.response_log.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await _is_responded(store, id):  # noqa: ASYNC110 - it is written in the background
             await asyncio.sleep(0.02)
     task.cancel()

@@ -3,8 +3,8 @@
 Only additions: the version before goes on beside it.
 """
 
-import sqlalchemy as sa
-from alembic import op
+import sqlalchemy as sa  # noqa: F401
+from alembic import op  # noqa: F401
 
 revision = "0011"
 down_revision = "0010"
@@ -13,4 +13,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    del sa, op
+    """Add what intake and sweeps store."""

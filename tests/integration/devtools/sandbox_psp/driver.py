@@ -29,7 +29,7 @@ VALID_CARD = "4242424242424242"
 T = TypeVar("T")
 
 
-def eventually(probe: Callable[[], T], seconds: float = 6.0) -> T:
+def eventually(probe: Callable[[], T], seconds: float = 30.0) -> T:
     """Return the first truthy value of `probe`; fail after the timeout."""
     end = time.monotonic() + seconds
     while True:
@@ -117,7 +117,7 @@ class Sandbox:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=5)
+        return self.process.wait(timeout=30)
 
     def close(self) -> None:
         if self.process.poll() is None:

@@ -36,7 +36,7 @@ class Holder:
 
     async def connect(self) -> None:
         """Wait until the task has a connection."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await self._connected.wait()
 
     def release(self) -> None:

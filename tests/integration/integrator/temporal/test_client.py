@@ -205,12 +205,12 @@ class TestApiKey:
         watcher = asyncio.create_task(watch_api_key_file(client, settings))
         try:
             file.unlink()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while "was not updated" not in caplog.text:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             assert client.api_key == "first"
             file.write_text("second")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while client.api_key != "second":  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         finally:
