@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from integrator.contract.fields import AmountFromZero, Currency, is_from_peer
-from integrator.contract.money import fits_currency
+from integrator.contract.money import InexactAmountError, fits_currency, quantize
 from integrator.contract.validation_errors import invalid_value
 
 
@@ -63,10 +63,18 @@ class MoneyRequest(WireModel):
     @model_validator(mode="after")
     def _amount_fits_currency(self, info: ValidationInfo) -> Self:
         if is_from_peer(info) and not fits_currency(self.requested_amount, self.currency):
+            return self._with_currencys_decimals()
+        return self
+
+    def _with_currencys_decimals(self) -> Self:
+        """Return the request with the decimals of its currency: 49.900 EUR is 49.90 EUR."""
+        try:
+            amount = quantize(self.requested_amount, self.currency)
+        except InexactAmountError:
             raise invalid_value(
                 "has more decimals than its currency", "InvalidAmount", "requestedAmount"
-            )
-        return self
+            ) from None
+        return self.model_copy(update={"requested_amount": amount})
 
 
 @cache

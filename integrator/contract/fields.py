@@ -7,7 +7,7 @@ floats; times are aware and in UTC.
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -33,7 +33,11 @@ _MAX_DIGITS: Final = 28
 _MAX_INTEGER: Final = 2**31
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-_EXPONENT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?[eE][+-]?[0-9]+")
+_EXPONENT = re.compile(
+    r"(?P<mantissa>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)[eE](?P<sign>[+-]?)(?P<exponent>[0-9]+)"
+)
+_MAX_EXPONENT_DIGITS: Final = 7
+_EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(
@@ -46,7 +50,7 @@ _FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 
 
 class ExponentNumber:
-    """A JSON number with an exponent: kept as text, so that only a member that uses it fails."""
+    """A JSON number with an exponent, kept as text: its exponent may be beyond any limit."""
 
     __slots__ = ("text",)
 
@@ -60,7 +64,10 @@ def is_from_peer(info: ValidationInfo) -> bool:
 
 
 def _parse_decimal(value: object, code: str) -> Decimal:
-    """Return a JSON number, quoted number or Decimal as a finite Decimal without an exponent."""
+    """Return a JSON number, quoted number or Decimal as a finite Decimal.
+
+    The value counts, not its spelling: 4.99e1 is 49.9.
+    """
     if isinstance(value, Decimal):
         number = value
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -68,32 +75,55 @@ def _parse_decimal(value: object, code: str) -> Decimal:
     elif isinstance(value, str):
         number = _parse_quoted_number(value, code)
     elif isinstance(value, ExponentNumber):
-        raise _exponent_error(code)
+        number = _parse_exponent_number(value.text, code)
     else:
         raise wrong_type("must be a number")
     return _normalize_decimal(number, code)
 
 
-def _exponent_error(code: str) -> PydanticCustomError:
-    return invalid_value("must be written without an exponent", code)
-
-
 def _parse_quoted_number(text: str, code: str) -> Decimal:
     if _NUMBER.fullmatch(text):
         return Decimal(text)
-    raise _exponent_error(code) if _EXPONENT.fullmatch(text) else wrong_type("must be a number")
+    return _parse_exponent_number(text, code)
+
+
+def _parse_exponent_number(text: str, code: str) -> Decimal:
+    match = _EXPONENT.fullmatch(text)
+    if match is None:
+        raise wrong_type("must be a number")
+    mantissa = Decimal(match["mantissa"])
+    if mantissa.is_zero():
+        return mantissa
+    # Nothing that so many digits cannot write fits into an amount; a longer exponent is no number
+    # of `Decimal` either.
+    digits = match["exponent"].lstrip("0") or "0"
+    if len(digits) > _MAX_EXPONENT_DIGITS:
+        raise _too_many_digits(code)
+    power = int(digits)
+    return mantissa.scaleb(-power if match["sign"] == "-" else power, _EXACT)
 
 
 def _normalize_decimal(number: Decimal, code: str) -> Decimal:
     """Return `number` without exponent or negative zero; refuse it if infinite or too long."""
     if not number.is_finite():
         raise invalid_value("must be a finite number", code)
+    if number.is_zero():
+        return Decimal(0) if _is_long(number) else number.copy_abs()
+    if _is_long(number):
+        number = number.normalize(_EXACT)
+    if _is_long(number):
+        raise _too_many_digits(code)
+    _, _, power = number.as_tuple()
+    return Decimal(format(number, "f")) if int(power) > 0 else number
+
+
+def _is_long(number: Decimal) -> bool:
     _, digits, power = number.as_tuple()
-    if len(digits) > _MAX_DIGITS or not -_MAX_DIGITS <= int(power) <= _MAX_DIGITS:
-        raise invalid_value("has too many digits", code)
-    if int(power) > 0:
-        number = Decimal(format(number, "f"))
-    return number.copy_abs() if number.is_zero() else number
+    return len(digits) > _MAX_DIGITS or not -_MAX_DIGITS <= int(power) <= _MAX_DIGITS
+
+
+def _too_many_digits(code: str) -> PydanticCustomError:
+    return invalid_value("has too many digits", code)
 
 
 def _parse_amount(value: object) -> Decimal:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -92,11 +93,44 @@ class TestBodies:
         response = await client.post("/api/Preauth", content=text, headers=JSON)
         assert_error(response, 400, "InvalidData")
 
-    @pytest.mark.parametrize("amount", ["1E2", "1e2", "1.5E+1"])
-    async def test_an_amount_with_an_exponent_is_refused(
-        self, client: httpx.AsyncClient, amount: str
+    @pytest.mark.parametrize(
+        ("currency", "literal", "amount"),
+        [
+            ("EUR", "49.900", "49.9"),
+            ("EUR", "4.99e1", "49.9"),
+            ("EUR", '"0.499E+2"', "49.9"),
+            ("EUR", f"49.9{'0' * 50}", "49.9"),
+            ("EUR", "1000000000000000000000000e-22", "100"),
+            ("JPY", "2500.0", "2500"),
+            ("KWD", "10.1230", "10.123"),
+        ],
+    )
+    async def test_an_amount_counts_by_its_value(
+        self, client: httpx.AsyncClient, currency: str, literal: str, amount: str
     ) -> None:
-        text = json.dumps(preauth(requestedAmount=77)).replace("77", amount)
+        text = json.dumps(preauth(requestedAmount="AMOUNT", currency=currency))
+        text = text.replace('"AMOUNT"', literal)
+        response = await client.post("/api/Preauth", content=text, headers=JSON)
+        assert response.status_code == 200
+        assert Decimal(str(response.json()["requestedAmount"])) == Decimal(amount)
+
+    @pytest.mark.parametrize(
+        ("currency", "literal"),
+        [
+            ("EUR", "49.901"),
+            ("EUR", "1e-3"),
+            ("JPY", "0.5"),
+            ("EUR", "1e12"),
+            ("EUR", "1e9999999"),
+            ("EUR", f"1e{'9' * 5000}"),
+            ("EUR", f"1.{'1' * 5000}"),
+        ],
+    )
+    async def test_an_inexact_or_excessive_amount_is_refused(
+        self, client: httpx.AsyncClient, currency: str, literal: str
+    ) -> None:
+        text = json.dumps(preauth(requestedAmount="AMOUNT", currency=currency))
+        text = text.replace('"AMOUNT"', literal)
         response = await client.post("/api/Preauth", content=text, headers=JSON)
         assert_error(response, 422, "InvalidAmount")
 

@@ -64,7 +64,7 @@ INVALID_REQUESTS = [
     case("refund amount 0", "Refund", refund(UNKNOWN, requestedAmount=0), "InvalidAmount"),
     case("refund amount < 0", "Refund", refund(UNKNOWN, requestedAmount=-5), "InvalidAmount"),
     case("three decimals", "Preauth", preauth(requestedAmount=1.005), "InvalidAmount"),
-    case("yen with decimals", "Preauth", preauth(currency="JPY", requestedAmount="5.00"),
+    case("part of a yen", "Preauth", preauth(currency="JPY", requestedAmount="5.01"),
          "InvalidAmount"),
     case("currency in lower case", "Preauth", preauth(currency="eur"), "InvalidCurrency"),
     case("currency unknown", "Payment", payment(currency="ABC"), "InvalidCurrency"),
@@ -98,7 +98,8 @@ INVALID_REQUESTS = [
     case("unknown agreement", "Payment", payment(agreementId="agr-none")),
     case("unknown agreement of an upgrade", "Preauth", preauth(isInitial=False)),
     case("wrong JSON type", "Preauth", preauth(payerData="Mia"), "InvalidData", 400),
-    case("exponent", "Preauth", preauth(requestedAmount="1e2"), "InvalidAmount"),
+    case("exponent beyond any amount", "Preauth", preauth(requestedAmount="1e99"), "InvalidAmount"),
+    case("inexact exponent", "Preauth", preauth(requestedAmount="1e-3"), "InvalidAmount"),
 ]  # fmt: skip
 
 

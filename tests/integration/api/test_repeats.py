@@ -1,6 +1,7 @@
 """Repeated transaction ids: the same response or a refusal, and money moves once."""
 
 import asyncio
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -37,6 +38,22 @@ async def test_a_repeat_returns_the_current_state(
         assert response.status_code == 200
         assert response.json() == first
     assert rows.count() == stored
+    assert transaction_client.calls.count("create") == created
+
+
+async def test_another_spelling_of_the_amount_is_a_repeat(
+    client: httpx.AsyncClient,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+) -> None:
+    body = await factory.create_preauth(requestedAmount=10.5)
+    created = transaction_client.calls.count("create")
+    for amount in ("10.5", "10.50", "10.500", "1.05e1"):
+        text = json.dumps(body | {"requestedAmount": "AMOUNT"}).replace('"AMOUNT"', amount)
+        response = await client.post(
+            "/api/Preauth", content=text, headers={"Content-Type": "application/json"}
+        )
+        assert response.status_code == 200, amount
     assert transaction_client.calls.count("create") == created
 
 

@@ -458,24 +458,18 @@ def test_amounts(
 @pytest.mark.parametrize(
     ("literal", "currency"),
     [
-        ("1e2", "EUR"),
-        ("1E2", "EUR"),
-        ("1.0e0", "EUR"),
-        ('"1e2"', "EUR"),
         ("1e-400000000", "EUR"),
+        ("1e400000000", "EUR"),
+        ('"1e-3"', "EUR"),
         ("10.001", "EUR"),
-        ("10.000", "EUR"),
-        ('"10.000"', "EUR"),
         ("1.5", "JPY"),
         ("1.50", "JPY"),
-        ("100.00", "JPY"),
         ("1.2345", "KWD"),
         ("-1", "EUR"),
         ("-0.01", "EUR"),
         ("1000000000000", "EUR"),
         ("1000000000000.00", "EUR"),
         ("9" * 40, "EUR"),
-        ("0." + "0" * 40, "EUR"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
@@ -494,7 +488,7 @@ def test_bad_amounts(
     assert error.message.startswith("requestedAmount ")
 
 
-@pytest.mark.parametrize("zero", ["0", "0.00", "-0", "-0.00", '"0"'])
+@pytest.mark.parametrize("zero", ["0", "0.00", "-0", "-0.00", '"0"', "0." + "0" * 40, "0e99"])
 def test_zero_is_for_preauths_only(zero: str, preauth: Body, payment: Body, refund: Body) -> None:
     request = read_preauth(preauth, "requestedAmount", Literal(zero))
     assert request.requested_amount == 0
@@ -522,8 +516,8 @@ def test_amounts_are_written_as_read(amount: Decimal, quoted: bool) -> None:
 @pytest.mark.parametrize(
     ("path", "literal"),
     [
-        ("invoiceData.lineItems.0.vatPercentage", "1e1"),
-        ("invoiceData.lineItems.0.quantity", '"1e1"'),
+        ("invoiceData.lineItems.0.vatPercentage", "1e99"),
+        ("invoiceData.lineItems.0.quantity", '"1e-99"'),
         ("invoiceData.lineItems.0.taxCategory", '"Vat"'),
         ("invoiceData.lineItems.0.taxCategory", "6"),
     ],
