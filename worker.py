@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
 
+from activities.lookup_probe import LookupProbe
 from activities.psp import PspActivities
 from activities.reconciliation.activities import ReconcileActivities
 from activities.records import RecordActivities
@@ -30,6 +31,7 @@ from integrator.jobs import (
     backlog_metrics,
     health_monitor,
     late_erasure,
+    lookup_recovery,
     notification_redelivery,
     orphan_recovery,
     reconciliation_schedules,
@@ -39,6 +41,7 @@ from integrator.jobs.backlog_metrics import BacklogCollector, BacklogReader
 from integrator.jobs.first_version import FirstVersion
 from integrator.jobs.health_monitor import HealthMonitor
 from integrator.jobs.late_erasure import LateErasure
+from integrator.jobs.lookup_recovery import LookupRecovery
 from integrator.jobs.notification_redelivery import NotificationRedelivery
 from integrator.jobs.orphan_recovery import OrphanRecovery
 from integrator.jobs.periodic import run_periodically
@@ -171,7 +174,7 @@ async def run(settings: Settings, metrics: MetricsServer | None, health: Process
             build_worker(client, settings, store, psp_http, webhook_http) as worker,
             build_reconciliation_worker(client, settings, store, psp_http) as reconciliation_worker,
         ):
-            jobs = _start_jobs(settings, store, client)
+            jobs = _start_jobs(settings, store, client, psp_http)
             if metrics is not None:
                 jobs.append(_start_health_monitor(settings, store, client, metrics, health))
             gc_tuning.raise_gc_thresholds()
@@ -192,7 +195,9 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _start_jobs(settings: Settings, store: Store, client: Client) -> list[asyncio.Task[None]]:
+def _start_jobs(
+    settings: Settings, store: Store, client: Client, psp_http: httpx.AsyncClient
+) -> list[asyncio.Task[None]]:
     """Start the periodic jobs."""
     transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
     every = timedelta(seconds=settings.reconcile_every_seconds)
@@ -203,10 +208,12 @@ def _start_jobs(settings: Settings, store: Store, client: Client) -> list[asynci
     redelivery = NotificationRedelivery(store, transaction_client)
     orphans = OrphanRecovery(store, transaction_client)
     recovery = WorkflowRecovery(store, transaction_client)
+    lookups = LookupRecovery(store, transaction_client, LookupProbe(store, psp_http))
     jobs: list[tuple[str, timedelta, Callable[[], Awaitable[object]]]] = [
         ("inbox", notification_redelivery.INTERVAL, redelivery.run),
         ("orphans", orphan_recovery.INTERVAL, orphans.run),
         ("recovery", workflow_recovery.INTERVAL, recovery.run),
+        ("lookups", lookup_recovery.INTERVAL, lookups.run),
         ("schedules", reconciliation_schedules.INTERVAL, schedules.run),
         ("figures", backlog_metrics.INTERVAL, backlog.run),
         ("erased data", late_erasure.INTERVAL, LateErasure(store).run),

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities import psp_requests
 from activities.errors import psp_errors
 from activities.outcomes import OutcomeIntake
-from activities.psp_lookups import Fetch, build_lookup, look_up
+from activities.psp_lookups import Fetch, build_lookup, look_up, marking_failure
 from activities.reservations import Reservations
 from activities.send_attempt import SendAttempt
 from integrator.contract import PaymentErrorCode, PublicPaymentProviderRole
@@ -280,7 +280,8 @@ class PspActivities:
             )
         lookup = await build_lookup(self._store, row, call.psp_id)
         with psp_errors():
-            result = await look_up(adapter, fetch, lookup)
+            async with marking_failure(self._store, row):
+                result = await look_up(adapter, fetch, lookup)
         reply = PspReply(
             outcome=None,
             evidence=EvidenceKind.READ,

@@ -1,15 +1,21 @@
 """Look-ups of transactions at their PSP: the request, its read and what the answer establishes."""
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import assert_never
 
 from activities import psp_requests
+from integrator.psp.errors import CredentialsRejected, PspError
 from integrator.psp.lookup_result import LookupResult, interpret_answer
 from integrator.psp.port import Adapter, Connection
 from integrator.psp.types import Lookup, LookupAnswer
+from integrator.store import StoreError
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow
 from workflows.state import TransactionKind
+
+log = logging.getLogger(__name__)
 
 Fetch = Callable[[Lookup], Awaitable[LookupAnswer]]
 
@@ -36,6 +42,28 @@ def select_fetch(connection: Connection, kind: TransactionKind) -> Fetch:
 async def look_up(adapter: Adapter, fetch: Fetch, lookup: Lookup) -> LookupResult:
     """Ask the PSP by `fetch`, a read of a connection of `adapter`. Raises `PspError`."""
     return interpret_answer(await fetch(lookup), lookup, adapter.capabilities.idempotency)
+
+
+@asynccontextmanager
+async def marking_failure(store: Store, row: TransactionRow) -> AsyncIterator[None]:
+    """Mark the row if the PSP leaves the look-up in the block unanswered; an answer removes it.
+
+    The marked look-ups are repeated as soon as the account answers again. Rejected credentials are
+    an answer: only new ones help.
+    """
+    try:
+        yield
+    except CredentialsRejected:
+        raise
+    except PspError:
+        try:
+            await store.transactions.mark_lookup_failed(row.merchant_id, row.transaction_id)
+        except StoreError as failure:
+            # The look-up is then repeated on its schedule alone.
+            log.warning("A failed look-up was not marked: %s", type(failure).__name__)
+        raise
+    if row.lookup_failed_at is not None:
+        await store.transactions.clear_lookup_failed(row)
 
 
 async def _psp_reference(store: Store, row: TransactionRow, psp_id: str | None) -> str:

@@ -44,7 +44,7 @@ PSP_RETRY = RetryPolicy(
         milliseconds=500
     ),  # a short failure should not cost the caller its response
     backoff_coefficient=2,
-    maximum_interval=timedelta(minutes=2),  # the end of an outage is noticed within two minutes
+    maximum_interval=timedelta(seconds=30),  # the end of an outage is noticed within that time
 )
 
 STORE_RETRY = RetryPolicy(

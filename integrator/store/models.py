@@ -163,6 +163,7 @@ class TransactionRow:
     `send_at` is when a debit is sent that waits for its day, None once it has an outcome.
     `sending_since` is when the first attempt began that may have reached the PSP; None if that is
     counted from the creation.
+    `lookup_failed_at` is when the PSP last left a look-up without an answer, None once it answered.
     """
 
     merchant_id: str
@@ -195,6 +196,7 @@ class TransactionRow:
     due_steps: str | None = None
     send_at: datetime | None = None
     sending_since: datetime | None = None
+    lookup_failed_at: datetime | None = None
 
     @property
     def parent_due(self) -> bool:

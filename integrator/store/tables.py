@@ -42,6 +42,9 @@ UNDECIDED = "status IN ('Initiated', 'Pending')"
 OPEN_DELIVERY = "state <> 'delivered'"
 """Like `UNDECIDED`."""
 
+LOOKUP_FAILED = "lookup_failed_at IS NOT NULL"
+"""Like `UNDECIDED`."""
+
 WORK_DUE = "announce_version IS NOT NULL OR due_steps IS NOT NULL"
 """Like `UNDECIDED`."""
 
@@ -168,6 +171,8 @@ transactions = Table(
     Column("send_at", UtcDateTime),
     # When the first attempt began that may have reached the PSP; None: counted from the creation.
     Column("sending_since", UtcDateTime),
+    # When the PSP last left a look-up without an answer; None once it has answered one.
+    Column("lookup_failed_at", UtcDateTime),
     CheckConstraint("kind IN ('preauth', 'payment', 'refund')", name="kind"),
     CheckConstraint(
         "status NOT IN ('Succeeded', 'Failed', 'Cancelled', 'Expired') OR evidence IS NOT NULL",
@@ -185,6 +190,11 @@ transactions = Table(
     _partial("ix_transactions_undecided", "created_at", where=UNDECIDED),
     _partial("ix_transactions_work_due", "created_at", where=WORK_DUE),
     _partial("ix_transactions_waiting", "send_at", where="send_at IS NOT NULL"),
+    _partial(
+        "ix_transactions_lookup_failed",
+        *("psp_settings_id", "lookup_failed_at"),
+        where=LOOKUP_FAILED,
+    ),
     Index(
         "ix_transactions_attention",
         "created_at",

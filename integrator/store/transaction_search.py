@@ -17,6 +17,7 @@ from integrator.store.models import (
 from integrator.store.repository import Repository
 from integrator.store.session import Session
 from integrator.store.tables import (
+    LOOKUP_FAILED,
     OPEN_DELIVERY,
     UNDECIDED,
     WORK_DUE,
@@ -201,6 +202,27 @@ class TransactionSearch(Repository):
             .limit(limit)
         )
         return await self._rows(statement)
+
+    async def list_failed_lookup_accounts(self) -> list[tuple[str, str]]:
+        """List PSP and settings id of the accounts that left look-ups without an answer."""
+        statement = (
+            select(transactions.c.psp, transactions.c.psp_settings_id)
+            .where(text(LOOKUP_FAILED))
+            .distinct()
+        )
+        async with self._session.read_connection() as connection:
+            rows = await connection.execute(statement)
+            return [(row.psp, row.psp_settings_id) for row in rows]
+
+    async def list_failed_lookups(self, psp_settings_id: str, limit: int) -> list[TransactionRow]:
+        """List transactions of an account whose last look-up had no answer, longest ago first."""
+        return await self._rows(
+            SELECT_TRANSACTION.where(
+                text(LOOKUP_FAILED), transactions.c.psp_settings_id == psp_settings_id
+            )
+            .order_by(transactions.c.lookup_failed_at)
+            .limit(limit)
+        )
 
     async def list_with_work_due(
         self, unchanged_since: datetime, *, after: PageCursor | None, limit: int

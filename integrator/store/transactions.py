@@ -4,7 +4,18 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, String, and_, bindparam, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.store.agreements import Agreements
@@ -295,6 +306,20 @@ class Transactions(Repository):
         if sending_since is not None:
             changes["sending_since"] = sending_since
         return await self._update(merchant_id, transaction_id, marked, **changes)
+
+    @shielded_write
+    async def mark_lookup_failed(self, merchant_id: str, transaction_id: str) -> None:
+        """Record that the PSP left a look-up without an answer now."""
+        await self._update(merchant_id, transaction_id, true(), lookup_failed_at=_now())
+
+    @shielded_write
+    async def clear_lookup_failed(self, row: TransactionRow) -> None:
+        """Remove the mark of a failed look-up, unless another one has failed since `row` was read.
+
+        Comparing with None becomes IS NULL.
+        """
+        unchanged = transactions.c.lookup_failed_at == row.lookup_failed_at
+        await self._update(row.merchant_id, row.transaction_id, unchanged, lookup_failed_at=None)
 
     @shielded_write
     async def save_private(

@@ -3,8 +3,8 @@
 Only additions: the version before goes on beside it.
 """
 
-import sqlalchemy as sa  # noqa: F401
-from alembic import op  # noqa: F401
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0011"
 down_revision = "0010"
@@ -14,3 +14,12 @@ depends_on = None
 
 def upgrade() -> None:
     """Add what intake and sweeps store."""
+    op.add_column("transactions", sa.Column("lookup_failed_at", sa.DateTime(timezone=True)))
+    lookup_failed = sa.text("lookup_failed_at IS NOT NULL")
+    op.create_index(
+        "ix_transactions_lookup_failed",
+        "transactions",
+        ["psp_settings_id", "lookup_failed_at"],
+        sqlite_where=lookup_failed,
+        postgresql_where=lookup_failed,
+    )

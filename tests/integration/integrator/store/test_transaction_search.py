@@ -186,13 +186,16 @@ async def test_queries_use_the_partial_indexes(sqlite_url: str, cipher: KeyRing)
         await store.backlog.get_totals()
         await store.transaction_search.list_needing_attention()
         await store.transaction_search.list_summaries(TransactionFilter(webhook="undelivered"))
+        await store.transaction_search.list_failed_lookup_accounts()
+        await store.transaction_search.list_failed_lookups("account", 10)
     plans = []
     async with write_connection(sqlite_url) as connection:
         for statement, parameters in statements:
             plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             plans.append(str(plan.all()))
-    used = [
-        next((name for name in ("undecided", "attention", "open") if f"_{name}" in plan), None)
-        for plan in plans
+    names = ("undecided", "attention", "open", "lookup_failed")
+    used = [next((name for name in names if f"_{name}" in plan), None) for plan in plans]
+    assert used == [
+        *("undecided", "attention", None, "open", "open", "attention", "open"),
+        *("lookup_failed", "lookup_failed"),
     ]
-    assert used == ["undecided", "attention", None, "open", "open", "attention", "open"]
