@@ -160,7 +160,11 @@ async def run(settings: Settings, metrics: MetricsServer | None, health: Process
     keys = KeyRing.from_settings(settings)
     async with (
         Store(settings.resolved_database_url, keys) as store,
-        outbound_client(settings, _http_timeout(activity_plans.PSP_HTTP_TIMEOUT)) as psp_http,
+        outbound_client(
+            settings,
+            _http_timeout(activity_plans.PSP_HTTP_TIMEOUT),
+            limit_hanging_hosts=True,
+        ) as psp_http,
         outbound_client(
             settings, _http_timeout(activity_plans.WEBHOOK_HTTP_TIMEOUT)
         ) as webhook_http,

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import httpcore
 import httpx
 
+from integrator.hanging_hosts import HangingHostLimit
 from integrator.settings import Settings
 
 Address = IPv4Address | IPv6Address
@@ -116,16 +117,22 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
-def outbound_client(settings: Settings, timeout: httpx.Timeout) -> httpx.AsyncClient:
+def outbound_client(
+    settings: Settings, timeout: httpx.Timeout, *, limit_hanging_hosts: bool = False
+) -> httpx.AsyncClient:
     """Create a client for PSPs or webhook targets, without redirects and cookies.
 
-    All merchants of the process would share the cookies.
+    All merchants of the process would share the cookies. `limit_hanging_hosts`: whether a host that
+    does not respond gets few requests at once.
     """
     if settings.profile == "development":
         log.warning("development profile: connections to loopback addresses are allowed")
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    transport: httpx.AsyncBaseTransport = GuardedTransport(Guard(settings))
+    if limit_hanging_hosts:
+        transport = HangingHostLimit(transport)
     return httpx.AsyncClient(
-        transport=GuardedTransport(Guard(settings)),
+        transport=transport,
         timeout=timeout,
         follow_redirects=False,
         cookies=no_cookies,
