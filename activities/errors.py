@@ -66,11 +66,15 @@ def log_psp_error(error: PspError) -> None:
 
 
 @contextmanager
-def psp_errors() -> Iterator[None]:
-    """Translate PSP errors inside the block; an adapter's messages contain no secrets."""
+def psp_errors(*, read: bool = False) -> Iterator[None]:
+    """Translate PSP errors inside the block; an adapter's messages contain no secrets.
+
+    The failure of a `read` proves nothing about what was sent.
+    """
     try:
         yield
     except PspError as error:
         log_psp_error(error)
         # The chain would carry the HTTP library's messages, with addresses, into the history.
-        raise application_error(error, nothing_sent=current_attempt() == 1) from None
+        unsent = not read and current_attempt() == 1
+        raise application_error(error, nothing_sent=unsent) from None

@@ -112,6 +112,12 @@ class PspActivities:
         if request is None:
             return refusal(attempt, ERASED)
         instrument = agreement_instrument(call_data)
+        if attempt.needs_lookup:
+            reply = await self._look_up(call, row, connection.fetch_payment)
+            if reply.outcome is not None:
+                return reply
+            if reply.absence_proven:
+                attempt.confirm_absence()
         if instrument is None:
             return refusal(attempt, NO_INSTRUMENT)
         async with attempt.sending():
@@ -279,7 +285,7 @@ class PspActivities:
                 stored_version=newer_version(call.version, row),
             )
         lookup = await build_lookup(self._store, row, call.psp_id)
-        with psp_errors():
+        with psp_errors(read=True):
             async with marking_failure(self._store, row):
                 result = await look_up(adapter, fetch, lookup)
         reply = PspReply(

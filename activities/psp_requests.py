@@ -96,14 +96,17 @@ def void(call: PspCall, row: TransactionRow, target: str) -> Void:
 def lookup(
     row: TransactionRow, psp_id: str | None, reference: str, parent_psp_id: str | None
 ) -> Lookup:
-    """Build a look-up of the transaction, stored at the PSP under `reference`."""
+    """Build a look-up of the transaction, stored at the PSP under `reference`.
+
+    A debit that has waited for its day was created there on it, not with its row.
+    """
     return Lookup(
         reference=reference,
         psp_id=psp_id,
         currency=row.currency,
         role=PublicPaymentProviderRole[row.role],
         parent_psp_id=parent_psp_id,
-        created_at=row.created_at,
+        created_at=row.sending_since or row.send_at or row.created_at,
         has_parent=row.related_id is not None,
     )
 

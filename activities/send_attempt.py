@@ -7,7 +7,7 @@ The row cannot be rewound. Whether an earlier attempt may have reached the PSP i
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from temporalio import activity
@@ -27,6 +27,13 @@ log = logging.getLogger(__name__)
 WITHOUT_EFFECT = (PspUnavailable, CredentialsRejected)
 """Errors of a request that certainly changed nothing at the PSP."""
 
+PROOF_LASTS = timedelta(hours=2)
+"""Longer than any pause between two attempts, and than most outages of workers. An older proof may
+be that of a store restored from a backup, which lacks a later attempt."""
+
+ASK_AGAIN = timedelta(minutes=10)
+"""Pause between two look-ups of a debit of which it is unknown whether it was sent."""
+
 
 class SendAttempt:
     """Attempt of this activity; `nothing_sent` says that no earlier one can have reached the PSP.
@@ -34,9 +41,11 @@ class SendAttempt:
     That is proven by the mark of an earlier attempt, or if there is none by a row that is younger
     than an attempt can last, in the transaction's first run: the first attempt leaves no mark
     before it sends. Every attempt of a debit that waited for its day leaves one, so that a row
-    without a mark proves it, too, in any run and at any age.
+    without a mark proves it, too, in any run, until some time after its day.
 
     `began_at` is when the first attempt began that may have reached the PSP; now if none has.
+    `needs_lookup`: whether such an old proof alone permits to send, because the PSP has forgotten
+    the key of what a lost row may have recorded. The absence at the PSP proves it, too.
     """
 
     def __init__(self, store: Store, call: PspCall, row: TransactionRow) -> None:
@@ -46,9 +55,17 @@ class SendAttempt:
         waits = row.send_at is not None
         self._is_first = not waits and _is_first_attempt(call, row)
         unmarked = waits and row.send_mark is None
-        self.nothing_sent = self._is_first or unmarked or row.send_mark == NOT_SENT
-        sent_since = row.sending_since or row.created_at
-        self.began_at = datetime.now(UTC) if self.nothing_sent else sent_since
+        proven = self._is_first or unmarked or row.send_mark == NOT_SENT
+        since, now = row.sending_since or row.send_at or row.created_at, datetime.now(UTC)
+        in_doubt = proven and waits and now - since > PROOF_LASTS
+        self.nothing_sent = proven and not in_doubt
+        self.began_at = now if self.nothing_sent else since
+        self.needs_lookup = in_doubt and not self._is_key_remembered()
+
+    def confirm_absence(self) -> None:
+        """Take the PSP's proof that it never received the operation."""
+        self.needs_lookup, self.nothing_sent = False, True
+        self.began_at = datetime.now(UTC)
 
     def require_nothing_sent(self, reason: str) -> None:
         """Raise if an earlier attempt may have reached the PSP: `reason` then ends nothing."""
@@ -80,12 +97,16 @@ class SendAttempt:
             raise application_error(error, nothing_sent=self.nothing_sent) from None
 
     def _require_key(self) -> None:
-        if self.nothing_sent:
+        if self.nothing_sent or self._is_key_remembered():
             return
-        semantics = registry.get_adapter(self._row.psp).capabilities.idempotency
-        window = psp_retry.usable_window(semantics.window_seconds)
-        if datetime.now(UTC) < self.began_at + window:
-            return
+        if self.needs_lookup:
+            raise ApplicationError(
+                "The PSP cannot say yet whether it received the debit.",
+                False,
+                type=PspFailure.UNAVAILABLE,
+                next_retry_delay=ASK_AGAIN,
+                category=ApplicationErrorCategory.BENIGN,
+            )
         raise ApplicationError(
             "An earlier attempt may have reached the PSP, which does not recognise a repetition "
             "(any more).",
@@ -94,6 +115,11 @@ class SendAttempt:
             non_retryable=True,
             category=ApplicationErrorCategory.BENIGN,
         )
+
+    def _is_key_remembered(self) -> bool:
+        semantics = registry.get_adapter(self._row.psp).capabilities.idempotency
+        window = psp_retry.usable_window(semantics.window_seconds)
+        return datetime.now(UTC) < self.began_at + window
 
     async def _begin(self) -> None:
         mark = f"sending:{uuid4().hex}"

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ class FakePsp:
     name: str = "fake"
     consistent: bool = True
     readable: bool = True
+    window: timedelta = timedelta(hours=1)
     answers: list[Outcome | Absent | Exception | None] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     parsed_events: list[NotificationEvent] | Exception = field(default_factory=list)
@@ -103,7 +104,9 @@ class FakePsp:
 
     @property
     def capabilities(self) -> Capabilities:
-        semantics = IdempotencySemantics(window_seconds=3600, consistent_lookup=self.consistent)
+        semantics = IdempotencySemantics(
+            window_seconds=int(self.window.total_seconds()), consistent_lookup=self.consistent
+        )
         return Capabilities(
             methods={},
             refunds=True,

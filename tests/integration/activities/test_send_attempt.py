@@ -10,8 +10,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.psp import PspActivities
+from activities.send_attempt import PROOF_LASTS
 from integrator.psp.errors import CredentialsRejected, OutcomeUnknown, PspError, PspUnavailable
-from integrator.psp.types import Approved, FactKind
+from integrator.psp.types import Absent, Approved, FactKind
 from integrator.store import Store
 from integrator.store.models import NOT_SENT, UNKNOWN, RecordUpdate
 from integrator.store.tables import transactions
@@ -246,8 +247,89 @@ async def test_an_outage_on_the_day_does_not_use_up_the_keys_window(
     psp.answers = [PspUnavailable("down")]
     await failure(charge())
     assert await mark(store) == NOT_SENT
-    await let_wait(store, sending_since=datetime.now(UTC) - FORGOTTEN)
+    await let_wait(store, sending_since=datetime.now(UTC) - PROOF_LASTS / 2)
     psp.answers = [OutcomeUnknown("lost")]
     assert (await failure(charge())).details == (True,)
     psp.answers = [PAID]
     assert (await charge()).outcome == PAID
+
+
+# --- debits whose row may be that of a restored store ---------------------------------------
+
+LATE = {
+    "unmarked": {"send_at": datetime.now(UTC) - FORGOTTEN},
+    "not sent": {
+        "send_at": datetime.now(UTC) - 2 * FORGOTTEN,
+        "send_mark": NOT_SENT,
+        "sending_since": datetime.now(UTC) - FORGOTTEN,
+    },
+}
+late = pytest.mark.parametrize("row", LATE.values(), ids=LATE)
+
+
+@late
+async def test_an_old_proof_is_confirmed_by_the_psp_before_the_debit_is_sent(
+    store: Store, psp: FakePsp, charge: Charge, row: dict[str, Any]
+) -> None:
+    await let_wait(store, **row)
+    psp.answers = [Absent(proven=True), PAID]
+    assert (await charge()).outcome == PAID
+    assert [name for name, _ in psp.calls] == ["fetch_payment", "charge"]
+    # Lists are searched from when it may have been sent, not from when it was requested.
+    searched_from = row.get("sending_since", row["send_at"])
+    assert psp.calls[0][1].created_at == searched_from
+    stored = await store.transactions.get("demo", CHARGE)
+    assert stored is not None
+    assert stored.sending_since is not None
+    assert stored.sending_since > datetime.now(UTC) - timedelta(minutes=1)
+
+
+@late
+async def test_a_debit_that_the_psp_knows_is_not_sent_again(
+    store: Store, psp: FakePsp, charge: Charge, row: dict[str, Any]
+) -> None:
+    await let_wait(store, **row)
+    psp.answers = [PAID]
+    reply = await charge()
+    assert (reply.outcome, reply.evidence) == (PAID, EvidenceKind.READ)
+    assert [name for name, _ in psp.calls] == ["fetch_payment"]
+
+
+@late
+@pytest.mark.parametrize(
+    ("answer", "failed_with"),
+    [
+        (Absent(proven=False), PspFailure.UNAVAILABLE),
+        (PspUnavailable("down"), PspFailure.UNAVAILABLE),
+        (CredentialsRejected("401"), PspFailure.CREDENTIALS),
+    ],
+)
+async def test_a_debit_of_which_the_psp_cannot_say_waits_and_does_not_fail(
+    store: Store,
+    psp: FakePsp,
+    charge: Charge,
+    row: dict[str, Any],
+    answer: Absent | PspError,
+    failed_with: PspFailure,
+) -> None:
+    await let_wait(store, **row)
+    psp.answers = [answer]
+    error = await failure(charge())
+    assert (error.type, error.details) == (failed_with, (False,))
+    assert [name for name, _ in psp.calls] == ["fetch_payment"]
+
+
+async def test_a_late_debit_is_sent_with_its_key_while_the_psp_remembers_it(
+    store: Store, psp: FakePsp, charge: Charge
+) -> None:
+    """A refusal then proves nothing, and the window goes on from its day."""
+    psp.window = timedelta(days=7)
+    await let_wait(store, send_at=datetime.now(UTC) - PROOF_LASTS - timedelta(minutes=1))
+    psp.answers = [CredentialsRejected("401")]
+    assert (await failure(charge())).details == (False,)
+    assert await mark(store) == UNKNOWN
+    psp.answers = [PAID]
+    assert (await charge()).outcome == PAID
+    await let_wait(store, send_at=datetime.now(UTC) - timedelta(days=6))
+    assert (await failure(charge())).type == PspFailure.KEY_EXPIRED
+    assert "fetch_payment" not in [name for name, _ in psp.calls]
