@@ -85,8 +85,11 @@ class PreauthExpiry(Deadline):
     async def handle(self) -> None:
         """Ask the PSP whether the preauth expired; after a grace period release it there.
 
-        Without the patch: a history from before, which expired it without a release.
+        A void that the look-up has repeated, and that was refused, is repeated later. Without the
+        patches: histories from before, which expired it without a release, or sent a void again at
+        once.
         """
+        voids = self._state.voids
         reply = await self._lookup.run()
         if not self._has_ended():
             return
@@ -98,7 +101,9 @@ class PreauthExpiry(Deadline):
         if is_gone or not workflow.patched("release-expired"):
             self._expire()
             return
-        await self._void.release_expired()
+        refused = self._state.voids > voids
+        if not refused or not workflow.patched("one-void-per-expiry-check"):
+            await self._void.release_expired()
         if self._has_ended():
             self._next_check = workflow.now() + timeouts.RELEASE_RETRY
 

@@ -499,6 +499,29 @@ class TestDeadlines:
         assert state.status is Status.Expired
         assert expiry.at is None
 
+    async def test_a_release_that_the_look_up_repeats_is_not_sent_twice_at_once(
+        self, runtime: WorkflowRuntime
+    ) -> None:
+        state = succeeded_preauth()
+        context = context_of(state)
+        void = PreauthVoid(context, state, asyncio.Lock())
+        expiry = PreauthExpiry(context, state, payment_lookup(context, void=void), void)
+        held = answer(approved(authorized()))
+        runtime.results["fetch_payment"] = [held, held]
+        runtime.results["void"] = [answer(declined())]
+        runtime.time = EXPIRES + timeouts.EXPIRY_GRACE
+        state.begin_void(expiring=True)
+        await expiry.handle()
+        assert len(runtime.calls_of(activity_plans.VOID)) == 1
+        assert expiry.at == runtime.time + timeouts.RELEASE_RETRY
+        assert state.attention is not None
+        runtime.results["void"] = [answer(approved())]
+        runtime.time += timeouts.RELEASE_RETRY
+        await expiry.handle()
+        keys = [call.idempotency_key for call in runtime.calls_of(activity_plans.VOID)]
+        assert keys == [f"{WORKFLOW_ID}/void/0", f"{WORKFLOW_ID}/void/1"]
+        assert state.status is Status.Expired
+
     async def test_a_captured_preauth_is_not_released(self, runtime: WorkflowRuntime) -> None:
         state = succeeded_preauth()
         expiry = self.expiry(state)

@@ -23,7 +23,7 @@ from tests.replay.scenarios.builders import (
     reserve_request,
     start_workflow,
 )
-from workflows import activity_plans
+from workflows import activity_plans, timeouts
 from workflows.messages import (
     CANCEL,
     CancelReply,
@@ -224,6 +224,29 @@ async def preauth_released_after_its_end(harness: WorkflowHarness) -> Handle:
     return harness.handle(PREAUTH)
 
 
+async def preauth_release_refused_in_its_look_up(harness: WorkflowHarness) -> Handle:
+    """A release without an answer is sent again by the next look-up, refused, and done later."""
+    reply = reservation()
+    held = reply.model_copy(update={"evidence": EvidenceKind.READ})
+    checks_until_release = timeouts.EXPIRY_GRACE // timeouts.EXPIRY_RETRY + 1
+    unavailable = ApplicationError("down", type=PspFailure.UNAVAILABLE, non_retryable=True)
+    harness.answers[activity_plans.AUTHORIZE.name] = [reply]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [
+        *([held] * checks_until_release),
+        *([unavailable] * 4),
+        held,
+    ]
+    harness.answers[activity_plans.VOID.name] = [
+        ApplicationError("lost", type=PspFailure.KEY_EXPIRED, non_retryable=True),
+        declined_void(PaymentErrorCode.InvalidPreconditions),
+        declined_as(Status.Cancelled),
+    ]
+    await harness.create(harness.preauth())
+    await harness.advance_time(PREAUTH, timedelta(days=9))
+    await harness.handle(PREAUTH).result()
+    return harness.handle(PREAUTH)
+
+
 async def preauth_unanswered_void_repeated(harness: WorkflowHarness) -> Handle:
     """A cancellation without an answer is sent again after a look-up, and answered."""
     harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
@@ -273,6 +296,7 @@ SCENARIOS = (
     preauth_stored_card_cancelled,
     preauth_lapsed_unnoticed,
     preauth_released_after_its_end,
+    preauth_release_refused_in_its_look_up,
     preauth_unanswered_void_repeated,
     preauth_ended_with_an_open_void,
 )
