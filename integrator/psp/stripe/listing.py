@@ -43,7 +43,7 @@ _EVENT_FILTER: dict[str, Any] = {"types": sorted(notifications.LISTED_EVENT_TYPE
 _EXPAND = {
     "payment_intents": INTENT_EXPAND,
     "balance_transactions": ("source.payment_intent",),
-    "refunds": (*REFUND_EXPAND, "balance_transaction"),
+    "refunds": REFUND_EXPAND,
 }
 _LIST_FILTERS = {"balance_transactions": {"type": "charge"}}
 _MOVING_STATUSES = ("processing", "requires_capture", "succeeded", "canceled")

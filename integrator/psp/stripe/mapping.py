@@ -150,7 +150,7 @@ def refund_outcome(refund: Refund, payment_id: str | None = None) -> Outcome:
     verify_payment(refund, payment_id)
     if refund.status == "succeeded":
         amount = to_major(refund.amount, refund.currency)
-        fact = refunded_fact(refund.id, amount, _date(refund.created))
+        fact = refunded_fact(refund.id, amount, _booking_date(refund) or _date(refund.created))
         fact = identify(fact, refund.currency, refund.reference, refund.payment_id)
         return Approved(psp_id=refund.id, facts=(fact,))
     if refund.status == "failed":
@@ -258,9 +258,12 @@ def _payment_date(intent: PaymentIntent) -> date | None:
     return booked_on if booked_on or intent.is_manual_capture else _date(intent.created)
 
 
-def _booking_date(charge: Charge | str | None) -> date | None:
-    """Return the date of the balance transaction; a captured charge has its reservation's date."""
-    transaction = charge.balance_transaction if isinstance(charge, Charge) else None
+def _booking_date(movement: Charge | Refund | str | None) -> date | None:
+    """Return the date of the balance transaction; None if it is not expanded.
+
+    A captured charge has its reservation's creation time, and a refund may wait for the balance.
+    """
+    transaction = movement.balance_transaction if isinstance(movement, Charge | Refund) else None
     return _date(transaction.created) if isinstance(transaction, BookingEntry) else None
 
 

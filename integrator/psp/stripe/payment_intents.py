@@ -19,7 +19,7 @@ from integrator.psp.types import Authorize, Charge
 
 INTENTS = "payment_intents"
 INTENT_EXPAND = ("latest_charge.balance_transaction", "payment_method")
-REFUND_EXPAND = ("payment_intent",)
+REFUND_EXPAND = ("payment_intent", "balance_transaction")
 
 _OPTIONS, _DATE = "payment_method_options", "target_date"
 

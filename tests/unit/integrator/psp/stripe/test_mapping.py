@@ -175,6 +175,23 @@ def test_a_refund(status: str, expected: type[Outcome]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("entry", "day"),
+    [
+        (objects.balance_transaction(-5000, created=objects.CREATED + 3 * 86_400), 18),
+        ("txn_1", 15),
+        (None, 15),
+    ],
+    ids=["expanded", "an id", "none"],
+)
+def test_a_refund_is_booked_on_the_day_of_its_balance_transaction(entry: Any, day: int) -> None:
+    """It may wait for the merchant's balance; its own creation is all that is known otherwise."""
+    refund = objects.refund("succeeded", balance_transaction=entry)
+    outcome = mapping.refund_outcome(Refund.model_validate(refund))
+    assert isinstance(outcome, Approved)
+    assert [fact.booked_on for fact in outcome.facts] == [date(2026, 1, day)]
+
+
+@pytest.mark.parametrize(
     ("values", "is_released"),
     [
         ({"balance_transaction": None}, True),
