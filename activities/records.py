@@ -7,7 +7,7 @@ from integrator.observability import worker_metrics
 from integrator.store.database import Store
 from integrator.transactions.workflow_inputs import build_record, read_state
 from workflows import activity_plans
-from workflows.messages import ReadStored, Record, StoredState
+from workflows.messages import ReadStored, Record, RecordReply, StoredState
 
 
 class RecordActivities:
@@ -17,8 +17,8 @@ class RecordActivities:
         self._store = store
 
     @activity.defn(name=activity_plans.RECORD.name)
-    async def record(self, record: Record) -> bool:
-        """Store the snapshot; return False if the store has a newer one or another one."""
+    async def record(self, record: Record) -> RecordReply:
+        """Store the snapshot; refused if the store has a newer one or another one."""
         state = read_state(record.kind, record.snapshot)
         written = await self._store.transactions.record(
             build_record(
@@ -32,7 +32,7 @@ class RecordActivities:
         )
         if not written:
             worker_metrics.RECORD_CONFLICTS.labels(record.kind.value).inc()
-        return written
+        return RecordReply(written or RecordReply.REFUSED)
 
     @activity.defn(name=activity_plans.READ_STORED.name)
     async def read_stored(self, read: ReadStored) -> StoredState:

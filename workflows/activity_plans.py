@@ -24,6 +24,7 @@ from workflows.messages import (
     ReadStored,
     ReconcileInput,
     Record,
+    RecordReply,
     StepReport,
     StoredState,
     WebhookCall,
@@ -223,22 +224,28 @@ READ_NOTIFICATION: ActivityPlan[NotificationRead, NotificationResult] = Activity
     "read_notification", NotificationResult, timedelta(seconds=5), UNLIMITED_RETRY, local=True
 )
 
-RECORD: ActivityPlan[Record, bool] = ActivityPlan(
+RECORD: ActivityPlan[Record, RecordReply] = ActivityPlan(
     # Below the 10 s of a workflow task, so that a slow store does not fail the task.
     "record",
-    bool,
+    RecordReply,
     timedelta(seconds=2),
     STORE_RETRY,
     timedelta(seconds=6),
     local=True,
 )
-RECORD_FALLBACK: ActivityPlan[Record, bool] = ActivityPlan(
-    "record", bool, timedelta(seconds=10), UNLIMITED_RETRY, repeated=True
+RECORD_FALLBACK: ActivityPlan[Record, RecordReply] = ActivityPlan(
+    "record", RecordReply, timedelta(seconds=10), UNLIMITED_RETRY, repeated=True
 )
 
 READ_STORED: ActivityPlan[ReadStored, StoredState] = ActivityPlan(
+    "read_stored", StoredState, timedelta(seconds=10), UNLIMITED_RETRY, repeated=True
+)
+READ_STORED_LOCALLY: ActivityPlan[ReadStored, StoredState] = ActivityPlan(
     "read_stored", StoredState, timedelta(seconds=5), UNLIMITED_RETRY, local=True
 )
+"""Of workflows from before. While a query waits, the result of a local activity reaches its
+workflow in a later workflow task than it does in a replay, where a patch that is consulted after it
+is then not known yet."""
 
 CLOSE_RESERVATION: ActivityPlan[CloseReservationCall, bool] = ActivityPlan(
     "settle_owner", bool, timedelta(seconds=10), UNLIMITED_RETRY, repeated=True

@@ -7,8 +7,9 @@ stay in the store; activities read them from there by transaction id.
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from integrator.contract.enums import (
     PaymentCancellationStatus,
@@ -69,7 +70,8 @@ class TransactionInput(Message):
     `parent_due` says that it had not informed the parent transaction.
     `agreement_id` is a search attribute; None where the store does not hold it either.
     `currency_exponent` is the number of decimals of the currency; None in older inputs, and for a
-    currency that is not in our table.
+    currency that is not in our table. `durable_reads`: the stored state is read by a regular
+    activity, not by a local one as in workflows from before.
     """
 
     merchant_id: str
@@ -85,6 +87,7 @@ class TransactionInput(Message):
     currency_exponent: int | None = None
     announce_version: int | None = None
     parent_due: bool = False
+    durable_reads: bool = False
 
 
 class PreauthInput(TransactionInput):
@@ -314,6 +317,20 @@ class Record(Message):
     activate_agreement: bool = False
     announce_version: int | None = None
     parent_due: bool = False
+
+
+class RecordReply(RootModel[bool | Literal["no"]]):
+    """Reply to a record: true, or "no" if the store holds another state that counts.
+
+    Versions before wrote false, and read "no" as false.
+    """
+
+    REFUSED: ClassVar[Literal["no"]] = "no"
+
+    @property
+    def refused(self) -> bool:
+        """Return whether the store has refused the state."""
+        return self.root is not True
 
 
 class ReadStored(Message):

@@ -68,6 +68,9 @@ class PreauthWorkflow(TransactionWorkflow):
         self._merger.request_for_result(settlement)
         if not self._state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
             return
+        is_unknown = settlement.booked and self._state.captured_by is None
+        if is_unknown and workflow.patched("book-unknown-capture"):
+            self._state.captured_by = settlement.by  # it did before this run was rewound
         self._state.close_reservation(settlement.by, settlement.booked)
         if not settlement.booked:
             self._context.request_lookup()

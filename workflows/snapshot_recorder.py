@@ -5,7 +5,7 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from workflows import activity_plans
-from workflows.messages import Record
+from workflows.messages import Record, RecordReply
 from workflows.metrics import StateMetrics
 from workflows.reservation_client import ReservationClient
 from workflows.state import TransactionState
@@ -56,15 +56,26 @@ class SnapshotRecorder:
             parent_due=self._reservation.is_result_due(state),
         )
         try:
-            recorded = await activity_plans.RECORD(record, summary=f"record version {version}")
+            reply = await activity_plans.RECORD(record, summary=f"record version {version}")
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            recorded = await activity_plans.RECORD_FALLBACK(
+            reply = await activity_plans.RECORD_FALLBACK(
                 record, summary=f"record version {version}, the store was slow"
             )
-        if not recorded and workflow.patched("merge-refused-record"):
+        if _requires_merge(reply):
             await self._context.merge_stored_state()
             return
         self._context.recorded_version = version
         self._context.success_recorded |= record.activate_agreement
+
+
+def _requires_merge(reply: RecordReply) -> bool:
+    """Return whether the record was refused, so that the stored state is to be merged.
+
+    Only a reply from before needs the patch: one that is consulted after a local activity's result
+    may be unknown in a replay.
+    """
+    if reply.root == RecordReply.REFUSED:
+        return True
+    return reply.refused and workflow.patched("merge-refused-record")

@@ -81,7 +81,9 @@ class StoredStateMerger:
         call = ReadStored(
             merchant_id=context.start.merchant_id, transaction_id=context.start.transaction_id
         )
-        stored = await activity_plans.READ_STORED(call, summary="read the stored state")
+        is_durable = context.start.durable_reads
+        plan = activity_plans.READ_STORED if is_durable else activity_plans.READ_STORED_LOCALLY
+        stored = await plan(call, summary="read the stored state")
         self._unite(stored)
         context.merge_requested = self._at_start = False
 

@@ -28,6 +28,7 @@ class _CommonFields(TypedDict):
     currency_exponent: int | None
     announce_version: int | None
     parent_due: bool
+    durable_reads: bool
 
 
 def initial_input(row: TransactionRow) -> AnyInput:
@@ -101,6 +102,7 @@ def _build_input(row: TransactionRow, resume: AnyState | None) -> AnyInput:
         currency_exponent=money.find_exponent(row.currency),
         announce_version=row.announce_version if resume is not None else None,
         parent_due=row.parent_due and resume is not None,
+        durable_reads=True,
     )
     match TransactionKind(row.kind):
         case TransactionKind.PREAUTH:

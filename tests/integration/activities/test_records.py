@@ -41,7 +41,7 @@ async def test_a_snapshot_is_stored_with_its_ids_and_evidence(
 ) -> None:
     row = await factory.preauth()
     state = approved(row)
-    assert await RecordActivities(store).record(record(state))
+    assert not (await RecordActivities(store).record(record(state))).refused
     found = await load(store, row)
     assert (found.status, found.version) == ("Succeeded", state.version)
     assert found.psp_transaction_id == "auth_1"
@@ -64,8 +64,8 @@ async def test_a_repeated_record_is_written_again(
 ) -> None:
     state = approved(await factory.preauth())
     records = RecordActivities(store)
-    assert await records.record(record(state))
-    assert await records.record(record(state))
+    assert not (await records.record(record(state))).refused
+    assert not (await records.record(record(state))).refused
 
 
 async def test_an_older_version_does_not_overwrite_a_newer_one(
@@ -77,8 +77,8 @@ async def test_an_older_version_does_not_overwrite_a_newer_one(
     newer = older.model_copy(deep=True)
     newer.flag_attention("look again")
     records = RecordActivities(store)
-    assert await records.record(record(newer))
-    assert not await records.record(record(older))
+    assert not (await records.record(record(newer))).refused
+    assert (await records.record(record(older))).refused
     assert read_state(row.kind, (await load(store, row)).snapshot) == newer
 
 

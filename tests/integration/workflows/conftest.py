@@ -42,6 +42,7 @@ from workflows.messages import (
     PspReply,
     ReadStored,
     Record,
+    RecordReply,
     RefundInput,
     StoredState,
     WebhookCall,
@@ -180,6 +181,7 @@ class WorkflowHarness:
             "currency": "EUR",
             "requested_amount": Decimal("10.00"),
             "key_window_seconds": 86_400,
+            "durable_reads": True,
         }
 
     def preauth(self, **changes: Any) -> PreauthInput:
@@ -285,12 +287,15 @@ class WorkflowHarness:
         return self.notifications[read.notification_id]
 
     @activity.defn(name=activity_plans.RECORD.name)
-    async def record(self, record: Record) -> bool:
+    async def record(self, record: Record) -> RecordReply:
         if self.store_errors:
             raise self.store_errors.pop()
         self.records.append(record)
         self.order.append(f"recorded {json.loads(record.snapshot)['status']}")
-        return self.stored is None or _version(record.snapshot) > _version(self.stored.snapshot)
+        is_newer = self.stored is None or (
+            _version(record.snapshot) > _version(self.stored.snapshot)
+        )
+        return RecordReply(is_newer or RecordReply.REFUSED)
 
     @activity.defn(name=activity_plans.READ_STORED.name)
     async def read_stored(self, _: ReadStored) -> StoredState:

@@ -226,6 +226,7 @@ COMMON: dict[str, Any] = {
     "currency": "EUR",
     "requested_amount": Decimal("10.00"),
     "key_window_seconds": 86_400,
+    "durable_reads": True,
 }
 ALWAYS_DONE: dict[str, list[Any]] = {
     "record": [True],

@@ -44,6 +44,7 @@ from workflows.messages import (
     NotificationSignal,
     PspFailure,
     PspReply,
+    RecordReply,
     WebhookReply,
 )
 from workflows.metrics import StateMetrics
@@ -549,7 +550,7 @@ class TestSnapshotRecorder:
         self, runtime: WorkflowRuntime, context: TransactionContext, recorder: SnapshotRecorder
     ) -> bool:
         """Record the newest version; return whether that activated the agreement."""
-        runtime.results["record"].append(True)
+        runtime.results["record"].append(RecordReply(True))
         await run_until(recorder.run(), lambda: not context.has_unrecorded_version)
         activated: bool = runtime.calls_of(activity_plans.RECORD)[-1].activate_agreement
         return activated

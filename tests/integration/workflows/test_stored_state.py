@@ -7,12 +7,15 @@ stored state: nothing is sent again, and no change is lost.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowQueryFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
 from integrator.contract.enums import PaymentCancellationStatus as CancelStatus
 from integrator.contract.enums import PaymentErrorCode
@@ -63,6 +66,7 @@ from workflows.state import (
     Evidence,
     EvidenceKind,
     PaymentState,
+    PreauthState,
     TransactionKind,
 )
 
@@ -224,6 +228,60 @@ async def test_a_run_that_was_reset_twice_loses_nothing(harness: WorkflowHarness
         await charge_back(harness, start, 2)
         await wait_for_facts(harness, "ch_1", "cb_1", "cb_2")
     assert len(harness.calls_of(activity_plans.CHARGE)) == 1
+
+
+@pytest.mark.parametrize("number", range(8))
+async def test_a_reset_run_replays_while_queries_wait(
+    uncached_harness: WorkflowHarness, number: int
+) -> None:
+    """A query makes the worker report a task before the result of a local activity has its own."""
+    harness = uncached_harness
+    unavailable = ApplicationError("down", type=PspFailure.UNAVAILABLE)
+    harness.answers[activity_plans.AUTHORIZE.name] = [unavailable]
+    harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [NOT_FOUND]
+    start = harness.preauth()
+
+    async def read_slowly() -> None:
+        await asyncio.sleep(number * 0.003)
+
+    async def query() -> None:
+        while True:
+            with suppress(RPCError, WorkflowQueryFailedError):
+                await harness.state(PREAUTH)
+
+    with time_skipping_disabled(harness.env):
+        await start_detached(harness, start)
+        await eventually(lambda: harness.calls)
+        store(harness, new_state(start))
+        harness.during_read_stored = read_slowly
+        queries = [asyncio.create_task(query()) for _ in range(4)]
+        handle = await reset(harness, PREAUTH, FIRST, reapply=False)
+        await harness.wait_for_status(PREAUTH, Status.Pending)
+        for task in queries:
+            task.cancel()
+        await harness.client.look_up(start)
+        await eventually(lambda: harness.calls_of(activity_plans.FETCH_AUTHORIZATION))
+    assert failed_tasks(await handle.fetch_history()) == []
+
+
+async def test_a_rewound_preauth_books_a_capture_that_it_does_not_know(
+    harness: WorkflowHarness,
+) -> None:
+    """The result is all that this run learns of the capture: only the store has its attempt."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    start = harness.preauth()
+    recorded = await harness.create_recorded(start)
+    state = PreauthState.model_validate(recorded.model_dump())
+    state.check_attempt("p1", NOON)
+    state.reserve("p1", Decimal("10.00"), "EUR")
+    store(harness, state)
+    result = ReservationResult(by="p1", booked=True, at=NOON + timedelta(minutes=1))
+    with time_skipping_disabled(harness.env):
+        await harness.client.close_reservation(start, result)
+        await eventually(lambda: '"captured":true' in harness.records[-1].snapshot)
+        state = await harness.state(PREAUTH)
+    assert (state.captured_by, state.captured) == ("p1", True)
+    assert state.version > recorded.version
 
 
 async def test_a_cancellation_during_the_merge_is_ignored(harness: WorkflowHarness) -> None:

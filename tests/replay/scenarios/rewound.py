@@ -180,6 +180,11 @@ async def payment_record_refused(harness: WorkflowHarness) -> Handle:
     return harness.handle(PAYMENT)
 
 
+async def payment_record_refused_durably(harness: WorkflowHarness) -> Handle:
+    """Like `payment_record_refused`, which was recorded before workflows read by an activity."""
+    return await payment_record_refused(harness)
+
+
 async def payment_record_refused_before_merges(harness: WorkflowHarness) -> Handle:
     """Recorded with the last code that took a refused record for success."""
     harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
@@ -352,6 +357,24 @@ async def payment_key_expired(harness: WorkflowHarness) -> Handle:
     return handle
 
 
+# --- captures -------------------------------------------------------------------------------
+
+
+async def preauth_with_an_unknown_capture_booked(harness: WorkflowHarness) -> Handle:
+    """A backup of Temporal was restored: only the store knows the attempt that has ended."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    start = harness.preauth()
+    recorded = await harness.create_recorded(start)
+    state = PreauthState.model_validate(recorded.model_dump())
+    state.check_attempt("p1", NOON)
+    state.reserve("p1", Decimal("10.00"), "EUR")
+    store(harness, state)
+    result = ReservationResult(by="p1", booked=True, at=NOON + timedelta(minutes=1))
+    await harness.client.close_reservation(start, result)
+    await harness.handle(PREAUTH).result()
+    return harness.handle(PREAUTH)
+
+
 # --- voids ----------------------------------------------------------------------------------
 
 
@@ -424,6 +447,7 @@ SCENARIOS = (
     payment_reset_to_a_later_task,
     payment_reset_while_undecided,
     payment_record_refused,
+    payment_record_refused_durably,
     payment_reset_before_merges,
     payment_record_refused_before_merges,
     payment_answered_in_the_store,
@@ -439,6 +463,7 @@ SCENARIOS = (
     payment_with_parent_and_announcement_due,
     payment_sent_until_accepted,
     payment_key_expired,
+    preauth_with_an_unknown_capture_booked,
     preauth_void_repeated,
     preauth_void_rejected_then_looked_up,
     preauth_void_of_one_cancelled_in_the_store,
