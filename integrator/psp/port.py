@@ -127,11 +127,13 @@ class Adapter(Protocol):
     ) -> Sequence[NotificationEvent]:
         """Verify the signature of a notification's raw body and return its events.
 
-        Raises `NotificationRejected`. Pure: no I/O; the time is `now`.
+        Raises `NotificationRejected` if the signature is not the PSP's. An entry that is the PSP's
+        and cannot be read is returned as `unreadable`, so that it does not hide the others. Events
+        with `raw` can be read again by `read_event`. Pure: no I/O; the time is `now`.
         """
 
     def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
-        """Read an entry of the PSP's event list, which is not signed because we requested it.
+        """Read an entry of the PSP's event list, or the `raw` of an event that was verified.
 
         Raises `NotificationRejected` if the entry is not an event.
         """

@@ -138,11 +138,21 @@ class Succession(Reported):
     bearer: dict[str, str] = Field(default={}, repr=False)
 
 
+class HoldCapture(Reported):
+    """Capture that has taken an authorization; `reference` is ours if the PSP holds one."""
+
+    psp_id: str
+    amount: Decimal
+    currency: str
+    reference: str | None = None
+    booked_on: date | None = None
+
+
 class Approved(Reported):
     """The PSP has completed the operation; the facts are established.
 
     `instrument` is the payment method that the operation stored, `succession` what became of one
-    stored before.
+    stored before. `capture` is what has taken a looked up authorization, where the PSP names it.
     """
 
     outcome: Literal["approved"] = "approved"
@@ -150,6 +160,7 @@ class Approved(Reported):
     facts: tuple[Fact, ...] = ()
     instrument: Instrument | None = None
     succession: Succession | None = None
+    capture: HoldCapture | None = None
 
 
 class Pending(Reported):
@@ -328,7 +339,12 @@ class NotificationEvent(Reported):
     the transaction can be found otherwise. `result` is None if the notification's content cannot
     be trusted and the state must be fetched. An event to be ignored has `relevant` False.
 
-    An id with NUL is refused where the event is received, since it names no object of the PSP.
+    `raw` is the event's own JSON, which `Adapter.read_event` reads again: it is stored instead of
+    the whole body. None: the whole body is stored, and `Adapter.parse_notification` reads it again.
+    An entry that is the PSP's but cannot be read is `unreadable` and not relevant: its JSON is
+    kept, counted and shown to operators, and the other events are processed.
+
+    An event whose id has NUL is treated as unreadable, since it names no object of the PSP.
     """
 
     unstorable = re.compile("[\ud800-\udfff]")
@@ -338,6 +354,8 @@ class NotificationEvent(Reported):
     reference: str | None = None
     psp_ids: tuple[str, ...] = ()
     result: Outcome | None = None
+    raw: bytes | None = Field(default=None, repr=False)
+    unreadable: bool = False
 
 
 class ListedEvent(Value):

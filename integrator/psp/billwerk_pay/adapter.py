@@ -84,3 +84,7 @@ class BillwerkPayAdapter(PspAdapter[BillwerkPaySettings]):
     ) -> Sequence[NotificationEvent]:
         """Verify a webhook and read its event. Raises `NotificationRejected`."""
         return notifications.parse(self.cast_settings(settings).webhook_secret, body, now)
+
+    def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
+        """Read a notification that was verified. Raises `NotificationRejected`."""
+        return notifications.read_event(raw)

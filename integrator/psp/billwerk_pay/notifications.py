@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 from integrator.psp.billwerk_pay.mapping import movement_id
 from integrator.psp.billwerk_pay.wire import Notification
 from integrator.psp.errors import NotificationRejected
+from integrator.psp.toolkit.notifications import keep_raw
 from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.toolkit.signatures import require_hmac_sha256, require_past
 from integrator.psp.toolkit.wire import read_json_object
@@ -25,17 +26,26 @@ log = logging.getLogger(__name__)
 
 def parse(secrets: SecretStr, body: bytes, now: datetime) -> Sequence[NotificationEvent]:
     """Verify a notification and return its event. Raises `NotificationRejected`."""
-    try:
-        notification = Notification.model_validate(read_json_object(body))
-    except ValidationError:
-        raise NotificationRejected("The notification is not one of the PSP") from None
+    notification = _read(body)
     require_hmac_sha256(
         split_secrets(secrets),
         f"{notification.timestamp}{notification.id}".encode(),
         [notification.signature],
     )
     require_past(notification.at, now)
-    return [_to_notification_event(notification)]
+    return keep_raw([_to_notification_event(notification)], body)
+
+
+def read_event(raw: bytes) -> Sequence[NotificationEvent]:
+    """Read a notification that was verified. Raises `NotificationRejected`."""
+    return [_to_notification_event(_read(raw))]
+
+
+def _read(body: bytes) -> Notification:
+    try:
+        return Notification.model_validate(read_json_object(body))
+    except ValidationError:
+        raise NotificationRejected("The notification is not one of the PSP") from None
 
 
 def _to_notification_event(notification: Notification) -> NotificationEvent:

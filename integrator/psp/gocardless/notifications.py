@@ -4,6 +4,7 @@ An event names the object and not its state, so that every relevant event requir
 timestamp is signed: a replayed webhook is recognised by the ids of its events.
 """
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from integrator.psp.errors import NotificationRejected
 from integrator.psp.gocardless.wire import Event
+from integrator.psp.toolkit.notifications import unreadable_event
 from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.toolkit.signatures import get_header, require_hmac_sha256
 from integrator.psp.toolkit.wire import read_json_object
@@ -36,21 +38,22 @@ _IGNORED_ACTIONS = frozenset(
 def parse(
     secrets: SecretStr, headers: Mapping[str, str], body: bytes
 ) -> Sequence[NotificationEvent]:
-    """Verify a webhook and return its events. Raises `NotificationRejected`.
+    """Verify a webhook and return its events. Raises `NotificationRejected` for the signature.
 
-    An entry that cannot be read is left out if there are others: rejecting all of them would make
-    GoCardless repeat them, and finally lose them.
+    What cannot be read is returned as unreadable: a rejected webhook is repeated as a whole, and
+    finally all its events are lost.
     """
     require_hmac_sha256(split_secrets(secrets), body, [get_header(headers, HEADER)])
     entries = (read_json_object(body) or {}).get("events")
     if not isinstance(entries, list):
-        raise NotificationRejected("The notification has no list of events")
-    events = [event for entry in entries if (event := _try_read(entry)) is not None]
-    if entries and not events:
-        raise NotificationRejected("The notification has no entry that is an event")
-    if unread := len(entries) - len(events):
-        log.error("%d of %d entries of a notification are not events", unread, len(entries))
-    return events
+        return [unreadable_event(body)]
+    return [_read_entry(entry) for entry in entries]
+
+
+def _read_entry(entry: Any) -> NotificationEvent:
+    raw = json.dumps(entry, separators=(",", ":")).encode()
+    event = _try_read(entry)
+    return unreadable_event(raw) if event is None else event.model_copy(update={"raw": raw})
 
 
 def read_event(raw: bytes) -> Sequence[NotificationEvent]:
@@ -68,12 +71,15 @@ def _try_read(entry: Any) -> NotificationEvent | None:
         return None
     if event.resource_type == "mandates":
         return _read_mandate_event(event)
-    id = event.link(_LINK_NAMES.get(event.resource_type, ""))
-    if id is None:
-        return _ignore(event, "it names no payment, refund or billing request")
+    if event.resource_type not in _LINK_NAMES:
+        return _ignore(event, "it is about no payment, refund or billing request")
     if event.action in _IGNORED_ACTIONS:
         return _ignore(event, "its action changes no outcome")
-    return NotificationEvent(event_id=event.id, reference=event.reference, psp_ids=(id,))
+    id = event.link(_LINK_NAMES[event.resource_type])
+    if id is None and event.reference is None:
+        return None  # it may be about a transaction of ours, and does not say about which
+    ids = (id,) if id is not None else ()
+    return NotificationEvent(event_id=event.id, reference=event.reference, psp_ids=ids)
 
 
 def _read_mandate_event(event: Event) -> NotificationEvent:

@@ -17,6 +17,7 @@ from integrator.psp.sandbox.wire import (
     Refund,
     WireObject,
 )
+from integrator.psp.toolkit.notifications import keep_raw, unreadable_event
 from integrator.psp.toolkit.signatures import require_timestamped_signature
 from integrator.psp.toolkit.wire import read_json_object
 from integrator.psp.types import NotificationEvent, Outcome
@@ -30,9 +31,12 @@ HEADER = "sandbox-signature"
 def parse(
     secrets: SecretStr, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> Sequence[NotificationEvent]:
-    """Verify a notification and return its event. Raises `NotificationRejected`."""
+    """Verify a notification, return its event. Raises `NotificationRejected` for the signature."""
     require_timestamped_signature(secrets, headers, HEADER, body, now)
-    return read_event(body)
+    try:
+        return keep_raw(read_event(body), body)
+    except NotificationRejected:
+        return [unreadable_event(body)]
 
 
 def read_event(body: bytes) -> Sequence[NotificationEvent]:

@@ -5,10 +5,10 @@ and mostly lacks the related objects. So an event only identifies the transactio
 for a payment without reservation: its success is final.
 
 What the signature proves to be Stripe's is never rejected: Stripe would repeat it for days and then
-disable the endpoint. An event that cannot be read, or is not for us, is ignored and logged.
+disable the endpoint. An event that is not for us is ignored and logged, one that cannot be read is
+returned as unreadable.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,6 +20,7 @@ from integrator.psp.errors import NotificationRejected, ProtocolError
 from integrator.psp.stripe import mapping
 from integrator.psp.stripe.client import VERSION
 from integrator.psp.stripe.wire import CAPTURE, REFERENCE, Event, PaymentIntent, ThinEvent
+from integrator.psp.toolkit.notifications import keep_raw, unreadable_event
 from integrator.psp.toolkit.signatures import require_timestamped_signature
 from integrator.psp.toolkit.time_formats import utc_date
 from integrator.psp.toolkit.wire import Id, read_json_object
@@ -85,10 +86,10 @@ def parse(
     """Verify a webhook and return its event. Raises `NotificationRejected` for the signature."""
     require_timestamped_signature(secrets, headers, HEADER, body, now)
     try:
-        return [_read(body)]
+        return keep_raw([_read(body)], body)
     except _UnreadableEvent as error:
-        digest = hashlib.sha256(body).hexdigest()
-        return [_ignored(f"unreadable-{digest[:32]}", str(error), level=logging.WARNING)]
+        log.warning("A notification of Stripe cannot be read: %s", error)
+        return [unreadable_event(body)]
 
 
 def read_event(body: bytes) -> Sequence[NotificationEvent]:
@@ -154,8 +155,8 @@ def _read_thin_event(content: dict[str, Any]) -> NotificationEvent:
     return NotificationEvent(event_id=event.id, psp_ids=(event.related_id,))
 
 
-def _ignored(event_id: str, reason: str, level: int = logging.INFO) -> NotificationEvent:
-    log.log(level, "Stripe's event %s is ignored: %s", event_id, reason)
+def _ignored(event_id: str, reason: str) -> NotificationEvent:
+    log.info("Stripe's event %s is ignored: %s", event_id, reason)
     return NotificationEvent(event_id=event_id, relevant=False)
 
 

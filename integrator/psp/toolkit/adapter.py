@@ -19,7 +19,7 @@ class PspAdapter(Generic[S]):
     """Base class of an adapter with settings of type `S`.
 
     A subclass sets the three attributes and implements `connect` and `parse_notification`, and with
-    the capability `event_list` also `read_event`.
+    the capability `event_list`, or if its events have `raw`, also `read_event`.
     """
 
     name: str
@@ -47,5 +47,5 @@ class PspAdapter(Generic[S]):
         return get_rate_limiter(self.name, fingerprint(key), reads=rate.reads, writes=rate.writes)
 
     def read_event(self, raw: bytes) -> Sequence[NotificationEvent]:
-        """Raise `NotificationRejected`; not called without the capability `event_list`."""
-        raise NotificationRejected("The PSP has no list of events")
+        """Raise `NotificationRejected`; called for listed events, and for events with `raw`."""
+        raise NotificationRejected("The adapter reads no single events")

@@ -16,6 +16,7 @@ from tests.integration.integrator.psp.billwerk_pay.builders import (
     settings,
     webhook_body,
 )
+from tests.support.notification_events import without_raw
 
 INVOICE, TRANSACTION = load_body("webhook")["invoice"], load_body("webhook")["transaction"]
 MOVEMENT = (f"{INVOICE}/{TRANSACTION}",)
@@ -23,7 +24,7 @@ MOVEMENT = (f"{INVOICE}/{TRANSACTION}",)
 
 def read_notification(body: bytes, **form: str) -> NotificationEvent:
     [notification] = ADAPTER.parse_notification(settings(**form), {}, body, NOW)
-    return notification
+    return without_raw(ADAPTER, notification)
 
 
 @pytest.mark.parametrize(
@@ -115,9 +116,10 @@ def test_malformed_bodies_are_rejected(body: bytes) -> None:
         read_notification(body)
 
 
-def test_listed_events_are_not_supported() -> None:
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"id": "n_1"}', b"\xff"])
+def test_what_is_no_notification_is_not_read(raw: bytes) -> None:
     with pytest.raises(NotificationRejected):
-        ADAPTER.read_event(webhook_body())
+        ADAPTER.read_event(raw)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from integrator.psp.gocardless.settings import GoCardlessSettings
 from integrator.psp.types import NotificationEvent
 from tests.integration.integrator.psp.gocardless import objects
 from tests.integration.integrator.psp.gocardless.objects import SECRET, event, signature, webhook
+from tests.support.notification_events import without_raw
 
 NOW = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
 
@@ -22,7 +23,8 @@ def settings(secrets: str = SECRET) -> GoCardlessSettings:
 
 
 def parse(body: bytes, headers: dict[str, str], secrets: str = SECRET) -> list[NotificationEvent]:
-    return list(ADAPTER.parse_notification(settings(secrets), headers, body, NOW))
+    events = ADAPTER.parse_notification(settings(secrets), headers, body, NOW)
+    return [without_raw(ADAPTER, event) for event in events]
 
 
 def test_a_webhook_yields_one_event_per_entry() -> None:
@@ -98,9 +100,9 @@ def test_a_wrong_signature_is_rejected(headers: dict[str, str]) -> None:
         b'{"events": [{"id": "EV1"}]}',
     ],
 )
-def test_a_signed_body_that_is_malformed_is_rejected(body: bytes) -> None:
-    with pytest.raises(NotificationRejected):
-        parse(body, signature(body))
+def test_a_signed_body_that_is_malformed_is_unreadable(body: bytes) -> None:
+    (notification,) = parse(body, signature(body))
+    assert (notification.relevant, notification.unreadable) == (False, True)
 
 
 def test_a_listed_event_is_read_like_a_notified_one() -> None:
@@ -121,8 +123,27 @@ def test_the_replacement_of_a_mandate_belongs_to_its_sign_up() -> None:
 
 def test_an_unreadable_entry_does_not_hide_the_others() -> None:
     """A rejected webhook would be repeated as a whole, and finally be lost."""
-    body = json.dumps({"events": [7, {"id": "EV1"}, event("confirmed", id="EV2")]}).encode()
-    assert [found.event_id for found in parse(body, signature(body))] == ["EV2"]
+    entries = [7, {"id": "EV1"}, None, {}, event("confirmed", id="EV2"), "EV3", [[]]]
+    body = json.dumps({"events": entries}).encode()
+    found = parse(body, signature(body))
+    assert [notification.event_id for notification in found if notification.relevant] == ["EV2"]
+    assert [notification.unreadable for notification in found] == [True] * 4 + [False] + [True] * 2
+    assert len({notification.event_id for notification in found}) == len(entries)
+
+
+def test_a_repeated_unreadable_entry_has_the_same_id() -> None:
+    first, second = (
+        json.dumps({"events": entries}).encode() for entries in ([7], [event("confirmed"), 7])
+    )
+    assert parse(first, signature(first))[0] == parse(second, signature(second))[1]
+
+
+def test_every_event_keeps_its_own_json_only() -> None:
+    entries = [event("confirmed", id=f"EV{number}") for number in range(250)]
+    body = webhook(*entries)
+    events = ADAPTER.parse_notification(settings(), signature(body), body, NOW)
+    assert [json.loads(found.raw or b"") for found in events] == entries
+    assert sum(len(found.raw or b"") for found in events) < len(body)
 
 
 def test_an_empty_webhook_has_no_events() -> None:
@@ -138,12 +159,24 @@ def test_an_empty_webhook_has_no_events() -> None:
         {"resource_metadata": {"transaction_id": objects.REFERENCE, "order": 7}},
         {"created_at": None},
         {"details": {"description": "\ud800 \x00"}},
+        {"metadata": []},
+        {"links": {"payment": "PM123", "mandate": ["MD1"], "creditor": None}},
     ],
 )
 def test_odd_members_do_not_make_an_event_unreadable(changes: dict[str, Any]) -> None:
     body = webhook(event("confirmed", **changes))
     (notification,) = parse(body, signature(body))
     assert (notification.relevant, notification.psp_ids) == (True, ("PM123",))
+
+
+@pytest.mark.parametrize("links", [None, [], ["PM123"], {}, {"payment": ["PM123"]}])
+def test_an_event_without_a_readable_link_is_found_by_its_reference(links: Any) -> None:
+    body = webhook(event("failed", links=links))
+    (notification,) = parse(body, signature(body))
+    assert (notification.reference, notification.psp_ids) == (objects.REFERENCE, ())
+    body = webhook(event("failed", links=links, resource_metadata=[]))
+    (notification,) = parse(body, signature(body))
+    assert (notification.relevant, notification.unreadable) == (False, True)
 
 
 @pytest.mark.parametrize("character", ["\ud800", "\x00"])
