@@ -34,6 +34,7 @@ from integrator.store.models import (
     NewAgreement,
     NewDecision,
     NewNotification,
+    NewNotificationMessage,
     NewTransaction,
     NewUnmatchedMovement,
     NotificationRow,
@@ -53,6 +54,7 @@ from integrator.store.models import (
     TransactionRow,
     TransactionSummary,
     UnmatchedMovement,
+    UnreadableEvents,
 )
 
 __all__ = [
@@ -82,6 +84,7 @@ __all__ = [
     "NewAgreement",
     "NewDecision",
     "NewNotification",
+    "NewNotificationMessage",
     "NewTransaction",
     "NewUnmatchedMovement",
     "NotFound",
@@ -106,4 +109,5 @@ __all__ = [
     "TransactionRow",
     "TransactionSummary",
     "UnmatchedMovement",
+    "UnreadableEvents",
 ]

@@ -18,6 +18,7 @@ from integrator.store.tables import (
     agreements,
     data_keys,
     decisions,
+    notification_messages,
     notifications,
     psp_settings,
     transactions,
@@ -69,6 +70,7 @@ ENCRYPTED_COLUMNS = [
         ["merchant_id", "transaction_id"],
     ),
     *_encrypted_columns(notifications, ["raw", "headers"], ["psp_settings_id", "event_id"]),
+    *_encrypted_columns(notification_messages, ["headers"], ["psp_settings_id", "digest"]),
     *_encrypted_columns(decisions, ["reason"], ["id"]),
 ]
 """All encrypted columns."""

@@ -14,6 +14,8 @@ TransactionKind = Literal["preauth", "payment", "refund"]
 FINAL_STATUSES = ("Succeeded", "Failed", "Cancelled", "Expired")
 NotificationState = Literal["stored", "signalled", "applied", "known", "parked", "ignored"]
 NotificationSource = Literal["notification", "listed"]
+UNREADABLE = "unreadable"
+"""Outcome of an ignored notification: the PSP has signed it, and it cannot be read."""
 DeliveryState = Literal["delivering", "delivered", "undelivered"]
 DecisionKind = Literal["acknowledge", "failed", "succeeded"]
 DecisionOutcome = Literal["asked", "done", "refused"]
@@ -287,7 +289,9 @@ class NewNotification:
 
     `event_id` identifies it within its PSP settings; `psp_ids` are the PSP objects it refers to.
     `source` says whether the PSP sent it or it was read from the PSP's list of events. The data
-    key of its transaction's agreement, `agreement_id`, encrypts it, if that is known.
+    key of its transaction's agreement, `agreement_id`, encrypts it, if that is known. `raw` is the
+    event's own JSON; with `headers` it is the signed body of a whole message. An `unreadable` one
+    is never delivered.
     """
 
     psp_settings_id: str
@@ -300,13 +304,41 @@ class NewNotification:
     received_at: datetime | None = None
     source: NotificationSource = "notification"
     agreement_id: str | None = None
+    unreadable: bool = False
+
+
+@dataclass(frozen=True)
+class NewNotificationMessage:
+    """Message of a PSP without its content, which its events keep.
+
+    `digest` is the SHA-256 of its body in hex, `size` the body's length in bytes.
+    """
+
+    psp_settings_id: str
+    merchant_id: str
+    digest: str
+    size: int
+    events: int
+    unreadable: int
+    headers: Mapping[str, str] = field(repr=False)
+    received_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class UnreadableEvents:
+    """Number of a merchant's events that could not be read, with the time of the oldest."""
+
+    merchant_id: str
+    count: int
+    since: datetime
 
 
 @dataclass(frozen=True)
 class NotificationRow:
     """Stored notification; `attempts` counts how often its state was set.
 
-    `raw` of an `erased` notification is empty.
+    `raw` of an `erased` notification is empty. It is the event's own JSON, unless there are
+    `headers`: then it is a whole message that they sign.
     """
 
     id: int

@@ -13,22 +13,26 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    literal_column,
     or_,
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from integrator.crypto.data_keys import is_encrypted_by_data_key
 from integrator.store.column_encryption import ERASED, ColumnCipher
 from integrator.store.data_keys import KEY_COLUMNS, DataKeys, data_key_join
 from integrator.store.errors import NotFound
 from integrator.store.models import (
+    UNREADABLE,
     NewNotification,
+    NewNotificationMessage,
     NotificationRow,
     NotificationState,
     NotificationSummary,
+    UnreadableEvents,
 )
+from integrator.store.notification_intake import NotificationIntake, notification_context
 from integrator.store.repository import Repository, shielded_write
 from integrator.store.session import Session
 from integrator.store.tables import data_keys, notifications, transactions
@@ -37,6 +41,7 @@ _MANY_ATTEMPTS = 60
 _SIGNALLED_TIMEOUT = timedelta(minutes=10)
 _LONG_RETRY_INTERVAL = timedelta(hours=1)
 _PENDING: tuple[NotificationState, ...] = ("stored", "parked")
+_NOT_IN_MODEL = ("wrapped", "erased_at", "message_id")
 _SELECT_NOTIFICATION = select(notifications, *KEY_COLUMNS).select_from(
     notifications.outerjoin(data_keys, data_key_join(notifications))
 )
@@ -48,26 +53,50 @@ class Notifications(Repository):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._data_keys = DataKeys(session)
+        self._intake = NotificationIntake(session)
 
-    @shielded_write
     async def add(self, new: NewNotification) -> tuple[int, bool]:
         """Store a notification in state `stored`; return its id and whether it is new.
 
         For an event id already stored for these PSP settings, return the existing row's id and
         False.
         """
+        [result] = await self._intake.add_all([new])
+        return result
+
+    async def add_all(
+        self, new: Sequence[NewNotification], message: NewNotificationMessage
+    ) -> list[tuple[int, bool]]:
+        """Store the events of a message like `add`, all of them or, after an error, none."""
+        return await self._intake.add_all(new, message)
+
+    @shielded_write
+    async def park_all(self, ids: Sequence[int]) -> None:
+        """Set stored or parked notifications about no known transaction to `parked`."""
+        statement = (
+            update(notifications)
+            .where(notifications.c.id.in_(ids), notifications.c.state.in_(_PENDING))
+            .values(state="parked", attempts=notifications.c.attempts + 1, updated_at=_now())
+        )
         async with self._session.write_transaction() as connection:
-            cipher = await self._data_keys.cipher_for_agreement(
-                connection, new.merchant_id, new.agreement_id
-            )
-            # A notification after the erasure has to be applied first; then it is erased, too.
-            values = self._new_row(new, cipher or self._cipher)
-            statement = self._session.insert(notifications).values(values)
-            created = await connection.scalar(
-                statement.on_conflict_do_nothing().returning(notifications.c.id)
-            )
-            id = created if created is not None else await _existing_id(connection, new)
-        return id, created is not None
+            await connection.execute(statement)
+
+    async def list_unreadable(
+        self, since: datetime, merchant_id: str | None = None
+    ) -> list[UnreadableEvents]:
+        """Count the entries per merchant that were received since then and could not be read."""
+        table = notifications
+        statement = (
+            select(table.c.merchant_id, func.count(), func.min(table.c.received_at))
+            .where(table.c.outcome == literal_column(f"'{UNREADABLE}'"))
+            .where(table.c.received_at >= since)
+            .group_by(table.c.merchant_id)
+            .order_by(table.c.merchant_id)
+        )
+        if merchant_id is not None:
+            statement = statement.where(table.c.merchant_id == merchant_id)
+        async with self._session.read_connection() as connection:
+            return [UnreadableEvents(*row) for row in await connection.execute(statement)]
 
     async def list_event_ids(self, psp_settings_id: str, event_ids: Collection[str]) -> set[str]:
         """Return those of the event ids that are stored already, in any state."""
@@ -201,11 +230,13 @@ class Notifications(Repository):
         key = (row["psp_settings_id"], row["event_id"])
         cipher = self._cipher_for(row)
         headers = row["headers"]
-        values = {name: row[name] for name in row if name not in ("wrapped", "erased_at")}
+        values = {name: row[name] for name in row if name not in _NOT_IN_MODEL}
         decrypted = {
-            "raw": cipher.decrypt(row["raw"], *_context("raw", *key)) if cipher else ERASED,
+            "raw": cipher.decrypt(row["raw"], *notification_context("raw", *key))
+            if cipher
+            else ERASED,
             "headers": (
-                cipher.decrypt_json(headers, *_context("headers", *key))
+                cipher.decrypt_json(headers, *notification_context("headers", *key))
                 if cipher and headers
                 else None
             ),
@@ -227,30 +258,6 @@ class Notifications(Repository):
             else self._cipher
         )
 
-    def _new_row(self, new: NewNotification, cipher: ColumnCipher) -> dict[str, Any]:
-        key = (new.psp_settings_id, new.event_id)
-        headers = new.headers
-        now = _now()
-        return {
-            "psp_settings_id": new.psp_settings_id,
-            "event_id": new.event_id,
-            "merchant_id": new.merchant_id,
-            "transaction_id": new.transaction_id,
-            "agreement_id": new.agreement_id,
-            "psp_ids": json.dumps(new.psp_ids),
-            "raw": cipher.encrypt(new.raw, *_context("raw", *key)),
-            "headers": (
-                cipher.encrypt_json(headers, *_context("headers", *key))
-                if headers is not None
-                else None
-            ),
-            "received_at": new.received_at or now,
-            "state": "stored",
-            "source": new.source,
-            "attempts": 0,
-            "updated_at": now,
-        }
-
 
 def _agreement_id(transaction_id: str) -> ColumnElement[str | None]:
     """Return the stored agreement id, else that of the transaction."""
@@ -263,23 +270,6 @@ def _agreement_id(transaction_id: str) -> ColumnElement[str | None]:
         .scalar_subquery()
     )
     return func.coalesce(notifications.c.agreement_id, of_transaction)
-
-
-async def _existing_id(connection: AsyncConnection, new: NewNotification) -> int:
-    id: int = (
-        await connection.execute(
-            select(notifications.c.id).where(
-                notifications.c.psp_settings_id == new.psp_settings_id,
-                notifications.c.event_id == new.event_id,
-            )
-        )
-    ).scalar_one()
-    return id
-
-
-def _context(column: str, psp_settings_id: str, event_id: str) -> tuple[str, ...]:
-    # The row's id is only known after the insert; its unique key is known before.
-    return ("notifications", column, psp_settings_id, event_id)
 
 
 def _now() -> datetime:

@@ -223,6 +223,8 @@ notifications = Table(
     Column("source", String(16), nullable=False, server_default="notification"),
     # The transaction's agreement, once the transaction is known.
     Column("agreement_id", Text),
+    # The message that brought the event; None if it was listed, or is older than messages.
+    Column("message_id", BigInteger),
     UniqueConstraint("psp_settings_id", "event_id"),
     CheckConstraint(
         "state IN ('stored', 'signalled', 'applied', 'known', 'parked', 'ignored')", name="state"
@@ -230,6 +232,23 @@ notifications = Table(
     Index(None, "state", "updated_at"),
     Index(None, "merchant_id", "agreement_id"),
     Index(None, "merchant_id", "transaction_id"),
+    _partial("ix_notifications_unreadable", "received_at", where="outcome = 'unreadable'"),
+)
+
+notification_messages = Table(
+    "notification_messages",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("psp_settings_id", String(24), nullable=False),
+    # The SHA-256 of the body in hex; the content is in the rows of its events.
+    Column("digest", String(64), nullable=False),
+    Column("merchant_id", ForeignKey("merchants.id"), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("unreadable", Integer, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("headers", LargeBinary, nullable=False),
+    UniqueConstraint("psp_settings_id", "digest"),
 )
 
 reconciliation = Table(

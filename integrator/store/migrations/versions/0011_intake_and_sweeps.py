@@ -23,3 +23,35 @@ def upgrade() -> None:
         sqlite_where=lookup_failed,
         postgresql_where=lookup_failed,
     )
+    _add_notification_messages()
+
+
+def _add_notification_messages() -> None:
+    """Add what is stored of a message once, and the index of events that cannot be read."""
+    op.create_table(
+        "notification_messages",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
+        sa.Column("psp_settings_id", sa.String(24), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("merchant_id", sa.String(64), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("events", sa.Integer(), nullable=False),
+        sa.Column("unreadable", sa.Integer(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("headers", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["merchant_id"], ["merchants.id"], name="fk_notification_messages_merchant_id_merchants"
+        ),
+        sa.UniqueConstraint(
+            "psp_settings_id", "digest", name="uq_notification_messages_psp_settings_id_digest"
+        ),
+    )
+    op.add_column("notifications", sa.Column("message_id", sa.BigInteger()))
+    unreadable = sa.text("outcome = 'unreadable'")
+    op.create_index(
+        "ix_notifications_unreadable",
+        "notifications",
+        ["received_at"],
+        sqlite_where=unreadable,
+        postgresql_where=unreadable,
+    )
