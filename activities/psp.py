@@ -264,7 +264,8 @@ class PspActivities:
         adapter = registry.get_adapter(row.psp)
         values = await self._store.merchants.get_settings(row.merchant_id, row.created_at)
         try:
-            if stored.source == "listed":
+            if stored.headers is None:
+                # The event's own JSON, verified when it arrived, or an entry of the list.
                 events = adapter.read_event(stored.raw)
             else:
                 settings = parse_settings(adapter, values or {})

@@ -30,8 +30,8 @@ BREAKER_OPEN = gauge(
 )
 NOTIFICATIONS = counter(
     "integrator_notifications_received_total",
-    "Events in PSPs' notifications: `accepted`, or `rejected` (one for a whole notification) "
-    "because they do not prove where they come from",
+    "Events in PSPs' notifications: `accepted`, `unreadable` (signed by the PSP, kept), or "
+    "`rejected` (one for a whole notification) because they do not prove where they come from",
     *("psp", "result"),
 )
 CERTIFICATE_EXPIRES = gauge(

@@ -47,7 +47,7 @@ ERRORS = {
     403: "The request came over plain HTTP, and this address serves HTTPS only.",
     404: "No such resource.",
     408: "The request did not arrive in time.",
-    413: "The body is larger than 256 KB.",
+    413: "The body is larger than 256 KB; of a notification, than its PSP sends.",
     415: "The body is not declared as JSON.",
     422: "The request contains or names something that cannot be right, or the PSP declined.",
     429: "Too many requests (`RateLimit`, with `Retry-After`; nothing was done), or a limit of the "

@@ -37,18 +37,18 @@ async def read_model(request: Request, model_type: type[_Model]) -> _Model:
         raise RequestRejected(error.code, error.message) from error
 
 
-async def read_raw(request: Request) -> bytes:
+async def read_raw(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Return the body. Raises `BodyTooLarge` and `RequestTimeout`."""
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise BodyTooLarge(MAX_BODY_BYTES)
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise BodyTooLarge(max_bytes)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise BodyTooLarge(MAX_BODY_BYTES)
+                if len(body) > max_bytes:
+                    raise BodyTooLarge(max_bytes)
     except TimeoutError:
         raise RequestTimeout from None
     return bytes(body)

@@ -35,7 +35,7 @@ async def receive_notification(
     """A PSP's notification, in its own format and with its own signature."""
     address, route = client_address(request), f"{psp}/{psp_settings_id}"
     await context.failed_auth_limit.check(address, route)
-    raw = await read_raw(request)
+    raw = await read_raw(request, notifications.max_body_bytes(psp))
     headers = dict(request.headers)
     try:
         await context.background_tasks.run_shielded(

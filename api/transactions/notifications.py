@@ -15,10 +15,12 @@ from api import merchant_settings
 from api.context import Context
 from api.errors import InvalidSignature, NotFound, RequestRejected
 from api.metrics import NOTIFICATIONS
+from api.request_body import MAX_BODY_BYTES
 from integrator.observability import log_setup
 from integrator.psp import registry
 from integrator.psp.errors import NotificationRejected
 from integrator.psp.port import Adapter
+from integrator.psp.toolkit.notifications import unreadable_event
 from integrator.psp.types import NotificationEvent
 from integrator.store import Merchant
 from integrator.transactions.notification_delivery import NotificationMessage
@@ -30,6 +32,7 @@ SIGNAL_TIMEOUT_SECONDS = 2.0
 # Malformed addresses are refused before the look-up; a database may not accept their characters.
 _PSP_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _UNSTORABLE_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
+_MAX_ID_BYTES = 1024
 _SETTINGS_ID = re.compile(r"[0-9a-f]{24}")
 
 
@@ -42,10 +45,8 @@ async def receive(
     events = await _verify(context, merchant, adapter, settings, headers, raw)
     message = NotificationMessage(merchant, "notification", raw, headers)
     delivery = context.notification_delivery
-    stored_events = [
-        await delivery.store_event(message, event) for event in events if event.relevant
-    ]
-    for stored_event in stored_events:
+    stored_events = await delivery.store_events(message, events)
+    for stored_event in await delivery.park_unknown(stored_events):
         try:
             async with asyncio.timeout(SIGNAL_TIMEOUT_SECONDS):
                 await delivery.deliver(stored_event)
@@ -56,6 +57,16 @@ async def receive(
                 type(error).__name__,
             )
             return  # Temporal is unavailable: the remaining ones would time out as well
+
+
+def max_body_bytes(psp: str) -> int:
+    """Return the size of the largest notification that is read from a PSP."""
+    if not _PSP_NAME.fullmatch(psp):
+        return MAX_BODY_BYTES
+    try:
+        return registry.get_adapter(psp).capabilities.max_notification_bytes
+    except registry.UnknownPsp:
+        return MAX_BODY_BYTES  # read and rejected like any other unknown address
 
 
 async def _find_account(
@@ -95,7 +106,16 @@ async def _verify(
             _report_rejection(context, merchant, error)
             raise InvalidSignature from error
         accepted = events
-    NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(accepted))
+    unreadable = sum(event.unreadable for event in accepted)
+    NOTIFICATIONS.labels(merchant.psp, "accepted").inc(len(accepted) - unreadable)
+    NOTIFICATIONS.labels(merchant.psp, "unreadable").inc(unreadable)
+    if unreadable:
+        log.error(
+            "%d of %d events of a notification of %s cannot be read; they are kept",
+            unreadable,
+            len(accepted),
+            merchant.psp,
+        )
     return accepted
 
 
@@ -104,7 +124,7 @@ def _parse(
 ) -> list[NotificationEvent]:
     parsed_settings = merchant_settings.parse_saved_settings(adapter, settings)
     events = adapter.parse_notification(parsed_settings, headers, raw, datetime.now(UTC))
-    return [_require_storable(event) for event in events]
+    return [_make_storable(event, raw) for event in events]
 
 
 def _parse_with_former(
@@ -134,10 +154,14 @@ def _report_rejection(context: Context, merchant: Merchant, error: NotificationR
     )
 
 
-def _require_storable(event: NotificationEvent) -> NotificationEvent:
-    """Refuse NUL and lone surrogates in searchable ids: no database can store them."""
-    if _UNSTORABLE_CHARACTERS.search(
-        "".join((event.event_id, event.reference or "", *event.psp_ids))
+def _make_storable(event: NotificationEvent, body: bytes) -> NotificationEvent:
+    """Return the event, as unreadable if an id of it cannot be stored: the others are processed.
+
+    No database stores NUL and lone surrogates, and none indexes an id of any length.
+    """
+    ids = (event.event_id, event.reference or "", *event.psp_ids)
+    if not _UNSTORABLE_CHARACTERS.search("".join(ids)) and (
+        max(len(id.encode()) for id in ids) <= _MAX_ID_BYTES
     ):
-        raise NotificationRejected("An id contains characters that cannot be stored")
-    return event
+        return event
+    return unreadable_event(event.raw or f"{event.event_id!r} in ".encode() + body)

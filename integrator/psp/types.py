@@ -517,6 +517,7 @@ class Capabilities(Value):
     whether a transaction's state can be looked up: if not, `fetch_*` are never called and the
     state is known only from responses and notifications. `asynchronous` are the operations that
     the PSP only accepts and decides later: for a void, "still held" is then not final.
+    `max_notification_bytes` is above the largest notification that the PSP sends.
     """
 
     methods: dict[PublicPaymentProviderRole, MethodCapability]
@@ -530,4 +531,5 @@ class Capabilities(Value):
     invoice_data: bool = False
     event_list: bool = False
     movement_list: bool = False
+    max_notification_bytes: int = 2**20
     idempotency: IdempotencySemantics

@@ -48,6 +48,8 @@ from integrator.store.transaction_decoder import (
     transaction_not_found,
 )
 
+_IDS_PER_STATEMENT = 500
+
 # Built once: building a statement and finding its compiled form costs as much as running it.
 _SELECT_BY_KEY = SELECT_TRANSACTION.where(BY_KEY)
 _SELECT_WITH_REQUEST = (
@@ -137,20 +139,28 @@ class Transactions(Repository):
 
         Returns the newest of several with one of the PSP's ids (transaction or session).
         """
+        [row] = await self.find_all(merchant_id, psp=psp, objects=[(reference, psp_ids)])
+        return row
+
+    async def find_all(
+        self, merchant_id: str, *, psp: str, objects: Sequence[tuple[str | None, Sequence[str]]]
+    ) -> list[TransactionRow | None]:
+        """Find the transactions of several objects, given as reference and PSP ids, like `find`."""
         of_merchant = and_(transactions.c.merchant_id == merchant_id, transactions.c.psp == psp)
-        if reference is not None:
-            transaction = await self._first(of_merchant, transactions.c.transaction_id == reference)
-            if transaction is not None:
-                return transaction
-        if not psp_ids:
-            return None
-        return await self._first(
-            of_merchant,
-            or_(
-                transactions.c.psp_transaction_id.in_(psp_ids),
-                transactions.c.psp_session_id.in_(psp_ids),
-            ),
-        )
+        references = {reference for reference, _ in objects if reference is not None}
+        by_reference = {
+            row.transaction_id: row
+            for row in await self._rows_with(of_merchant, references, transactions.c.transaction_id)
+        }
+        found = [by_reference.get(reference or "") for reference, _ in objects]
+        pairs = zip(objects, found, strict=True)
+        ids = {id for (_, psp_ids), row in pairs if row is None for id in psp_ids}
+        columns = (transactions.c.psp_transaction_id, transactions.c.psp_session_id)
+        newest_first = await self._rows_with(of_merchant, ids, *columns)
+        return [
+            row or _first_with(newest_first, set(psp_ids))
+            for (_, psp_ids), row in zip(objects, found, strict=True)
+        ]
 
     async def look_up_request(
         self, merchant_id: str, transaction_id: str, agreement_id: str | None
@@ -400,11 +410,20 @@ class Transactions(Repository):
         row = (await connection.execute(_SELECT_BY_KEY, key)).mappings().one_or_none()
         return self._decoder.transaction(row) if row is not None else None
 
-    async def _first(self, *conditions: ColumnElement[bool]) -> TransactionRow | None:
-        statement = SELECT_TRANSACTION.where(*conditions).order_by(*NEWEST_FIRST).limit(1)
-        async with self._session.read_connection() as connection:
-            row = (await connection.execute(statement)).mappings().one_or_none()
-        return self._decoder.transaction(row) if row is not None else None
+    async def _rows_with(
+        self, condition: ColumnElement[bool], ids: Collection[str], *columns: ColumnElement[Any]
+    ) -> list[TransactionRow]:
+        """Return the rows with any of the ids in any of the columns, newest first."""
+        ordered, rows = sorted(ids), []
+        for start in range(0, len(ordered), _IDS_PER_STATEMENT):
+            part = ordered[start : start + _IDS_PER_STATEMENT]
+            statement = SELECT_TRANSACTION.where(
+                condition, or_(*(column.in_(part) for column in columns))
+            )
+            async with self._session.read_connection() as connection:
+                found = (await connection.execute(statement.order_by(*NEWEST_FIRST))).mappings()
+                rows += [self._decoder.transaction(row) for row in found]
+        return sorted(rows, key=_age, reverse=True)
 
     def _encrypt_snapshot(self, snapshot: str, *key: str) -> dict[str, Any]:
         encrypted = self._cipher.encrypt(
@@ -473,6 +492,17 @@ def _inserted_row(
         name: values.get(name) for name in TransactionRow.__dataclass_fields__
     }
     return TransactionRow(**fields | {"snapshot": new.snapshot, "erased": erased})
+
+
+def _age(row: TransactionRow) -> tuple[datetime, str]:
+    return (row.created_at, row.transaction_id)
+
+
+def _first_with(rows: Sequence[TransactionRow], psp_ids: set[str]) -> TransactionRow | None:
+    """Return the first row with one of the PSP's ids."""
+    return next(
+        (row for row in rows if psp_ids & {row.psp_transaction_id, row.psp_session_id}), None
+    )
 
 
 def _now() -> datetime:

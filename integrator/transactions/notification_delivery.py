@@ -3,13 +3,21 @@
 The same for events sent by the PSP and for events read from its list of events.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from integrator.contract import PaymentTransactionStatus
 from integrator.contract.ids import is_transaction_id
 from integrator.psp.types import Approved, NotificationEvent
-from integrator.store import Merchant, NewNotification, NotificationSource, Store, TransactionRow
+from integrator.store import (
+    Merchant,
+    NewNotification,
+    NewNotificationMessage,
+    NotificationSource,
+    Store,
+    TransactionRow,
+)
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import read_state, resume_input
 from workflows.messages import NotificationSignal
@@ -17,7 +25,7 @@ from workflows.messages import NotificationSignal
 
 @dataclass(frozen=True)
 class NotificationMessage:
-    """A received message: the transaction's workflow parses `raw` again, according to `source`."""
+    """A received message; events without their own JSON are read again from `raw`."""
 
     merchant: Merchant
     source: NotificationSource
@@ -45,25 +53,36 @@ class NotificationDelivery:
     async def store_event(
         self, message: NotificationMessage, event: NotificationEvent
     ) -> StoredEvent:
-        """Store one event of a message; an existing one stays unchanged."""
-        merchant = message.merchant
-        transaction = await self._store.transactions.find(
-            merchant.id, psp=merchant.psp, reference=event.reference, psp_ids=event.psp_ids
-        )
-        id, is_new = await self._store.notifications.add(
-            NewNotification(
-                psp_settings_id=merchant.psp_settings_id,
-                event_id=event.event_id,
-                merchant_id=merchant.id,
-                raw=message.raw,
-                psp_ids=event.psp_ids,
-                headers=message.headers,
-                transaction_id=transaction.transaction_id if transaction else _own_reference(event),
-                source=message.source,
-                agreement_id=transaction.agreement_id if transaction else None,
-            )
-        )
+        """Store one listed event; an existing one stays unchanged."""
+        [transaction] = await self._find_transactions(message.merchant, [event])
+        id, is_new = await self._store.notifications.add(_new_row(message, event, transaction))
         return StoredEvent(id, is_new, event, transaction)
+
+    async def store_events(
+        self, message: NotificationMessage, events: Sequence[NotificationEvent]
+    ) -> list[StoredEvent]:
+        """Store a message with its relevant and unreadable events, all or none of them.
+
+        Returns the relevant ones. Those that are stored already stay unchanged.
+        """
+        kept = [event for event in events if event.relevant or event.unreadable]
+        if not kept:
+            return []
+        found = await self._find_transactions(message.merchant, kept)
+        rows = [_new_row(message, *pair) for pair in zip(kept, found, strict=True)]
+        results = await self._store.notifications.add_all(rows, _message_row(message, events))
+        return [
+            StoredEvent(id, is_new, event, transaction)
+            for event, transaction, (id, is_new) in zip(kept, found, results, strict=True)
+            if event.relevant
+        ]
+
+    async def park_unknown(self, stored: Sequence[StoredEvent]) -> list[StoredEvent]:
+        """Park the new events about no known transaction at once; return the others."""
+        unknown = {one.id for one in stored if one.transaction is None and one.is_new}
+        if unknown:
+            await self._store.notifications.park_all(sorted(unknown))
+        return [one for one in stored if one.id not in unknown]
 
     async def deliver(self, stored: StoredEvent) -> None:
         """Signal the transaction unless it received the event before or its state includes it.
@@ -88,6 +107,14 @@ class NotificationDelivery:
             stored.id, "signalled", transaction_id=transaction_id
         )
 
+    async def _find_transactions(
+        self, merchant: Merchant, events: Sequence[NotificationEvent]
+    ) -> list[TransactionRow | None]:
+        objects = [(event.reference, event.psp_ids) for event in events]
+        return await self._store.transactions.find_all(
+            merchant.id, psp=merchant.psp, objects=objects
+        )
+
     async def _is_undelivered(self, id: int) -> bool:
         row = await self._store.notifications.get(id)
         return row is not None and row.state in ("stored", "parked")
@@ -102,6 +129,39 @@ async def wake_open_descendants(
     """
     for row in await store.transaction_search.list_open_descendants(transaction):
         await transaction_client.look_up(resume_input(row))
+
+
+def _new_row(
+    message: NotificationMessage, event: NotificationEvent, transaction: TransactionRow | None
+) -> NewNotification:
+    """Return the row of an event: with its own JSON, else with the message and its headers."""
+    merchant = message.merchant
+    return NewNotification(
+        psp_settings_id=merchant.psp_settings_id,
+        event_id=event.event_id,
+        merchant_id=merchant.id,
+        raw=message.raw if event.raw is None else event.raw,
+        psp_ids=event.psp_ids,
+        headers=message.headers if event.raw is None else None,
+        transaction_id=transaction.transaction_id if transaction else _own_reference(event),
+        source=message.source,
+        agreement_id=transaction.agreement_id if transaction else None,
+        unreadable=event.unreadable,
+    )
+
+
+def _message_row(
+    message: NotificationMessage, events: Sequence[NotificationEvent]
+) -> NewNotificationMessage:
+    return NewNotificationMessage(
+        psp_settings_id=message.merchant.psp_settings_id,
+        merchant_id=message.merchant.id,
+        digest=hashlib.sha256(message.raw).hexdigest(),
+        size=len(message.raw),
+        events=len(events),
+        unreadable=sum(event.unreadable for event in events),
+        headers=message.headers or {},
+    )
 
 
 def _own_reference(event: NotificationEvent) -> str | None:

@@ -73,6 +73,9 @@ class GoCardlessAdapter(PspAdapter[GoCardlessSettings]):
         migration=True,
         event_list=True,
         movement_list=True,
+        # 250 events, each with the metadata of its object in escaped characters:
+        # https://developer.gocardless.com/api-reference/#webhooks-overview
+        max_notification_bytes=8 * 2**20,
         idempotency=IdempotencySemantics(
             on_repeat=ReplayBehavior.EXISTING,
             window_seconds=KEY_WINDOW_SECONDS,

@@ -57,6 +57,8 @@ class StripeAdapter(PspAdapter[StripeSettings]):
         migration=True,
         event_list=True,
         movement_list=True,
+        # An object with all its metadata, twice if they changed.
+        max_notification_bytes=2 * 2**20,
         # Every look-up answers for itself (`Absent`).
         idempotency=IdempotencySemantics(
             window_seconds=KEY_WINDOW_SECONDS, consistent_lookup=False

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -163,20 +164,38 @@ async def test_an_unknown_address_is_not_found(
 
 async def test_a_large_body_is_refused(psp: NotificationSender, rows: Rows) -> None:
     stored = rows.count()
-    response = await psp.send(event(reference="x" * 300_000))
+    response = await psp.send(event(reference="x" * 2**20))
     assert_error(response, 413, "InvalidData")
     assert rows.count() == stored
 
 
-@pytest.mark.parametrize(
-    "members", [{"event_id": "e\x00"}, {"reference": "\x00"}, {"psp_ids": ["a", "\x00"]}]
-)
-async def test_ids_that_cannot_be_stored_are_refused(
-    psp: NotificationSender, rows: Rows, members: dict[str, Any]
+async def test_a_batch_above_the_size_of_requests_is_accepted(
+    psp: NotificationSender, rows: Rows
 ) -> None:
-    stored = rows.count()
-    assert_error(await psp.send(event(**members)), 401, "UnmappedError")
-    assert rows.count() == stored
+    events = [event(f"evt_{number}", reference="x" * 1500) for number in range(250)]
+    assert (await psp.send(*events)).status_code == 200
+    assert rows.count()["notifications"] == 250
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"event_id": "e\x00"},
+        {"event_id": "e" * 3000},
+        {"reference": "\x00"},
+        {"psp_ids": ["a", "\x00"]},
+        {"psp_ids": ["€" * 1000]},
+    ],
+)
+async def test_an_event_whose_ids_cannot_be_stored_does_not_hide_the_others(
+    psp: NotificationSender, members: dict[str, Any]
+) -> None:
+    response = await psp.send(event(**members), event("evt_2", psp_ids=["auth_9"]))
+    assert response.status_code == 200
+    odd, other = sorted([await psp.row(1), await psp.row(2)], key=lambda row: row.state)
+    assert (odd.state, odd.outcome) == ("ignored", "unreadable")
+    assert odd.event_id.startswith("unreadable-")
+    assert (other.event_id, other.state) == ("evt_2", "parked")
 
 
 async def test_an_irrelevant_event_is_not_stored(psp: NotificationSender, rows: Rows) -> None:
@@ -291,7 +310,7 @@ async def test_a_notification_that_cannot_be_stored_is_not_accepted(
     async def unavailable(*_: object) -> None:
         raise StoreUnavailable("locked")
 
-    monkeypatch.setattr(store.notifications, "add", unavailable)
+    monkeypatch.setattr(store.notifications, "add_all", unavailable)
     response = await psp.send(event())
     assert_error(response, 503, "InternalError")
     assert transaction_client.calls == []
@@ -312,6 +331,25 @@ async def test_all_events_are_stored_before_any_is_signalled(
     transaction_client.before["notify"] = count_stored
     await psp.send(event("a", psp_ids=["auth_1"]), event("b", psp_ids=["auth_1"]))
     assert seen == [2, 2]
+
+
+async def test_an_unreadable_event_is_kept_and_counted(
+    psp: NotificationSender,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+    store: Store,
+) -> None:
+    await create_open_preauth(factory, transaction_client)
+    odd = event("odd", relevant=False, unreadable=True, raw="[7]")
+    assert (await psp.send(odd, event("b", psp_ids=["auth_1"]))).status_code == 200
+    row = await psp.row(1 if (await psp.row(1)).event_id == "odd" else 2)
+    assert (row.state, row.outcome, row.raw, row.headers) == ("ignored", "unreadable", b"[7]", None)
+    assert transaction_client.calls.count("notify") == 1
+    since = datetime.now(UTC) - timedelta(hours=1)
+    [unreadable] = await store.notifications.list_unreadable(since)
+    assert (unreadable.merchant_id, unreadable.count) == (MERCHANT, 1)
+    assert await store.notifications.list_unreadable(datetime.now(UTC)) == []
+    assert await store.notifications.list_unreadable(since, "other") == []
 
 
 # --- after a switch to another account ----------------------------------------------------------
