@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
 
+from activities.external_captures import ExternalCaptures
 from activities.lookup_probe import LookupProbe
 from activities.psp import PspActivities
 from activities.reconciliation.activities import ReconcileActivities
@@ -101,10 +102,10 @@ def build_worker(
     webhook_http: httpx.AsyncClient,
 ) -> Worker:
     """Build the worker with all transaction workflows and their activities."""
-    reservations = Reservations(
-        store, TransactionClient(client, settings.task_queue, input_refresher(store))
-    )
-    psp = PspActivities(store, psp_http, reservations)
+    transaction_client = TransactionClient(client, settings.task_queue, input_refresher(store))
+    reservations = Reservations(store, transaction_client)
+    external_captures = ExternalCaptures(store, transaction_client)
+    psp = PspActivities(store, psp_http, reservations, external_captures)
     records = RecordActivities(store)
     webhooks = WebhookActivities(store, webhook_http, WebhookForm(settings.webhook_form))
     return Worker(

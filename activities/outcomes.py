@@ -72,8 +72,13 @@ class OutcomeIntake:
     async def _without_private_data(
         self, row: TransactionRow, checked: CheckedOutcome
     ) -> CheckedOutcome:
-        """Store payment data and redirect addresses and strip them from the outcome."""
+        """Store payment data and redirect addresses and strip them from the outcome.
+
+        What has captured a reservation is not part of its outcome for its workflow.
+        """
         outcome = checked.outcome
+        if isinstance(outcome, Approved) and outcome.capture is not None:
+            outcome = outcome.model_copy(update={"capture": None})
         key = (row.merchant_id, row.transaction_id)
         match outcome:
             case Approved(instrument=Instrument() as instrument):

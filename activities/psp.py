@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import psp_requests
 from activities.errors import psp_errors
+from activities.external_captures import ExternalCaptures
 from activities.outcomes import OutcomeIntake
 from activities.psp_lookups import Fetch, build_lookup, look_up, marking_failure
 from activities.reservations import Reservations
@@ -61,10 +62,17 @@ ERASED = PspReply(
 class PspActivities:
     """All calls to PSPs; `http` is shared to reuse connections."""
 
-    def __init__(self, store: Store, http: httpx.AsyncClient, reservations: Reservations) -> None:
+    def __init__(
+        self,
+        store: Store,
+        http: httpx.AsyncClient,
+        reservations: Reservations,
+        external_captures: ExternalCaptures,
+    ) -> None:
         self._store = store
         self._http = http
         self._reservations = reservations
+        self._external_captures = external_captures
         self._intake = OutcomeIntake(store)
 
     def all(self) -> Sequence[Callable[..., Any]]:
@@ -176,6 +184,8 @@ class PspActivities:
             return stored_reply(row)
         with psp_errors():
             outcome = await connection.void(psp_requests.void(call, row, call.psp_id))
+        if isinstance(outcome, Declined):
+            await self._external_captures.record_after_refused_void(row, connection, call.psp_id)
         return await self._build_reply(row, outcome)
 
     @activity.defn(name=activity_plans.FETCH_AUTHORIZATION.name)
@@ -297,6 +307,7 @@ class PspActivities:
         )
         if result.outcome is None:
             return reply
+        await self._external_captures.record_after_lookup(row, result.outcome)
         accepted = await self._intake.accept_read(row, result.outcome, lookup)
         return reply.model_copy(update={"outcome": accepted.outcome, "doubts": accepted.doubts})
 

@@ -31,7 +31,16 @@ from integrator.psp.toolkit import instruments, outcomes
 from integrator.psp.toolkit.instruments import CUSTOMER, METHOD, build_card_bearer
 from integrator.psp.toolkit.outcomes import paid_fact, refunded_fact
 from integrator.psp.toolkit.redaction import extract_reference
-from integrator.psp.types import Approved, Declined, Fact, FactKind, Instrument, Outcome, Pending
+from integrator.psp.types import (
+    Approved,
+    Declined,
+    Fact,
+    FactKind,
+    HoldCapture,
+    Instrument,
+    Outcome,
+    Pending,
+)
 
 HOLD_DURATION = timedelta(days=7)
 """Time for which acquirers keep a reservation; the PSP returns no expiry."""
@@ -60,7 +69,10 @@ def authorization_outcome(charge: Charge) -> Outcome:
                 charge.handle, units, charge.currency, charge.authorized or charge.created
             )
             instrument = charge_instrument(charge)
-            return Approved(psp_id=charge.handle, facts=(fact,), instrument=instrument)
+            capture = _hold_capture(charge)
+            return Approved(
+                psp_id=charge.handle, facts=(fact,), instrument=instrument, capture=capture
+            )
         case "cancelled":
             return ended_outcome(charge.handle, Status.Cancelled)
         case "failed" if charge.authorized is not None:
@@ -71,6 +83,20 @@ def authorization_outcome(charge: Charge) -> Outcome:
             return failed_outcome(charge.handle, charge)
         case _:
             return Pending(psp_id=charge.handle)
+
+
+def _hold_capture(charge: Charge) -> HoldCapture | None:
+    """Return the settle that has taken a reservation; None if none has."""
+    if charge.state != "settled" or charge.transaction is None:
+        return None
+    references = (extract_reference(line.ordertext) for line in charge.order_lines)
+    return HoldCapture(
+        psp_id=movement_id(charge.handle, charge.transaction),
+        amount=to_major(charge.amount, charge.currency),
+        currency=charge.currency,
+        reference=next((reference for reference in references if reference), None),
+        booked_on=charge.settled.date() if charge.settled else None,
+    )
 
 
 def charge_outcome(charge: Charge) -> Outcome:

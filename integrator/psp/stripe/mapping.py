@@ -31,6 +31,7 @@ from integrator.psp.types import (
     Declined,
     Fact,
     FactKind,
+    HoldCapture,
     Outcome,
     Pending,
     RedirectRequired,
@@ -99,8 +100,23 @@ def hold_outcome(intent: PaymentIntent, now: datetime | None = None) -> Outcome:
             reference=intent.reference,
         )
         instrument = instruments.instrument_from_method(intent.payment_method, intent.customer)
-        return Approved(psp_id=intent.id, facts=(fact,), instrument=instrument)
+        return Approved(
+            psp_id=intent.id, facts=(fact,), instrument=instrument, capture=_hold_capture(intent)
+        )
     return _unfinished_outcome(intent, intent.id, now)
+
+
+def _hold_capture(intent: PaymentIntent) -> HoldCapture | None:
+    """Return the capture that has taken a reservation; None if none has."""
+    if intent.status != "succeeded" or intent.charge_id is None or intent.amount_received <= 0:
+        return None
+    return HoldCapture(
+        psp_id=intent.charge_id,
+        amount=to_major(intent.amount_received, intent.currency),
+        currency=intent.currency,
+        reference=intent.capture_reference,
+        booked_on=_booking_date(intent.latest_charge),
+    )
 
 
 def payment_outcome(

@@ -16,6 +16,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
+from activities.external_captures import ExternalCaptures
 from activities.psp import PspActivities
 from activities.reservations import Reservations
 from integrator.contract import PaymentRequest, PreauthRequest, RefundRequest, json_codec
@@ -310,7 +311,15 @@ async def activities(
     store: Store, transaction_client: FakeTransactionClient
 ) -> AsyncIterator[PspActivities]:
     async with httpx.AsyncClient() as http:
-        yield PspActivities(store, http, Reservations(store, transaction_client))
+        yield psp_activities(store, http, transaction_client)
+
+
+def psp_activities(
+    store: Store, http: httpx.AsyncClient, transaction_client: TransactionClient
+) -> PspActivities:
+    """Build the activities as the worker does."""
+    reservations = Reservations(store, transaction_client)
+    return PspActivities(store, http, reservations, ExternalCaptures(store, transaction_client))
 
 
 def example(name: str) -> dict[str, Any]:

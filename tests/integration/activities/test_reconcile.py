@@ -13,7 +13,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.fact_checks import find_vanished
-from activities.psp import PspActivities
 from activities.reconciliation.activities import ReconcileActivities
 from activities.reconciliation.movement_comparison import (
     FEW_MOVEMENTS,
@@ -24,7 +23,6 @@ from activities.reconciliation.movement_comparison import (
     next_length,
 )
 from activities.reconciliation.spot_check import SpotCheck
-from activities.reservations import Reservations
 from integrator.contract.enums import PaymentErrorCode
 from integrator.psp.errors import (
     CredentialsRejected,
@@ -56,6 +54,7 @@ from tests.integration.activities.conftest import (
     FakeTransactionClient,
     TransactionFactory,
     call,
+    psp_activities,
 )
 from workflows.messages import NotificationRead, ReconcileInput, ReserveReply
 from workflows.state import Evidence, EvidenceKind, ExternalMovement, MovementStatus, PaymentState
@@ -184,9 +183,7 @@ class TestEvents:
         await steps.repair_events(START)
         (signal,) = transaction_client.calls_of("notify")
         async with httpx.AsyncClient() as http:
-            read = await PspActivities(
-                store, http, Reservations(store, transaction_client)
-            ).read_notification(
+            read = await psp_activities(store, http, transaction_client).read_notification(
                 NotificationRead(
                     merchant_id="demo",
                     transaction_id=CHARGE,
@@ -691,7 +688,7 @@ class TestCaptureAfterExternalCapture:
         transaction_client.reply = ReserveReply(psp_id="auth_1", taken_by="ch_9")
         psp.calls.clear()
         async with httpx.AsyncClient() as http:
-            activities = PspActivities(store, http, Reservations(store, transaction_client))
+            activities = psp_activities(store, http, transaction_client)
             reply = await activities.capture(call(CAPTURE, owner_id=PREAUTH))
         assert (reply.outcome, reply.evidence) == (dashboard_capture().outcome, EvidenceKind.READ)
         fetched = [lookup for name, lookup in psp.calls if name == "fetch_payment"]
@@ -712,7 +709,7 @@ class TestCaptureAfterExternalCapture:
         transaction_client.reply = ReserveReply(psp_id="auth_1", taken_by="ch_9")
         psp.answers = [None]
         async with httpx.AsyncClient() as http:
-            activities = PspActivities(store, http, Reservations(store, transaction_client))
+            activities = psp_activities(store, http, transaction_client)
             with pytest.raises(ApplicationError) as raised:
                 await activities.capture(call(CAPTURE, owner_id=PREAUTH))
         assert not raised.value.non_retryable

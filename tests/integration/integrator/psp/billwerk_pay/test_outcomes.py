@@ -342,6 +342,15 @@ class TestAuthorization:
         outcome = assert_approved(await self.fetch_outcome(state="settled", amount=4000))
         assert outcome.facts[0].amount == Decimal("119.00")
 
+    async def test_names_its_capture(self) -> None:
+        assert assert_approved(await self.fetch_outcome()).capture is None
+        captured = {"state": "settled", "amount": 4000, "transaction": SETTLE}
+        settled = {**captured, "settled": "2026-01-16T09:00:00.870+00:00"}
+        capture = assert_approved(await self.fetch_outcome(**settled)).capture
+        assert capture is not None
+        assert (capture.psp_id, capture.amount) == (f"{REFERENCE}/{SETTLE}", Decimal("40.00"))
+        assert (capture.currency, capture.booked_on) == ("EUR", date(2026, 1, 16))
+
     @pytest.mark.parametrize(
         ("changes", "status"),
         [

@@ -27,7 +27,15 @@ from integrator.psp.stripe.wire import (
 )
 from integrator.psp.toolkit.money import UnsupportedAmountError
 from integrator.psp.toolkit.outcomes import merge_outcomes, verify_reference
-from integrator.psp.types import Approved, Declined, FactKind, Outcome, Pending, RedirectRequired
+from integrator.psp.types import (
+    Approved,
+    Declined,
+    FactKind,
+    HoldCapture,
+    Outcome,
+    Pending,
+    RedirectRequired,
+)
 from tests.integration.integrator.psp import builders
 from tests.integration.integrator.psp.stripe import objects
 
@@ -129,6 +137,31 @@ def test_a_cancelled_hold(reason: str | None, status: Status) -> None:
     outcome = hold_outcome(status="canceled", cancellation_reason=reason)
     assert isinstance(outcome, Declined)
     assert outcome.status is status
+
+
+@pytest.mark.parametrize("reference", ["pay1", None], ids=["ours", "external"])
+def test_a_captured_reservation_names_its_capture(reference: str | None) -> None:
+    entry = objects.balance_transaction(5000, created=objects.CREATED + 86_400)
+    outcome = hold_outcome(
+        status="succeeded",
+        amount_received=5000,
+        latest_charge=objects.charge(balance_transaction=entry),
+        metadata={"reference": "pre1", **({"capture": reference} if reference else {})},
+    )
+    assert isinstance(outcome, Approved)
+    assert outcome.capture == HoldCapture(
+        psp_id="ch_1",
+        amount=Decimal("50.00"),
+        currency="EUR",
+        reference=reference,
+        booked_on=date(2026, 1, 16),
+    )
+
+
+def test_an_open_reservation_names_no_capture() -> None:
+    outcome = hold_outcome()
+    assert isinstance(outcome, Approved)
+    assert outcome.capture is None
 
 
 def test_a_reservation_without_expiry_is_approved() -> None:
