@@ -132,6 +132,31 @@ async def test_a_debit_whose_notification_is_lost_is_found_by_look_up(
     assert state.evidence.kind is EvidenceKind.READ
 
 
+async def test_an_outage_of_the_psp_costs_few_events_and_its_end_is_noticed_at_once(
+    harness: WorkflowHarness,
+) -> None:
+    """The recovery job asks the PSP itself and signals at the outage's end, hours before the
+    schedule's next look-up."""
+    down = ApplicationError("down", type=PspFailure.UNAVAILABLE, non_retryable=True)
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [down]
+    start = harness.payment()
+    state = await harness.create(start)
+    await harness.advance_time(PAYMENT, timedelta(hours=20))
+    during = await harness.handle(PAYMENT).fetch_history()
+    assert len(harness.calls_of(activity_plans.FETCH_PAYMENT)) <= 6
+    assert len(during.events) < 100
+
+    harness.answers[activity_plans.FETCH_PAYMENT.name] = [
+        approved("ch_1", evidence=EvidenceKind.READ)
+    ]
+    with time_skipping_disabled(harness.env):
+        await harness.client.look_up(start.model_copy(update={"resume": state}))
+        await harness.wait_for_status(PAYMENT, Status.Succeeded)
+    after = await harness.handle(PAYMENT).fetch_history()
+    assert len(after.events) - len(during.events) < 30
+
+
 async def test_a_chargeback_after_300_days_is_booked(harness: WorkflowHarness) -> None:
     harness.answers[activity_plans.CHARGE.name] = [approved("ch_1")]
     start = harness.payment()
