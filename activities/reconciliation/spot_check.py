@@ -10,6 +10,7 @@ from activities.reconciliation.psp_account import PspAccount
 from activities.reconciliation.time_slice import TimeSlice
 from integrator.psp.errors import ProtocolError
 from integrator.psp.types import Outcome
+from integrator.store.backlog import UNDECIDED_REASONS
 from integrator.store.database import Store
 from integrator.store.models import FINAL_STATUSES, TransactionRow
 from integrator.transactions.transaction_client import TransactionClient
@@ -45,6 +46,7 @@ class SpotCheck:
 
     async def run(self, account: PspAccount, time_slice: TimeSlice) -> StepReport:
         """Run one round; compared transactions are recorded even if the PSP fails half way."""
+        await self._log_undecided(account.merchant.id)
         counts: Counter[str] = Counter()
         checked: list[str] = []
         try:
@@ -56,6 +58,15 @@ class SpotCheck:
         finally:
             await self._store.transactions.mark_checked(account.merchant.id, checked)
         return StepReport(counts=dict(counts))
+
+    async def _log_undecided(self, merchant_id: str) -> None:
+        """Log how many transactions are undecided, for how long and why."""
+        for group in await self._store.backlog.list_undecided_reasons(merchant_id):
+            log.info(
+                "Undecided transactions of %s: %d, the oldest since %s: %s",
+                *(merchant_id, group.count, f"{group.since:%Y-%m-%d %H:%M} UTC"),
+                UNDECIDED_REASONS[group.group[0]],
+            )
 
     async def _select_due(self, account: PspAccount) -> list[TransactionRow]:
         merchant_id, now = account.merchant.id, datetime.now(UTC)

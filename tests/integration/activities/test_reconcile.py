@@ -45,6 +45,7 @@ from integrator.psp.types import (
     Pending,
 )
 from integrator.store import Merchant, NotificationRow, RecordUpdate, Store, TransactionRow
+from integrator.store.backlog import UNDECIDED_REASONS
 from integrator.transactions.workflow_inputs import read_state
 from tests.integration.activities.conftest import (
     CAPTURE,
@@ -811,6 +812,17 @@ class TestSpotCheck:
     ) -> None:
         await factory.charge()
         assert (await steps.sample_final(START)).counts == {}
+
+    async def test_the_sample_logs_how_many_are_undecided_for_how_long_and_why(
+        self, factory: TransactionFactory, steps: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        row = await factory.charge()
+        with caplog.at_level("INFO"):
+            await steps.sample_final(START)
+        since = f"{row.created_at:%Y-%m-%d %H:%M} UTC"
+        reason = UNDECIDED_REASONS["unanswered"]
+        expected = f"Undecided transactions of demo: 1, the oldest since {since}: {reason}"
+        assert expected in caplog.messages
 
     async def test_an_unreadable_response_does_not_block_others(
         self,
