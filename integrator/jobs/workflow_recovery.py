@@ -15,6 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.observability import worker_metrics
 from integrator.store.database import Store
 from integrator.store.models import PageCursor, TransactionRow
+from integrator.transactions.parent_result import report_to_parent
 from integrator.transactions.transaction_client import OUTAGE, TransactionClient
 from integrator.transactions.workflow_inputs import resume_input
 from workflows.messages import DeliveryState
@@ -113,6 +114,8 @@ class WorkflowRecovery:
             return False
         if not await self._is_behind(row):
             await self._check_announcement(row)
+            if row.parent_due:
+                await self._report_to_parent(row)
             return False
         worker_metrics.ORPHANS.labels("behind").inc()
         log.warning(
@@ -144,6 +147,14 @@ class WorkflowRecovery:
             await self._store.deliveries.remove_due_announcement(*key, delivery.announced)
         else:
             await self._transaction_client.redeliver(resume_input(row))
+
+    async def _report_to_parent(self, row: TransactionRow) -> None:
+        """Report a result that the row names as due, and its workflow does not.
+
+        That workflow was rewound, and found the result to be reported while it repeated its call.
+        """
+        await report_to_parent(self._store, self._transaction_client, row)
+        await self._store.transactions.remove_due_parent(row.merchant_id, row.transaction_id)
 
     async def _is_behind(self, row: TransactionRow) -> bool:
         try:

@@ -97,7 +97,8 @@ def is_parent_uninformed(child: AnyState, parent: AnyState) -> bool:
             booked = parent.refunds.get(by)
             return booked is None or booked.amount > child.refunded
         case PreauthState() if isinstance(child, PaymentState):
-            return parent.captured_by == by and not parent.captured
+            is_lost = parent.captured_by is None and not child.ended
+            return not parent.captured and (parent.captured_by == by or is_lost)
         case _:
             return False
 

@@ -3,17 +3,14 @@
 Each is harmless when repeated, and announces only what it changes.
 """
 
-from datetime import UTC, datetime
-
 from integrator.operations.healing.diagnosis import unannounced_since
 from integrator.operations.healing.findings import Finding, FindingKind
 from integrator.operations.healing.workflow_view import HealingClient
 from integrator.psp import registry
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow
+from integrator.transactions.parent_result import report_to_parent
 from integrator.transactions.workflow_inputs import read_state, resume_input
-from workflows.messages import PaymentInput, PreauthInput
-from workflows.reservation_client import reservation_result
 
 
 class Healer:
@@ -32,7 +29,7 @@ class Healer:
             case FindingKind.ANNOUNCEMENT_LOST:
                 await self._announce(row)
             case FindingKind.PARENT_UNINFORMED:
-                await self._inform_parent(row)
+                await report_to_parent(self._store, self._transaction_client, row)
             case FindingKind.FAILURE_UNPROVEN:
                 await self._compare_with_psp(row)
             case FindingKind.STATE_BEHIND:
@@ -57,20 +54,6 @@ class Healer:
         if unannounced_since(row, state, deliveries) is not None:
             await self._store.transactions.require_announcement(*key)
         await self._transaction_client.look_up(resume_input(row))
-
-    async def _inform_parent(self, row: TransactionRow) -> None:
-        if row.related_id is None:
-            raise LookupError("The transaction has no parent transaction.")
-        parent = await self._store.transactions.get(row.merchant_id, row.related_id)
-        if parent is None:
-            raise LookupError("The parent transaction is not in the store.")
-        start = resume_input(parent)
-        if not isinstance(start, PreauthInput | PaymentInput):
-            raise ValueError("A refund cannot be a parent transaction.")
-        result = reservation_result(read_state(row.kind, row.snapshot))
-        # Later than every attempt of a transaction that is decided.
-        result = result.model_copy(update={"at": datetime.now(UTC)})
-        await self._transaction_client.close_reservation(start, result)
 
     async def _compare_with_psp(self, row: TransactionRow) -> None:
         """Request a look-up, which goes on until the PSP answers: money there needs attention."""

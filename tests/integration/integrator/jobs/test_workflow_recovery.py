@@ -294,6 +294,21 @@ async def test_a_running_workflow_that_has_its_row_s_state_is_left_alone(
 DELIVERED_AT = datetime(2026, 1, 15, tzinfo=UTC)
 
 
+async def test_a_result_that_the_workflow_holds_to_be_reported_is_reported_to_the_parent(
+    store: Store, factory: TransactionFactory, temporal: Temporal, recovery: WorkflowRecovery
+) -> None:
+    state = await record(store, await factory.capture(), "Succeeded", version=2, parent_due=True)
+    temporal.queried[CAPTURE] = state
+    assert await recovery.run() == 0
+    (result,) = temporal.calls_of("close_reservation")
+    assert (result.by, result.booked) == (CAPTURE, True)
+    stored = await store.transactions.get("demo", CAPTURE)
+    assert stored is not None
+    assert not stored.parent_due
+    assert await recovery.run() == 0
+    assert len(temporal.calls_of("close_reservation")) == 1
+
+
 @pytest.mark.parametrize(
     ("delivery", "announced_again", "still_due"),
     [

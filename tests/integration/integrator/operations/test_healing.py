@@ -15,6 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.admin.errors import OperatorError
 from integrator.contract.enums import PaymentErrorCode
 from integrator.crypto.keys import DecryptionError
+from integrator.operations.healing import diagnosis
 from integrator.operations.healing import examiner as examiner_module
 from integrator.operations.healing import run as healing
 from integrator.operations.healing.findings import HEALED, FindingKind
@@ -698,6 +699,22 @@ async def test_a_payment_is_informed_of_its_refund(
     assert isinstance(child, RefundState)
     assert state.reservations == {}
     assert state.refunded == child.refunded
+
+
+async def test_a_preauth_that_lost_its_capture_is_uninformed(leftovers: Leftovers) -> None:
+    """A backup of Temporal was restored before the preauth had recorded even the attempt."""
+    capture = await leftovers.factory.capture()
+    child = read_state(capture.kind, capture.snapshot)
+    assert capture.related_id is not None
+    preauth = await leftovers.store.transactions.get(capture.merchant_id, capture.related_id)
+    assert preauth is not None
+    parent = read_state(preauth.kind, preauth.snapshot)
+    parent.apply(paid(preauth, FactKind.AUTHORIZED), proof())
+    failed = child.model_copy(deep=True)
+    failed.apply(Declined(code=PaymentErrorCode.Rejected), proof())
+    assert not diagnosis.is_parent_uninformed(failed, parent)
+    child.apply(paid(capture), proof())
+    assert diagnosis.is_parent_uninformed(child, parent)
 
 
 @pytest.mark.parametrize(
