@@ -55,6 +55,8 @@ def _activity_fault(operation: str) -> FaultKind:
     return FaultKind("activity", (3, 5), operation, psp_fault=_UNKNOWN_OUTCOMES)
 
 
+RESTORE = "Temporal restored from a backup"
+
 FAULT_KINDS: Mapping[str, FaultKind] = {
     "PSP drops before booking": FaultKind("psp", (2, 5), psp_fault={"kind": "drop", "share": 0.4}),
     "PSP drops after booking": FaultKind(
@@ -134,7 +136,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "signal in an unknown encoding": _signal_fault("unknown encoding"),
     "signal with an unknown key": _signal_fault("unknown key"),
     "signal cut short": _signal_fault("truncated"),
-    "Temporal restored from a backup": FaultKind("backup", (4, 12), limit=4),
+    RESTORE: FaultKind("backup", (4, 12), limit=4),
     "customer erased while a charge is unknown": FaultKind(
         "erasure", (6, 8), psp_fault=_UNKNOWN_OUTCOMES | {"share": 1.0, "operations": ["charge"]}
     ),

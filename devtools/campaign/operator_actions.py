@@ -25,13 +25,41 @@ class OperatorCommandError(RuntimeError):
     """An operator command failed."""
 
 
-class Operator:
-    """Runs the product's operator commands; `counts` holds the number of actions by name."""
+class OperatorCommands:
+    """Runs the product's commands on the stack."""
 
     def __init__(self, stack: Stack, code: Path) -> None:
-        self.counts: Counter[str] = Counter()
         self._stack = stack
         self._code = code
+
+    async def heal(self) -> None:
+        """Heal what a restored backup of Temporal has lost, as after every restore."""
+        await self.run("heal", "--apply", "--rate", "100", codes=(0, 1))
+
+    async def run(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+        """Run `integrator ARGUMENTS` and return its output; raise `OperatorCommandError`."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "integrator.cli", *arguments),
+            cwd=self._code,
+            env=self._stack.env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, errors = await process.communicate()
+        if process.returncode not in codes:
+            raise OperatorCommandError(
+                f"integrator {' '.join(arguments)}: {errors.decode()[-500:]}"
+            )
+        return out.decode()
+
+
+class Operator:
+    """Replaces keys and erases customers; `counts` holds the number of actions by name."""
+
+    def __init__(self, stack: Stack, commands: OperatorCommands) -> None:
+        self.counts: Counter[str] = Counter()
+        self._stack = stack
+        self._commands = commands
         self._entries = {name: f"{name}:{generate_key()}" for name in (_OLD, _NEW)}
 
     def write_initial_keys(self) -> None:
@@ -58,13 +86,13 @@ class Operator:
 
     async def rotate(self) -> None:
         """Re-encrypt data of the old key; concurrent writes may leave some."""
-        await self._run("keys", "rotate", codes=(0, 1))
+        await self._commands.run("keys", "rotate", codes=(0, 1))
         self.counts["keys rotated"] += 1
 
     async def require_old_key_unused(self) -> None:
         """Raise `OperatorCommandError` if anything in the store still needs the old key."""
-        await self._run("keys", "rotate")
-        usage = json.loads(await self._run("keys", "usage", "--json", "--histories", "0"))
+        await self._commands.run("keys", "rotate")
+        usage = json.loads(await self._commands.run("keys", "usage", "--json", "--histories", "0"))
         remaining = {name: column["keys"].get(_OLD, 0) for name, column in usage["store"].items()}
         if any(remaining.values()):
             raise OperatorCommandError(f"the old key is still in use: {remaining}")
@@ -72,7 +100,9 @@ class Operator:
     async def erase(self, agreements: Sequence[str]) -> None:
         """Erase the data of these agreements' customers."""
         for agreement in agreements:
-            await self._run("erase", "--merchant", "demo", "--agreement", agreement, "--yes")
+            await self._commands.run(
+                "erase", "--merchant", "demo", "--agreement", agreement, "--yes"
+            )
             self.counts["agreements erased"] += 1
 
     def _restarted(self, name: str, old_pid: int) -> bool:
@@ -84,18 +114,3 @@ class Operator:
         temporary_file.write_text(",".join(self._entries[name] for name in order) + "\n")
         temporary_file.chmod(0o600)
         temporary_file.replace(file)
-
-    async def _run(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "integrator.cli", *arguments),
-            cwd=self._code,
-            env=self._stack.env,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, errors = await process.communicate()
-        if process.returncode not in codes:
-            raise OperatorCommandError(
-                f"integrator {' '.join(arguments)}: {errors.decode()[-500:]}"
-            )
-        return out.decode()

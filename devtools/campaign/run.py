@@ -18,13 +18,13 @@ from devtools.campaign.checkout_client import CheckoutClient
 from devtools.campaign.config import Config
 from devtools.campaign.diagnostics import Diagnostics
 from devtools.campaign.fault_injector import FaultInjector
-from devtools.campaign.fault_schedule import schedule_faults
+from devtools.campaign.fault_schedule import RESTORE, schedule_faults
 from devtools.campaign.integrator_view import IntegratorView
 from devtools.campaign.invariants import find_violations
 from devtools.campaign.journeys import JourneyRunner
 from devtools.campaign.key_rotation import KeyRotation
 from devtools.campaign.malformed_signals import MalformedSignals
-from devtools.campaign.operator_actions import Operator
+from devtools.campaign.operator_actions import Operator, OperatorCommands
 from devtools.campaign.operator_faults import OperatorFaults
 from devtools.campaign.polling import wait_until
 from devtools.campaign.psp import SandboxPspClient
@@ -88,12 +88,13 @@ def run(config: Config) -> Result:
         code = copy_product(folder / "code")
         data_dir = folder / "data"
         stack = Stack(data_dir, stack_environment(config, data_dir), code)
-        operator = Operator(stack, code) if config.operator else None
+        commands = OperatorCommands(stack, code)
+        operator = Operator(stack, commands) if config.operator else None
         try:
             if operator is not None:
                 operator.write_initial_keys()
             stack.start()
-            result = asyncio.run(Campaign(config, stack, operator).run())
+            result = asyncio.run(Campaign(config, stack, commands, operator).run())
         finally:
             stack.stop()
         clean = result.clean and not result.unfinished
@@ -106,8 +107,11 @@ def run(config: Config) -> Result:
 class Campaign:
     """Phases of a campaign: traffic under faults, reset, quiescence, evaluation."""
 
-    def __init__(self, config: Config, stack: Stack, operator: Operator | None) -> None:
+    def __init__(
+        self, config: Config, stack: Stack, commands: OperatorCommands, operator: Operator | None
+    ) -> None:
         self._config = config
+        self._commands = commands
         self._operator = operator
         self._stack = stack
         self._seconds: dict[str, float] = {}
@@ -146,6 +150,9 @@ class Campaign:
             began = time.monotonic()
             await asyncio.sleep(reconcile_rounds(config) * config.reconcile_seconds)
             unfinished = await quiescence.wait(config.quiescence_seconds)
+            if faults.injected[RESTORE]:
+                await self._commands.heal()
+                unfinished = await quiescence.wait(config.quiescence_seconds)
             self._seconds["until quiescent"] = time.monotonic() - began
             if self._operator is not None:
                 await self._operator.require_old_key_unused()
