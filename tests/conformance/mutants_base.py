@@ -19,6 +19,7 @@ from integrator.psp.sandbox.settings import SandboxSettings
 from integrator.psp.sandbox.wire import Charge
 from integrator.psp.toolkit.client import RefusedError
 from integrator.psp.toolkit.http import PspHttp, PspResponse
+from integrator.psp.toolkit.notifications import keep_raw, unreadable_event
 from integrator.psp.toolkit.signatures import require_timestamped_signature
 from integrator.psp.types import Absent, Lookup, LookupAnswer, NotificationEvent
 from tests.conformance.harness_sandbox import SandboxHarness, sandbox_config
@@ -155,7 +156,14 @@ class BatchAdapter(SandboxAdapter):
             return super().parse_notification(settings, headers, body, now)
         secret = cast(SandboxSettings, settings).webhook_secret
         verify(secret, headers, body, now)
-        return [parsed for event in events for parsed in notifications.read_event(event)]
+        return [parsed for event in events for parsed in self.read_entry(event)]
+
+    def read_entry(self, raw: bytes) -> Sequence[NotificationEvent]:
+        """Read one entry of a batch, or return it as unreadable."""
+        try:
+            return keep_raw(notifications.read_event(raw), raw)
+        except NotificationRejected:
+            return [unreadable_event(raw)]
 
 
 class BatchMutant(BatchAdapter, Mutant):

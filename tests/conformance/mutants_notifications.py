@@ -12,6 +12,7 @@ from integrator.psp.errors import NotificationRejected
 from integrator.psp.sandbox import notifications
 from integrator.psp.sandbox.connection import SandboxConnection
 from integrator.psp.sandbox.settings import SandboxSettings
+from integrator.psp.toolkit.notifications import keep_raw
 from integrator.psp.types import Declined, EventPage, NotificationEvent
 from tests.conformance.mutants_base import (
     BatchMutant,
@@ -119,6 +120,24 @@ class OnlyFirstEventIsRead(BatchMutant):
         self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
     ) -> Sequence[NotificationEvent]:
         return super().parse_notification(settings, headers, body, now)[:1]
+
+
+@register_mutant("notifications.an_unreadable_entry_does_not_hide_others")
+class UnreadableEntryRejectsAll(BatchMutant):
+    """An entry that cannot be read rejects its batch: all events are repeated and finally lost."""
+
+    def read_entry(self, raw: bytes) -> Sequence[NotificationEvent]:
+        return keep_raw(notifications.read_event(raw), raw)
+
+
+@register_mutant("notifications.an_event_is_read_again_from_its_own_json")
+class EveryEventKeepsTheBatch(BatchMutant):
+    """Each event keeps the whole batch: n events take n² space, and each holds all persons."""
+
+    def parse_notification(
+        self, settings: BaseModel, headers: Headers, body: bytes, now: datetime
+    ) -> Sequence[NotificationEvent]:
+        return keep_raw(super().parse_notification(settings, headers, body, now), body)
 
 
 @register_mutant("notifications.an_unknown_event_is_not_an_error", lesson=8)

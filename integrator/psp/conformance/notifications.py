@@ -49,6 +49,11 @@ def parse(
     return context.adapter.parse_notification(settings, delivery.headers, delivery.body, now)
 
 
+def without_raw(events: Sequence[NotificationEvent]) -> list[NotificationEvent]:
+    """Return the events without their JSON, which may contain the signature."""
+    return [event.model_copy(update={"raw": None}) for event in events]
+
+
 async def count_deliveries(context: CheckContext) -> int:
     """Return the number of notifications received so far."""
     deliveries = await context.harness.list_deliveries()

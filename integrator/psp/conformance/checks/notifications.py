@@ -1,6 +1,8 @@
 """Events of notifications: the transaction they identify and the outcome they report."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from integrator.psp.conformance import call_factory, notifications, operations, setup
 from integrator.psp.conformance.assertions import (
@@ -23,6 +25,20 @@ _LATE_OUTCOMES: dict[Script, type[Approved] | type[Declined]] = {
     Script.PENDING_THEN_DONE: Approved,
     Script.PENDING_THEN_FAILED: Declined,
 }
+
+
+_UNREADABLE_ENTRIES: tuple[Any, ...] = (None, 7, "event", [], {}, {"id": ["EV1"], "links": []})
+
+
+def _add_entry(body: bytes, entry: Any) -> bytes:
+    """Put an entry before the others of the batch's list."""
+    content = json.loads(body)
+    members = content.values() if isinstance(content, dict) else [content]
+    entries = next((member for member in members if isinstance(member, list)), None)
+    if entries is None:
+        raise NotApplicable("the batch is no JSON with a list of events")
+    entries.insert(0, entry)
+    return json.dumps(content).encode()
 
 
 def _notified_kinds(context: CheckContext) -> Iterator[tuple[str, OperationKind]]:
@@ -224,6 +240,49 @@ async def an_unknown_event_does_not_hide_others(context: CheckContext) -> None:
     }
     expected = {event.event_id for event in notifications.parse(context, known_delivery)}
     require(expected <= parsed, "The known event is missing.")
+
+
+@check()
+async def an_unreadable_entry_does_not_hide_others(context: CheckContext) -> None:
+    """In a batch, entries that are no events are returned as unreadable, or ignored."""
+    known_delivery = await notifications.first_delivery(context)
+    batch = context.harness.batch_deliveries([known_delivery])
+    if batch is None:
+        raise NotApplicable("the PSP sends one event at a time")
+    for entry in _UNREADABLE_ENTRIES:
+        mixed = Delivery(batch.headers, _add_entry(batch.body, entry))
+        try:
+            parsed = notifications.parse(context, notifications.sign(context, mixed))
+        except NotificationRejected as error:
+            raise Violation(f"All events were rejected because of the entry {entry!r}.") from error
+        except Exception as error:
+            raise Violation(
+                f"{type(error).__name__} was raised by parse_notification: {error}"
+            ) from error
+        expected = {event.event_id for event in notifications.parse(context, known_delivery)}
+        relevant = {event.event_id for event in parsed if event.relevant}
+        require_equal(relevant, expected, f"the relevant events beside the entry {entry!r}")
+
+
+@check()
+async def an_event_is_read_again_from_its_own_json(context: CheckContext) -> None:
+    """`read_event` returns the same event from its `raw`, which holds no other event."""
+    first, second = (
+        await notifications.first_delivery(context),
+        await notifications.second_delivery(context),
+    )
+    batch = context.harness.batch_deliveries([first, second])
+    delivery = first if batch is None else notifications.sign(context, batch)
+    events = notifications.parse(context, delivery)
+    if all(event.raw is None for event in events):
+        raise NotApplicable("its events have no JSON of their own (raw)")
+    for event in events:
+        require(event.raw is not None, f"The event {event.event_id} has no raw, others have.")
+        require_equal(
+            list(context.adapter.read_event(event.raw or b"")),
+            [event.model_copy(update={"raw": None})],
+            "the event read again from its raw",
+        )
 
 
 @check(_odd_events)
