@@ -265,7 +265,8 @@ class RecordUpdate:
     `version` increases with each change of the transaction. A PSP id of None keeps the stored one.
     `evidence` is the source of a final status and is required with one. `announce_version` and
     `due_steps` are those of `TransactionRow`; without an `announce_version` the stored one is
-    kept, until a delivery removes it. `send_at` is that of `TransactionRow`.
+    kept, until a delivery removes it, or what was decided (`decided_at`) only after the caller got
+    its response is to be announced. `send_at` is that of `TransactionRow`.
     """
 
     merchant_id: str
@@ -274,6 +275,7 @@ class RecordUpdate:
     version: int
     snapshot: str
     evidence: str | None = None
+    decided_at: datetime | None = None
     psp_transaction_id: str | None = None
     psp_session_id: str | None = None
     activate_agreement: bool = False

@@ -10,9 +10,11 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     func,
     or_,
     select,
+    text,
     true,
     update,
 )
@@ -33,7 +35,7 @@ from integrator.store.models import (
 )
 from integrator.store.repository import Repository, shielded_write
 from integrator.store.session import Session
-from integrator.store.tables import agreements, transactions
+from integrator.store.tables import UNDECIDED, agreements, transactions
 from integrator.store.transaction_decoder import (
     AGREEMENT_JOIN,
     BY_KEY,
@@ -47,6 +49,7 @@ from integrator.store.transaction_decoder import (
     key_parameters,
     transaction_not_found,
 )
+from integrator.store.types import UtcDateTime
 
 _IDS_PER_STATEMENT = 500
 
@@ -84,9 +87,20 @@ _RECORD = (
             for column in ("psp_transaction_id", "psp_session_id")
         }
         | {
-            # Removed by the delivery alone.
+            # Removed by the delivery alone. A workflow that was rewound may take a caller to wait
+            # that was answered before the outcome.
             "announce_version": func.coalesce(
-                bindparam("new_announce_version", type_=Integer), transactions.c.announce_version
+                bindparam("new_announce_version", type_=Integer),
+                transactions.c.announce_version,
+                case(
+                    (
+                        and_(
+                            text(UNDECIDED),
+                            transactions.c.told_at < bindparam("new_decided_at", type_=UtcDateTime),
+                        ),
+                        bindparam("new_version", type_=Integer),
+                    )
+                ),
             )
         }
     )
@@ -249,6 +263,7 @@ class Transactions(Repository):
         key = (change.merchant_id, change.transaction_id)
         changes = _change_values(change) | self._encrypt_snapshot(change.snapshot, *key)
         values = {f"new_{column}": value for column, value in changes.items()}
+        values["new_decided_at"] = change.decided_at
         async with self._session.write_transaction() as connection:
             result = await connection.execute(_RECORD, key_parameters(*key) | values)
             row = result.mappings().one_or_none()

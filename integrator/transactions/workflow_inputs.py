@@ -71,6 +71,7 @@ def build_record(
         version=state.version,
         snapshot=snapshot,
         evidence=state.evidence.model_dump_json() if state.evidence else None,
+        decided_at=state.evidence.at if state.evidence else None,
         psp_transaction_id=state.psp_transaction_id,
         psp_session_id=state.psp_session_id,
         activate_agreement=activate_agreement,

@@ -297,3 +297,46 @@ async def test_two_processes_write_concurrently(
             )
         )
     assert len(await store.transaction_search.list_newest()) == 30
+
+
+@pytest.mark.parametrize(
+    ("answered", "status", "since_answer", "due"),
+    [
+        (True, "Succeeded", timedelta(seconds=1), 1),
+        (True, "Succeeded", timedelta(seconds=-1), None),
+        (True, "Pending", None, None),
+        (False, "Succeeded", timedelta(seconds=1), None),
+    ],
+    ids=["decided after the response", "decided before it", "undecided", "not answered"],
+)
+async def test_an_outcome_after_the_response_is_to_be_announced(
+    store: Store,
+    merchant: Merchant,
+    answered: bool,
+    status: str,
+    since_answer: timedelta | None,
+    due: int | None,
+) -> None:
+    """The workflow may have been rewound to when its caller waited."""
+    await store.transactions.add(new_transaction(merchant))
+    if answered:
+        await store.transactions.mark_responded(("demo", "t1"))
+    decided_at = datetime.now(UTC) + since_answer if since_answer is not None else None
+    evidence = "{}" if decided_at is not None else None
+    update = record_update(merchant, status=status, evidence=evidence, decided_at=decided_at)
+    await store.transactions.record(update)
+    row = await store.transactions.get("demo", "t1")
+    assert row is not None
+    assert row.announce_version == due
+
+
+async def test_a_later_record_announces_no_outcome_again(store: Store, merchant: Merchant) -> None:
+    await store.transactions.add(new_transaction(merchant))
+    await store.transactions.mark_responded(("demo", "t1"))
+    decided = {"status": "Succeeded", "evidence": "{}", "decided_at": datetime.now(UTC)}
+    await store.transactions.record(record_update(merchant, **decided, announce_version=1))
+    await store.deliveries.remove_due_announcement("demo", "t1", 1)
+    await store.transactions.record(record_update(merchant, **decided, version=2))
+    row = await store.transactions.get("demo", "t1")
+    assert row is not None
+    assert (row.version, row.announce_version) == (2, None)
