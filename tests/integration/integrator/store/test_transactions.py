@@ -333,7 +333,11 @@ async def test_an_outcome_after_the_response_is_to_be_announced(
 async def test_a_later_record_announces_no_outcome_again(store: Store, merchant: Merchant) -> None:
     await store.transactions.add(new_transaction(merchant))
     await store.transactions.mark_responded(("demo", "t1"))
-    decided = {"status": "Succeeded", "evidence": "{}", "decided_at": datetime.now(UTC)}
+    decided: dict[str, Any] = {
+        "status": "Succeeded",
+        "evidence": "{}",
+        "decided_at": datetime.now(UTC),
+    }
     await store.transactions.record(record_update(merchant, **decided, announce_version=1))
     await store.deliveries.remove_due_announcement("demo", "t1", 1)
     await store.transactions.record(record_update(merchant, **decided, version=2))
