@@ -84,10 +84,11 @@ def attention(
                 typer.echo(f"{corrected} marks were corrected.", err=True)
             items = await attention_commands.list_items(store, merchant, limit)
             undecided = await attention_commands.list_undecided(store, merchant)
+            unreadable = await store.notifications.list_unreadable(merchant_id=merchant)
         if as_json:
-            output.print_json({"waiting": items, "undecided": undecided})
+            output.print_json({"waiting": items, "undecided": undecided, "unreadable": unreadable})
         else:
-            typer.echo(attention_commands.render(items, undecided))
+            typer.echo(attention_commands.render(items, undecided, unreadable))
         return 1 if items else 0
 
     if code := command_runner.run(show()):

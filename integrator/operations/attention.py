@@ -8,7 +8,7 @@ from datetime import datetime
 from integrator.operations.output import Progress, printable_lines
 from integrator.store.backlog import UNDECIDED_REASONS
 from integrator.store.database import Store
-from integrator.store.models import TransactionRow, UnmatchedMovement
+from integrator.store.models import TransactionRow, UnmatchedMovement, UnreadableEvents
 from integrator.transactions.workflow_inputs import read_state
 
 
@@ -62,14 +62,28 @@ async def list_items(store: Store, merchant: str | None, limit: int) -> list[Att
     return sorted(items, key=lambda item: item.since)[:limit]
 
 
-def render(items: list[AttentionItem], undecided: Sequence[UndecidedGroup] = ()) -> str:
-    """Render the items, then the undecided transactions, as text."""
+def render(
+    items: list[AttentionItem],
+    undecided: Sequence[UndecidedGroup] = (),
+    unreadable: Sequence[UnreadableEvents] = (),
+) -> str:
+    """Render the items, then events that cannot be read and undecided transactions, as text."""
     lines = [line for item in items for line in _render_item(item)]
     if not items:
         lines = ["Nothing needs attention.", ""]
+    if unreadable:
+        lines += ["Events of the PSP that cannot be read:"]
+        lines += [line for group in unreadable for line in _render_unreadable(group)] + [""]
     if undecided:
         lines += ["Undecided:", *map(_render_undecided, undecided)]
     return printable_lines("\n".join(lines).rstrip())
+
+
+def _render_unreadable(group: UnreadableEvents) -> Iterator[str]:
+    since = f"{group.since:%Y-%m-%d %H:%M}"
+    yield f"    {group.count} of {group.merchant_id}, the oldest since {since}: its adapter lacks"
+    yield "    this form; reconciliation finds what they report"
+    yield f"      $ integrator reconcile --merchant {group.merchant_id}"
 
 
 def _render_undecided(group: UndecidedGroup) -> str:

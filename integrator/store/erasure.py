@@ -5,12 +5,12 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, update
 
 from integrator.crypto.data_keys import is_encrypted_by_data_key
 from integrator.store.column_encryption import ERASED
 from integrator.store.data_keys import data_key_join, is_data_key_of
-from integrator.store.models import ErasureScope
+from integrator.store.models import UNREADABLE, ErasureScope
 from integrator.store.repository import Repository, shielded_write
 from integrator.store.tables import agreements, data_keys, decisions, notifications, transactions
 from integrator.store.transaction_decoder import is_transaction
@@ -85,6 +85,21 @@ class Erasure(Repository):
                 notifications.c.state.in_(_PROCESSED),
                 notifications.c.updated_at < older_than,
             )
+        )
+        async with self._session.read_connection() as connection:
+            ids = (await connection.execute(statement)).scalars().all()
+        await self._erase_notifications(ids)
+        return len(ids)
+
+    async def erase_unreadable_notifications(self, older_than: datetime) -> int:
+        """Erase the content of events that cannot be read and arrived before `older_than`.
+
+        They belong to no known agreement, so that no erasure finds them. Returns their number.
+        """
+        statement = select(notifications.c.id).where(
+            notifications.c.outcome == literal_column(f"'{UNREADABLE}'"),
+            notifications.c.raw != ERASED,
+            notifications.c.received_at < older_than,
         )
         async with self._session.read_connection() as connection:
             ids = (await connection.execute(statement)).scalars().all()

@@ -40,6 +40,8 @@ from integrator.store.tables import data_keys, notifications, transactions
 _MANY_ATTEMPTS = 60
 _SIGNALLED_TIMEOUT = timedelta(minutes=10)
 _LONG_RETRY_INTERVAL = timedelta(hours=1)
+UNREADABLE_KEPT = timedelta(days=30)
+"""How long the content of an event that cannot be read is kept, for the adapter's author."""
 _PENDING: tuple[NotificationState, ...] = ("stored", "parked")
 _NOT_IN_MODEL = ("wrapped", "erased_at", "message_id")
 _SELECT_NOTIFICATION = select(notifications, *KEY_COLUMNS).select_from(
@@ -82,14 +84,17 @@ class Notifications(Repository):
             await connection.execute(statement)
 
     async def list_unreadable(
-        self, since: datetime, merchant_id: str | None = None
+        self, since: datetime | None = None, merchant_id: str | None = None
     ) -> list[UnreadableEvents]:
-        """Count the entries per merchant that were received since then and could not be read."""
+        """Count the entries per merchant that were received since then and could not be read.
+
+        By default those whose content is still kept.
+        """
         table = notifications
         statement = (
             select(table.c.merchant_id, func.count(), func.min(table.c.received_at))
             .where(table.c.outcome == literal_column(f"'{UNREADABLE}'"))
-            .where(table.c.received_at >= since)
+            .where(table.c.received_at >= (since or _now() - UNREADABLE_KEPT))
             .group_by(table.c.merchant_id)
             .order_by(table.c.merchant_id)
         )

@@ -12,7 +12,7 @@ from integrator.store import schema
 from integrator.store.database import Store
 from integrator.store.errors import StoreError
 from integrator.store.migrate import current_revision
-from integrator.store.models import BacklogGroup, BacklogTotals
+from integrator.store.models import BacklogGroup, BacklogTotals, UnreadableEvents
 
 LONG_UNDELIVERED = timedelta(hours=1)
 LONG_UNSENT = timedelta(minutes=15)
@@ -58,7 +58,11 @@ async def check_backlog(store: Store) -> list[CheckResult]:
             await store.backlog.get_totals(),
             await store.backlog.list_undecided_reasons(),
         )
-        return list(_check_backlog(totals, reasons, datetime.now(UTC)))
+        unreadable = await store.notifications.list_unreadable()
+        return [
+            *_check_backlog(totals, reasons, datetime.now(UTC)),
+            _check_unreadable(unreadable),
+        ]
     except StoreError as error:
         return [problem("backlog", f"cannot be read ({type(error).__name__})", "See above.")]
 
@@ -83,6 +87,19 @@ def _check_backlog(
         yield warning("attention", text, "See `integrator attention`.")
     else:
         yield ok("attention", "nothing needs attention")
+
+
+def _check_unreadable(groups: list[UnreadableEvents]) -> CheckResult:
+    if not groups:
+        return ok("notifications", "all events of the PSPs can be read")
+    count = sum(group.count for group in groups)
+    since = format_minute(min(group.since for group in groups))
+    merchants = ", ".join(group.merchant_id for group in groups)
+    return warning(
+        "notifications",
+        f"{count} events of the PSPs of {merchants} cannot be read, the oldest since {since}",
+        "Report it to the adapter's author; `integrator attention` has the command to reconcile.",
+    )
 
 
 def _check_undecided(

@@ -757,6 +757,26 @@ async def test_a_notification_is_parsed_as_received(
     assert psp.calls == [("parse_notification", ({"X-Signature": "s"}, b"the raw body", NOW))]
 
 
+async def test_an_event_with_its_own_json_is_read_alone(
+    store: Store,
+    merchant: Merchant,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
+) -> None:
+    """It was verified when it arrived: neither signature nor settings are needed again."""
+    await factory.preauth()
+    raw = b'{"id": "evt_1"}'
+    psp.events = [(raw, NotificationEvent(event_id="evt_1", result=Pending(psp_id="x")))]
+    id, _ = await store.notifications.add(
+        NewNotification(merchant.psp_settings_id, "evt_1", merchant.id, raw)
+    )
+    read = NotificationRead(merchant_id="demo", transaction_id=PREAUTH, notification_id=id)
+    result = await activities.read_notification(read)
+    assert result == NotificationResult(outcome=Pending(psp_id="x"), event_id="evt_1")
+    assert psp.calls == [("read_event", raw)]
+
+
 async def test_a_notifications_private_data_stays_in_the_store(
     store: Store,
     merchant: Merchant,

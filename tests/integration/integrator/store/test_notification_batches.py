@@ -12,11 +12,16 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from integrator.crypto.keys import KeyRing
+from integrator.jobs.late_erasure import LateErasure
+from integrator.operations import attention
+from integrator.operations.checks.database import check_backlog
 from integrator.psp.errors import NotificationRejected
 from integrator.psp.gocardless import ADAPTER
 from integrator.psp.gocardless.settings import GoCardlessSettings
+from integrator.psp.toolkit.notifications import unreadable_event
 from integrator.psp.types import NotificationEvent
 from integrator.store import Merchant, NotificationRow, Store
+from integrator.store.notifications import UNREADABLE_KEPT
 from integrator.store.tables import notification_messages, notifications
 from integrator.transactions.notification_delivery import (
     NotificationDelivery,
@@ -170,6 +175,35 @@ async def test_an_unreadable_entry_is_kept_sealed_and_counted(
     assert json.loads(row.raw) == odd
     pending = await store.notifications.list_pending(datetime.now(UTC) + timedelta(hours=1))
     assert {one.event_id for one in pending} == {"EV0", "EV1"}
+
+
+async def test_an_unreadable_entry_is_shown_and_erased_after_30_days(
+    store: Store, merchant: Merchant, url: str
+) -> None:
+    body = json.dumps({"events": [7, *json.loads(batch_of(1))["events"]]}).encode()
+    await receive(store, merchant, body)
+    text_of_doctor = [result.text for result in await check_backlog(store)]
+    assert any("1 events of the PSPs of demo cannot be read" in one for one in text_of_doctor)
+    shown = attention.render([], [], await store.notifications.list_unreadable())
+    assert "1 of demo, the oldest since" in shown
+    assert "integrator reconcile --merchant demo" in shown
+
+    assert await LateErasure(store).run() == 0
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        old = datetime.now(UTC) - UNREADABLE_KEPT - timedelta(minutes=1)
+        await connection.execute(update(notifications).values(received_at=old))
+    assert await store.notifications.list_unreadable() == []
+    assert await LateErasure(store).run() == 1
+    assert await LateErasure(store).run() == 0
+    async with engine.connect() as connection:
+        statement = select(notifications.c.event_id, notifications.c.raw)
+        rows = (await connection.execute(statement)).all()
+    await engine.dispose()
+    assert {row.event_id: row.raw == b"" for row in rows} == {
+        unreadable_event(b"7").event_id: True,
+        "EV0": False,
+    }
 
 
 @pytest.mark.usefixtures("payments")
