@@ -13,9 +13,9 @@ from datetime import datetime
 from pydantic import SecretStr, ValidationError
 
 from integrator.psp.billwerk_pay.mapping import movement_id
-from integrator.psp.billwerk_pay.wire import Notification
+from integrator.psp.billwerk_pay.wire import Notification, UnreadableTimestamp
 from integrator.psp.errors import NotificationRejected
-from integrator.psp.toolkit.notifications import keep_raw
+from integrator.psp.toolkit.notifications import keep_raw, unreadable_event
 from integrator.psp.toolkit.secrets import split_secrets
 from integrator.psp.toolkit.signatures import require_hmac_sha256, require_past
 from integrator.psp.toolkit.wire import read_json_object
@@ -32,7 +32,10 @@ def parse(secrets: SecretStr, body: bytes, now: datetime) -> Sequence[Notificati
         f"{notification.timestamp}{notification.id}".encode(),
         [notification.signature],
     )
-    require_past(notification.at, now)
+    try:
+        require_past(notification.at, now)
+    except UnreadableTimestamp:
+        return [unreadable_event(body)]
     return keep_raw([_to_notification_event(notification)], body)
 
 

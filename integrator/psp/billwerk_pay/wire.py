@@ -10,7 +10,6 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AwareDatetime, BeforeValidator, Field, RootModel
 
-from integrator.psp.errors import NotificationRejected
 from integrator.psp.toolkit.wire import BOOKKEEPING, Id, MinorAmount, WireModel
 
 T = TypeVar("T")
@@ -235,6 +234,10 @@ class Dispute(WireModel):
     resolved: Time = None
 
 
+class UnreadableTimestamp(ValueError):
+    """The timestamp that a notification's signature covers is not a time."""
+
+
 class Notification(WireModel):
     """Notification; only id and timestamp are signed, the timestamp as it was sent."""
 
@@ -248,9 +251,9 @@ class Notification(WireModel):
 
     @property
     def at(self) -> datetime:
-        """Return the timestamp as a time. Raises `NotificationRejected`."""
+        """Return the timestamp as a time. Raises `UnreadableTimestamp`."""
         try:
             sent = datetime.fromisoformat(self.timestamp)
         except ValueError:
-            raise NotificationRejected("The notification's timestamp is not readable") from None
+            raise UnreadableTimestamp("The notification's timestamp is not readable") from None
         return sent if sent.tzinfo else sent.replace(tzinfo=UTC)

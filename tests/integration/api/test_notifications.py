@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from api.context import Context
+from integrator.psp import registry
+from integrator.psp.gocardless import ADAPTER
 from integrator.psp.types import (
     Approved,
     Fact,
@@ -24,6 +26,7 @@ from integrator.store import Merchant, NotificationRow, Store, StoreUnavailable
 from tests.integration.api.builders import MERCHANT, OTHER_MERCHANT, UNKNOWN, preauth
 from tests.integration.api.conftest import Rows, TransactionFactory, assert_error
 from tests.integration.api.fakes import FakeTransactionClient, rpc_error
+from tests.integration.integrator.psp.gocardless import objects
 from workflows.state import TransactionKind
 
 SIGNED = {"X-Signature": "s_1"}
@@ -407,3 +410,68 @@ async def test_an_earlier_secret_of_the_account_in_use_is_not_accepted(
     await factory.create_capture()
     await switch_account(store, "acct_a", "a_2")
     assert (await psp.send(event(), headers={"X-Signature": "a_1"})).status_code == 401
+
+
+# --- batches of a PSP ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _gocardless(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install GoCardless' adapter in place of the fake one that the client brings."""
+    monkeypatch.setattr(registry, "get_adapter", lambda _: ADAPTER)
+
+
+async def send_gocardless(
+    client: httpx.AsyncClient, store: Store, body: bytes
+) -> tuple[httpx.Response, set[str]]:
+    """Send a signed webhook; return the response and the ids of the events to be delivered."""
+    merchant = await store.merchants.add("gc", "gocardless")
+    values = {"AccessToken": "sandbox_x", "WebhookSecret": objects.SECRET}
+    await store.merchants.save_settings(merchant.id, values, "account")
+    path = f"/api/notifications/gocardless/{merchant.psp_settings_id}"
+    headers = objects.signature(body)
+    request = client.build_request("POST", path, content=body, headers=headers)
+    del request.headers["authorization"]
+    response = await client.send(request)
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    rows = await store.notifications.list_pending(soon, limit=1000)
+    return response, {row.event_id for row in rows}
+
+
+@pytest.mark.usefixtures("_gocardless")
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"details": None},
+        {"metadata": [], "resource_metadata": []},
+        {"links": ["PM123"]},
+        {"links": {"payment": ["PM123"]}, "resource_metadata": []},
+        {"id": None},
+        {"action": []},
+        {"resource_type": {}},
+    ],
+)
+async def test_an_odd_event_does_not_refuse_its_batch(
+    client: httpx.AsyncClient, store: Store, odd: dict[str, Any]
+) -> None:
+    entries = [objects.event("confirmed", id=f"EV{number}") for number in range(3)]
+    entries[1] |= odd
+    response, pending = await send_gocardless(client, store, objects.webhook(*entries))
+    assert response.status_code == 200
+    unreadable = sum(group.count for group in await store.notifications.list_unreadable())
+    assert {"EV0", "EV2"} <= pending
+    assert len(pending) + unreadable == 3
+
+
+@pytest.mark.usefixtures("_gocardless")
+async def test_the_largest_batch_is_accepted(client: httpx.AsyncClient, store: Store) -> None:
+    """250 events, each with three metadata of 500 characters that are escaped."""
+    metadata = {f"{number}{'k' * 49}": "\U0001f600" * 500 for number in range(3)}
+    entries = [
+        objects.event("confirmed", id=f"EV{number}", resource_metadata=metadata)
+        for number in range(250)
+    ]
+    body = objects.webhook(*entries)
+    assert len(body) > 4_000_000
+    response, pending = await send_gocardless(client, store, body)
+    assert (response.status_code, len(pending)) == (200, 250)
