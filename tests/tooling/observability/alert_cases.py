@@ -143,6 +143,10 @@ CASES: Mapping[str, AlertCase] = {
         {'integrator_notifications_received_total{psp="p",result="rejected"}': "0+1x99"},
         {'integrator_notifications_received_total{psp="p",result="accepted"}': "0+9x99"},
     ),
+    "NotificationsUnreadable": AlertCase(
+        {'integrator_notifications_received_total{psp="p",result="unreadable"}': "0+1x99"},
+        {'integrator_notifications_received_total{psp="p",result="unreadable"}': "1x99"},
+    ),
     "ReconciliationBehind": AlertCase(
         {'integrator_reconciliation_age_seconds{merchant="m",psp="p"}': "4000x99"},
         {'integrator_reconciliation_age_seconds{merchant="m",psp="p"}': "400x99"},
