@@ -57,6 +57,11 @@ async def receive(
                 type(error).__name__,
             )
             return  # Temporal is unavailable: the remaining ones would time out as well
+        except (ValueError, LookupError) as error:
+            # Only this event is at fault: it stays stored, and the others are delivered.
+            log.error(
+                "Notification %d cannot be delivered: %s", stored_event.id, type(error).__name__
+            )
 
 
 def max_body_bytes(psp: str) -> int:

@@ -336,6 +336,24 @@ async def test_all_events_are_stored_before_any_is_signalled(
     assert seen == [2, 2]
 
 
+async def test_an_event_that_cannot_be_delivered_does_not_stop_the_others(
+    psp: NotificationSender,
+    factory: TransactionFactory,
+    transaction_client: FakeTransactionClient,
+) -> None:
+    await create_open_preauth(factory, transaction_client)
+    refused = [LookupError("no such workflow type")]
+
+    async def refuse_first() -> None:
+        if refused:
+            raise refused.pop()
+
+    transaction_client.before["notify"] = refuse_first
+    response = await psp.send(event("a", psp_ids=["auth_1"]), event("b", psp_ids=["auth_1"]))
+    assert response.status_code == 200
+    assert {(await psp.row(1)).state, (await psp.row(2)).state} == {"stored", "signalled"}
+
+
 async def test_an_unreadable_event_is_kept_and_counted(
     psp: NotificationSender,
     factory: TransactionFactory,
