@@ -28,8 +28,16 @@ class PspAccount:
 
     async def connection_for(self, row: TransactionRow) -> Connection:
         """Connect with the settings of when the transaction was created: the account may differ."""
+        return _connect(self.adapter, await self._settings_for(row), self.http)
+
+    async def is_former(self, row: TransactionRow) -> bool:
+        """Return whether the transaction belongs to other settings than the present ones."""
+        present = await self.store.merchants.get_settings(self.merchant.id)
+        return await self._settings_for(row) != present
+
+    async def _settings_for(self, row: TransactionRow) -> dict[str, str]:
         values = await self.store.merchants.get_settings(self.merchant.id, row.created_at)
-        return _connect(self.adapter, values or {}, self.http)
+        return values or {}
 
 
 async def open_account(

@@ -2,17 +2,20 @@
 
 import logging
 from collections import Counter
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
 from activities.fact_checks import find_vanished
 from activities.psp_lookups import build_lookup, look_up, select_fetch
 from activities.reconciliation.psp_account import PspAccount
 from activities.reconciliation.time_slice import TimeSlice
-from integrator.psp.errors import ProtocolError
+from integrator.psp.errors import ProtocolError, PspError
 from integrator.psp.types import Outcome
 from integrator.store.backlog import UNDECIDED_REASONS
 from integrator.store.database import Store
 from integrator.store.models import FINAL_STATUSES, TransactionRow
+from integrator.store.transaction_search import SweptRows
+from integrator.transactions.row_isolation import RowIsolation, describe, is_outage
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import read_state, resume_input
 from workflows.messages import StepReport
@@ -27,6 +30,7 @@ FINAL_EVERY = timedelta(days=1)
 FINAL_BATCH_SIZE = 50
 FINAL_AGE = timedelta(days=400)
 """Older transactions cannot change any more."""
+FAILED = "failed"
 
 
 class SpotCheck:
@@ -41,6 +45,7 @@ class SpotCheck:
     ) -> None:
         self._store = store
         self._transaction_client = transaction_client
+        self._isolation = RowIsolation(store, "sample")
         self._open_every = open_every
         self._final_every = final_every
 
@@ -49,15 +54,39 @@ class SpotCheck:
         await self._log_undecided(account.merchant.id)
         counts: Counter[str] = Counter()
         checked: list[str] = []
+        processed: list[tuple[str, str]] = []
+        rows = await self._select_due(account)
         try:
-            for row in await self._select_due(account):
-                counts[await self._compare(account, row)] += 1
+            for unreadable in rows.unreadable:
+                checked.append(unreadable.key)
+                await self._isolation.set_aside(*astuple(unreadable))
+            for row in rows:
+                result = await self._check(account, row)
+                counts[result] += 1
                 checked.append(row.transaction_id)
+                if result != FAILED:
+                    processed.append((row.merchant_id, row.transaction_id))
                 if time_slice.expired:
                     break
         finally:
+            # Those that failed as well: the next round goes on after them.
             await self._store.transactions.mark_checked(account.merchant.id, checked)
+            await self._isolation.release(processed)
         return StepReport(counts=dict(counts))
+
+    async def _check(self, account: PspAccount, row: TransactionRow) -> str:
+        """Compare one transaction; one at which that fails is set aside, and counts as `failed`.
+
+        An error of the merchant's present account, or an outage, ends the round.
+        """
+        try:
+            return await self._compare(account, row)
+        except Exception as error:
+            is_of_account = isinstance(error, PspError) and not await account.is_former(row)
+            if is_of_account or is_outage(error):
+                raise
+            await self._isolation.set_aside(row.merchant_id, row.transaction_id, describe(error))
+            return FAILED
 
     async def _log_undecided(self, merchant_id: str) -> None:
         """Log how many transactions are undecided, for how long and why."""
@@ -68,7 +97,7 @@ class SpotCheck:
                 UNDECIDED_REASONS[group.group[0]],
             )
 
-    async def _select_due(self, account: PspAccount) -> list[TransactionRow]:
+    async def _select_due(self, account: PspAccount) -> SweptRows:
         merchant_id, now = account.merchant.id, datetime.now(UTC)
         open_rows = await self._store.transaction_search.list_to_check(
             merchant_id,
@@ -84,7 +113,9 @@ class SpotCheck:
             checked_before=now - self._final_every,
             limit=FINAL_BATCH_SIZE,
         )
-        return open_rows + final_rows
+        open_rows.extend(final_rows)
+        open_rows.unreadable.extend(final_rows.unreadable)
+        return open_rows
 
     async def _compare(self, account: PspAccount, row: TransactionRow) -> str:
         state = read_state(row.kind, row.snapshot)

@@ -85,11 +85,19 @@ def attention(
             items = await attention_commands.list_items(store, merchant, limit)
             undecided = await attention_commands.list_undecided(store, merchant)
             unreadable = await store.notifications.list_unreadable(merchant_id=merchant)
+            quarantined = await store.quarantine.list_entries(merchant, limit=limit)
         if as_json:
-            output.print_json({"waiting": items, "undecided": undecided, "unreadable": unreadable})
+            output.print_json(
+                {
+                    "waiting": items,
+                    "undecided": undecided,
+                    "unreadable": unreadable,
+                    "quarantine": quarantined,
+                }
+            )
         else:
-            typer.echo(attention_commands.render(items, undecided, unreadable))
-        return 1 if items else 0
+            typer.echo(attention_commands.render(items, undecided, unreadable, quarantined))
+        return 1 if items or quarantined else 0
 
     if code := command_runner.run(show()):
         raise typer.Exit(code)

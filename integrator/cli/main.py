@@ -16,6 +16,7 @@ from integrator.cli import (
     doctor,
     healing,
     keys,
+    quarantine,
     reconcile,
     transactions,
     webhooks,
@@ -67,6 +68,7 @@ app.command("decisions")(decisions.decisions)
 app.command("reconcile")(reconcile.reconcile)
 app.command("doctor")(doctor.doctor)
 app.command("heal")(healing.heal)
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(worker.app, name="worker")
 

@@ -15,6 +15,8 @@ from temporalio.client import WorkflowExecutionStatus
 from integrator.observability import worker_metrics
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow
+from integrator.store.transaction_search import ORPHANS
+from integrator.transactions.row_isolation import RowIsolation
 from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import initial_input, resume_input
 
@@ -33,6 +35,7 @@ class OrphanRecovery:
     def __init__(self, store: Store, transaction_client: TransactionClient) -> None:
         self._store = store
         self._transaction_client = transaction_client
+        self._isolation = RowIsolation(store, ORPHANS)
 
     async def run(self) -> None:
         """Run both recoveries once."""
@@ -42,15 +45,14 @@ class OrphanRecovery:
     async def start_unstarted(self, grace_period: timedelta = START_AFTER) -> int:
         """Start workflows of rows older than `grace_period`; return the number of rows."""
         rows = await self._store.transaction_search.list_unstarted(datetime.now(UTC) - grace_period)
-        for row in rows:
-            if await self._transaction_client.ensure_started(initial_input(row)):
-                worker_metrics.ORPHANS.labels("begun").inc()
-                log.warning(
-                    "%s %s was created and never started; started", row.kind, row.transaction_id
-                )
-            else:
-                await self._recover_closed(row)
-        return len(rows)
+        return len(await self._isolation.process(rows, self._start))
+
+    async def _start(self, row: TransactionRow) -> None:
+        if not await self._transaction_client.ensure_started(initial_input(row)):
+            await self._recover_closed(row)
+            return
+        worker_metrics.ORPHANS.labels("begun").inc()
+        log.warning("%s %s was created and never started; started", row.kind, row.transaction_id)
 
     async def _recover_closed(self, row: TransactionRow) -> None:
         """Recover a transaction whose workflow closed early; an open workflow needs nothing.
@@ -74,9 +76,10 @@ class OrphanRecovery:
         rows = await self._store.transaction_search.list_unanswered(
             datetime.now(UTC) - grace_period
         )
-        for row in rows:
-            worker_metrics.ORPHANS.labels("announced").inc()
-            log.warning("%s %s never got a response; announced", row.kind, row.transaction_id)
-            await self._transaction_client.redeliver(resume_input(row))
-            await self._store.transactions.mark_responded((row.merchant_id, row.transaction_id))
-        return len(rows)
+        return len(await self._isolation.process(rows, self._announce))
+
+    async def _announce(self, row: TransactionRow) -> None:
+        worker_metrics.ORPHANS.labels("announced").inc()
+        log.warning("%s %s never got a response; announced", row.kind, row.transaction_id)
+        await self._transaction_client.redeliver(resume_input(row))
+        await self._store.transactions.mark_responded((row.merchant_id, row.transaction_id))

@@ -16,7 +16,9 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 
+from integrator.observability import worker_metrics
 from integrator.store.database import Store
+from integrator.transactions.row_isolation import describe, is_outage
 from workflows.messages import ReconcileInput
 from workflows.reconcile import RECONCILE, reconcile_workflow_id, schedule_id
 
@@ -51,9 +53,17 @@ class ReconciliationSchedules:
             merchant.id for merchant in await self._store.merchants.list_all()
         } - self._up_to_date
         for name in sorted(names):
-            await self._create_or_update(name)
-            self._up_to_date.add(name)
-        return len(names)
+            try:
+                await self._create_or_update(name)
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                # Only this merchant's schedule is at fault; it is tried again in the next run.
+                worker_metrics.SWEEP_FAILURES.labels("schedules").inc()
+                log.error("The schedule of %s cannot be written: %s", name, describe(error))
+            else:
+                self._up_to_date.add(name)
+        return len(names & self._up_to_date)
 
     async def _create_or_update(self, merchant_id: str) -> None:
         schedule = self._build_schedule(merchant_id)

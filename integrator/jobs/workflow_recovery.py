@@ -15,8 +15,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from integrator.observability import worker_metrics
 from integrator.store.database import Store
 from integrator.store.models import PageCursor, TransactionRow
+from integrator.store.transaction_search import SweptRows
 from integrator.transactions.parent_result import report_to_parent
-from integrator.transactions.transaction_client import OUTAGE, TransactionClient
+from integrator.transactions.row_isolation import RowIsolation
+from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import resume_input
 from workflows.messages import DeliveryState
 from workflows.state import TransactionKind
@@ -43,6 +45,7 @@ class WorkflowRecovery:
         self._transaction_client = transaction_client
         self._work_due_after: PageCursor | None = None
         self._undecided_after: PageCursor | None = None
+        self._isolation = RowIsolation(store, "recovery")
         self._compared_at: dict[tuple[str, str], datetime] = {}
 
     async def run(self) -> int:
@@ -62,21 +65,11 @@ class WorkflowRecovery:
             for key, at in self._compared_at.items()
             if datetime.now(UTC) - at < COMPARE_EVERY
         }
-        recovered = 0
-        rows = {(row.merchant_id, row.transaction_id): row for row in work_due + undecided}
-        for row in rows.values():
-            try:
-                recovered += await self._recover(row)
-            except (ValueError, LookupError, RPCError) as error:
-                if isinstance(error, RPCError) and error.status in OUTAGE:
-                    raise
-                # Only this row is at fault: the others are recovered all the same.
-                worker_metrics.SWEEP_FAILURES.labels("recovery").inc()
-                log.error(
-                    "%s %s cannot be recovered: %s",
-                    *(row.kind, row.transaction_id, type(error).__name__),
-                )
-        return recovered
+        page = SweptRows()
+        rows = {(row.merchant_id, row.transaction_id): row for row in [*work_due, *undecided]}
+        page.extend(rows.values())
+        page.unreadable = [*work_due.unreadable, *undecided.unreadable]
+        return sum(map(bool, await self._isolation.process(page, self._recover)))
 
     async def _recover(self, row: TransactionRow) -> bool:
         start = resume_input(row)
@@ -166,9 +159,9 @@ class WorkflowRecovery:
         return state.version < row.version
 
 
-def _next_position(page: list[TransactionRow]) -> PageCursor | None:
+def _next_position(page: SweptRows) -> PageCursor | None:
     """Return where the next run goes on; None is the beginning."""
-    return page[-1].cursor if len(page) == BATCH else None
+    return page.last if len(page) + len(page.unreadable) == BATCH else None
 
 
 def _describe_due(row: TransactionRow) -> str:

@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from integrator.operations.output import Progress, printable_lines
+from integrator.operations.quarantine import lines_of
 from integrator.store.backlog import UNDECIDED_REASONS
 from integrator.store.database import Store
-from integrator.store.models import TransactionRow, UnmatchedMovement, UnreadableEvents
+from integrator.store.models import (
+    QuarantineEntry,
+    TransactionRow,
+    UnmatchedMovement,
+    UnreadableEvents,
+)
 from integrator.transactions.workflow_inputs import read_state
 
 
@@ -66,11 +72,15 @@ def render(
     items: list[AttentionItem],
     undecided: Sequence[UndecidedGroup] = (),
     unreadable: Sequence[UnreadableEvents] = (),
+    quarantined: Sequence[QuarantineEntry] = (),
 ) -> str:
-    """Render the items, then events that cannot be read and undecided transactions, as text."""
+    """Render the items, then what cannot be read or processed and what is undecided, as text."""
     lines = [line for item in items for line in _render_item(item)]
-    if not items:
+    if not items and not quarantined:
         lines = ["Nothing needs attention.", ""]
+    if quarantined:
+        lines += ["Rows at which a sweep fails:"]
+        lines += [f"    {line}" for entry in quarantined for line in lines_of(entry)] + [""]
     if unreadable:
         lines += ["Events of the PSP that cannot be read:"]
         lines += [line for group in unreadable for line in _render_unreadable(group)] + [""]

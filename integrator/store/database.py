@@ -21,6 +21,7 @@ from integrator.store.known_keys import KnownKeys
 from integrator.store.merchants import Merchants
 from integrator.store.notifications import Notifications
 from integrator.store.oauth_clients import OAuthClients
+from integrator.store.quarantine import Quarantine
 from integrator.store.reconciliation import Reconciliation
 from integrator.store.session import Session
 from integrator.store.tables import merchants
@@ -53,6 +54,7 @@ class Store:
         self.decisions = Decisions(session)
         self.reconciliation = Reconciliation(session)
         self.unmatched_movements = UnmatchedMovements(session)
+        self.quarantine = Quarantine(session)
         self.backlog = Backlog(session)
         self.erasure = Erasure(session)
         self.keys = Keys(session)

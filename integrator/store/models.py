@@ -633,3 +633,26 @@ class KeyCheck:
     column: str
     read: int
     unreadable: int
+
+
+@dataclass(frozen=True)
+class UnreadableRow:
+    """Row that cannot be decrypted or parsed; `reason` is the kind of the error."""
+
+    merchant_id: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class QuarantineEntry:
+    """Row at which a sweep fails since `since`; `next_at` is when it is tried again."""
+
+    sweep: str
+    merchant_id: str
+    key: str
+    reason: str
+    tries: int
+    since: datetime
+    failed_at: datetime
+    next_at: datetime | None

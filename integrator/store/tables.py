@@ -337,3 +337,17 @@ key_ids = Table(
     # Set when a process that lacks the key found no value encrypted with it.
     Column("unused_since", UtcDateTime),
 )
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("sweep", String(32), primary_key=True),
+    Column("merchant_id", ForeignKey("merchants.id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("failed_at", UtcDateTime, nullable=False),
+    # None once an operator has dropped the row.
+    Column("next_at", UtcDateTime),
+)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, tuple_
 
+from integrator.crypto.keys import DecryptionError
 from integrator.store.deliveries import delivery_state
 from integrator.store.models import (
     PageCursor,
@@ -13,7 +14,9 @@ from integrator.store.models import (
     TransactionKind,
     TransactionRow,
     TransactionSummary,
+    UnreadableRow,
 )
+from integrator.store.quarantine import is_due
 from integrator.store.repository import Repository
 from integrator.store.session import Session
 from integrator.store.tables import (
@@ -32,6 +35,9 @@ from integrator.store.transaction_decoder import (
     is_transaction,
 )
 
+ORPHANS = "orphans"
+"""Sweep that starts what was never started, and announces what no caller received."""
+
 _PAGE_ORDER = (
     transactions.c.created_at,
     transactions.c.transaction_id,
@@ -42,6 +48,15 @@ _SUMMARY_COLUMNS = [
     for name in TransactionSummary.__dataclass_fields__
     if name not in ("webhook", "due_date")
 ]
+
+
+class SweptRows(list[TransactionRow]):
+    """Rows for a sweep; `unreadable` are those that are left out, `last` is where they end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unreadable: list[UnreadableRow] = []
+        self.last: PageCursor | None = None
 
 
 class TransactionSearch(Repository):
@@ -174,7 +189,7 @@ class TransactionSearch(Repository):
             statement = statement.where(transactions.c.merchant_id == merchant_id)
         return await self._rows(statement.order_by(*_PAGE_ORDER).limit(limit))
 
-    async def list_unstarted(self, older_than: datetime, limit: int = 100) -> list[TransactionRow]:
+    async def list_unstarted(self, older_than: datetime, limit: int = 100) -> SweptRows:
         """List transactions opened before `older_than` without any recorded state.
 
         Those whose caller was answered Pending are among the undecided ones.
@@ -184,24 +199,26 @@ class TransactionSearch(Repository):
                 transactions.c.version == 0,
                 transactions.c.status == "Initiated",
                 transactions.c.created_at < older_than,
+                is_due(ORPHANS, transactions.c.merchant_id, transactions.c.transaction_id),
             )
             .order_by(transactions.c.created_at)
             .limit(limit)
         )
-        return await self._rows(statement)
+        return await self._swept_rows(statement)
 
-    async def list_unanswered(self, older_than: datetime, limit: int = 100) -> list[TransactionRow]:
+    async def list_unanswered(self, older_than: datetime, limit: int = 100) -> SweptRows:
         """List started transactions opened before `older_than` whose caller got no response."""
         statement = (
             SELECT_TRANSACTION.where(
                 transactions.c.told_at.is_(None),
                 transactions.c.version > 0,
                 transactions.c.created_at < older_than,
+                is_due(ORPHANS, transactions.c.merchant_id, transactions.c.transaction_id),
             )
             .order_by(transactions.c.created_at)
             .limit(limit)
         )
-        return await self._rows(statement)
+        return await self._swept_rows(statement)
 
     async def list_failed_lookup_accounts(self) -> list[tuple[str, str]]:
         """List PSP and settings id of the accounts that left look-ups without an answer."""
@@ -226,12 +243,12 @@ class TransactionSearch(Repository):
 
     async def list_with_work_due(
         self, unchanged_since: datetime, *, after: PageCursor | None, limit: int
-    ) -> list[TransactionRow]:
+    ) -> SweptRows:
         """List one page of the transactions with work due, oldest first.
 
         That is a change notification, the information of the parent transaction, or a void.
         """
-        return await self._rows(
+        return await self._swept_rows(
             SELECT_TRANSACTION.where(
                 text(f"({WORK_DUE})"),
                 transactions.c.updated_at < unchanged_since,
@@ -243,9 +260,9 @@ class TransactionSearch(Repository):
 
     async def list_undecided(
         self, unchanged_since: datetime, *, after: PageCursor | None, limit: int
-    ) -> list[TransactionRow]:
+    ) -> SweptRows:
         """List one page of the undecided transactions, oldest first."""
-        return await self._rows(
+        return await self._swept_rows(
             SELECT_TRANSACTION.where(
                 text(UNDECIDED),
                 transactions.c.updated_at < unchanged_since,
@@ -263,9 +280,9 @@ class TransactionSearch(Repository):
         created_after: datetime,
         checked_before: datetime,
         limit: int,
-    ) -> list[TransactionRow]:
+    ) -> SweptRows:
         """List started transactions in one of the statuses, least recently compared first."""
-        return await self._rows(
+        return await self._swept_rows(
             SELECT_TRANSACTION.where(
                 transactions.c.merchant_id == merchant_id,
                 transactions.c.status.in_(statuses),
@@ -314,6 +331,20 @@ class TransactionSearch(Repository):
         async with self._session.read_connection() as connection:
             rows = (await connection.execute(statement)).mappings()
             return [self._decoder.transaction(row) for row in rows]
+
+    async def _swept_rows(self, statement: Select[Any]) -> SweptRows:
+        """Return the rows of a sweep: one that cannot be read must not hide the others."""
+        swept = SweptRows()
+        async with self._session.read_connection() as connection:
+            for row in (await connection.execute(statement)).mappings():
+                position = (row["created_at"], row["transaction_id"], row["merchant_id"])
+                swept.last = PageCursor(*position)
+                try:
+                    swept.append(self._decoder.transaction(row))
+                except (DecryptionError, ValueError, LookupError) as error:
+                    key = (row["merchant_id"], row["transaction_id"])
+                    swept.unreadable.append(UnreadableRow(*key, type(error).__name__))
+        return swept
 
     async def _summaries(self, statement: Select[Any]) -> list[TransactionSummary]:
         async with self._session.read_connection() as connection:

@@ -1,6 +1,6 @@
 """Checks of the database: schema, encryption keys and backlog."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -62,6 +62,7 @@ async def check_backlog(store: Store) -> list[CheckResult]:
         return [
             *_check_backlog(totals, reasons, datetime.now(UTC)),
             _check_unreadable(unreadable),
+            _check_quarantine(await store.quarantine.count_by_sweep()),
         ]
     except StoreError as error:
         return [problem("backlog", f"cannot be read ({type(error).__name__})", "See above.")]
@@ -87,6 +88,17 @@ def _check_backlog(
         yield warning("attention", text, "See `integrator attention`.")
     else:
         yield ok("attention", "nothing needs attention")
+
+
+def _check_quarantine(counts: Mapping[str, int]) -> CheckResult:
+    if not counts:
+        return ok("sweeps", "no row is in quarantine")
+    text = ", ".join(f"{count} of {sweep}" for sweep, count in sorted(counts.items()))
+    return warning(
+        "sweeps",
+        f"sweeps fail again and again at rows: {text}",
+        "See `integrator quarantine list`.",
+    )
 
 
 def _check_unreadable(groups: list[UnreadableEvents]) -> CheckResult:

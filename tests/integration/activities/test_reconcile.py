@@ -807,6 +807,29 @@ class TestSpotCheck:
         psp.answers = [None]
         assert (await steps.sample_final(START)).counts == {"matched": 1}
 
+    async def test_a_transaction_of_a_revoked_former_account_stops_no_other(
+        self,
+        factory: TransactionFactory,
+        store: Store,
+        psp: FakePsp,
+        steps: Any,
+    ) -> None:
+        present = await store.merchants.get_settings("demo")
+        assert present is not None
+        await store.merchants.save_settings("demo", present, "acct_1")
+        former = await factory.charge()
+        await record_outcome(store, former, approved(former, "ch_1"))
+        await store.merchants.save_settings("demo", present | {"ApiKey": "sk_other"}, "acct_2")
+        row = await factory.preauth()
+        await record_outcome(store, row, approved(row, "auth_1"))
+        psp.answers = [CredentialsRejected("revoked"), approved(row, "auth_1")]
+        assert (await steps.sample_final(START)).counts == {"failed": 1, "matched": 1}
+        (entry,) = await store.quarantine.list_entries(tries=1)
+        assert (entry.sweep, entry.key) == ("sample", CHARGE)
+        psp.answers = [approved(former, "ch_1"), approved(row, "auth_1")]
+        assert (await steps.sample_final(START)).counts == {"matched": 2}
+        assert await store.quarantine.list_entries(tries=1) == []
+
     async def test_an_unstarted_transaction_is_not_compared(
         self, factory: TransactionFactory, psp: FakePsp, steps: Any
     ) -> None:

@@ -24,6 +24,7 @@ def upgrade() -> None:
         postgresql_where=lookup_failed,
     )
     _add_notification_messages()
+    _add_quarantine()
 
 
 def _add_notification_messages() -> None:
@@ -54,4 +55,22 @@ def _add_notification_messages() -> None:
         ["received_at"],
         sqlite_where=unreadable,
         postgresql_where=unreadable,
+    )
+
+
+def _add_quarantine() -> None:
+    """Add the rows at which sweeps have failed."""
+    op.create_table(
+        "quarantine",
+        sa.Column("sweep", sa.String(32), primary_key=True),
+        sa.Column("merchant_id", sa.String(64), primary_key=True),
+        sa.Column("key", sa.Text(), primary_key=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True)),
+        sa.ForeignKeyConstraint(
+            ["merchant_id"], ["merchants.id"], name="fk_quarantine_merchant_id_merchants"
+        ),
     )

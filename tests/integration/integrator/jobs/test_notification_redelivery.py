@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -21,6 +22,7 @@ from integrator.store import (
     StoreUnavailable,
 )
 from integrator.store.repository import Repository
+from integrator.store.tables import transactions
 from tests.integration.activities.conftest import (
     CAPTURE,
     CHARGE,
@@ -328,6 +330,46 @@ async def test_an_outcome_without_a_response_is_announced_once(
     assert await orphans.announce_unanswered(timedelta(seconds=-1)) == 0
     (start,) = transaction_client.calls_of("redeliver")
     assert start.resume is not None
+
+
+async def test_a_row_that_cannot_be_started_stops_no_other(
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
+) -> None:
+    """Two bad rows stand before the good one: of an unknown role, and not to be decrypted."""
+    await factory.capture()
+    await factory.charge()
+    await change_row(store, PREAUTH, role="Gone")
+    await change_row(store, CAPTURE, sealed_snapshot=b"garbage")
+    orphans = OrphanRecovery(store, transaction_client)
+    assert await orphans.start_unstarted(timedelta(seconds=-1)) == 1
+    assert [start.transaction_id for start in transaction_client.calls_of("ensure_started")] == [
+        CHARGE
+    ]
+    failed = await store.quarantine.list_entries(tries=1)
+    assert {entry.key for entry in failed} == {PREAUTH, CAPTURE}
+    # They wait: the next run is not slowed down by them.
+    assert await orphans.start_unstarted(timedelta(seconds=-1)) == 1
+    assert {entry.tries for entry in await store.quarantine.list_entries(tries=1)} == {1}
+    await change_row(store, PREAUTH, role="CreditCard")
+    await store.quarantine.retry("demo", PREAUTH)
+    assert await orphans.start_unstarted(timedelta(seconds=-1)) == 2
+    assert {key for _, key in await store.quarantine.list_keys("orphans")} == {CAPTURE}
+
+
+async def change_row(store: Store, transaction_id: str, **values: object) -> None:
+    async with store.transactions._session.write_transaction() as connection:
+        row = transactions.c.transaction_id == transaction_id
+        await connection.execute(update(transactions).where(row).values(values))
+
+
+async def test_an_outage_sets_no_row_aside(
+    store: Store, factory: TransactionFactory, transaction_client: FakeTransactionClient
+) -> None:
+    await factory.charge()
+    transaction_client.failures = [RPCError("away", RPCStatusCode.UNAVAILABLE, b"")]
+    with pytest.raises(RPCError):
+        await OrphanRecovery(store, transaction_client).start_unstarted(timedelta(seconds=-1))
+    assert await store.quarantine.list_entries(tries=1) == []
 
 
 async def test_an_outcome_with_a_response_is_not_announced(
