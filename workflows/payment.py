@@ -63,10 +63,12 @@ class PaymentWorkflow(TransactionWorkflow):
 
         Billwerk+ learns of it by the refund's own change notification.
         """
-        self._merger.request_for_result(settlement)
-        if not self._state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
-            return
-        self._state.close_reservation(settlement.by, settlement.refund, workflow.now())
+        if not self._holds_back(settlement):
+            self._apply_result(settlement)
+
+    def _apply_result(self, result: ReservationResult) -> None:
+        if self._state.accepts_result(result.by, result.at, booked=result.booked):
+            self._state.close_reservation(result.by, result.refund, workflow.now())
 
     @workflow.signal(name=RECORD_EXTERNAL_MOVEMENT)
     def record_external_movement(self, movement: ExternalMovement) -> None:

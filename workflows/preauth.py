@@ -65,14 +65,17 @@ class PreauthWorkflow(TransactionWorkflow):
     @workflow.signal(name=CLOSE_RESERVATION)
     def close_reservation(self, settlement: ReservationResult) -> None:
         """Book the capture, or release the reservation if it failed."""
-        self._merger.request_for_result(settlement)
-        if not self._state.accepts_result(settlement.by, settlement.at, booked=settlement.booked):
+        if not self._holds_back(settlement):
+            self._apply_result(settlement)
+
+    def _apply_result(self, result: ReservationResult) -> None:
+        if not self._state.accepts_result(result.by, result.at, booked=result.booked):
             return
-        is_unknown = settlement.booked and self._state.captured_by is None
-        if is_unknown and workflow.patched("book-unknown-capture"):
-            self._state.captured_by = settlement.by  # it did before this run was rewound
-        self._state.close_reservation(settlement.by, settlement.booked)
-        if not settlement.booked:
+        is_unknown = result.booked and self._state.captured_by is None
+        if is_unknown and self._context.start.durable_reads:
+            self._state.captured_by = result.by  # neither this run nor the store knows the attempt
+        self._state.close_reservation(result.by, result.booked)
+        if not result.booked:
             self._context.request_lookup()
 
     @workflow.signal(name=RECORD_EXTERNAL_MOVEMENT)

@@ -18,6 +18,7 @@ class StoredStateMerger:
 
     def __init__(self, context: TransactionContext) -> None:
         self._context = context
+        self._message_before_create = False
         self._state_type = type(context.state)
         # A run that was reset gets another seed where it goes on, except at its start.
         workflow.register_random_seed_callback(self._on_new_seed)
@@ -29,11 +30,17 @@ class StoredStateMerger:
         """Return whether a merge is to be made."""
         return self._context.merge_requested or self._at_start
 
+    @property
+    def expected(self) -> bool:
+        """Return whether a merge is to be made, or will be once this run's reset is noticed."""
+        return self.requested or self._seed_changed
+
     async def run(self) -> None:
         """Merge on request until cancelled."""
         while True:
-            await workflow.wait_condition(lambda: self.requested or self._seed_changed)
+            await workflow.wait_condition(lambda: self.expected or self._message_before_create)
             self._check_reset()
+            self._check_early_message()
             if self.requested:
                 await self._merge()
 
@@ -42,8 +49,17 @@ class StoredStateMerger:
 
         Without the patch: a history from before.
         """
-        if not self._context.released and workflow.patched("merge-before-create"):
+        if self._context.start.durable_reads:
+            # Decided in the merger's task: `create` may be among this task's messages, and Core
+            # replays signals and updates of a run that was reset in another order.
+            self._message_before_create = True
+        elif not self._context.released and workflow.patched("merge-before-create"):
             self._context.merge_requested = True
+
+    def _check_early_message(self) -> None:
+        if self._message_before_create:
+            self._message_before_create = False
+            self._context.merge_requested |= not self._context.released
 
     def request_for_result(self, result: ReservationResult) -> None:
         """Request a merge if this state does not know the attempt whose reservation has ended.
@@ -61,6 +77,7 @@ class StoredStateMerger:
         """Return when no merge is requested."""
         self._check_reset()
         self.request_unless_created()
+        self._check_early_message()
         if self.requested:
             await workflow.wait_condition(lambda: not self.requested)
 

@@ -38,6 +38,7 @@ from workflows.messages import (
     Delivery,
     LookUpSignal,
     NotificationSignal,
+    ReservationResult,
     ResolveReply,
 )
 from workflows.metrics import StateMetrics
@@ -45,6 +46,7 @@ from workflows.notification_reader import NotificationReader
 from workflows.psp_operation import PspOperation
 from workflows.snapshot_recorder import SnapshotRecorder
 from workflows.state import Decision, EvidenceKind, TransactionState
+from workflows.state.reservations import ReservingState
 from workflows.stored_state import StoredStateMerger
 from workflows.temporal_ui import TemporalUi
 from workflows.transaction_context import TransactionContext
@@ -85,6 +87,7 @@ class TransactionWorkflow:
         self._tasks: list[asyncio.Task[None]] = []
         self._psp_task_running = False
         self._cancellation_seen = False
+        self._held_results: list[ReservationResult] = []
 
     # --- run ------------------------------------------------------------------------------
 
@@ -111,6 +114,7 @@ class TransactionWorkflow:
         self._spawn(self._notifier.run())
         self._spawn(self._temporal_ui.run())
         self._spawn(self._finish_due_steps())
+        self._spawn(self._apply_held_results())
         while not (self._is_finished() and workflow.all_handlers_finished()):
             self._raise_failures()
             if workflow.info().is_continue_as_new_suggested() and self._can_continue_as_new():
@@ -196,6 +200,34 @@ class TransactionWorkflow:
             await self._finish_interrupted()
             self._context.steps_due = False
 
+    def _holds_back(self, result: ReservationResult) -> bool:
+        """Keep a reservation's result until the stored state is merged, if that is to be awaited.
+
+        The store may know the attempt that has ended, and this run may not. A workflow from before
+        applies it at once.
+        """
+        if not self._context.start.durable_reads:
+            self._merger.request_for_result(result)
+            return False
+        state = self._context.state
+        is_known = isinstance(state, ReservingState) and state.knows_attempt(result.by)
+        if is_known and not self._merger.expected:
+            return False
+        self._held_results.append(result)
+        self._context.merge_requested |= not is_known
+        return True
+
+    async def _apply_held_results(self) -> None:
+        """Apply the results that were held back, until cancelled."""
+        while True:
+            await workflow.wait_condition(lambda: bool(self._held_results))
+            await self._merger.wait_until_merged()
+            while self._held_results:
+                self._apply_result(self._held_results.pop(0))
+
+    def _apply_result(self, result: ReservationResult) -> None:
+        """End the reservation of a capture or a refund; a refund has none to end."""
+
     async def _finish_interrupted(self) -> None:
         if self._context.parent_due:
             await self._operation.reservation.close(self._context.state)
@@ -231,6 +263,7 @@ class TransactionWorkflow:
             and not self._context.caller_waiting
             and not self._merger.requested
             and not self._context.steps_due
+            and not self._held_results
             and not self._notifications.pending_count
             and not self._context.has_unrecorded_version
             and not self._context.has_unannounced_version
@@ -262,7 +295,7 @@ class TransactionWorkflow:
         schedule = context.lookup_schedule
         failed = self._has_failed_task()
         busy = (context.operation_running, self._psp_task_running, workflow.all_handlers_finished())
-        merging = (self._merger.requested, context.steps_due)
+        merging = (self._merger.requested, context.steps_due, len(self._held_results))
         to_do = (self._notifications.pending_count, schedule.requested)
         versions = (context.state.version, context.recorded_version, context.announced_version)
         return (*versions, schedule.next_at, busy, merging, to_do, failed)

@@ -161,6 +161,7 @@ class WorkflowHarness:
     reservation_results: list[CloseReservationCall] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     during_close_reservation: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
+    reads: list[ReadStored] = field(default_factory=list)
     during_read_stored: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     during_psp_call: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     credentials_accepted: bool = True
@@ -298,7 +299,8 @@ class WorkflowHarness:
         return RecordReply(is_newer or RecordReply.REFUSED)
 
     @activity.defn(name=activity_plans.READ_STORED.name)
-    async def read_stored(self, _: ReadStored) -> StoredState:
+    async def read_stored(self, read: ReadStored) -> StoredState:
+        self.reads.append(read)
         await self.during_read_stored()
         return self.stored or StoredState(snapshot=self.records[-1].snapshot)
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowQueryFailedError
+from temporalio.client import WorkflowHandle, WorkflowHistory, WorkflowQueryFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
@@ -21,6 +21,7 @@ from integrator.contract.enums import PaymentCancellationStatus as CancelStatus
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Declined
+from integrator.temporal.workflow_sandbox import runner
 from tests.integration.workflows.conftest import (
     WorkflowHarness,
     approved,
@@ -28,6 +29,8 @@ from tests.integration.workflows.conftest import (
     time_skipping_disabled,
 )
 from tests.integration.workflows.resets import FIRST, LAST, reset
+from tests.replay.corpus import FailureRecorder, create_replayer
+from tests.replay.record import with_run_id
 from tests.replay.scenarios.builders import (
     NOON,
     NOT_FOUND,
@@ -125,7 +128,7 @@ async def test_a_reset_after_the_success_sends_nothing_and_loses_nothing(
     assert harness.calls_of(activity_plans.FETCH_PAYMENT) == []
     recorded = json.loads(harness.records[-1].snapshot)
     assert set(recorded["facts"]) == {"ch_1", "cb_1", "cb_2"}
-    assert harness.webhooks[-1].version == state.version
+    await eventually(lambda: harness.webhooks[-1].version == state.version)
     assert failed_tasks(await handle.fetch_history()) == []
 
 
@@ -230,12 +233,22 @@ async def test_a_run_that_was_reset_twice_loses_nothing(harness: WorkflowHarness
     assert len(harness.calls_of(activity_plans.CHARGE)) == 1
 
 
+async def require_replayable(handle: WorkflowHandle[Any, Any]) -> None:
+    """Replay the run's history as a worker does that has forgotten it."""
+    history = await handle.fetch_history()
+    assert failed_tasks(history) == []
+    assert handle.run_id is not None
+    document = with_run_id(history.to_json_dict(), handle.run_id)
+    recorder = FailureRecorder(runner())
+    await create_replayer(recorder).replay_workflow(WorkflowHistory.from_json(handle.id, document))
+    assert recorder.failures == []
+
+
 @pytest.mark.parametrize("number", range(8))
 async def test_a_reset_run_replays_while_queries_wait(
-    uncached_harness: WorkflowHarness, number: int
+    harness: WorkflowHarness, number: int
 ) -> None:
     """A query makes the worker report a task before the result of a local activity has its own."""
-    harness = uncached_harness
     unavailable = ApplicationError("down", type=PspFailure.UNAVAILABLE)
     harness.answers[activity_plans.AUTHORIZE.name] = [unavailable]
     harness.answers[activity_plans.FETCH_AUTHORIZATION.name] = [NOT_FOUND]
@@ -250,18 +263,40 @@ async def test_a_reset_run_replays_while_queries_wait(
                 await harness.state(PREAUTH)
 
     with time_skipping_disabled(harness.env):
-        await start_detached(harness, start)
+        creating = asyncio.create_task(harness.client.create(start))
         await eventually(lambda: harness.calls)
         store(harness, new_state(start))
         harness.during_read_stored = read_slowly
         queries = [asyncio.create_task(query()) for _ in range(4)]
         handle = await reset(harness, PREAUTH, FIRST, reapply=False)
         await harness.wait_for_status(PREAUTH, Status.Pending)
-        for task in queries:
+        for task in (*queries, creating):
             task.cancel()
+    await require_replayable(handle)
+
+
+@each_task
+async def test_a_reset_run_replays_with_updates_and_signals_in_one_task(
+    harness: WorkflowHarness, task: int
+) -> None:
+    """Core replays them in another order than the one in which they are applied again."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    start = harness.preauth()
+    state = await harness.create_recorded(start)
+    resumed = start.model_copy(update={"resume": state})
+    with time_skipping_disabled(harness.env):
+        for by in ("p1", "p2"):
+            await harness.client.reserve(resumed, reserve_request(by, "4.00", NOON))
+            ended = ReservationResult(by=by, booked=by == "p2", at=NOON)
+            await harness.client.close_reservation(start, ended)
+            await eventually(lambda: '"attempts"' in harness.records[-1].snapshot)
         await harness.client.look_up(start)
-        await eventually(lambda: harness.calls_of(activity_plans.FETCH_AUTHORIZATION))
-    assert failed_tasks(await handle.fetch_history()) == []
+        await eventually(lambda: '"captured":true' in harness.records[-1].snapshot)
+        store_recorded(harness)
+        handle = await reset(harness, PREAUTH, task)
+        await harness.state(PREAUTH)
+        await eventually(lambda: harness.reads)
+    await require_replayable(handle)
 
 
 async def test_a_rewound_preauth_books_a_capture_that_it_does_not_know(

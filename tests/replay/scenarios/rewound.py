@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from temporalio.exceptions import ApplicationError
@@ -41,6 +42,7 @@ from workflows.messages import (
 )
 from workflows.state import (
     AnyState,
+    BookedRefund,
     Evidence,
     EvidenceKind,
     PaymentState,
@@ -375,6 +377,36 @@ async def preauth_with_an_unknown_capture_booked(harness: WorkflowHarness) -> Ha
     return harness.handle(PREAUTH)
 
 
+async def preauth_with_a_capture_that_the_store_lacks(harness: WorkflowHarness) -> Handle:
+    """Neither the run nor the store has the attempt that has ended."""
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    start = harness.preauth()
+    await harness.create_recorded(start)
+    store_recorded(harness)
+    result = ReservationResult(by="p1", booked=True, at=NOON)
+    await harness.client.close_reservation(start, result)
+    await harness.handle(PREAUTH).result()
+    return harness.handle(PREAUTH)
+
+
+def _has_recorded(harness: WorkflowHarness, psp_id: str) -> bool:
+    return f'"{psp_id}"' in harness.records[-1].snapshot
+
+
+async def payment_with_an_unknown_refund_booked(harness: WorkflowHarness) -> Handle:
+    """The same for a refund, after one that is known."""
+    harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
+    start = harness.payment()
+    resumed = start.model_copy(update={"resume": await harness.create_recorded(start)})
+    await harness.client.reserve(resumed, reserve_request("r1", "4.00", NOON))
+    for by in ("r1", "r2"):
+        booked = BookedRefund(amount=Decimal("4.00"), psp_id=f"re_{by}", booked_on=None)
+        result = ReservationResult(by=by, booked=True, refund=booked, at=NOON)
+        await harness.client.close_reservation(start, result)
+        await eventually(partial(_has_recorded, harness, f"re_{by}"))
+    return harness.handle(PAYMENT)
+
+
 # --- voids ----------------------------------------------------------------------------------
 
 
@@ -464,6 +496,8 @@ SCENARIOS = (
     payment_sent_until_accepted,
     payment_key_expired,
     preauth_with_an_unknown_capture_booked,
+    preauth_with_a_capture_that_the_store_lacks,
+    payment_with_an_unknown_refund_booked,
     preauth_void_repeated,
     preauth_void_rejected_then_looked_up,
     preauth_void_of_one_cancelled_in_the_store,
