@@ -1,5 +1,8 @@
 """Test the sandbox PSP's amount endings for charges, captures and refunds."""
 
+from typing import Any
+
+import httpx
 import pytest
 
 from tests.e2e.stack.environment import (
@@ -53,7 +56,12 @@ def test_a_declined_transaction_returns_the_same_error_at_every_get(
 ) -> None:
     result = background.movements[operation, ending].result(TIMEOUT_SECONDS)
     assert (result.answer.status_code, result.later.status_code) == (422, 422)
-    assert result.answer.content == result.later.content
+    # A workflow task that is executed again on a busy machine counts its own time.
+    assert without_time(result.answer) == without_time(result.later)
+
+
+def without_time(answer: httpx.Response) -> dict[str, Any]:
+    return {name: value for name, value in decoded(answer).items() if name != "receivedAt"}
 
 
 @pytest.mark.parametrize("ending", ["01", "02", "06"])
