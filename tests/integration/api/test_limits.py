@@ -14,8 +14,10 @@ from api import request_body
 from api.auth.rate_limits import MAX_TRUSTED, FailedAuthLimit, RateLimit, client_address
 from api.context import Context, build_context
 from api.errors import RateLimited
+from api.request_body import MAX_BODY_BYTES
 from api.server import request_timeouts
 from api.server.uvicorn_config import MAX_HEADER_BYTES
+from api.transactions.notifications import max_body_bytes
 from integrator.settings import Settings
 from integrator.store import Store
 from tests.integration.api.builders import MERCHANT, OTHER_TOKEN, TOKEN, UNKNOWN, auth
@@ -73,10 +75,12 @@ class TestSize:
                 yield b"x" * 10_000
 
         stored = rows.count()
-        content = b"x" * 300_000 if declared else pieces()
+        is_notification = path.startswith("/api/notifications/")
+        limit = max_body_bytes("fake") if is_notification else MAX_BODY_BYTES
+        content = b"x" * (limit + 1) if declared else pieces()
         response = await client.request(method, path, headers=headers, content=content)
         assert response.status_code == 413
-        assert sent <= 280_000
+        assert sent <= limit + 20_000
         assert rows.count() == stored
 
     async def test_of_a_head(self, app: FastAPI, settings: Settings) -> None:
