@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from integrator.psp.conformance.harness import Delivery
 
 _MAX_BYTES = 2**20
+_ACCEPT_ITERATIONS = 10
+"""Of the event loop, after which a connection that was just accepted has its task."""
 
 
 class OpenConnections:
@@ -37,8 +39,7 @@ class OpenConnections:
 
     async def abort(self) -> None:
         """Abort every connection and wait for the tasks that serve them; call it when closed."""
-        # A connection that was just accepted is served from one of the next iterations on.
-        for _ in range(3):
+        for _ in range(_ACCEPT_ITERATIONS):
             await asyncio.sleep(0)
         for writer in self._writers.values():
             writer.transport.abort()
