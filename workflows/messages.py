@@ -71,7 +71,8 @@ class TransactionInput(Message):
     `agreement_id` is a search attribute; None where the store does not hold it either.
     `currency_exponent` is the number of decimals of the currency; None in older inputs, and for a
     currency that is not in our table. `durable_reads`: the stored state is read by a regular
-    activity, not by a local one as in workflows from before.
+    activity, and messages that depend on it are applied after it was merged; workflows from before
+    read it by a local activity, and decide by patches.
     """
 
     merchant_id: str

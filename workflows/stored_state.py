@@ -68,10 +68,14 @@ class StoredStateMerger:
         result changes this state, whose record is refused then. Without the patch: a history from
         before.
         """
-        state = self._context.state
-        is_known = isinstance(state, ReservingState) and state.knows_attempt(result.by)
-        if not result.booked and not is_known and workflow.patched("merge-for-unknown-attempt"):
+        is_unknown = not self.knows_attempt(result)
+        if not result.booked and is_unknown and workflow.patched("merge-for-unknown-attempt"):
             self._context.merge_requested = True
+
+    def knows_attempt(self, result: ReservationResult) -> bool:
+        """Return whether the state knows the attempt whose reservation has ended."""
+        state = self._context.state
+        return isinstance(state, ReservingState) and state.knows_attempt(result.by)
 
     async def wait_until_merged(self) -> None:
         """Return when no merge is requested."""

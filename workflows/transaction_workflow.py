@@ -46,7 +46,6 @@ from workflows.notification_reader import NotificationReader
 from workflows.psp_operation import PspOperation
 from workflows.snapshot_recorder import SnapshotRecorder
 from workflows.state import Decision, EvidenceKind, TransactionState
-from workflows.state.reservations import ReservingState
 from workflows.stored_state import StoredStateMerger
 from workflows.temporal_ui import TemporalUi
 from workflows.transaction_context import TransactionContext
@@ -209,8 +208,7 @@ class TransactionWorkflow:
         if not self._context.start.durable_reads:
             self._merger.request_for_result(result)
             return False
-        state = self._context.state
-        is_known = isinstance(state, ReservingState) and state.knows_attempt(result.by)
+        is_known = self._merger.knows_attempt(result)
         if is_known and not self._merger.expected:
             return False
         self._held_results.append(result)

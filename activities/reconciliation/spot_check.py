@@ -113,8 +113,7 @@ class SpotCheck:
             checked_before=now - self._final_every,
             limit=FINAL_BATCH_SIZE,
         )
-        open_rows.extend(final_rows)
-        open_rows.unreadable.extend(final_rows.unreadable)
+        open_rows.add(final_rows)
         return open_rows
 
     async def _compare(self, account: PspAccount, row: TransactionRow) -> str:

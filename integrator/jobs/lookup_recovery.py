@@ -18,7 +18,8 @@ from temporalio.service import RPCError
 from integrator.observability import worker_metrics
 from integrator.store.database import Store
 from integrator.store.models import TransactionRow
-from integrator.transactions.transaction_client import OUTAGE, TransactionClient
+from integrator.transactions.row_isolation import is_outage
+from integrator.transactions.transaction_client import TransactionClient
 from integrator.transactions.workflow_inputs import resume_input
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class LookupRecovery:
         try:
             await self._transaction_client.look_up(resume_input(row))
         except (ValueError, LookupError, RPCError) as error:
-            if isinstance(error, RPCError) and error.status in OUTAGE:
+            if is_outage(error):
                 raise
             worker_metrics.SWEEP_FAILURES.labels("lookups").inc()
             log.error(

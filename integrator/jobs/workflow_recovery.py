@@ -65,11 +65,8 @@ class WorkflowRecovery:
             for key, at in self._compared_at.items()
             if datetime.now(UTC) - at < COMPARE_EVERY
         }
-        page = SweptRows()
-        rows = {(row.merchant_id, row.transaction_id): row for row in [*work_due, *undecided]}
-        page.extend(rows.values())
-        page.unreadable = [*work_due.unreadable, *undecided.unreadable]
-        return sum(map(bool, await self._isolation.process(page, self._recover)))
+        work_due.add(undecided)
+        return sum(map(bool, await self._isolation.process(work_due, self._recover)))
 
     async def _recover(self, row: TransactionRow) -> bool:
         start = resume_input(row)

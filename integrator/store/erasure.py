@@ -5,14 +5,21 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
 
 from integrator.crypto.data_keys import is_encrypted_by_data_key
 from integrator.store.column_encryption import ERASED
 from integrator.store.data_keys import data_key_join, is_data_key_of
-from integrator.store.models import UNREADABLE, ErasureScope
+from integrator.store.models import ErasureScope
 from integrator.store.repository import Repository, shielded_write
-from integrator.store.tables import agreements, data_keys, decisions, notifications, transactions
+from integrator.store.tables import (
+    UNREADABLE_EVENT,
+    agreements,
+    data_keys,
+    decisions,
+    notifications,
+    transactions,
+)
 from integrator.store.transaction_decoder import is_transaction
 
 _UNDECIDED = ("Initiated", "Pending")
@@ -97,7 +104,7 @@ class Erasure(Repository):
         They belong to no known agreement, so that no erasure finds them. Returns their number.
         """
         statement = select(notifications.c.id).where(
-            notifications.c.outcome == literal_column(f"'{UNREADABLE}'"),
+            text(UNREADABLE_EVENT),
             notifications.c.raw != ERASED,
             notifications.c.received_at < older_than,
         )

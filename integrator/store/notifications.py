@@ -13,9 +13,9 @@ from sqlalchemy import (
     case,
     func,
     literal,
-    literal_column,
     or_,
     select,
+    text,
     update,
 )
 
@@ -24,7 +24,6 @@ from integrator.store.column_encryption import ERASED, ColumnCipher
 from integrator.store.data_keys import KEY_COLUMNS, DataKeys, data_key_join
 from integrator.store.errors import NotFound
 from integrator.store.models import (
-    UNREADABLE,
     NewNotification,
     NewNotificationMessage,
     NotificationRow,
@@ -35,7 +34,7 @@ from integrator.store.models import (
 from integrator.store.notification_intake import NotificationIntake, notification_context
 from integrator.store.repository import Repository, shielded_write
 from integrator.store.session import Session
-from integrator.store.tables import data_keys, notifications, transactions
+from integrator.store.tables import UNREADABLE_EVENT, data_keys, notifications, transactions
 
 _MANY_ATTEMPTS = 60
 _SIGNALLED_TIMEOUT = timedelta(minutes=10)
@@ -93,7 +92,7 @@ class Notifications(Repository):
         table = notifications
         statement = (
             select(table.c.merchant_id, func.count(), func.min(table.c.received_at))
-            .where(table.c.outcome == literal_column(f"'{UNREADABLE}'"))
+            .where(text(UNREADABLE_EVENT))
             .where(table.c.received_at >= (since or _now() - UNREADABLE_KEPT))
             .group_by(table.c.merchant_id)
             .order_by(table.c.merchant_id)

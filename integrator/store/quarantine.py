@@ -115,15 +115,12 @@ def is_due(
 ) -> ColumnElement[bool]:
     """Return the condition that the sweep may try a row now."""
     waits = or_(quarantine.c.next_at.is_(None), quarantine.c.next_at > datetime.now(UTC))
-    entry = and_(
-        quarantine.c.sweep == sweep,
-        quarantine.c.merchant_id == merchant_id,
-        quarantine.c.key == key,
-    )
-    return ~exists().where(entry, waits)
+    return ~exists().where(_is_entry(sweep, merchant_id, key), waits)
 
 
-def _is_entry(sweep: str, merchant_id: str, key: str) -> ColumnElement[bool]:
+def _is_entry(
+    sweep: str, merchant_id: str | ColumnElement[str], key: str | ColumnElement[str]
+) -> ColumnElement[bool]:
     return and_(
         quarantine.c.sweep == sweep,
         quarantine.c.merchant_id == merchant_id,

@@ -45,6 +45,9 @@ OPEN_DELIVERY = "state <> 'delivered'"
 LOOKUP_FAILED = "lookup_failed_at IS NOT NULL"
 """Like `UNDECIDED`."""
 
+UNREADABLE_EVENT = "outcome = 'unreadable'"
+"""Like `UNDECIDED`."""
+
 WORK_DUE = "announce_version IS NOT NULL OR due_steps IS NOT NULL"
 """Like `UNDECIDED`."""
 
@@ -232,7 +235,7 @@ notifications = Table(
     Index(None, "state", "updated_at"),
     Index(None, "merchant_id", "agreement_id"),
     Index(None, "merchant_id", "transaction_id"),
-    _partial("ix_notifications_unreadable", "received_at", where="outcome = 'unreadable'"),
+    _partial("ix_notifications_unreadable", "received_at", where=UNREADABLE_EVENT),
 )
 
 notification_messages = Table(

@@ -58,6 +58,12 @@ class SweptRows(list[TransactionRow]):
         self.unreadable: list[UnreadableRow] = []
         self.last: PageCursor | None = None
 
+    def add(self, other: "SweptRows") -> None:
+        """Add the rows of another list that are not in this one, and its unreadable ones."""
+        known = {(row.merchant_id, row.transaction_id) for row in self}
+        self.extend(row for row in other if (row.merchant_id, row.transaction_id) not in known)
+        self.unreadable.extend(other.unreadable)
+
 
 class TransactionSearch(Repository):
     """Reads of several transactions; each uses an index."""

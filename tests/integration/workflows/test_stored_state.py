@@ -45,6 +45,7 @@ from tests.replay.scenarios.builders import (
 from tests.replay.scenarios.decisions import decision
 from tests.replay.scenarios.rewound import (
     ahead,
+    book_unknown_capture,
     charge_back,
     chargeback,
     new_state,
@@ -69,7 +70,6 @@ from workflows.state import (
     Evidence,
     EvidenceKind,
     PaymentState,
-    PreauthState,
     TransactionKind,
 )
 
@@ -303,16 +303,8 @@ async def test_a_rewound_preauth_books_a_capture_that_it_does_not_know(
     harness: WorkflowHarness,
 ) -> None:
     """The result is all that this run learns of the capture: only the store has its attempt."""
-    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
-    start = harness.preauth()
-    recorded = await harness.create_recorded(start)
-    state = PreauthState.model_validate(recorded.model_dump())
-    state.check_attempt("p1", NOON)
-    state.reserve("p1", Decimal("10.00"), "EUR")
-    store(harness, state)
-    result = ReservationResult(by="p1", booked=True, at=NOON + timedelta(minutes=1))
     with time_skipping_disabled(harness.env):
-        await harness.client.close_reservation(start, result)
+        recorded = await book_unknown_capture(harness)
         await eventually(lambda: '"captured":true' in harness.records[-1].snapshot)
         state = await harness.state(PREAUTH)
     assert (state.captured_by, state.captured) == ("p1", True)

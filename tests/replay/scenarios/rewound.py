@@ -362,8 +362,8 @@ async def payment_key_expired(harness: WorkflowHarness) -> Handle:
 # --- captures -------------------------------------------------------------------------------
 
 
-async def preauth_with_an_unknown_capture_booked(harness: WorkflowHarness) -> Handle:
-    """A backup of Temporal was restored: only the store knows the attempt that has ended."""
+async def book_unknown_capture(harness: WorkflowHarness) -> Any:
+    """Report a capture whose attempt only the store knows; return the preauth's state before."""
     harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
     start = harness.preauth()
     recorded = await harness.create_recorded(start)
@@ -373,6 +373,12 @@ async def preauth_with_an_unknown_capture_booked(harness: WorkflowHarness) -> Ha
     store(harness, state)
     result = ReservationResult(by="p1", booked=True, at=NOON + timedelta(minutes=1))
     await harness.client.close_reservation(start, result)
+    return recorded
+
+
+async def preauth_with_an_unknown_capture_booked(harness: WorkflowHarness) -> Handle:
+    """A backup of Temporal was restored."""
+    await book_unknown_capture(harness)
     await harness.handle(PREAUTH).result()
     return harness.handle(PREAUTH)
 

@@ -1,4 +1,4 @@
-"""Deliveries stored once, foreign notifications, progress per page, rows set aside by sweeps.
+"""Messages of notifications stored once, failed look-ups, rows set aside by sweeps.
 
 Only additions: the version before goes on beside it.
 """
