@@ -19,6 +19,7 @@ class StoredStateMerger:
     def __init__(self, context: TransactionContext) -> None:
         self._context = context
         self._message_before_create = False
+        self._merged = False
         self._state_type = type(context.state)
         # A run that was reset gets another seed where it goes on, except at its start.
         workflow.register_random_seed_callback(self._on_new_seed)
@@ -57,9 +58,14 @@ class StoredStateMerger:
             self._context.merge_requested = True
 
     def _check_early_message(self) -> None:
+        """Request a merge for a message that came before `create`, once in a run.
+
+        Later ones find the stored state merged: another merge could announce again what they
+        change.
+        """
         if self._message_before_create:
             self._message_before_create = False
-            self._context.merge_requested |= not self._context.released
+            self._context.merge_requested |= not (self._context.released or self._merged)
 
     def request_for_result(self, result: ReservationResult) -> None:
         """Request a merge if this state does not know the attempt whose reservation has ended.
@@ -107,6 +113,7 @@ class StoredStateMerger:
         stored = await plan(call, summary="read the stored state")
         self._unite(stored)
         context.merge_requested = self._at_start = False
+        self._merged = True
 
     def _unite(self, stored: StoredState) -> None:
         context = self._context

