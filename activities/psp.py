@@ -41,7 +41,7 @@ from workflows.messages import (
     PspReply,
     ReserveReply,
 )
-from workflows.state import EvidenceKind, TransactionKind
+from workflows.state import EvidenceKind, PreauthState, TransactionKind
 
 NO_INSTRUMENT = PspReply(
     outcome=Declined(
@@ -180,7 +180,7 @@ class PspActivities:
         row = call_data.transaction
         if call.psp_id is None:
             raise ApplicationError("The void has no PSP id to cancel.", non_retryable=True)
-        if newer_version(call.version, row) is not None:
+        if not permits_void(call, row):
             return stored_reply(row)
         with psp_errors():
             outcome = await connection.void(psp_requests.void(call, row, call.psp_id))
@@ -372,6 +372,20 @@ def stored_reply(row: TransactionRow) -> PspReply:
 def newer_version(version: int | None, row: TransactionRow) -> int | None:
     """Return the stored version if it is newer than the workflow's."""
     return row.version if version is not None and row.version > version else None
+
+
+def permits_void(call: PspCall, row: TransactionRow) -> bool:
+    """Return whether the workflow may void: not if the store holds a state that it lacks.
+
+    That is one of a newer version, or of the same version without this void: a workflow that was
+    rewound counts on from an older state.
+    """
+    if call.version is None or row.version < call.version:
+        return True
+    if row.version > call.version:
+        return False
+    state = read_state(row.kind, row.snapshot)
+    return isinstance(state, PreauthState) and state.void_open and state.void_target == call.psp_id
 
 
 def refusal(attempt: SendAttempt, reply: PspReply) -> PspReply:

@@ -81,6 +81,7 @@ class PaymentWorkflow(TransactionWorkflow):
         """Reserve a part of the money for a refund."""
         self._context.report_stored_version(request.stored_version)
         await self._merger.wait_until_merged()
+        await self._context.wait_until_recorded(request.stored_version)
         check = self._state.check_attempt(request.by, request.at)
         if check is not AttemptCheck.GRANTED:
             return ReserveReply.from_attempt_check(check)

@@ -98,6 +98,8 @@ class PreauthWorkflow(TransactionWorkflow):
         """Void the reservation."""
         await self._merger.wait_until_merged()
         async with self._psp_lock:
+            if self._state.check_cancel() is not None:
+                await self._merger.compare_with_store()
             return await self._void.cancel()
 
     @workflow.update(name=RESERVE)
@@ -105,6 +107,7 @@ class PreauthWorkflow(TransactionWorkflow):
         """Reserve for a capture."""
         self._context.report_stored_version(request.stored_version)
         await self._merger.wait_until_merged()
+        await self._context.wait_until_recorded(request.stored_version)
         check = self._state.check_attempt(request.by, request.at)
         if check is not AttemptCheck.GRANTED:
             return ReserveReply.from_attempt_check(check)

@@ -9,6 +9,7 @@ from temporalio import workflow
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from workflows import activity_plans
 from workflows.messages import ReadStored, ReservationResult, StoredState
+from workflows.state import TransactionState
 from workflows.state.reservations import ReservingState
 from workflows.transaction_context import TransactionContext
 
@@ -91,6 +92,18 @@ class StoredStateMerger:
         if self.requested:
             await workflow.wait_condition(lambda: not self.requested)
 
+    async def compare_with_store(self) -> None:
+        """Merge the stored state if it is another one; before a decision that rests on this one.
+
+        A workflow from before does not compare.
+        """
+        if not self._context.start.durable_reads:
+            return
+        stored = self._parse(await self._read())
+        state = self._context.state
+        if stored.version >= max(state.version, 1) and stored != state:
+            await self._context.merge_stored_state()
+
     def _check_reset(self) -> None:
         """Request a merge after a reset.
 
@@ -104,21 +117,23 @@ class StoredStateMerger:
 
     async def _merge(self) -> None:
         """Read the stored state and unite it with the workflow's."""
-        context = self._context
-        call = ReadStored(
-            merchant_id=context.start.merchant_id, transaction_id=context.start.transaction_id
-        )
-        is_durable = context.start.durable_reads
-        plan = activity_plans.READ_STORED if is_durable else activity_plans.READ_STORED_LOCALLY
-        stored = await plan(call, summary="read the stored state")
-        self._unite(stored)
-        context.merge_requested = self._at_start = False
+        self._unite(await self._read())
+        self._context.merge_requested = self._at_start = False
         self._merged = True
+
+    async def _read(self) -> StoredState:
+        start = self._context.start
+        call = ReadStored(merchant_id=start.merchant_id, transaction_id=start.transaction_id)
+        is_durable = start.durable_reads
+        plan = activity_plans.READ_STORED if is_durable else activity_plans.READ_STORED_LOCALLY
+        return await plan(call, summary="read the stored state")
+
+    def _parse(self, stored: StoredState) -> TransactionState:
+        return self._state_type.model_validate_json(stored.snapshot)
 
     def _unite(self, stored: StoredState) -> None:
         context = self._context
-        state = context.state
-        stored_state = self._state_type.model_validate_json(stored.snapshot)
+        state, stored_state = context.state, self._parse(stored)
         changed_visibly = state.merge_stored(stored_state, workflow.now())
         context.recorded_version = stored_state.version
         context.success_recorded |= stored_state.status is Status.Succeeded

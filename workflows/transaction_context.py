@@ -65,6 +65,17 @@ class TransactionContext:
         if version is not None and version > self.state.version:
             self.merge_requested = True
 
+    async def wait_until_recorded(self, version: int | None) -> None:
+        """Return when the store's state of this version is known to be this workflow's.
+
+        The record of an equal version with other content is refused, and then merged. A workflow
+        from before does not wait.
+        """
+        if version is not None and self.start.durable_reads:
+            await workflow.wait_condition(
+                lambda: self.recorded_version >= min(version, self.state.version)
+            )
+
     async def merge_stored_state(self) -> None:
         """Request a merge of the stored state and wait until it is done."""
         self.merge_requested = True

@@ -395,6 +395,7 @@ class TransactionWorkflow:
         An update, because the operator must learn whether it was refused.
         """
         await self._merger.wait_until_merged()
+        await self._merger.compare_with_store()
         state = self._context.state
         decision = decision.model_copy(update={"at": workflow.now()})
         refusal = state.check_decision(decision)

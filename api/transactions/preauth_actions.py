@@ -26,9 +26,9 @@ from integrator.contract import (
 from integrator.psp.port import Adapter
 from integrator.psp.types import MethodCapability
 from integrator.store import Merchant
-from integrator.transactions.workflow_inputs import resume_input
+from integrator.transactions.workflow_inputs import read_state, resume_input
 from workflows.messages import PreauthInput
-from workflows.state import PreauthState, TransactionKind
+from workflows.state import AnyState, PreauthState, TransactionKind
 
 Cancellation = PaymentCancellationStatus
 
@@ -91,21 +91,24 @@ async def _cancel(context: Context, reading: Reading, state: PreauthState) -> Ca
 
 
 async def _resolve_cancel_timeout(context: Context, earlier: Reading) -> Cancellation:
-    """Return Pending only if the workflow has accepted the cancellation.
+    """Return Pending only if the workflow has accepted the cancellation and recorded it.
 
-    Temporal keeps an update in memory until a worker accepts it: before that it may be lost, and
-    the caller must repeat the request.
+    Temporal keeps an update in memory until a worker accepts it, and a restored backup of Temporal
+    lacks what was accepted after it: before the record the cancellation may be lost, and the caller
+    must repeat the request.
     """
     reading = await context.state_reader.read(earlier.row)
     if reading.state.status is PaymentTransactionStatus.Cancelled:
         return Cancellation.Succeeded
-    if (
-        reading.authoritative
-        and isinstance(reading.state, PreauthState)
-        and reading.state.cancelling
-    ):
-        return Cancellation.Pending
+    if _is_cancelling(reading.state) and reading.authoritative:
+        row = await context.state_reader.reload(earlier.row)
+        if _is_cancelling(read_state(row.kind, row.snapshot)):
+            return Cancellation.Pending
     raise ServiceUnavailable
+
+
+def _is_cancelling(state: AnyState) -> bool:
+    return isinstance(state, PreauthState) and state.cancelling
 
 
 async def _finalize(context: Context, reading: Reading) -> Reading:

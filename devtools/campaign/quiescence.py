@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from devtools.campaign.billwerk import BillwerkSimulator
-from devtools.campaign.integrator_view import IntegratorView
+from devtools.campaign.integrator_view import IntegratorView, StoredTransaction
 from devtools.campaign.psp import SandboxPspClient
 from devtools.campaign.scenario import WAITING
 from devtools.campaign.transaction import Transaction
 
+_OPEN = ("Initiated", "Pending")
 _PAUSE_SECONDS = 1.0
 _WEBHOOK_PAUSE_SECONDS = 2.0
 
@@ -35,9 +36,11 @@ class Quiescence:
 
     async def _unfinished(self) -> str:
         """Return what is pending, or ""; workflows are checked last because that is expensive."""
-        undecided = await self._undecided()
-        if undecided:
+        rows = await self._integrator.rows()
+        if undecided := self._undecided(rows):
             return f"{undecided} transactions are undecided"
+        if due := sum(row.due != "" and row.status not in _OPEN for row in rows.values()):
+            return f"{due} transactions have steps that are due"
         if pending := await self._psp.pending_webhooks():
             return f"{pending} webhooks of the PSP are pending"
         if pending := await self._integrator.undelivered():
@@ -48,11 +51,10 @@ class Quiescence:
             return "webhooks were received less than 2 s ago"
         return ""
 
-    async def _undecided(self) -> int:
-        rows = await self._integrator.rows()
+    def _undecided(self, rows: Mapping[str, StoredTransaction]) -> int:
         transactions = self._billwerk.transactions
         return sum(
-            row.status in ("Initiated", "Pending") and WAITING not in transactions[id].expected
+            row.status in _OPEN and WAITING not in transactions[id].expected
             for id, row in rows.items()
             if id in transactions
         )

@@ -13,7 +13,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.psp import PspActivities
 from activities.reservations import Reservations
-from integrator.contract.enums import PaymentErrorCode
+from integrator.contract.enums import PaymentErrorCode, PaymentTransactionStatus
 from integrator.psp.errors import (
     CredentialsRejected,
     NotificationRejected,
@@ -35,7 +35,9 @@ from integrator.psp.types import (
     RedirectRequired,
 )
 from integrator.store import Merchant, NewNotification, RecordUpdate, Store, StoreUnavailable
+from integrator.store.models import TransactionRow
 from integrator.store.repository import Repository
+from integrator.transactions.workflow_inputs import read_state
 from tests.integration.activities.conftest import (
     API_KEY,
     CAPTURE,
@@ -62,7 +64,14 @@ from workflows.messages import (
     ReserveReply,
     ReserveRequest,
 )
-from workflows.state import BookedRefund, EvidenceKind, Refusal, TransactionKind
+from workflows.state import (
+    BookedRefund,
+    Evidence,
+    EvidenceKind,
+    PreauthState,
+    Refusal,
+    TransactionKind,
+)
 
 UPGRADE = "20260301-65e1a0d4c2d3e4f506172b01"
 CARD_AGREEMENT = "65a7f0b1c2d3e4f506172839"
@@ -256,6 +265,60 @@ async def test_a_void_names_its_target(
     reply = await activities.void(call(PREAUTH, psp_id="auth_1"))
     assert psp.calls[0][1].authorization_id == "auth_1"
     assert reply.outcome == Approved(psp_id="auth_1")
+
+
+def void_of(row: TransactionRow, **changes: Any) -> PreauthState:
+    """Build the state of the preauth `row` at version 2, while `auth_1` is being voided."""
+    state = read_state(row.kind, row.snapshot)
+    assert isinstance(state, PreauthState)
+    state.apply(
+        Approved(
+            psp_id="auth_1",
+            facts=(Fact(kind=FactKind.AUTHORIZED, id="auth_1", amount=state.requested_amount),),
+        ),
+        Evidence(kind=EvidenceKind.ANSWER, source="authorize", at=NOW),
+    )
+    state.begin_void()
+    return state.model_copy(update={"version": 2} | changes)
+
+
+STORED_VOIDS = [
+    ({}, True),
+    ({"version": 1, "cancelling": False}, True),
+    ({"version": 3}, False),
+    ({"cancelling": False}, False),
+    ({"cancelling": False, "captured_by": "p1"}, False),
+    ({"captured_by": "p1"}, False),
+    ({"status": PaymentTransactionStatus.Cancelled}, False),
+    ({"psp_session_id": "cs_1", "status": PaymentTransactionStatus.Initiated, "facts": {}}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "sent"), STORED_VOIDS)
+async def test_a_void_is_not_sent_if_the_store_holds_another_state(
+    store: Store,
+    factory: TransactionFactory,
+    psp: FakePsp,
+    activities: PspActivities,
+    changes: dict[str, Any],
+    sent: bool,
+) -> None:
+    """A workflow that was rewound counts its versions on from an older state."""
+    row = await factory.preauth()
+    state = void_of(row, **changes)
+    update = RecordUpdate(
+        row.merchant_id,
+        row.transaction_id,
+        state.status.name,
+        state.version,
+        state.model_dump_json(),
+        evidence="{}",
+    )
+    assert await store.transactions.record(update)
+    psp.answers = [Approved(psp_id="auth_1")]
+    reply = await activities.void(call(PREAUTH, psp_id="auth_1", version=2))
+    assert len(psp.calls) == sent
+    assert reply.stored_version == (None if sent else state.version)
 
 
 async def test_a_void_without_a_target_is_never_sent(

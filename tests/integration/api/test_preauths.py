@@ -8,6 +8,7 @@ import pytest
 
 from integrator.contract import PaymentCancellationStatus, PaymentErrorCode
 from integrator.psp.types import Approved, Declined, Pending, RedirectRequired
+from integrator.store import RecordUpdate, Store
 from tests.integration.api.builders import MERCHANT, UNKNOWN, auth, debit, preauth
 from tests.integration.api.conftest import TransactionFactory, assert_error
 from tests.integration.api.fakes import FakeTransactionClient, rpc_error
@@ -56,21 +57,32 @@ class TestCancel:
         response = await client.post(f"/api/Preauth/{preauth_body['transactionId']}/Cancel")
         assert response.json()["cancellationStatus"] == status
 
-    async def test_a_cancellation_without_an_answer_is_pending(
+    @pytest.mark.parametrize("recorded", [True, False])
+    async def test_a_cancellation_without_an_answer_is_pending_once_it_is_recorded(
         self,
         client: httpx.AsyncClient,
         factory: TransactionFactory,
         transaction_client: FakeTransactionClient,
+        store: Store,
+        recorded: bool,
     ) -> None:
+        """A restored backup of Temporal may lack what the store does not hold."""
         preauth_body = await factory.create_preauth()
-        state = transaction_client.states[
-            (MERCHANT, TransactionKind.PREAUTH, preauth_body["transactionId"])
-        ]
+        key = (MERCHANT, preauth_body["transactionId"])
+        state = transaction_client.states[(MERCHANT, TransactionKind.PREAUTH, key[1])]
         assert isinstance(state, PreauthState)
-        state.cancelling = True
+        state.begin_void()
+        if recorded:
+            update = RecordUpdate(
+                *key, state.status.name, state.version, state.model_dump_json(), evidence="{}"
+            )
+            assert await store.transactions.record(update)
         transaction_client.before["cancel"] = never
-        response = await client.post(f"/api/Preauth/{preauth_body['transactionId']}/Cancel")
-        assert response.json()["cancellationStatus"] == "Pending"
+        response = await client.post(f"/api/Preauth/{key[1]}/Cancel")
+        if recorded:
+            assert response.json()["cancellationStatus"] == "Pending"
+        else:
+            assert_error(response, 503, "InternalError")
 
     async def test_a_cancellation_not_accepted_by_the_workflow_is_answered_with_503(
         self,

@@ -302,7 +302,8 @@ class WorkflowHarness:
     async def read_stored(self, read: ReadStored) -> StoredState:
         self.reads.append(read)
         await self.during_read_stored()
-        return self.stored or StoredState(snapshot=self.records[-1].snapshot)
+        own = [r.snapshot for r in self.records if r.transaction_id == read.transaction_id]
+        return self.stored or StoredState(snapshot=own[-1])
 
     @activity.defn(name=activity_plans.CLOSE_RESERVATION.name)
     async def close_reservation(self, call: CloseReservationCall) -> bool:

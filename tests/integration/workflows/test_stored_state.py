@@ -49,6 +49,9 @@ from tests.replay.scenarios.rewound import (
     charge_back,
     chargeback,
     new_state,
+    payment_reserved_at_another_state_of_its_version,
+    preauth_cancelled_as_the_store_knows,
+    preauth_refuses_a_cancellation_as_the_store_does,
     store,
     store_recorded,
     succeeded,
@@ -367,6 +370,15 @@ async def test_a_refund_waits_for_the_state_that_its_activity_saw_in_the_store(
     assert ("r2" in state.reservations) is (code is None)
 
 
+async def test_a_refund_waits_until_its_payments_version_is_recorded(
+    harness: WorkflowHarness,
+) -> None:
+    await payment_reserved_at_another_state_of_its_version(harness)
+    state = await harness.state(PAYMENT)
+    assert state.refunds.keys() == {"r1"}
+    assert state.reservations == {}
+
+
 async def test_a_capture_is_refused_by_a_cancellation_in_the_store(
     harness: WorkflowHarness,
 ) -> None:
@@ -603,6 +615,33 @@ async def test_a_void_goes_on_with_its_key_after_a_merge(harness: WorkflowHarnes
     calls = harness.calls_of(activity_plans.VOID)
     assert len({call.idempotency_key for call in calls}) == 1
     assert [call.psp_id for call in calls] == ["auth_1", "auth_1"]
+
+
+async def test_a_refused_cancellation_rests_on_the_stored_state(harness: WorkflowHarness) -> None:
+    """Only the store knows that the reservation was made: a restored backup lacks it."""
+    handle = await preauth_cancelled_as_the_store_knows(harness)
+    assert await handle.result() == "Cancelled"
+    assert [call.psp_id for call in harness.calls_of(activity_plans.VOID)] == ["auth_1"]
+
+
+async def test_a_refused_cancellation_reads_the_store_once(harness: WorkflowHarness) -> None:
+    await preauth_refuses_a_cancellation_as_the_store_does(harness)
+    assert len(harness.reads) == 1
+
+
+# --- decisions ------------------------------------------------------------------------------
+
+
+async def test_a_decision_rests_on_the_stored_state(harness: WorkflowHarness) -> None:
+    harness.answers[activity_plans.CHARGE.name] = [PENDING]
+    start = harness.payment()
+    state = await harness.create_recorded(start)
+    store(harness, succeeded(start, version=state.version))
+    reply = await harness.client.resolve(
+        start.model_copy(update={"resume": state}), decision(DecisionKind.FAILED)
+    )
+    assert reply.refusal is not None
+    assert (await harness.state(PAYMENT)).status is Status.Succeeded
 
 
 # --- reopened -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Workflows that the store is ahead of: reset, restored, or reopened after they were ended."""
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Any
 
 from temporalio.exceptions import ApplicationError
 
+from integrator.contract.enums import PaymentCancellationStatus as CancelStatus
 from integrator.contract.enums import PaymentErrorCode
 from integrator.contract.enums import PaymentTransactionStatus as Status
 from integrator.psp.types import Approved, Declined, Fact, FactKind
@@ -479,6 +481,56 @@ async def preauth_void_sent_after_the_merge(harness: WorkflowHarness) -> Handle:
     return handle
 
 
+async def preauth_cancelled_as_the_store_knows(harness: WorkflowHarness) -> Handle:
+    """Only the store knows that the reservation was made: the cancellation would be refused."""
+    cancelled = asyncio.Event()
+
+    async def wait() -> None:
+        harness.during_psp_call = partial(asyncio.sleep, 0)
+        await cancelled.wait()
+
+    harness.during_psp_call = wait
+    harness.answers[activity_plans.AUTHORIZE.name] = [ahead(NOT_FOUND, 9)]
+    harness.answers[activity_plans.VOID.name] = [declined_as(Status.Cancelled)]
+    start = harness.preauth()
+    with time_skipping_disabled(harness.env):
+        await start_detached(harness, start)
+        await eventually(lambda: harness.records)
+        stored = succeeded(start)
+        store(harness, stored)
+        await harness.client.cancel(start.model_copy(update={"resume": stored}))
+        cancelled.set()
+    await harness.handle(PREAUTH).result()
+    return harness.handle(PREAUTH)
+
+
+async def preauth_refuses_a_cancellation_as_the_store_does(harness: WorkflowHarness) -> Handle:
+    harness.answers[activity_plans.AUTHORIZE.name] = [reservation()]
+    start = harness.preauth()
+    state = await harness.create_recorded(start)
+    resumed = start.model_copy(update={"resume": state})
+    await harness.client.reserve(resumed, reserve_request("p1", "4.00", NOON))
+    await eventually(lambda: '"attempts":{"p1"' in harness.records[-1].snapshot)
+    reply = await harness.client.cancel(resumed)
+    assert reply.status is CancelStatus.NotCancelled
+    return harness.handle(PREAUTH)
+
+
+async def payment_reserved_at_another_state_of_its_version(harness: WorkflowHarness) -> Handle:
+    """The store holds another refund in the version that the workflow is recording."""
+    harness.answers[CHARGE] = [approved("ch_1", psp_id="ch_1")]
+    start = harness.payment()
+    state = await harness.create_recorded(start)
+    version = state.version + 1
+    booked = BookedRefund(amount=Decimal("7.00"), psp_id="re_1", booked_on=None)
+    store(harness, succeeded(start, refunds={"r1": booked}, version=version))
+    await harness.notify(start, notification(with_facts(chargeback(1))))
+    request = reserve_request("r2", "4.00", NOON).model_copy(update={"stored_version": version})
+    await harness.client.reserve(start.model_copy(update={"resume": state}), request)
+    await eventually(lambda: harness.webhooks)
+    return harness.handle(PAYMENT)
+
+
 SCENARIOS = (
     payment_reset_to_its_start,
     payment_reset_with_its_messages,
@@ -510,4 +562,7 @@ SCENARIOS = (
     preauth_void_of_one_captured_in_the_store,
     preauth_void_that_the_store_knows_as_ended,
     preauth_void_sent_after_the_merge,
+    preauth_cancelled_as_the_store_knows,
+    preauth_refuses_a_cancellation_as_the_store_does,
+    payment_reserved_at_another_state_of_its_version,
 )
